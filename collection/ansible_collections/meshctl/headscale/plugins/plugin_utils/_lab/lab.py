@@ -1,0 +1,316 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lab: what stands, what was recorded of it, and how it comes and goes. PRIVATE to the collection.
+
+`up` compares the topology that is asked for with the *record* of what was built; `down` needs nothing
+but the state directory, and works when the inventory was edited or is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from .. import _paths
+from . import plan, preflight, supervisor, tls
+from .supervisor import LabError, Process
+from .topology import Topology
+
+BUILD_SECONDS: Final = 120
+_MACHINE_SH: Final = Path(__file__).with_name("machine.sh")
+# What may differ between the record and the topology without building anew.
+_TUNABLE: Final = ("nat", "link", "publish")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `up` built."""
+
+    created: str
+    topology: dict[str, Any]
+    programs: dict[str, str]
+    machines: dict[str, Process]
+
+    @classmethod
+    def load(cls, path: Path) -> Record | None:
+        """Return the record at `path`; `None` when there is none that can be read."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            machines = {name: Process(int(pid), int(started)) for name, (pid, started) in data["machines"].items()}
+            return cls(str(data["created"]), dict(data["topology"]), dict(data["programs"]), machines)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def save(self, path: Path) -> None:
+        """Write the record so that a reader sees the old one or the new one, whole."""
+        data = {
+            "created": self.created,
+            "topology": self.topology,
+            "programs": self.programs,
+            "machines": {name: [process.pid, process.started] for name, process in self.machines.items()},
+        }
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(path)
+
+
+class Lab:
+    """One lab of this user, by name."""
+
+    def __init__(self, name: str) -> None:
+        """Name a lab; nothing is started or read."""
+        self.name = name
+        self.directory = _paths.lab_dir(name)
+        self._record_path = self.directory / "record.json"
+
+    @property
+    def record(self) -> Record | None:
+        """Return what was built, if it is there and its supervisor runs."""
+        if supervisor.first_process(self.directory) is None:
+            return None
+        return Record.load(self._record_path)
+
+    def machine(self, name: str) -> Process:
+        """Return process 1 of a machine.
+
+        :raises LabError: when the lab is not up, has no such machine, or the machine is gone.
+        """
+        record = self.record
+        if record is None:
+            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
+        if name not in record.machines:
+            known = ", ".join(record.machines)
+            raise LabError(f"the lab '{self.name}' has no machine '{name}'; it has {known}")
+        if not record.machines[name].alive:
+            raise LabError(f"machine '{name}' of the lab '{self.name}' is gone; `meshctl up` starts it again")
+        return record.machines[name]
+
+    def enter(self, name: str, command: Sequence[str]) -> list[str]:
+        """Return the command that runs `command` in a machine."""
+        return supervisor.enter(self.machine(name).pid, command)
+
+    def changes(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
+        """Return what `up` would do, as sentences; nothing when the lab stands as asked.
+
+        :raises LabError: when the lab stands with something that cannot be changed in place.
+        """
+        record = self.record
+        if record is None:
+            return [f"lab {self.name} created with {len(topology.machines)} machines"]
+        added, removed, tuned = _difference(record, topology)
+        if changed := sorted(name for name in programs if record.programs.get(name) != programs[name]):
+            raise LabError(f"the lab '{self.name}' runs another {changed[0]}; take it down with `meshctl down` first")
+        return [*(f"machine {n} added" for n in added), *(f"machine {n} removed" for n in removed), *tuned]
+
+    def up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
+        """Bring the lab to the topology; return what was done.
+
+        :raises LabError: when it cannot; what this call made is then taken away again.
+        """
+        with supervisor.lock(self.directory):
+            changes = self.changes(topology, programs)
+            if not changes:
+                return []
+            record = self.record
+            if record is None:
+                self._create(topology, dict(programs))
+            else:
+                self._change(record, topology)
+            return changes
+
+    def down(self) -> bool:
+        """End the lab and remove all that it left; whether there was anything."""
+        if not self.directory.exists():
+            return False
+        with supervisor.lock(self.directory):
+            was_up = supervisor.stop(self.directory)
+            had_files = any(self.directory.iterdir())
+            shutil.rmtree(self.directory, ignore_errors=False)
+        with contextlib.suppress(OSError):
+            self.directory.with_name(f".{self.name}.lock").unlink()
+        return was_up or had_files
+
+    def pull_cable(self, name: str, *, plugged: bool) -> bool:
+        """Take the carrier from a machine's line, or give it back; whether that changed anything."""
+        record = self.record
+        if record is None:
+            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
+        port = self._port(record, name)
+        state = json.loads(self._fabric(["ip", "-j", "link", "show", port]))
+        if ("UP" in state[0]["flags"]) == plugged:
+            return False
+        self._fabric(["ip", "link", "set", port, "up" if plugged else "down"])
+        return True
+
+    def cable_plugged(self, name: str) -> bool:
+        """Whether a machine's line is plugged in."""
+        record = self.record
+        if record is None:
+            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
+        state = json.loads(self._fabric(["ip", "-j", "link", "show", self._port(record, name)]))
+        return "UP" in state[0]["flags"]
+
+    def _port(self, record: Record, name: str) -> str:
+        self.machine(name)  # says what is wrong with the name
+        ports: dict[str, str] = record.topology["ports"]
+        return ports[name]
+
+    def _fabric(self, command: Sequence[str], *, stdin: str = "", seconds: float = BUILD_SECONDS) -> str:
+        init = supervisor.first_process(self.directory)
+        if init is None:
+            raise LabError(f"the lab '{self.name}' ended; its log is {self.directory / 'supervisor.log'}")
+        try:
+            done = subprocess.run(
+                supervisor.enter(init.pid, command), input=stdin, capture_output=True, text=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"the lab '{self.name}' did not answer within {seconds:.0f} s to: {' '.join(command)}") from None
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+            raise LabError(f"the lab '{self.name}' could not be built: {'; '.join(said[-3:])} (script: {self.directory / 'build.sh'})")
+        return done.stdout
+
+    def _run(self, script: str) -> dict[str, Process]:
+        (self.directory / "build.sh").write_text(script, encoding="utf-8")
+        output = self._fabric(["/bin/sh", "/run/lab/state/build.sh"])
+        inner = {name: int(pid) for name, pid in (line.split()[1:] for line in output.splitlines() if line.startswith("machine "))}
+        init = supervisor.first_process(self.directory)
+        outer = supervisor.outer_pids(init.pid, list(inner.values())) if init else {}
+        machines = {name: Process.of(outer[pid]) for name, pid in inner.items() if pid in outer}
+        if lost := sorted(name for name in inner if machines.get(name) is None):
+            raise LabError(f"machine {lost[0]} ended as soon as it started; its log is {self.directory / 'logs' / lost[0] / 'boot.log'}")
+        return {name: process for name, process in machines.items() if process}
+
+    def _create(self, topology: Topology, programs: dict[str, str]) -> None:
+        preflight.require(topology)
+        supervisor.stop(self.directory)  # one that was killed half-way: there is no record of it
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(mode=0o700, parents=True)
+        try:
+            shutil.copyfile(_MACHINE_SH, self.directory / "machine.sh")
+            tls.write(self.directory, {machine.name: machine.names for machine in topology.hosts() if machine.names})
+            supervisor.start(self.directory)
+            machines = self._run(plan.build_script(topology, programs=programs))
+            self._save(topology, programs, machines)
+        except BaseException as exc:
+            kept = self._roll_back()
+            if isinstance(exc, LabError):
+                raise LabError(f"{exc}; what was started has been taken down again, the logs are in {kept}") from None
+            raise
+
+    def _roll_back(self) -> Path:
+        """Take the lab down, and keep its logs outside of its directory; return where."""
+        supervisor.stop(self.directory)
+        kept = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=_made(_paths.state_dir() / "failed")))
+        for name in ("logs", "supervisor.log", "build.sh"):
+            if (self.directory / name).exists():
+                shutil.move(self.directory / name, kept / name)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return kept
+
+    def _change(self, record: Record, topology: Topology) -> None:
+        added, removed, _tuned = _difference(record, topology)
+        machines = dict(record.machines)
+        # What is going away leaves the record first: after a crash here, the next `up` adds it again.
+        gone = {name: machines.pop(name) for name in removed}
+        self._save_record(Record(record.created, record.topology, record.programs, machines))
+        for process in gone.values():
+            supervisor.kill(process)
+        if gone:
+            self._fabric(["/bin/sh", "-s"], stdin=plan.remove_script(gone))
+        if added:
+            tls.write(self.directory, {m.name: m.names for m in topology.hosts() if m.names and m.name in added})
+            machines |= self._run(plan.build_script(topology, programs=record.programs, only=set(added)))
+        self._fabric(["/bin/sh", "-s"], stdin=plan.tune_script(topology))
+        self._save(topology, record.programs, machines)
+
+    def _save(self, topology: Topology, programs: dict[str, str], machines: dict[str, Process]) -> None:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        self._save_record(Record(created, _recorded(topology), programs, machines))
+
+    def _save_record(self, record: Record) -> None:
+        record.save(self._record_path)
+
+
+def names() -> list[str]:
+    """Return the names of the labs that this user has."""
+    labs = _paths.state_dir() / "labs"
+    return sorted(entry.name for entry in labs.iterdir() if entry.is_dir()) if labs.is_dir() else []
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _recorded(topology: Topology) -> dict[str, Any]:
+    ports = {cable.machine: cable.port for cable in plan.network.cables(topology) if cable.interface != "lan"}
+    plain: dict[str, Any] = json.loads(json.dumps(topology.as_dict()))
+    return plain | {"ports": ports, "facts": topology.facts()}
+
+
+def _difference(record: Record, topology: Topology) -> tuple[list[str], list[str], list[str]]:
+    """Return the machines to add, those to remove, and what can be tuned in place.
+
+    :raises LabError: for a difference that needs another lab.
+    """
+    old, new = record.topology, _recorded(topology)
+    name = topology.lab_name
+    for key in ("wan_cidr", "resolver"):
+        _same(name, key, old[key], new[key])
+    tuned = [*_subnet_changes(name, old["subnets"], new["subnets"])]
+    dead = {machine for machine, process in record.machines.items() if not process.alive}
+    kept = (set(old["machines"]) & set(new["machines"]) & set(record.machines)) - dead
+    for machine in sorted(kept):
+        tuned += _machine_changes(name, machine, old["machines"][machine], new["machines"][machine])
+    added = [machine for machine in new["machines"] if machine not in kept]
+    removed = sorted((set(record.machines) - set(new["machines"])) | dead)
+    return added, removed, tuned
+
+
+def _same(lab: str, what: str, old: object, new: object) -> None:
+    if old != new:
+        raise LabError(f"the lab '{lab}' stands with {what} {old}, the inventory says {new}; take it down with `meshctl down` first")
+
+
+def _subnet_changes(lab: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    if list(old) != list(new):
+        _same(lab, "the subnets", ", ".join(old), ", ".join(new))
+    return [change for name in new for change in _fields(lab, f"subnet {name}", old[name], new[name])]
+
+
+def _machine_changes(lab: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    ignored = ("public_address",)  # follows from the subnet's NAT kind
+    return _fields(lab, name, {k: v for k, v in old.items() if k not in ignored}, new)
+
+
+def _fields(lab: str, what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    changes = []
+    for key in old:
+        if old[key] == new[key]:
+            continue
+        if key not in _TUNABLE:
+            _same(lab, f"{what}: {key}", old[key], new[key])
+        changes.append(f"{what}: {key} changed")
+    return changes
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a command that is run in a machine: a host of its own, not this process's."""
+    return {
+        "PATH": "/opt/meshctl/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "TERM": os.environ.get("TERM", "dumb"),
+    }

@@ -1,0 +1,126 @@
+# What a lab's build script is made of. Runs as the lab's root, in its mount, network and process
+# namespaces; /run/lab is the lab's own tmpfs and /run/lab/state its state directory on disk.
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+# read_only POINT: make a bind mount read-only. Its other options are repeated: in a user namespace
+# the kernel refuses to take away those that this system's own mount has (nosuid, nodev, ...).
+read_only() {
+    options=$(findmnt --noheadings --first-only --output VFS-OPTIONS "$1")
+    mount -o "remount,bind,ro,$(printf '%s' "$options" | sed 's/^rw//; s/^ro//; s/^,//')" "$1"
+}
+
+# base NAME=PATH...: the part of a root file system that all machines share, read-only.
+base() {
+    root=/run/lab/base
+    mkdir -p $root /run/lab/root /run/lab/ready /run/lab/disk
+    mount -t tmpfs -o mode=755,size=16m lab-base $root
+    (cd $root && mkdir -p dev etc home mnt opt/meshctl/bin proc root run sys tmp usr var)
+    mount --rbind /usr $root/usr
+    # A machine's root must not be able to write through to this system, in a mount below /usr either.
+    awk -v at=$root/usr '$5 == at || index($5, at "/") == 1 { print $5 }' /proc/self/mountinfo |
+        while read -r point; do read_only "$point"; done
+    for name in bin sbin lib lib32 lib64; do
+        if [ -L /$name ]; then cp -P /$name $root/$name
+        elif [ -d /$name ]; then
+            mkdir $root/$name
+            mount --rbind /$name $root/$name
+            read_only $root/$name
+        fi
+    done
+    mkdir -p $root/dev/net $root/dev/pts $root/dev/shm
+    for name in null zero full random urandom tty net/tun; do
+        : > $root/dev/$name
+        mount --bind /dev/$name $root/dev/$name
+    done
+    ln -s pts/ptmx $root/dev/ptmx
+    ln -s /proc/self/fd $root/dev/fd
+    ln -s /proc/self/fd/0 $root/dev/stdin
+    ln -s /proc/self/fd/1 $root/dev/stdout
+    ln -s /proc/self/fd/2 $root/dev/stderr
+    for program in "$@"; do
+        : > "$root/opt/meshctl/bin/${program%%=*}"
+        mount --bind "${program#*=}" "$root/opt/meshctl/bin/${program%%=*}"
+        read_only "$root/opt/meshctl/bin/${program%%=*}"
+    done
+    read_only $root
+    # The lab's CA is trusted as any other: curl, Go and Python all find it where they look.
+    cat /etc/ssl/certs/ca-certificates.crt /run/lab/state/ca.pem > /run/lab/ca-certificates.crt 2>/dev/null ||
+        cp /run/lab/state/ca.pem /run/lab/ca-certificates.crt
+}
+
+# machine LAB NAME RESOLVER: start a machine in its network namespace; returns at once.
+machine() {
+    mkdir -p "/run/lab/state/logs/$2"
+    setsid nsenter --net="/run/netns/$2" \
+        unshare --mount --uts --ipc --pid --fork --kill-child --propagation private \
+        /bin/sh -c '. /run/lab/state/machine.sh; boot "$@"' boot "$@" \
+        </dev/null >>"/run/lab/state/logs/$2/boot.log" 2>&1 &
+}
+
+# boot LAB NAME RESOLVER: process 1 of a machine. Makes its root file system and becomes its service supervisor.
+boot() {
+    # The first number is this process as the lab's process namespace sees it: its /proc is still the one mounted.
+    read -r pid _ < /proc/self/stat
+    exec 3> "/run/lab/ready/$2.new"
+    disk=/run/lab/disk/$2
+    root=/run/lab/root/$2
+    mkdir -p "$disk" "$root"
+    mount -t tmpfs -o mode=755,size=512m "$2" "$disk"
+    (cd "$disk" && mkdir -m 755 etc etc.work run var root home && mkdir -m 1777 tmp)
+    files "$1" "$2" "$3" "$disk"
+    mount --rbind /run/lab/base "$root"
+    for name in run var root home tmp; do mount --bind "$disk/$name" "$root/$name"; done
+    mount -t overlay -o "userxattr,lowerdir=/etc,upperdir=$disk/etc,workdir=$disk/etc.work" etc "$root/etc"
+    rm -f "$root/etc/resolv.conf" "$root/etc/hosts" "$root/etc/hostname"
+    cp "$disk/hosts" "$root/etc/hosts"
+    printf '%s\n' "$2" > "$root/etc/hostname"
+    printf '# the lab: answered by %s\nnameserver %s\n' "$3" "$3" > "$root/etc/resolv.conf"
+    mount --bind "/run/lab/state/logs/$2" "$root/var/log/meshctl"
+    mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
+    mount -t sysfs -o nosuid,nodev,noexec,ro sysfs "$root/sys"
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+    mount -t tmpfs -o mode=1777,size=16m shm "$root/dev/shm"
+    hostname "$2"
+    cd "$root"
+    pivot_root . .
+    umount -l .
+    cd /
+    printf '%s\n' "$pid" >&3
+    exec 3>&-
+    exec env -i PATH=/opt/meshctl/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+        MESHCTL_LAB="$1" MESHCTL_MACHINE="$2" s6-svscan -t0 /etc/service
+}
+
+# files LAB NAME RESOLVER DISK: what is in a machine's /etc and /var from the start.
+files() {
+    (
+        cd "$4"
+        mkdir -p etc/service etc/ssl/certs etc/meshctl etc/nginx var/log/meshctl var/lib var/cache var/tmp var/lib/nginx var/log/nginx
+        ln -s /run var/run
+        mkdir -p run/lock
+        ln -s /run/lock var/lock
+        cp /run/lab/ca-certificates.crt etc/ssl/certs/ca-certificates.crt
+        if [ -d "/run/lab/state/tls/$2" ]; then cp -r "/run/lab/state/tls/$2" etc/meshctl/tls; fi
+        printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' > hosts
+        # No nss module that would ask another daemon of this system.
+        printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n' > etc/nsswitch.conf
+        printf '%s %s' "$1" "$2" | sha256sum | cut -c 1-32 > etc/machine-id
+    )
+}
+
+# await NAME...: wait for machines to be up and print each one's process id, as the lab sees it.
+await() {
+    for name in "$@"; do
+        turns=0
+        until [ -s "/run/lab/ready/$name.new" ]; do
+            turns=$((turns + 1))
+            if [ $turns -gt 1000 ]; then
+                echo "machine $name did not start: $(tail -n 1 "/run/lab/state/logs/$name/boot.log")" >&2
+                exit 1
+            fi
+            sleep 0.02
+        done
+        printf 'machine %s %s\n' "$name" "$(cat "/run/lab/ready/$name.new")"
+    done
+}

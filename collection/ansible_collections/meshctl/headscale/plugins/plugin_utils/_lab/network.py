@@ -1,0 +1,228 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Topology to what `ip -batch`, `tc -batch` and `nft -f` read. Pure. PRIVATE to the collection.
+
+In the fabric, the lab's own network namespace, a bridge stands for each physical network
+and a port `pN` for the far end of a machine's cable: taking the port down pulls the cable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .topology import WAN, Link, Machine, Subnet, Topology
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cable:
+    """One line from a machine to a bridge of the fabric."""
+
+    machine: str
+    interface: str
+    port: str
+    bridge: str
+    address: str
+    link: Link
+
+
+def bridges(topology: Topology) -> dict[str, str]:
+    """Return the bridge of each network; interface names are limited to 15 characters, so they are numbered."""
+    return {WAN: "br-wan"} | {name: f"br-{index}" for index, name in enumerate(topology.subnets, start=1)}
+
+
+def cables(topology: Topology) -> list[Cable]:
+    """Return every line of the lab; a router has two."""
+    bridge = bridges(topology)
+    wan_length = topology.wan_cidr.partition("/")[2]
+    lines: list[Cable] = []
+
+    def add(machine: Machine, interface: str, network: str, address: str, length: str, link: Link) -> None:
+        lines.append(
+            Cable(
+                machine=machine.name,
+                interface=interface,
+                port=f"p{_number(machine, topology)}{'l' if interface == 'lan' else ''}",
+                bridge=bridge[network],
+                address=f"{address}/{length}",
+                link=link,
+            )
+        )
+
+    for machine in topology.machines.values():
+        subnet = topology.subnets.get(machine.subnet)
+        length = subnet.cidr.partition("/")[2] if subnet else wan_length
+        if machine.kind == "router":
+            add(machine, WAN, WAN, machine.public_address, wan_length, machine.link)
+            add(machine, "lan", machine.subnet, machine.address, length, Link())
+        else:
+            add(machine, "eth0", machine.subnet, machine.address, length, machine.link)
+    return lines
+
+
+def _number(machine: Machine, topology: Topology) -> str:
+    # From the address and not from the position, so that a machine that is added later renames nobody's port.
+    network = "w" if machine.kind == "router" else str(list(topology.subnets).index(machine.subnet) + 1 if machine.subnet != WAN else 0)
+    last = machine.public_address if machine.kind == "router" else machine.address
+    packed = "".join(f"{int(part):02x}" for part in last.split("."))
+    return f"{network}{packed}"
+
+
+def fabric_commands(topology: Topology) -> str:
+    """Return the `ip -batch` input that makes the bridges."""
+    lines = ["link set lo up"]
+    for bridge in bridges(topology).values():
+        lines += [
+            # No spanning tree and no delay: a port forwards from its first packet on.
+            f"link add {bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+            f"link set {bridge} addrgenmode none up",
+        ]
+    return _text(lines)
+
+
+def cable_commands(lines: Iterable[Cable]) -> str:
+    """Return the `ip -batch` input that makes the namespaces and lays the cables."""
+    commands: list[str] = []
+    seen: set[str] = set()
+    for line in lines:
+        if line.machine not in seen:
+            commands.append(f"netns add {line.machine}")
+            seen.add(line.machine)
+        commands += [
+            f"link add {line.port} mtu {line.link.mtu} type veth peer name {line.interface} mtu {line.link.mtu} netns {line.machine}",
+            f"link set {line.port} addrgenmode none master {line.bridge} up",
+        ]
+    return _text(commands)
+
+
+def address_commands(topology: Topology, machine: Machine, lines: Iterable[Cable]) -> str:
+    """Return the `ip -batch` input for the inside of one machine: addresses and routes."""
+    commands = ["link set lo up"]
+    for line in lines:
+        commands += [f"link set {line.interface} up", f"addr add {line.address} dev {line.interface}"]
+    subnet = topology.subnets.get(machine.subnet)
+    if machine.kind == "router":
+        # A route, so that what would leave the lab reaches the rule that rejects and counts it.
+        commands.append(f"route add default dev {WAN}")
+        commands += _routed(topology, but=machine.subnet, interface=WAN)
+    elif subnet:
+        commands.append(f"route add default via {subnet.gateway}")
+    else:
+        commands += _routed(topology, but=None, interface="eth0")
+    return _text(commands)
+
+
+def _routed(topology: Topology, *, but: str | None, interface: str) -> list[str]:
+    """Return the routes to subnets that no router hides."""
+    return [
+        f"route add {subnet.cidr} via {subnet.wan_address} dev {interface}"
+        for subnet in topology.subnets.values()
+        if subnet.nat == "none" and subnet.name != but
+    ]
+
+
+def router_rules(topology: Topology, subnet: Subnet) -> str:
+    """Return the nftables ruleset of a router.
+
+    Its WAN side drops what it did not ask for in *input* too: where that is open, a packet of the
+    peer for a port that is not mapped yet leaves a connection-tracking entry on the router, the
+    node's own flow is then given another port, and the pair stays on the relay for ever.
+    """
+    hidden = [other.cidr for other in topology.subnets.values() if other.nat != "none" and other.name != subnet.name]
+    inside = [topology.wan_cidr, *(s.cidr for s in topology.subnets.values() if s.nat == "none" or s.name == subnet.name)]
+    hosts = [machine for machine in topology.hosts() if machine.subnet == subnet.name]
+    dnat = [
+        f"ip daddr {subnet.wan_address} {entry.proto} dport {entry.port} dnat ip to {host.address}:{entry.to_port}"
+        for host in hosts
+        for entry in host.publish
+    ]
+    forward = [
+        "ct state established,related accept",
+        "ct status dnat accept",
+        *([f'iifname "lan" ip daddr {_set(hidden)} counter name cross_subnet reject with icmp net-unreachable'] if hidden else []),
+        f'iifname "lan" ip daddr != {_set(inside)} counter name egress reject with icmp net-unreachable',
+        *(['iifname "lan" udp dport != 53 reject with icmp port-unreachable'] if subnet.nat == "udp_blocked" else []),
+        'iifname "lan" accept',
+        *([f'iifname "{WAN}" ip daddr {subnet.cidr} accept'] if subnet.nat == "none" else []),
+        "counter name unsolicited drop",
+    ]
+    flags = " random,fully-random" if subnet.nat == "hard" else ""
+    masquerade = [] if subnet.nat == "none" else [f'oifname "{WAN}" ip saddr {subnet.cidr} masquerade{flags}']
+    return _text(
+        [
+            "table inet router {}",
+            "delete table inet router",
+            "table inet router {",
+            "  counter egress {}",
+            "  counter cross_subnet {}",
+            "  counter unsolicited {}",
+            *_chain("input", "filter hook input priority filter", [
+                f'iifname "{WAN}" ct state established,related accept',
+                f'iifname "{WAN}" counter name unsolicited drop',
+            ]),
+            *_chain("forward", "filter hook forward priority filter", forward, policy="drop"),
+            *_chain("output", "filter hook output priority filter", [
+                f'oifname "{WAN}" ip daddr != {_set(inside)} counter name egress reject with icmp net-unreachable',
+            ]),
+            *_chain("prerouting", "nat hook prerouting priority dstnat", dnat),
+            *_chain("postrouting", "nat hook postrouting priority srcnat", [
+                *masquerade,
+                # A machine that uses its own network's published address comes back through the router.
+                f'oifname "lan" ip saddr {subnet.cidr} ct status dnat masquerade',
+            ]),
+            "}",
+        ]
+    )  # fmt: skip
+
+
+def _set(networks: Iterable[str]) -> str:
+    return "{ " + ", ".join(networks) + " }"
+
+
+def _chain(name: str, hook: str, rules: Iterable[str], *, policy: str = "accept") -> list[str]:
+    return [f"  chain {name} {{", f"    type {hook}; policy {policy};", *(f"    {rule}" for rule in rules), "  }"]
+
+
+def needs_netem(topology: Topology) -> list[str]:
+    """Return the machines whose line asks for what only the kernel's `sch_netem` can do."""
+    return [line.machine for line in cables(topology) if line.link.delay_ms]
+
+
+def shaping_commands(lines: Iterable[Cable]) -> str:
+    """Return the `tc -batch` input for the fabric's side of the lines: what the machine receives."""
+    return _text(command for line in lines for command in _qdisc(line.port, line.link))
+
+
+def uplink_commands(line: Cable) -> str:
+    """Return the `tc -batch` input for the machine's side of its line: what it sends."""
+    return _text(_qdisc(line.interface, line.link))
+
+
+def _qdisc(interface: str, link: Link) -> list[str]:
+    rate = f"{link.rate_bit}bit"
+    if link.delay_ms:
+        netem = f"netem delay {link.delay_ms:g}ms {link.jitter_ms:g}ms"
+        return [f"qdisc replace dev {interface} root {netem}" + (f" rate {rate}" if link.rate_bit else "")]
+    if link.rate_bit:
+        return [f"qdisc replace dev {interface} root tbf rate {rate} burst 64kb latency 100ms"]
+    return []
+
+
+def loss_rules(lines: Iterable[Cable]) -> str:
+    """Return the nftables ruleset of the fabric that loses packets, in both directions of a line."""
+    lossy = [line for line in lines if line.link.loss]
+    text = ["table netdev loss {}", "delete table netdev loss"]
+    if lossy:
+        text.append("table netdev loss {")
+        for line in lossy:
+            rule = f"numgen random mod 10000 < {round(line.link.loss * 10000)} drop"
+            for hook in ("ingress", "egress"):
+                text += _chain(f"{line.port}_{hook}", f'filter hook {hook} device "{line.port}" priority 0', [rule])
+        text.append("}")
+    return _text(text)
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Topology to the one shell script that builds it inside the lab's namespaces. Pure. PRIVATE to the collection.
+
+One script and not a command per step: 50 nodes are built in a second, and what a lab is made of
+can be read (`up` keeps it as `build.sh` in the lab's state directory). The few shell functions
+that it calls are in `machine.sh`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping
+
+from . import network
+from .network import Cable
+from .topology import Machine, Topology
+
+PREAMBLE = ". /run/lab/state/machine.sh\n"
+
+
+def build_script(topology: Topology, *, programs: Mapping[str, str], only: Collection[str] | None = None) -> str:
+    """Return the script that builds the lab, or adds the machines in `only` to one that stands."""
+    machines = [machine for machine in topology.machines.values() if only is None or machine.name in only]
+    cables = {machine.name: [c for c in network.cables(topology) if c.machine == machine.name] for machine in machines}
+    lines = [cable for own in cables.values() for cable in own]
+    parts = [PREAMBLE]
+    if only is None:
+        parts += [_call("base", *(f"{name}={path}" for name, path in sorted(programs.items())))]
+        parts += [_feed("ip -batch -", network.fabric_commands(topology))]
+    parts += [_feed("ip -batch -", network.cable_commands(lines))]
+    parts += [_machine(topology, machine, cables[machine.name]) for machine in machines]
+    parts += [_links(topology, lines), _call("await", *(machine.name for machine in machines))]
+    return "\n".join(parts)
+
+
+def tune_script(topology: Topology) -> str:
+    """Return the script that brings NAT rules and impairments of a standing lab to the topology's."""
+    lines = network.cables(topology)
+    clear = "".join(f"tc qdisc del dev {cable.port} root 2>/dev/null || true\n" for cable in lines)
+    uplinks = "".join(
+        f"{_inside(cable.machine)} tc qdisc del dev {cable.interface} root 2>/dev/null || true\n" for cable in lines
+    )
+    rules = [
+        _feed(f"{_inside(subnet.router)} nft -f -", network.router_rules(topology, subnet))
+        for subnet in topology.subnets.values()
+    ]
+    return "\n".join([PREAMBLE, clear + uplinks, *rules, _links(topology, lines), _uplinks(lines)])
+
+
+def remove_script(machines: Collection[str]) -> str:
+    """Return the script that takes what killed machines had out of a standing lab."""
+    return "".join(f"ip netns del {name} 2>/dev/null || true\nrm -f /run/lab/ready/{name}.new\n" for name in machines)
+
+
+def _machine(topology: Topology, machine: Machine, cables: list[Cable]) -> str:
+    parts = [_feed(f"ip -n {machine.name} -batch -", network.address_commands(topology, machine, cables))]
+    if machine.kind == "router":
+        subnet = topology.subnets[machine.subnet]
+        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1")
+        parts.append(_feed(f"{_inside(machine.name)} nft -f -", network.router_rules(topology, subnet)))
+    parts.append(_uplinks(cables))
+    parts.append(_call("machine", topology.lab_name, machine.name, topology.resolver))
+    return "\n".join(part for part in parts if part)
+
+
+def _uplinks(cables: list[Cable]) -> str:
+    fed = [(cable, network.uplink_commands(cable)) for cable in cables]
+    return "\n".join(_feed(f"{_inside(cable.machine)} tc -batch -", text) for cable, text in fed if text)
+
+
+def _links(topology: Topology, cables: list[Cable]) -> str:
+    shaping = network.shaping_commands(cables)
+    parts = [_feed("tc -batch -", shaping)] if shaping else []
+    return "\n".join([*parts, _feed("nft -f -", network.loss_rules(network.cables(topology)))])
+
+
+def _inside(machine: str) -> str:
+    return f"nsenter --net=/run/netns/{machine}"
+
+
+def _call(function: str, *arguments: str) -> str:
+    return shlex.join([function, *arguments])
+
+
+def _feed(command: str, text: str) -> str:
+    return f"{command} <<'END'\n{text}END"

@@ -1,0 +1,238 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The process below which a whole lab lives, and how to enter what it holds. PRIVATE to the collection.
+
+`unshare --fork --kill-child` makes the lab's namespaces; its child is process 1 of the lab. When either
+ends, for whatever reason, the kernel kills every process of the lab and with them its namespaces and mounts.
+Nothing of a lab is pinned in this system's file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
+START_SECONDS: Final = 15.0
+
+# Runs in the new namespaces, in the lab's state directory: which a tmpfs over /run must not hide.
+_INIT: Final = """
+set -eu
+mount -t tmpfs -o mode=755,size=64m lab /run
+mkdir -p /run/lab/state /run/lab/service /run/netns
+mount --bind . /run/lab/state
+mount --make-shared /run/netns 2>/dev/null || true
+touch /run/lab/init
+cd /
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin s6-svscan -t0 /run/lab/service
+"""
+# Written by the process itself before it becomes the supervisor: a `meshctl up` that is killed
+# at any moment leaves either no process, or one that the next `down` knows of.
+_START: Final = 'echo "$$" > supervisor.pid && exec "$@"'
+
+
+class LabError(RuntimeError):
+    """The lab cannot be started, entered or stopped; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process and when it started (clock ticks since boot): an id alone may be another process by now."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """Return the process that has this id now, unless it is gone or a zombie."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        fields = stat.rpartition(")")[2].split()
+        return None if fields[0] in ("Z", "X") else cls(pid, int(fields[19]))
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return Process.of(self.pid) == self
+
+
+def rootless() -> bool:
+    """Whether labs of this user live in a user namespace."""
+    return os.geteuid() != 0
+
+
+def enter(pid: int, command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` in the namespaces of process `pid`."""
+    user = ["--user", "--preserve-credentials"] if rootless() else []
+    return ["nsenter", "--target", str(pid), *user, *NAMESPACES, "--", *command]
+
+
+def _unshare() -> list[str]:
+    user = ["--user", "--map-root-user"] if rootless() else []
+    return ["unshare", *user, *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+
+
+@contextlib.contextmanager
+def lock(directory: Path, *, seconds: float = 60.0) -> Iterator[None]:
+    """Hold the lock of a lab's directory: one `up` or `down` at a time."""
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Beside and not inside: `down` removes the directory.
+    with directory.with_name(f".{directory.name}.lock").open("w") as handle:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"another meshctl has been working on the lab '{directory.name}' for {seconds:.0f} s; wait for it, or end it"
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def start(directory: Path) -> Process:
+    """Start the supervisor of the lab in `directory`, and return process 1 of the lab once it is ready."""
+    with (directory / "supervisor.log").open("ab") as log:
+        subprocess.Popen(
+            ["/bin/sh", "-c", _START, "meshctl-lab", *_unshare(), "/bin/sh", "-c", _INIT, f"meshctl-lab:{directory.name}"],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        init = first_process(directory)
+        if init and _ready(init.pid):
+            return init
+        if supervisor(directory) is None and (directory / "supervisor.pid").exists():
+            break
+        time.sleep(0.01)
+    stop(directory)
+    raise LabError(f"the lab's namespaces could not be made: {_last_line(directory / 'supervisor.log')}; `meshctl doctor` says more")
+
+
+def _ready(pid: int) -> bool:
+    """Whether process 1 has made the lab's own file systems and become the supervisor of services."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "s6-svscan"
+    except OSError:
+        return False
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return "no output"
+    return next((line for line in reversed(lines) if line.strip()), "no output")
+
+
+def supervisor(directory: Path) -> Process | None:
+    """Return the supervisor of the lab in `directory` if it runs."""
+    try:
+        process = Process.of(int((directory / "supervisor.pid").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+    # The id in the file may be another process's since a reboot: ours has the lab's directory in its command.
+    return process if process and f"meshctl-lab:{directory.name}".encode() in _command(process.pid) else None
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def first_process(directory: Path) -> Process | None:
+    """Return process 1 of the lab in `directory` if it runs."""
+    parent = supervisor(directory)
+    children = _children(parent.pid) if parent else []
+    return Process.of(children[0]) if children else None
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+    except OSError:
+        return []
+
+
+def kill(process: Process, *, seconds: float = 20.0) -> None:
+    """Kill a process and wait until it is gone."""
+    if process.alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + seconds
+    while process.alive:
+        if time.monotonic() > deadline:
+            raise LabError(f"process {process.pid} did not end within {seconds:.0f} s; see `ps -fp {process.pid}`")
+        time.sleep(0.01)
+
+
+def stop(directory: Path) -> bool:
+    """End the lab in `directory` and wait until its processes are gone; whether there was one."""
+    parent, init = supervisor(directory), first_process(directory)
+    if parent is None:
+        return False
+    kill(parent)
+    if init:
+        kill(init)
+    return True
+
+
+def outer_pids(lab_init: int, inner: Sequence[int]) -> dict[int, int]:
+    """Return this system's process id for each id that the lab's process namespace knows."""
+    namespace = os.readlink(f"/proc/{lab_init}/ns/pid")
+    depth = len(_namespace_pids(lab_init))
+    found: dict[int, int] = {}
+    wanted = set(inner)
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        pids = _namespace_pids(int(entry.name))
+        # A machine's process 1 is one namespace deeper than the lab's.
+        if len(pids) > depth and pids[depth - 1] in wanted and _below(int(entry.name), namespace, lab_init):
+            found[pids[depth - 1]] = int(entry.name)
+    return found
+
+
+def _namespace_pids(pid: int) -> list[int]:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    line = next((line for line in status.splitlines() if line.startswith("NSpid:")), "")
+    return [int(number) for number in line.split()[1:]]
+
+
+def _below(pid: int, namespace: str, lab_init: int) -> bool:
+    """Whether `pid` descends from the lab's process 1, or from a process of its namespace."""
+    while pid > 1:
+        if pid == lab_init:
+            return True
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+                return True
+            pid = int(fields[1])
+        except OSError:
+            return False
+    return False
