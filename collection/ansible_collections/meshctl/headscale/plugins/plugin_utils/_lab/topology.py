@@ -20,7 +20,7 @@ Nat = Literal["easy", "hard", "none", "udp_blocked"]
 
 WAN: Final = "wan"
 NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
-GROUPS: Final = ("headscale", "relay", "clients", "spare")
+GROUPS: Final = ("headscale", "relays", "clients", "spare")
 # What Headscale hands out: a physical subnet inside it would shadow the mesh.
 TAILNET: Final = ipaddress.ip_network("100.64.0.0/10")
 FIRST_PORT: Final = 41641
@@ -139,7 +139,7 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     :raises TopologyError: naming the host or subnet, the value and the remedy.
     """
     members = {group: [host for host in groups.get(group, ()) if host in hosts] for group in GROUPS}
-    for group, want in (("headscale", "the control server"), ("relay", "the WAN host with DERP, STUN and the resolver")):
+    for group, want in (("headscale", "the control server"), ("relays", "the WAN host with DERP, STUN and the resolver")):
         if len(members[group]) != 1:
             found = ", ".join(members[group]) or "none"
             raise TopologyError(f"group '{group}' must hold exactly one host, {want}; found: {found}")
@@ -150,7 +150,7 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     return Topology(
         lab_name=_lab_name(shared.get("lab_name", "seed")),
         wan_cidr=str(wan),
-        resolver=machines[members["relay"][0]].address,
+        resolver=machines[members["relays"][0]].address,
         subnets=subnets,
         machines=machines | {subnet.router: _router(subnet) for subnet in subnets.values()},
     )

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins, stops or logs out a Tailscale client; see the module of the same name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._client import UNSETTLED, ClientError, Plan, plan
+from ..plugin_utils._errors import failure
+from ..plugin_utils._host.remote import RemoteError, run_script
+from ..plugin_utils._inventory import plain
+
+_HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
+_SETTLE_S = 10.0
+
+_ARGUMENTS = {
+    "state": {"type": "str", "choices": ["joined", "down", "logged_out"], "default": "joined"},
+    "login_server": {"type": "str"},
+    "auth_key": {"type": "str", "no_log": True},
+    "force": {"type": "bool", "default": False},
+    "require": {"type": "bool", "default": True},
+    "hostname": {"type": "str"},
+    "accept_dns": {"type": "bool"},
+    "accept_routes": {"type": "bool"},
+    "advertise_routes": {"type": "list", "elements": "str"},
+    "advertise_tags": {"type": "list", "elements": "str"},
+    "shields_up": {"type": "bool"},
+    "socket": {"type": "path", "default": "/var/run/tailscale/tailscaled.sock"},
+    "timeout": {"type": "int", "default": 30},
+}
+
+
+class ActionModule(ActionBase):
+    """Looks, decides on the controller, acts where something differs, and looks again."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what changed, and what the client says of itself afterwards."""
+        super().run(tmp, task_vars)
+        _result, raw = self.validate_argument_spec(argument_spec=_ARGUMENTS)
+        options = plain(raw)
+        try:
+            return self._bring(options)
+        except (RemoteError, ClientError) as exc:
+            return failure(f"client on {(task_vars or {}).get('inventory_hostname')}: {exc}", "could_not_run")
+
+    def _bring(self, options: dict[str, Any]) -> dict[str, Any]:
+        status, prefs = self._settled(options)
+        planned = plan(options, status, prefs)
+        ended_at = time.time()
+        if planned.needs_key and options["require"] and not self._task.check_mode:
+            raise ClientError("it must register with the control server, and no auth_key was given; see preauthkey")
+        if planned.commands and not self._task.check_mode:
+            ended_at = self._execute(planned, options)
+            status = self._reached(options)
+        return {
+            "changed": bool(planned.commands) or (planned.needs_key and bool(self._task.check_mode)),
+            "changes": planned.changes,
+            "needs_key": planned.needs_key,
+            "diff": {"before": planned.before, "after": planned.after},
+            "ended_at": ended_at,
+            "backend_state": status.get("BackendState"),
+            "node_key": (status.get("Self") or {}).get("PublicKey"),
+            "node_id": (status.get("Self") or {}).get("ID"),
+            "addresses": status.get("TailscaleIPs") or [],
+        }
+
+    def _execute(self, planned: Plan, options: dict[str, Any]) -> float:
+        request = {"commands": planned.commands, "secret": options.get("auth_key"), "seconds": options["timeout"] + 10}
+        source = (_HOST / "execute.py").read_text(encoding="utf-8")
+        answer = run_script(self, source, request, deadline_s=(options["timeout"] + 10) * len(planned.commands) + 5)
+        if not answer["ok"]:
+            raise ClientError(f"{' '.join(answer['command'][:2])} failed: {answer['said']}")
+        return float(answer["ended_at"])
+
+    def _look(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the client's status and preferences."""
+        request = {
+            "observe": [{"id": kind, "kind": kind, "socket": options["socket"]} for kind in ("status", "prefs")],
+            "deadline_s": 5,
+        }
+        answer = run_script(self, (_HOST / "probe.py").read_text(encoding="utf-8"), request, deadline_s=5)
+        seen = answer["observations"]
+        for kind in ("status", "prefs"):
+            if not seen[kind]["ok"]:
+                raise ClientError(seen[kind]["error"]["message"])
+        return seen["status"]["data"], seen["prefs"]["data"]
+
+    def _settled(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Look until the client, which may have started just now, knows what it is."""
+        deadline = time.monotonic() + _SETTLE_S
+        while True:
+            status, prefs = self._look(options)
+            if status.get("BackendState") not in UNSETTLED or time.monotonic() > deadline:
+                return status, prefs
+            time.sleep(0.1)
+
+    def _reached(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Look until the client is in the wanted state: its commands return before it is."""
+        wanted = {"joined": ("Running",), "down": ("Stopped",), "logged_out": ("NeedsLogin",)}[options["state"]]
+        deadline = time.monotonic() + options["timeout"]
+        while True:
+            status, _prefs = self._look(options)
+            if status.get("BackendState") in wanted:
+                return status
+            if time.monotonic() > deadline:
+                health = "; ".join(map(str, status.get("Health") or [])) or "it gives no reason"
+                raise ClientError(f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: {health}")
+            time.sleep(0.1)

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings the embedded lab up and down; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._errors import failure
+from ..plugin_utils._inventory import read_inventory
+from ..plugin_utils._lab.lab import Lab
+from ..plugin_utils._lab.supervisor import LabError
+from ..plugin_utils._lab.topology import Topology, TopologyError
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller, whatever the task's host."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what changed, and the topology as facts."""
+        super().run(tmp, task_vars)
+        known = task_vars or {}
+        _result, options = self.validate_argument_spec(
+            argument_spec={
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                "programs": {"type": "dict", "default": {}},
+                "name": {"type": "str"},
+            }
+        )
+        try:
+            if options["state"] == "absent":
+                return self._absent(Lab(options["name"] or str(known.get("lab_name") or "seed")))
+            topology = read_inventory(known)
+            return self._present(Lab(topology.lab_name), topology, options["programs"])
+        except TopologyError as exc:
+            return failure(str(exc), "bad_input")
+        except LabError as exc:
+            return failure(str(exc), "could_not_run")
+
+    def _present(self, lab: Lab, topology: Topology, programs: dict[str, str]) -> dict[str, Any]:
+        check: bool = self._task.check_mode
+        created = lab.record is None
+        changes = lab.changes(topology, programs) if check else lab.up(topology, programs)
+        return {
+            "changed": bool(changes),
+            "created": created,
+            "changes": changes,
+            "diff": {"prepared": "".join(f"{change}\n" for change in changes)},
+            "state_directory": str(lab.directory),
+            "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver},
+        }
+
+    def _absent(self, lab: Lab) -> dict[str, Any]:
+        there = lab.directory.exists()
+        if there and not self._task.check_mode:
+            lab.down()
+        return {"changed": there, "changes": [f"lab {lab.name} removed"] if there else []}

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeps one supervised service on a host; see the module of the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._errors import failure
+from ..plugin_utils._host.remote import RemoteError, run_script
+from ..plugin_utils._inventory import plain
+
+_SCRIPT = Path(__file__).parent.parent / "plugin_utils" / "_host" / "apply.py"
+_DEADLINE_S = 120
+
+_FILE = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str", "required": True},
+    "mode": {"type": "str", "default": "0644"},
+    "secret": {"type": "bool", "default": False},
+}
+_ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "description": {"type": "str"},
+    "command": {"type": "list", "elements": "str"},
+    "environment": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["started", "stopped", "restarted", "absent"], "default": "started"},
+    "manager": {"type": "str", "choices": ["auto", "s6", "systemd"], "default": "auto"},
+    "directories": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"path": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0755"}},
+    },
+    "links": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"path": {"type": "path", "required": True}, "target": {"type": "path", "required": True}},
+    },
+    "files": {"type": "list", "elements": "dict", "default": [], "options": _FILE},
+    "validate": {"type": "list", "elements": "str"},
+    "ready": {
+        "type": "dict",
+        "options": {
+            "tcp": {"type": "list", "elements": "str"},
+            "unix": {"type": "path"},
+            "seconds": {"type": "float", "default": 20.0},
+        },
+        "mutually_exclusive": [("tcp", "unix")],
+        "required_one_of": [("tcp", "unix")],
+    },
+}
+
+
+class ActionModule(ActionBase):
+    """Sends what is wanted to the host, where one script compares and applies it."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what changed on the host."""
+        super().run(tmp, task_vars)
+        _result, options = self.validate_argument_spec(
+            argument_spec=_ARGUMENTS,
+            required_if=[("state", state, ("command",)) for state in ("started", "stopped", "restarted")],
+        )
+        request = {key: value for key, value in plain(options).items() if value is not None}
+        if ready := request.get("ready"):
+            request["ready"] = {key: value for key, value in ready.items() if value is not None}
+        request["check"] = bool(self._task.check_mode)
+        try:
+            answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=_DEADLINE_S)
+        except RemoteError as exc:
+            return failure(f"service {request['name']}: {exc}", "could_not_run")
+        return answer | failure(answer["msg"], "could_not_run") if answer.get("failed") else answer

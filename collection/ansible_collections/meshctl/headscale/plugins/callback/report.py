@@ -1,0 +1,400 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeps the checks of a run and writes its report."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: report
+type: aggregate
+short_description: Writes a report of what the assertions found
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Gathers the C(checks) that assertions such as M(meshctl.headscale.assert_reachable) return, and writes them to a run
+    directory as C(report.json), C(junit.xml) and C(report.html).
+  - Hosts that could not be reached, and tasks that failed without a check while a story ran, are in the report as
+    checks with the verdict V(error).
+  - What a task returns with C(no_log) is never kept, and keys of headscale and Tailscale are replaced wherever they stand.
+  - A playbook that has neither checks nor a story (the play variable C(mesh_story)) leaves no run directory, unless
+    O(run_dir) is set.
+  - The report is also written when the playbook fails, and when it is interrupted by C(SIGINT) or C(SIGTERM).
+options:
+  run_dir:
+    description:
+      - The directory to write to. It is made when it is not there.
+      - By default a new one below C(runs) in the working directory (or below E(MESHCTL_RUNS_DIR)), named by the time and
+        the story.
+    type: path
+    env:
+      - name: MESHCTL_RUN_DIR
+    ini:
+      - section: callback_meshctl_report
+        key: run_dir
+  quiet:
+    description: Whether the summary after the playbook is left out, as C(meshctl) does because it draws its own.
+    type: bool
+    default: false
+    env:
+      - name: MESHCTL_CLI
+    ini:
+      - section: callback_meshctl_report
+        key: quiet
+requirements:
+  - enabled in the configuration
+  - junitparser (for C(junit.xml))
+  - jsonschema (to compare C(report.json) with its schema)
+  - rich (for the summary)
+"""
+
+EXAMPLES = r"""
+# ansible.cfg
+# [defaults]
+# callbacks_enabled = meshctl.headscale.report
+
+- name: Prove a mesh
+  hosts: clients
+  gather_facts: false
+  vars:
+    mesh_story: nightly
+  tasks:
+    - name: Every client reaches every other
+      meshctl.headscale.assert_reachable:
+"""
+
+import atexit
+import functools
+import os
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+from ansible.utils import color
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ansible.executor.stats import AggregateStats
+    from ansible.executor.task_result import CallbackTaskResult
+    from ansible.playbook import Playbook
+    from ansible.playbook.play import Play
+    from ansible.playbook.task import Task
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
+
+_P = ParamSpec("_P")
+
+# report.json is brought up to date while the run goes on, so that even `kill -9` leaves what was found until then;
+# at most this often, and never for more than a twentieth of the time.
+_CHECKPOINT_S = 1.0
+_CHECKPOINT_SHARE = 20
+
+
+def _guarded(
+    method: Callable[Concatenate[CallbackModule, _P], None],
+) -> Callable[Concatenate[CallbackModule, _P], None]:
+    """Make sure that nothing which goes wrong here touches the playbook: it becomes one warning."""
+
+    @functools.wraps(method)
+    def guarded(self: CallbackModule, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.lost(f"the report lost something in {method.__name__}: {type(error).__name__}: {error}")
+
+    return guarded
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Gathers checks from results, and writes the run directory."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "meshctl.headscale.report"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's own
+        """Prepare to gather; nothing is written yet."""
+        super().__init__(*args, **kwargs)
+        self._collector = collect.Collector(started=collect.utc_now())
+        self._directory: Path | None = None
+        self._pid = os.getpid()
+        self._warned: set[str] = set()
+        self._signal: int | None = None
+        self._watching = False
+        self._lost = False
+        self._written = False
+        self._ended = True
+        self._dirty = False
+        self._next_checkpoint = 0.0
+
+    def lost(self, message: str) -> None:
+        """Say that something is missing from the report, in the report as well: it must not read as a pass."""
+        self._lost = True
+        self._collector.lost(message)
+        self.warn_once(message)
+
+    def warn_once(self, message: str) -> None:
+        """Say in one line what the report could not do."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self._display.warning(f"meshctl.headscale.report: {message}")
+
+    @_guarded
+    def v2_playbook_on_start(self, playbook: Playbook) -> None:
+        """Note which stories the playbook will tell, and watch for the end of the run."""
+        self._ended = self._written = False
+        self._collector.playbooks.append(environment.short_path(str(playbook._file_name)))
+        self._collector.command = _command()
+        self._collector.versions.update(environment.versions())
+        self._collector.inventory["source"] = [
+            environment.short_path(str(source)) for source in context.CLIARGS.get("inventory") or ()
+        ]
+        stories = (_story_of(play) for play in playbook.get_plays())
+        self._collector.plan(list(dict.fromkeys(story for story in stories if story)))
+        self._watch()
+
+    @_guarded
+    def v2_playbook_on_play_start(self, play: Play) -> None:
+        """Note where a story begins or ends."""
+        story = _story_of(play)
+        title = str(play.get_vars().get("mesh_story_title") or play.get_name() or "")
+        self._collector.enter(story, title, collect.utc_now())
+        self._describe_inventory(play)
+        self._dirty = True
+        self._checkpoint()
+
+    @_guarded
+    def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
+        """Bring report.json up to date, now that a task's results are in."""
+        self._checkpoint()
+
+    @_guarded
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        """Keep the checks that passed."""
+        self._keep(result)
+
+    @_guarded
+    def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
+        """Keep the checks that say why they were not made."""
+        self._keep(result)
+
+    @_guarded
+    def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
+        """Keep the checks that failed; a failure without any is one itself, unless the playbook deals with it."""
+        checks = self._keep(result)
+        if any(check["verdict"] in ("failed", "error") for check in checks):
+            return
+        task = _task_of(result)
+        data = result.result
+        if ignore_errors:
+            self._collector.task_noted(task, data, "ignored")
+        elif _rescued(result.task):
+            self._collector.task_noted(task, data, "rescued")
+        else:
+            self._collector.task_failed(task, data, collect.utc_now())
+
+    @_guarded
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
+        """Keep that a host does not answer."""
+        self._keep(result)
+        self._collector.unreachable(_task_of(result), result.result, collect.utc_now())
+
+    @_guarded
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        """Write the report: a playbook has come to its end."""
+        self._ended = True
+        self._collector.leave(collect.utc_now())
+        playbooks = context.CLIARGS.get("args") or ()
+        last = len(self._collector.playbooks) >= len(playbooks) or bool(stats.failures or stats.dark)
+        if last:
+            started = {Path(playbook).stem for playbook in self._collector.playbooks}
+            self._collector.plan([stem for stem in (Path(name).stem for name in playbooks) if stem not in started])
+            self._finish()
+        else:
+            self._dirty = True
+            self._checkpoint()
+
+    def _keep(self, result: CallbackTaskResult) -> list[model.Check]:
+        """Hand a result to the collector, unless its task hides it."""
+        self._dirty = True
+        # A loop's items can come uncensored inside a result that is censored: the task's own word counts.
+        if result.task_fields.get("no_log") is True or collect.hidden(result.result):
+            return []
+        return self._collector.result(result.result, result.host.get_name(), collect.utc_now())
+
+    def _describe_inventory(self, play: Play) -> None:
+        """Note each host's group, and which lab this is."""
+        manager = play.get_variable_manager()
+        variables: Mapping[str, Any] = manager.get_vars(play=play, include_hostvars=False)
+        self._collector.groups(environment.groups(variables.get("groups") or {}))
+        hosts = play.get_variable_manager()._inventory.get_hosts("all", ignore_restrictions=True)
+        if self._collector.inventory["backend"] or not hosts:
+            return
+        found: Mapping[str, Any] = manager.get_vars(play=play, host=hosts[0], include_hostvars=False)
+        for key, name in (("backend", "mesh_backend"), ("lab_name", "lab_name")):
+            value = found.get(name)
+            if isinstance(value, str) and "{{" not in value:
+                self._collector.inventory[key] = str(value)
+
+    def _watch(self) -> None:
+        """Take care that the report is written however the run ends."""
+        if self._watching:
+            return
+        self._watching = True
+        atexit.register(self._at_exit)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._chain(number)
+
+    def _chain(self, number: signal.Signals) -> None:
+        """See a signal before Ansible's own handler does."""
+        previous = signal.getsignal(number)
+
+        def handler(signum: int, frame: FrameType | None) -> None:
+            if os.getpid() == self._pid:
+                self._signal = signum
+                # After SIGTERM Ansible kills itself without another word, so this is the last moment.
+                if signum == signal.SIGTERM:
+                    self._finish_quietly()
+            if callable(previous):
+                previous(signum, frame)
+            else:
+                signal.signal(signum, previous if previous is not None else signal.SIG_DFL)
+                os.kill(os.getpid(), signum)
+
+        signal.signal(number, handler)
+
+    @_guarded
+    def _finish_quietly(self) -> None:
+        """Write the report from within a signal handler, where printing is not safe."""
+        if not self._written:
+            self._write(collect.utc_now())
+
+    @_guarded
+    def _at_exit(self) -> None:
+        """Write the report of a run that did not come to its end."""
+        if os.getpid() == self._pid and not self._written:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write the report and say what is in it."""
+        written = self._write(collect.utc_now())
+        if written is None:
+            return
+        report, directory, problems = written
+        for problem in problems:
+            self.warn_once(problem)
+        if not self.get_option("quiet"):
+            self._summarize(report, directory)
+
+    def _write(self, now: datetime) -> tuple[model.Report, Path, list[str]] | None:
+        """Write the whole run directory, where there is something to keep."""
+        if not self._ended and self._signal is None:
+            self._collector.stopped(now)
+        if not self._kept:
+            return None
+        # Only who writes pays for loading what writing needs.
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+
+        self._written = True
+        directory = self._run_directory()
+        finished = self._ended and self._signal is None and not self._lost
+        report = self._collector.report(
+            directory.name, now, interrupted=self._signal is not None, finished=finished
+        )
+        return report, directory, rundir.write(report, directory)
+
+    def _checkpoint(self) -> None:
+        """Bring report.json up to date when that is due: an unfinished run reads as an interrupted one."""
+        begun = time.monotonic()
+        if not self._dirty or begun < self._next_checkpoint or not self._kept:
+            return
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+
+        directory = self._run_directory()
+        now = collect.utc_now()
+        rundir.write_json(self._collector.report(directory.name, now, interrupted=True, finished=False), directory)
+        self._dirty = False
+        ended = time.monotonic()
+        self._next_checkpoint = ended + max(_CHECKPOINT_S, _CHECKPOINT_SHARE * (ended - begun))
+
+    @property
+    def _kept(self) -> bool:
+        """Whether this run leaves a run directory at all."""
+        return self._collector.worth_keeping or bool(self.get_option("run_dir"))
+
+    def _run_directory(self) -> Path:
+        """Return the run directory, made when it is first needed."""
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+
+        if self._directory is None:
+            named = self.get_option("run_dir")
+            self._directory = rundir.make(self._collector.name, self._collector.started, named=named)
+        return self._directory
+
+    def _summarize(self, report: model.Report, directory: Path) -> None:
+        """Print the closing summary."""
+        try:
+            from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text  # noqa: PLC0415
+
+            width = max(self._display.columns, 60) + 1
+            lines = text.as_text(report, run_dir=directory, width=width, color=bool(color.ANSIBLE_COLOR))
+        except ModuleNotFoundError as error:
+            self.warn_once(f"The summary was left out: the Python package {error.name} is missing on the controller.")
+            lines = f"{report.verdict}  {environment.short_path(str(directory))}"
+        self._display.display(f"\n{lines.rstrip()}")
+
+
+def _story_of(play: Play) -> str | None:
+    """Return the story that a play belongs to."""
+    story = play.get_vars().get("mesh_story")
+    if not isinstance(story, str) or not story or "{{" in story:
+        return None
+    return str(story)
+
+
+def _task_of(result: CallbackTaskResult) -> collect.Task:
+    """Return what the report names of a task."""
+    return collect.Task(
+        name=result.task.get_name() or str(result.task.action),
+        host=result.host.get_name(),
+        action=str(result.task.action),
+        where=environment.short_path(str(result.task.get_path() or "")),
+    )
+
+
+def _rescued(task: Task) -> bool:
+    """Tell whether a failure of `task` is dealt with by the rescue of a block around it."""
+    child, parent = task, task._parent
+    while parent is not None:
+        if getattr(parent, "rescue", None) and any(item._uuid == child._uuid for item in parent.block):
+            return True
+        child, parent = parent, parent._parent
+    return False
+
+
+def _command() -> str:
+    """Return the command of this run; extra variables may hold secrets and stay out."""
+    if command := os.environ.get("MESHCTL_COMMAND"):
+        return command
+    words = ["ansible-playbook"]
+    words += [environment.short_path(str(playbook)) for playbook in context.CLIARGS.get("args") or ()]
+    words += [word for source in context.CLIARGS.get("inventory") or () for word in ("-i", environment.short_path(source))]
+    if limit := context.CLIARGS.get("subset"):
+        words += ["--limit", str(limit)]
+    for option, key in (("--tags", "tags"), ("--skip-tags", "skip_tags")):
+        chosen = [tag for tag in context.CLIARGS.get(key) or () if tag != "all"]
+        words += [option, ",".join(chosen)] if chosen else []
+    words += ["--check"] if context.CLIARGS.get("check") else []
+    return shlex.join(words)

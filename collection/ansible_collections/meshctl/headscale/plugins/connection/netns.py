@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connection to a machine of the embedded lab."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: netns
+short_description: Run tasks on a machine of the embedded lab
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - A machine of the lab that M(meshctl.headscale.lab) made is a set of Linux namespaces. This connection enters them.
+  - Tasks run as root of the machine, with an environment of its own, as on another host. Nothing of the
+    controller's environment is passed on.
+  - Which process to enter is read from the lab's record each time, so that a machine that was started again is found.
+options:
+  remote_addr:
+    description: The machine, as the lab's record names it.
+    default: inventory_hostname
+    vars:
+      - name: inventory_hostname
+      - name: ansible_host
+      - name: ansible_netns_machine
+    type: str
+  lab_name:
+    description: The lab that the machine belongs to.
+    default: seed
+    vars:
+      - name: lab_name
+    type: str
+extends_documentation_fragment:
+  - ansible.builtin.connection_pipelining
+"""
+
+import os
+import subprocess
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.module_utils.common.text.converters import to_bytes, to_text
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+
+from ..plugin_utils._lab.lab import Lab, environment
+from ..plugin_utils._lab.supervisor import LabError
+
+display = Display()
+
+
+class Connection(ConnectionBase):
+    """Enters the namespaces of one machine for each command."""
+
+    transport = "meshctl.headscale.netns"
+    has_pipelining = True
+
+    def _connect(self) -> Connection:
+        """Find the machine; a lab or a machine that is not there makes the host unreachable."""
+        self._prefix()
+        self._connected = True
+        return self
+
+    def _prefix(self) -> list[str]:
+        lab = Lab(self.get_option("lab_name"))
+        clean = ["env", "-i", *(f"{key}={value}" for key, value in environment().items())]
+        try:
+            return lab.enter(self.get_option("remote_addr"), clean)
+        except LabError as exc:
+            raise AnsibleConnectionFailure(str(exc)) from None
+
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        """Run a command line in the machine, and return its exit status, output and errors."""
+        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+        display.vvv(f"EXEC {to_text(cmd)}", host=self.get_option("remote_addr"))
+        return self._run(["/bin/sh", "-c", to_text(cmd)], in_data)
+
+    def _run(self, command: list[str], in_data: bytes | None) -> tuple[int, bytes, bytes]:
+        stdin: dict[str, Any] = {"input": in_data} if in_data is not None else {"stdin": subprocess.DEVNULL}
+        done = subprocess.run([*self._prefix(), *command], capture_output=True, check=False, **stdin)
+        return done.returncode, done.stdout, done.stderr
+
+    def put_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file of the controller into the machine's own file system."""
+        super().put_file(in_path, out_path)
+        if not os.path.exists(to_bytes(in_path)):  # noqa: PTH110 (a path of bytes, as Ansible gives it)
+            raise AnsibleFileNotFound(f"file {in_path} does not exist")
+        with open(to_bytes(in_path), "rb") as source:  # noqa: PTH123
+            content = source.read()
+        status, _out, err = self._run(["dd", f"of={out_path}", "bs=64K", "status=none"], content)
+        if status:
+            raise AnsibleConnectionFailure(f"could not write {out_path}: {to_text(err).strip()}")
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file of the machine to the controller."""
+        super().fetch_file(in_path, out_path)
+        status, out, err = self._run(["cat", "--", in_path], None)
+        if status:
+            raise AnsibleFileNotFound(f"could not read {in_path}: {to_text(err).strip()}")
+        with open(to_bytes(out_path), "wb") as target:  # noqa: PTH123
+            target.write(out)
+
+    def close(self) -> None:
+        """Forget the machine; there is nothing to hang up."""
+        self._connected = False

@@ -1,0 +1,432 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A client of Headscale's HTTP API v1 (0.29 and later). PRIVATE to the collection.
+
+It needs no AnsibleModule: `HeadscaleAPI(url=..., api_key=...)` works in modules, actions, inventory and elsewhere.
+What it returns is described by `_shapes.SHAPES`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from datetime import timedelta
+from urllib.parse import quote, urlencode, urlsplit
+
+from ansible_collections.meshctl.headscale.plugins.module_utils import _shapes
+from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, utc_now
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
+    ApiError,
+    AuthError,
+    BadAnswerError,
+    InputError,
+    NotFoundError,
+    WrongUrlError,
+)
+from ansible_collections.meshctl.headscale.plugins.module_utils._files import read_secret
+from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Transport
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Json, Record
+
+_OK, _NOT_FOUND, _REFUSED = 200, 404, (401, 403)
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class Operation(t.NamedTuple):
+    """One operation of the API: what it does in words, its method and path, the names that it takes."""
+
+    does: str
+    method: str
+    path: str
+    query: tuple[str, ...] = ()
+    body: tuple[str, ...] = ()
+
+
+# A test holds this table against the description that the real server publishes of itself.
+OPERATIONS: dict[str, Operation] = {
+    "list_users": Operation("list the users", "GET", "/api/v1/user"),
+    "create_user": Operation(
+        "create the user", "POST", "/api/v1/user", body=("name", "displayName", "email", "pictureUrl")
+    ),
+    "rename_user": Operation("rename the user", "POST", "/api/v1/user/{oldId}/rename/{newName}"),
+    "delete_user": Operation("delete the user", "DELETE", "/api/v1/user/{id}"),
+    "list_preauthkeys": Operation("list the preauthkeys", "GET", "/api/v1/preauthkey"),
+    "create_preauthkey": Operation(
+        "create a preauthkey",
+        "POST",
+        "/api/v1/preauthkey",
+        body=("user", "reusable", "ephemeral", "expiration", "aclTags"),
+    ),
+    "expire_preauthkey": Operation("expire the preauthkey", "POST", "/api/v1/preauthkey/expire", body=("id",)),
+    "delete_preauthkey": Operation("delete the preauthkey", "DELETE", "/api/v1/preauthkey", query=("id",)),
+    "list_nodes": Operation("list the nodes", "GET", "/api/v1/node"),
+    "get_node": Operation("get the node", "GET", "/api/v1/node/{nodeId}"),
+    "rename_node": Operation("rename the node", "POST", "/api/v1/node/{nodeId}/rename/{newName}"),
+    "tag_node": Operation("set the node's tags", "POST", "/api/v1/node/{nodeId}/tags", body=("tags",)),
+    "approve_routes": Operation(
+        "approve the node's routes", "POST", "/api/v1/node/{nodeId}/approve_routes", body=("routes",)
+    ),
+    "expire_node": Operation(
+        "set the node's expiry", "POST", "/api/v1/node/{nodeId}/expire", query=("expiry", "disableExpiry")
+    ),
+    "delete_node": Operation("delete the node", "DELETE", "/api/v1/node/{nodeId}"),
+    "get_policy": Operation("get the policy", "GET", "/api/v1/policy"),
+    "set_policy": Operation("set the policy", "PUT", "/api/v1/policy", body=("policy",)),
+    "check_policy": Operation("check the policy", "POST", "/api/v1/policy/check", body=("policy",)),
+    "list_api_keys": Operation("list the API keys", "GET", "/api/v1/apikey"),
+    "create_api_key": Operation("create an API key", "POST", "/api/v1/apikey", body=("expiration",)),
+    "expire_api_key": Operation("expire the API key", "POST", "/api/v1/apikey/expire", body=("id",)),
+    "delete_api_key": Operation("delete the API key", "DELETE", "/api/v1/apikey/{prefix}"),
+}
+
+
+class HeadscaleAPI:
+    """A Headscale server, by URL and API key. Every method makes one request and raises a `HeadscaleError`."""
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a default
+        self,
+        *,
+        url: str,
+        api_key: str,
+        ca_path: str | None = None,
+        validate_certs: bool = True,
+        timeout: float = 10.0,
+        use_proxy: bool = True,
+    ) -> None:
+        """Keep where the server is and how it is spoken to; nothing is sent yet."""
+        if ca_path and not os.access(ca_path, os.R_OK):
+            raise InputError(f"ca_path is {ca_path!r}, which cannot be read: name a file of PEM certificates.")
+        if timeout <= 0:
+            raise InputError(f"timeout is {timeout:g}: it must be more than 0 seconds.")
+        if not api_key.strip() or not api_key.strip().isprintable() or " " in api_key.strip():
+            raise InputError("The API key is empty or holds spaces: it looks like hskey-api-….")
+        self.url = _base_url(url)
+        self._key = api_key.strip()
+        self._transport = Transport(ca_path, validate_certs, float(timeout), use_proxy)
+        self._server_date: datetime | None = None
+
+    @property
+    def key_prefix(self) -> str:
+        """The part of the API key in use that may be shown."""
+        return _shapes.key_prefix(self._key)
+
+    def now(self) -> datetime:
+        """Return the present moment by the server's clock, as of its last answer: that clock decides over expirations."""
+        # The header holds whole seconds, cut off: without the next one, what has expired just now would still seem valid.
+        return self._server_date + timedelta(seconds=1) if self._server_date else utc_now()
+
+    # -- the server itself
+
+    def version(self) -> str:
+        """Return the server's version, such as `v0.29.3` (needs no valid key)."""
+        reply = self._send("GET", self.url + "/version", None)
+        document = _json(reply)
+        if reply.status != _OK or not isinstance(document, dict) or not isinstance(document.get("version"), str):
+            raise self._wrong_url(reply)
+        return str(document["version"])
+
+    # -- users
+
+    def list_users(self) -> list[Record]:
+        """Return all users, by id."""
+        return self._list("list_users", "users", "user")
+
+    def create_user(self, *, name: str, display_name: str = "", email: str = "", picture_url: str = "") -> Record:
+        """Create a user."""
+        body = {"name": name, "displayName": display_name, "email": email, "pictureUrl": picture_url}
+        return self._one("create_user", "user", "user", body=body)
+
+    def rename_user(self, user_id: str, name: str) -> Record:
+        """Give a user another name."""
+        return self._one("rename_user", "user", "user", path={"oldId": user_id, "newName": name})
+
+    def delete_user(self, user_id: str) -> None:
+        """Delete a user, who must have no nodes, and the user's preauthkeys."""
+        self._call("delete_user", path={"id": user_id})
+
+    # -- preauthkeys
+
+    def list_preauthkeys(self) -> list[Record]:
+        """Return all preauthkeys, of all users, by id, without their secrets."""
+        records = self._list("list_preauthkeys", "preAuthKeys", "preauthkey")
+        return [_shapes.preauthkey_with_state(record, now=self.now()) for record in records]
+
+    def create_preauthkey(
+        self,
+        *,
+        user_id: str | None,
+        expiration: datetime,
+        reusable: bool = False,
+        ephemeral: bool = False,
+        tags: Iterable[str] = (),
+    ) -> tuple[Record, str]:
+        """Mint a preauthkey; return what it is, and the key itself, which the server shows this one time."""
+        body = {
+            "user": user_id or "0",
+            "reusable": reusable,
+            "ephemeral": ephemeral,
+            "expiration": format_moment(expiration),
+            "aclTags": sorted(set(tags)),
+        }
+        record = self._one("create_preauthkey", "preAuthKey", "preauthkey", body=body)
+        secret = record["key"]
+        if not secret or secret.endswith("*"):
+            raise BadAnswerError("Headscale created a preauthkey, but its answer does not hold the key.")
+        return _shapes.preauthkey_with_state(record, now=self.now()), secret
+
+    def expire_preauthkey(self, key_id: str) -> None:
+        """Expire a preauthkey. Headscale 0.29 accepts an id that does not exist."""
+        self._call("expire_preauthkey", body={"id": key_id})
+
+    def delete_preauthkey(self, key_id: str) -> None:
+        """Delete a preauthkey. Headscale 0.29 accepts an id that does not exist."""
+        self._call("delete_preauthkey", query={"id": key_id})
+
+    # -- nodes
+
+    def list_nodes(self) -> list[Record]:
+        """Return all nodes, by id."""
+        records = self._list("list_nodes", "nodes", "node")
+        return [_shapes.node_with_state(record, now=self.now()) for record in records]
+
+    def get_node(self, node_id: str) -> Record | None:
+        """Return a node, or None when there is none of this id."""
+        try:
+            return self._node("get_node", node_id)
+        except NotFoundError:
+            return None
+
+    def rename_node(self, node_id: str, name: str) -> Record:
+        """Give a node another name (its label in MagicDNS)."""
+        return self._node("rename_node", node_id, path={"newName": name})
+
+    def tag_node(self, node_id: str, tags: Iterable[str]) -> Record:
+        """Replace a node's tags. A tagged node belongs to no user any more, for good."""
+        return self._node("tag_node", node_id, body={"tags": sorted(set(tags))})
+
+    def approve_routes(self, node_id: str, routes: Iterable[str]) -> Record:
+        """Replace the routes that a node may serve."""
+        return self._node("approve_routes", node_id, body={"routes": list(routes)})
+
+    def expire_node(self, node_id: str, *, at: datetime | None = None) -> Record:
+        """Expire a node now, or at a moment."""
+        return self._node("expire_node", node_id, query={"expiry": format_moment(at)} if at else {})
+
+    def never_expire_node(self, node_id: str) -> Record:
+        """Let a node never expire."""
+        return self._node("expire_node", node_id, query={"disableExpiry": "true"})
+
+    def delete_node(self, node_id: str) -> None:
+        """Delete a node."""
+        self._call("delete_node", path={"nodeId": node_id})
+
+    # -- policy
+
+    def get_policy(self) -> Record | None:
+        """Return `policy` (text) and `updated_at` (None when it is read from a file), or None when none is set."""
+        try:
+            document = self._call("get_policy")
+        except ApiError as error:
+            if "policy not found" in error.reason:
+                return None
+            raise
+        return self._policy(document)
+
+    def set_policy(self, text: str) -> Record:
+        """Replace the policy."""
+        return self._policy(self._call("set_policy", body={"policy": text}))
+
+    def check_policy(self, text: str) -> None:
+        """Have the server check a policy without keeping it; raise `ApiError` with its words when it is no good."""
+        self._call("check_policy", body={"policy": text})
+
+    # -- API keys
+
+    def list_api_keys(self) -> list[Record]:
+        """Return all API keys, by id, without their secrets."""
+        records = self._list("list_api_keys", "apiKeys", "apikey")
+        return [_shapes.api_key_with_state(record, now=self.now()) for record in records]
+
+    def create_api_key(self, *, expiration: datetime) -> str:
+        """Mint an API key and return it; the server shows it this one time."""
+        secret = self._call("create_api_key", body={"expiration": format_moment(expiration)}).get("apiKey")
+        if not isinstance(secret, str) or not secret:
+            raise BadAnswerError("Headscale created an API key, but its answer does not hold the key.")
+        return secret
+
+    def expire_api_key(self, key_id: str) -> None:
+        """Expire an API key."""
+        self._call("expire_api_key", body={"id": key_id})
+
+    def delete_api_key(self, prefix: str) -> None:
+        """Delete an API key."""
+        self._call("delete_api_key", path={"prefix": prefix})
+
+    # -- requests
+
+    def _node(self, name: str, node_id: str, *, path: Mapping[str, str] | None = None, **rest: Json) -> Record:
+        record = self._one(name, "node", "node", path={"nodeId": node_id, **(path or {})}, **rest)
+        return _shapes.node_with_state(record, now=self.now())
+
+    def _policy(self, document: dict[str, t.Any]) -> Record:
+        text = document.get("policy")
+        if not isinstance(text, str):
+            raise BadAnswerError("Headscale's answer about the policy does not hold its text.")
+        return {"policy": text, "updated_at": document.get("updatedAt") or None}
+
+    def _list(self, name: str, member: str, kind: str) -> list[Record]:
+        values = self._call(name).get(member)
+        if values is not None and not isinstance(values, list):
+            raise BadAnswerError(
+                f"Headscale was asked to {OPERATIONS[name].does}, and its answer holds no list of {member}."
+            )
+        records = [_shapes.shaped(kind, value) for value in values or []]
+        return sorted(records, key=lambda record: int(record["id"]))
+
+    def _one(self, name: str, member: str, kind: str, **request: Json) -> Record:
+        return _shapes.shaped(kind, self._call(name, **request).get(member))
+
+    def _call(
+        self,
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, t.Any] | None = None,
+    ) -> dict[str, t.Any]:
+        """Make the request of one operation and return the JSON object that answers it."""
+        operation = OPERATIONS[name]
+        parts = {key: quote(value, safe="") for key, value in (path or {}).items()}
+        url = self.url + operation.path.format(**parts)
+        if query:
+            url += "?" + urlencode(query)
+        reply = self._send(operation.method, url, body)
+        if reply.status != _OK:
+            raise self._refusal(operation, reply)
+        document = _json(reply)
+        if not isinstance(document, dict):
+            raise self._wrong_url(reply)
+        return document
+
+    def _send(self, method: str, url: str, body: Mapping[str, t.Any] | None) -> Reply:
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(body).encode()
+        reply = self._transport.send(method, url, headers=headers, body=content)
+        self._server_date = reply.date or self._server_date
+        return reply
+
+    # -- refusals
+
+    def _refusal(self, operation: Operation, reply: Reply) -> Exception:
+        if reply.status in _REFUSED:
+            return AuthError(
+                f"{self.url} does not accept the API key {_shapes.masked(self._key)}: it is unknown there or expired. "
+                "Make a new one on the server with 'headscale apikeys create'."
+            )
+        reason = _reason(_json(reply))
+        if reply.status in _REDIRECTS or reason is None or (reply.status == _NOT_FOUND and reason == "Not Found"):
+            return self._wrong_url(reply)
+        kind = NotFoundError if reply.status == _NOT_FOUND else ApiError
+        return kind(
+            f"Headscale refused to {operation.does}: {reason.rstrip('.')} (HTTP {reply.status}).",
+            status=reply.status,
+            reason=reason,
+        )
+
+    def _wrong_url(self, reply: Reply) -> WrongUrlError:
+        if reply.status in _REDIRECTS:
+            target = reply.location.split("/api/v1", 1)[0] or "another place"
+            return WrongUrlError(f"{self.url} redirects to {target}: set url to where Headscale's API really is.")
+        if "HTTP request to an HTTPS server" in reply.body:
+            return WrongUrlError(f"{self.url} expects TLS: let url begin with https://.")
+        kind = reply.content_type or "no content type"
+        return WrongUrlError(
+            f"{self.url} is not the address of a Headscale API: it answered HTTP {reply.status} ({kind}). "
+            "Set url to Headscale's server_url, without /api/v1."
+        )
+
+
+def _base_url(url: str) -> str:
+    """Return the URL below which /api/v1 is, or say what is wrong with it."""
+    text = url.strip().rstrip("/")
+    if text.endswith("/api/v1"):
+        text = text[: -len("/api/v1")]
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.username or parts.query or parts.fragment or any(char.isspace() for char in text):
+        raise InputError(f"url is {url!r}: it must look like https://headscale.example.com or http://127.0.0.1:8080.")
+    return text
+
+
+def _json(reply: Reply) -> Json:
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _reason(document: object) -> str | None:
+    """Return the server's own words: gRPC gateway's form (0.29) or RFC 7807's (0.30)."""
+    if not isinstance(document, dict):
+        return None
+    details = document.get("errors")
+    inner = [item["message"] for item in details if _has_message(item)] if isinstance(details, list) else []
+    said = [document.get("message"), document.get("detail"), *inner]
+    words = [text.strip() for text in said if isinstance(text, str) and text.strip()]
+    if not words and isinstance(document.get("title"), str):
+        words = [document["title"].strip()]
+    # 0.29 writes messages over several lines.
+    return " ".join("; ".join(dict.fromkeys(words)).split()) or None
+
+
+def _has_message(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("message"), str)
+
+
+def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] = os.environ) -> HeadscaleAPI:
+    """Return the server that the common options of the modules name, what is missing taken from the environment."""
+    url = options.get("url") or environ.get("HEADSCALE_URL")
+    if not url:
+        raise InputError("No Headscale server is named: set url, or HEADSCALE_URL in the environment of this host.")
+    return HeadscaleAPI(
+        url=url,
+        api_key=find_api_key(options, environ=environ),
+        ca_path=options.get("ca_path"),
+        validate_certs=options.get("validate_certs", True) is not False,
+        timeout=options.get("timeout") or 10.0,
+        use_proxy=options.get("use_proxy", True) is not False,
+    )
+
+
+def find_api_key(options: Mapping[str, t.Any], *, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the API key: of the options when they name one, else of the environment."""
+    if key := options.get("api_key"):
+        return str(key)
+    path = options.get("api_key_file")
+    if not path:
+        if key := environ.get("HEADSCALE_API_KEY"):
+            return key
+        path = environ.get("HEADSCALE_API_KEY_FILE")
+    if not path:
+        raise InputError(
+            "No API key is given: set api_key or api_key_file, or HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE in the "
+            "environment of this host."
+        )
+    key = read_secret(str(path))
+    if not key:
+        state = "does not exist" if key is None else "is empty"
+        raise InputError(f"api_key_file is {str(path)!r}, which {state} on this host.")
+    return key

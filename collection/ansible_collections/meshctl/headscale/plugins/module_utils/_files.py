@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that hold one secret. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+
+_LARGEST = 4096
+
+
+def read_secret(path: str) -> str | None:
+    """Return what a file holds, without the blanks around it; None when there is no such file."""
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"The file {path!r} cannot be read ({error.strerror}).") from None
+    text = content.decode("utf-8", errors="replace").strip()
+    if len(content) > _LARGEST or "\n" in text:
+        raise InputError(f"The file {path!r} holds more than one line: it should hold a key and nothing else.")
+    return text
+
+
+def write_secret(path: str, secret: str) -> None:
+    """Replace a file at once by one that only its owner reads; an existing file keeps its owner."""
+    target = Path(path).expanduser().resolve()
+    try:
+        # mkstemp makes it 0600 from the first moment on.
+        handle, temporary = tempfile.mkstemp(prefix=".meshctl-", dir=target.parent)
+    except OSError as error:
+        raise InputError(f"No file can be written in {str(target.parent)!r} ({error.strerror}).") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(secret + "\n")
+            file.flush()
+            _keep_owner(target, file.fileno())
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise InputError(f"The file {path!r} cannot be written ({error.strerror}).") from None
+
+
+def _keep_owner(target: Path, descriptor: int) -> None:
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        old = target.stat()
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+
+
+def writable(path: str) -> None:
+    """Say before anything is minted that a file could not be written."""
+    target = Path(path).expanduser().resolve()
+    if target.is_dir():
+        raise InputError(f"The path {path!r} is a directory: name a file in it.")
+    if not target.parent.is_dir():
+        raise InputError(f"The directory of {path!r} does not exist: make it first.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"The directory of {path!r} cannot be written by this user.")
+
+
+def remove(path: str) -> None:
+    """Remove a file that may not exist."""
+    try:
+        Path(path).expanduser().unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"The file {path!r} cannot be removed ({error.strerror}).") from None

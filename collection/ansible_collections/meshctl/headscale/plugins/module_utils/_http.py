@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One HTTP request, and every way in which it can fail to be answered. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import socket
+import ssl
+import typing as t
+import urllib.error
+
+from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
+from ansible.module_utils.urls import SSLValidationError, open_url
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
+    HeadscaleError,
+    InputError,
+    TlsError,
+    UnreachableError,
+    WrongUrlError,
+)
+
+if t.TYPE_CHECKING:
+    from datetime import datetime
+
+# The node list of a very large mesh is some megabytes; more than this is not Headscale.
+_LARGEST = 64 * 1024 * 1024
+
+
+# What `open_url` returns has no type of its own.
+_Answer = t.Any
+
+
+class Reply(t.NamedTuple):
+    """What came back, whatever its status."""
+
+    status: int
+    content_type: str
+    body: str
+    location: str
+    date: datetime | None
+
+
+class Transport(t.NamedTuple):
+    """How requests are made: trust, patience, proxy."""
+
+    ca_path: str | None = None
+    validate_certs: bool = True
+    timeout: float = 10.0
+    use_proxy: bool = True
+
+    def send(self, method: str, url: str, *, headers: dict[str, str], body: bytes | None) -> Reply:
+        """Make one request and return the answer; raise when there is none."""
+        try:
+            return self._send(method, url, headers, body)
+        except (
+            OSError,
+            http.client.HTTPException,
+            AnsibleConnectionError,
+            SSLValidationError,
+            ValueError,
+        ) as error:
+            raise explain(error, url=url, transport=self) from error
+
+    def _send(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Reply:
+        try:
+            answer = open_url(
+                url,
+                data=body,
+                headers=headers,
+                method=method,
+                timeout=self.timeout,
+                validate_certs=self.validate_certs,
+                ca_path=self.ca_path,
+                use_proxy=self.use_proxy,
+                # A redirect would carry the key to another place, and a .netrc would replace it.
+                follow_redirects="none",
+                use_netrc=False,
+                http_agent="meshctl-headscale",
+            )
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return _reply(answer)
+
+
+def _reply(answer: _Answer) -> Reply:
+    content = answer.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError("the answer is larger than 64 MiB")
+    return Reply(
+        status=int(answer.code),
+        content_type=(answer.headers.get("Content-Type") or "").split(";")[0].strip().lower(),
+        body=content.decode("utf-8", errors="replace"),
+        location=answer.headers.get("Location") or "",
+        date=_date(answer.headers.get("Date")),
+    )
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError):
+        return None
+    return moment if moment and moment.tzinfo else None
+
+
+def explain(error: BaseException, *, url: str, transport: Transport) -> HeadscaleError:
+    """Return the error that says in one sentence why there was no answer, and what to do."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    where, said = _server(url), _words(reason)
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return _untrusted(reason, where=where, transport=transport)
+    for kinds, result, sentence in _SENTENCES:
+        if isinstance(reason, kinds):
+            return result(sentence.format(where=where, said=said, timeout=transport.timeout))
+    return InputError(f"No request can be made to {where} ({said}): look at url.")
+
+
+# The first line that fits counts: special errors stand before general ones.
+_SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], str], ...] = (
+    (
+        (ssl.SSLError, SSLValidationError),
+        TlsError,
+        "{where} does not speak TLS as expected ({said}): let url begin with http://, or name another port.",
+    ),
+    (
+        (socket.gaierror,),
+        UnreachableError,
+        "The name in {where} does not resolve ({said}): look at url and at this host's resolver.",
+    ),
+    (
+        (ConnectionRefusedError,),
+        UnreachableError,
+        "{where} refuses the connection: look whether headscale runs and listens there (listen_addr).",
+    ),
+    (
+        # Two classes before Python 3.10.
+        (socket.timeout, TimeoutError),
+        UnreachableError,
+        "{where} did not answer within {timeout:g} s: look at the network and the server's load, or raise timeout.",
+    ),
+    (
+        (http.client.HTTPException,),
+        WrongUrlError,
+        "{where} does not speak HTTP as expected ({said}): look at the scheme and the port of url.",
+    ),
+    ((OSError,), UnreachableError, "{where} cannot be reached ({said})."),
+)
+
+
+def _untrusted(error: ssl.SSLCertVerificationError, *, where: str, transport: Transport) -> TlsError:
+    said = getattr(error, "verify_message", "") or _words(error)
+    if "mismatch" in said.lower() or "doesn't match" in said.lower():
+        remedy = "use a name in url that the certificate holds"
+    elif "expired" in said.lower() or "not yet valid" in said.lower():
+        remedy = "renew the certificate, and look at this host's clock"
+    else:
+        store = transport.ca_path or "the system's store"
+        remedy = f"name the certificate authority that signed it in ca_path (asked: {store})"
+    return TlsError(f"The certificate of {where} is not trusted ({said.rstrip('.')}): {remedy}.")
+
+
+def _server(url: str) -> str:
+    """Return scheme, host and port alone: paths hold names, and are of no use to somebody who looks for the server."""
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _words(error: object) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).strip().rstrip(".") or type(error).__name__

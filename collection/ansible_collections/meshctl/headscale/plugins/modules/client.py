@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: client
+short_description: Join a node to the mesh, take it down, or log it out
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Asks the node's C(tailscaled) what it is, through LocalAPI on its socket, and runs C(tailscale) only where something differs.
+  - A node that is registered already needs no key. A preauthkey is asked for only when the node must register.
+  - Preferences that are not given are left alone, except at registration, where they get the client's defaults.
+  - That a node calls itself joined does not prove it, as a node that was deleted on the server says V(Running) for a minute; see
+    M(meshctl.headscale.assert_registered).
+options:
+  state:
+    description:
+      - V(joined) registers the node where needed and brings its network up.
+      - V(down) keeps it registered and takes its network down; V(logged_out) ends its registration's key.
+    type: str
+    choices: [joined, down, logged_out]
+    default: joined
+  login_server:
+    description: URL of the control server. A node that is registered elsewhere registers anew.
+    type: str
+  auth_key:
+    description: The preauthkey. It travels to the host on standard input, and to C(tailscale) in a file that only its user reads.
+    type: str
+  force:
+    description: Register anew also when the node thinks that it is registered, as after it was deleted on the server.
+    type: bool
+    default: false
+  require:
+    description: Fail when the node must register and no O(auth_key) is given. With V(false), RV(needs_key) tells.
+    type: bool
+    default: true
+  hostname:
+    description: The node's name, instead of the host's.
+    type: str
+  accept_dns:
+    description: Whether the node uses MagicDNS.
+    type: bool
+  accept_routes:
+    description: Whether the node uses the subnet routes of others.
+    type: bool
+  advertise_routes:
+    description: Subnet routes that the node offers.
+    type: list
+    elements: str
+  advertise_tags:
+    description: Tags that the node asks for. Only used when it registers.
+    type: list
+    elements: str
+  shields_up:
+    description: Whether the node refuses all incoming connections.
+    type: bool
+  socket:
+    description: LocalAPI's socket.
+    type: path
+    default: /var/run/tailscale/tailscaled.sock
+  timeout:
+    description: Seconds within which the state must be reached.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    description: Says what it would change.
+    support: full
+  diff_mode:
+    description: Shows state and preferences before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Look whether nodes need a key
+  meshctl.headscale.client:
+    login_server: https://headscale.example.org
+    require: false
+  register: look
+
+- name: Join
+  meshctl.headscale.client:
+    login_server: https://headscale.example.org
+    auth_key: "{{ lookup('ansible.builtin.file', '/run/secrets/preauthkey') if look.needs_key else omit }}"
+    accept_dns: true
+"""
+
+RETURN = r"""
+needs_key:
+  description: Whether the node must register.
+  returned: success
+  type: bool
+  sample: false
+changes:
+  description: What was done, one sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["accept_dns set to true"]
+backend_state:
+  description: What the client calls its state.
+  returned: success
+  type: str
+  sample: Running
+node_key:
+  description: The node's public key, as the server lists it.
+  returned: success
+  type: str
+  sample: nodekey:5f...
+node_id:
+  description: The node's id on the server.
+  returned: success
+  type: str
+  sample: "1"
+addresses:
+  description: Mesh addresses.
+  returned: success
+  type: list
+  elements: str
+  sample: ["100.64.0.1", "fd7a:115c:a1e0::1"]
+ended_at:
+  description: When the last command ended, in seconds since 1970 by the host's clock; what a rejoin is timed from.
+  returned: success
+  type: float
+  sample: 1790000000.5
+"""

@@ -1,0 +1,296 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all assertions share: options, facts, and the loop of probe and judge. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+from ._errors import failure
+from ._host.remote import RemoteError, run_script
+from ._judge.frame import Frame, Node
+from ._judge.query import plain
+from ._judge.seen import Json, mapping, number, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ._judge.check import Check
+
+Ask = dict[str, Any]
+
+PROBE = (Path(__file__).parent / "_host" / "probe.py").read_text(encoding="utf-8")
+
+COMMON: dict[str, dict[str, Any]] = {
+    "story": {"type": "str"},
+    "deadline": {"type": "float"},
+    "interval": {"type": "float", "default": 0.25},
+    "skip": {"type": "str", "default": ""},
+    "socket": {"type": "path"},
+}
+MEMBERS: dict[str, dict[str, Any]] = {
+    "nodes": {"type": "raw"},
+    "peers": {"type": "list", "elements": "str"},
+}
+_NAMED_IN_MSG = 5
+_LONGEST_PAUSE_S = 0.25
+_SHORTEST_LOOK_S = 2.0
+
+
+class BadInput(ValueError):
+    """Options or facts that an assertion cannot work with; the message is one sentence with the remedy."""
+
+
+class ProbingAction(ActionBase):  # type: ignore[misc]
+    """An action that looks at its host through the probe, and at what other tasks have found out."""
+
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    options: dict[str, Any]
+    known: Mapping[str, Any]
+    host: str
+
+    def start(self, task_vars: dict[str, Any] | None) -> None:
+        """Read the task's options; raise `BadInput`."""
+        self.known = task_vars or {}
+        self.host = str(self.known.get("inventory_hostname") or "localhost")
+        checked = ArgumentSpecValidator(self.ARGUMENTS).validate(dict(self._task.args))
+        if checked.error_messages:
+            raise BadInput("; ".join(str(message) for message in checked.error_messages))
+        self.options = plain(checked.validated_parameters)
+
+    def look(self, asks: Sequence[Ask], *, seconds: float) -> dict[str, Any]:
+        """Return the probe's answer; what keeps the probe from answering is part of it."""
+        asked = [self._with_socket(ask) for ask in asks]
+        try:
+            return run_script(self, PROBE, {"observe": asked, "deadline_s": seconds}, deadline_s=seconds)
+        except RemoteError as exc:
+            return {"host": {}, "observations": {}, "failure": exc.as_dict()}
+
+    def _with_socket(self, ask: Ask) -> Ask:
+        where = self.options.get("socket") or self.variable("mesh_tailscaled_socket")
+        steps = {key: [self._with_socket(step) for step in ask[key]] for key in ("steps", "during") if key in ask}
+        return {**({"socket": where} if where else {}), **ask, **steps}
+
+    def variable(self, name: str, default: Json = None) -> Json:
+        """Return an inventory variable or fact of this host as plain data."""
+        value = self.known.get(name)
+        return default if value is None else plain(self._templar.template(value))
+
+    def number_of(self, option: str, variable: str, default: float) -> float:
+        """Return an option's number, else a variable's, else the default; raise `BadInput` when it is none."""
+        given = self.options.get(option)
+        value = self.variable(variable, default) if given is None else given
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise BadInput(f"{variable} is {value!r}: write a number") from None
+
+    def of_host(self, host: str, name: str) -> Json:
+        """Return a variable of another host as plain data; None where there is none."""
+        hostvars = self.known.get("hostvars") or {}
+        try:
+            return plain(hostvars[host].get(name)) if host in hostvars else None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+
+    def shared(self, name: str) -> Json:
+        """Return a fact that one host holds for all: this host's own, the control server's, the controller's."""
+        groups = mapping(plain(self.known.get("groups") or {}))
+        own = self.variable(name)
+        if own is not None:
+            return own
+        holders = dict.fromkeys([*(groups.get("headscale") or []), "localhost"])
+        return next((fact for holder in holders if (fact := self.of_host(holder, name)) is not None), None)
+
+
+class Assertion(ProbingAction):
+    """Observes until every check passes or the deadline is reached, then says what was last seen and why."""
+
+    ASSERTION: ClassVar[str]
+    DEADLINE_S: ClassVar[float] = 15.0
+    LOOK_S: ClassVar[float] = 5.0
+
+    frame: Frame
+    elapsed_s: float = 0.0
+
+    def prepare(self) -> None:
+        """Work out what is expected; raise `BadInput`."""
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Return what to look at; `pending` are the targets whose checks have not passed, None means all."""
+        raise NotImplementedError
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Return the checks that follow from an answer."""
+        raise NotImplementedError
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+        """Return what else to look at to find out why checks fail."""
+        return []
+
+    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:  # noqa: ARG002
+        """Return what else the task's result has."""
+        return {}
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the checks, and whether one of them fails the task."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            self.start(task_vars)
+            self.frame = self._frame()
+            if self.options["skip"]:
+                return {**result, **summary([self.frame.skipped(self.options["skip"])])}
+            self.prepare()
+        except BadInput as exc:
+            return {**result, **failure(f"assert_{self.ASSERTION}: {exc}", "bad_input")}
+        checks = self._converge()
+        return {**result, **summary(checks), **self.facts(checks)}
+
+    @property
+    def deadline_s(self) -> float:
+        """Return the seconds in which the checks may become true."""
+        given = self.options.get("deadline")
+        return self.DEADLINE_S if given is None else float(given)
+
+    def _converge(self) -> list[Check]:
+        began = time.monotonic()
+        found: dict[tuple[str, str | None], Check] = {}
+        pending: frozenset[str | None] | None = None
+        looks = 0
+        while True:
+            left = self.deadline_s - (time.monotonic() - began)
+            seconds = self.LOOK_S if not looks else min(self.LOOK_S, max(left, _SHORTEST_LOOK_S))
+            answer = self._look_again(self.observe(pending), seconds=seconds, last=left <= 0)
+            looks += 1
+            self.elapsed_s = time.monotonic() - began
+            self._keep(found, self.judge(answer), looks)
+            pending = frozenset(check.target for check in found.values() if check.bad)
+            if not pending or self.elapsed_s >= self.deadline_s:
+                break
+            time.sleep(min(self.options["interval"], _LONGEST_PAUSE_S))
+        if pending:
+            self._explain(found, answer, pending)
+        return list(found.values()) or [self.frame.check(None, expected="something to assert", observed=None)]
+
+    def _look_again(self, asks: list[Ask], *, seconds: float, last: bool) -> dict[str, Any]:
+        try:
+            return self.look(asks, seconds=seconds)
+        except AnsibleConnectionFailure:
+            # A host that is being disturbed may be gone for a while; in the end Ansible must hear of it.
+            if last:
+                raise
+            return {"failure": {"type": "unreachable", "message": f"{self.host} cannot be reached over its connection"}}
+
+    def _keep(self, found: dict[tuple[str, str | None], Check], checks: Iterable[Check], looks: int) -> None:
+        """Take checks over; one that has passed stays as it was then."""
+        for check in checks:
+            key = (check.id, check.target)
+            if key in found and found[key].verdict == "passed":
+                continue
+            check.duration_ms = round(self.elapsed_s * 1000, 1)
+            if looks > 1:
+                check.evidence["looks"] = looks
+            found[key] = check
+
+    def _explain(
+        self, found: dict[tuple[str, str | None], Check], answer: dict[str, Any], failing: frozenset[str | None]
+    ) -> None:
+        """Look further and judge the last answer once more: the verdicts stay, the hints get better."""
+        asks = self.diagnose(failing)
+        if not asks or "failure" in answer:
+            return
+        more = mapping(self.look(asks, seconds=self.LOOK_S).get("observations"))
+        known = {**answer, "observations": {**more, **mapping(answer.get("observations"))}}
+        for check in self.judge(known):
+            before = found.get((check.id, check.target))
+            if before is not None and before.bad and before.verdict == check.verdict:
+                check.duration_ms = before.duration_ms
+                check.evidence = {**before.evidence, **check.evidence}
+                found[(check.id, check.target)] = check
+
+    def _frame(self) -> Frame:
+        story = self.options.get("story") or self.variable("mesh_story") or "adhoc"
+        return Frame(story=str(story), assertion=self.ASSERTION, source=self.host, shell=self._shell())
+
+    def _shell(self) -> str:
+        """Return what stands before a command so that it runs on this host."""
+        if self.variable("mesh_backend") == "lab":
+            return f"meshctl exec {self.host} -- "
+        if self._connection.transport in ("local", "ansible.builtin.local"):
+            return ""
+        user = self.variable("ansible_user")
+        address = str(self.variable("ansible_host") or self.host)
+        return f"ssh {shlex.quote(f'{user}@{address}' if user else address)} "
+
+    # -- the mesh, as other tasks have found it ---------------------------------------------------------------------
+
+    def nodes(self) -> dict[str, Node]:
+        """Return every member of the mesh by inventory name; raise `BadInput` where nobody has asked the server."""
+        given = self.options.get("nodes")
+        records = mapping(given) or mapping(self.shared("mesh_nodes"))
+        if not records:
+            raise BadInput("no node is known: run meshctl.headscale.assert_registered before, or pass nodes")
+        names = [str(name) for name in given] if isinstance(given, list) else list(records)
+        if unknown := [name for name in names if name not in records]:
+            raise BadInput(f"the server has no node for {', '.join(unknown)}: known are {', '.join(records)}")
+        return {name: Node.read(name, records[name]) for name in names}
+
+    def peers(self) -> tuple[Node, ...]:
+        """Return the other nodes that the task is about; raise `BadInput` when there are none."""
+        nodes = self.nodes()
+        named = self.options.get("peers")
+        if named is None:
+            named = [name for name in nodes if name != self.host]
+        if unknown := [name for name in named if name not in nodes]:
+            raise BadInput(f"the server has no node for the peer {', '.join(unknown)}: known are {', '.join(nodes)}")
+        if not named:
+            raise BadInput(f"{self.host} has no peer: there must be another node in nodes, or in the mesh")
+        return tuple(nodes[name] for name in named)
+
+    def topology(self) -> dict[str, Any]:
+        """Return where every host is, empty where no topology is known."""
+        return mapping(self.shared("mesh_topology"))
+
+
+def wanted(peers: Iterable[Node], pending: frozenset[str | None] | None) -> list[Node]:
+    """Return the peers that are still to be looked at."""
+    return [peer for peer in peers if pending is None or peer.name in pending]
+
+
+def summary(checks: Sequence[Check]) -> dict[str, Any]:
+    """Return an assertion's result: all checks, and a message that names those that fail it."""
+    bad = [check for check in checks if check.bad]
+    skipped = sum(check.verdict == "skipped" for check in checks)
+    passed = len(checks) - len(bad) - skipped
+    message = f"{passed} of {len(checks)} checks passed" + (f", {skipped} skipped" if skipped else "")
+    if bad:
+        lines = [_line(check) for check in bad[:_NAMED_IN_MSG]]
+        more = [f"and {len(bad) - len(lines)} more"] if len(bad) > len(lines) else []
+        message = "; ".join([f"{len(bad)} of {len(checks)} checks did not pass", *lines, *more])
+    return {"checks": [check.as_dict() for check in checks], "failed": bool(bad), "changed": False, "msg": message}
+
+
+def _line(check: Check) -> str:
+    whom = f"{check.source} -> {check.target}" if check.target else check.source
+    return f"{check.id} ({whom}): {check.hint or text(check.observed) or check.verdict}"
+
+
+def positive(name: str, value: Json) -> int:
+    """Return a whole number above zero; raise `BadInput`."""
+    found = number(value)
+    if found is None or found < 1 or found != int(found):
+        raise BadInput(f"{name} is {value!r}: write a whole number above zero")
+    return int(found)

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sent to a host: runs commands, one of whose arguments may name a file with a secret. PRIVATE to the collection.
+
+Stdlib only, Python 3.8 or later. A secret reaches a command as a file that only its user can
+read and that is gone before the answer is given: never as an argument, which every process list shows.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+
+SECRET_FILE = "{secret_file}"
+
+
+def main(request: dict) -> dict:
+    """Run `commands` one after another until one fails; `secret` is what `{secret_file}` in them holds."""
+    path = _secret_file(request.get("secret"))
+    try:
+        for command in request["commands"]:
+            words = [str(word).replace(SECRET_FILE, path) for word in command]
+            problem = _run(words, float(request.get("seconds", 60)))
+            if problem:
+                return {"ok": False, "command": command, "said": problem, "ended_at": time.time()}
+        return {"ok": True, "ended_at": time.time()}
+    finally:
+        if path:
+            os.unlink(path)
+
+
+def _secret_file(secret) -> str:
+    if not secret:
+        return ""
+    directory = "/run" if os.access("/run", os.W_OK) else None
+    descriptor, path = tempfile.mkstemp(prefix="meshctl-", dir=directory)
+    with open(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(secret)
+    return path
+
+
+def _run(words: list, seconds: float) -> str:
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    except FileNotFoundError:
+        return f"{words[0]} is not installed on the host"
+    except subprocess.TimeoutExpired as exc:
+        return f"no end within {seconds:g} s: {_last(exc.stdout)}"
+    return "" if done.returncode == 0 else _last(done.stdout) or f"exit {done.returncode}"
+
+
+def _last(output) -> str:
+    lines = (output or b"").decode(errors="replace").strip().splitlines()
+    return " ".join(line.strip() for line in lines[-3:])

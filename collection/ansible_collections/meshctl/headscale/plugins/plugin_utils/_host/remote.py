@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs one of our scripts on the task's host, over the task's own connection. PRIVATE to the collection.
+
+A script is one stdlib-only Python file with `main(request: dict) -> dict`. Its source and the request travel on
+standard input, so nothing is written on the host and nothing of the request is seen in a process list.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ansible.plugins.action import ActionBase
+
+_MARK = "#meshctl-answer "
+_SPARE_S = 5
+
+# `-I` and `-S` keep the host's own Python settings out and save start-up time. The alarm ends a script that hangs, also
+# when the controller is gone; `_exit` does not wait for threads that are still blocked.
+_READER = (
+    "import sys,os,json,signal;"
+    "i=sys.stdin.buffer;n,m,t=map(int,i.readline().split());s=i.read(n);r=i.read(m);signal.alarm(t);"
+    "g={'__name__':'meshctl'};exec(compile(s,'meshctl','exec'),g);"
+    f"sys.stdout.write('\\n{_MARK}'+json.dumps(g['main'](json.loads(r)))+'\\n');sys.stdout.flush();os._exit(0)"
+)
+
+# What a shell, or Python's own subprocess, reports for a process that a signal ended.
+_ALARM = (14, -14, 142)
+_KILLED = (-9, 137, -15, 143)
+_NOT_FOUND = (126, 127)
+
+
+class RemoteError(Exception):
+    """A script did not answer; `kind` is one of the words in this module, `stderr` is what the host said."""
+
+    def __init__(self, kind: str, message: str, *, stderr: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.stderr = stderr
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error in the form that an observation has."""
+        return {"type": self.kind, "message": str(self), "stderr": self.stderr}
+
+
+def run_script(action: ActionBase, source: str, request: dict[str, Any], *, deadline_s: float) -> dict[str, Any]:
+    """Run `source` on the task's host with `request` and return what its `main` returned; raise `RemoteError`."""
+    _allow_stdin(action)
+    interpreter = _interpreter(action)
+    command = " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)])
+    done = action._low_level_execute_command(  # noqa: SLF001
+        command, in_data=encode(source, request, deadline_s=deadline_s), sudoable=True
+    )
+    return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
+
+
+def encode(source: str, request: dict[str, Any], *, deadline_s: float) -> bytes:
+    """Return what the reader on the host wants on its standard input."""
+    code = source.encode()
+    asked = json.dumps(request).encode()
+    return b"%d %d %d\n" % (len(code), len(asked), math.ceil(deadline_s) + _SPARE_S) + code + asked
+
+
+def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: float) -> dict[str, Any]:
+    """Return the answer in `stdout`, else raise `RemoteError` that says what became of the script."""
+    # Login shells and sudo may print before us: the answer is what follows the last mark.
+    _before, mark, answer = stdout.rpartition("\n" + _MARK)
+    if rc == 0 and mark:
+        try:
+            found = json.loads(answer.partition("\n")[0])
+        except ValueError as exc:
+            raise RemoteError("bad_answer", f"the host's answer is not JSON: {exc}", stderr=_tail(stderr)) from exc
+        if isinstance(found, dict):
+            return found
+    raise _explain(rc, stderr, interpreter=interpreter, deadline_s=deadline_s)
+
+
+def _explain(rc: int, stderr: str, *, interpreter: str, deadline_s: float) -> RemoteError:
+    said = _tail(stderr)
+    if rc in _NOT_FOUND:
+        return RemoteError(
+            "no_python",
+            f"{interpreter} cannot be run on the host: install Python 3.8 or later, or set ansible_python_interpreter",
+            stderr=said,
+        )
+    if rc in _ALARM:
+        return RemoteError("timeout", f"no answer from the host {_SPARE_S} s after its {deadline_s:g} s", stderr=said)
+    if rc in _KILLED:
+        return RemoteError("killed", f"the script was killed on the host (status {rc})", stderr=said)
+    last = said.strip().splitlines()[-1:] or ["nothing on standard error"]
+    return RemoteError("script_failed", f"{interpreter} ended with status {rc} on the host: {last[0]}", stderr=said)
+
+
+def _tail(text: str, *, limit: int = 2000) -> str:
+    return text.strip()[-limit:]
+
+
+def _allow_stdin(action: ActionBase) -> None:
+    """Have the connection pass standard input on: without pipelining, a become password may put a terminal there."""
+    connection = action._connection  # noqa: SLF001
+    if getattr(connection, "has_pipelining", False):
+        try:
+            connection.set_option("pipelining", True)
+        except KeyError:
+            return
+
+
+def _interpreter(action: ActionBase) -> str:
+    """Return the task's host's `ansible_python_interpreter`, or the system's Python where it is left to discovery."""
+    known: dict[str, Any] = action._templar.available_variables  # noqa: SLF001
+    if delegate := action._task.delegate_to:  # noqa: SLF001
+        known = (known.get("ansible_delegated_vars") or {}).get(delegate) or {}
+    named = action._templar.template(known.get("ansible_python_interpreter") or "")  # noqa: SLF001
+    if not isinstance(named, str) or not named.strip() or named.startswith("auto"):
+        return "/usr/bin/python3"
+    return str(named)

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible's view of the inventory to a topology. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ._lab.topology import Topology, read_topology
+
+# What a topology is read from; nothing else is templated, so that a variable with a secret stays where it is.
+_VARIABLES = (
+    "lab_name",
+    "mesh_address",
+    "mesh_link",
+    "mesh_names",
+    "mesh_port",
+    "mesh_publish",
+    "mesh_subnet",
+    "mesh_subnets",
+    "mesh_wan",
+)
+
+
+def read_inventory(task_vars: dict[str, Any]) -> Topology:
+    """Return the topology of the inventory of a running play.
+
+    :raises TopologyError: see `read_topology`.
+    """
+    groups: dict[str, list[str]] = task_vars["groups"]
+    hostvars = task_vars["hostvars"]
+    hosts = {str(host): plain({key: hostvars[host][key] for key in _VARIABLES if key in hostvars[host]}) for host in groups["all"]}
+    return read_topology(hosts=hosts, groups={str(name): [str(host) for host in members] for name, members in groups.items()})
+
+
+def plain(value: Any) -> Any:
+    """Return plain JSON data: ansible-core 2.19 and later hand out tagged strings and lazy containers."""
+    return json.loads(json.dumps(value, default=str))

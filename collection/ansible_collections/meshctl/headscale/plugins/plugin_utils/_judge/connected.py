@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges whether a node is in the mesh and sees its peers as it should. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import hints
+from .frame import Frame, Node
+from .seen import Json, Seen, addresses, mapping, text
+
+if TYPE_CHECKING:
+    from .check import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """What is expected of a node's own view of the mesh."""
+
+    own: Node | None
+    peers: tuple[Node, ...]
+    offline: tuple[str, ...] = ()
+
+
+def judge_connected(answer: Json, frame: Frame, expect: Connected) -> list[Check]:
+    """Return a check of the node itself and one for each peer."""
+    seen = Seen(answer)
+    return [_running(seen, frame, expect.own), *(_peer(seen, frame, peer, expect) for peer in expect.peers)]
+
+
+def _running(seen: Seen, frame: Frame, own: Node | None) -> Check:
+    status = mapping(seen.data("status"))
+    me = mapping(status.get("Self"))
+    known = addresses(me.get("TailscaleIPs"))
+    expected: dict[str, Any] = {"state": "Running", "online": True}
+    if own and own.addresses:
+        expected["addresses"] = list(own.addresses)
+    observed = {"state": text(status.get("BackendState")), "online": me.get("Online"), "addresses": known}
+    fine = observed["state"] == "Running" and observed["online"] is True and bool(known)
+    same = not (own and own.addresses) or known == list(own.addresses)
+    hint = hints.client(seen)
+    if fine and not same:
+        hint = "the node's addresses are not those that the server holds for it: it registered again, or the server's record is old"
+    return frame.check(
+        fine and same if status else None,
+        aspect="self",
+        expected=expected,
+        observed=observed if status else None,
+        evidence={"health": status.get("Health")} if status else {"error": seen.error("status")},
+        hint=hint or "the client reports no mesh address",
+        command="tailscale status",
+    )
+
+
+def _peer(seen: Seen, frame: Frame, peer: Node, expect: Connected) -> Check:
+    wanted = peer.name not in expect.offline
+    expected: dict[str, Any] = {"online": wanted, "addresses": list(peer.addresses)}
+    status = seen.data("status")
+    if not mapping(status) or not (peer.addresses or peer.key):
+        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
+        return frame.check(None, aspect="peer", target=peer.name, expected=expected, observed=None, hint=why)
+    found = hints.find_peer(status, peer)
+    observed = {"online": found.get("Online"), "addresses": addresses(found.get("TailscaleIPs"))} if found else "not seen"
+    right = bool(found) and found.get("Online") is wanted
+    same = bool(found) and addresses(found.get("TailscaleIPs")) == list(peer.addresses)
+    return frame.check(
+        right and same,
+        aspect="peer",
+        target=peer.name,
+        expected=expected,
+        observed=observed,
+        evidence={
+            key: found.get(key) for key in ("ID", "DNSName", "LastSeen", "CurAddr", "Relay", "Expired") if key in found
+        },
+        hint=_hint(seen, peer, wanted=wanted, right=right),
+        command=f"tailscale status | grep {peer.given_name or peer.name}",
+    )
+
+
+def _hint(seen: Seen, peer: Node, *, wanted: bool, right: bool) -> str:
+    if right:
+        return f"the addresses of {peer.name} are not those that the server holds: the node's network map is old, or it registered again"
+    if not wanted:
+        return f"{peer.name} is expected to be offline, but the server still tells this node that it is online"
+    return hints.client(seen) or hints.peer(seen, peer) or f"{peer.name} is not shown as online"

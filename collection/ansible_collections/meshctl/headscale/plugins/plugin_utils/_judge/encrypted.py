@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges whether traffic over the mesh is encrypted and goes where it should. PRIVATE to the collection.
+
+The evidence is a capture on all interfaces while marked echo requests are sent to every peer. That the marker is seen
+in clear on the mesh interface proves that the capture would have found it elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from . import hints
+from .path import observed_path
+from .seen import Json, Seen, address, endpoint, items, mapping, number, text
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .frame import Frame
+    from .path import Way
+
+_TRANSPORT = "4"  # WireGuard's message type for data
+_RANGES = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encrypted:
+    """What is expected on the wire."""
+
+    ways: tuple[Way, ...]
+    own: tuple[str, ...] = ()
+
+
+def judge_encrypted(answer: Json, frame: Frame, expect: Encrypted) -> list[Check]:
+    """Return a check for each peer and one of tailscaled's own counters."""
+    seen = Seen(answer)
+    steps = Seen({"observations": mapping(seen.data("wire")), "failure": seen.error("wire")})
+    capture = mapping(steps.data("capture"))
+    flows = [mapping(flow) for flow in items(capture.get("flows"))]
+    checks = [_peer(seen, steps, frame, way, flows) for way in expect.ways]
+    return [*checks, _counters(steps, frame, expect)]
+
+
+def _peer(seen: Seen, steps: Seen, frame: Frame, way: Way, flows: list[dict[str, Any]]) -> Check:
+    capture = mapping(steps.data("capture"))
+    pings = Seen({"observations": capture.get("during")})
+    sent = number(mapping(mapping(pings.data("icmp")).get(way.address)).get("sent")) or 0
+    received = number(mapping(mapping(pings.data("icmp")).get(way.address)).get("received")) or 0
+    path = observed_path(mapping(steps.data("disco")).get(way.address))
+    wire = _wire(flows, way.address, path)
+    expected = {
+        "marker_in_clear": 0,
+        "transport": f"WireGuard data to {path.get('endpoint')}" if path["path"] == "direct" else "inside the relay's TLS",
+        "packets": {"at_least": int(sent)},
+    }
+    unproven = _unproven(steps, capture, wire, sent, received)
+    if unproven:
+        hint = hints.client(seen) if seen.data("status") is not None else ""
+        return frame.check(
+            None, target=way.peer.name, expected=expected, observed=None, hint=unproven + (f"; {hint}" if hint else ""),
+            evidence={"wire": wire, "sent": sent, "received": received, "path": path},
+        )  # fmt: skip
+    observed = {"marker_in_clear": wire["leaked"], "transport": path, "packets": wire["carried"]}
+    right = way.kind in ("any", path["path"]) and (path["path"] != "direct" or not way.hosts or path["host"] in way.hosts)
+    carried = wire["carried"] >= sent
+    return frame.check(
+        not wire["leaked"] and carried and right,
+        target=way.peer.name,
+        expected=expected,
+        observed=observed,
+        evidence={"sent": sent, "received": received, "flows": wire["flows"], "leaks": wire["leaks"],
+                  "seen_on_mesh_interface": wire["clear"]},
+        hint=_hint(wire, way, path, carried=carried),
+        command=f"tcpdump -ni any 'udp and host {path.get('host', '')}'" if path.get("host") else "",
+    )  # fmt: skip
+
+
+def _wire(flows: list[dict[str, Any]], mesh: str, path: dict[str, Any]) -> dict[str, Any]:
+    """Return what was seen of the marker and of the traffic that should carry it."""
+    clear = sum(_count(flow, "marked") for flow in flows if _on_mesh(flow) and flow.get("dst") == mesh)
+    leaks = [flow for flow in flows if not _on_mesh(flow) and _count(flow, "marked")]
+    if path["path"] == "direct":
+        host, port = endpoint(path.get("endpoint"))
+        carriers = [f for f in flows if f.get("dst") == host and f.get("dport") == port and f.get("proto") == "udp"]
+        carriers = [flow for flow in carriers if flow.get("direction") == "out"]
+        carried = sum(int(number(mapping(flow.get("wireguard")).get(_TRANSPORT)) or 0) for flow in carriers)
+    else:
+        # What the relay carries cannot be told from its other traffic: that there was some is all that is claimed.
+        carriers = [f for f in flows if f.get("proto") == "tcp" and f.get("direction") == "out" and not _on_mesh(f)]
+        carried = sum(_count(flow, "packets") for flow in carriers)
+    return {"clear": clear, "leaks": leaks[:5], "leaked": sum(_count(flow, "marked") for flow in leaks),
+            "flows": carriers[:5], "carried": carried}  # fmt: skip
+
+
+def _unproven(steps: Seen, capture: dict[str, Any], wire: dict[str, Any], sent: float, received: float) -> str:
+    """Return why the capture proves nothing, empty when it does."""
+    if not capture:
+        return steps.why("capture")
+    if number(capture.get("dropped")) != 0:
+        return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
+    if not sent or received != sent:
+        return f"{received:g} of {sent:g} marked echo requests were answered: what was not delivered proves nothing"
+    if wire["clear"] < sent:
+        return "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
+    return ""
+
+
+def _hint(wire: dict[str, Any], way: Way, path: dict[str, Any], *, carried: bool) -> str:
+    if wire["leaked"]:
+        where = sorted({text(flow.get("interface")) for flow in wire["leaks"]})
+        return f"the payload left in clear on {', '.join(where)}: that traffic does not go through WireGuard"
+    if not carried:
+        return "fewer WireGuard packets left to that endpoint than were sent: the path changed meanwhile, or there is another"
+    if way.kind not in ("any", path["path"]):
+        return f"the traffic takes the path {path['path']}; {way.kind} was expected ({way.reason})"
+    return f"{path.get('host')} is not an address of {way.peer.name}'s side"
+
+
+def _on_mesh(flow: dict[str, Any]) -> bool:
+    """Whether a packet is the mesh's own traffic in clear, on its interface: both ends are mesh addresses."""
+    return _mesh_address(flow.get("src")) and _mesh_address(flow.get("dst")) and flow.get("interface") not in ("", None)
+
+
+def _mesh_address(value: Json) -> bool:
+    known = address(value)
+    if not known:
+        return False
+    found = ip_address(known)
+    return any(found in network for network in _RANGES if network.version == found.version)
+
+
+def _count(flow: dict[str, Any], key: str) -> int:
+    return int(number(flow.get(key)) or 0)
+
+
+def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
+    pings = mapping(Seen({"observations": mapping(steps.data("capture")).get("during")}).data("icmp"))
+    sent = {"direct": 0, "relay": 0}
+    for way in expect.ways:
+        kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
+        sent[kind if kind in sent else "relay"] += _count(mapping(pings.get(way.address)), "sent")
+    before, after = _by_path(steps.data("metrics_before")), _by_path(steps.data("metrics_after"))
+    expected = {f"{kind}_packets": {"at_least": packets} for kind, packets in sent.items() if packets}
+    if before is None or after is None or not expected:
+        why = "no echo request was sent" if before is not None and after is not None else steps.why("metrics_after")
+        return frame.check(None, aspect="counters", expected=expected, observed=None, hint=why)
+    grown = {f"{kind}_packets": after[kind] - before[kind] for kind in sent}
+    return frame.check(
+        all(grown[f"{kind}_packets"] >= packets for kind, packets in sent.items()),
+        aspect="counters", expected=expected, observed=grown, evidence={"before": before, "after": after},
+        hint="tailscaled counts fewer packets on that path than were sent over it: the path changed while it was measured",
+        command="tailscale metrics",
+    )  # fmt: skip
+
+
+def _by_path(metrics: Json) -> dict[str, float] | None:
+    samples = items(mapping(metrics).get("tailscaled_outbound_packets_total"))
+    if not samples:
+        return None
+    found = {"direct": 0.0, "relay": 0.0}
+    for sample in map(mapping, samples):
+        path = text(mapping(sample.get("labels")).get("path"))
+        found["direct" if path.startswith("direct") else "relay"] += number(sample.get("value")) or 0.0
+    return found

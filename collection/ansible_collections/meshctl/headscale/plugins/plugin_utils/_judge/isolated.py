@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges whether physical addresses cannot be reached outside the mesh. PRIVATE to the collection.
+
+What proves isolation, strongest first: a router's (or this host's) ICMP refusal; a TCP reset beside such a refusal for
+the same address (the router rejects TCP in its own way); silence, but only while the peer answers over the mesh: else
+silence may mean no more than that nothing gets out. An echo reply, a connection, or a reset from an address that no
+router refused, is a host that was reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .seen import Json, Seen, address, items, mapping, number, text
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .frame import Frame
+
+_REFUSALS = {
+    "net-unreachable", "host-unreachable", "net-unknown", "host-unknown", "net-prohibited", "host-prohibited",
+    "prohibited", "net-rejected",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wall:
+    """A host that must not be reached at its physical address."""
+
+    name: str
+    address: str
+    mesh: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isolated:
+    """What must not be reached."""
+
+    walls: tuple[Wall, ...]
+    port: int = 22
+
+
+def judge_isolated(answer: Json, frame: Frame, expect: Isolated) -> list[Check]:
+    """Return a check for each address and protocol."""
+    seen = Seen(answer)
+    return [
+        check
+        for wall in expect.walls
+        for check in (_icmp(seen, frame, wall), _tcp(seen, frame, wall, expect.port))
+    ]
+
+
+def _echo(seen: Seen, target: str) -> tuple[float, float, dict[str, Any]]:
+    """Return how many echo requests were sent and answered, and the first refusal."""
+    result = mapping(mapping(seen.data("icmp")).get(target))
+    refusals = [mapping(error) for error in items(result.get("errors"))]
+    refusal = next((error for error in refusals if _refusal(error, target)), {})
+    received = number(result.get("received"))
+    return number(result.get("sent")) or 0, -1 if received is None else received, refusal
+
+
+def _refusal(error: dict[str, Any], target: str) -> bool:
+    return text(error.get("error")) in _REFUSALS and text(error.get("from")) not in ("", target)
+
+
+def _alive(seen: Seen, wall: Wall) -> bool:
+    """Whether the peer answers over the mesh at the same time, so that silence means something."""
+    return bool(wall.mesh) and _echo(seen, wall.mesh)[1] > 0
+
+
+def _icmp(seen: Seen, frame: Frame, wall: Wall) -> Check:
+    sent, received, refusal = _echo(seen, wall.address)
+    seen_it = "no answer"
+    if refusal:
+        seen_it = f"{text(refusal.get('error'))} from {text(refusal.get('from'))}"
+    elif received > 0:
+        seen_it = "echo reply"
+    ok: bool | None = None
+    if sent > 0 and received >= 0 and address(wall.address):
+        ok = False if received > 0 else True if refusal or _alive(seen, wall) else None
+    return frame.check(
+        ok,
+        aspect="icmp",
+        target=wall.name,
+        expected={"address": wall.address, "refused": True},
+        observed=seen_it if sent else None,
+        evidence={"refusal": refusal, "proof": "refusal" if refusal else "silence", "mesh_answers": _alive(seen, wall)},
+        hint=_hint(wall, ok, seen.why("icmp") if seen.data("icmp") is None else ""),
+        command=f"ping -c 1 {wall.address}",
+    )
+
+
+def _tcp(seen: Seen, frame: Frame, wall: Wall, port: int) -> Check:
+    tried = [mapping(entry) for entry in items(seen.data("tcp"))]
+    found = next((entry for entry in tried if entry.get("host") == wall.address and entry.get("port") == port), {})
+    outcome, by = text(found.get("outcome")), text(found.get("from"))
+    routed = _echo(seen, wall.address)[2]
+    ok: bool | None = None
+    proof = ""
+    if outcome in _REFUSALS and by != wall.address:
+        ok, proof = True, "refusal"
+    elif outcome in ("connected", "refused", "reset"):
+        # A router may reject TCP with a reset in the host's name; its ICMP refusal for the same address gives it away.
+        ok, proof = outcome != "connected" and bool(routed), "reset beside an ICMP refusal" if routed else ""
+    elif outcome == "timeout":
+        ok, proof = (True, "silence") if routed or _alive(seen, wall) else (None, "")
+    return frame.check(
+        ok,
+        aspect="tcp",
+        target=wall.name,
+        expected={"address": wall.address, "port": port, "refused": True},
+        observed=f"{outcome} from {by}" if by else outcome or None,
+        evidence={"proof": proof, "icmp_refusal": routed, "mesh_answers": _alive(seen, wall)},
+        hint=_hint(wall, ok, seen.why("tcp") if not found else ""),
+        command=f"nc -vz -w 3 {wall.address} {port}",
+    )
+
+
+def _hint(wall: Wall, ok: bool | None, why: str) -> str:
+    if ok is False:
+        return (
+            f"{wall.address} is reached without the mesh: the two networks have a route to each other (`ip route get "
+            f"{wall.address}`), so nothing here proves that traffic needs the mesh"
+        )
+    return why or (
+        f"nobody refused, and {wall.name} does not answer over the mesh either: silence proves nothing while nothing gets out"
+    )

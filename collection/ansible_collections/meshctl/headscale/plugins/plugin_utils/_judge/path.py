@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges which way the traffic between two nodes goes. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import hints
+from .frame import Frame, Node
+from .seen import Json, Seen, endpoint, items, mapping, text
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .topology import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What is known of a node's physical side."""
+
+    owned: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """The path that is expected to one peer."""
+
+    peer: Node
+    kind: Kind
+    reason: str = ""
+    side: Side = field(default_factory=Side)
+
+    @property
+    def address(self) -> str:
+        """Return the mesh address that is pinged."""
+        return next(iter(self.peer.addresses), "")
+
+    @property
+    def hosts(self) -> list[str]:
+        """Return the physical addresses at which the peer may answer; none known, none checked."""
+        if self.side.owned:
+            return list(self.side.owned)
+        return list(dict.fromkeys(host for entry in self.side.endpoints if (host := endpoint(entry)[0])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """What is expected of a node's paths to its peers."""
+
+    ways: tuple[Way, ...]
+    own: Side = field(default_factory=Side)
+
+
+def judge_path(answer: Json, frame: Frame, expect: Paths) -> list[Check]:
+    """Return a check of the path to each peer."""
+    seen = Seen(answer)
+    return [_way(seen, frame, way, expect.own) for way in expect.ways]
+
+
+def observed_path(pinged: Json) -> dict[str, Any]:
+    """Return what a disco ping tells of a path: `direct`, `relay`, `peer-relay` or none."""
+    last = mapping(mapping(pinged).get("last"))
+    if host := endpoint(last.get("endpoint"))[0]:
+        return {"path": "direct", "endpoint": text(last.get("endpoint")), "host": host}
+    if text(last.get("peer_relay")):
+        return {"path": "peer-relay", "via": text(last.get("peer_relay"))}
+    if text(last.get("derp")):
+        return {"path": "relay", "derp": text(last.get("derp"))}
+    return {"path": "none"}
+
+
+def _way(seen: Seen, frame: Frame, way: Way, own: Side) -> Check:
+    pinged = mapping(mapping(seen.data("disco")).get(way.address))
+    expected: dict[str, Any] = {"path": way.kind}
+    if way.kind != "relay" and way.hosts:
+        expected["endpoint"] = way.hosts
+    command = f"tailscale ping --c 5 {way.address or way.peer.name}"
+    if not pinged:
+        why = seen.why("disco") if way.address else f"the server has no address of {way.peer.name}"
+        return frame.check(
+            None, target=way.peer.name, expected=expected, observed=None, hint=why, command=command,
+            evidence={"error": seen.error("disco")},
+        )  # fmt: skip
+    found = observed_path(pinged)
+    direct = found["path"] == "direct"
+    ours = not direct or not way.hosts or found["host"] in way.hosts
+    right = found["path"] in (("direct", "relay") if way.kind == "any" else (way.kind,))
+    return frame.check(
+        right and ours,
+        target=way.peer.name,
+        expected=expected,
+        observed=found,
+        evidence={
+            "reason": way.reason,
+            "address": way.address,
+            "pings": len(items(pinged.get("answers"))),
+            "lost": pinged.get("lost"),
+            "latency_ms": mapping(pinged.get("last")).get("latency_ms"),
+            "endpoint_checked": bool(way.hosts),
+        },
+        hint=_hint(seen, way, own, found),
+        command=command,
+    )
+
+
+def _hint(seen: Seen, way: Way, own: Side, found: dict[str, Any]) -> str:
+    kind = found["path"]
+    if kind == "none":
+        return (
+            hints.client(seen)
+            or hints.peer(seen, way.peer)
+            or f"{way.peer.name} answers neither directly nor through a relay: is the relay's TCP port reachable from both?"
+        )
+    if kind == "direct" and way.kind == "relay":
+        return f"a relay was expected ({way.reason}), but the two sides reach each other: the NAT is not what the topology says"
+    if kind == "direct":
+        return f"{found['host']} is not an address of {way.peer.name}'s side: mesh_topology is wrong, or traffic takes another way out"
+    own_endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs") or list(own.endpoints)
+    sides = {"this node": (own_endpoints, list(own.local))}
+    sides[way.peer.name] = (list(way.side.endpoints), list(way.side.local))
+    return hints.relayed(sides)

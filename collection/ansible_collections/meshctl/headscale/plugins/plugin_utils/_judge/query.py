@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges a JMESPath expression over any document. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+if TYPE_CHECKING:
+    from .seen import Json
+    from collections.abc import Callable, Mapping
+
+    from .check import Check
+    from .frame import Frame
+
+
+class BadQuery(ValueError):
+    """An expression or a comparison that cannot be used; the message is one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """An expression and what its result must be; with no comparison the result must be true as JMESPath has it."""
+
+    expression: str
+    compare: Mapping[str, Any]
+
+
+def plain(value: Json) -> Json:
+    """Return `value` without Ansible's tags, which jmespath does not take for strings and lists."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def compile_query(expression: str) -> Json:
+    """Return the compiled expression; raise `BadQuery`."""
+    try:
+        return jmespath.compile(expression)
+    except JMESPathError as exc:
+        where = str(exc).splitlines()[0]
+        raise BadQuery(f"the query {expression!r} is not valid JMESPath: {where}") from exc
+
+
+def judge_query(document: Json, frame: Frame, query: Query, *, why: str = "") -> Check:
+    """Return the check of a query; `why` says why there is no document."""
+    expected = dict(query.compare) or {"true": True}
+    if why:
+        return frame.check(None, expected=expected, observed=None, hint=why, evidence={"query": query.expression})
+    try:
+        found = compile_query(query.expression).search(plain(document))
+        failed = [name for name, wanted in query.compare.items() if not _COMPARE[name](found, plain(wanted))]
+    except (BadQuery, JMESPathError) as exc:
+        said = str(exc).splitlines()[0]
+        hint = f"the query {query.expression!r} cannot be applied to this document: {said}"
+        return frame.check(None, expected=expected, observed=None, hint=hint, evidence={"query": query.expression})
+    ok = not failed if query.compare else _true(found)
+    return frame.check(
+        ok,
+        expected=expected,
+        observed=found,
+        evidence={"query": query.expression},
+        hint=f"the result does not satisfy {', '.join(failed) or 'the query'}; an unknown name gives null in JMESPath",
+    )
+
+
+def _true(value: Json) -> bool:
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _same(found: Json, wanted: Json) -> bool:
+    # In Python 1 == True; in a document they differ.
+    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True) or (
+        _is_number(found) and _is_number(wanted) and found == wanted
+    )
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _contains(found: Json, wanted: Json) -> bool:
+    if isinstance(found, str):
+        return isinstance(wanted, str) and wanted in found
+    if isinstance(found, dict):
+        return wanted in found if isinstance(wanted, str) else False
+    return isinstance(found, list) and any(_same(entry, wanted) for entry in found)
+
+
+def _matches(found: Json, wanted: Json) -> bool:
+    try:
+        return isinstance(found, str) and re.search(str(wanted), found) is not None
+    except re.error as exc:
+        raise BadQuery(f"{wanted!r} is not a regular expression: {exc}") from exc
+
+
+def _length(found: Json, wanted: Json) -> bool:
+    return isinstance(found, str | list | dict) and _same(len(found), wanted)
+
+
+_COMPARE: dict[str, Callable[[Json, Json], bool]] = {
+    "equals": _same,
+    "not_equals": lambda found, wanted: found is not None and not _same(found, wanted),
+    "contains": _contains,
+    "matches": _matches,
+    "length": _length,
+    "exists": lambda found, wanted: (found is not None) is wanted,
+    "at_least": lambda found, wanted: _is_number(found) and found >= wanted,
+    "at_most": lambda found, wanted: _is_number(found) and found <= wanted,
+}

@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges whether nodes are what they should be on the control server. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .frame import Frame
+from .seen import Json, Seen, addresses, items, mapping, moment, text
+
+if TYPE_CHECKING:
+    from .check import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A node that should be registered; without `key` it is looked for by name."""
+
+    name: str
+    key: str = ""
+    previous_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What is expected of the server's list of nodes."""
+
+    nodes: tuple[Wanted, ...]
+    online: bool | None = True
+    user: str = ""
+    tags: tuple[str, ...] | None = None
+
+
+def records(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
+    """Return `mesh_nodes`: what the server holds of each wanted node that it knows."""
+    listed = _listed(Seen(answer))
+    return {wanted.name: _record(found) for wanted in expect.nodes if listed and (found := _find(listed, wanted))}
+
+
+def judge_registered(answer: Json, frame: Frame, expect: Registered) -> list[Check]:
+    """Return a check for each wanted node, and one for each name that several nodes claim."""
+    seen = Seen(answer)
+    listed = _listed(seen)
+    if listed is None or not expect.nodes:
+        why = seen.why("nodes") if listed is None else "no node is expected: pass O(nodes), or run client_info on the clients first"
+        targets: list[str | None] = [wanted.name for wanted in expect.nodes] or [None]
+        evidence = {"error": seen.error("nodes")}
+        return [
+            frame.check(None, target=name, expected="registered", observed=None, hint=why, evidence=evidence)
+            for name in targets
+        ]
+    checks = [_one(seen, frame, expect, wanted, listed) for wanted in expect.nodes]
+    return checks + _duplicates(frame, expect, listed)
+
+
+def _listed(seen: Seen) -> list[dict[str, Any]] | None:
+    data = seen.data("nodes")
+    if not isinstance(data, dict) or "nodes" not in data:
+        return None
+    return [mapping(node) for node in items(data["nodes"])]
+
+
+def _find(listed: list[dict[str, Any]], wanted: Wanted) -> dict[str, Any]:
+    if wanted.key:
+        return next((node for node in listed if text(node.get("nodeKey")) == wanted.key), {})
+    label = _label(wanted.name)
+    by_given = [node for node in listed if text(node.get("givenName")).lower() == label]
+    return next(iter(by_given or [node for node in listed if _label(text(node.get("name"))) == label]), {})
+
+
+def _label(name: str) -> str:
+    return name.partition(".")[0].lower()
+
+
+def _record(node: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": text(node.get("id")),
+        "key": text(node.get("nodeKey")),
+        "name": text(node.get("name")),
+        "given_name": text(node.get("givenName")),
+        "user": text(mapping(node.get("user")).get("name")),
+        "addresses": addresses(node.get("ipAddresses")),
+        "online": node.get("online") is True,
+        "expiry": None if moment(node.get("expiry")) is None else text(node.get("expiry")),
+        "last_seen": None if moment(node.get("lastSeen")) is None else text(node.get("lastSeen")),
+        "tags": [text(tag) for tag in items(node.get("tags"))],
+    }
+
+
+def _expected(expect: Registered) -> dict[str, Any]:
+    expected: dict[str, Any] = {"registered": True, "expired": False}
+    if expect.online is not None:
+        expected["online"] = expect.online
+    if expect.user:
+        expected["user"] = expect.user
+    if expect.tags is not None:
+        expected["tags"] = sorted(expect.tags)
+    return expected
+
+
+def _one(seen: Seen, frame: Frame, expect: Registered, wanted: Wanted, listed: list[dict[str, Any]]) -> Check:
+    expected = _expected(expect)
+    found = _find(listed, wanted)
+    if not found:
+        return frame.check(
+            False, target=wanted.name, expected=expected, observed={"registered": False},
+            evidence={"key": wanted.key, "listed": sorted(text(node.get("givenName")) for node in listed)},
+            hint=_missing(wanted, listed), command="headscale nodes list",
+        )  # fmt: skip
+    record = _record(found)
+    expiry = moment(found.get("expiry"))
+    expired = expiry is not None and (seen.now is None or expiry <= seen.now)
+    has = {
+        "registered": bool(record["id"] and record["addresses"]),
+        "expired": expired,
+        "online": record["online"],
+        "user": record["user"],
+        "tags": sorted(record["tags"]),
+    }
+    observed = {key: has[key] for key in expected}
+    if wanted.previous_id and wanted.previous_id != record["id"]:
+        record["registered_before_as"] = wanted.previous_id
+    return frame.check(
+        observed == expected, target=wanted.name, expected=expected, observed=observed, evidence=record,
+        hint=_hint(observed, expected, record), command="headscale nodes list",
+    )  # fmt: skip
+
+
+def _missing(wanted: Wanted, listed: list[dict[str, Any]]) -> str:
+    same = [node for node in listed if wanted.name.lower() in (text(node.get("givenName")), _label(text(node.get("name"))))]
+    if wanted.key and same:
+        ids = ", ".join(text(node.get("id")) for node in same)
+        return f"the server has the name {wanted.name} (node {ids}) under another key: the node registered again; run client_info again"
+    return f"{wanted.name} is not on this server: did it join another one, was it deleted, or was its key refused (its log says)?"
+
+
+def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, Any]) -> str:
+    if not observed["registered"]:
+        return "the server's record has no id or no address"
+    if observed["expired"]:
+        return f"its key expired at {record['expiry']}: join it again, or `headscale nodes expire --disable -i {record['id']}`"
+    if observed.get("online") != expected.get("online"):
+        state = "offline" if expected["online"] else "still online"
+        return f"the server holds it {state} (last seen {record['last_seen']}): is tailscaled running, and does it reach the server?"
+    wrong = [key for key in ("user", "tags") if observed.get(key) != expected.get(key)]
+    return f"it was registered with another {' and other '.join(wrong)}: which preauthkey was used?"
+
+
+def _duplicates(frame: Frame, expect: Registered, listed: list[dict[str, Any]]) -> list[Check]:
+    checks = []
+    for wanted in expect.nodes:
+        name = text(_find(listed, wanted).get("name")).lower()
+        claims = [node for node in listed if name and text(node.get("name")).lower() == name]
+        if not claims:
+            continue
+        ids = [f"{text(node.get('id'))} ({text(node.get('givenName'))})" for node in claims]
+        checks.append(
+            frame.check(
+                len(claims) == 1, aspect="unique", target=wanted.name, expected=1, observed=len(claims),
+                evidence={"name": name, "nodes": ids}, command="headscale nodes list",
+                hint=f"the nodes {', '.join(ids)} all call themselves {name}: all but the first got another DNS name; delete the stale ones",
+            )  # fmt: skip
+        )
+    return checks

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges whether a node came back as itself, in time, after a disturbance. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import hints
+from .frame import Frame, Node
+from .seen import Json, Seen, addresses, mapping, number, text
+
+if TYPE_CHECKING:
+    from .check import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejoins:
+    """What is expected of a node after a disturbance."""
+
+    before: Node
+    peers: tuple[Node, ...]
+    aspect: str
+    budget_s: float
+
+
+def judge_rejoins(answer: Json, frame: Frame, expect: Rejoins, *, elapsed_s: float) -> list[Check]:
+    """Return a check of the node itself and one for each peer; `elapsed_s` is what has passed since the disturbance."""
+    seen = Seen(answer)
+    late = elapsed_s > expect.budget_s
+    return [
+        _itself(seen, frame, expect, elapsed_s, late=late),
+        *(_reaches(seen, frame, expect, peer, elapsed_s, late=late) for peer in expect.peers),
+    ]
+
+
+def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late: bool) -> Check:
+    status = mapping(seen.data("status"))
+    me = mapping(status.get("Self"))
+    expected = {
+        "id": expect.before.id,
+        "addresses": list(expect.before.addresses),
+        "state": "Running",
+        "online": True,
+        "within_s": expect.budget_s,
+    }
+    if not status or not expect.before.id or not expect.before.addresses:
+        why = seen.why("status") if not status else "mesh_nodes has no id and addresses of the node from before the disturbance"
+        return frame.check(
+            None, aspect=expect.aspect, expected=expected, observed=None, hint=why, command="tailscale status",
+            evidence={"error": seen.error("status")},
+        )  # fmt: skip
+    observed = {
+        "id": text(me.get("ID")),
+        "addresses": addresses(me.get("TailscaleIPs")),
+        "state": text(status.get("BackendState")),
+        "online": me.get("Online"),
+    }
+    same = all(observed[key] == expected[key] for key in observed)
+    return frame.check(
+        same and not late,
+        aspect=expect.aspect,
+        expected=expected,
+        observed={**observed, "after_s": round(elapsed_s, 3)},
+        evidence={"health": status.get("Health")},
+        hint=_changed(seen, observed, expect) if not same else _late(elapsed_s, expect),
+        command="tailscale status",
+    )
+
+
+def _changed(seen: Seen, observed: dict[str, Any], expect: Rejoins) -> str:
+    if observed["state"] == "Running" and observed["id"] not in ("", expect.before.id):
+        return (
+            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is tailscaled's state "
+            "directory kept, is its key ephemeral?) or the server had deleted it"
+        )
+    return hints.client(seen) or "its addresses changed: the server's record of it was deleted and made again"
+
+
+def _late(elapsed_s: float, expect: Rejoins) -> str:
+    return f"{elapsed_s:.1f} s have passed since the disturbance; the budget is {expect.budget_s:g} s (mesh_rejoin_budget_s)"
+
+
+def _reaches(  # noqa: PLR0913
+    seen: Seen, frame: Frame, expect: Rejoins, peer: Node, elapsed_s: float, *, late: bool
+) -> Check:
+    found = mapping(seen.data("icmp"))
+    results = {known: mapping(found.get(known)) for known in peer.addresses}
+    expected = {"addresses": list(peer.addresses), "replies": "all", "within_s": expect.budget_s}
+    command = f"ping -c 3 {next(iter(peer.addresses), peer.name)}"
+    if not results or any(not number(result.get("sent")) for result in results.values()):
+        why = seen.why("icmp") if results else f"mesh_nodes has no address of {peer.name}"
+        return frame.check(
+            None, aspect=expect.aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
+            evidence={"error": seen.error("icmp")},
+        )  # fmt: skip
+    silent = [known for known, result in results.items() if result.get("received") != result.get("sent")]
+    received = {known: result.get("received") for known, result in results.items()}
+    return frame.check(
+        not silent and not late,
+        aspect=expect.aspect,
+        target=peer.name,
+        expected=expected,
+        observed={"received": received, "after_s": round(elapsed_s, 3)},
+        evidence={"sent": {known: result.get("sent") for known, result in results.items()}},
+        hint=hints.unreachable(seen, peer, silent[0]) if silent else _late(elapsed_s, expect),
+        command=command,
+    )

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the topology says about the path between two nodes. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .seen import Json, address, mapping, text
+
+Kind = Literal["direct", "relay", "any"]
+
+
+def expected_path(own: Json, other: Json) -> tuple[Kind, str]:
+    """Return which path two nodes must find, and why, from their records in `mesh_topology`."""
+    here, there = mapping(own), mapping(other)
+    if not text(here.get("subnet")) or not text(there.get("subnet")):
+        return "any", "the topology does not say where the two nodes are"
+    if here["subnet"] == there["subnet"]:
+        return "direct", f"both are in {here['subnet']}"
+    kinds = (_nat(here), _nat(there))
+    if "udp_blocked" in kinds:
+        return "relay", "a router between them blocks UDP"
+    if kinds == ("hard", "hard"):
+        return "relay", "both are behind a hard NAT"
+    if "hard" in kinds and "none" not in kinds:
+        # The easy side's router only lets answers in from the port that it was told of, and the hard side's port differs.
+        return "relay", "a hard NAT on one side and a filtering NAT on the other"
+    return "direct", f"NAT {kinds[0]} to {kinds[1]}"
+
+
+def owned(record: Json) -> list[str]:
+    """Return the physical addresses that belong to a node's side: its own and its router's public one."""
+    known = mapping(record)
+    found = [address(known.get("address")), address(known.get("public_address"))]
+    return list(dict.fromkeys(entry for entry in found if entry))
+
+
+def _nat(record: dict[str, Any]) -> str:
+    return text(record.get("nat")) or "none"

@@ -1,0 +1,340 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gathers a report from what the tasks of a run return; knows nothing of Ansible's classes. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+
+# What failed while no story ran: bringing lab and mesh up, most of all.
+OUTSIDE = "playbook"
+_TITLES = {OUTSIDE: "Outside the stories", "adhoc": "Checks outside a story"}
+_MESSAGE_LIMIT = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is worth knowing of a task that failed."""
+
+    name: str
+    host: str
+    action: str = ""
+    where: str = ""
+
+
+@dataclass(kw_only=True)
+class _Running:
+    """A story's time, over all the plays that belong to it."""
+
+    title: str
+    started: datetime
+    finished: datetime
+    seconds: float = 0.0
+    ended: bool = False
+
+
+@dataclass(kw_only=True)
+class Collector:
+    """The state of one run, from its first playbook to its end."""
+
+    started: datetime
+    command: str = ""
+    checks: list[model.Check] = field(default_factory=list)
+    notes: list[model.Note] = field(default_factory=list)
+    planned: list[str] = field(default_factory=list)
+    playbooks: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    inventory: dict[str, Any] = field(default_factory=lambda: {"source": [], "backend": "", "lab_name": ""})
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _running: dict[str, _Running] = field(default_factory=dict)
+    _current: str | None = None
+    _entered: datetime | None = None
+    _seen: set[str] = field(default_factory=set)
+    _groups: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether there is anything to report: a playbook without checks and stories leaves no run directory."""
+        return bool(self.checks or self._running)
+
+    @property
+    def name(self) -> str:
+        """The name for the run: its only story, or its playbooks."""
+        if len(self.planned) == 1 and len(self.playbooks) == 1:
+            return self.planned[0]
+        stems = [playbook.rsplit("/", 1)[-1].rsplit(".", 1)[0] for playbook in self.playbooks]
+        return "-".join(stems[:4]) or "run"
+
+    def plan(self, stories: list[str]) -> None:
+        """Take note of the stories that a playbook is going to tell."""
+        self.planned += [story for story in stories if story not in self.planned]
+
+    def groups(self, groups: Mapping[str, str]) -> None:
+        """Take note of which group each host is in."""
+        self._groups.update(groups)
+
+    def enter(self, story: str | None, title: str, now: datetime) -> None:
+        """A play begins: of `story`, or of none."""
+        self.leave(now)
+        self._current, self._entered = story, now
+        if story is not None:
+            running = self._running.setdefault(story, _Running(title=title or story, started=now, finished=now))
+            running.ended = False
+
+    def leave(self, now: datetime) -> None:
+        """The plays so far have ended."""
+        if self._current is not None and self._entered is not None:
+            running = self._running[self._current]
+            running.seconds += (now - self._entered).total_seconds()
+            running.finished, running.ended = now, True
+        self._current, self._entered = None, None
+
+    def result(self, result: Mapping[str, Any], host: str, now: datetime) -> list[model.Check]:
+        """Keep the checks and facts of a task's result and return the checks; what a task hides is never looked at."""
+        kept = []
+        for document in _documents(result):
+            self._facts(document, host)
+            checks = document.get("checks")
+            for data in checks if isinstance(checks, list) else []:
+                if isinstance(data, Mapping):
+                    kept.append(self._keep(model.check(data, story=self._current or "", at=model.utc_text(now))))
+        return kept
+
+    def task_failed(self, task: Task, result: Mapping[str, Any], now: datetime) -> None:
+        """A task failed and left no check that says so: the run did not come as far as a verdict there."""
+        message = message_of(result)
+        place = f" ({task.where})" if task.where else ""
+        self._error(
+            "task",
+            source=task.host,
+            observed=message,
+            expected="the task succeeds",
+            evidence={"task": task.name, "action": task.action, "where": task.where},
+            hint=f"The task '{task.name}'{place} failed on {task.host}: {message}",
+            now=now,
+        )
+
+    def task_noted(self, task: Task, result: Mapping[str, Any], kind: Literal["rescued", "ignored"]) -> None:
+        """A task failed, and the playbook goes on from it by its own means."""
+        story = self._current or OUTSIDE
+        note = model.Note(
+            story=story, host=task.host, task=task.name, message=message_of(result), where=task.where, kind=kind
+        )
+        self.notes.append(note)
+
+    def lost(self, message: str) -> None:
+        """Something went wrong in gathering the report itself."""
+        story = self._current or OUTSIDE
+        self.notes.append(model.Note(story=story, host="localhost", task="report", message=message, kind="report"))
+
+    def unreachable(self, task: Task, result: Mapping[str, Any], now: datetime) -> None:
+        """A host does not answer: nothing that was asked of it could be asserted."""
+        message = message_of(result)
+        self._error(
+            "host_reachable",
+            source=task.host,
+            observed=message,
+            expected="the host answers over its connection",
+            evidence={"task": task.name, "where": task.where},
+            hint=(
+                f"{task.host} could not be reached: {message} Check that the host is up and that its connection "
+                "variables (ansible_connection, ansible_host, ansible_user, keys) are right."
+            ),
+            reproduce=f"ansible {task.host} -m ansible.builtin.raw -a true",
+            now=now,
+        )
+
+    def stopped(self, now: datetime) -> None:
+        """Ansible ended the playbook early, and no task's result says why."""
+        self._error(
+            "playbook",
+            source="localhost",
+            observed="Ansible stopped before the end of the playbook.",
+            expected="the playbook comes to its end",
+            hint="Ansible stopped with an error that belongs to no task; its own output names it.",
+            now=now,
+        )
+
+    def report(self, run_id: str, now: datetime, *, interrupted: bool, finished: bool) -> model.Report:
+        """Return the report as things stand."""
+        counts = model.Counts.of(self.checks)
+        stories = list(self._stories(now, interrupted=interrupted))
+        return model.Report(
+            run_id=run_id,
+            started=model.utc_text(self.started),
+            finished=model.utc_text(now),
+            duration_s=round((now - self.started).total_seconds(), 3),
+            verdict=model.run_verdict(stories, counts, interrupted=interrupted, incomplete=not finished),
+            command=self.command,
+            playbooks=list(self.playbooks),
+            versions=dict(self.versions),
+            inventory=dict(self.inventory),
+            topology={"hosts": self._topology()},
+            stories=stories,
+            not_run=[story for story in self.planned if story not in self._running],
+            notes=list(self.notes),
+            counts=counts,
+            checks=list(self.checks),
+        )
+
+    def _stories(self, now: datetime, *, interrupted: bool) -> Iterator[model.Story]:
+        """Yield the stories that ran, and before them what belongs to none."""
+        owners = list(dict.fromkeys(check["story"] for check in self.checks))
+        for story in [owner for owner in owners if owner not in self._running] + list(self._running):
+            checks = [check for check in self.checks if check["story"] == story]
+            counts = model.Counts.of(checks)
+            running = self._running.get(story)
+            if running is None:
+                times = [check["at"] for check in checks]
+                yield model.Story(
+                    id=story,
+                    title=_TITLES.get(story, story),
+                    verdict=model.story_verdict(counts),
+                    started=min(times),
+                    finished=max(times),
+                    duration_s=round(model.seconds_between(min(times), max(times)), 3),
+                    counts=counts,
+                )
+                continue
+            open_since = self._entered if story == self._current and not running.ended else None
+            seconds = running.seconds + ((now - open_since).total_seconds() if open_since else 0)
+            yield model.Story(
+                id=story,
+                title=running.title,
+                verdict=model.story_verdict(counts, interrupted=interrupted and open_since is not None),
+                started=model.utc_text(running.started),
+                finished=model.utc_text(now if open_since else running.finished),
+                duration_s=round(seconds, 3),
+                counts=counts,
+            )
+
+    def _topology(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each host, its group included."""
+        return {host: {"group": self._groups.get(host, ""), **facts} for host, facts in self.hosts.items()}
+
+    def _keep(self, check: model.Check) -> model.Check:
+        """Keep a check once, though a registered result may pass by again in a later task."""
+        identity = json.dumps({key: value for key, value in check.items() if key != "at"}, sort_keys=True)
+        if identity not in self._seen:
+            self._seen.add(identity)
+            self.checks.append(check)
+        return check
+
+    def _error(  # noqa: PLR0913 - the fields of a check
+        self,
+        assertion: str,
+        *,
+        source: str,
+        observed: str,
+        expected: str,
+        hint: str,
+        now: datetime,
+        evidence: Mapping[str, Any] | None = None,
+        reproduce: str = "",
+    ) -> None:
+        """Keep a check of our own that says that something could not be asserted."""
+        story = self._current or OUTSIDE
+        data = {
+            "id": f"{story}.{assertion}",
+            "source": source,
+            "verdict": "error",
+            "expected": expected,
+            "observed": observed,
+            "evidence": evidence,
+            "hint": hint,
+            "reproduce": reproduce or self.command,
+        }
+        self._keep(model.check(data, story=story, at=model.utc_text(now)))
+
+    def _facts(self, document: Mapping[str, Any], host: str) -> None:
+        """Keep what a result says of hosts, nodes and versions."""
+        for name, facts in _items(document.get("mesh_topology")):
+            fields = ("subnet", "address", "router", "nat", "public_address", "cidr", "names")
+            self._host(name, {key: facts[key] for key in fields if facts.get(key) is not None})
+        for name, node in _items(document.get("mesh_nodes")):
+            self._host(name, _node(node))
+        client = document.get("mesh_client")
+        if isinstance(client, Mapping):
+            self._host(host, _node(client))
+            self._version("tailscale", client.get("version"))
+        versions = document.get("mesh_versions")
+        for tool, version in versions.items() if isinstance(versions, Mapping) else ():
+            for one in version.values() if isinstance(version, Mapping) else [version]:
+                self._version(str(tool), one)
+
+    def _host(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Add `facts` to what is known of a host."""
+        self.hosts.setdefault(name, {}).update(model.plain(facts))
+
+    def _version(self, tool: str, version: Json) -> None:
+        """Keep a tool's version; hosts that differ are all named."""
+        if not version:
+            return
+        known = [item for item in self.versions.get(tool, "").split(", ") if item]
+        if str(version) not in known:
+            self.versions[tool] = ", ".join(sorted([*known, str(version)]))
+
+
+def _documents(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the result, its facts, and those of each loop item, but nothing of what is hidden by no_log."""
+    if hidden(result):
+        return
+    yield result
+    if isinstance(facts := result.get("ansible_facts"), Mapping):
+        yield facts
+    items = result.get("results")
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, Mapping):
+            yield from _documents(item)
+
+
+def hidden(result: Mapping[str, Any]) -> bool:
+    """Tell whether a result belongs to a task with no_log."""
+    return bool(result.get("_ansible_no_log") or "censored" in result)
+
+
+def message_of(result: Mapping[str, Any]) -> str:
+    """Return what a failed result says of its reason, on one line."""
+    if hidden(result):
+        return "The reason is hidden: the task has no_log."
+    items = [item for item in result.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
+    parts = [message_of(item) for item in items[:3]]
+    for key in ("msg", "reason", "module_stderr", "stderr", "module_stdout"):
+        if not parts and result.get(key):
+            parts.append(str(result[key]))
+    return " ".join(" ".join(parts).split())[:_MESSAGE_LIMIT] or "No reason was given."
+
+
+def _node(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the report keeps of a node on the control server."""
+    addresses = node.get("addresses") or node.get("mesh_addresses") or node.get("ip_addresses")
+    number = node.get("id") or node.get("node_id")
+    facts: dict[str, Any] = {}
+    if isinstance(addresses, list | tuple):
+        facts["mesh_addresses"] = [str(address).split("/")[0] for address in addresses]
+    if number is not None:
+        facts["node_id"] = str(number)
+    if node.get("given_name"):
+        facts["mesh_name"] = str(node["given_name"])
+    return facts
+
+
+def _items(value: Json) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the host and its facts, where a task really returned a mapping of mappings."""
+    for name, facts in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(facts, Mapping):
+            yield str(name), facts
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(tz=UTC)

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the controller itself knows of a run: versions, groups, paths. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_GROUPS = ("headscale", "relay", "clients", "spare")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that take part in every run."""
+    from ansible.release import __version__ as ansible_version  # noqa: PLC0415 - other readers have no Ansible
+
+    return {
+        "meshctl": _collection_version(),
+        "ansible-core": str(ansible_version),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+
+
+def groups(inventory: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Return the group that tells what a host is for, for each host that is in one."""
+    return {str(host): group for group in reversed(_GROUPS) for host in inventory.get(group) or ()}
+
+
+def short_path(path: str) -> str:
+    """Return `path` relative to the working directory, where it lies below it."""
+    here = f"{Path.cwd()}/"
+    return path.removeprefix(here)
+
+
+def _collection_version() -> str:
+    """Return the version of this collection, from a checkout or installed."""
+    root = Path(__file__).parents[3]
+    manifest, galaxy = root / "MANIFEST.json", root / "galaxy.yml"
+    try:
+        if manifest.is_file():
+            return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+        found = re.search(r"^version:\s*[\"']?([^\s\"']+)", galaxy.read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    return found.group(1) if found else "unknown"

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""JUnit XML for CI systems: a suite per story, a case per check. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
+
+if TYPE_CHECKING:
+    import junitparser
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+
+# XML 1.0 has no way at all to write these; a tool's output may hold them.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(report: Report) -> str:
+    """Return the report as JUnit XML."""
+    import junitparser  # noqa: PLC0415 - only who writes needs it
+
+    document = junitparser.JUnitXml(name=f"meshctl {report.run_id}")
+    for story in report.stories:
+        document.add_testsuite(_suite(report, story))
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    document.time = round(report.duration_s, 3)
+    written: bytes | str = document.tostring()  # type: ignore[no-untyped-call]
+    return written.decode("utf-8") if isinstance(written, bytes) else written
+
+
+def _suite(report: Report, story: Story) -> junitparser.TestSuite:
+    """Return the suite of one story."""
+    import junitparser  # noqa: PLC0415
+
+    suite = junitparser.TestSuite(_xml(story.title or story.id))
+    suite.timestamp = story.started.removesuffix("Z")
+    for key, value in sorted(report.versions.items()):
+        suite.add_property(_xml(key), _xml(value))
+    for check in report.of_story(story.id):
+        suite.add_testcase(_case(check))
+    suite.update_statistics()  # type: ignore[no-untyped-call]
+    # The sum of the cases is not the story's time: checks overlap, and most of a story is waiting.
+    suite.time = round(story.duration_s, 3)
+    return suite
+
+
+def _case(check: Check) -> junitparser.TestCase:
+    """Return the case of one check."""
+    import junitparser  # noqa: PLC0415
+
+    name = check["source"] if check["target"] is None else f"{check['source']} -> {check['target']}"
+    case = junitparser.TestCase(_xml(name), classname=_xml(check["id"]), time=round(check["duration_ms"] / 1000, 6))
+    if check["verdict"] == "skipped":
+        case.result = [junitparser.Skipped(_xml(check["hint"]))]
+    elif check["verdict"] != "passed":
+        kind = junitparser.Failure if check["verdict"] == "failed" else junitparser.Error
+        result = kind(_xml(check["hint"] or f"{check['id']} {check['verdict']}"), check["id"])
+        result.text = _xml(_body(check))
+        case.result = [result]
+    return case
+
+
+def _body(check: Check) -> str:
+    """Return what a person needs to act on a bad check."""
+    lines = [("expected", _json(check["expected"])), ("observed", _json(check["observed"])), ("hint", check["hint"])]
+    if check["evidence"]:
+        lines.append(("evidence", _json(check["evidence"])))
+    lines.append(("reproduce", check["reproduce"]))
+    return "\n".join(f"{label}: {value}" for label, value in lines if value)
+
+
+def _json(value: Json) -> str:
+    """Return JSON data on one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _xml(value: str) -> str:
+    """Return `value` without what XML cannot hold, and without secrets."""
+    return scrub.text(_NOT_XML.sub("\ufffd", value))

@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What pairs of hosts have to do with each other, read from a report's checks. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD, Check, Report
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+
+
+@dataclass(kw_only=True)
+class Cell:
+    """All that was asserted of one directed pair in one respect."""
+
+    value: float | None = None
+    verdict: str = "skipped"
+    checks: list[Check] = field(default_factory=list)
+
+
+Matrix = dict[tuple[str, str], Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """How two hosts reach each other, both directions together."""
+
+    a: str
+    b: str
+    path: str
+    detail: str
+    bad: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """The latencies of all pairs in three numbers, and the pair that is worst."""
+
+    median_ms: float
+    worst_ms: float
+    worst_pair: tuple[str, str]
+    pairs: int
+
+
+def assertion(check: Check) -> str:
+    """Return what a check asserts: the part of its id after the story."""
+    return str(check["id"]).partition(".")[2] or str(check["id"])
+
+
+def by_id(checks: Iterable[Check]) -> dict[str, list[Check]]:
+    """Return checks by what they assert, in the order in which that was first asserted."""
+    found: dict[str, list[Check]] = {}
+    for check in checks:
+        found.setdefault(check["id"], []).append(check)
+    return found
+
+
+def latencies(report: Report, family: str | None = None) -> Matrix:
+    """Return the round trips of all pairs; a pair's cell is bad when any of its checks is."""
+    def wanted(check: Check) -> bool:
+        name = assertion(check).split(".")
+        return name[0] in ("reachable", "latency") and (family is None or _family(check) in (family, ""))
+
+    return _matrix(filter(wanted, report.checks), "median_ms")
+
+
+def resolutions(report: Report) -> Matrix:
+    """Return how long each host took to resolve each other's name."""
+    return _matrix((check for check in report.checks if assertion(check).startswith("resolves")), "ms")
+
+
+def families(report: Report) -> list[str]:
+    """Return the address families that the pairs were reached by."""
+    found = {_family(check) for check in report.checks if assertion(check).startswith("reachable")}
+    return sorted(found - {""})
+
+
+def links(report: Report) -> list[Link]:
+    """Return the path of each pair that was asked for it; relayed one way counts as relayed."""
+    found: dict[tuple[str, str], list[Check]] = {}
+    for check in report.checks:
+        if assertion(check).startswith("path") and check["target"] and _path(check):
+            first, second = sorted((check["source"], check["target"]))
+            found.setdefault((first, second), []).append(check)
+    return [_link(a, b, checks) for (a, b), checks in found.items()]
+
+
+def nodes(matrix: Matrix, report: Report) -> list[str]:
+    """Return the hosts of a matrix, in the order of the topology, else as they came."""
+    names = list(dict.fromkeys(name for pair in matrix for name in pair))
+    order = {name: index for index, name in enumerate(report.hosts)}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), _natural(name)))
+
+
+def latency(report: Report) -> Latency | None:
+    """Return the summary of all latencies, or None where none was measured."""
+    matrix = {pair: cell for pair, cell in latencies(report).items() if cell.value is not None}
+    if not matrix:
+        return None
+    worst = {pair: max(_numbers(cell.checks, "worst_ms", "median_ms")) for pair, cell in matrix.items()}
+    pair = max(worst, key=lambda key: worst[key])
+    middle = median(cell.value for cell in matrix.values() if cell.value is not None)
+    return Latency(median_ms=middle, worst_ms=worst[pair], worst_pair=pair, pairs=len(matrix))
+
+
+def number(document: Json, key: str) -> float | None:
+    """Return a number out of what was observed, if there is one."""
+    value = document.get(key) if isinstance(document, dict) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _numbers(checks: Iterable[Check], *keys: str) -> Iterator[float]:
+    """Yield the first of `keys` that each check observed."""
+    for check in checks:
+        values = [value for key in keys if (value := number(check["observed"], key)) is not None]
+        yield from values[:1]
+
+
+def _matrix(checks: Iterable[Check], key: str) -> Matrix:
+    """Gather checks by pair. The pair's number is the worst that was seen."""
+    matrix: Matrix = {}
+    for check in checks:
+        if not check["target"]:
+            continue
+        cell = matrix.setdefault((check["source"], check["target"]), Cell())
+        cell.checks.append(check)
+    for cell in matrix.values():
+        cell.value = max(_numbers(cell.checks, key), default=None)
+        cell.verdict = worst_verdict(cell.checks)
+    return matrix
+
+
+def worst_verdict(checks: Iterable[Check]) -> str:
+    """Return the verdict that counts for several checks together."""
+    found = {check["verdict"] for check in checks}
+    return next((verdict for verdict in ("failed", "error", "passed") if verdict in found), "skipped")
+
+
+def _link(a: str, b: str, checks: list[Check]) -> Link:
+    """Return what the checks of both directions say of a pair."""
+    paths = [_path(check) for check in checks]
+    path = next((kind for kind in ("relay", "peer-relay") if kind in paths), "direct")
+    detail = "; ".join(dict.fromkeys(_path_text(check) for check in checks))
+    return Link(a=a, b=b, path=path, detail=detail, bad=any(check["verdict"] in BAD for check in checks))
+
+
+def _path(check: Check) -> str:
+    """Return the kind of path that was observed, or nothing."""
+    observed: Any = check["observed"]
+    path = observed.get("path") if isinstance(observed, dict) else None
+    return path if path in ("direct", "relay", "peer-relay") else ""
+
+
+def _path_text(check: Check) -> str:
+    """Return a path in words."""
+    observed = check["observed"]
+    via = observed.get("endpoint") or observed.get("derp") or ""
+    return f"{check['source']} to {check['target']}: {observed['path']}" + (f" via {via}" if via else "")
+
+
+def _family(check: Check) -> str:
+    """Return the address family of a check: observed, else from its id."""
+    observed = check["observed"]
+    family = observed.get("family") if isinstance(observed, dict) else None
+    known = family or assertion(check).split(".")[-1]
+    return known if known in ("ipv4", "ipv6") else ""
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort node-2 before node-10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

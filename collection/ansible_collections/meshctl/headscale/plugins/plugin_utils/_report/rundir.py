@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The run directory: made once, written whole or not at all, file by file. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit, model
+
+LATEST = "latest"
+
+
+def make(name: str, started: datetime, *, named: str | None = None) -> Path:
+    """Make a run directory, 0700: the one that is `named`, else a new one for this time and name."""
+    if named:
+        directory = Path(named).expanduser().absolute()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+    parent = _paths.runs_dir()
+    parent.mkdir(parents=True, exist_ok=True)
+    stem = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub('[^A-Za-z0-9._-]+', '-', name) or 'run'}"
+    number = 1
+    while True:
+        directory = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+        else:
+            return directory
+
+
+def write_json(report: model.Report, directory: Path) -> None:
+    """Write report.json alone, as a run does while it goes on."""
+    _write(directory / model.FILE_NAME, _dump(report.as_dict()))
+
+
+def write(report: model.Report, directory: Path) -> list[str]:
+    """Write every file of the run directory; return a sentence for each thing that could not be written."""
+    problems: list[str] = []
+    data = report.as_dict()
+    clean = model.parse(data)
+
+    def attempt(what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except ModuleNotFoundError as error:
+            problems.append(f"{what} was left out: the Python package {error.name} is missing on the controller.")
+        except (OSError, ValueError) as error:
+            problems.append(f"{what} was not written: {error}")
+
+    attempt(model.FILE_NAME, lambda: _write(directory / model.FILE_NAME, _dump(data)))
+    attempt("The comparison of report.json with its schema", lambda: model.validate(data))
+    attempt("junit.xml", lambda: _write(directory / "junit.xml", junit.render(clean)))
+    attempt("report.html", lambda: _write(directory / "report.html", html.render(clean)))
+    attempt(f"The link {LATEST}", lambda: link(directory))
+    return problems
+
+
+def link(directory: Path) -> None:
+    """Let `latest` beside the run directories point to this one; elsewhere nothing is linked."""
+    parent = _paths.runs_dir()
+    latest = parent / LATEST
+    if directory.parent != parent or (latest.exists() and not latest.is_symlink()):
+        return
+    fresh = parent / f".{LATEST}.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(directory.name)
+    fresh.replace(latest)
+
+
+def _dump(data: Mapping[str, Any]) -> str:
+    """Return report.json's text: one line per check, so that people can read it and tools can compare it."""
+    head = {key: value for key, value in data.items() if key != "checks"}
+    text = json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)
+    lines = ",\n".join("    " + json.dumps(check, ensure_ascii=False, allow_nan=False) for check in data["checks"])
+    return f'{text[:-2]},\n  "checks": [\n{lines}\n  ]\n}}\n'
+
+
+def _write(file: Path, content: str) -> None:
+    """Replace `file` whole: who reads it never sees half of it."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        fresh.write_text(content, encoding="utf-8")
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -1,0 +1,268 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A report and a comparison for the terminal, readable from 80 columns on. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import environment, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD
+
+if TYPE_CHECKING:
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.compare import Change, Comparison, Slower
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Note, Report
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+
+_STYLES = {
+    "passed": "green",
+    "failed": "bold red",
+    "error": "bold magenta",
+    "skipped": "yellow",
+    "interrupted": "bold yellow",
+    "not run": "dim",
+    "": "dim",
+}
+# A mesh that is down fails in thousands of checks which all say the same.
+_ALIKE = 3
+_SHOWN = 20
+_VALUE_LIMIT = 300
+
+
+def summary(report: Report, console: Console, *, run_dir: Path | str | None = None) -> None:
+    """Print what a person wants to know at the end of a run."""
+    for part in _failures(report):
+        console.print(part)
+    if report.notes:
+        console.print(_notes(report.notes))
+    if any("mesh_addresses" in host for host in report.hosts.values()):
+        console.print(_nodes(report))
+    console.print(_stories(report))
+    if latency := _latency_line(report):
+        console.print(latency)
+    console.print(_verdict_line(report))
+    if run_dir is not None:
+        console.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
+
+
+def comparison(cmp: Comparison, console: Console) -> None:
+    """Print what changed between two runs."""
+    console.print(
+        Text.assemble(
+            ("old  ", "dim"), cmp.old, "  ", _verdict(cmp.old_verdict), "\n", ("new  ", "dim"), cmp.new, "  ",
+            _verdict(cmp.new_verdict),
+        )
+    )
+    for tool, (was, now) in cmp.versions.items():
+        console.print(Text.assemble((f"{tool}: ", "dim"), was or "absent", " → ", now or "absent"))
+    console.print()
+    for title, changes in (
+        ("Broke", cmp.broke),
+        ("Still failing", cmp.still_failing),
+        ("Fixed", cmp.fixed),
+        ("No longer proven", cmp.unproven),
+        ("New, and bad", [change for change in cmp.added if change.new in BAD]),
+    ):
+        if changes:
+            console.print(_changes(title, changes))
+    for title, changes in (("New checks", cmp.added), ("Checks that are gone", cmp.removed)):
+        if changes:
+            console.print(_tally(title, changes))
+    if cmp.slower:
+        console.print(_slower(cmp.slower))
+    if not any((cmp.broke, cmp.fixed, cmp.still_failing, cmp.unproven, cmp.added, cmp.removed, cmp.slower)):
+        console.print("Nothing changed: the same checks, the same verdicts, nothing slower.")
+
+
+def as_text(report: Report, *, run_dir: Path | str | None = None, width: int = 80, color: bool = False) -> str:
+    """Return the summary as a string, for those who print by their own means."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, width=width, force_terminal=color, no_color=not color, highlight=False, legacy_windows=False
+    )
+    summary(report, console, run_dir=run_dir)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def pair(source: str, target: str | None) -> str:
+    """Return who was asked about whom."""
+    return source if target is None else f"{source} → {target}"
+
+
+def short(value: Json, limit: int = _VALUE_LIMIT) -> str:
+    """Return JSON data on one line that is not too long."""
+    line = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    line = " ".join(line.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _verdict(verdict: str) -> tuple[str, str]:
+    """Return a verdict and its style."""
+    return verdict, _STYLES.get(verdict, "")
+
+
+def _table(title: str = "") -> Table:
+    """Return a table in the style that all of them have."""
+    return Table(
+        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
+        header_style="dim", padding=(0, 2, 0, 0),
+    )
+
+
+def _stories(report: Report) -> Table:
+    """Return the table of stories, those that were not run included."""
+    table = _table()
+    table.add_column("story", no_wrap=True)
+    table.add_column("", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for name in ("pass", "fail", "error", "skip", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for story in report.stories:
+        counts = story.counts
+        numbers = [
+            Text(str(number) if number else "·", _STYLES[name] if number else "dim")
+            for name, number in (
+                ("passed", counts.passed), ("failed", counts.failed), ("error", counts.error),
+                ("skipped", counts.skipped),
+            )
+        ]
+        title = "" if story.title == story.id else story.title
+        table.add_row(story.id, title, Text(*_verdict(story.verdict)), *numbers, f"{story.duration_s:.1f}")
+    for name in report.not_run:
+        table.add_row(name, "", Text(*_verdict("not run")), *[Text("·", "dim")] * 5)
+    return table
+
+
+def _failures(report: Report) -> Iterator[Group | Text]:
+    """Yield the bad checks, those that are alike together, each group in full only as far as it helps."""
+    shown = 0
+    for name, checks in pairs.by_id(report.bad_checks).items():
+        room = _ALIKE if shown < _SHOWN else 0
+        shown += len(checks[:room])
+        yield from map(_failure, checks[:room])
+        if rest := checks[room:]:
+            some = ", ".join(pair(check["source"], check["target"]) for check in rest[:_ALIKE])
+            more = ", …" if len(rest) > _ALIKE else ""
+            yield Text.assemble(("… ", "dim"), (name, "bold"), f" also for {len(rest)} more: {some}{more}\n")
+
+
+def _failure(check: Check) -> Group:
+    """Return one bad check: what was expected, what was seen, why probably, and how to see it again."""
+    head = Text.assemble(
+        _mark(check["verdict"]), " ", (check["id"], "bold"), "  ", pair(check["source"], check["target"])
+    )
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for label, value in (
+        ("expected", check["expected"]), ("observed", check["observed"]), ("hint", check["hint"]),
+        ("again", check["reproduce"]),
+    ):
+        if value not in (None, ""):
+            grid.add_row(label, Text(short(value, 600 if label == "hint" else _VALUE_LIMIT)))
+    return Group(head, Padding(grid, (0, 0, 1, 2)))
+
+
+def _mark(verdict: str) -> tuple[str, str]:
+    """Return the mark of a verdict: told by its word as well as by colour."""
+    return verdict.upper(), _STYLES.get(verdict, "")
+
+
+def _notes(notes: Iterable[Note]) -> Group:
+    """Return the tasks that failed and were dealt with."""
+    lines = []
+    for note in notes:
+        place = f" ({note.where})" if note.where else ""
+        text = f" {note.story}: '{note.task}' on {note.host}{place}: {short(note.message)}"
+        lines.append(Text.assemble(("note ", "yellow"), (note.kind, "dim"), text))
+    return Group(*lines, "")
+
+
+def _nodes(report: Report) -> Table:
+    """Return the nodes with their mesh addresses, and how the others reach them."""
+    found = pairs.links(report)
+    table = _table()
+    table.add_column("node", no_wrap=True)
+    table.add_column("id", justify="right", no_wrap=True)
+    table.add_column("mesh addresses", overflow="fold")
+    table.add_column("physical", no_wrap=True)
+    table.add_column("paths", no_wrap=True)
+    for name, host in report.hosts.items():
+        if not host.get("mesh_addresses"):
+            continue
+        mine = [link.path for link in found if name in (link.a, link.b)]
+        kinds = ", ".join(f"{mine.count(kind)} {kind}" for kind in ("direct", "peer-relay", "relay") if kind in mine)
+        addresses = " ".join(host["mesh_addresses"])
+        table.add_row(name, host.get("node_id", ""), addresses, host.get("address", ""), kinds or "·")
+    return table
+
+
+def _latency_line(report: Report) -> Text | None:
+    """Return the latencies in one line."""
+    latency = pairs.latency(report)
+    if latency is None:
+        return None
+    worst = f"median {latency.median_ms:.1f} ms, worst {latency.worst_ms:.1f} ms ({pair(*latency.worst_pair)})"
+    return Text.assemble(("latency  ", "dim"), f"{worst}, {latency.pairs} pairs")
+
+
+def _verdict_line(report: Report) -> Text:
+    """Return the run's verdict in one line."""
+    counts = report.counts
+    parts = [f"{counts.passed} passed", f"{counts.failed} failed"]
+    parts += [f"{counts.error} error"] if counts.error else []
+    parts += [f"{counts.skipped} skipped"] if counts.skipped else []
+    line = f"  {', '.join(parts)} in {report.duration_s:.1f} s"
+    if not counts.total:
+        line = f"  no check was made, in {report.duration_s:.1f} s"
+    return Text.assemble(("verdict  ", "dim"), _mark(report.verdict), line)
+
+
+def _changes(title: str, changes: list[Change]) -> Group:
+    """Return the checks that changed alike, with what is known of the reason of those that are bad now."""
+    parts: list[Text | Padding] = [Text(f"{title} ({len(changes)})", "bold")]
+    told = ""
+    for change in changes[:_SHOWN]:
+        verdict = Text.assemble(_verdict(change.old or "absent"), " → ", _verdict(change.new or "absent"))
+        parts.append(Text.assemble("  ", verdict, "  ", change.id, "  ", (pair(change.source, change.target), "dim")))
+        if change.hint and change.hint != told:
+            parts.append(Padding(Text(short(change.hint, _VALUE_LIMIT)), (0, 0, 0, 6)))
+        told = change.hint
+    if len(changes) > _SHOWN:
+        parts.append(Text(f"  … and {len(changes) - _SHOWN} more", "dim"))
+    return Group(*parts, "")
+
+
+def _tally(title: str, changes: list[Change]) -> Group:
+    """Return how many checks came or went: which pairs they are about says little."""
+    counted = Counter(change.id for change in changes)
+    lines = [Text.assemble("  ", name, (f"  {number}", "dim")) for name, number in counted.items()]
+    return Group(Text(f"{title} ({len(changes)})", "bold"), *lines, "")
+
+
+def _slower(slower: list[Slower]) -> Table:
+    """Return the table of what takes longer."""
+    table = _table(f"Slower ({len(slower)})")
+    table.add_column("what", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for name in ("old", "new", "times"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for item in slower[:_SHOWN]:
+        old, new = (f"{value:.1f} {item.unit}" for value in (item.old, item.new))
+        table.add_row(f"{item.what} {item.id}", pair(item.source, item.target), old, new, f"{item.ratio:.1f}")
+    if len(slower) > _SHOWN:
+        table.add_row("…", f"{len(slower) - _SHOWN} more", "", "", "")
+    return table

@@ -1,0 +1,82 @@
+"""What this machine must have, each missing thing with its remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from meshctl_headscale._exit import MeshctlError
+from meshctl_headscale._play import ansible_playbook_command
+from meshctl_headscale._project import load_collection_path, project
+
+_WANTED_ANSIBLE = (2, 19)
+
+
+def examine() -> dict[str, Any]:
+    """Return the documented object of `meshctl doctor`."""
+    load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight  # noqa: PLC0415
+
+    findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in preflight.examine())]
+    return {"ok": all(finding["verdict"] != "fail" for finding in findings), "findings": findings}
+
+
+def _finding(name: str, verdict: str, what: str, remedy: str = "") -> dict[str, str]:
+    return {"id": name, "verdict": verdict, "what": what, "remedy": remedy}
+
+
+def _controller() -> Iterator[dict[str, str]]:
+    yield _finding("python", "ok", f"Python {platform.python_version()} ({sys.executable})")
+    try:
+        version = metadata.version("ansible-core")
+    except metadata.PackageNotFoundError:
+        yield _finding("ansible", "fail", "ansible-core is missing", "install meshctl again, with its dependencies")
+    else:
+        new_enough = tuple(int(part) for part in version.split(".")[:2]) >= _WANTED_ANSIBLE
+        wanted = ".".join(map(str, _WANTED_ANSIBLE))
+        yield _finding(
+            "ansible",
+            "ok" if new_enough else "fail",
+            f"ansible-core {version} ({' '.join(ansible_playbook_command()[1:])})",
+            "" if new_enough else f"install ansible-core {wanted} or later",
+        )
+    missing = [name for name in ("ansible_runner", "jmespath", "jsonschema", "junitparser", "trustme") if not _there(name)]
+    if missing:
+        yield _finding("packages", "fail", f"Python packages are missing: {', '.join(missing)}", "install meshctl again")
+    try:
+        yield _finding("project", "ok", f"playbooks and collection are in {project().root}")
+    except MeshctlError as error:
+        yield _finding("project", "fail", str(error))
+    if os.environ.get("ANSIBLE_CONFIG"):
+        yield _finding("config", "warn", f"ANSIBLE_CONFIG is set: {os.environ['ANSIBLE_CONFIG']} is used", "unset it")
+
+
+def _there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _binaries() -> Iterator[dict[str, str]]:
+    """Yield where each program is; one that is not there yet will be fetched or built."""
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries  # noqa: PLC0415
+
+    try:
+        found = _binaries.look(_binaries.PROGRAMS)
+    except _binaries.BinariesError as error:
+        yield _finding("binaries", "fail", str(error))
+        return
+    for name in _binaries.PROGRAMS:
+        if name in found:
+            yield _finding(f"binary-{name}", "ok", f"{name} {found[name].version} ({found[name].path})")
+    if absent := [name for name in _binaries.PROGRAMS if name not in found]:
+        yield _finding(
+            "binaries",
+            "warn",
+            f"not in the cache yet: {', '.join(absent)}",
+            "`meshctl up` fetches them, or builds them with Go (minutes, once)",
+        )

@@ -1,0 +1,209 @@
+"""Ansible's events as what meshctl cares about. Pure: no terminal, no files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_RESULTS = {
+    "runner_on_ok": False,
+    "runner_item_on_ok": False,
+    "runner_on_failed": True,
+    "runner_item_on_failed": True,
+}
+_BAD = ("failed", "error")
+_BAD_INPUT = re.compile(
+    r"parse .*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
+    r"|could not be found|Unable to retrieve file contents|extra.vars|Invalid .*option",
+    re.IGNORECASE,
+)
+_ERROR = re.compile(r"(?:\[ERROR\]:|ERROR!)\s*(.*)", re.DOTALL)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayStarted:
+    """A play begins."""
+
+    name: str
+    playbook: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskStarted:
+    """A task begins on all its hosts."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChecksMade:
+    """A task returned checks."""
+
+    host: str
+    task: str
+    checks: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFailed:
+    """A task failed on a host, for another reason than a bad check, or the host could not be reached."""
+
+    host: str
+    task: str
+    path: str
+    message: str
+    error: str = ""
+    unreachable: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """Return what went wrong and where, in a sentence."""
+        if self.error:
+            # Written for the user by the action itself.
+            return self.message
+        if self.unreachable:
+            return f"{self.host} cannot be reached: {self.message}"
+        return f"{self.task} failed on {self.host}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsibleError:
+    """Ansible itself says what is wrong (a syntax error, an inventory that cannot be read)."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A plugin, or Ansible, says how far it is or what it finds odd."""
+
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A sentence of meshctl's own that has its place among the events."""
+
+    message: str
+
+
+Happening = PlayStarted | TaskStarted | ChecksMade | TaskFailed | AnsibleError | Noted | Said
+
+
+def plain(text: str) -> str:
+    """Return `text` without colours."""
+    return _COLOUR.sub("", text)
+
+
+def happenings(event: Mapping[str, Any]) -> Iterator[Happening]:
+    """Return what an event of ansible-runner means; most mean nothing."""
+    kind, data = str(event.get("event")), event.get("event_data") or {}
+    if kind == "playbook_on_play_start":
+        yield PlayStarted(name=str(data.get("play") or ""), playbook=str(data.get("playbook") or ""))
+    elif kind in ("playbook_on_task_start", "playbook_on_handler_task_start"):
+        yield TaskStarted(name=str(data.get("task") or data.get("name") or ""))
+    elif kind in _RESULTS or kind == "runner_on_unreachable":
+        yield from _of_result(kind, data)
+    elif kind in ("verbose", "error", "warning", "deprecated", "system_warning"):
+        yield from _of_text(plain(str(event.get("stdout") or "")))
+
+
+def _of_text(text: str) -> Iterator[Happening]:
+    """Return what a line that belongs to no task says; Ansible wraps them at the width of a terminal."""
+    if found := _ERROR.search(text):
+        yield AnsibleError(message=" ".join(found[1].split()))
+    elif line := " ".join(text.split()):
+        yield Noted(message=line, warning=line.startswith(("[WARNING]", "[DEPRECATION")))
+
+
+def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:
+    result = data.get("res")
+    if not isinstance(result, Mapping):
+        return
+    where = {"host": str(data.get("host") or "?"), "task": str(data.get("task") or "?")}
+    checks = _checks(result)
+    if checks:
+        yield ChecksMade(**where, checks=checks)
+    unreachable = kind == "runner_on_unreachable"
+    failed = _RESULTS.get(kind, False) and not data.get("ignore_errors")
+    by_items = kind == "runner_on_failed" and "results" in result
+    if unreachable or (failed and not by_items and not any(check["verdict"] in _BAD for check in checks)):
+        yield TaskFailed(
+            **where,
+            path=str(data.get("task_path") or ""),
+            message=_message(result),
+            error=str(result.get("meshctl_error") or ""),
+            unreachable=unreachable,
+        )
+
+
+def _checks(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    checks = result.get("checks")
+    if not isinstance(checks, list):
+        return ()
+    return tuple(check for check in checks if isinstance(check, dict) and {"id", "verdict"} <= check.keys())
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    """Return the best sentence that a failed result has."""
+    message = str(result.get("msg") or result.get("censored") or "no reason was given").strip()
+    detail = str(result.get("stderr") or result.get("module_stderr") or "").strip()
+    if detail and message in ("non-zero return code", "MODULE FAILURE"):
+        message += ": " + detail.splitlines()[-1]
+    return " ".join(message.split())
+
+
+@dataclass
+class Tally:
+    """What has happened so far, counted."""
+
+    checks: dict[str, Counter[str]] = field(default_factory=dict)
+    """Verdicts by story."""
+    bad: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[TaskFailed] = field(default_factory=list)
+    ansible_errors: list[str] = field(default_factory=list)
+    plays: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, happening: Happening) -> None:
+        """Count `happening`."""
+        match happening:
+            case PlayStarted(name=name, playbook=playbook):
+                self.plays.add((playbook, name))
+            case ChecksMade(checks=checks):
+                for check in checks:
+                    story = self.checks.setdefault(str(check.get("story") or "adhoc"), Counter())
+                    story[str(check["verdict"])] += 1
+                    if check["verdict"] in _BAD:
+                        self.bad.append(check)
+            case TaskFailed():
+                self.failures.append(happening)
+            case AnsibleError(message=message):
+                self.ansible_errors.append(message)
+            case _:
+                pass
+
+    @property
+    def total(self) -> Counter[str]:
+        """Return the verdicts of all stories together."""
+        return sum(self.checks.values(), Counter())
+
+    @property
+    def meshctl_errors(self) -> tuple[str, ...]:
+        """Return the values of `meshctl_error` that tasks returned."""
+        return tuple(failure.error for failure in self.failures if failure.error)
+
+    @property
+    def bad_input(self) -> bool:
+        """Whether Ansible refused what it was given."""
+        return any(_BAD_INPUT.search(message) for message in self.ansible_errors)
+
+    def reasons(self) -> list[str]:
+        """Return why the run could not be made, the best first, each once."""
+        own = [failure.sentence for failure in self.failures if failure.error]
+        others = [failure.sentence for failure in self.failures if not failure.error]
+        return list(dict.fromkeys([*own, *others, *self.ansible_errors]))

@@ -1,0 +1,196 @@
+"""Run ansible-playbook so that nothing of it outlives meshctl.
+
+Started by `meshctl` as a script of its own: `python -I -S _guard.py PARENT_PID FD COMMAND...`. Standard library only.
+
+What could be left running, and what stops it:
+
+- The worker processes of ansible-playbook are sessions of their own, and so are their modules: a signal to the process
+  group misses them. This process is a *subreaper*: whatever loses its parent becomes its child, and is found.
+- `kill -9` of meshctl: the kernel sends SIGTERM here (PR_SET_PDEATHSIG), and ansible-playbook is stopped.
+- `kill -9` of ansible-playbook: what it leaves behind is terminated here.
+- `kill -9` of this process: the kernel sends SIGINT to ansible-playbook, which then stops its workers.
+
+SIGINT asks for an orderly stop, with a grace period; SIGTERM and SIGHUP as well, since meshctl may be gone. A second
+signal kills. After an orderly end nothing is touched: what a playbook started on purpose (a lab) may go on. After a stop,
+a lab goes on as well: a process that keeps a PID namespace alive is never a left-over.
+
+The environment that meshctl does not want on any disk comes through FD, an anonymous memory file of meshctl's; this
+process writes its own PID into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_GRACE_S = 10.0
+_SWEEP_S = 5.0
+_TICK_S = 0.1
+_ASKS_TO_STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_SIGNALS = {*_ASKS_TO_STOP, signal.SIGCHLD}
+_NOT_STARTED = 127
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def _environment(parent: int, descriptor: int) -> dict[str, str]:
+    """Return the whole environment for ansible-playbook, and leave this process's PID in its place."""
+    path = f"/proc/{parent}/fd/{descriptor}"
+    with open(path, "r+", encoding="utf-8", errors="surrogateescape") as shared:  # noqa: PTH123
+        private = json.load(shared)
+        shared.seek(0)
+        shared.truncate()
+        shared.write(str(os.getpid()))
+    return {**os.environ, **private}
+
+
+def _start(command: list[str], environment: dict[str, str]) -> int:
+    """Start `command`; it is told to stop when this process dies."""
+    guard = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getppid() == guard:
+            os.execvpe(command[0], command, environment)  # noqa: S606
+    except OSError as error:
+        print(f"cannot start {command[0]}: {error.strerror}", flush=True)  # noqa: T201
+    finally:
+        os._exit(_NOT_STARTED)
+
+
+def _status(pid: int, field: str) -> list[str]:
+    """Return the values of `field` in the process's status, none when the process is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+        for line in lines:
+            name, _, values = line.partition(":")
+            if name == field:
+                return values.split()
+    return []
+
+
+def _children() -> dict[int, list[int]]:
+    """Return the children of every process."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        if entry.isdigit() and (parent := _status(int(entry), "PPid")):
+            children.setdefault(int(parent[0]), []).append(int(entry))
+    return children
+
+
+def _keeps_a_lab(pid: int, children: dict[int, list[int]]) -> bool:
+    """Whether the process, or one below it, is the first of a PID namespace inside ours."""
+    numbers = _status(pid, "NSpid")
+    if len(numbers) > 1 and numbers[-1] == "1":
+        return True
+    return any(_keeps_a_lab(child, children) for child in children.get(pid, []))
+
+
+class _Guard:
+    """Waits for ansible-playbook and for signals, and cleans up after a stop."""
+
+    def __init__(self, pid: int, command: list[str]) -> None:
+        self._pid = pid
+        # A worker of ansible-playbook is a copy of it with the same command line.
+        self._command_line = b"".join(os.fsencode(word) + b"\0" for word in command)
+        self._returned: int | None = None
+        self._asked = 0
+        self._deadline = float("inf")
+
+    def run(self) -> int:
+        """Return the exit code of ansible-playbook, 128 + n when signal n ended it."""
+        while self._returned is None:
+            # The signals are blocked: each one is taken here, none can come between a look and a wait.
+            caught = signal.sigtimedwait(_SIGNALS, _TICK_S if self._asked else 3600)
+            if caught and caught.si_signo in _ASKS_TO_STOP:
+                self._stop()
+            if time.monotonic() > self._deadline:
+                self._signal(self._pid, signal.SIGKILL)
+            self._reap()
+        if self._asked or self._returned < 0:
+            self._sweep()
+        return self._returned if self._returned >= 0 else 128 - self._returned
+
+    def _stop(self) -> None:
+        """Ask once, with time to end in order; the second time, kill."""
+        self._asked += 1
+        if self._asked == 1:
+            self._deadline = time.monotonic() + _GRACE_S
+            self._signal(self._pid, signal.SIGINT)
+        else:
+            self._deadline = 0.0
+
+    def _reap(self) -> None:
+        """Take the exit code of everything that has ended."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                if pid == self._pid:
+                    self._returned = os.waitstatus_to_exitcode(status)
+
+    def _sweep(self) -> None:
+        """End what is left. Only children are signalled: their PIDs cannot have been given to others."""
+        # Children that ended in order get a moment to do the same with theirs.
+        gentle_until = time.monotonic() + (_SWEEP_S / 2 if self._asked < 2 else 0.2)  # noqa: PLR2004
+        give_up = time.monotonic() + _SWEEP_S
+        told: set[int] = set()
+        while time.monotonic() < give_up:
+            self._reap()
+            left = self._left_over()
+            if not left:
+                return
+            for pid in left:
+                if time.monotonic() > gentle_until:
+                    self._signal(pid, signal.SIGKILL)
+                elif pid not in told:
+                    told.add(pid)
+                    self._signal(pid, signal.SIGTERM)
+            signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
+
+    def _left_over(self) -> list[int]:
+        children = _children()
+        return [
+            pid
+            for pid in children.get(os.getpid(), [])
+            if self._is_worker(pid) or not _keeps_a_lab(pid, children)
+        ]
+
+    def _is_worker(self, pid: int) -> bool:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            return file.read() == self._command_line
+        return False
+
+    @staticmethod
+    def _signal(pid: int, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and return its exit code."""
+    parent, descriptor, command = int(arguments[0]), int(arguments[1]), arguments[2:]
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        return 128 + signal.SIGTERM
+    return _Guard(_start(command, _environment(parent, descriptor)), command).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

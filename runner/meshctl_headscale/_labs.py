@@ -1,0 +1,244 @@
+"""Labs as they stand: from their record and from the machines themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._project import load_collection_path
+from meshctl_headscale._stories import _plain_loader
+
+if TYPE_CHECKING:
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, Record
+
+_PYTHON = "/usr/bin/python3"
+_PROBE_S = 5.0
+_AT_ONCE = 16
+_SHELL = ("/bin/bash", "-i")
+_DEFAULTS = {
+    "lab_name": "seed",
+    "mesh_server_url": "https://headscale.lab.test",
+    "mesh_api_key_file": "/var/lib/headscale/meshctl_api_key",
+}
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """A machine of a lab, and what its node says."""
+
+    host: str
+    kind: str
+    subnet: str
+    address: str
+    mesh_addresses: list[str] = field(default_factory=list)
+    online: bool | None = None
+    """What the control server says; None where the machine is no node or the server cannot be asked."""
+    state: str = ""
+    """tailscaled's own word."""
+    relay: str = ""
+    peers: int = 0
+    direct: int = 0
+    pid: int | None = None
+    uptime_s: int | None = None
+
+
+def inventory_variables(inventory: str) -> dict[str, str]:
+    """Return the few variables of the whole inventory that are needed without Ansible."""
+    import yaml  # noqa: PLC0415
+
+    found: dict[str, Any] = {}
+    path = Path(inventory)
+    if path.is_file() and path.suffix in (".yml", ".yaml"):
+        try:
+            document = yaml.load(path.read_text(encoding="utf-8"), Loader=_plain_loader())  # noqa: S506
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise BadInputError(f"The inventory {path} is no YAML: {' '.join(str(error).split())}.") from None
+        groups = document if isinstance(document, dict) else {}
+        found = (groups.get("all") or {}).get("vars") or {}
+    return {name: str(found.get(name, default)) for name, default in _DEFAULTS.items()}
+
+
+def lab(name: str) -> Lab:
+    """Return the lab called `name`."""
+    load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab  # noqa: PLC0415
+
+    return Lab(name)
+
+
+def standing(name: str) -> tuple[Lab, Record]:
+    """Return the lab called `name` and its record; an error when it is not up."""
+    found = lab(name)
+    record = found.record
+    if record is None:
+        raise MeshctlError(f"The lab '{name}' is not up. Start it with `meshctl up`{_others(name)}.")
+    return found, record
+
+
+def _others(name: str) -> str:
+    load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
+
+    others = [other for other in labs.names() if other != name and labs.Lab(other).record]
+    return f"; labs that are up: {', '.join(others)} (--lab)" if others else ""
+
+
+def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` in a machine of the lab."""
+    found, record = standing(name)
+    if node not in record.machines:
+        raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(sorted(record.machines))}.")
+    if not record.machines[node].alive:
+        raise MeshctlError(f"The machine '{node}' of the lab '{name}' is gone. `meshctl up` starts it again.")
+    return found.enter(node, command or _SHELL)
+
+
+def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
+    """Become `command` in a machine: its terminal, its signals and its exit code are this process's."""
+    words = enter(name, node, command)
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execvpe(words[0], words, labs.environment())  # noqa: S606
+    except FileNotFoundError:
+        raise MeshctlError(f"{words[0]} is missing on this machine. `meshctl doctor` names its package.") from None
+
+
+def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the documented object of `meshctl status`."""
+    found, record = standing(name)
+    probe = _Probe(found)
+    machines = {row.host: row for row in _rows(record)}
+    nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.pid]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        servers = [row.host for row in machines.values() if row.kind == "headscale" and row.pid]
+        asked = {"kind": "headscale", "url": variables["mesh_server_url"], "api_key_file": variables["mesh_api_key_file"]}
+        server = pool.submit(probe.observe, servers[0], asked) if servers else None
+        seen = dict(zip([row.host for row in nodes], pool.map(lambda row: probe.observe(row.host, {"kind": "status"}), nodes), strict=True))
+        known, problem = _by_key(server.result() if server else None)
+    for row in nodes:
+        _fill(row, seen[row.host], known)
+    return {
+        "lab": name,
+        "up": True,
+        "created": record.created,
+        "server": {"answers": known is not None, "problem": problem},
+        "machines": [asdict(row) for row in machines.values()],
+    }
+
+
+def _rows(record: Record) -> Iterator[Machine]:
+    facts = record.topology.get("facts") or {}
+    for host, data in (record.topology.get("machines") or {}).items():
+        fact = facts.get(host) or {}
+        process = record.machines.get(host)
+        alive = process is not None and process.alive
+        yield Machine(
+            host=host,
+            kind={"clients": "client"}.get(str(fact.get("group")), str(fact.get("group") or data.get("kind") or "")),
+            subnet=str(data.get("subnet") or ""),
+            address=str(data.get("address") or ""),
+            pid=process.pid if process and alive else None,
+            uptime_s=_uptime(process.started) if process and alive else None,
+        )
+
+
+def _uptime(started_ticks: int) -> int:
+    return max(0, int(time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")))
+
+
+class _Probe:
+    """Asks machines with the same probe as the assertions."""
+
+    def __init__(self, found: Lab) -> None:
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import remote  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
+
+        self._lab = found
+        self._remote = remote
+        self._environment = labs.environment()
+        self._source = Path(remote.__file__).with_name("probe.py").read_text(encoding="utf-8")
+
+    def observe(self, node: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return one observation on a machine; one that could not be made has `ok` false, as everywhere."""
+        request = {"observe": [{"id": "it", **asked}], "deadline_s": _PROBE_S}
+        try:
+            done = subprocess.run(
+                self._lab.enter(node, [_PYTHON, "-ISc", self._remote._READER]),  # noqa: SLF001
+                input=self._remote.encode(self._source, request, deadline_s=_PROBE_S),
+                capture_output=True,
+                timeout=_PROBE_S * 3,
+                check=False,
+                env=self._environment,
+            )
+            answer = self._remote.decode(
+                done.returncode,
+                done.stdout.decode(errors="replace"),
+                done.stderr.decode(errors="replace"),
+                interpreter=_PYTHON,
+                deadline_s=_PROBE_S,
+            )
+            observation: dict[str, Any] = answer["observations"]["it"]
+        except (self._remote.RemoteError, OSError, subprocess.TimeoutExpired, RuntimeError, KeyError) as error:
+            return {"ok": False, "error": {"message": str(error)}}
+        return observation
+
+
+def _by_key(observation: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
+    """Return the server's nodes by node key, or why there are none."""
+    if observation is None:
+        return None, "the control server's machine is not running"
+    if not observation.get("ok"):
+        return None, str((observation.get("error") or {}).get("message") or "no answer")
+    nodes = (observation.get("data") or {}).get("nodes") or []
+    return {str(node.get("nodeKey")): node for node in nodes}, ""
+
+
+def _fill(row: Machine, observation: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
+    """Put into a row what its node says of itself, and the server of it."""
+    if not observation.get("ok"):
+        row.state = "no tailscaled"
+        return
+    data = observation.get("data") or {}
+    me = data.get("Self") or {}
+    peers = list((data.get("Peer") or {}).values())
+    row.state = str(data.get("BackendState") or "")
+    row.mesh_addresses = [str(address) for address in data.get("TailscaleIPs") or []]
+    row.relay = str(me.get("Relay") or "")
+    row.peers = len(peers)
+    row.direct = sum(1 for peer in peers if peer.get("CurAddr"))
+    if known is not None:
+        node = known.get(str(me.get("PublicKey")))
+        row.online = bool(node and node.get("online"))
+
+
+def log_files(name: str, node: str, service: str | None) -> list[Path]:
+    """Return the log files of a machine's services."""
+    directory = lab(name).directory / "logs"
+    machines = sorted(entry.name for entry in directory.iterdir() if entry.is_dir()) if directory.is_dir() else []
+    if not machines:
+        raise MeshctlError(f"The lab '{name}' has no logs: it is not up. Start it with `meshctl up`{_others(name)}.")
+    if node not in machines:
+        raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(machines)}.")
+    files = {path.parent.name: path for path in sorted((directory / node).glob("*/current"))}
+    files |= {path.stem: path for path in sorted((directory / node).glob("*.log")) if path.stat().st_size}
+    if service is None:
+        return list(files.values())
+    if service not in files:
+        raise BadInputError(f"The machine '{node}' has no service '{service}'. It has: {', '.join(files) or 'none'}.")
+    return [files[service]]
+
+
+def service_of(path: Path) -> str:
+    """Return the service that a log file belongs to."""
+    return path.parent.name if path.name == "current" else path.stem

@@ -1,0 +1,70 @@
+"""One line for a check. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MARKS = {"passed": "✓", "failed": "✗", "error": "✗", "skipped": "–"}
+STYLES = {"passed": "green", "failed": "bold red", "error": "bold red", "skipped": "yellow"}
+_MILLISECONDS = "_ms"
+_SECONDS = "_s"
+_LONGEST = 100
+
+
+def pair(check: Mapping[str, Any]) -> str:
+    """Return who was asked about whom."""
+    source, target = str(check.get("source") or ""), check.get("target")
+    return f"{source} → {target}" if target else source
+
+
+def brief(observed: Any) -> str:
+    """Return what was seen, short: `0.8 ms, direct 203.0.113.2:41642`."""
+    text = _brief(observed)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _brief(value: Any) -> str:
+    if value is None or value == {} or value == []:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        if value.get("path") and value.get("endpoint"):
+            # One thing said in two fields.
+            value = {**value, "path": f"{value['path']} {value['endpoint']}", "endpoint": None}
+        return ", ".join(filter(None, (_named(str(name), part) for name, part in value.items())))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_brief(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _named(name: str, value: Any) -> str:
+    """Return a named part of an observation; units and self-explaining words do without the name."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and name.endswith(_MILLISECONDS):
+        label = name.removesuffix(_MILLISECONDS)
+        return f"{'' if label in ('latency', 'median', 'duration') else label + ' '}{_rounded(value)} ms"
+    if number and name.endswith(_SECONDS):
+        return f"{name.removesuffix(_SECONDS)} {_rounded(value)} s"
+    text = _brief(value)
+    if not text or name in ("path", "endpoint", "address", "addresses", "status", "state"):
+        return text
+    return f"{name} {text}"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004
+
+
+def check_text(check: Mapping[str, Any]) -> str:
+    """Return the line of a check, without colours."""
+    words = [MARKS.get(str(check["verdict"]), "?"), str(check["id"]), "", pair(check)]
+    if seen := brief(check.get("observed")):
+        words += ["", seen]
+    return " ".join(words)
+
+
+def hint_text(check: Mapping[str, Any]) -> str:
+    """Return the hint of a check that did not pass, empty otherwise."""
+    return str(check.get("hint") or "") if check["verdict"] != "passed" else ""

@@ -1,0 +1,283 @@
+"""Run playbooks with ansible-runner: the environment, the run directory, the interruption, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshctl_headscale._exit import MeshctlError
+from meshctl_headscale._project import Project, load_collection_path, project
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ansible_runner.runner import Runner
+
+_GUARD = Path(__file__).with_name("_guard.py")
+_POLL_S = 0.2
+# After this long without a sign of the guard, ansible-runner's own way of killing is taken.
+_GIVE_UP_S = 30.0
+_EXTRA_VARS = "extravars.json"
+
+# Only these reach the environment that ansible-runner writes into artifacts/; the rest goes to ansible through memory.
+_PUBLIC = re.compile(
+    r"PATH|LD_LIBRARY_PATH|HOME|USER|LOGNAME|SHELL|TERM|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|PWD|COLUMNS|NO_COLOR|VIRTUAL_ENV|XDG_[A-Z_]+"
+    r"|MESHCTL_(CLI|RUN_DIR|RUNS_DIR|STATE_DIR|CACHE_DIR)|AWX_ISOLATED_DATA_DIR|RUNNER_[A-Z_]+|MAX_EVENT_RES"
+    r"|ANSIBLE_(CONFIG|COLLECTIONS_PATH|CALLBACKS_ENABLED|CALLBACK_PLUGINS|STDOUT_CALLBACK|RETRY_FILES_ENABLED"
+    r"|FORCE_COLOR|NOCOLOR|INVENTORY_ANY_UNPARSED_IS_FAILED)|ORIGINAL_STDOUT_CALLBACK"
+)
+
+
+@dataclass(kw_only=True)
+class Request:
+    """What ansible-playbook is asked to do."""
+
+    playbooks: Sequence[Path]
+    inventory: str
+    extra_vars: Mapping[str, Any] = field(default_factory=dict)
+    extra_files: Sequence[Path] = ()
+    limit: Sequence[str] = ()
+    tags: str = ""
+    skip_tags: str = ""
+    check: bool = False
+    verbosity: int = 0
+
+    def arguments(self, extra_vars: Path | None) -> list[str]:
+        """Return the arguments of ansible-playbook."""
+        words = ["-i", self.inventory]
+        # The last one wins: what is said on the command line is stronger than a file.
+        for path in [*self.extra_files, *filter(None, [extra_vars])]:
+            words += ["-e", f"@{path}"]
+        if self.limit:
+            words += ["--limit", ",".join(self.limit)]
+        for option, value in (("--tags", self.tags), ("--skip-tags", self.skip_tags)):
+            if value:
+                words += [option, value]
+        if self.check:
+            words += ["--check", "--diff"]
+        if self.verbosity > 1:
+            words.append("-" + "v" * (self.verbosity - 1))
+        return [*words, *map(str, self.playbooks)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How ansible-playbook ended."""
+
+    rc: int | None
+    interrupted: bool
+    stats: Mapping[str, Any] | None
+
+
+def new_run_dir(name: str, *, now: datetime | None = None) -> Path:
+    """Make the directory of a new run and return it."""
+    load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths  # noqa: PLC0415
+
+    stamp = (now or datetime.now(tz=UTC)).strftime("%Y%m%dT%H%M%SZ")
+    for number in range(1, 1000):
+        suffix = "" if number == 1 else f"-{number}"
+        path = _paths.runs_dir() / f"{stamp}-{name}{suffix}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise MeshctlError(
+                f"The run directory {path} cannot be made: {error.strerror}. "
+                "Name a writable place with MESHCTL_RUNS_DIR."
+            ) from None
+        (path / "artifacts").mkdir(mode=0o700)
+        return path
+    raise MeshctlError(f"There are too many runs called {stamp}-{name} already.")
+
+
+class Interruption:
+    """Ctrl-C, SIGTERM and SIGHUP: the first stops in order, the second kills."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.count = 0
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take the signals over while the block runs."""
+        before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            # Started with nohup: leave it so.
+            if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count == 1:
+            self._say(f"{signal.Signals(number).name}: stopping Ansible. The lab stays. Once more to kill at once.")
+        elif self.count == 2:  # noqa: PLR2004
+            self._say("Killing Ansible.")
+
+
+class _GuardLink:
+    """The memory file that carries the private environment to the guard and the guard's PID back."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("meshctl")
+        self._sent = 0
+        self._first: float | None = None
+
+    def put(self, environment: Mapping[str, str]) -> None:
+        os.pwrite(self.descriptor, json.dumps(environment).encode("utf-8", "surrogateescape"), 0)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    @property
+    def _pid(self) -> int | None:
+        content = os.pread(self.descriptor, 16, 0)
+        return int(content) if content.isdigit() else None
+
+    def pass_on(self, asked: int) -> bool:
+        """Tell the guard how often the user has asked; whether ansible-runner has to kill instead."""
+        if not asked:
+            return False
+        self._first = self._first or time.monotonic()
+        pid = self._pid
+        if pid is None or time.monotonic() - self._first > _GIVE_UP_S:
+            return True
+        for number in (signal.SIGINT, signal.SIGTERM)[self._sent : asked]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            self._sent += 1
+        return False
+
+
+def ansible_playbook_command() -> list[str]:
+    """Return how this interpreter's ansible-playbook is started, whatever PATH says."""
+    script = Path(sys.executable).with_name("ansible-playbook")
+    if script.is_file():
+        return [sys.executable, str(script)]
+    return [sys.executable, "-P", "-m", "ansible", "playbook"]
+
+
+def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for ansible-playbook."""
+    result = dict(os.environ if inherited is None else inherited)
+    result.setdefault("ANSIBLE_CONFIG", str(files.ansible_cfg))
+    collections = [str(files.collections), *filter(None, [result.get("ANSIBLE_COLLECTIONS_PATH")])]
+    callbacks = ["meshctl.headscale.report", *filter(None, [result.get("ANSIBLE_CALLBACKS_ENABLED")])]
+    result.update(
+        ANSIBLE_COLLECTIONS_PATH=os.pathsep.join(collections),
+        ANSIBLE_CALLBACKS_ENABLED=",".join(callbacks),
+        # An inventory that cannot be read must not become an empty one.
+        ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="true",
+        # ansible-runner drops results that are larger; 2450 checks in one result are.
+        MAX_EVENT_RES=str(256 * 1024 * 1024),
+        MESHCTL_RUN_DIR=str(run_dir),
+        MESHCTL_CLI="1",
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), result.get("PATH", os.defpath)]),
+    )
+    return result
+
+
+def _split(whole: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what may be written to disk, and what may not."""
+    public = {name: value for name, value in whole.items() if _PUBLIC.fullmatch(name)}
+    return public, {name: value for name, value in whole.items() if name not in public}
+
+
+def run_playbooks(
+    request: Request, run_dir: Path, *, on_event: Callable[[dict[str, Any]], None], interruption: Interruption
+) -> Ended:
+    """Run the playbooks to their end, or to the user's; every event goes to `on_event`, which must return at once."""
+    link = _GuardLink()
+    extra_vars = _write_extra_vars(request, run_dir)
+    try:
+        runner = _prepare(request, run_dir, link, extra_vars, on_event, interruption)
+        if interruption.count == 0:
+            _run(runner)
+        return Ended(rc=runner.rc, interrupted=interruption.count > 0, stats=runner.stats)
+    finally:
+        link.close()
+        if extra_vars:
+            # What the user gave with -e may be secret.
+            extra_vars.unlink(missing_ok=True)
+        shutil.rmtree(run_dir / "artifacts" / "ansible" / "fact_cache", ignore_errors=True)
+
+
+def _write_extra_vars(request: Request, run_dir: Path) -> Path | None:
+    if not request.extra_vars:
+        return None
+    path = run_dir / "artifacts" / _EXTRA_VARS
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(dict(request.extra_vars), file)
+    return path
+
+
+def _prepare(  # noqa: PLR0913, PLR0917
+    request: Request,
+    run_dir: Path,
+    link: _GuardLink,
+    extra_vars: Path | None,
+    on_event: Callable[[dict[str, Any]], None],
+    interruption: Interruption,
+) -> Runner:
+    """Return ansible-runner's object, ready to run."""
+    from ansible_runner.interface import init_runner  # noqa: PLC0415
+
+    command = [*ansible_playbook_command(), *request.arguments(extra_vars)]
+    whole = environment(project(), run_dir)
+
+    def handle(event: dict[str, Any]) -> bool:
+        on_event(event)
+        return True
+
+    runner: Runner = init_runner(
+        private_data_dir=str(run_dir / "artifacts"),
+        artifact_dir=str(run_dir / "artifacts"),
+        ident="ansible",
+        project_dir=str(Path.cwd()),
+        binary=sys.executable,
+        suppress_env_files=True,
+        quiet=True,
+        fact_cache_type="memory",
+        event_handler=handle,
+        cancel_callback=lambda: link.pass_on(interruption.count),
+    )
+    config = runner.config
+    config.command = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(link.descriptor), *command]
+    config.pexpect_timeout = _POLL_S
+    # What ansible-runner itself has added or changed, over ours.
+    added = {name: value for name, value in config.env.items() if os.environ.get(name) != value}
+    if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:
+        # ansible-runner turns the checking of host keys off; ansible.cfg decides.
+        added.pop("ANSIBLE_HOST_KEY_CHECKING", None)
+    config.env, private = _split({**whole, **added})
+    link.put(private)
+    return runner
+
+
+def _run(runner: Runner) -> None:
+    import pexpect  # noqa: PLC0415
+
+    try:
+        runner.run()
+    except pexpect.TIMEOUT:
+        # Ansible has ended, but something that it started holds its terminal open: not our concern.
+        runner.rc = runner.rc if runner.rc is not None else 1

@@ -1,0 +1,88 @@
+"""Where the playbooks, the inventories and the collection are: beside the package in a checkout, inside it in a wheel."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from meshctl_headscale._exit import BadInputError, MeshctlError
+
+_PACKAGE = Path(__file__).resolve().parent
+_COLLECTION = Path("ansible_collections/meshctl/headscale")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """The files that meshctl works with."""
+
+    root: Path
+    """Holds `playbooks/`, `inventory/`, `tools/` and `ansible.cfg`."""
+    collections: Path
+    """Holds `ansible_collections/`."""
+
+    @property
+    def ansible_cfg(self) -> Path:
+        """Return the project's ansible.cfg."""
+        return self.root / "ansible.cfg"
+
+    @property
+    def playbooks(self) -> Path:
+        """Return the directory of the playbooks."""
+        return self.root / "playbooks"
+
+    def inventory(self, name: str | None) -> str:
+        """Return the inventory that the user named, or the lab's; a wrong one is refused here, not by Ansible."""
+        if name is None:
+            return str(self._readable(self.root / "inventory" / "lab.yml", "inventory"))
+        if "," in name and not Path(name).exists():
+            return name
+        path = Path(name).expanduser()
+        if not path.exists() and path.parent == Path() and (shipped := self._shipped_inventory(path.name)):
+            return str(shipped)
+        return str(self._readable(path.absolute(), "inventory"))
+
+    def _shipped_inventory(self, name: str) -> Path | None:
+        """Return the project's inventory called `name`, with or without its ending."""
+        for candidate in (name, name + ".yml"):
+            path = self.root / "inventory" / candidate
+            if path.is_file():
+                return path
+        return None
+
+    def playbook(self, name: str) -> Path:
+        """Return the path of one of the project's playbooks."""
+        return self._readable(self.playbooks / f"{name}.yml", "playbook")
+
+    @staticmethod
+    def _readable(path: Path, what: str) -> Path:
+        if not path.exists():
+            raise BadInputError(f"There is no {what} {path}. Check the path.")
+        if not os.access(path, os.R_OK):
+            raise BadInputError(f"The {what} {path} cannot be read by this user. Change its permissions.")
+        return path
+
+
+@cache
+def project() -> Project:
+    """Return the project that this meshctl belongs to."""
+    checkout = _PACKAGE.parent.parent
+    if (checkout / "collection" / _COLLECTION).is_dir() and (checkout / "playbooks").is_dir():
+        return Project(root=checkout, collections=checkout / "collection")
+    installed = _PACKAGE / "_project"
+    if installed.is_dir():
+        return Project(root=installed, collections=_PACKAGE.parent)
+    raise MeshctlError(
+        f"meshctl's playbooks are neither in {checkout} nor in {installed}: the installation is incomplete. "
+        "Install meshctl again."
+    )
+
+
+def load_collection_path() -> None:
+    """Make `ansible_collections.meshctl.headscale` importable, also where only the runner is on the path."""
+    import sys  # noqa: PLC0415
+
+    path = str(project().collections)
+    if path not in sys.path:
+        sys.path.append(path)

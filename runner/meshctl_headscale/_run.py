@@ -1,0 +1,226 @@
+"""What `up`, `down` and `run` have in common: run playbooks, show them, end with the right exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meshctl_headscale import _lines
+from meshctl_headscale._events import Tally
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
+from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
+from meshctl_headscale._progress import Log, Progress, View, clock
+from meshctl_headscale._project import load_collection_path
+from meshctl_headscale._stories import Story
+
+_MOST_REASONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """How much is shown, and in which form."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+
+@dataclass(kw_only=True)
+class Result:
+    """A run that has ended."""
+
+    code: ExitCode
+    run_dir: Path
+    tally: Tally
+    ended: Ended
+    seconds: float
+    changed: bool = False
+    reasons: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the documented JSON object of `up` and `down`."""
+        return {
+            "exit_code": int(self.code),
+            "changed": self.changed,
+            "duration_s": round(self.seconds, 1),
+            "reasons": self.reasons,
+            "run_dir": str(self.run_dir),
+        }
+
+
+def stderr_console() -> Any:
+    """Return the console for everything that is not the answer itself."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True, highlight=False)
+
+
+def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
+    """Return variables and files from `-e` options, as ansible-playbook takes them."""
+    variables: dict[str, Any] = {}
+    files: list[Path] = []
+    for item in given:
+        if item.startswith("@"):
+            path = Path(item[1:]).expanduser().absolute()
+            if not path.is_file():
+                raise BadInputError(f"There is no file {path} for -e {item}.")
+            files.append(path)
+        elif item.lstrip().startswith("{"):
+            variables |= _json_object(item)
+        else:
+            name, equals, value = item.partition("=")
+            if not equals or not name.isidentifier():
+                raise BadInputError(f"-e {item} is no extra variable: write key=value, a JSON object, or @file.")
+            variables[name] = value
+    return variables, files
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise BadInputError(f"-e {text} is no JSON: {error}.") from None
+    return found
+
+
+def play(  # noqa: PLR0913
+    request: Request,
+    *,
+    name: str,
+    show: Show,
+    stories: Sequence[Story] = (),
+    run_dir: Path | None = None,
+    command: str = "",
+) -> Result:
+    """Run the playbooks, show them, and return how that ended."""
+    directory = run_dir or new_run_dir(name)
+    if run_dir:
+        (directory / "artifacts").mkdir(mode=0o700, parents=True, exist_ok=True)
+    if command:
+        os.environ["MESHCTL_COMMAND"] = command
+    console = stderr_console()
+    log = Log(directory / "meshctl.log")
+    log.write(f"meshctl {name}: {' '.join(str(path) for path in request.playbooks)} -i {request.inventory}")
+    began = time.monotonic()
+    view = View(console, quiet=show.quiet, verbose=show.verbose > 0)
+    try:
+        with Progress(view, log, console) as progress:
+            interruption = Interruption(progress.say)
+            with interruption.watched():
+                ended = run_playbooks(request, directory, on_event=progress.put, interruption=interruption)
+        result = _result(ended, progress.tally, directory, stories, seconds=time.monotonic() - began)
+        log.write(f"ended rc={ended.rc} interrupted={ended.interrupted} exit={int(result.code)}")
+        for reason in result.reasons:
+            log.write(f"reason {reason}")
+    finally:
+        log.close()
+    return result
+
+
+def _result(ended: Ended, tally: Tally, run_dir: Path, stories: Sequence[Story], *, seconds: float) -> Result:
+    outcome = Outcome(
+        rc=ended.rc,
+        interrupted=ended.interrupted,
+        checks=tally.total.total(),
+        # What tasks returned, and not what the report makes of a task that failed without a check: that is no verdict.
+        bad_checks=len(tally.bad),
+        errors=tally.meshctl_errors,
+        bad_input=tally.bad_input,
+        proof_wanted=bool(stories),
+    )
+    code = exit_code(outcome)
+    changed = any((ended.stats or {}).get("changed", {}).values())
+    return Result(
+        code=code,
+        run_dir=run_dir,
+        tally=tally,
+        ended=ended,
+        seconds=seconds,
+        changed=changed,
+        reasons=_reasons(code, outcome, tally),
+        not_run=[story.name for story in stories if not _began(story, tally)],
+    )
+
+
+def _began(story: Story, tally: Tally) -> bool:
+    if story.name in tally.checks:
+        return True
+    return any(Path(playbook).stem == story.name or name in story.plays for playbook, name in tally.plays)
+
+
+def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
+    """Return why the run could not be made; a check that failed speaks for itself."""
+    if code in (ExitCode.PASSED, ExitCode.INTERRUPTED):
+        return []
+    if code == ExitCode.FAILED:
+        return [failure.sentence for failure in tally.failures if failure.unreachable][:_MOST_REASONS]
+    reasons = tally.reasons()
+    if not reasons and code == ExitCode.COULD_NOT_RUN:
+        if outcome.rc == 0:
+            return ["Nothing was checked: no assertion ran. Look at --tags, --limit and the groups of the inventory."]
+        return [f"Ansible ended with code {outcome.rc} and gave no reason."]
+    return reasons[:_MOST_REASONS]
+
+
+def summary(result: Result, *, show: Show, title: str) -> None:
+    """Draw the end of a run on stderr."""
+    console = stderr_console()
+    drawn = bool(result.tally.checks) and title == "run" and _report_text(result, console)
+    if not drawn and not show.quiet:
+        _own_summary(result, console)
+    for reason in result.reasons:
+        console.print(f"Error: {reason}", style="bold red", markup=False, soft_wrap=True)
+    if result.not_run and result.tally.plays:
+        console.print(f"Not run: {', '.join(result.not_run)}.", style="yellow", markup=False, soft_wrap=True)
+    if result.code == ExitCode.INTERRUPTED:
+        console.print("Interrupted. Nothing of the run is left; the lab, if there was one, still stands.", style="yellow")
+    if result.code != ExitCode.PASSED or not drawn:
+        console.print(f"Log: {shown_path(result.run_dir / 'meshctl.log')}", markup=False, soft_wrap=True, style="dim")
+
+
+def _report_text(result: Result, console: Any) -> bool:
+    """Draw the closing summary from the report; whether that was possible."""
+    load_collection_path()
+    try:
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text  # noqa: PLC0415
+
+        report = model.load(result.run_dir)
+    except (ImportError, ValueError):
+        return False
+    drawn = text.as_text(
+        report, run_dir=result.run_dir, width=console.width, color=console.is_terminal and not console.no_color
+    )
+    sys.stderr.write(drawn.rstrip() + "\n")
+    return True
+
+
+def _own_summary(result: Result, console: Any) -> None:
+    for story, verdicts in result.tally.checks.items():
+        counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+        bad = verdicts["failed"] + verdicts["error"]
+        console.print(f"{_lines.MARKS['failed' if bad else 'passed']} {story}: {counted}", style="red" if bad else "green")
+    if result.code == ExitCode.PASSED and not result.tally.checks:
+        console.print(f"{'Done' if result.changed else 'Nothing to do'}, {clock(result.seconds)}.", style="green")
+
+
+def shown_path(path: Path) -> str:
+    """Return `path` as people want it: relative where it is below the working directory."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def fail_without_terminal() -> None:
+    """Refuse to run where no directory is left to work in."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise MeshctlError("The working directory is gone. Change to another one.") from None

@@ -1,0 +1,120 @@
+"""The stories that there are, read from the playbooks."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._project import Project
+
+# What brings up or takes away is no story.
+_NOT_STORIES = ("up", "down")
+_IMPORTS = ("import_playbook", "ansible.builtin.import_playbook")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A playbook that proves something."""
+
+    name: str
+    title: str
+    path: Path
+    imports: tuple[str, ...] = ()
+    """Stories that this one is made of, in order (`all`)."""
+    plays: frozenset[str] = frozenset()
+    """Names of its own plays."""
+
+
+def stories(project: Project) -> list[Story]:
+    """Return every story of the project, those made of others last."""
+    found = [_read(path) for path in sorted(project.playbooks.glob("*.yml")) if path.stem not in _NOT_STORIES]
+    return sorted((story for story in found if story), key=lambda story: (bool(story.imports), story.name))
+
+
+def select(project: Project, names: Sequence[str]) -> list[Story]:
+    """Return the stories that the user named, by name or by the path of a playbook."""
+    known = {story.name: story for story in stories(project)}
+    chosen: dict[str, Story] = {}
+    for name in names or ["all"]:
+        story = known.get(name) or _own(name)
+        if story is None:
+            near = difflib.get_close_matches(name, known, n=1)
+            guess = f" Did you mean {near[0]}?" if near else ""
+            raise BadInputError(f"There is no story {name!r}.{guess} The stories are: {', '.join(known)}.")
+        chosen[story.name] = story
+    return list(chosen.values())
+
+
+def parts(project: Project, selected: Sequence[Story]) -> list[Story]:
+    """Return the selected stories with `all` taken apart."""
+    known = {story.name: story for story in stories(project)}
+    names = [name for story in selected for name in (story.imports or (story.name,))]
+    chosen = {story.name: story for story in selected}
+    return [known.get(name) or chosen[name] for name in dict.fromkeys(names) if name in known or name in chosen]
+
+
+def _own(name: str) -> Story | None:
+    """Return the user's own playbook, where `name` is a path."""
+    path = Path(name).expanduser()
+    if path.suffix in (".yml", ".yaml") and path.is_file():
+        return _read(path.absolute())
+    return None
+
+
+def _read(path: Path) -> Story | None:
+    import yaml  # noqa: PLC0415
+
+    text = path.read_text(encoding="utf-8")
+    try:
+        plays = yaml.load(text, Loader=_plain_loader())  # noqa: S506
+    except yaml.YAMLError as error:
+        raise BadInputError(f"The playbook {path} is no YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(plays, list):
+        return None
+    plays = [play for play in plays if isinstance(play, dict)]
+    imported = [Path(str(play[key])).stem for play in plays for key in _IMPORTS if key in play]
+    names = [str(play["name"]) for play in plays if play.get("name")]
+    return Story(
+        name=path.stem,
+        title=_title(text) or (names[0] if names else path.stem),
+        path=path,
+        imports=tuple(name for name in imported if name not in _NOT_STORIES and name != path.stem)
+        if not any("tasks" in play or "roles" in play for play in plays)
+        else (),
+        plays=frozenset(names),
+    )
+
+
+def _title(text: str) -> str:
+    """Return the first sentence of the comment at the top."""
+    comment: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            comment.append(line.lstrip("# ").rstrip())
+        elif line != "---":
+            break
+    sentence = re.split(r"(?<=[.!?])\s", " ".join(filter(None, comment)), maxsplit=1)[0]
+    return sentence.rstrip(".")
+
+
+def _plain_loader() -> type[Any]:
+    """Return a YAML loader that takes Ansible's tags (`!vault`, `!unsafe`) as what they carry."""
+    import yaml  # noqa: PLC0415
+
+    class Loader(yaml.SafeLoader):
+        """Knows any tag."""
+
+    def untag(loader: Any, _suffix: str, node: Any) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return loader.construct_scalar(node)
+        if isinstance(node, yaml.SequenceNode):
+            return loader.construct_sequence(node)
+        return loader.construct_mapping(node)
+
+    Loader.add_multi_constructor("!", untag)
+    return Loader

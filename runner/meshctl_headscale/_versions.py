@@ -1,0 +1,39 @@
+"""The versions of meshctl and of what it works with."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib import metadata
+
+from meshctl_headscale._project import load_collection_path, project
+
+_COLLECTION = "ansible_collections/meshctl/headscale/galaxy.yml"
+
+
+def versions() -> dict[str, str]:
+    """Return the documented object of `meshctl version`."""
+    found = {"meshctl": _own(), "python": platform.python_version()}
+    for package in ("ansible-core", "ansible-runner"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found | _tools()
+
+
+def _own() -> str:
+    text = (project().collections / _COLLECTION).read_text(encoding="utf-8")
+    match = re.search(r"^version:\s*[\"']?([^\s\"']+)", text, re.MULTILINE)
+    return match[1] if match else "unknown"
+
+
+def _tools() -> dict[str, str]:
+    """Return the versions of headscale and tailscale that a lab gets."""
+    load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries  # noqa: PLC0415
+
+    try:
+        return dict(_binaries.wanted_versions(tools=_binaries.tools_dir(), overrides={}))
+    except _binaries.BinariesError:
+        return {}

@@ -1,0 +1,585 @@
+"""meshctl's commands: what they are called, what they take, what their help says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from meshctl_headscale._run import Result, Show
+
+# Plain help: it starts in a tenth of a second, and examples keep their lines.
+app = typer.Typer(
+    name="meshctl",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Inventory = Annotated[
+    str | None,
+    typer.Option(
+        "--inventory", "-i", envvar="MESHCTL_INVENTORY", metavar="PATH", show_default="lab.yml, the embedded lab",
+        help="The topology: an Ansible inventory, or the name of one that meshctl brings along.",
+    ),
+]  # fmt: skip
+LabName = Annotated[
+    str | None,
+    typer.Option(
+        "--lab", envvar="MESHCTL_LAB", metavar="NAME", show_default="lab_name of the inventory",
+        help="Name of the lab; labs with different names stand side by side.",
+    ),
+]  # fmt: skip
+ExtraVars = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-vars", "-e", envvar="MESHCTL_EXTRA_VARS", metavar="KEY=VALUE|@FILE",
+        help="Variable for Ansible, or a file of them (the way for secrets). Repeatable.",
+    ),
+]  # fmt: skip
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", "-l", envvar="MESHCTL_LIMIT", metavar="PATTERN", help="Only these hosts or groups. Repeatable."
+    ),
+]
+Tags = Annotated[
+    str, typer.Option("--tags", "-t", envvar="MESHCTL_TAGS", metavar="TAG,…", help="Only tasks with these tags.")
+]
+SkipTags = Annotated[
+    str,
+    typer.Option(
+        "--skip-tags", envvar="MESHCTL_SKIP_TAGS", metavar="TAG,…",
+        help="No tasks with these tags (`disruptive`: nothing that disturbs the mesh).",
+    ),
+]  # fmt: skip
+Check = Annotated[
+    bool, typer.Option("--check", envvar="MESHCTL_CHECK", help="Change nothing, say what would change.")
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, envvar="MESHCTL_VERBOSE", show_default=False,
+        help="Show Ansible's own output; twice and more: Ansible's -v and more.",
+    ),
+]  # fmt: skip
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="MESHCTL_QUIET", help="Show only what went wrong, and the summary.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")
+]
+
+
+class _Answer:
+    """Whether stdout belongs to JSON: errors need to know."""
+
+    as_json = False
+
+
+def _show(*, as_json: bool, quiet: bool, verbose: int) -> Show:
+    from meshctl_headscale._run import Show  # noqa: PLC0415
+
+    _Answer.as_json = as_json
+    return Show(as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def _print_json(data: object) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))  # noqa: T201
+
+
+def _inventory(name: str | None) -> str:
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    return project().inventory(name)
+
+
+def _lab_name(lab: str | None, inventory: str | None) -> str:
+    from meshctl_headscale import _labs  # noqa: PLC0415
+
+    return lab or _labs.inventory_variables(_inventory(inventory))["lab_name"]
+
+
+def _with_lab(lab: str | None) -> dict[str, Any]:
+    return {"lab_name": lab} if lab else {}
+
+
+@app.callback()
+def meshctl() -> None:
+    """Bring up a Headscale mesh, prove what it promises, and say what is wrong when it does not hold.
+
+    \b
+    First steps:
+      meshctl doctor        does this machine have what a lab needs?
+      meshctl run us1       bring up lab and mesh, and prove the first story
+      meshctl status        what stands
+      meshctl down          away with it
+
+    Each command has examples: meshctl COMMAND --help.
+    """
+
+
+@app.command()
+def up(  # noqa: PLR0913, PLR0917
+    inventory: Inventory = None,
+    lab: LabName = None,
+    extra_vars: ExtraVars = None,
+    check: Check = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring up the lab and the mesh on it.
+
+    Changes nothing where they stand already; a change of the inventory is applied. When it fails half-way,
+    what it started is taken down again.
+
+    \b
+    Examples:
+      meshctl up                        the seed lab: five machines, two NAT routers, a relay
+      meshctl up --check                what would be done
+      meshctl up -i my-lab.yml          your own topology
+      meshctl up --lab second           a second lab, beside the first
+    """
+    _stand("up", inventory, lab, extra_vars, check=check, show=_show(as_json=as_json, quiet=quiet, verbose=verbose))
+
+
+@app.command()
+def down(  # noqa: PLR0913, PLR0917
+    inventory: Inventory = None,
+    lab: LabName = None,
+    extra_vars: ExtraVars = None,
+    check: Check = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the lab down, with everything that it left.
+
+    Works from the record of what was built, also when the inventory has changed since or a lab is half built.
+
+    \b
+    Examples:
+      meshctl down
+      meshctl down --lab second
+    """
+    _stand("down", inventory, lab, extra_vars, check=check, show=_show(as_json=as_json, quiet=quiet, verbose=verbose))
+
+
+def _stand(  # noqa: PLR0913, PLR0917
+    name: str, inventory: str | None, lab: str | None, extra_vars: list[str] | None, *, check: bool, show: Show
+) -> NoReturn:
+    """Run the playbook `up` or `down`."""
+    from meshctl_headscale import _run  # noqa: PLC0415
+    from meshctl_headscale._play import Request  # noqa: PLC0415
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    variables, files = _run.parse_extra_vars(extra_vars or [])
+    request = Request(
+        playbooks=[project().playbook(name)],
+        inventory=_inventory(inventory),
+        extra_vars={**variables, **_with_lab(lab)},
+        extra_files=files,
+        check=check,
+        verbosity=show.verbose,
+    )
+    result = _run.play(request, name=name, show=show, command=f"meshctl {name}")
+    _run.summary(result, show=show, title=name)
+    if show.as_json:
+        _print_json({"lab": _lab_name(lab, inventory), **result.as_dict()})
+    raise typer.Exit(int(result.code))
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917
+    story: Annotated[
+        list[str] | None,
+        typer.Argument(
+            envvar="MESHCTL_STORIES", metavar="[STORY…|all]", show_default="all",
+            help="Stories (`meshctl list`), or playbooks of your own by path.",
+        ),
+    ] = None,  # fmt: skip
+    inventory: Inventory = None,
+    lab: LabName = None,
+    deploy: Annotated[
+        bool,
+        typer.Option(
+            "--deploy/--no-deploy", envvar="MESHCTL_DEPLOY",
+            help="Bring lab and mesh up before; or only look at what stands.",
+        ),
+    ] = True,  # fmt: skip
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going", "-k", envvar="MESHCTL_KEEP_GOING", help="Go on after a story that failed."),
+    ] = False,
+    down_after: Annotated[
+        bool,
+        typer.Option("--down", envvar="MESHCTL_DOWN", help="Take the lab down at the end, whatever the result."),
+    ] = False,
+    limit: Limit = None,
+    extra_vars: ExtraVars = None,
+    tags: Tags = "",
+    skip_tags: SkipTags = "",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove stories on the mesh, and write a report.
+
+    Shows each check as it lands. Ends with a summary and leaves report.json, junit.xml, report.html and
+    meshctl.log in a directory below `runs/`. Ctrl-C stops in order, a second one at once; the lab stays.
+
+    \b
+    Exit codes:
+      0    everything passed
+      1    a check failed
+      2    wrong usage or input
+      3    it could not be run (something is missing, a host does not answer)
+      130  interrupted
+
+    \b
+    Examples:
+      meshctl run                       all stories
+      meshctl run us1                   one
+      meshctl run us2 us4 --keep-going  two, the second even when the first fails
+      meshctl run us1 --no-deploy       against the mesh as it stands
+      meshctl run all --down            and remove the lab in the end
+      meshctl run us1 -e mesh_latency_budget_ms=20
+      meshctl run all -i hosts.yml --skip-tags disruptive
+      meshctl run us1 --json | jq .verdict
+    """
+    from meshctl_headscale import _run, _stories  # noqa: PLC0415
+    from meshctl_headscale._play import Request  # noqa: PLC0415
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    show = _show(as_json=as_json, quiet=quiet, verbose=verbose)
+    selected = _stories.select(project(), story or [])
+    variables, files = _run.parse_extra_vars(extra_vars or [])
+    own: dict[str, Any] = _with_lab(lab)
+    own |= {"mesh_keep_going": True} if keep_going else {}
+    own |= {} if deploy else {"mesh_deploy": False}
+    request = Request(
+        playbooks=[chosen.path for chosen in selected],
+        inventory=_inventory(inventory),
+        extra_vars={**variables, **own},
+        extra_files=files,
+        limit=limit or [],
+        tags=tags,
+        skip_tags=skip_tags,
+        verbosity=verbose,
+    )
+    names = [chosen.name for chosen in selected]
+    result = _run.play(
+        request,
+        name="-".join(names),
+        show=show,
+        stories=_stories.parts(project(), selected),
+        command=" ".join(["meshctl", "run", *names]),
+    )
+    _run.summary(result, show=show, title="run")
+    code = result.code
+    if down_after:
+        code = _down_after(request, result, show)
+    if as_json:
+        _print_json(_report_or_error(result))
+    raise typer.Exit(int(code))
+
+
+def _down_after(request: Any, result: Result, show: Show) -> ExitCode:
+    """Take the lab down after a run; return the exit code of both."""
+    from meshctl_headscale import _run  # noqa: PLC0415
+    from meshctl_headscale._play import Request  # noqa: PLC0415
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    ending = Request(
+        playbooks=[project().playbook("down")],
+        inventory=request.inventory,
+        extra_vars=request.extra_vars,
+        extra_files=request.extra_files,
+        verbosity=request.verbosity,
+    )
+    # In a directory of its own below the run's: the run's report stays what it is.
+    gone = _run.play(ending, name="down", show=show, run_dir=result.run_dir / "down", command="meshctl down")
+    _run.summary(gone, show=show, title="down")
+    return gone.code if result.code == ExitCode.PASSED else result.code
+
+
+def _report_or_error(result: Result) -> object:
+    try:
+        found: object = json.loads((result.run_dir / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"error": " ".join(result.reasons) or "no report was written", **result.as_dict()}
+    return found
+
+
+@app.command()
+def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = False) -> None:
+    """Show the lab's machines and what their nodes say.
+
+    ONLINE is what the control server says; DERP is the node's home relay; DIRECT counts the peers that are
+    talked to without a relay right now. Ends with 3 when the lab is not up.
+
+    \b
+    Examples:
+      meshctl status
+      meshctl status --json | jq '.machines[] | select(.online == false) | .host'
+    """
+    from meshctl_headscale import _labs, _tables  # noqa: PLC0415
+
+    _Answer.as_json = as_json
+    found = _labs.status(_lab_name(lab, inventory), _labs.inventory_variables(_inventory(inventory)))
+    if as_json:
+        _print_json(found)
+    else:
+        _tables.status(found)
+
+
+@app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def execute(
+    node: Annotated[str, typer.Argument(envvar="MESHCTL_NODE", metavar="NODE", help="A machine of the lab.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[--] CMD…", show_default="a shell", help="What to run there.")
+    ] = None,
+    inventory: Inventory = None,
+    lab: LabName = None,
+) -> None:
+    """Run a command in a machine of the lab.
+
+    Options of meshctl come before NODE. The terminal, signals and the exit code are the command's own.
+
+    \b
+    Examples:
+      meshctl exec client-node-1
+      meshctl exec client-node-1 -- tailscale status
+      meshctl exec client-node-2 -- ping -c 3 client-node-1.mesh.internal
+      meshctl exec --lab second headscale-server -- headscale nodes list
+    """
+    from meshctl_headscale import _labs  # noqa: PLC0415
+
+    words = command or []
+    _labs.execute(_lab_name(lab, inventory), node, words[1:] if words[:1] == ["--"] else words)
+
+
+@app.command()
+def logs(  # noqa: PLR0913, PLR0917
+    node: Annotated[str, typer.Argument(envvar="MESHCTL_NODE", metavar="NODE", help="A machine of the lab.")],
+    service: Annotated[
+        str | None,
+        typer.Argument(envvar="MESHCTL_SERVICE", metavar="[SERVICE]", show_default="all", help="One of its services."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", envvar="MESHCTL_FOLLOW", help="Go on with what comes.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, envvar="MESHCTL_LINES", help="How many, at most.")] = 50,
+    inventory: Inventory = None,
+    lab: LabName = None,
+) -> None:
+    """Show what the services of a machine have logged.
+
+    \b
+    Examples:
+      meshctl logs headscale-server
+      meshctl logs client-node-1 tailscaled -f
+    """
+    from meshctl_headscale import _labs, _tail  # noqa: PLC0415
+
+    files = _labs.log_files(_lab_name(lab, inventory), node, service)
+    _tail.show({_labs.service_of(path): path for path in files}, lines=lines, follow=follow)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look whether this machine has what a lab needs.
+
+    Each missing thing is named with its remedy. Ends with 3 when something is missing.
+
+    \b
+    Examples:
+      meshctl doctor
+      meshctl doctor --json | jq '.findings[] | select(.verdict == "fail")'
+    """
+    from meshctl_headscale import _doctor, _tables  # noqa: PLC0415
+
+    _Answer.as_json = as_json
+    found = _doctor.examine()
+    if as_json:
+        _print_json(found)
+    else:
+        _tables.findings(found)
+    raise typer.Exit(int(ExitCode.PASSED if found["ok"] else ExitCode.COULD_NOT_RUN))
+
+
+@app.command()
+def report(
+    run_name: Annotated[
+        str | None,
+        typer.Argument(
+            envvar="MESHCTL_REPORT_RUN", metavar="[RUN]", show_default="the newest",
+            help="A run: its directory, its name, or a part of the name.",
+        ),
+    ] = None,  # fmt: skip
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", "-f", envvar="MESHCTL_FORMAT", metavar="text|json|junit|html|path", show_default="text",
+            help="`path` prints the run's directory.",
+        ),
+    ] = None,  # fmt: skip
+    query: Annotated[
+        str | None,
+        typer.Option("--query", envvar="MESHCTL_QUERY", metavar="JMESPATH", help="Print what this finds in the report."),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare", envvar="MESHCTL_COMPARE", metavar="OLD NEW", help="Say what broke and what got slower."
+        ),
+    ] = None,
+) -> None:
+    """Show the report of a run again, ask it, or compare two.
+
+    With --compare the exit code is 1 when something that passed in OLD no longer does in NEW.
+
+    \b
+    Examples:
+      meshctl report                                  the newest run, as it ended
+      meshctl report us2 --format html > us2.html     the newest run with us2 in its name
+      xdg-open "$(meshctl report --format path)/report.html"
+      meshctl report --query "checks[?verdict=='failed'].[id, source, target]"
+      meshctl report --compare 20260101T120000Z-all 20260102T120000Z-all
+    """
+    from meshctl_headscale import _reports  # noqa: PLC0415
+
+    form = form or "text"
+    if form not in _reports.FORMATS:
+        raise BadInputError(f"There is no format {form!r}. The formats are: {', '.join(_reports.FORMATS)}.")
+    if compare:
+        if run_name or query:
+            raise BadInputError("--compare takes its two runs itself: leave out RUN and --query.")
+        raise typer.Exit(int(_compare(*compare, form)))
+    directory = _reports.find(run_name)
+    if query:
+        print(_reports.query(directory, query))  # noqa: T201
+        return
+    width, color = _terminal()
+    print(_reports.render(directory, form, width=width, color=color).rstrip("\n"))  # noqa: T201
+
+
+def _compare(old: str, new: str, form: str) -> ExitCode:
+    from meshctl_headscale import _reports  # noqa: PLC0415
+
+    if form not in ("text", "json"):
+        raise BadInputError(f"A comparison has the formats text and json, not {form}.")
+    width, color = _terminal()
+    text, broke = _reports.compare(_reports.find(old), _reports.find(new), form, width=width, color=color)
+    print(text.rstrip("\n"))  # noqa: T201
+    return ExitCode.FAILED if broke else ExitCode.PASSED
+
+
+def _terminal() -> tuple[int, bool]:
+    """Return the width of stdout, and whether it takes colours."""
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console()
+    return console.width, console.is_terminal and not console.no_color
+
+
+@app.command(name="list")
+def list_stories(as_json: AsJson = False) -> None:
+    """List the stories.
+
+    \b
+    Examples:
+      meshctl list
+      meshctl list --json | jq -r '.stories[].name'
+    """
+    from meshctl_headscale import _stories, _tables  # noqa: PLC0415
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    found = _stories.stories(project())
+    if as_json:
+        _print_json({
+            "stories": [
+                {"name": story.name, "title": story.title, "playbook": str(story.path), "imports": list(story.imports)}
+                for story in found
+            ]
+        })
+    else:
+        _tables.stories(found)
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """Show the versions of meshctl and of what it works with.
+
+    \b
+    Examples:
+      meshctl version
+      meshctl version --json | jq -r .meshctl
+    """
+    from meshctl_headscale import _tables, _versions  # noqa: PLC0415
+
+    found = _versions.versions()
+    if as_json:
+        _print_json(found)
+    else:
+        _tables.versions(found)
+
+
+def main() -> NoReturn:
+    """Run meshctl; every error becomes one sentence and an exit code here."""
+    _end_quietly_on_signals()
+    try:
+        Path.cwd()
+        app(prog_name="meshctl")
+    except MeshctlError as error:
+        _complain(str(error), error.code)
+    except FileNotFoundError as error:
+        if error.filename is None:
+            _complain("The working directory is gone. Change to another one.", ExitCode.COULD_NOT_RUN)
+        _internal(error)
+    except BrokenPipeError:
+        # Who read our output has had enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(int(ExitCode.PASSED))
+    except Exception as error:  # noqa: BLE001
+        _internal(error)
+    sys.exit(int(ExitCode.PASSED))
+
+
+def _end_quietly_on_signals() -> None:
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(int(ExitCode.INTERRUPTED))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def _complain(message: str, code: ExitCode) -> NoReturn:
+    print(f"Error: {message}", file=sys.stderr)  # noqa: T201
+    if _Answer.as_json:
+        _print_json({"exit_code": int(code), "error": message})
+    sys.exit(int(code))
+
+
+def _internal(error: Exception) -> NoReturn:
+    """Keep the traceback of a defect of meshctl's own in a file, and name it."""
+    import tempfile  # noqa: PLC0415
+    import traceback  # noqa: PLC0415
+
+    with tempfile.NamedTemporaryFile("w", prefix="meshctl-error-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    _complain(
+        f"meshctl itself failed ({type(error).__name__}: {error}). This is a defect; the details are in {file.name}.",
+        ExitCode.COULD_NOT_RUN,
+    )
