@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _GUARD = Path(__file__).with_name("_guard.py")
 _POLL_S = 0.2
 # After this long without a sign of the guard, ansible-runner's own way of killing is taken.
-_GIVE_UP_S = 30.0
+_GIVE_UP_S = (30.0, 8.0)  # after the first request to stop, and after the second
 _EXTRA_VARS = "extravars.json"
 
 # Only these reach the environment that ansible-runner writes into artifacts/; the rest goes to ansible through memory.
@@ -80,27 +80,20 @@ class Ended:
     stats: Mapping[str, Any] | None
 
 
-def new_run_dir(name: str, *, now: datetime | None = None) -> Path:
+def new_run_dir(name: str) -> Path:
     """Make the directory of a new run and return it."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
 
-    stamp = (now or datetime.now(tz=UTC)).strftime("%Y%m%dT%H%M%SZ")
-    for number in range(1, 1000):
-        suffix = "" if number == 1 else f"-{number}"
-        path = _paths.runs_dir() / f"{stamp}-{name}{suffix}"
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise MeshctlError(
-                f"The run directory {path} cannot be made: {error.strerror}. "
-                "Name a writable place with MESHCTL_RUNS_DIR."
-            ) from None
-        (path / "artifacts").mkdir(mode=0o700)
-        return path
-    raise MeshctlError(f"There are too many runs called {stamp}-{name} already.")
+    try:
+        path: Path = rundir.make(name, datetime.now(tz=UTC))
+    except OSError as error:
+        raise MeshctlError(
+            f"No run directory can be made at {error.filename}: {error.strerror}. "
+            "Name a writable place with MESHCTL_RUNS_DIR."
+        ) from None
+    (path / "artifacts").mkdir(mode=0o700)
+    return path
 
 
 class Interruption:
@@ -139,7 +132,7 @@ class _GuardLink:
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("meshctl")
         self._sent = 0
-        self._first: float | None = None
+        self._since = [0.0, 0.0]
 
     def put(self, environment: Mapping[str, str]) -> None:
         os.pwrite(self.descriptor, json.dumps(environment).encode("utf-8", "surrogateescape"), 0)
@@ -156,15 +149,15 @@ class _GuardLink:
         """Tell the guard how often the user has asked; whether ansible-runner has to kill instead."""
         if not asked:
             return False
-        self._first = self._first or time.monotonic()
         pid = self._pid
-        if pid is None or time.monotonic() - self._first > _GIVE_UP_S:
-            return True
         for number in (signal.SIGINT, signal.SIGTERM)[self._sent : asked]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            self._since[self._sent] = time.monotonic()
             self._sent += 1
-        return False
+            with contextlib.suppress(ProcessLookupError):
+                if pid:
+                    os.kill(pid, number)
+        waited = time.monotonic() - self._since[self._sent - 1]
+        return pid is None or waited > _GIVE_UP_S[self._sent - 1]
 
 
 def ansible_playbook_command() -> list[str]:

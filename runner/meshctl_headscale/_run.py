@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,7 +116,7 @@ def play(  # noqa: PLR0913
             interruption = Interruption(progress.say)
             with interruption.watched():
                 ended = run_playbooks(request, directory, on_event=progress.put, interruption=interruption)
-        result = _result(ended, progress.tally, directory, stories, seconds=time.monotonic() - began)
+        result = _result(request, ended, progress.tally, directory, stories, seconds=time.monotonic() - began)
         log.write(f"ended rc={ended.rc} interrupted={ended.interrupted} exit={int(result.code)}")
         for reason in result.reasons:
             log.write(f"reason {reason}")
@@ -124,7 +125,9 @@ def play(  # noqa: PLR0913
     return result
 
 
-def _result(ended: Ended, tally: Tally, run_dir: Path, stories: Sequence[Story], *, seconds: float) -> Result:
+def _result(  # noqa: PLR0913
+    request: Request, ended: Ended, tally: Tally, run_dir: Path, stories: Sequence[Story], *, seconds: float
+) -> Result:
     outcome = Outcome(
         rc=ended.rc,
         interrupted=ended.interrupted,
@@ -144,7 +147,7 @@ def _result(ended: Ended, tally: Tally, run_dir: Path, stories: Sequence[Story],
         ended=ended,
         seconds=seconds,
         changed=changed,
-        reasons=_reasons(code, outcome, tally),
+        reasons=[_in_our_words(reason, request) for reason in _reasons(code, outcome, tally)],
         not_run=[story.name for story in stories if not _began(story, tally)],
     )
 
@@ -169,6 +172,14 @@ def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
     return reasons[:_MOST_REASONS]
 
 
+def _in_our_words(reason: str, request: Request) -> str:
+    """Return a reason that Ansible gives without the value that is wrong, with it."""
+    if "leaves us with no hosts" in reason:
+        what = f"--limit {','.join(request.limit)}" if request.limit else "anything"
+        return f"No host of the inventory {request.inventory} matches {what}. Check its names and groups."
+    return reason
+
+
 def summary(result: Result, *, show: Show, title: str) -> None:
     """Draw the end of a run on stderr."""
     console = stderr_console()
@@ -188,15 +199,16 @@ def summary(result: Result, *, show: Show, title: str) -> None:
 def _report_text(result: Result, console: Any) -> bool:
     """Draw the closing summary from the report; whether that was possible."""
     load_collection_path()
+    color = console.is_terminal and not console.no_color
     try:
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text  # noqa: PLC0415
 
-        report = model.load(result.run_dir)
-    except (ImportError, ValueError):
+        drawn = text.as_text(model.load(result.run_dir), run_dir=result.run_dir, width=console.width, color=color)
+    except Exception:  # noqa: BLE001
+        # The verdict stands, whether or not its report can be drawn.
+        with (result.run_dir / "meshctl.log").open("a", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
         return False
-    drawn = text.as_text(
-        report, run_dir=result.run_dir, width=console.width, color=console.is_terminal and not console.no_color
-    )
     sys.stderr.write(drawn.rstrip() + "\n")
     return True
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.action import ActionBase
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):
             ways=tuple(str(way) for way in arguments["sources"]),
             **{f"{tool}_url": url for tool, url in urls.items()},
         )
-        found = _binaries.find(programs, paths=paths, versions=versions, sources=sources, progress=_show)
+        found = _binaries.find(programs, paths=paths, versions=versions, sources=sources, progress=_terminal())
         return {**_facts(found), "changed": any(program.changed for program in found.values())}
 
     def _variable(self, name: str, task_vars: dict[str, Any] | None) -> Any:  # noqa: ANN401  (as in the inventory)
@@ -101,6 +102,14 @@ def _facts(found: Mapping[str, _binaries.Program]) -> dict[str, Any]:
     return {**facts, "sources": sources, "ansible_facts": facts}
 
 
-def _show(text: str) -> None:
-    """Show one line of progress on the terminal."""
-    Display().display(text)
+def _terminal() -> _binaries.Progress:
+    """Return what shows a line of progress on the terminal, and stops the work when nobody is left to see it."""
+    parent = os.getppid()
+
+    def show(text: str) -> None:
+        # Ansible's worker outlives an ansible-playbook that was killed, and would go on building for minutes.
+        if os.getppid() != parent:
+            raise _binaries.BinariesError("ansible-playbook is gone: stopped")
+        Display().display(text)
+
+    return show

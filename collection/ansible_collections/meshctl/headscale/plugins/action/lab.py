@@ -32,11 +32,12 @@ class ActionModule(ActionBase):
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 "programs": {"type": "dict", "default": {}},
                 "name": {"type": "str"},
+                "keep_logs": {"type": "bool", "default": False},
             }
         )
         try:
             if options["state"] == "absent":
-                return self._absent(Lab(options["name"] or str(known.get("lab_name") or "seed")))
+                return self._absent(Lab(options["name"] or str(known.get("lab_name") or "seed")), keep_logs=options["keep_logs"])
             topology = read_inventory(known)
             return self._present(Lab(topology.lab_name), topology, options["programs"])
         except TopologyError as exc:
@@ -57,8 +58,10 @@ class ActionModule(ActionBase):
             "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver},
         }
 
-    def _absent(self, lab: Lab) -> dict[str, Any]:
+    def _absent(self, lab: Lab, *, keep_logs: bool) -> dict[str, Any]:
         there = lab.directory.exists()
+        result: dict[str, Any] = {"changed": there, "changes": [f"lab {lab.name} removed"] if there else []}
         if there and not self._task.check_mode:
-            lab.down()
-        return {"changed": there, "changes": [f"lab {lab.name} removed"] if there else []}
+            if kept := lab.down(keep_logs=keep_logs):
+                result["logs"] = str(kept)
+        return result

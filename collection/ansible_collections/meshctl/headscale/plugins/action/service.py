@@ -29,7 +29,7 @@ _ARGUMENTS = {
     "description": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
     "environment": {"type": "dict", "default": {}},
-    "state": {"type": "str", "choices": ["started", "stopped", "restarted", "absent"], "default": "started"},
+    "state": {"type": "str", "choices": ["started", "stopped", "restarted", "killed", "absent"], "default": "started"},
     "manager": {"type": "str", "choices": ["auto", "s6", "systemd"], "default": "auto"},
     "directories": {
         "type": "list",

@@ -313,7 +313,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         report = self._collector.report(
             directory.name, now, interrupted=self._signal is not None, finished=finished
         )
-        return report, directory, rundir.write(report, directory)
+        clean, problems = rundir.write(report, directory)
+        return clean, directory, problems
 
     def _checkpoint(self) -> None:
         """Bring report.json up to date when that is due: an unfinished run reads as an interrupted one."""
@@ -353,7 +354,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         except ModuleNotFoundError as error:
             self.warn_once(f"The summary was left out: the Python package {error.name} is missing on the controller.")
             lines = f"{report.verdict}  {environment.short_path(str(directory))}"
-        self._display.display(f"\n{lines.rstrip()}")
+        self._display.display(f"\n{lines}")
 
 
 def _story_of(play: Play) -> str | None:

@@ -108,14 +108,14 @@ class HeadscaleAPI:
         if not api_key.strip() or not api_key.strip().isprintable() or " " in api_key.strip():
             raise InputError("The API key is empty or holds spaces: it looks like hskey-api-….")
         self.url = _base_url(url)
-        self._key = api_key.strip()
+        self.api_key = api_key.strip()
         self._transport = Transport(ca_path, validate_certs, float(timeout), use_proxy)
         self._server_date: datetime | None = None
 
     @property
     def key_prefix(self) -> str:
         """The part of the API key in use that may be shown."""
-        return _shapes.key_prefix(self._key)
+        return _shapes.key_prefix(self.api_key)
 
     def now(self) -> datetime:
         """Return the present moment by the server's clock, as of its last answer: that clock decides over expirations."""
@@ -316,7 +316,7 @@ class HeadscaleAPI:
         return document
 
     def _send(self, method: str, url: str, body: Mapping[str, t.Any] | None) -> Reply:
-        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        headers = {"Authorization": f"Bearer {self.api_key}", "Accept": "application/json"}
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -330,7 +330,7 @@ class HeadscaleAPI:
     def _refusal(self, operation: Operation, reply: Reply) -> Exception:
         if reply.status in _REFUSED:
             return AuthError(
-                f"{self.url} does not accept the API key {_shapes.masked(self._key)}: it is unknown there or expired. "
+                f"{self.url} does not accept the API key {_shapes.masked(self.api_key)}: it is unknown there or expired. "
                 "Make a new one on the server with 'headscale apikeys create'."
             )
         reason = _reason(_json(reply))

@@ -23,16 +23,18 @@ _TOKEN = re.compile(
 def to_json(text: str) -> str:
     """Return the same document as plain JSON: comments become blanks, a comma before a closing bracket goes."""
     out: list[str] = []
-    comma_at: int | None = None
+    before, comma_at = "", None
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match.group()
         if kind in ("comment", "space"):
             # Keep the lines, so that an error names the right one.
             out.append(re.sub(r"[^\n]", " ", token))
             continue
-        if comma_at is not None and token[0] in "]}" and kind == "other":
+        if comma_at is not None and token[0] in "]}":
             out[comma_at] = " "
-        comma_at = len(out) if kind == "comma" else None
+        # A comma after nothing, as in [,], is an error and stays one.
+        comma_at = len(out) if kind == "comma" and before not in ("", "[", "{", ",") else None
+        before = token[-1]
         out.append(token)
     return "".join(out)
 

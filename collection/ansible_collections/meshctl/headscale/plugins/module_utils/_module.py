@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.meshctl.headscale.plugins.module_utils import _files
-from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI, connect, find_api_key
+from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI, connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError, InputError
 
 if t.TYPE_CHECKING:
@@ -54,15 +54,19 @@ class Task:
     def api(self) -> HeadscaleAPI:
         """The server that the options name."""
         if self._api is None:
-            key = find_api_key(self.options)
-            self.hide(key)
+            self._api = connect(self.options)
+            self.hide(self._api.api_key)
             self._warn_of_readers(self.options["api_key_file"])
-            self._api = connect({**self.options, "api_key": key})
         return self._api
 
     def hide(self, secret: str) -> None:
         """Keep a secret out of everything that the module prints."""
         self.module.no_log_values.add(secret)
+
+    def reveal(self, secret: str) -> None:
+        """Let a secret be printed after all, unless it came as an option: the invocation is printed as well."""
+        if secret not in self.options.values():
+            self.module.no_log_values.discard(secret)
 
     def write(self, call: Callable[[], _Written]) -> _Written | None:
         """Change something, unless in check mode: every write of every module goes through here."""

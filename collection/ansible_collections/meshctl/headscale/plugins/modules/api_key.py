@@ -273,7 +273,7 @@ class ApiKey:
     def _finish(self, before: Record | None, after: Record | None) -> dict[str, t.Any]:
         result = self.task.finish(before=before, after=after, api_key=after)
         if self.options["return_key"] and self.options["state"] == "present" and self.secret:
-            self.task.module.no_log_values.discard(self.secret)
+            self.task.reveal(self.secret)
             result["key"] = self.secret
         return result
 

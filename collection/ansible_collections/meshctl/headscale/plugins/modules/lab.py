@@ -33,6 +33,10 @@ options:
       - See M(meshctl.headscale.binaries).
     type: dict
     default: {}
+  keep_logs:
+    description: With O(state=absent), keep the logs of the lab's services below the state directory, as after a failure.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Says what it would change.
@@ -43,7 +47,6 @@ attributes:
   action:
     description: Runs on the controller.
     support: full
-extends_documentation_fragment: []
 seealso:
   - plugin: meshctl.headscale.netns
     plugin_type: connection
@@ -89,6 +92,11 @@ state_directory:
   returned: when O(state=present)
   type: str
   sample: /home/me/.local/state/meshctl/labs/seed
+logs:
+  description: Where the logs were kept.
+  returned: when O(keep_logs) and there was a lab
+  type: str
+  sample: /home/me/.local/state/meshctl/failed/seed-x1y2z3
 ansible_facts:
   description: C(mesh_topology), a host's place in the lab by its name; C(mesh_resolver), the address of the upstream resolver.
   returned: when O(state=present)

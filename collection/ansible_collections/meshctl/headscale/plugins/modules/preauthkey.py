@@ -79,6 +79,7 @@ options:
   return_key:
     description:
       - Whether the key is returned in RV(key). By default it is where O(path) is not set, since nothing else holds it.
+      - A key that was given in O(key) is not returned.
       - Set C(no_log) on a task that returns a key.
     type: bool
   state:
@@ -122,7 +123,7 @@ key:
   description:
     - The key itself. This is a secret.
     - Not returned in check mode when a key would be minted.
-  returned: when O(return_key) is V(true), or O(path) and O(key) are not set, and O(state=present)
+  returned: with O(state=present), when O(return_key) is V(true) or O(path) is not set
   type: str
   sample: hskey-auth-AAAAAAAAAAAA-VALUE_NOT_SHOWN
 preauthkey:
@@ -235,8 +236,7 @@ class PreAuthKey:
 
     def _mint(self, request: dict[str, t.Any], before: Record | None) -> Record:
         record, secret = self.task.api.create_preauthkey(**request)
-        if not self._returns_key():
-            self.task.hide(secret)
+        self.task.hide(secret)
         self.secret = secret
         if self.path:
             _keys.mint_into(
@@ -293,13 +293,15 @@ class PreAuthKey:
     # -- result
 
     def _returns_key(self) -> bool:
+        if self.secret == self.options["key"]:
+            return False
         chosen = self.options["return_key"]
         return self.path is None if chosen is None else bool(chosen)
 
     def _finish(self, before: Record | None, after: Record | None) -> dict[str, t.Any]:
         result = self.task.finish(before=_shown(before), after=_shown(after), preauthkey=after)
         if self.options["state"] == "present" and self.secret and self._returns_key():
-            self.task.module.no_log_values.discard(self.secret)
+            self.task.reveal(self.secret)
             result["key"] = self.secret
         return result
 

@@ -26,7 +26,7 @@ options:
     description: What the service is, for the service manager's listings.
     type: str
   command:
-    description: The program, with its absolute path, and its arguments. Required unless O(state=absent).
+    description: The program, with its absolute path, and its arguments. Required unless O(state=absent) or O(state=killed).
     type: list
     elements: str
   environment:
@@ -36,9 +36,10 @@ options:
   state:
     description:
       - V(started) keeps it running, over reboots too; V(stopped) keeps it from running; V(restarted) starts it anew, each time.
+      - V(killed) kills its process, as a crash would, and waits until the service manager has started another one.
       - V(absent) stops it and removes its definition and the O(files).
     type: str
-    choices: [started, stopped, restarted, absent]
+    choices: [started, stopped, restarted, killed, absent]
     default: started
   manager:
     description: The service manager; V(auto) takes systemd where it runs.
@@ -113,4 +114,9 @@ changes:
   type: list
   elements: str
   sample: ["file /etc/headscale/config.yaml written", "service headscale restarted"]
+ended_at:
+  description: When the host was done, or when the service was killed, in seconds since 1970 by the host's clock.
+  returned: always
+  type: float
+  sample: 1790000000.5
 """

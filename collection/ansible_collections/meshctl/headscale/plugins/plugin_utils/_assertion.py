@@ -19,7 +19,7 @@ from ._errors import failure
 from ._host.remote import RemoteError, run_script
 from ._judge.frame import Frame, Node
 from ._judge.query import plain
-from ._judge.seen import Json, mapping, number, text
+from ._judge.seen import Json, items, mapping, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -137,11 +137,11 @@ class Assertion(ProbingAction):
         """Return the checks that follow from an answer."""
         raise NotImplementedError
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Return what else to look at to find out why checks fail."""
         return []
 
-    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:  # noqa: ARG002
+    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return what else the task's result has."""
         return {}
 
@@ -157,7 +157,22 @@ class Assertion(ProbingAction):
         except BadInput as exc:
             return {**result, **failure(f"assert_{self.ASSERTION}: {exc}", "bad_input")}
         checks = self._converge()
-        return {**result, **summary(checks), **self.facts(checks)}
+        return self._late({**result, **summary(checks), **self.facts(checks)})
+
+    def _late(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Leave the failing to the end of a story that has set `mesh_fail_late`, so that all its assertions are made."""
+        if not result["failed"] or not self.variable("mesh_fail_late"):
+            return result
+        known = mapping(self.variable("mesh_bad_checks"))
+        bad = [check["id"] for check in result["checks"] if check["verdict"] in ("failed", "error")]
+        story = self.frame.story
+        facts = {"mesh_bad_checks": {**known, story: [*items(known.get(story)), *bad]}}
+        return {
+            **result,
+            "failed": False,
+            "warnings": [result["msg"]],
+            "ansible_facts": {**mapping(result.get("ansible_facts")), **facts},
+        }
 
     @property
     def deadline_s(self) -> float:

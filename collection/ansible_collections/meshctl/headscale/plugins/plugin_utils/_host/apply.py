@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -51,13 +52,17 @@ class Work:
         self.name = request["name"]
         self.changes: list = []
         self.diff: list = []
+        self.killed_at = 0.0
         self.manager = _manager(request.get("manager") or "auto", self)
 
     def answer(self, **more) -> dict:
-        return {"changed": bool(self.changes), "changes": self.changes, "diff": self.diff, **more}
+        return {"changed": bool(self.changes), "changes": self.changes, "diff": self.diff, "ended_at": self.killed_at or time.time(), **more}
 
     def run(self) -> None:
         state = self.request["state"]
+        if state == "killed":
+            self.kill()
+            return
         if state == "absent":
             self.manager.remove()
             for entry in self.request.get("files") or []:
@@ -73,6 +78,19 @@ class Work:
         self.manager.bring(state, restart=any(fresh) or state == "restarted")
         if state != "stopped" and not self.check:
             self.wait_ready()
+
+    def kill(self) -> None:
+        """Kill the service's process as a crash would, and wait until the service manager has started another."""
+        before = self.manager.pid()
+        if not before:
+            raise Failed(f"{self.name} does not run, so it cannot be killed")
+        self.changed(f"service {self.name} killed")
+        if self.check:
+            return
+        os.kill(before, signal.SIGKILL)
+        self.killed_at = time.time()
+        _until(lambda: self.manager.pid() not in (0, before), 30, f"{self.name} was killed and has not been started again")
+        self.wait_ready()
 
     def changed(self, text: str, before: str = "", after: str = "") -> None:
         self.changes.append(text)
@@ -199,6 +217,10 @@ class S6:
         done = _execute(["s6-svstat", "-o", "up", self.scan])
         return done.stdout.strip() == b"true"
 
+    def pid(self) -> int:
+        done = _execute(["s6-svstat", "-o", "pid", self.scan])
+        return max(0, int(done.stdout.strip() or 0)) if done.returncode == 0 else 0
+
     def remove(self) -> None:
         if not os.path.lexists(self.scan) and not os.path.lexists(self.home):
             return
@@ -265,6 +287,10 @@ class Systemd:
         self.work.changed(f"service {self.work.name} {done}")
         if not self.work.check:
             _must(["systemctl", verb, self.unit])
+
+    def pid(self) -> int:
+        done = _execute(["systemctl", "show", "--property=MainPID", "--value", self.unit])
+        return int(done.stdout.strip() or 0)
 
     def remove(self) -> None:
         if not os.path.exists(self.path):

@@ -54,7 +54,7 @@ def run_script(action: ActionBase, source: str, request: dict[str, Any], *, dead
     _allow_stdin(action)
     interpreter = _interpreter(action)
     command = " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)])
-    done = action._low_level_execute_command(  # noqa: SLF001
+    done = action._low_level_execute_command(
         command, in_data=encode(source, request, deadline_s=deadline_s), sudoable=True
     )
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
@@ -103,7 +103,7 @@ def _tail(text: str, *, limit: int = 2000) -> str:
 
 def _allow_stdin(action: ActionBase) -> None:
     """Have the connection pass standard input on: without pipelining, a become password may put a terminal there."""
-    connection = action._connection  # noqa: SLF001
+    connection = action._connection
     if getattr(connection, "has_pipelining", False):
         try:
             connection.set_option("pipelining", True)
@@ -113,10 +113,10 @@ def _allow_stdin(action: ActionBase) -> None:
 
 def _interpreter(action: ActionBase) -> str:
     """Return the task's host's `ansible_python_interpreter`, or the system's Python where it is left to discovery."""
-    known: dict[str, Any] = action._templar.available_variables  # noqa: SLF001
-    if delegate := action._task.delegate_to:  # noqa: SLF001
+    known: dict[str, Any] = action._templar.available_variables
+    if delegate := action._task.delegate_to:
         known = (known.get("ansible_delegated_vars") or {}).get(delegate) or {}
-    named = action._templar.template(known.get("ansible_python_interpreter") or "")  # noqa: SLF001
+    named = action._templar.template(known.get("ansible_python_interpreter") or "")
     if not isinstance(named, str) or not named.strip() or named.startswith("auto"):
         return "/usr/bin/python3"
     return str(named)

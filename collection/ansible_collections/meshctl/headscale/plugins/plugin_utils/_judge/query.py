@@ -15,11 +15,11 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 if TYPE_CHECKING:
-    from .seen import Json
     from collections.abc import Callable, Mapping
 
     from .check import Check
     from .frame import Frame
+    from .seen import Json
 
 
 class BadQuery(ValueError):

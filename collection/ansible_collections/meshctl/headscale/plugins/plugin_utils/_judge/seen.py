@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
-Json: TypeAlias = Any  # noqa: UP040  (what a host sent: JSON if all is well, anything else if not)
+Json: TypeAlias = Any
 
 
 def mapping(value: Json) -> dict[str, Any]:

@@ -129,41 +129,46 @@ class Lab:
                 self._change(record, topology)
             return changes
 
-    def down(self) -> bool:
-        """End the lab and remove all that it left; whether there was anything."""
+    def down(self, *, keep_logs: bool = False) -> Path | None:
+        """End the lab and remove all that it left; return where the logs are, if they were to be kept."""
         if not self.directory.exists():
-            return False
+            return None
         with supervisor.lock(self.directory):
-            was_up = supervisor.stop(self.directory)
-            had_files = any(self.directory.iterdir())
-            shutil.rmtree(self.directory, ignore_errors=False)
+            kept = self._remove(keep_logs=keep_logs)
         with contextlib.suppress(OSError):
             self.directory.with_name(f".{self.name}.lock").unlink()
-        return was_up or had_files
+        return kept
+
+    def _remove(self, *, keep_logs: bool) -> Path | None:
+        supervisor.stop(self.directory)
+        kept = None
+        if keep_logs:
+            parent = _paths.state_dir() / "failed"
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=parent))
+            for name in ("logs", "supervisor.log", "build.sh"):
+                if (self.directory / name).exists():
+                    shutil.move(self.directory / name, kept / name)
+        shutil.rmtree(self.directory)
+        return kept
 
     def pull_cable(self, name: str, *, plugged: bool) -> bool:
         """Take the carrier from a machine's line, or give it back; whether that changed anything."""
-        record = self.record
-        if record is None:
-            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
-        port = self._port(record, name)
-        state = json.loads(self._fabric(["ip", "-j", "link", "show", port]))
-        if ("UP" in state[0]["flags"]) == plugged:
+        if self.cable_plugged(name) == plugged:
             return False
-        self._fabric(["ip", "link", "set", port, "up" if plugged else "down"])
+        self._fabric(["ip", "link", "set", self._port(name), "up" if plugged else "down"])
         return True
 
     def cable_plugged(self, name: str) -> bool:
         """Whether a machine's line is plugged in."""
-        record = self.record
-        if record is None:
-            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
-        state = json.loads(self._fabric(["ip", "-j", "link", "show", self._port(record, name)]))
+        state = json.loads(self._fabric(["ip", "-j", "link", "show", self._port(name)]))
         return "UP" in state[0]["flags"]
 
-    def _port(self, record: Record, name: str) -> str:
-        self.machine(name)  # says what is wrong with the name
-        ports: dict[str, str] = record.topology["ports"]
+    def _port(self, name: str) -> str:
+        """Return the fabric's end of a machine's line."""
+        self.machine(name)  # says what is wrong with the name, or with the lab
+        record = self.record
+        ports: dict[str, str] = record.topology["ports"] if record else {}
         return ports[name]
 
     def _fabric(self, command: Sequence[str], *, stdin: str = "", seconds: float = BUILD_SECONDS) -> str:
@@ -204,20 +209,10 @@ class Lab:
             machines = self._run(plan.build_script(topology, programs=programs))
             self._save(topology, programs, machines)
         except BaseException as exc:
-            kept = self._roll_back()
+            kept = self._remove(keep_logs=True)
             if isinstance(exc, LabError):
                 raise LabError(f"{exc}; what was started has been taken down again, the logs are in {kept}") from None
             raise
-
-    def _roll_back(self) -> Path:
-        """Take the lab down, and keep its logs outside of its directory; return where."""
-        supervisor.stop(self.directory)
-        kept = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=_made(_paths.state_dir() / "failed")))
-        for name in ("logs", "supervisor.log", "build.sh"):
-            if (self.directory / name).exists():
-                shutil.move(self.directory / name, kept / name)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        return kept
 
     def _change(self, record: Record, topology: Topology) -> None:
         added, removed, _tuned = _difference(record, topology)
@@ -247,11 +242,6 @@ def names() -> list[str]:
     """Return the names of the labs that this user has."""
     labs = _paths.state_dir() / "labs"
     return sorted(entry.name for entry in labs.iterdir() if entry.is_dir()) if labs.is_dir() else []
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return directory
 
 
 def _recorded(topology: Topology) -> dict[str, Any]:

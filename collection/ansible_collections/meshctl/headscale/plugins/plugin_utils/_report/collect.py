@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -139,6 +140,7 @@ class Collector:
     def unreachable(self, task: Task, result: Mapping[str, Any], now: datetime) -> None:
         """A host does not answer: nothing that was asked of it could be asserted."""
         message = message_of(result)
+        sources = [word for source in self.inventory["source"] for word in ("-i", source)]
         self._error(
             "host_reachable",
             source=task.host,
@@ -146,10 +148,10 @@ class Collector:
             expected="the host answers over its connection",
             evidence={"task": task.name, "where": task.where},
             hint=(
-                f"{task.host} could not be reached: {message} Check that the host is up and that its connection "
+                f"{task.host} could not be reached: {message.rstrip('.')}. Check that the host is up and that its connection "
                 "variables (ansible_connection, ansible_host, ansible_user, keys) are right."
             ),
-            reproduce=f"ansible {task.host} -m ansible.builtin.raw -a true",
+            reproduce=shlex.join(["ansible", task.host, *sources, "-m", "ansible.builtin.raw", "-a", "true"]),
             now=now,
         )
 
@@ -311,7 +313,11 @@ def message_of(result: Mapping[str, Any]) -> str:
     for key in ("msg", "reason", "module_stderr", "stderr", "module_stdout"):
         if not parts and result.get(key):
             parts.append(str(result[key]))
-    return " ".join(" ".join(parts).split())[:_MESSAGE_LIMIT] or "No reason was given."
+    message = " ".join(" ".join(parts).split())[:_MESSAGE_LIMIT]
+    # Ansible puts these before what the action itself said.
+    for prefix in ("Task failed: ", "Action failed: ", "Module failed: "):
+        message = message.removeprefix(prefix)
+    return message or "No reason was given."
 
 
 def _node(node: Mapping[str, Any]) -> dict[str, Any]:

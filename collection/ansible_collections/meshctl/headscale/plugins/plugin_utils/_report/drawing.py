@@ -23,7 +23,9 @@ _DETAILED = 14
 _MARGIN, _GAP, _PAD = 16, 28, 14
 _WAN_TOP, _WAN_HEIGHT = 8, 68
 _ROUTER_TOP, _ROUTER_HEIGHT, _ROUTER_WIDTH = 112, 44, 184
-_PANEL_TOP, _PANEL_HEAD = 188, 30
+_PANEL_TOP = 188
+# Width of a letter of the small text, on the safe side: there is no font here to ask.
+_LETTER = 6.4
 _BOX = (142, 66, 12)
 _CHIP = (46, 20, 5)
 
@@ -94,13 +96,14 @@ class _Draughtsman:
     def __init__(self, report: Report) -> None:
         self.hosts = report.hosts
         self.links = pairs.links(report)
-        self.bad = {check["source"] for check in report.bad_checks} & set(report.hosts)
+        self.bad = pairs.suspects(report)
         self.subnets: dict[str, list[str]] = {}
         for name, host in self.hosts.items():
             self.subnets.setdefault(str(host.get("subnet") or ""), []).append(name)
         self.outside = self.subnets.pop("wan", [])
         inside = sum(map(len, self.subnets.values()))
         self.drawing = Drawing(detailed=inside <= _DETAILED)
+        self.head = 30 if self.drawing.detailed else 50
         self.places: dict[str, Box] = {}
         self.panels: dict[str, Box] = {}
 
@@ -129,7 +132,7 @@ class _Draughtsman:
         rows = math.ceil(len(names) / columns)
         panel = Box(
             x=left, y=_PANEL_TOP, width=max(columns * (width + gap) - gap + 2 * _PAD, _ROUTER_WIDTH),
-            height=_PANEL_HEAD + rows * (height + gap) - gap + _PAD, kind="panel", name=subnet or "hosts",
+            height=self.head + rows * (height + gap) - gap + _PAD, kind="panel", name=subnet or "hosts",
             lines=[f"{len(names)} hosts"] if not self.drawing.detailed else [],
         )
         start = panel.middle - (columns * (width + gap) - gap) / 2
@@ -137,7 +140,7 @@ class _Draughtsman:
         for index, name in enumerate(names):
             box = self._host(name, prefix)
             box.x = start + (index % columns) * (width + gap)
-            box.y = _PANEL_TOP + _PANEL_HEAD + (index // columns) * (height + gap)
+            box.y = _PANEL_TOP + self.head + (index // columns) * (height + gap)
             box.width, box.height = width, height
         self.drawing.panels.append(panel)
         self.panels[subnet] = panel
@@ -151,7 +154,7 @@ class _Draughtsman:
         box = Box(
             x=0, y=0, width=0, height=0, kind=f"host {host.get('group') or ''}", name=label, bad=name in self.bad,
             lines=[line for line in addresses if line] if self.drawing.detailed else [],
-            title=", ".join(filter(None, [name, *addresses, "has checks that failed" if name in self.bad else ""])),
+            title=", ".join(filter(None, [name, *addresses, "most of what failed has to do with it" if name in self.bad else ""])),
         )
         self.drawing.hosts.append(box)
         self.places[name] = box
@@ -179,11 +182,12 @@ class _Draughtsman:
         if not facts or self.drawing.wan is None:
             return
         kinds = dict.fromkeys(str(self.hosts[name].get("nat") or "none") for name in names)
-        nat = " / ".join("no NAT" if kind == "none" else f"NAT {kind}" for kind in kinds).replace("_", " ")
-        public = str(facts.get("public_address") or "")
+        nat = "no NAT" if list(kinds) == ["none"] else f"NAT {' / '.join(kinds)}".replace("_", " ")
+        line = " · ".join(filter(None, [nat, str(facts.get("public_address") or "")]))
+        width = max(_ROUTER_WIDTH, len(line) * _LETTER + 2 * _PAD)
         box = Box(
-            x=panel.middle - _ROUTER_WIDTH / 2, y=_ROUTER_TOP, width=_ROUTER_WIDTH, height=_ROUTER_HEIGHT,
-            kind="router", name=str(facts["router"]), lines=[" · ".join(filter(None, [nat, public]))],
+            x=panel.middle - width / 2, y=_ROUTER_TOP, width=width, height=_ROUTER_HEIGHT, kind="router",
+            name=str(facts["router"]), lines=[line],
         )
         self.drawing.routers.append(box)
         middle = round(panel.middle, 1)
@@ -242,7 +246,7 @@ class _Draughtsman:
             else:
                 between.setdefault((first, second), []).append(link)
         for (subnet, kind), number in within.items():
-            self.panels[subnet].lines.append(f"{number} pairs {kind}")
+            self.panels[subnet].lines.append(f"{number} {kind}")
         low = max((panel.bottom for panel in self.panels.values()), default=0)
         return max((self._bundle(ends, links, low) for ends, links in between.items()), default=0.0)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Upper bounds of the heat map's steps. They are the same in every report, so that two can be laid side by side.
 HEAT_MS = (1, 2, 5, 10, 20, 50)
-_FULL_CARDS = 3
-_LISTED = 100
+_CARDS = 60
+_LISTED = 8
 _GROUP_FROM = 400
 _EVIDENCE_LIMIT = 6000
 _DENSE_FROM = 13
@@ -33,11 +33,10 @@ _MARKS = {"failed": "✕", "error": "!", "skipped": "–", "passed": "✓"}
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
-    """Bad checks that assert the same thing."""
+    """Bad checks that assert the same thing and have the same cause."""
 
-    id: str
-    cards: list[Check]
-    rest: list[Check]
+    check: Check
+    others: list[Check]
     hidden: int
 
 
@@ -89,6 +88,7 @@ def render(report: Report) -> str:
     """Return the report as a page that needs nothing beside itself."""
     import jinja2  # noqa: PLC0415 - only who writes needs it
 
+    groups = list(_groups(report))
     # `FileSystemLoader` would want the folder to be one for templates alone.
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
@@ -97,7 +97,8 @@ def render(report: Report) -> str:
     )
     return environment.from_string(source).render(
         report=report,
-        groups=list(_groups(report)),
+        groups=groups[:_CARDS],
+        more=groups[_CARDS:],
         drawing=drawing.draw(report),
         grids=list(_grids(report)),
         latency=pairs.latency(report),
@@ -110,10 +111,10 @@ def render(report: Report) -> str:
 
 
 def _groups(report: Report) -> Iterator[_Group]:
-    """Yield the bad checks by what they assert: a mesh that is down fails thousands of times in one way."""
-    for name, checks in pairs.by_id(report.bad_checks).items():
-        rest = checks[_FULL_CARDS:]
-        yield _Group(id=name, cards=checks[:_FULL_CARDS], rest=rest[:_LISTED], hidden=max(len(rest) - _LISTED, 0))
+    """Yield the bad checks, one card for what is alike: a mesh that is down fails thousands of times in one way."""
+    for checks in pairs.alike(report.bad_checks):
+        rest = checks[1:]
+        yield _Group(check=checks[0], others=rest[:_LISTED], hidden=max(len(rest) - _LISTED, 0))
 
 
 def _grids(report: Report) -> Iterator[_Grid]:
@@ -251,8 +252,11 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - any JSON
 
 
 def _pretty(value: Json) -> str:
-    """Return JSON data over several lines."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    """Return JSON data over several lines: one for each fact."""
+    if isinstance(value, dict):
+        text = "\n".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    else:
+        text = json.dumps(value, ensure_ascii=False, indent=2)
     return text if len(text) <= _EVIDENCE_LIMIT else f"{text[:_EVIDENCE_LIMIT]}\n… the rest is in report.json"
 
 
@@ -264,7 +268,9 @@ def _number(value: float) -> str:
 def _seconds(value: float) -> str:
     """Return a duration for people."""
     minutes, seconds = divmod(value, 60)
-    return f"{int(minutes)} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
+    if minutes:
+        return f"{int(minutes)} min {seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004
 
 
 def _duration(milliseconds: float) -> str:

@@ -7,13 +7,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD, Check, Report
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+
+
+# With one node down, each other node is in half as many bad checks; with one bad pair, both are in the same.
+_SUSPECT = 0.75
 
 
 @dataclass(kw_only=True)
@@ -60,6 +65,23 @@ def by_id(checks: Iterable[Check]) -> dict[str, list[Check]]:
     for check in checks:
         found.setdefault(check["id"], []).append(check)
     return found
+
+
+def alike(checks: Sequence[Check]) -> list[list[Check]]:
+    """Return bad checks put together where they assert the same and have the same cause: one fault fails many pairs."""
+    found: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        found.setdefault((check["id"], check["verdict"], check["hint"]), []).append(check)
+    order = {name: index for index, name in enumerate(dict.fromkeys(check["id"] for check in checks))}
+    return sorted(found.values(), key=lambda group: order[group[0]["id"]])
+
+
+def suspects(report: Report) -> set[str]:
+    """Return the hosts that most of the bad checks have to do with."""
+    bad = report.bad_checks
+    involved = Counter(host for check in bad for host in {check["source"], check["target"]} if host)
+    most = max(involved.values(), default=0)
+    return {host for host, number in involved.items() if number >= most * _SUSPECT}
 
 
 def latencies(report: Report, family: str | None = None) -> Matrix:

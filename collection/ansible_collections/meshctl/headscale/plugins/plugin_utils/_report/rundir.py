@@ -45,8 +45,11 @@ def write_json(report: model.Report, directory: Path) -> None:
     _write(directory / model.FILE_NAME, _dump(report.as_dict()))
 
 
-def write(report: model.Report, directory: Path) -> list[str]:
-    """Write every file of the run directory; return a sentence for each thing that could not be written."""
+def write(report: model.Report, directory: Path) -> tuple[model.Report, list[str]]:
+    """Write every file of the run directory.
+
+    Return the report as it was written, without secrets, and a sentence for each thing that could not be written.
+    """
     problems: list[str] = []
     data = report.as_dict()
     clean = model.parse(data)
@@ -64,7 +67,7 @@ def write(report: model.Report, directory: Path) -> list[str]:
     attempt("junit.xml", lambda: _write(directory / "junit.xml", junit.render(clean)))
     attempt("report.html", lambda: _write(directory / "report.html", html.render(clean)))
     attempt(f"The link {LATEST}", lambda: link(directory))
-    return problems
+    return clean, problems
 
 
 def link(directory: Path) -> None:

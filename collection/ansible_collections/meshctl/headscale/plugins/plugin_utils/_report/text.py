@@ -37,9 +37,10 @@ _STYLES = {
     "": "dim",
 }
 # A mesh that is down fails in thousands of checks which all say the same.
-_ALIKE = 3
+_ALIKE = 5
 _SHOWN = 20
 _VALUE_LIMIT = 300
+_HINT_LIMIT = 900
 
 
 def summary(report: Report, console: Console, *, run_dir: Path | str | None = None) -> None:
@@ -94,7 +95,7 @@ def as_text(report: Report, *, run_dir: Path | str | None = None, width: int = 8
         file=buffer, width=width, force_terminal=color, no_color=not color, highlight=False, legacy_windows=False
     )
     summary(report, console, run_dir=run_dir)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
 
 
 def pair(source: str, target: str | None) -> str:
@@ -147,19 +148,17 @@ def _stories(report: Report) -> Table:
 
 
 def _failures(report: Report) -> Iterator[Group | Text]:
-    """Yield the bad checks, those that are alike together, each group in full only as far as it helps."""
-    shown = 0
-    for name, checks in pairs.by_id(report.bad_checks).items():
-        room = _ALIKE if shown < _SHOWN else 0
-        shown += len(checks[:room])
-        yield from map(_failure, checks[:room])
-        if rest := checks[room:]:
-            some = ", ".join(pair(check["source"], check["target"]) for check in rest[:_ALIKE])
-            more = ", …" if len(rest) > _ALIKE else ""
-            yield Text.assemble(("… ", "dim"), (name, "bold"), f" also for {len(rest)} more: {some}{more}\n")
+    """Yield the bad checks, those that are alike as one."""
+    groups = pairs.alike(report.bad_checks)
+    for checks in groups[:_SHOWN]:
+        yield _failure(checks[0], others=checks[1:])
+    if rest := groups[_SHOWN:]:
+        number = sum(map(len, rest))
+        names = ", ".join(dict.fromkeys(checks[0]["id"] for checks in rest))
+        yield Text(f"… and {number} more that do not hold, all of them in the report: {names}\n", "dim")
 
 
-def _failure(check: Check) -> Group:
+def _failure(check: Check, *, others: list[Check]) -> Group:
     """Return one bad check: what was expected, what was seen, why probably, and how to see it again."""
     head = Text.assemble(
         _mark(check["verdict"]), " ", (check["id"], "bold"), "  ", pair(check["source"], check["target"])
@@ -167,12 +166,15 @@ def _failure(check: Check) -> Group:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
+    also = "; ".join(pair(other["source"], other["target"]) for other in others[:_ALIKE])
+    if len(others) > _ALIKE:
+        also += f"; and {len(others) - _ALIKE} more"
     for label, value in (
-        ("expected", check["expected"]), ("observed", check["observed"]), ("hint", check["hint"]),
-        ("again", check["reproduce"]),
+        ("hint", check["hint"]), ("expected", check["expected"]), ("observed", check["observed"]),
+        ("again", check["reproduce"]), ("also", also),
     ):
         if value not in (None, ""):
-            grid.add_row(label, Text(short(value, 600 if label == "hint" else _VALUE_LIMIT)))
+            grid.add_row(label, Text(short(value, _HINT_LIMIT if label == "hint" else _VALUE_LIMIT)))
     return Group(head, Padding(grid, (0, 0, 1, 2)))
 
 

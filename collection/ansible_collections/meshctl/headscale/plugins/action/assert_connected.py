@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts that a node is in the mesh and sees its peers; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput
+from ..plugin_utils._judge.connected import Connected, judge_connected
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+    from ..plugin_utils._judge.seen import Json
+
+
+class ActionModule(Assertion):
+    """Asks the node's own client."""
+
+    ASSERTION = "connected"
+    DEADLINE_S = 30.0
+    ARGUMENTS = {**COMMON, **MEMBERS, "offline": {"type": "list", "elements": "str", "default": []}}  # noqa: RUF012
+
+    def prepare(self) -> None:
+        """Find out who is expected to be seen."""
+        peers = self.peers()
+        offline = tuple(self.options["offline"])
+        if unknown := [name for name in offline if name not in {peer.name for peer in peers}]:
+            raise BadInput(f"offline names {', '.join(unknown)}, which is no peer of {self.host}")
+        self._expect = Connected(own=self.nodes().get(self.host), peers=peers, offline=offline)
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Ask for the client's status."""
+        return [{"id": "status", "kind": "status"}]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the status."""
+        return judge_connected(answer, self.frame, self._expect)

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts that traffic over the mesh leaves encrypted; see the module of the same name."""
+
+from __future__ import annotations
+
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, positive, wanted
+from ..plugin_utils._judge.encrypted import Encrypted, judge_encrypted
+from ..plugin_utils._ways import ways
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+    from ..plugin_utils._judge.seen import Json
+
+
+class ActionModule(Assertion):
+    """Captures on every interface while marked payloads are sent to the peers."""
+
+    ASSERTION = "encrypted"
+    DEADLINE_S = 20.0
+    LOOK_S = 12.0
+    ARGUMENTS = {  # noqa: RUF012
+        **COMMON,
+        **MEMBERS,
+        "path": {"type": "str", "choices": ["auto", "direct", "relay", "any"], "default": "auto"},
+        "count": {"type": "int", "default": 3},
+    }
+
+    def prepare(self) -> None:
+        """Find out which path is expected to whom."""
+        positive("count", self.options["count"])
+        self._expect = Encrypted(ways=ways(self, self.peers(), kind=self.options["path"]))
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""
+        peers = {peer.name for peer in wanted((way.peer for way in self._expect.ways), pending)}
+        # The check of the counters needs traffic to somebody.
+        targets = [w.address for w in self._expect.ways if w.address and (w.peer.name in peers or pending == {None})]
+        marker = f"meshctl-marker-{token_hex(8)}"
+        pings: Ask = {"id": "icmp", "kind": "icmp", "targets": targets, "count": self.options["count"],
+                      "interval_s": 0.1, "marker": marker, "size": 64}  # fmt: skip
+        steps: list[Ask] = [
+            {"id": "disco", "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
+            {"id": "metrics_before", "kind": "metrics"},
+            {"id": "capture", "kind": "capture", "marker": marker, "during": [pings]},
+            {"id": "metrics_after", "kind": "metrics"},
+        ]
+        return [{"id": "wire", "kind": "sequence", "steps": steps}]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the capture."""
+        return judge_encrypted(answer, self.frame, self._expect)
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+        """Ask the client how it is."""
+        return [{"id": "status", "kind": "status"}]

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts that physical addresses cannot be reached outside the mesh; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._judge.frame import Node
+from ..plugin_utils._judge.isolated import Isolated, Wall, judge_isolated
+from ..plugin_utils._judge.seen import Json, address, mapping, text
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Tries the physical addresses of hosts in other subnets."""
+
+    ASSERTION = "isolated"
+    DEADLINE_S = 5.0
+    ARGUMENTS = {  # noqa: RUF012
+        **COMMON,
+        "targets": {"type": "raw"},
+        "nodes": {"type": "raw"},
+        "port": {"type": "int", "default": 22},
+    }
+
+    def prepare(self) -> None:
+        """Find out which addresses must not answer."""
+        self._expect = Isolated(walls=self._walls(), port=self.options["port"])
+
+    def _walls(self) -> tuple[Wall, ...]:
+        given = self.options.get("targets")
+        topology = self.topology()
+        if isinstance(given, dict):
+            named = {str(name): address(value) for name, value in given.items()}
+        else:
+            hosts = [str(name) for name in given] if isinstance(given, list) else self._elsewhere()
+            named = {name: address(mapping(topology.get(name)).get("address")) for name in hosts}
+        if bad := [name for name, known in named.items() if not known]:
+            raise BadInput(f"the physical address of {', '.join(bad)} is not known: pass targets as name: address")
+        if not named:
+            raise BadInput(f"no host is in another subnet than {self.host}: pass targets as name: address")
+        records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
+        mesh = {name: Node.read(name, records.get(name)).address(4) for name in named}
+        return tuple(Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items())
+
+    def _elsewhere(self) -> list[str]:
+        """Return the members of the mesh that the topology has in another subnet."""
+        topology = self.topology()
+        own = text(mapping(topology.get(self.host)).get("subnet"))
+        records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
+        subnets = {name: text(mapping(topology.get(name)).get("subnet")) for name in records}
+        if not own:
+            raise BadInput(f"no topology says where {self.host} is: pass targets as name: address")
+        return [name for name, subnet in subnets.items() if subnet and subnet != own]
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Try the physical addresses, and the mesh addresses beside them: silence must mean something."""
+        walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
+        targets = [known for wall in walls for known in (wall.address, wall.mesh) if known]
+        tried = [{"host": wall.address, "port": self._expect.port} for wall in walls]
+        return [
+            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.2, "try_timeout_s": 1.5},
+            {"id": "tcp", "kind": "tcp", "targets": tried, "try_timeout_s": 2.0},
+        ]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the refusals."""
+        return judge_isolated(answer, self.frame, self._expect)

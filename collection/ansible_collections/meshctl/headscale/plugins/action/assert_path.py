@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts which way traffic between nodes goes; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
+from ..plugin_utils._judge.path import Paths, judge_path
+from ..plugin_utils._judge.seen import Json, mapping
+from ..plugin_utils._ways import side, ways
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Pings every peer through its client, which tells the path that the answer took."""
+
+    ASSERTION = "path"
+    DEADLINE_S = 30.0
+    ARGUMENTS: dict[str, dict[str, Any]] = {  # noqa: RUF012
+        **COMMON,
+        **MEMBERS,
+        "path": {"type": "str", "choices": ["auto", "direct", "relay", "any"], "default": "auto"},
+        "endpoints": {"type": "dict", "default": {}},
+    }
+
+    def prepare(self) -> None:
+        """Find out which path is expected to whom."""
+        peers = self.peers()
+        if unknown := set(self.options["endpoints"]) - {peer.name for peer in peers}:
+            raise BadInput(f"endpoints names {', '.join(sorted(unknown))}, which is no peer of {self.host}")
+        found = ways(self, peers, kind=self.options["path"], endpoints=self.options["endpoints"])
+        self._expect = Paths(ways=found, own=side(self, self.host, deep=False))
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Ping through the client until a direct path answers, or long enough to say that none does."""
+        peers = {peer.name for peer in wanted((way.peer for way in self._expect.ways), pending)}
+        asks: list[Ask] = []
+        for way in self._expect.ways:
+            if way.peer.name in peers and way.address:
+                asks.append({"id": way.address, "kind": "disco", "targets": [way.address], **_patience(way.kind)})
+        return asks
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the answers."""
+        return judge_path(_together(answer), self.frame, self._expect)
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+        """Find out what both clients know of their endpoints."""
+        names = [way.peer for way in self._expect.ways if way.peer.name in failing]
+        found = {way.peer.name: way for way in ways(self, names, kind=self.options["path"],
+                                                    endpoints=self.options["endpoints"], deep=True)}  # fmt: skip
+        self._expect = Paths(
+            ways=tuple(found.get(way.peer.name, way) for way in self._expect.ways), own=side(self, self.host, deep=True)
+        )
+        return [{"id": "status", "kind": "status"}]
+
+
+def _patience(kind: str) -> Ask:
+    if kind == "relay":
+        # Only time shows that no direct path is found: tailscaled needs some seconds for one.
+        return {"tries": 8, "interval_s": 0.5, "until_direct": True}
+    return {"tries": 10, "interval_s": 0.2, "until_direct": kind == "direct"}
+
+
+def _together(answer: Json) -> Json:
+    """Return the answer with all pings as the one observation that the judge reads."""
+    observations = mapping(mapping(answer).get("observations"))
+    pings = [mapping(found) for found in observations.values() if mapping(found).get("kind") == "disco"]
+    data = {address: result for found in pings if found.get("ok") for address, result in mapping(found["data"]).items()}
+    if data:
+        together: Json = {"kind": "disco", "ok": True, "data": data}
+    else:
+        together = next(iter(pings), {})
+    return {**mapping(answer), "observations": {**observations, "disco": together}}

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts a JMESPath expression over a document; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._judge.query import BadQuery, Query, compile_query, judge_query
+from ..plugin_utils._judge.seen import Json, Seen, mapping
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+_COMPARE = ("equals", "not_equals", "contains", "matches", "length", "exists", "at_least", "at_most")
+_SOURCES = ("status", "prefs", "netmap", "metrics", "nodes")
+
+
+class ActionModule(Assertion):
+    """Queries what the task passes, or what the host's client says."""
+
+    ASSERTION = "query"
+    DEADLINE_S = 0.0
+    ARGUMENTS: dict[str, dict[str, Any]] = {  # noqa: RUF012
+        **COMMON,
+        "query": {"type": "str", "required": True},
+        "document": {"type": "raw"},
+        "from": {"type": "str", "choices": list(_SOURCES)},
+        "name": {"type": "str"},
+        "equals": {"type": "raw"},
+        "not_equals": {"type": "raw"},
+        "contains": {"type": "raw"},
+        "matches": {"type": "str"},
+        "length": {"type": "int"},
+        "exists": {"type": "bool"},
+        "at_least": {"type": "float"},
+        "at_most": {"type": "float"},
+    }
+
+    def prepare(self) -> None:
+        """Check the expression before anything is looked at."""
+        if ("document" in self._task.args) == (self.options.get("from") is not None):
+            raise BadInput("one of document and from is needed, and not both")
+        compare = {name: self.options[name] for name in _COMPARE if self.options.get(name) is not None}
+        self._expect = Query(expression=self.options["query"], compare=compare)
+        try:
+            compile_query(self._expect.expression)
+        except BadQuery as exc:
+            raise BadInput(str(exc)) from None
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Ask for the document, where it is the client's."""
+        source = self.options.get("from")
+        return [{"id": "document", "kind": source, "full": True}] if source and source != "nodes" else []
+
+    def look(self, asks: list[Ask], *, seconds: float) -> dict[str, Any]:  # type: ignore[override]
+        """Look at the host only when it has what is asked for."""
+        return super().look(asks, seconds=seconds) if asks else {}
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the expression's result."""
+        document, why = self._document(answer)
+        check = judge_query(document, self.frame, self._expect, why=why)
+        if name := self.options.get("name"):
+            check.id = f"{self.frame.story}.{name}"
+        return [check]
+
+    def _document(self, answer: Json) -> tuple[Json, str]:
+        source = self.options.get("from")
+        if source is None:
+            return self.options["document"], ""
+        if source == "nodes":
+            nodes = mapping(self.shared("mesh_nodes"))
+            return nodes, "" if nodes else "no node is known: run meshctl.headscale.assert_registered before"
+        seen = Seen(answer)
+        found = seen.data("document")
+        return found, "" if found is not None else seen.why("document")

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts that nodes are registered on the control server; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._judge.query import plain
+from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records
+from ..plugin_utils._judge.seen import Json, mapping, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Asks the server's API, from the host that the task runs on."""
+
+    ASSERTION = "registered"
+    DEADLINE_S = 30.0
+    ARGUMENTS = {  # noqa: RUF012
+        **COMMON,
+        "nodes": {"type": "list", "elements": "str"},
+        "online": {"type": "str", "choices": ["true", "false", "any"], "default": "true"},
+        "user": {"type": "str"},
+        "tags": {"type": "list", "elements": "str"},
+        "url": {"type": "str"},
+        "api_key": {"type": "str", "no_log": True},
+        "api_key_file": {"type": "path"},
+        "ca_path": {"type": "path", "aliases": ["ca_file"]},
+    }
+
+    _answer: Json = None
+
+    def start(self, task_vars: dict[str, Any] | None) -> None:
+        """Read the options; YAML's `online: true` is a word here."""
+        if isinstance(self._task.args.get("online"), bool):
+            self._task.args["online"] = str(self._task.args["online"]).lower()
+        super().start(task_vars)
+
+    def prepare(self) -> None:
+        """Find out which nodes are expected, and how to ask the server."""
+        online = {"true": True, "false": False, "any": None}[self.options["online"]]
+        tags = self.options.get("tags")
+        self._expect = Registered(
+            nodes=tuple(self._wanted(name) for name in self._names()),
+            online=online,
+            user=self.options.get("user") or "",
+            tags=None if tags is None else tuple(tags),
+        )
+        url = self.options.get("url") or self.variable("mesh_server_url")
+        key_file = self.options.get("api_key_file") or self.variable("mesh_api_key_file")
+        if not url:
+            raise BadInput("no server is named: pass url, or set mesh_server_url")
+        if not key_file and not self.options.get("api_key"):
+            raise BadInput("there is no API key: pass api_key_file or api_key, or set mesh_api_key_file")
+        self._ask: Ask = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node", "url": str(url)}
+        self._ask |= {"api_key": self.options["api_key"]} if self.options.get("api_key") else {"api_key_file": key_file}
+        if ca_path := self.options.get("ca_path") or self.variable("mesh_ca_path"):
+            self._ask["ca_file"] = ca_path
+
+    def _names(self) -> list[str]:
+        if self.options.get("nodes") is not None:
+            return [str(name) for name in self.options["nodes"]]
+        clients = mapping(plain(self.known.get("groups") or {})).get("clients") or []
+        if not clients:
+            raise BadInput("no node is expected: pass nodes, or have a group clients in the inventory")
+        return list(clients)
+
+    def _wanted(self, name: str) -> Wanted:
+        client = mapping(self.of_host(name, "mesh_client"))
+        before = mapping(mapping(self.shared("mesh_nodes")).get(name))
+        return Wanted(name=name, key=text(client.get("key")), previous_id=text(before.get("id")))
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Ask for the list of nodes."""
+        return [self._ask]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the list, and keep it for the facts."""
+        self._answer = answer
+        return judge_registered(answer, self.frame, self._expect)
+
+    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
+        """Return what the server holds of the nodes, beside what was known of others before."""
+        found = {**mapping(self.shared("mesh_nodes")), **records(self._answer, self._expect)}
+        return {"mesh_nodes": found, "ansible_facts": {"mesh_nodes": found}}

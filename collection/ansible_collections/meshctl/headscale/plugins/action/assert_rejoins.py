@@ -1,0 +1,73 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts that a node came back as itself after a disturbance; see the module of the same name."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
+from ..plugin_utils._judge.rejoins import Rejoins, judge_rejoins
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+    from ..plugin_utils._judge.seen import Json
+
+
+class ActionModule(Assertion):
+    """Watches the disturbed node until it is what it was."""
+
+    ASSERTION = "rejoins"
+    LOOK_S = 2.5
+    ARGUMENTS = {  # noqa: RUF012
+        **COMMON,
+        **MEMBERS,
+        "since": {"type": "float", "required": True},
+        "aspect": {"type": "str", "required": True},
+        "budget": {"type": "float"},
+    }
+
+    def prepare(self) -> None:
+        """Find out who the node was."""
+        nodes = self.nodes()
+        if self.host not in nodes:
+            raise BadInput(f"the server has no node for {self.host}: known are {', '.join(nodes)}")
+        budget = self.number_of("budget", "mesh_rejoin_budget_s", 30)
+        if self.options["since"] > time.time() + 1:
+            raise BadInput(f"since is {self.options['since']}, which is in the future: pass the time of the disturbance")
+        self._expect = Rejoins(
+            before=nodes[self.host], peers=self.peers(), aspect=self.options["aspect"], budget_s=budget
+        )
+
+    @property
+    def deadline_s(self) -> float:
+        """Return what is left of the budget, which began with the disturbance."""
+        left = self.options["since"] + self._expect.budget_s - self._began
+        given = self.options.get("deadline")
+        return float(max(0.0, left if given is None else min(given, left)))
+
+    @property
+    def _began(self) -> float:
+        """Return when the task began to look, on the clock that `since` is on."""
+        return time.time() - self.elapsed_s if self.elapsed_s else time.time()
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Look at the client and ping the peers."""
+        targets = [address for peer in wanted(self._expect.peers, pending) for address in peer.addresses]
+        return [
+            {"id": "status", "kind": "status"},
+            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.05, "try_timeout_s": 0.7},
+        ]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge what the node is now against what it was."""
+        return judge_rejoins(answer, self.frame, self._expect, elapsed_s=time.time() - self.options["since"])
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+        """Try the layers below."""
+        targets = [address for peer in wanted(self._expect.peers, failing) for address in peer.addresses]
+        pings: Ask = {"targets": targets, "tries": 2, "try_timeout_s": 1.0}
+        return [{"id": "disco", "kind": "disco", **pings}, {"id": "tsmp", "kind": "tsmp", **pings}]

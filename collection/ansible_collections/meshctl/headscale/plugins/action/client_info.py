@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tells what a Tailscale client knows of itself; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plugin_utils._assertion import BadInput, ProbingAction
+from ..plugin_utils._errors import failure
+from ..plugin_utils._judge.seen import Seen, addresses, items, mapping, text
+
+
+class ActionModule(ProbingAction):
+    """Asks tailscaled through its socket."""
+
+    ARGUMENTS = {"socket": {"type": "path"}, "timeout": {"type": "float", "default": 5.0}}  # noqa: RUF012
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the client's state, as a fact as well."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            self.start(task_vars)
+        except BadInput as exc:
+            return {**result, **failure(f"client_info: {exc}", "bad_input")}
+        seen = Seen(self.look([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
+        status = mapping(seen.data("status"))
+        if not status:
+            return {**result, **failure(f"{self.host}: {seen.why('status')}", "could_not_run"), "error": seen.error("status")}
+        client = describe(status)
+        return {**result, "changed": False, "client": client, "ansible_facts": {"mesh_client": client}}
+
+
+def describe(status: dict[str, Any]) -> dict[str, Any]:
+    """Return the fact `mesh_client` from a client's status."""
+    me = mapping(status.get("Self"))
+    state = text(status.get("BackendState"))
+    joined = bool(addresses(me.get("TailscaleIPs")))
+    return {
+        # A client that has never joined has a key as well: one that nobody knows.
+        "key": text(me.get("PublicKey")) if joined else "",
+        "id": text(me.get("ID")),
+        "name": text(me.get("HostName")),
+        "dns_name": text(me.get("DNSName")).rstrip("."),
+        "addresses": addresses(me.get("TailscaleIPs")),
+        "version": text(status.get("Version")).partition("-")[0],
+        "backend_state": state,
+        "online": me.get("Online") is True,
+        "endpoints": [text(entry) for entry in items(me.get("Addrs"))],
+        "home_derp": text(me.get("Relay")),
+        "health": [text(entry) for entry in items(status.get("Health"))],
+    }

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pulls a lab machine's cable, or plugs it in; see the module of the same name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._errors import failure
+from ..plugin_utils._lab.lab import Lab
+from ..plugin_utils._lab.supervisor import LabError
+
+
+class ActionModule(ActionBase):
+    """Acts in the lab's fabric, on the far end of the cable: the machine cannot tell it from a real one."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return whether the cable was moved, and when."""
+        super().run(tmp, task_vars)
+        known = task_vars or {}
+        _result, options = self.validate_argument_spec(
+            argument_spec={"state": {"type": "str", "choices": ["plugged", "unplugged"], "required": True}}
+        )
+        host = str(known["inventory_hostname"])
+        if known.get("mesh_backend") != "lab":
+            return failure(f"the cable of {host} cannot be pulled: only hosts of the embedded lab have one that meshctl holds", "bad_input")
+        lab = Lab(str(known.get("lab_name") or "seed"))
+        plugged = options["state"] == "plugged"
+        try:
+            if self._task.check_mode:
+                changed = lab.cable_plugged(host) != plugged
+            else:
+                changed = lab.pull_cable(host, plugged=plugged)
+        except LabError as exc:
+            return failure(str(exc), "could_not_run")
+        return {"changed": changed, "ended_at": time.time()}

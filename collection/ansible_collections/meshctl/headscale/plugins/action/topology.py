@@ -1,0 +1,32 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads the inventory's topology as facts; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._errors import failure
+from ..plugin_utils._inventory import read_inventory
+from ..plugin_utils._lab.topology import TopologyError
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller and changes nothing."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the topology as facts."""
+        super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        try:
+            topology = read_inventory(task_vars or {})
+        except TopologyError as exc:
+            return failure(str(exc), "bad_input")
+        return {"changed": False, "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}}

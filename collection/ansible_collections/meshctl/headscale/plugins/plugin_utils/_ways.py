@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which path is expected between this host and its peers, from facts that other tasks found. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._judge.path import Side, Way
+from ._judge.seen import address, items, mapping, text
+from ._judge.topology import expected_path, owned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ._assertion import Assertion
+    from ._judge.frame import Node
+
+_WHY = "as the task asks"
+
+
+def ways(
+    task: Assertion, peers: Iterable[Node], *, kind: str, endpoints: Mapping[str, Any] | None = None, deep: bool = False
+) -> tuple[Way, ...]:
+    """Return the expected path to each peer; `deep` also reads the endpoints that the peers' clients know."""
+    topology = task.topology()
+    return tuple(
+        _way(task, topology, peer, kind=kind, given=mapping(endpoints).get(peer.name), deep=deep) for peer in peers
+    )
+
+
+def side(task: Assertion, host: str, *, deep: bool) -> Side:
+    """Return what is known of a host's physical side."""
+    record = task.topology().get(host)
+    # Without a topology, what the peer's own client says of itself is all there is to hold an endpoint against.
+    client = mapping(task.of_host(host, "mesh_client")) if deep or not record else {}
+    local = address(mapping(record).get("address"))
+    return Side(
+        owned=tuple(owned(record)),
+        endpoints=tuple(text(entry) for entry in items(client.get("endpoints"))),
+        local=(local,) if local else (),
+    )
+
+
+def _way(task: Assertion, topology: Mapping[str, Any], peer: Node, *, kind: str, given: Any, deep: bool) -> Way:  # noqa: ANN401, PLR0913
+    found, reason = expected_path(topology.get(task.host), topology.get(peer.name))
+    theirs = side(task, peer.name, deep=deep)
+    if given:
+        named = given if isinstance(given, list) else [given]
+        theirs = Side(owned=tuple(filter(None, map(address, named))), endpoints=theirs.endpoints, local=theirs.local)
+    if kind == "auto":
+        return Way(peer=peer, kind=found, reason=reason, side=theirs)
+    if kind in ("direct", "relay", "any"):
+        return Way(peer=peer, kind=kind, reason=_WHY, side=theirs)
+    raise ValueError(kind)

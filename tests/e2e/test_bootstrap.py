@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The README's one command, as far as it can be tried where everything is set up already."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOTSTRAP = ROOT / "bootstrap"
+
+
+def _bootstrap(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BOOTSTRAP), *arguments],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_use(tmp_path: Path) -> None:
+    done = _bootstrap("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for words in ("run STORY", "test [KIND", "lint, unit, integration, e2e"):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "words"), [(("test", "units"), "choose from"), (("--run",), "no option")])
+def test_a_typing_error_is_named_before_anything_is_set_up(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    done = _bootstrap(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(
+    not (ROOT / ".venv" / ".meshctl-stamp").exists(), reason="this checkout was not set up by bootstrap"
+)
+def test_with_nothing_to_do_it_is_quick_and_quiet(tmp_path: Path) -> None:
+    assert _bootstrap(cwd=tmp_path).returncode == 0
+    started = time.monotonic()
+    done = _bootstrap(cwd=tmp_path)
+    assert time.monotonic() - started < 0.5
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
