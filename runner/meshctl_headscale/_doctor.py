@@ -46,9 +46,13 @@ def _controller() -> Iterator[dict[str, str]]:
             f"ansible-core {version} ({' '.join(ansible_playbook_command()[1:])})",
             "" if new_enough else f"install ansible-core {wanted} or later",
         )
-    missing = [name for name in ("ansible_runner", "jmespath", "jsonschema", "junitparser", "trustme") if not _there(name)]
+    missing = [
+        name for name in ("ansible_runner", "jmespath", "jsonschema", "junitparser", "trustme") if not _there(name)
+    ]
     if missing:
-        yield _finding("packages", "fail", f"Python packages are missing: {', '.join(missing)}", "install meshctl again")
+        yield _finding(
+            "packages", "fail", f"Python packages are missing: {', '.join(missing)}", "install meshctl again"
+        )
     try:
         yield _finding("project", "ok", f"playbooks and collection are in {project().root}")
     except MeshctlError as error:

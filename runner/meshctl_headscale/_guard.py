@@ -10,8 +10,8 @@ What could be left running, and what stops it:
 - `kill -9` of ansible-playbook: what it leaves behind is terminated here.
 - `kill -9` of this process: the kernel sends SIGINT to ansible-playbook, which then stops its workers.
 
-SIGINT asks for an orderly stop, with a grace period; SIGTERM and SIGHUP as well, since meshctl may be gone. A second
-signal kills. After an orderly end nothing is touched: what a playbook started on purpose (a lab) may go on. After a stop,
+SIGINT asks for an orderly stop, with a grace period; SIGTERM and SIGHUP as well, since meshctl may be gone.
+A second signal kills. After an orderly end nothing is touched: what a playbook started on purpose (a lab) may go on. After a stop,
 a lab goes on as well: a process that keeps a PID namespace alive is never a left-over.
 
 The environment that meshctl does not want on any disk comes through FD, an anonymous memory file of meshctl's; this
@@ -67,7 +67,7 @@ def _start(command: list[str], environment: dict[str, str]) -> int:
         if os.getppid() == guard:
             os.execvpe(command[0], command, environment)  # noqa: S606
     except OSError as error:
-        print(f"cannot start {command[0]}: {error.strerror}", flush=True)  # noqa: T201
+        print(f"cannot start {command[0]}: {error.strerror}", flush=True)
     finally:
         os._exit(_NOT_STARTED)
 
@@ -164,11 +164,7 @@ class _Guard:
 
     def _left_over(self) -> list[int]:
         children = _children()
-        return [
-            pid
-            for pid in children.get(os.getpid(), [])
-            if self._is_worker(pid) or not _keeps_a_lab(pid, children)
-        ]
+        return [pid for pid in children.get(os.getpid(), []) if self._is_worker(pid) or not _keeps_a_lab(pid, children)]
 
     def _is_worker(self, pid: int) -> bool:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123

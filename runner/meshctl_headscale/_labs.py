@@ -23,6 +23,7 @@ _PYTHON = "/usr/bin/python3"
 _PROBE_S = 5.0
 _AT_ONCE = 16
 _SHELL = ("/bin/bash", "-i")
+_KINDS = {"clients": "client", "relays": "relay"}
 _DEFAULTS = {
     "lab_name": "seed",
     "mesh_server_url": "https://headscale.lab.test",
@@ -122,9 +123,19 @@ def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
     nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.pid]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         servers = [row.host for row in machines.values() if row.kind == "headscale" and row.pid]
-        asked = {"kind": "headscale", "url": variables["mesh_server_url"], "api_key_file": variables["mesh_api_key_file"]}
+        asked = {
+            "kind": "headscale",
+            "url": variables["mesh_server_url"],
+            "api_key_file": variables["mesh_api_key_file"],
+        }
         server = pool.submit(probe.observe, servers[0], asked) if servers else None
-        seen = dict(zip([row.host for row in nodes], pool.map(lambda row: probe.observe(row.host, {"kind": "status"}), nodes), strict=True))
+        seen = dict(
+            zip(
+                [row.host for row in nodes],
+                pool.map(lambda row: probe.observe(row.host, {"kind": "status"}), nodes),
+                strict=True,
+            )
+        )
         known, problem = _by_key(server.result() if server else None)
     for row in nodes:
         _fill(row, seen[row.host], known)
@@ -145,7 +156,7 @@ def _rows(record: Record) -> Iterator[Machine]:
         alive = process is not None and process.alive
         yield Machine(
             host=host,
-            kind={"clients": "client"}.get(str(fact.get("group")), str(fact.get("group") or data.get("kind") or "")),
+            kind=_KINDS.get(str(fact.get("group")), str(fact.get("group") or data.get("kind") or "")),
             subnet=str(data.get("subnet") or ""),
             address=str(data.get("address") or ""),
             pid=process.pid if process and alive else None,
@@ -173,8 +184,8 @@ class _Probe:
         """Return one observation on a machine; one that could not be made has `ok` false, as everywhere."""
         request = {"observe": [{"id": "it", **asked}], "deadline_s": _PROBE_S}
         try:
-            done = subprocess.run(
-                self._lab.enter(node, [_PYTHON, "-ISc", self._remote._READER]),  # noqa: SLF001
+            done = subprocess.run(  # noqa: S603
+                self._lab.enter(node, [_PYTHON, "-ISc", self._remote._READER]),
                 input=self._remote.encode(self._source, request, deadline_s=_PROBE_S),
                 capture_output=True,
                 timeout=_PROBE_S * 3,

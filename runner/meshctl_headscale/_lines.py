@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-MARKS = {"passed": "✓", "failed": "✗", "error": "✗", "skipped": "–"}
+# What an assertion observes is its own business.
+Json: TypeAlias = Any
+
+MARKS = {"passed": "✓", "failed": "✗", "error": "✗", "skipped": "–"}  # noqa: RUF001
 STYLES = {"passed": "green", "failed": "bold red", "error": "bold red", "skipped": "yellow"}
 _MILLISECONDS = "_ms"
 _SECONDS = "_s"
@@ -18,14 +21,14 @@ def pair(check: Mapping[str, Any]) -> str:
     return f"{source} → {target}" if target else source
 
 
-def brief(observed: Any) -> str:
+def brief(observed: Json) -> str:
     """Return what was seen, short: `0.8 ms, direct 203.0.113.2:41642`."""
     text = _brief(observed)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _brief(value: Any) -> str:
-    if value is None or value == {} or value == []:
+def _brief(value: Json) -> str:
+    if value is None or value in ({}, []):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -35,22 +38,30 @@ def _brief(value: Any) -> str:
             value = {**value, "path": f"{value['path']} {value['endpoint']}", "endpoint": None}
         return ", ".join(filter(None, (_named(str(name), part) for name, part in value.items())))
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_brief(part) for part in value)
+        return " ".join(_brief(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _named(name: str, value: Any) -> str:
+def _named(name: str, value: Json) -> str:
     """Return a named part of an observation; units and self-explaining words do without the name."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = _is_number(value)
     if number and name.endswith(_MILLISECONDS):
         label = name.removesuffix(_MILLISECONDS)
         return f"{'' if label in ('latency', 'median', 'duration') else label + ' '}{_rounded(value)} ms"
     if number and name.endswith(_SECONDS):
         return f"{name.removesuffix(_SECONDS)} {_rounded(value)} s"
+    if name.endswith(_MILLISECONDS) and isinstance(value, list) and value and all(map(_is_number, value)):
+        return f"{name.removesuffix(_MILLISECONDS)} {'/'.join(map(_rounded, value))} ms"
+    if isinstance(value, Mapping):
+        return f"{name} ({', '.join(f'{part}: {_brief(item)}' for part, item in value.items())})" if value else ""
     text = _brief(value)
     if not text or name in ("path", "endpoint", "address", "addresses", "status", "state"):
         return text
     return f"{name} {text}"
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _rounded(value: float) -> str:

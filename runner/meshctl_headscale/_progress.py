@@ -1,7 +1,7 @@
 """What is seen while Ansible runs, on stderr, and what the log keeps.
 
-Events come in on ansible-runner's thread of execution and are only put into a queue there; a thread of this module takes
-them out, so that a slow terminal never holds Ansible up.
+Events come in on ansible-runner's thread of execution and are only put into a queue there; a thread of this module
+takes them out, so that a slow terminal never holds Ansible up.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 # In one task, more good checks than this are counted and not listed.
-SINGLY = 12
+SINGLY = 30
 
 
 class Log:
@@ -90,7 +90,9 @@ class View:
         line = Table.grid(expand=True, padding=(0, 1))
         line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         line.add_column(no_wrap=True, justify="right")
-        where = Text(" › ".join(filter(None, [self._play, self._task, self._detail])) or "starting Ansible", style="dim")
+        where = Text(
+            " > ".join(filter(None, [self._play, self._task, self._detail])) or "starting Ansible", style="dim"
+        )
         found = Text()
         if total:
             found.append(f"{total['passed']} passed ", style="green")
@@ -211,7 +213,7 @@ class Progress:
             while (event := self._events.get()) is not None:
                 try:
                     self._take(event)
-                except Exception:  # noqa: BLE001
+                except Exception:
                     # An event that cannot be drawn must not end the run; the tally has it already.
                     self._log.write("internal error in the progress view:\n" + traceback.format_exc())
             self._view.flush()

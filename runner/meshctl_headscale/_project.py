@@ -1,4 +1,4 @@
-"""Where the playbooks, the inventories and the collection are: beside the package in a checkout, inside it in a wheel."""
+"""Where playbooks, inventories and collection are: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import load_collection_path
+
+if TYPE_CHECKING:
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.compare import Comparison
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Report
 
 FORMATS = ("text", "json", "junit", "html", "path")
 _FILES = {"json": "report.json", "junit": "junit.xml", "html": "report.html"}
@@ -43,7 +47,7 @@ def _known(runs: Path) -> list[Path]:
     return sorted(newest_first, key=lambda path: path.name.endswith(("Z-up", "Z-down")))
 
 
-def load(directory: Path) -> Any:
+def load(directory: Path) -> Report:
     """Return the report in a run directory."""
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model  # noqa: PLC0415
 
@@ -102,7 +106,7 @@ def compare(old: Path, new: Path, form: str, *, width: int, color: bool) -> tupl
     return _comparison_text(found, width=width, color=color), bool(found.worse)
 
 
-def _comparison_text(found: Any, *, width: int, color: bool) -> str:
+def _comparison_text(found: Comparison, *, width: int, color: bool) -> str:
     import io  # noqa: PLC0415
 
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text  # noqa: PLC0415

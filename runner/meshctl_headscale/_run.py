@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _lines
 from meshctl_headscale._events import Tally
@@ -19,6 +19,9 @@ from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, r
 from meshctl_headscale._progress import Log, Progress, View, clock
 from meshctl_headscale._project import load_collection_path
 from meshctl_headscale._stories import Story
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _MOST_REASONS = 3
 
@@ -56,7 +59,7 @@ class Result:
         }
 
 
-def stderr_console() -> Any:
+def stderr_console() -> Console:
     """Return the console for everything that is not the answer itself."""
     from rich.console import Console  # noqa: PLC0415
 
@@ -155,7 +158,7 @@ def _result(  # noqa: PLR0913
 def _began(story: Story, tally: Tally) -> bool:
     if story.name in tally.checks:
         return True
-    return any(Path(playbook).stem == story.name or name in story.plays for playbook, name in tally.plays)
+    return any(name in story.plays for _playbook, name in tally.plays)
 
 
 def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
@@ -188,15 +191,17 @@ def summary(result: Result, *, show: Show, title: str) -> None:
         _own_summary(result, console)
     for reason in result.reasons:
         console.print(f"Error: {reason}", style="bold red", markup=False, soft_wrap=True)
-    if result.not_run and result.tally.plays:
+    if result.not_run and result.tally.plays and not drawn:
         console.print(f"Not run: {', '.join(result.not_run)}.", style="yellow", markup=False, soft_wrap=True)
     if result.code == ExitCode.INTERRUPTED:
-        console.print("Interrupted. Nothing of the run is left; the lab, if there was one, still stands.", style="yellow")
+        console.print(
+            "Interrupted. Nothing of the run is left; the lab, if there was one, still stands.", style="yellow"
+        )
     if result.code != ExitCode.PASSED or not drawn:
         console.print(f"Log: {shown_path(result.run_dir / 'meshctl.log')}", markup=False, soft_wrap=True, style="dim")
 
 
-def _report_text(result: Result, console: Any) -> bool:
+def _report_text(result: Result, console: Console) -> bool:
     """Draw the closing summary from the report; whether that was possible."""
     load_collection_path()
     color = console.is_terminal and not console.no_color
@@ -204,7 +209,7 @@ def _report_text(result: Result, console: Any) -> bool:
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text  # noqa: PLC0415
 
         drawn = text.as_text(model.load(result.run_dir), run_dir=result.run_dir, width=console.width, color=color)
-    except Exception:  # noqa: BLE001
+    except Exception:
         # The verdict stands, whether or not its report can be drawn.
         with (result.run_dir / "meshctl.log").open("a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
@@ -213,11 +218,13 @@ def _report_text(result: Result, console: Any) -> bool:
     return True
 
 
-def _own_summary(result: Result, console: Any) -> None:
+def _own_summary(result: Result, console: Console) -> None:
     for story, verdicts in result.tally.checks.items():
         counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
         bad = verdicts["failed"] + verdicts["error"]
-        console.print(f"{_lines.MARKS['failed' if bad else 'passed']} {story}: {counted}", style="red" if bad else "green")
+        console.print(
+            f"{_lines.MARKS['failed' if bad else 'passed']} {story}: {counted}", style="red" if bad else "green"
+        )
     if result.code == ExitCode.PASSED and not result.tally.checks:
         console.print(f"{'Done' if result.changed else 'Nothing to do'}, {clock(result.seconds)}.", style="green")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Story:
     imports: tuple[str, ...] = ()
     """Stories that this one is made of, in order (`all`)."""
     plays: frozenset[str] = frozenset()
-    """Names of its own plays."""
+    """Names of its plays, those that bring lab and mesh up left out."""
 
 
 def stories(project: Project) -> list[Story]:
@@ -67,27 +67,45 @@ def _own(name: str) -> Story | None:
 
 
 def _read(path: Path) -> Story | None:
-    import yaml  # noqa: PLC0415
-
     text = path.read_text(encoding="utf-8")
-    try:
-        plays = yaml.load(text, Loader=_plain_loader())  # noqa: S506
-    except yaml.YAMLError as error:
-        raise BadInputError(f"The playbook {path} is no YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(plays, list):
+    entries = _entries(path, text)
+    if entries is None:
         return None
-    plays = [play for play in plays if isinstance(play, dict)]
-    imported = [Path(str(play[key])).stem for play in plays for key in _IMPORTS if key in play]
-    names = [str(play["name"]) for play in plays if play.get("name")]
+    imported = [target.stem for target in _imports(path, entries)]
+    made_of = tuple(name for name in imported if name != path.stem)
+    names = [str(entry["name"]) for entry in entries if entry.get("name")]
     return Story(
         name=path.stem,
         title=_title(text) or (names[0] if names else path.stem),
         path=path,
-        imports=tuple(name for name in imported if name not in _NOT_STORIES and name != path.stem)
-        if not any("tasks" in play or "roles" in play for play in plays)
-        else (),
-        plays=frozenset(names),
+        # A story has its plays in a file of its own; one that imports others is made of them.
+        imports=made_of if len(made_of) > 1 else (),
+        plays=frozenset(_play_names(path, entries)),
     )
+
+
+def _entries(path: Path, text: str) -> list[dict[str, Any]] | None:
+    """Return the entries of a playbook, None when it is none."""
+    import yaml  # noqa: PLC0415
+
+    try:
+        plays = yaml.load(text, Loader=_plain_loader())  # noqa: S506
+    except yaml.YAMLError as error:
+        raise BadInputError(f"The playbook {path} is no YAML: {' '.join(str(error).split())}.") from None
+    return [play for play in plays if isinstance(play, dict)] if isinstance(plays, list) else None
+
+
+def _imports(path: Path, entries: Sequence[dict[str, Any]]) -> list[Path]:
+    """Return the playbooks that a playbook imports, those that bring up or take away left out."""
+    found = [path.parent / str(entry[key]) for entry in entries for key in _IMPORTS if key in entry]
+    return [target for target in found if target.stem not in _NOT_STORIES]
+
+
+def _play_names(path: Path, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield from (str(entry["name"]) for entry in entries if entry.get("name") and "hosts" in entry)
+    for target in _imports(path, entries):
+        if target.is_file() and target != path:
+            yield from _play_names(target, _entries(target, target.read_text(encoding="utf-8")) or [])
 
 
 def _title(text: str) -> str:
@@ -109,7 +127,7 @@ def _plain_loader() -> type[Any]:
     class Loader(yaml.SafeLoader):
         """Knows any tag."""
 
-    def untag(loader: Any, _suffix: str, node: Any) -> Any:
+    def untag(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> object:
         if isinstance(node, yaml.ScalarNode):
             return loader.construct_scalar(node)
         if isinstance(node, yaml.SequenceNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,23 @@ from typing import TYPE_CHECKING, Any
 from meshctl_headscale._stories import Story
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
+_NO_WIDTH = 1000
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "bold red")}
 
 
-def _console(console: Console | None) -> Console:
+def _draw(*parts: RenderableType, console: Console | None) -> None:
+    """Print on the terminal, or, where there is none, without wrapping and without padding."""
     from rich.console import Console as Rich  # noqa: PLC0415
 
-    # A pipe has no width: nothing is cut or wrapped there.
-    return console or (Rich(highlight=False) if sys.stdout.isatty() else Rich(highlight=False, width=1000))
+    if console or sys.stdout.isatty():
+        (console or Rich(highlight=False)).print(*parts, sep="\n")
+        return
+    buffer = io.StringIO()
+    Rich(file=buffer, highlight=False, width=_NO_WIDTH).print(*parts, sep="\n")
+    print("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
 
 
 def _table(*columns: str) -> Table:
@@ -33,13 +40,14 @@ def _table(*columns: str) -> Table:
 
 def status(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Draw the machines of a lab."""
-    target = _console(console)
+    from rich.text import Text  # noqa: PLC0415
+
     table = _table("HOST", "KIND", "SUBNET", "ADDRESS", "MESH", "ONLINE", "DERP", "DIRECT", "PID", "UP")
     for row in found["machines"]:
         table.add_row(*map(_cell, _status_row(row)))
-    target.print(table)
-    if problem := found["server"]["problem"]:
-        target.print(f"The control server could not be asked: {problem}", style="yellow", markup=False)
+    problem = found["server"]["problem"]
+    note = [Text(f"The control server could not be asked: {problem}", style="yellow")] if problem else []
+    _draw(table, *note, console=console)
 
 
 def _status_row(row: Mapping[str, Any]) -> list[str]:
@@ -48,10 +56,21 @@ def _status_row(row: Mapping[str, Any]) -> list[str]:
     mesh = str(row["mesh_addresses"][0]) if row["mesh_addresses"] else row["state"]
     direct = f"{row['direct']}/{row['peers']}" if row["peers"] else ""
     up = "gone" if row["pid"] is None else _age(row["uptime_s"] or 0)
-    return [row["host"], row["kind"], row["subnet"], row["address"], mesh, online, row["relay"], direct, str(row["pid"] or ""), up]
+    return [
+        row["host"],
+        row["kind"],
+        row["subnet"],
+        row["address"],
+        mesh,
+        online,
+        row["relay"],
+        direct,
+        str(row["pid"] or ""),
+        up,
+    ]
 
 
-def _cell(text: str) -> Any:
+def _cell(text: str) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415
 
     style = {"yes": "green", "no": "bold red", "gone": "bold red", "no tailscaled": "red"}.get(text, "")
@@ -70,23 +89,24 @@ def findings(found: Mapping[str, Any], console: Console | None = None) -> None:
     from rich.padding import Padding  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    target = _console(console)
+    parts: list[RenderableType] = []
     for finding in found["findings"]:
         mark, style = _MARKS[finding["verdict"]]
-        target.print(Text.assemble((mark, style), " ", finding["what"]))
+        parts.append(Text.assemble((mark, style), " ", finding["what"]))
         if finding["remedy"]:
-            target.print(Padding(Text(finding["remedy"], style=style), (0, 0, 0, 4)))
+            parts.append(Padding(Text(finding["remedy"], style=style), (0, 0, 0, 4)))
     failed = sum(1 for finding in found["findings"] if finding["verdict"] == "fail")
     closing = "This machine can run a lab." if found["ok"] else f"{failed} to put right before a lab can run."
-    target.print(Text(closing, style="green" if found["ok"] else "bold red"))
+    _draw(*parts, Text(closing, style="green" if found["ok"] else "bold red"), console=console)
 
 
 def stories(found: Sequence[Story], console: Console | None = None) -> None:
     """Draw the list of stories."""
-    table = _table("STORY", "")
+    table = _table("", "")
+    table.show_header = False
     for story in found:
         table.add_row(story.name, story.title)
-    _console(console).print(table)
+    _draw(table, console=console)
 
 
 def versions(found: Mapping[str, str], console: Console | None = None) -> None:
@@ -95,4 +115,4 @@ def versions(found: Mapping[str, str], console: Console | None = None) -> None:
     table.show_header = False
     for name, version in found.items():
         table.add_row(name, version)
-    _console(console).print(table)
+    _draw(table, console=console)

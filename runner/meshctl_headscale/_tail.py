@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 _POLL_S = 0.2
-_TAI64N = re.compile(r"^@4[0-9a-f]{7}([0-9a-f]{8})([0-9a-f]{8}) ")
-# TAI is ahead of UTC by this much, and TAI64 has a bias of 10 s in 1970, which s6 keeps.
-_TAI_OFFSET_S = 37
 
 
 def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
@@ -20,7 +15,7 @@ def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
     at: dict[str, tuple[int, int]] = {}
     for name, path in files.items():
         if len(files) > 1:
-            print(f"==> {name} <==", flush=True)  # noqa: T201
+            print(f"==> {name} <==", flush=True)
         at[name] = _last(path, lines)
     while follow:
         for name, path in files.items():
@@ -28,20 +23,11 @@ def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
         time.sleep(_POLL_S)
 
 
-def readable(line: str) -> str:
-    """Return a line with the time of s6-log in a form for people."""
-    found = _TAI64N.match(line)
-    if not found:
-        return line
-    moment = datetime.fromtimestamp(int(found[1], 16) - _TAI_OFFSET_S, tz=UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(found[2], 16) // 1_000_000:03}Z {line[found.end():]}"
-
-
 def _last(path: Path, lines: int) -> tuple[int, int]:
     """Print the last lines; return the file's inode and how far it was read."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in deque(file, maxlen=lines):
-            print(readable(line.rstrip("\n")), flush=True)  # noqa: T201
+            print(line.rstrip("\n"), flush=True)
         return path.stat().st_ino, file.tell()
 
 
@@ -57,5 +43,5 @@ def _more(name: str, path: Path, at: tuple[int, int]) -> tuple[int, int]:
         # A line that is still being written is left for the next time.
         whole, newline, _rest = file.read().rpartition(b"\n")
     for line in whole.decode(errors="replace").splitlines():
-        print(f"{name}: {readable(line)}" if name else readable(line), flush=True)  # noqa: T201
+        print(f"{name}: {line}" if name else line, flush=True)
     return inode, offset + len(whole) + len(newline)

@@ -16,6 +16,7 @@ from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from meshctl_headscale._play import Request
     from meshctl_headscale._run import Result, Show
 
 # Plain help: it starts in a tenth of a second, and examples keep their lines.
@@ -30,24 +31,34 @@ app = typer.Typer(
 Inventory = Annotated[
     str | None,
     typer.Option(
-        "--inventory", "-i", envvar="MESHCTL_INVENTORY", metavar="PATH", show_default="lab.yml, the embedded lab",
+        "--inventory",
+        "-i",
+        envvar="MESHCTL_INVENTORY",
+        metavar="PATH",
+        show_default="lab.yml, the embedded lab",
         help="The topology: an Ansible inventory, or the name of one that meshctl brings along.",
     ),
-]  # fmt: skip
+]
 LabName = Annotated[
     str | None,
     typer.Option(
-        "--lab", envvar="MESHCTL_LAB", metavar="NAME", show_default="lab_name of the inventory",
+        "--lab",
+        envvar="MESHCTL_LAB",
+        metavar="NAME",
+        show_default="lab_name of the inventory",
         help="Name of the lab; labs with different names stand side by side.",
     ),
-]  # fmt: skip
+]
 ExtraVars = Annotated[
     list[str] | None,
     typer.Option(
-        "--extra-vars", "-e", envvar="MESHCTL_EXTRA_VARS", metavar="KEY=VALUE|@FILE",
+        "--extra-vars",
+        "-e",
+        envvar="MESHCTL_EXTRA_VARS",
+        metavar="KEY=VALUE|@FILE",
         help="Variable for Ansible, or a file of them (the way for secrets). Repeatable.",
     ),
-]  # fmt: skip
+]
 Limit = Annotated[
     list[str] | None,
     typer.Option(
@@ -60,26 +71,28 @@ Tags = Annotated[
 SkipTags = Annotated[
     str,
     typer.Option(
-        "--skip-tags", envvar="MESHCTL_SKIP_TAGS", metavar="TAG,…",
+        "--skip-tags",
+        envvar="MESHCTL_SKIP_TAGS",
+        metavar="TAG,…",
         help="No tasks with these tags (`disruptive`: nothing that disturbs the mesh).",
     ),
-]  # fmt: skip
-Check = Annotated[
-    bool, typer.Option("--check", envvar="MESHCTL_CHECK", help="Change nothing, say what would change.")
 ]
+Check = Annotated[bool, typer.Option("--check", envvar="MESHCTL_CHECK", help="Change nothing, say what would change.")]
 Verbose = Annotated[
     int,
     typer.Option(
-        "--verbose", "-v", count=True, envvar="MESHCTL_VERBOSE", show_default=False,
+        "--verbose",
+        "-v",
+        count=True,
+        envvar="MESHCTL_VERBOSE",
+        show_default=False,
         help="Show Ansible's own output; twice and more: Ansible's -v and more.",
     ),
-]  # fmt: skip
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="MESHCTL_QUIET", help="Show only what went wrong, and the summary.")
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")
-]
+AsJson = Annotated[bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")]
 
 
 class _Answer:
@@ -96,7 +109,7 @@ def _show(*, as_json: bool, quiet: bool, verbose: int) -> Show:
 
 
 def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _inventory(name: str | None) -> str:
@@ -177,7 +190,7 @@ def down(  # noqa: PLR0913, PLR0917
     _stand("down", inventory, lab, extra_vars, check=check, show=_show(as_json=as_json, quiet=quiet, verbose=verbose))
 
 
-def _stand(  # noqa: PLR0913, PLR0917
+def _stand(  # noqa: PLR0913
     name: str, inventory: str | None, lab: str | None, extra_vars: list[str] | None, *, check: bool, show: Show
 ) -> NoReturn:
     """Run the playbook `up` or `down`."""
@@ -194,11 +207,21 @@ def _stand(  # noqa: PLR0913, PLR0917
         check=check,
         verbosity=show.verbose,
     )
-    result = _run.play(request, name=name, show=show, command=f"meshctl {name}")
+    result = _run.play(request, name=name, show=show, command=_command(name, inventory=inventory, lab=lab))
     _run.summary(result, show=show, title=name)
     if show.as_json:
         _print_json({"lab": _lab_name(lab, inventory), **result.as_dict()})
     raise typer.Exit(int(result.code))
+
+
+def _command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool = False) -> str:
+    """Return the command for the report: without extra variables, which may be secret."""
+    import shlex  # noqa: PLC0415
+
+    options = ["-i", inventory] if inventory else []
+    options += ["--lab", lab] if lab else []
+    options += ["--no-deploy"] if no_deploy else []
+    return shlex.join(["meshctl", *words, *options])
 
 
 @app.command()
@@ -206,19 +229,22 @@ def run(  # noqa: PLR0913, PLR0917
     story: Annotated[
         list[str] | None,
         typer.Argument(
-            envvar="MESHCTL_STORIES", metavar="[STORY…|all]", show_default="all",
+            envvar="MESHCTL_STORIES",
+            metavar="[STORY…|all]",
+            show_default="all",
             help="Stories (`meshctl list`), or playbooks of your own by path.",
         ),
-    ] = None,  # fmt: skip
+    ] = None,
     inventory: Inventory = None,
     lab: LabName = None,
     deploy: Annotated[
         bool,
         typer.Option(
-            "--deploy/--no-deploy", envvar="MESHCTL_DEPLOY",
+            "--deploy/--no-deploy",
+            envvar="MESHCTL_DEPLOY",
             help="Bring lab and mesh up before; or only look at what stands.",
         ),
-    ] = True,  # fmt: skip
+    ] = True,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", "-k", envvar="MESHCTL_KEEP_GOING", help="Go on after a story that failed."),
@@ -285,7 +311,7 @@ def run(  # noqa: PLR0913, PLR0917
         name="-".join(names),
         show=show,
         stories=_stories.parts(project(), selected),
-        command=" ".join(["meshctl", "run", *names]),
+        command=_command("run", *names, inventory=inventory, lab=lab, no_deploy=not deploy),
     )
     _run.summary(result, show=show, title="run")
     code = result.code
@@ -296,7 +322,7 @@ def run(  # noqa: PLR0913, PLR0917
     raise typer.Exit(int(code))
 
 
-def _down_after(request: Any, result: Result, show: Show) -> ExitCode:
+def _down_after(request: Request, result: Result, show: Show) -> ExitCode:
     """Take the lab down after a run; return the exit code of both."""
     from meshctl_headscale import _run  # noqa: PLC0415
     from meshctl_headscale._play import Request  # noqa: PLC0415
@@ -378,7 +404,9 @@ def logs(  # noqa: PLR0913, PLR0917
         str | None,
         typer.Argument(envvar="MESHCTL_SERVICE", metavar="[SERVICE]", show_default="all", help="One of its services."),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", envvar="MESHCTL_FOLLOW", help="Go on with what comes.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", envvar="MESHCTL_FOLLOW", help="Go on with what comes.")
+    ] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, envvar="MESHCTL_LINES", help="How many, at most.")] = 50,
     inventory: Inventory = None,
     lab: LabName = None,
@@ -423,20 +451,28 @@ def report(
     run_name: Annotated[
         str | None,
         typer.Argument(
-            envvar="MESHCTL_REPORT_RUN", metavar="[RUN]", show_default="the newest",
+            envvar="MESHCTL_REPORT_RUN",
+            metavar="[RUN]",
+            show_default="the newest",
             help="A run: its directory, its name, or a part of the name.",
         ),
-    ] = None,  # fmt: skip
+    ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", envvar="MESHCTL_FORMAT", metavar="text|json|junit|html|path", show_default="text",
+            "--format",
+            "-f",
+            envvar="MESHCTL_FORMAT",
+            metavar="text|json|junit|html|path",
+            show_default="text",
             help="`path` prints the run's directory.",
         ),
-    ] = None,  # fmt: skip
+    ] = None,
     query: Annotated[
         str | None,
-        typer.Option("--query", envvar="MESHCTL_QUERY", metavar="JMESPATH", help="Print what this finds in the report."),
+        typer.Option(
+            "--query", envvar="MESHCTL_QUERY", metavar="JMESPATH", help="Print what this finds in the report."
+        ),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
@@ -468,10 +504,10 @@ def report(
         raise typer.Exit(int(_compare(*compare, form)))
     directory = _reports.find(run_name)
     if query:
-        print(_reports.query(directory, query))  # noqa: T201
+        print(_reports.query(directory, query))
         return
     width, color = _terminal()
-    print(_reports.render(directory, form, width=width, color=color).rstrip("\n"))  # noqa: T201
+    print(_reports.render(directory, form, width=width, color=color).rstrip("\n"))
 
 
 def _compare(old: str, new: str, form: str) -> ExitCode:
@@ -481,7 +517,7 @@ def _compare(old: str, new: str, form: str) -> ExitCode:
         raise BadInputError(f"A comparison has the formats text and json, not {form}.")
     width, color = _terminal()
     text, broke = _reports.compare(_reports.find(old), _reports.find(new), form, width=width, color=color)
-    print(text.rstrip("\n"))  # noqa: T201
+    print(text.rstrip("\n"))
     return ExitCode.FAILED if broke else ExitCode.PASSED
 
 
@@ -507,12 +543,19 @@ def list_stories(as_json: AsJson = False) -> None:
 
     found = _stories.stories(project())
     if as_json:
-        _print_json({
-            "stories": [
-                {"name": story.name, "title": story.title, "playbook": str(story.path), "imports": list(story.imports)}
-                for story in found
-            ]
-        })
+        _print_json(
+            {
+                "stories": [
+                    {
+                        "name": story.name,
+                        "title": story.title,
+                        "playbook": str(story.path),
+                        "imports": list(story.imports),
+                    }
+                    for story in found
+                ]
+            }
+        )
     else:
         _tables.stories(found)
 
@@ -551,7 +594,7 @@ def main() -> NoReturn:
         # Who read our output has had enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(int(ExitCode.PASSED))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         _internal(error)
     sys.exit(int(ExitCode.PASSED))
 
@@ -566,7 +609,7 @@ def _end_quietly_on_signals() -> None:
 
 
 def _complain(message: str, code: ExitCode) -> NoReturn:
-    print(f"Error: {message}", file=sys.stderr)  # noqa: T201
+    print(f"Error: {message}", file=sys.stderr)
     if _Answer.as_json:
         _print_json({"exit_code": int(code), "error": message})
     sys.exit(int(code))

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 import yaml
-
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._paths import cache_dir
 
@@ -30,7 +29,7 @@ DEADLINE_S = 30
 
 
 def find_program(name: str) -> str:
-    """Return a real binary: named by the environment, on PATH, or in the cache of binaries; skip the test without one."""
+    """Return a real binary: named by the environment, on PATH, or cached; skip the test without one."""
     named = os.environ.get(f"MESHCTL_TEST_{name.upper()}") or shutil.which(name)
     if named:
         return named
@@ -72,6 +71,7 @@ class RealHeadscale:
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
+        """Choose ports and write the configuration."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.config = self.directory / "config.yaml"
         http, metrics, grpc = free_ports(3)

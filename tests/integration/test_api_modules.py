@@ -12,18 +12,19 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Callable
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import OPERATIONS, HeadscaleAPI
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import parse_moment
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import AuthError, NotFoundError
+from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import SHAPES
 
 from .api_fixtures import (  # noqa: F401 - fixtures
     RealHeadscale,
@@ -45,10 +46,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = "ansible_collections.meshctl.headscale.plugins.modules"
 
 
-class Run(Protocol):
-    """Runs a module."""
-
-    def __call__(self, module: str, *, check: bool = False, **options: Any) -> dict[str, Any]: ...
+# Runs a module by name with options, `check` for check mode, and returns its result.
+Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -60,9 +59,9 @@ def bare(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
     def run(module: str, *, check: bool = False, **options: Any) -> dict[str, Any]:
         main = importlib.import_module(f"{MODULES}.{module}").main
-        with patch_module_args({**options, "_ansible_check_mode": check, "_ansible_diff": True}):
-            with pytest.raises(SystemExit):
-                main()
+        arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True}
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            main()
         result: dict[str, Any] = json.loads(capsys.readouterr().out)
         assert "Traceback" not in json.dumps(result)
         return result
@@ -112,8 +111,6 @@ def test_every_operation_is_in_the_description_that_the_server_publishes(real_he
 
 
 def test_every_field_that_is_read_is_in_the_description(real_headscale: RealHeadscale) -> None:
-    from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import SHAPES
-
     with urllib.request.urlopen(f"{real_headscale.url}/swagger/v1/openapiv2.json") as answer:
         definitions = json.load(answer)["definitions"]
     names = {"user": "v1User", "preauthkey": "v1PreAuthKey", "node": "v1Node", "apikey": "v1ApiKey"}

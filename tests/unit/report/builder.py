@@ -31,8 +31,13 @@ class Builder:
         self.collector = collect.Collector(started=START, command="meshctl run all")
         self.collector.playbooks = ["playbooks/all.yml"]
         self.collector.versions = {
-            "meshctl": "0.1.0", "ansible-core": "2.19.14", "python": "3.11.7", "headscale": "0.29.3",
-            "tailscale": "1.102.5", "derper": "1.102.5", "kernel": "6.1.0-38-amd64",
+            "meshctl": "0.1.0",
+            "ansible-core": "2.19.14",
+            "python": "3.11.7",
+            "headscale": "0.29.3",
+            "tailscale": "1.102.5",
+            "derper": "1.102.5",
+            "kernel": "6.1.0-38-amd64",
         }
         self.collector.inventory = {"source": ["inventory/lab.yml"], "backend": "lab", "lab_name": "seed"}
         self.nodes = [f"client-node-{number}" for number in range(1, nodes + 1)]
@@ -52,12 +57,22 @@ class Builder:
         """Return the subnet of the node with this index."""
         return 0 if index == 0 else 1 + (index - 1) % (self.subnets - 1) if self.subnets > 2 else 1
 
-    def check(self, name: str, source: str, target: str | None = None, **fields: Any) -> dict[str, Any]:
+    def check(self, name: str, source: str, target: str | None = None, **fields: object) -> dict[str, Any]:
         """Return a check as an assertion returns it."""
-        story = name.split(".")[0]
-        base = {"id": name, "story": story, "source": source, "target": target, "verdict": "passed", "evidence": {},
-                "hint": "", "reproduce": f"meshctl run {story} --no-deploy", "duration_ms": 12.5, "expected": None,
-                "observed": None}
+        story = name.partition(".")[0]
+        base = {
+            "id": name,
+            "story": story,
+            "source": source,
+            "target": target,
+            "verdict": "passed",
+            "evidence": {},
+            "hint": "",
+            "reproduce": f"meshctl run {story} --no-deploy",
+            "duration_ms": 12.5,
+            "expected": None,
+            "observed": None,
+        }
         return {**base, **fields}
 
     def task(self, checks: list[dict[str, Any]], *, host: str = "client-node-1", seconds: float = 0.4) -> None:
@@ -79,13 +94,22 @@ class Builder:
         """Tell US1; with `down`, that node is not there."""
         self.collector.enter("us1", TITLES["us1"], self.tick(0.2))
         self.task([self._registered(node, down) for node in self.nodes], host="headscale-server")
-        self.task([
-            self.check("us1.connected", a, b, expected={"online": True}, observed={"online": b != down})
-            if down not in (a, b) else
-            self.check("us1.connected", a, b, verdict="failed", expected={"online": True}, observed={"online": False},
-                       hint=f"{down} is offline: its tailscaled does not answer. Look at meshctl logs {down} tailscaled.")
-            for a, b in self.pairs()
-        ])
+        self.task(
+            [
+                self.check("us1.connected", a, b, expected={"online": True}, observed={"online": b != down})
+                if down not in (a, b)
+                else self.check(
+                    "us1.connected",
+                    a,
+                    b,
+                    verdict="failed",
+                    expected={"online": True},
+                    observed={"online": False},
+                    hint=f"{down} is offline: its tailscaled does not answer.",
+                )
+                for a, b in self.pairs()
+            ]
+        )
         for family in ("ipv4", "ipv6"):
             self.task([self._reachable(a, b, family, down) for a, b in self.pairs()], seconds=1.2)
         for way, seconds in (("down", 3.4), ("link", 6.2), ("restart", 2.8)):
@@ -96,29 +120,60 @@ class Builder:
         """Tell US2."""
         self.collector.enter("us2", TITLES["us2"], self.tick(0.2))
         self.task([self._path(a, b) for a, b in self.pairs()], seconds=1.5)
-        self.task([
-            self.check("us2.encrypted", a, b, expected={"marker_in_clear": False}, observed={"marker_in_clear": False})
-            for a, b in self.pairs()[:6]
-        ], seconds=1.1)
-        self.task([self.check("us2.isolated", "client-node-1", b, expected="unreachable",
-                              observed={"icmp": "network unreachable", "tcp": "network unreachable"})
-                   for b in self.nodes[1:3]])
+        self.task(
+            [
+                self.check(
+                    "us2.encrypted", a, b, expected={"marker_in_clear": False}, observed={"marker_in_clear": False}
+                )
+                for a, b in self.pairs()[:6]
+            ],
+            seconds=1.1,
+        )
+        self.task(
+            [
+                self.check(
+                    "us2.isolated",
+                    "client-node-1",
+                    b,
+                    expected="unreachable",
+                    observed={"icmp": "network unreachable", "tcp": "network unreachable"},
+                )
+                for b in self.nodes[1:3]
+            ]
+        )
         self.collector.leave(self.tick(0.1))
 
     def us3(self) -> None:
         """Tell US3."""
         self.collector.enter("us3", TITLES["us3"], self.tick(0.2))
-        self.task([self.check("us3.listening", "client-node-1", expected=["100.64.0.1:80"], observed=["100.64.0.1:80"])])
-        self.task([self.check("us3.http", a, "client-node-1", expected={"status": 200},
-                              observed={"status": 200, "ms": 3.1}) for a in self.nodes[1:4]])
+        self.task(
+            [self.check("us3.listening", "client-node-1", expected=["100.64.0.1:80"], observed=["100.64.0.1:80"])]
+        )
+        self.task(
+            [
+                self.check(
+                    "us3.http", a, "client-node-1", expected={"status": 200}, observed={"status": 200, "ms": 3.1}
+                )
+                for a in self.nodes[1:4]
+            ]
+        )
         self.collector.leave(self.tick(0.1))
 
     def us4(self, wrong: tuple[str, str] | None = None) -> None:
         """Tell US4; the pair that is `wrong` gets a stale address."""
         self.collector.enter("us4", TITLES["us4"], self.tick(0.2))
         self.task([self._resolves(a, b, wrong) for a, b in self.pairs()], seconds=0.9)
-        self.task([self.check("us4.propagates.new_node", "client-node-1", "client-node-4", verdict="skipped",
-                              hint="The inventory does not allow disturbing checks (mesh_allow_disruptive).")])
+        self.task(
+            [
+                self.check(
+                    "us4.propagates.new_node",
+                    "client-node-1",
+                    "client-node-4",
+                    verdict="skipped",
+                    hint="The inventory does not allow disturbing checks (mesh_allow_disruptive).",
+                )
+            ]
+        )
         self.collector.leave(self.tick(0.1))
 
     def report(self, *, interrupted: bool = False) -> model.Report:
@@ -130,10 +185,20 @@ class Builder:
     def _scene(self) -> None:
         """Tell the collector what the lab and the server know."""
         topology = {
-            "headscale-server": {"subnet": "subnet-a", "address": "192.168.1.5", "router": "router-a", "nat": "easy",
-                                 "public_address": "203.0.113.11"},
-            "relay": {"subnet": "wan", "address": "203.0.113.2", "router": "", "nat": "none",
-                      "public_address": "203.0.113.2"},
+            "headscale-server": {
+                "subnet": "subnet-a",
+                "address": "192.168.1.5",
+                "router": "router-a",
+                "nat": "easy",
+                "public_address": "203.0.113.11",
+            },
+            "relay": {
+                "subnet": "wan",
+                "address": "203.0.113.2",
+                "router": "",
+                "nat": "none",
+                "public_address": "203.0.113.2",
+            },
         }
         nodes, groups = {}, {"headscale-server": "headscale", "relay": "relay"}
         for index, name in enumerate(self.nodes):
@@ -143,13 +208,23 @@ class Builder:
             topology[name] = {
                 "subnet": f"subnet-{letter}",
                 "address": f"192.168.1.{10 + index}" if number == 0 else f"10.0.{number - 1}.{9 + index}",
-                "router": f"router-{letter}", "nat": nat, "public_address": f"203.0.113.{11 + number}",
+                "router": f"router-{letter}",
+                "nat": nat,
+                "public_address": f"203.0.113.{11 + number}",
             }
             groups[name] = "clients"
-            nodes[name] = {"id": str(index + 1), "given_name": name,
-                           "addresses": [self.address(name), f"fd7a:115c:a1e0::{index + 1:x}"]}
-        topology["client-node-spare"] = {"subnet": "subnet-b", "address": "10.0.0.200", "router": "router-b",
-                                         "nat": "easy", "public_address": "203.0.113.12"}
+            nodes[name] = {
+                "id": str(index + 1),
+                "given_name": name,
+                "addresses": [self.address(name), f"fd7a:115c:a1e0::{index + 1:x}"],
+            }
+        topology["client-node-spare"] = {
+            "subnet": "subnet-b",
+            "address": "10.0.0.200",
+            "router": "router-b",
+            "nat": "easy",
+            "public_address": "203.0.113.12",
+        }
         groups["client-node-spare"] = "spare"
         self.collector.groups(groups)
         self.collector.plan(list(TITLES))
@@ -159,39 +234,69 @@ class Builder:
     def _registered(self, node: str, down: str | None) -> dict[str, Any]:
         """Return whether a node is on the server."""
         online = node != down
-        return self.check("us1.registered", node, verdict="passed" if online else "failed",
-                          expected={"online": True, "user": "default"}, observed={"online": online, "user": "default"},
-                          evidence={} if online else {"last_seen": "2026-11-22T21:12:40Z", "node_id": "2"},
-                          hint="" if online else f"The server has not heard of {node} for 18 min: tailscaled is down there.",
-                          reproduce="meshctl exec headscale-server -- headscale nodes list")
+        return self.check(
+            "us1.registered",
+            node,
+            verdict="passed" if online else "failed",
+            expected={"online": True, "user": "default"},
+            observed={"online": online, "user": "default"},
+            evidence={} if online else {"last_seen": "2026-11-22T21:12:40Z", "node_id": "2"},
+            hint="" if online else f"The server has not heard of {node} for 18 min.",
+            reproduce="meshctl exec headscale-server -- headscale nodes list",
+        )
 
     def _reachable(self, a: str, b: str, family: str, down: str | None) -> dict[str, Any]:
         """Return whether a reaches b."""
-        base = {"expected": {"lost": 0, "max_median_ms": 50}, "duration_ms": 410.0,
-                "reproduce": f"meshctl exec {a} -- ping -c 3 {self.address(b)}"}
+        base = {
+            "expected": {"lost": 0, "max_median_ms": 50},
+            "duration_ms": 410.0,
+            "reproduce": f"meshctl exec {a} -- ping -c 3 {self.address(b)}",
+        }
         if down == a:
-            return self.check(f"us1.reachable.{family}", a, b, **base, verdict="error",
-                              hint=f"{a}: tailscaled's socket does not answer, so nothing could be sent from there.")
+            return self.check(
+                f"us1.reachable.{family}",
+                a,
+                b,
+                **base,
+                verdict="error",
+                hint=f"{a}: tailscaled's socket does not answer, so nothing could be sent from there.",
+            )
         if down == b:
             return self.check(
-                f"us1.reachable.{family}", a, b, **base, verdict="failed",
+                f"us1.reachable.{family}",
+                a,
+                b,
+                **base,
+                verdict="failed",
                 observed={"median_ms": None, "worst_ms": None, "lost": 3, "sent": 3, "family": family},
                 evidence={"peer": {"online": False, "relay": "lab", "cur_addr": ""}, "last_handshake": "18 min ago"},
-                hint=f"{b} is offline on the server as well: its tailscaled is down. Start it: meshctl exec {b} -- sv up tailscaled")
+                hint=f"{b} is offline on the server as well: its tailscaled is down. Start it there.",
+            )
         median = self.latency(a, b, family)
-        return self.check(f"us1.reachable.{family}", a, b, **base, observed={
-            "median_ms": median, "worst_ms": round(median * 1.6, 2), "lost": 0, "sent": 3, "family": family})
+        return self.check(
+            f"us1.reachable.{family}",
+            a,
+            b,
+            **base,
+            observed={"median_ms": median, "worst_ms": round(median * 1.6, 2), "lost": 0, "sent": 3, "family": family},
+        )
 
     def _rejoin(self, way: str, seconds: float, down: str | None) -> dict[str, Any]:
         """Return whether node 1 came back."""
-        return self.check(f"us1.rejoins.{way}", "client-node-1", expected={"within_s": 30},
-                          observed={"seconds": seconds, "same_id": True}, duration_ms=seconds * 1000)
+        return self.check(
+            f"us1.rejoins.{way}",
+            "client-node-1",
+            expected={"within_s": 30},
+            observed={"seconds": seconds, "same_id": True},
+            duration_ms=seconds * 1000,
+        )
 
     def _path(self, a: str, b: str) -> dict[str, Any]:
         """Return the path from a to b."""
+        index = self.nodes.index(b)
+        endpoint = f"203.0.113.{11 + self.subnet(index)}:{41641 + index}"
         relayed = bool({a, b} & set(self.relayed))
-        observed = {"path": "relay", "derp": "lab"} if relayed else {
-            "path": "direct", "endpoint": f"203.0.113.{11 + self.subnet(self.nodes.index(b))}:{41641 + self.nodes.index(b)}"}
+        observed = {"path": "relay", "derp": "lab"} if relayed else {"path": "direct", "endpoint": endpoint}
         return self.check("us2.path", a, b, expected={"path": observed["path"]}, observed=observed)
 
     def _resolves(self, a: str, b: str, wrong: tuple[str, str] | None) -> dict[str, Any]:
@@ -199,12 +304,21 @@ class Builder:
         right = [self.address(b)]
         bad = (a, b) == wrong
         return self.check(
-            "us4.resolves", a, b, verdict="failed" if bad else "passed", expected={"answer": right, "max_ms": 1000},
-            observed={"answer": ["100.64.0.77"] if bad else right, "rcode": "NOERROR",
-                      "ms": round(self.latency(a, b, "ipv4") / 2, 2), "server": "100.100.100.100"},
+            "us4.resolves",
+            a,
+            b,
+            verdict="failed" if bad else "passed",
+            expected={"answer": right, "max_ms": 1000},
+            observed={
+                "answer": ["100.64.0.77"] if bad else right,
+                "rcode": "NOERROR",
+                "ms": round(self.latency(a, b, "ipv4") / 2, 2),
+                "server": "100.100.100.100",
+            },
             evidence={"hosts_file": ["100.64.0.77 client-node-3.mesh.internal"]} if bad else {},
             hint=f"/etc/hosts on {a} answers in place of MagicDNS: remove its line for {b}." if bad else "",
-            reproduce=f"meshctl exec {a} -- getent ahosts {b}.mesh.internal")
+            reproduce=f"meshctl exec {a} -- getent ahosts {b}.mesh.internal",
+        )
 
 
 def passing(nodes: int = 3, relayed: tuple[str, ...] = ()) -> model.Report:
@@ -222,6 +336,6 @@ def failing(nodes: int = 3) -> model.Report:
     build = Builder(nodes=nodes)
     build.us1(down="client-node-2")
     build.us4(wrong=("client-node-1", "client-node-3"))
-    task = collect.Task(name="Wait for the old key", host="client-node-3", action="wait_for", where="playbooks/us4.yml:31")
+    task = collect.Task(name="Wait for the old key", host="client-node-3", where="us4.yml:31")
     build.collector.task_noted(task, {"msg": "Timeout when waiting for the key."}, "rescued")
     return build.report()

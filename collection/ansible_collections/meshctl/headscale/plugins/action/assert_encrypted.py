@@ -39,8 +39,8 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""
         peers = {peer.name for peer in wanted((way.peer for way in self._expect.ways), pending)}
-        # The check of the counters needs traffic to somebody.
-        targets = [w.address for w in self._expect.ways if w.address and (w.peer.name in peers or pending == {None})]
+        # The check of the counters, which has no target, needs traffic to somebody.
+        targets = [way.address for way in self._expect.ways if way.address and (not peers or way.peer.name in peers)]
         marker = f"meshctl-marker-{token_hex(8)}"
         pings: Ask = {"id": "icmp", "kind": "icmp", "targets": targets, "count": self.options["count"],
                       "interval_s": 0.1, "marker": marker, "size": 64}  # fmt: skip

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
 from ..plugin_utils._judge.path import Paths, judge_path
@@ -22,7 +22,7 @@ class ActionModule(Assertion):
 
     ASSERTION = "path"
     DEADLINE_S = 30.0
-    ARGUMENTS: dict[str, dict[str, Any]] = {  # noqa: RUF012
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
         **COMMON,
         **MEMBERS,
         "path": {"type": "str", "choices": ["auto", "direct", "relay", "any"], "default": "auto"},

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
 from ..plugin_utils._judge.query import BadQuery, Query, compile_query, judge_query
@@ -24,7 +24,7 @@ class ActionModule(Assertion):
 
     ASSERTION = "query"
     DEADLINE_S = 0.0
-    ARGUMENTS: dict[str, dict[str, Any]] = {  # noqa: RUF012
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
         **COMMON,
         "query": {"type": "str", "required": True},
         "document": {"type": "raw"},

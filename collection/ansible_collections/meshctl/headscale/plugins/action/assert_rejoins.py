@@ -41,18 +41,13 @@ class ActionModule(Assertion):
         self._expect = Rejoins(
             before=nodes[self.host], peers=self.peers(), aspect=self.options["aspect"], budget_s=budget
         )
+        self._left = self.options["since"] + budget - time.time()
 
     @property
     def deadline_s(self) -> float:
         """Return what is left of the budget, which began with the disturbance."""
-        left = self.options["since"] + self._expect.budget_s - self._began
         given = self.options.get("deadline")
-        return float(max(0.0, left if given is None else min(given, left)))
-
-    @property
-    def _began(self) -> float:
-        """Return when the task began to look, on the clock that `since` is on."""
-        return time.time() - self.elapsed_s if self.elapsed_s else time.time()
+        return float(max(0.0, self._left if given is None else min(given, self._left)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Look at the client and ping the peers."""

@@ -18,7 +18,8 @@ description:
     directory as C(report.json), C(junit.xml) and C(report.html).
   - Hosts that could not be reached, and tasks that failed without a check while a story ran, are in the report as
     checks with the verdict V(error).
-  - What a task returns with C(no_log) is never kept, and keys of headscale and Tailscale are replaced wherever they stand.
+  - What a task returns with C(no_log) is never kept, and keys of headscale and Tailscale are replaced wherever they
+    stand.
   - A playbook that has neither checks nor a story (the play variable C(mesh_story)) leaves no run directory, unless
     O(run_dir) is set.
   - The report is also written when the playbook fails, and when it is interrupted by C(SIGINT) or C(SIGTERM).
@@ -26,8 +27,8 @@ options:
   run_dir:
     description:
       - The directory to write to. It is made when it is not there.
-      - By default a new one below C(runs) in the working directory (or below E(MESHCTL_RUNS_DIR)), named by the time and
-        the story.
+      - By default a new one below C(runs) in the working directory (or below E(MESHCTL_RUNS_DIR)), named by the time
+        and the story.
     type: path
     env:
       - name: MESHCTL_RUN_DIR
@@ -75,7 +76,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
@@ -92,30 +93,27 @@ if TYPE_CHECKING:
     from ansible.playbook.task import Task
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
-_P = ParamSpec("_P")
+_Method = TypeVar("_Method", bound=Callable[..., None])
 
 # report.json is brought up to date while the run goes on, so that even `kill -9` leaves what was found until then;
-# at most this often, and never for more than a twentieth of the time.
-_CHECKPOINT_S = 1.0
+# never for more than a twentieth of the time.
 _CHECKPOINT_SHARE = 20
 
 
-def _guarded(
-    method: Callable[Concatenate[CallbackModule, _P], None],
-) -> Callable[Concatenate[CallbackModule, _P], None]:
+def _guarded(method: _Method) -> _Method:
     """Make sure that nothing which goes wrong here touches the playbook: it becomes one warning."""
 
     @functools.wraps(method)
-    def guarded(self: CallbackModule, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def guarded(self: CallbackModule, *args: object, **kwargs: object) -> None:
         try:
             method(self, *args, **kwargs)
         except Exception as error:
             self.lost(f"the report lost something in {method.__name__}: {type(error).__name__}: {error}")
 
-    return guarded
+    return cast(_Method, guarded)
 
 
-class CallbackModule(CallbackBase):  # type: ignore[misc]
+class CallbackModule(CallbackBase):
     """Gathers checks from results, and writes the run directory."""
 
     CALLBACK_VERSION = 2.0
@@ -310,25 +308,23 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._written = True
         directory = self._run_directory()
         finished = self._ended and self._signal is None and not self._lost
-        report = self._collector.report(
-            directory.name, now, interrupted=self._signal is not None, finished=finished
-        )
+        report = self._collector.report(directory.name, now, interrupted=self._signal is not None, finished=finished)
         clean, problems = rundir.write(report, directory)
         return clean, directory, problems
 
     def _checkpoint(self) -> None:
         """Bring report.json up to date when that is due: an unfinished run reads as an interrupted one."""
-        begun = time.monotonic()
-        if not self._dirty or begun < self._next_checkpoint or not self._kept:
+        if not self._dirty or time.monotonic() < self._next_checkpoint or not self._kept:
             return
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
 
+        begun = time.monotonic()
         directory = self._run_directory()
         now = collect.utc_now()
         rundir.write_json(self._collector.report(directory.name, now, interrupted=True, finished=False), directory)
         self._dirty = False
         ended = time.monotonic()
-        self._next_checkpoint = ended + max(_CHECKPOINT_S, _CHECKPOINT_SHARE * (ended - begun))
+        self._next_checkpoint = ended + _CHECKPOINT_SHARE * (ended - begun)
 
     @property
     def _kept(self) -> bool:
@@ -349,7 +345,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         try:
             from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text  # noqa: PLC0415
 
-            width = max(self._display.columns, 60) + 1
+            width = max((self._display.columns or 79) + 1, 60)
             lines = text.as_text(report, run_dir=directory, width=width, color=bool(color.ANSIBLE_COLOR))
         except ModuleNotFoundError as error:
             self.warn_once(f"The summary was left out: the Python package {error.name} is missing on the controller.")
@@ -391,7 +387,8 @@ def _command() -> str:
         return command
     words = ["ansible-playbook"]
     words += [environment.short_path(str(playbook)) for playbook in context.CLIARGS.get("args") or ()]
-    words += [word for source in context.CLIARGS.get("inventory") or () for word in ("-i", environment.short_path(source))]
+    for source in context.CLIARGS.get("inventory") or ():
+        words += ["-i", environment.short_path(str(source))]
     if limit := context.CLIARGS.get("subset"):
         words += ["--limit", str(limit)]
     for option, key in (("--tags", "tags"), ("--skip-tags", "skip_tags")):

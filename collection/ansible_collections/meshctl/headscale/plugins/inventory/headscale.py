@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+
 """Inventory: the nodes of a running Headscale server."""
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ options:
       - A Jinja conditional over the variables of a host. Nodes for which it is false are left out.
     type: str
 notes:
-  - A host has the variables C(headscale_id), C(headscale_name), C(headscale_given_name), C(headscale_user) (a name, empty for
-    tagged nodes), C(headscale_tags), C(headscale_ip_addresses), C(headscale_online), C(headscale_last_seen),
+  - A host has the variables C(headscale_id), C(headscale_name), C(headscale_given_name), C(headscale_user) (a name, or
+    empty for tagged nodes), C(headscale_tags), C(headscale_ip_addresses), C(headscale_online), C(headscale_last_seen),
     C(headscale_expiry), C(headscale_expired), C(headscale_created_at), C(headscale_register_method),
     C(headscale_approved_routes), C(headscale_available_routes), C(headscale_subnet_routes), C(headscale_machine_key),
     C(headscale_node_key) and C(headscale_disco_key), as M(meshctl.headscale.node_info) describes them.
@@ -150,11 +151,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def verify_file(self, path: str) -> bool:
         """Whether the file is one for this plugin, by its name."""
-        return bool(super().verify_file(path)) and path.endswith(_SUFFIXES)
+        valid: bool = super().verify_file(path)  # type: ignore[no-untyped-call]
+        return valid and path.endswith(_SUFFIXES)
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Put the nodes in the inventory."""
         super().parse(inventory, loader, path, cache)
+        self._hosts = inventory
         self._read_config_data(path)
         try:
             nodes = self._nodes(self.get_cache_key(path), cache=cache)
@@ -181,15 +184,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return self.templar.template(value) if isinstance(value, str) else value
 
     def _populate(self, nodes: list[Record]) -> None:
-        group = self.inventory.add_group(self._sanitize_group_name(self.get_option("group")))
+        group = self._hosts.add_group(self._sanitize_group_name(self.get_option("group")))
         for node in nodes:
             variables = _variables(node, address=self.get_option("set_ansible_host"))
             if not self._wanted(variables):
                 continue
             name = self._name(node)
-            self.inventory.add_host(name, group)
+            self._hosts.add_host(name, group)
             for key, value in variables.items():
-                self.inventory.set_variable(name, key, value)
+                self._hosts.set_variable(name, key, value)
             if self.get_option("default_groups"):
                 self._add_to_default_groups(name, node)
             self._construct(name, variables)
@@ -210,8 +213,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(
                 f"The node of id {node['id']} has no name: give it one with meshctl.headscale.node."
             )
-        if name in self.inventory.hosts and "headscale_id" in self.inventory.hosts[name].vars:
-            other = self.inventory.hosts[name].vars["headscale_id"]
+        if name in self._hosts.hosts:
+            # The host may stand in another source as well, and then it has no id yet.
+            other = self._hosts.hosts[name].vars.get("headscale_id", node["id"])
             if other != node["id"]:
                 raise AnsibleParserError(
                     f"The nodes of ids {other} and {node['id']} are both called {name!r}: use given_name."
@@ -226,7 +230,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if node["expired"]:
             groups.append("expired")
         for group in groups:
-            self.inventory.add_child(self.inventory.add_group(self._sanitize_group_name(group)), name)
+            self._hosts.add_child(self._hosts.add_group(self._sanitize_group_name(group)), name)
 
     def _construct(self, name: str, variables: Record) -> None:
         strict = self.get_option("strict")

@@ -118,8 +118,8 @@ class HeadscaleAPI:
         return _shapes.key_prefix(self.api_key)
 
     def now(self) -> datetime:
-        """Return the present moment by the server's clock, as of its last answer: that clock decides over expirations."""
-        # The header holds whole seconds, cut off: without the next one, what has expired just now would still seem valid.
+        """Return the present moment by the server's clock, which decides over expirations, as of its last answer."""
+        # The header holds whole seconds, cut off: without one more, what expired just now would still seem valid.
         return self._server_date + timedelta(seconds=1) if self._server_date else utc_now()
 
     # -- the server itself
@@ -330,8 +330,8 @@ class HeadscaleAPI:
     def _refusal(self, operation: Operation, reply: Reply) -> Exception:
         if reply.status in _REFUSED:
             return AuthError(
-                f"{self.url} does not accept the API key {_shapes.masked(self.api_key)}: it is unknown there or expired. "
-                "Make a new one on the server with 'headscale apikeys create'."
+                f"{self.url} does not accept the API key {_shapes.masked(self.api_key)}: "
+                "it is unknown there or expired. Make a new one on the server with 'headscale apikeys create'."
             )
         reason = _reason(_json(reply))
         if reply.status in _REDIRECTS or reason is None or (reply.status == _NOT_FOUND and reason == "Not Found"):

@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Record
 
-_UTC = timezone.utc  # noqa: UP017 - hosts may run Python 3.8
+_UTC = timezone.utc
 
 
 class ApiKeyCommand:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
 
-_UTC = timezone.utc  # noqa: UP017 - hosts may run Python 3.8
+_UTC = timezone.utc
 # A Prometheus duration: each unit at most once, the largest first.
 _DURATION = re.compile(
     r"(?:(?P<y>\d{1,9})y)?(?:(?P<w>\d{1,9})w)?(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?(?:(?P<ms>\d{1,9})ms)?"

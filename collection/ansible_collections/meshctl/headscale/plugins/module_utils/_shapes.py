@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 
 # What came out of JSON: of any type until it was looked at.
 Json = t.Any
-Record = t.Dict[str, Json]  # noqa: UP006 - hosts may run Python 3.8
+Record = t.Dict[str, Json]
 
 _REGISTER_METHODS = {
     "REGISTER_METHOD_AUTH_KEY": "auth_key",

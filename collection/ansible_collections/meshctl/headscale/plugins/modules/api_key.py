@@ -26,15 +26,15 @@ options:
   url:
     description:
       - Where Headscale is, as in its own C(server_url), for example V(https://headscale.example.com).
-      - Required with O(via=api). With O(via=cli) the kept key is tried there when this is set; when it is not, the key's
-        prefix is looked up.
+      - Required with O(via=api). With O(via=cli) the kept key is tried there when this is set; when it is not, the
+        key's prefix is looked up.
       - The environment variable E(HEADSCALE_URL) of the host that the task runs on is used when the option is not set.
     type: str
   via:
     description:
       - V(api) uses the HTTP API. When no API key is given, the key in O(path) is used, so a key can replace itself.
-      - V(cli) runs the C(headscale) command, which needs no key, on the server's own host and as a user that may use its
-        socket.
+      - V(cli) runs the C(headscale) command, which needs no key, on the server's own host and as a user that may use
+        its socket.
     type: str
     choices: [api, cli]
     default: api

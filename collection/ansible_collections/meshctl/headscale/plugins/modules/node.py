@@ -48,8 +48,8 @@ options:
   tags:
     description:
       - The tags that the node should have, all of them. The policy must name each in C(tagOwners).
-      - A tagged node belongs to no user any more. Headscale offers no way back, so an empty list is an error for a tagged
-        node.
+      - A tagged node belongs to no user any more. Headscale offers no way back, so an empty list is an error for a
+        tagged node.
     type: list
     elements: str
   approved_routes:

@@ -164,8 +164,8 @@ class User:
             wanted = self.options[option]
             if wanted is not None and wanted != user[field]:
                 raise InputError(
-                    f"User {user['name']!r} has {option} {user[field]!r}, not {wanted!r}, and Headscale's API sets it only "
-                    f"when it creates a user: leave {option} out, or delete the user first."
+                    f"User {user['name']!r} has {option} {user[field]!r}, not {wanted!r}, and Headscale's API sets it "
+                    f"only when it creates a user: leave {option} out, or delete the user first."
                 )
 
     def absent(self) -> dict[str, t.Any]:

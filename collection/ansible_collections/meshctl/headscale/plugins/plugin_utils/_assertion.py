@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ._judge.check import Check
 
 Ask = dict[str, Any]
+_Key = tuple[str, str | None, str]
 
 PROBE = (Path(__file__).parent / "_host" / "probe.py").read_text(encoding="utf-8")
 
@@ -50,7 +52,7 @@ class BadInput(ValueError):
     """Options or facts that an assertion cannot work with; the message is one sentence with the remedy."""
 
 
-class ProbingAction(ActionBase):  # type: ignore[misc]
+class ProbingAction(ActionBase):
     """An action that looks at its host through the probe, and at what other tasks have found out."""
 
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {}
@@ -81,7 +83,7 @@ class ProbingAction(ActionBase):  # type: ignore[misc]
 
     def _with_socket(self, ask: Ask) -> Ask:
         where = self.options.get("socket") or self.variable("mesh_tailscaled_socket")
-        steps = {key: [self._with_socket(step) for step in ask[key]] for key in ("steps", "during") if key in ask}
+        steps: Ask = {key: [self._with_socket(step) for step in ask[key]] for key in ("steps", "during") if key in ask}
         return {**({"socket": where} if where else {}), **ask, **steps}
 
     def variable(self, name: str, default: Json = None) -> Json:
@@ -182,7 +184,7 @@ class Assertion(ProbingAction):
 
     def _converge(self) -> list[Check]:
         began = time.monotonic()
-        found: dict[tuple[str, str | None], Check] = {}
+        found: dict[_Key, Check] = {}
         pending: frozenset[str | None] | None = None
         looks = 0
         while True:
@@ -209,10 +211,10 @@ class Assertion(ProbingAction):
                 raise
             return {"failure": {"type": "unreachable", "message": f"{self.host} cannot be reached over its connection"}}
 
-    def _keep(self, found: dict[tuple[str, str | None], Check], checks: Iterable[Check], looks: int) -> None:
+    def _keep(self, found: dict[_Key, Check], checks: Iterable[Check], looks: int) -> None:
         """Take checks over; one that has passed stays as it was then."""
         for check in checks:
-            key = (check.id, check.target)
+            key = _key(check)
             if key in found and found[key].verdict == "passed":
                 continue
             check.duration_ms = round(self.elapsed_s * 1000, 1)
@@ -221,7 +223,7 @@ class Assertion(ProbingAction):
             found[key] = check
 
     def _explain(
-        self, found: dict[tuple[str, str | None], Check], answer: dict[str, Any], failing: frozenset[str | None]
+        self, found: dict[_Key, Check], answer: dict[str, Any], failing: frozenset[str | None]
     ) -> None:
         """Look further and judge the last answer once more: the verdicts stay, the hints get better."""
         asks = self.diagnose(failing)
@@ -230,11 +232,11 @@ class Assertion(ProbingAction):
         more = mapping(self.look(asks, seconds=self.LOOK_S).get("observations"))
         known = {**answer, "observations": {**more, **mapping(answer.get("observations"))}}
         for check in self.judge(known):
-            before = found.get((check.id, check.target))
+            before = found.get(_key(check))
             if before is not None and before.bad and before.verdict == check.verdict:
                 check.duration_ms = before.duration_ms
                 check.evidence = {**before.evidence, **check.evidence}
-                found[(check.id, check.target)] = check
+                found[_key(check)] = check
 
     def _frame(self) -> Frame:
         story = self.options.get("story") or self.variable("mesh_story") or "adhoc"
@@ -278,6 +280,11 @@ class Assertion(ProbingAction):
     def topology(self) -> dict[str, Any]:
         """Return where every host is, empty where no topology is known."""
         return mapping(self.shared("mesh_topology"))
+
+
+def _key(check: Check) -> _Key:
+    """Return what tells a check from the others of its task."""
+    return check.id, check.target, json.dumps(check.expected, sort_keys=True, default=str)
 
 
 def wanted(peers: Iterable[Node], pending: frozenset[str | None] | None) -> list[Node]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which path is expected between this host and its peers, from facts that other tasks found. PRIVATE to the collection."""
+"""Which path is expected to whom, from facts that other tasks found. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ._assertion import Assertion
     from ._judge.frame import Node
+    from ._judge.topology import Kind
 
 _WHY = "as the task asks"
 
@@ -52,6 +53,5 @@ def _way(task: Assertion, topology: Mapping[str, Any], peer: Node, *, kind: str,
         theirs = Side(owned=tuple(filter(None, map(address, named))), endpoints=theirs.endpoints, local=theirs.local)
     if kind == "auto":
         return Way(peer=peer, kind=found, reason=reason, side=theirs)
-    if kind in ("direct", "relay", "any"):
-        return Way(peer=peer, kind=kind, reason=_WHY, side=theirs)
-    raise ValueError(kind)
+    asked: Kind = "direct" if kind == "direct" else "relay" if kind == "relay" else "any"
+    return Way(peer=peer, kind=asked, reason=_WHY, side=theirs)

@@ -113,7 +113,7 @@ def _allow_stdin(action: ActionBase) -> None:
 
 def _interpreter(action: ActionBase) -> str:
     """Return the task's host's `ansible_python_interpreter`, or the system's Python where it is left to discovery."""
-    known: dict[str, Any] = action._templar.available_variables
+    known: Any = action._templar.available_variables
     if delegate := action._task.delegate_to:
         known = (known.get("ansible_delegated_vars") or {}).get(delegate) or {}
     named = action._templar.template(known.get("ansible_python_interpreter") or "")

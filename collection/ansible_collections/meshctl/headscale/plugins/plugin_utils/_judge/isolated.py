@@ -42,6 +42,8 @@ class Isolated:
 
     walls: tuple[Wall, ...]
     port: int = 22
+    patient: bool = False
+    """Whether silence is not judged yet: routers send only so many refusals a second."""
 
 
 def judge_isolated(answer: Json, frame: Frame, expect: Isolated) -> list[Check]:
@@ -50,7 +52,7 @@ def judge_isolated(answer: Json, frame: Frame, expect: Isolated) -> list[Check]:
     return [
         check
         for wall in expect.walls
-        for check in (_icmp(seen, frame, wall), _tcp(seen, frame, wall, expect.port))
+        for check in (_icmp(seen, frame, wall, expect), _tcp(seen, frame, wall, expect))
     ]
 
 
@@ -72,7 +74,11 @@ def _alive(seen: Seen, wall: Wall) -> bool:
     return bool(wall.mesh) and _echo(seen, wall.mesh)[1] > 0
 
 
-def _icmp(seen: Seen, frame: Frame, wall: Wall) -> Check:
+def _silence(seen: Seen, wall: Wall, expect: Isolated) -> bool | None:
+    return True if not expect.patient and _alive(seen, wall) else None
+
+
+def _icmp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
     sent, received, refusal = _echo(seen, wall.address)
     seen_it = "no answer"
     if refusal:
@@ -81,7 +87,7 @@ def _icmp(seen: Seen, frame: Frame, wall: Wall) -> Check:
         seen_it = "echo reply"
     ok: bool | None = None
     if sent > 0 and received >= 0 and address(wall.address):
-        ok = False if received > 0 else True if refusal or _alive(seen, wall) else None
+        ok = False if received > 0 else True if refusal else _silence(seen, wall, expect)
     return frame.check(
         ok,
         aspect="icmp",
@@ -94,7 +100,8 @@ def _icmp(seen: Seen, frame: Frame, wall: Wall) -> Check:
     )
 
 
-def _tcp(seen: Seen, frame: Frame, wall: Wall, port: int) -> Check:
+def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
+    port = expect.port
     tried = [mapping(entry) for entry in items(seen.data("tcp"))]
     found = next((entry for entry in tried if entry.get("host") == wall.address and entry.get("port") == port), {})
     outcome, by = text(found.get("outcome")), text(found.get("from"))
@@ -107,7 +114,7 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, port: int) -> Check:
         # A router may reject TCP with a reset in the host's name; its ICMP refusal for the same address gives it away.
         ok, proof = outcome != "connected" and bool(routed), "reset beside an ICMP refusal" if routed else ""
     elif outcome == "timeout":
-        ok, proof = (True, "silence") if routed or _alive(seen, wall) else (None, "")
+        ok, proof = True if routed else _silence(seen, wall, expect), "silence beside an ICMP refusal" if routed else "silence"
     return frame.check(
         ok,
         aspect="tcp",

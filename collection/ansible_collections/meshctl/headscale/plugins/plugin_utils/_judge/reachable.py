@@ -61,7 +61,7 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
         aspect=aspect,
         target=peer.name,
         expected=expected,
-        observed={"sent": sent, "received": received, "rtt_ms": replies},
+        observed={"sent": int(sent), "received": int(received), "rtt_ms": replies},
         evidence=_evidence(seen, address, result),
         hint=_hint(seen, peer, address, received),
         command=command,

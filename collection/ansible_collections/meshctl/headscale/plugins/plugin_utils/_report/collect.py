@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Gathers a report from what the tasks of a run return; knows nothing of Ansible's classes. PRIVATE to the collection."""
+"""Gathers a report from what tasks return; knows nothing of Ansible's classes. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ class Collector:
             expected="the host answers over its connection",
             evidence={"task": task.name, "where": task.where},
             hint=(
-                f"{task.host} could not be reached: {message.rstrip('.')}. Check that the host is up and that its connection "
-                "variables (ansible_connection, ansible_host, ansible_user, keys) are right."
+                f"{task.host} could not be reached: {message.rstrip('.')}. Check that the host is up and that its "
+                "connection variables (ansible_connection, ansible_host, ansible_user, keys) are right."
             ),
             reproduce=shlex.join(["ansible", task.host, *sources, "-m", "ansible.builtin.raw", "-a", "true"]),
             now=now,

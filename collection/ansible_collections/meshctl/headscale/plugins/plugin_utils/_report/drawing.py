@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where everything stands in the drawing of a topology; the page's template only writes it down. PRIVATE to the collection."""
+"""Where everything stands in the drawing of a topology, for the page's template. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ class _Draughtsman:
         drawing.height = lowest + depth + 14
         kinds = Counter(link.path for link in self.links)
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())) or "not asserted"
-        drawing.summary = f"{len(self.hosts)} hosts in {len(self.subnets)} subnets. Paths between pairs of nodes: {found}."
+        hosts = f"{len(self.hosts)} hosts in {len(self.subnets)} subnets"
+        drawing.summary = f"{hosts}. Paths between pairs of nodes: {found}."
         return drawing
 
     def _panel(self, subnet: str, names: list[str], left: float) -> float:
@@ -131,12 +132,16 @@ class _Draughtsman:
         columns = len(names) if self.drawing.detailed else max(4, math.ceil(math.sqrt(len(names) * 0.8)))
         rows = math.ceil(len(names) / columns)
         panel = Box(
-            x=left, y=_PANEL_TOP, width=max(columns * (width + gap) - gap + 2 * _PAD, _ROUTER_WIDTH),
-            height=self.head + rows * (height + gap) - gap + _PAD, kind="panel", name=subnet or "hosts",
+            x=left,
+            y=_PANEL_TOP,
+            width=max(columns * (width + gap) - gap + 2 * _PAD, _ROUTER_WIDTH),
+            height=self.head + rows * (height + gap) - gap + _PAD,
+            kind="panel",
+            name=subnet or "hosts",
             lines=[f"{len(names)} hosts"] if not self.drawing.detailed else [],
         )
         start = panel.middle - (columns * (width + gap) - gap) / 2
-        prefix = os.path.commonprefix(names) if len(names) > 1 else ""
+        prefix = os.path.commonprefix(names) if len(names) > 1 else ""  # noqa: RUF071 - names, no paths
         for index, name in enumerate(names):
             box = self._host(name, prefix)
             box.x = start + (index % columns) * (width + gap)
@@ -149,12 +154,19 @@ class _Draughtsman:
     def _host(self, name: str, prefix: str) -> Box:
         """Return the box of a host, yet to be placed."""
         host = self.hosts[name]
+        suspect = "most of what failed has to do with it" if name in self.bad else ""
         addresses = [str(host.get("address") or ""), *map(str, (host.get("mesh_addresses") or [])[:1])]
         label = name if self.drawing.detailed else _chip(name, prefix)
         box = Box(
-            x=0, y=0, width=0, height=0, kind=f"host {host.get('group') or ''}", name=label, bad=name in self.bad,
+            x=0,
+            y=0,
+            width=0,
+            height=0,
+            kind=f"host {host.get('group') or ''}",
+            name=label,
+            bad=name in self.bad,
             lines=[line for line in addresses if line] if self.drawing.detailed else [],
-            title=", ".join(filter(None, [name, *addresses, "most of what failed has to do with it" if name in self.bad else ""])),
+            title=", ".join(filter(None, [name, *addresses, suspect])),
         )
         self.drawing.hosts.append(box)
         self.places[name] = box
@@ -186,8 +198,13 @@ class _Draughtsman:
         line = " · ".join(filter(None, [nat, str(facts.get("public_address") or "")]))
         width = max(_ROUTER_WIDTH, len(line) * _LETTER + 2 * _PAD)
         box = Box(
-            x=panel.middle - width / 2, y=_ROUTER_TOP, width=width, height=_ROUTER_HEIGHT, kind="router",
-            name=str(facts["router"]), lines=[line],
+            x=panel.middle - width / 2,
+            y=_ROUTER_TOP,
+            width=width,
+            height=_ROUTER_HEIGHT,
+            kind="router",
+            name=str(facts["router"]),
+            lines=[line],
         )
         self.drawing.routers.append(box)
         middle = round(panel.middle, 1)
@@ -212,7 +229,8 @@ class _Draughtsman:
                 depth = 34 + abs(a.middle - b.middle) * 0.2
                 deepest = max(deepest, depth * 0.75 - _PAD)
                 kind = "path direct bad" if link.bad else "path direct"
-                self.drawing.paths.append(Line(d=_arc(a.middle, b.middle, a.bottom, depth), kind=kind, title=link.detail))
+                arc = _arc(a.middle, b.middle, a.bottom, depth)
+                self.drawing.paths.append(Line(d=arc, kind=kind, title=link.detail))
             else:
                 for name in (link.a, link.b):
                     relayed.setdefault(name, []).append(link)
@@ -276,7 +294,8 @@ def _arc(x1: float, x2: float, y: float, depth: float) -> str:
 def _bridge(a: Box, b: Box, low: float, depth: float) -> str:
     """Return an arc between two panels whose lower edges may differ."""
     x1, x2 = a.middle, b.middle
-    return f"M{x1:.1f} {a.bottom:.1f}V{low:.1f}C{x1:.1f} {low + depth:.1f} {x2:.1f} {low + depth:.1f} {x2:.1f} {low:.1f}V{b.bottom:.1f}"
+    arc = _arc(x1, x2, low, depth).partition("C")[2]
+    return f"M{x1:.1f} {a.bottom:.1f}V{low:.1f}C{arc}V{b.bottom:.1f}"
 
 
 def _chip(name: str, prefix: str) -> str:

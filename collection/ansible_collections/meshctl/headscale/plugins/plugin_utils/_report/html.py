@@ -28,7 +28,9 @@ _LISTED = 8
 _GROUP_FROM = 400
 _EVIDENCE_LIMIT = 6000
 _DENSE_FROM = 13
-_MARKS = {"failed": "✕", "error": "!", "skipped": "–", "passed": "✓"}
+_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+_TICKS = 9
+_MARKS = {"failed": "✕", "error": "!", "skipped": "·", "passed": "✓"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +93,10 @@ def render(report: Report) -> str:
     groups = list(_groups(report))
     # `FileSystemLoader` would want the folder to be one for templates alone.
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(
-        short=_short, pretty=_pretty, seconds=_seconds, who=_who, mark=lambda verdict: _MARKS.get(verdict, ""), clock=_clock
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters.update(short=_short, pretty=_pretty, seconds=_seconds, who=_who, mark=_MARKS.get, clock=_clock)
     return environment.from_string(source).render(
         report=report,
         groups=groups[:_CARDS],
@@ -121,9 +123,9 @@ def _grids(report: Report) -> Iterator[_Grid]:
     """Yield the matrices that the report has data for."""
     families = pairs.families(report)
     names = {"ipv4": "IPv4", "ipv6": "IPv6"}
-    for family in families or [None]:
+    for family in families or [""]:
         title = f"Latency, {names[family]}" if family else "Latency"
-        yield from _grid(report, title, pairs.latencies(report, family), "median round trip in ms")
+        yield from _grid(report, title, pairs.latencies(report, family or None), "median round trip in ms")
     yield from _grid(report, "Name resolution", pairs.resolutions(report), "time to the answer in ms")
 
 
@@ -153,36 +155,37 @@ def _square(source: str, target: str, cell: Cell | None) -> _Square:
 def _axis(report: Report) -> list[tuple[float, str]]:
     """Return the ticks of the time axis: some eight of them, at round seconds."""
     total = max(report.duration_s, 0.001)
-    step = next((step for step in (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600) if total / step <= 9), 7200)
+    step = next((step for step in _STEPS_S if total / step <= _TICKS), _STEPS_S[-1] * max(total // 36000, 1))
     return [(round(100 * step * index / total, 2), f"{step * index:g}") for index in range(int(total / step) + 1)]
 
 
 def _bars(report: Report) -> Iterator[_Bar]:
     """Yield a bar for each story, and below it one for each thing that it asserted."""
     for story in report.stories:
-        yield _bar(report, story.id, story.started, seconds_between(story.started, story.finished), story.verdict, story=True)
+        yield _bar(report, story)
         for name, checks in pairs.by_id(report.of_story(story.id)).items():
             ends = [seconds_between(report.started, check["at"]) for check in checks if check["at"]]
             if not ends:
                 continue
             start = min(end - check["duration_ms"] / 1000 for end, check in zip(ends, checks, strict=False))
-            yield _span(report, name, max(start, 0), max(ends), pairs.worst_verdict(checks), count=len(checks))
+            left, width = _span(report, max(start, 0), max(ends))
+            text = f"{len(checks)} check{'s' if len(checks) != 1 else ''}, {_seconds(max(ends) - start)}"
+            yield _Bar(label=name, left=left, width=width, verdict=pairs.worst_verdict(checks), text=text)
 
 
-def _bar(report: Report, label: str, started: str, seconds: float, verdict: str, *, story: bool) -> _Bar:
+def _bar(report: Report, story: Story) -> _Bar:
     """Return the bar of a story."""
-    start = seconds_between(report.started, started)
-    bar = _span(report, label, start, start + seconds, verdict)
-    return _Bar(label=label, left=bar.left, width=bar.width, verdict=verdict, text=_seconds(seconds), story=story)
+    start, end = (seconds_between(report.started, moment) for moment in (story.started, story.finished))
+    left, width = _span(report, start, end)
+    text = _seconds(story.duration_s)
+    return _Bar(label=story.id, left=left, width=width, verdict=story.verdict, text=text, story=True)
 
 
-def _span(report: Report, label: str, start: float, end: float, verdict: str, *, count: int = 0) -> _Bar:
-    """Return the bar between two moments of a run."""
+def _span(report: Report, start: float, end: float) -> tuple[float, float]:
+    """Return where a bar begins and how wide it is, in percent of the run; nothing is too short to be seen."""
     total = max(report.duration_s, 0.001)
     left = min(100 * start / total, 99.6)
-    width = max(min(100 * (end - start) / total, 100 - left), 0.4)
-    text = f"{count} check{'s' if count != 1 else ''}, {_seconds(end - start)}"
-    return _Bar(label=label, left=round(left, 2), width=round(width, 2), verdict=verdict, text=text)
+    return round(left, 2), round(max(min(100 * (end - start) / total, 100 - left), 0.4), 2)
 
 
 def _rows(report: Report, story: Story) -> Iterator[_Row]:

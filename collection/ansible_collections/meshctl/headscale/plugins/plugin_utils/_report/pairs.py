@@ -16,7 +16,6 @@ from typing import Any
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD, Check, Report
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
-
 # With one node down, each other node is in half as many bad checks; with one bad pair, both are in the same.
 _SUSPECT = 0.75
 
@@ -86,6 +85,7 @@ def suspects(report: Report) -> set[str]:
 
 def latencies(report: Report, family: str | None = None) -> Matrix:
     """Return the round trips of all pairs; a pair's cell is bad when any of its checks is."""
+
     def wanted(check: Check) -> bool:
         name = assertion(check).split(".")
         return name[0] in ("reachable", "latency") and (family is None or _family(check) in (family, ""))

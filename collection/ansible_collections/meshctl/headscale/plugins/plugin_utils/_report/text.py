@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import environment, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD
 from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import environment, pairs
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.compare import Change, Comparison, Slower
@@ -63,7 +62,14 @@ def comparison(cmp: Comparison, console: Console) -> None:
     """Print what changed between two runs."""
     console.print(
         Text.assemble(
-            ("old  ", "dim"), cmp.old, "  ", _verdict(cmp.old_verdict), "\n", ("new  ", "dim"), cmp.new, "  ",
+            ("old  ", "dim"),
+            cmp.old,
+            "  ",
+            _verdict(cmp.old_verdict),
+            "\n",
+            ("new  ", "dim"),
+            cmp.new,
+            "  ",
             _verdict(cmp.new_verdict),
         )
     )
@@ -118,8 +124,13 @@ def _verdict(verdict: str) -> tuple[str, str]:
 def _table(title: str = "") -> Table:
     """Return a table in the style that all of them have."""
     return Table(
-        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-        header_style="dim", padding=(0, 2, 0, 0),
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="dim",
+        padding=(0, 2, 0, 0),
     )
 
 
@@ -136,7 +147,9 @@ def _stories(report: Report) -> Table:
         numbers = [
             Text(str(number) if number else "·", _STYLES[name] if number else "dim")
             for name, number in (
-                ("passed", counts.passed), ("failed", counts.failed), ("error", counts.error),
+                ("passed", counts.passed),
+                ("failed", counts.failed),
+                ("error", counts.error),
                 ("skipped", counts.skipped),
             )
         ]
@@ -170,8 +183,11 @@ def _failure(check: Check, *, others: list[Check]) -> Group:
     if len(others) > _ALIKE:
         also += f"; and {len(others) - _ALIKE} more"
     for label, value in (
-        ("hint", check["hint"]), ("expected", check["expected"]), ("observed", check["observed"]),
-        ("again", check["reproduce"]), ("also", also),
+        ("hint", check["hint"]),
+        ("expected", check["expected"]),
+        ("observed", check["observed"]),
+        ("again", check["reproduce"]),
+        ("also", also),
     ):
         if value not in (None, ""):
             grid.add_row(label, Text(short(value, _HINT_LIMIT if label == "hint" else _VALUE_LIMIT)))

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts what URLs answer, or that they refuse; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._judge.http import Http, judge_http
+from ..plugin_utils._judge.seen import Json, address
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Fetches URLs from the host."""
+
+    ASSERTION = "http"
+    DEADLINE_S = 15.0
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        **COMMON,
+        "urls": {"type": "list", "elements": "str", "required": True, "aliases": ["url"]},
+        "outcome": {"type": "str", "choices": ["answered", "refused", "unreachable"], "default": "answered"},
+        "status": {"type": "int", "default": 200},
+        "body": {"type": "str", "default": ""},
+        "address": {"type": "str", "default": ""},
+        "target": {"type": "str"},
+        "connect": {"type": "str"},
+        "host_header": {"type": "str"},
+        "ca_path": {"type": "path", "aliases": ["ca_file"]},
+        "aspect": {"type": "str", "default": ""},
+    }
+
+    def prepare(self) -> None:
+        """Check the URLs."""
+        urls = tuple(self.options["urls"])
+        if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
+            raise BadInput(f"urls is {list(urls)!r}: write at least one, each beginning with http:// or https://")
+        known = address(self.options["address"])
+        if self.options["address"] and not known:
+            raise BadInput(f"address is {self.options['address']!r}, which is no IP address")
+        self._expect = Http(
+            urls=urls, outcome=self.options["outcome"], status=self.options["status"], body=self.options["body"],
+            address=known, target=self.options.get("target"), aspect=self.options["aspect"],
+        )  # fmt: skip
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:  # noqa: ARG002
+        """Fetch the URLs."""
+        extra = {
+            key: self.options[option]
+            for key, option in (("connect", "connect"), ("host_header", "host_header"), ("ca_file", "ca_path"))
+            if self.options.get(option)
+        }
+        targets = [{"url": url, **extra} for url in self._expect.urls]
+        return [{"id": "http", "kind": "http", "targets": targets, "try_timeout_s": 3.0}]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the answers."""
+        return judge_http(answer, self.frame, self._expect)
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+        """Ask the client how it is, where the host has one."""
+        return [{"id": "status", "kind": "status"}] if self.shared("mesh_nodes") and self.variable("mesh_client") else []

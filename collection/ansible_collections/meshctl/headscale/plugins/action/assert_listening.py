@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts where a service listens; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._judge.listening import Listening, judge_listening
+from ..plugin_utils._judge.seen import Json, address
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Reads the host's own table of sockets."""
+
+    ASSERTION = "listening"
+    DEADLINE_S = 10.0
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        **COMMON,
+        "nodes": {"type": "raw"},
+        "port": {"type": "int", "required": True},
+        "proto": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+        "addresses": {"type": "list", "elements": "str"},
+    }
+
+    def prepare(self) -> None:
+        """Find out where the port must be open."""
+        given = self.options.get("addresses")
+        if given is None:
+            node = self.nodes().get(self.host)
+            given = [node.address(4)] if node else []
+        found = tuple(address(entry) for entry in given)
+        if not found or not all(found):
+            raise BadInput(f"addresses is {given!r}: name at least one IP address, or have {self.host} join the mesh first")
+        self._expect = Listening(port=self.options["port"], addresses=found, proto=self.options["proto"])
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:  # noqa: ARG002
+        """Ask for the sockets of the port."""
+        return [{"id": "listening", "kind": "listening", "ports": [self._expect.port]}]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the sockets."""
+        return [judge_listening(answer, self.frame, self._expect)]

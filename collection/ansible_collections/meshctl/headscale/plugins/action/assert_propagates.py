@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts that a change has arrived on a node; see the module of the same name."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._judge.names import QUAD_100, Name, Propagates, judge_propagates
+from ..plugin_utils._judge.seen import Json, address, addresses
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Asks for names until they lead where they should, within a budget that began with the change."""
+
+    ASSERTION = "propagates"
+    LOOK_S = 3.0
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        **COMMON,
+        "since": {"type": "float", "required": True},
+        "aspect": {"type": "str", "required": True},
+        "budget": {"type": "float"},
+        "present": {"type": "dict", "default": {}},
+        "absent": {"type": "list", "elements": "str", "default": []},
+        "silent": {"type": "dict", "default": {}},
+    }
+
+    def prepare(self) -> None:
+        """Find out what the change must have become."""
+        if self.options["since"] > time.time() + 1:
+            raise BadInput(f"since is {self.options['since']}, which is in the future: pass the time of the change")
+        self._expect = Propagates(
+            aspect=self.options["aspect"],
+            budget_s=self.number_of("budget", "mesh_propagation_budget_s", 30),
+            present=tuple(_name(str(fqdn), given) for fqdn, given in self.options["present"].items()),
+            absent=tuple(self.options["absent"]),
+            silent=tuple(
+                (str(node), known) for node, given in self.options["silent"].items() for known in _addresses(node, given)
+            ),
+        )
+        if not (self._expect.present or self._expect.absent or self._expect.silent):
+            raise BadInput("there is nothing to assert: pass present, absent or silent")
+        self._left = self.options["since"] + self._expect.budget_s - time.time()
+
+    @property
+    def deadline_s(self) -> float:
+        """Return what is left of the budget, which began with the change."""
+        given = self.options.get("deadline")
+        return float(max(0.0, self._left if given is None else min(given, self._left)))
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:  # noqa: ARG002
+        """Ask for the names, and ping what must be silent."""
+        names = [name.fqdn for name in self._expect.present]
+        asks: list[Ask] = [
+            {"id": "getaddrinfo", "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
+            {"id": "dns", "kind": "dns", "server": QUAD_100, "try_timeout_s": 1.0,
+             "queries": [{"name": name, "type": "A"} for name in (*names, *self._expect.absent)]},
+            {"id": "resolv_conf", "kind": "resolv_conf"},
+        ]  # fmt: skip
+        targets = [known for _node, known in self._expect.silent]
+        if targets:
+            asks.append({"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1})
+        return asks
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the answers."""
+        return judge_propagates(answer, self.frame, self._expect, elapsed_s=time.time() - self.options["since"])
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+        """Ask the client how it is."""
+        return [{"id": "status", "kind": "status"}]
+
+
+def _addresses(name: str, given: Json) -> tuple[str, ...]:
+    entries = given if isinstance(given, list) else [given]
+    if not entries or not all(address(entry) for entry in entries):
+        raise BadInput(f"the addresses of {name} are {given!r}: write IP addresses")
+    return tuple(addresses(entries))
+
+
+def _name(fqdn: str, given: Json) -> Name:
+    return Name(node=fqdn, fqdn=fqdn, addresses=_addresses(fqdn, given))

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asserts what names lead to; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, wanted
+from ..plugin_utils._judge.names import QUAD_100, Names, judge_resolves, wire_marker
+from ..plugin_utils._judge.seen import Json, mapping
+from ..plugin_utils._names import name_of
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.check import Check
+
+
+class ActionModule(Assertion):
+    """Asks the system's resolver and tailscaled's, and watches which server the system's resolver asks."""
+
+    ASSERTION = "resolves"
+    DEADLINE_S = 30.0
+    LOOK_S = 8.0
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        **COMMON,
+        **MEMBERS,
+        "domain": {"type": "str"},
+        "absent": {"type": "list", "elements": "str", "default": []},
+        "outside": {"type": "list", "elements": "str", "default": []},
+        "budget_ms": {"type": "float"},
+        "wire": {"type": "bool", "default": True},
+    }
+
+    def prepare(self) -> None:
+        """Find out which names lead where."""
+        self._peers = self.peers()
+        domain = str(self.options.get("domain") or self.variable("mesh_domain") or "")
+        self._expect = Names(
+            present=tuple(name_of(peer, domain) for peer in self._peers),
+            absent=tuple(self.options["absent"]),
+            outside=tuple(self.options["outside"]),
+            budget_ms=self.number_of("budget_ms", "mesh_resolution_budget_ms", 1000),
+            wire=self.options["wire"],
+        )
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+        """Look the names up, one kind after another: each is to be timed and captured by itself."""
+        nodes = {peer.name for peer in wanted(self._peers, pending)} or {peer.name for peer in self._peers}
+        present = [name for name in self._expect.present if name.node in nodes]
+        lookups: Ask = {"id": "getaddrinfo", "kind": "getaddrinfo",
+                        "names": [asked for name in present for asked in (name.fqdn, name.short)]}  # fmt: skip
+        steps: list[Ask] = []
+        if self._expect.wire:
+            marker = wire_marker(present[0].fqdn)
+            steps.append({"id": "lookups", "kind": "capture", "marker": marker, "during": [lookups]})
+            lookups = {**lookups, "names": []}
+        lookups = {**lookups, "names": [*lookups["names"], *self._expect.absent, *self._expect.outside]}
+        queries = [{"name": name.fqdn, "type": kind} for name in present for kind in ("A", "AAAA")]
+        queries += [{"name": known, "type": "PTR"} for name in present for known in name.addresses]
+        queries += [{"name": name, "type": "A"} for name in self._expect.absent]
+        steps += [
+            lookups,
+            {"id": "dns", "kind": "dns", "server": QUAD_100, "queries": queries},
+            {"id": "resolv_conf", "kind": "resolv_conf"},
+        ]
+        return [{"id": "steps", "kind": "sequence", "steps": steps}]
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the answers."""
+        observations = mapping(mapping(answer).get("observations"))
+        steps = mapping(mapping(observations.get("steps")).get("data"))
+        return judge_resolves({**mapping(answer), "observations": {**observations, **steps}}, self.frame, self._expect)
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+        """Ask the client how it is."""
+        return [{"id": "status", "kind": "status"}]

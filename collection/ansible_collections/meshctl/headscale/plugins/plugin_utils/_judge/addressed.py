@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges whether a host is where the inventory has it: physical address, subnet and way out. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .frame import Frame
+from .seen import Json, Seen, items, mapping, text
+
+if TYPE_CHECKING:
+    from .check import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a host should be: an address with its prefix length, and the router (empty: none)."""
+
+    address: str
+    cidr: str
+    gateway: str = ""
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def interface(self) -> str:
+        """Return the address with its prefix length."""
+        return f"{self.address}/{ipaddress.ip_network(self.cidr).prefixlen}"
+
+
+def judge_addressed(answer: Json, frame: Frame, place: Place) -> list[Check]:
+    """Return a check for the host's own address, and one for its way to other subnets."""
+    seen = Seen(answer)
+    return [_address(seen, frame, place), *([_gateway(seen, frame, place)] if place.gateway else [])]
+
+
+def _address(seen: Seen, frame: Frame, place: Place) -> Check:
+    links = seen.data("addresses")
+    expected = {"address": place.interface}
+    if not isinstance(links, list) or not links:
+        return frame.check(None, aspect="address", expected=expected, observed=None, hint=seen.why("addresses"))
+    found = {text(mapping(link).get("name")): [text(address) for address in items(mapping(link).get("addresses"))] for link in links}
+    # Not a loopback, not the mesh: what other machines of the subnet can send to.
+    physical = {name: known for name, known in found.items() if name != "lo" and not name.startswith("tailscale")}
+    known = [address for addresses in physical.values() for address in addresses]
+    foreign = [address for address in known if _within(address, place.elsewhere)]
+    return frame.check(
+        place.interface in known and not foreign,
+        aspect="address",
+        expected=expected,
+        observed={"addresses": physical},
+        hint=f"it has {foreign[0]}, an address of another subnet: it bridges the two" if foreign else
+        f"the inventory says {place.interface}; correct mesh_address or the host's network",
+        command="ip -br address",
+    )  # fmt: skip
+
+
+def _within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        host = ipaddress.ip_interface(address).ip
+    except ValueError:
+        return False
+    return any(host in ipaddress.ip_network(network) for network in networks if host.version == ipaddress.ip_network(network).version)
+
+
+def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
+    routes = mapping(seen.data("routes")).get("routes")
+    expected = {"default_route_via": place.gateway}
+    if not isinstance(routes, list):
+        return frame.check(None, aspect="gateway", expected=expected, observed=None, hint=seen.why("routes"))
+    main = [mapping(route) for route in routes if text(mapping(route).get("table")) in ("", "main", "254")]
+    default = [text(route.get("gateway")) for route in main if route.get("dst") == "default"]
+    leaks = [text(route.get("dst")) for route in main if _within(text(route.get("dst")), place.elsewhere)]
+    return frame.check(
+        place.gateway in default and not leaks,
+        aspect="gateway",
+        expected=expected,
+        observed={"default_routes_via": default, "routes_to_other_subnets": leaks},
+        hint=f"it has a route of its own to {leaks[0]}: a leak between the subnets, remove it with `ip route del {leaks[0]}`" if leaks else
+        f"its default route should be via {place.gateway}; see `ip route`",
+        command="ip route",
+    )  # fmt: skip

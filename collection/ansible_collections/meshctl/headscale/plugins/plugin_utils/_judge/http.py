@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges what a URL answers, or that it refuses. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import hints
+from .frame import Frame
+from .seen import Json, Seen, address, items, mapping, number, text
+
+if TYPE_CHECKING:
+    from .check import Check
+
+_UNREACHABLE = ("net-unreachable", "host-unreachable", "net-unknown", "host-unknown", "net-prohibited",
+                "host-prohibited", "prohibited", "port-unreachable", "net-rejected")  # fmt: skip
+_EXCERPT = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http:
+    """What is expected of URLs."""
+
+    urls: tuple[str, ...]
+    outcome: str = "answered"
+    status: int = 200
+    body: str = ""
+    address: str = ""
+    target: str | None = None
+    aspect: str = ""
+
+
+def judge_http(answer: Json, frame: Frame, expect: Http) -> list[Check]:
+    """Return a check for each URL."""
+    seen = Seen(answer)
+    return [_one(seen, frame, expect, url) for url in expect.urls]
+
+
+def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
+    found = next((entry for entry in map(mapping, items(seen.data("http"))) if entry.get("url") == url), {})
+    outcome = text(found.get("outcome"))
+    expected = _expected(expect, url)
+    target = expect.target or url
+    command = f"curl -sS -m 5 {url}"
+    if not outcome:
+        why = seen.why("http") if seen.data("http") is None else "the URL was not fetched in time"
+        return frame.check(
+            None, aspect=expect.aspect, target=target, expected=expected, observed=None, hint=why, command=command
+        )
+    observed: dict[str, Any] = {"url": url, "outcome": outcome}
+    if expect.outcome == "answered":
+        body = text(found.get("body"))
+        observed |= {"status": number(found.get("status")), "address": address(found.get("address"))}
+        right = outcome == "answered" and found.get("status") == expect.status and expect.body in body
+        right = right and expect.address in ("", observed["address"])
+        evidence = {"timings": found.get("timings"), "body": body[:_EXCERPT], "error": text(found.get("error"))}
+    else:
+        observed["from"] = text(found.get("from"))
+        right = outcome == "refused" or (expect.outcome == "unreachable" and outcome in _UNREACHABLE)
+        evidence = {"timings": found.get("timings"), "error": text(found.get("error"))}
+    return frame.check(
+        right, aspect=expect.aspect, target=target, expected=expected, observed=observed, evidence=evidence,
+        hint=_hint(seen, expect, found, outcome), command=command,
+    )  # fmt: skip
+
+
+def _expected(expect: Http, url: str) -> dict[str, Any]:
+    expected: dict[str, Any] = {"url": url, "outcome": expect.outcome}
+    if expect.outcome == "answered":
+        expected["status"] = expect.status
+        expected |= {"body": expect.body} if expect.body else {}
+        expected |= {"address": expect.address} if expect.address else {}
+    return expected
+
+
+def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
+    if expect.outcome != "answered":
+        if outcome == "answered":
+            return "the service answers there: it is reached without the mesh; bind it to its mesh address only"
+        if outcome == "timeout":
+            return "silence is no refusal: a firewall drops the packets, or the host is down"
+        return f"a refusal was expected, the outcome is {outcome}: {text(found.get('error'))}".rstrip(": ")
+    if outcome == "answered" and found.get("status") != expect.status:
+        return f"the service answers with another status than {expect.status}: look at its own log"
+    if outcome == "answered" and expect.address not in ("", address(found.get("address"))):
+        return f"the name leads to {text(found.get('address'))}, not to {expect.address}"
+    if outcome == "answered":
+        return "the body is not the expected one: another service answers, or its content changed"
+    client = hints.client(seen) if seen.data("status") is not None else ""
+    return client or _no_answer(outcome)
+
+
+def _no_answer(outcome: str) -> str:
+    return {
+        "refused": "nothing listens there: is the service running, on its mesh address?",
+        "no-name": "the name does not resolve: see the checks of resolves",
+        "timeout": "no answer: is the node reachable over the mesh, and does the policy or a firewall drop this port?",
+    }.get(outcome, f"the connection ended with {outcome}")

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges where a service listens. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from .seen import Json, Seen, address, items, mapping, text
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .frame import Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where a port must be open, and nowhere else."""
+
+    port: int
+    addresses: tuple[str, ...]
+    proto: str = "tcp"
+
+
+def judge_listening(answer: Json, frame: Frame, expect: Listening) -> Check:
+    """Return the check of a port's listening sockets."""
+    seen = Seen(answer)
+    data = seen.data("listening")
+    command = f"ss -Hlnp{'u' if expect.proto == 'udp' else 't'} sport = :{expect.port}"
+    expected = {"port": expect.port, "proto": expect.proto, "addresses": sorted(expect.addresses)}
+    if not isinstance(data, list) or not expect.addresses:
+        why = seen.why("listening") if expect.addresses else "no address is expected: pass addresses, or join the mesh first"
+        return frame.check(None, expected=expected, observed=None, hint=why, command=command)
+    sockets = [mapping(entry) for entry in items(data)]
+    sockets = [entry for entry in sockets if entry.get("port") == expect.port and entry.get("proto") == expect.proto]
+    found = sorted({address(entry.get("address")) for entry in sockets})
+    return frame.check(
+        found == expected["addresses"],
+        expected=expected,
+        observed={"port": expect.port, "proto": expect.proto, "addresses": found},
+        evidence={"sockets": sockets},
+        hint=_hint(found, expect, sockets),
+        command=command,
+    )
+
+
+def _hint(found: list[str], expect: Listening, sockets: list[dict[str, Any]]) -> str:
+    owners = sorted({text(mapping(entry.get("process")).get("name")) for entry in sockets} - {""})
+    who = f" ({', '.join(owners)})" if owners else ""
+    if not found:
+        return f"nothing listens on port {expect.port}: is the service running, and did it wait for the mesh address?"
+    if wild := [entry for entry in found if entry and ip_address(entry).is_unspecified]:
+        return f"the service{who} listens on every address ({', '.join(wild)}): bind it to {', '.join(expect.addresses)}"
+    if extra := [entry for entry in found if entry not in expect.addresses]:
+        return f"the service{who} also listens on {', '.join(extra)}, where it is reached without the mesh"
+    return f"nothing listens on {', '.join(sorted(set(expect.addresses) - set(found)))}"

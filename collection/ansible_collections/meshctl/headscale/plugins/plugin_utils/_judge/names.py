@@ -1,0 +1,301 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges what names lead to: MagicDNS, its reverse, and how fast a change arrives. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import hints
+from .frame import Frame
+from .seen import Json, Seen, address, addresses, items, mapping, number, text
+
+if TYPE_CHECKING:
+    from .check import Check
+
+QUAD_100 = "100.100.100.100"
+_DNS_PORT = 53
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """A name of a node and the addresses that it must lead to."""
+
+    node: str
+    fqdn: str
+    addresses: tuple[str, ...]
+
+    @property
+    def short(self) -> str:
+        """Return the name without its domain."""
+        return self.fqdn.partition(".")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What is expected of a host's resolver."""
+
+    present: tuple[Name, ...] = ()
+    absent: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    budget_ms: float = 1000.0
+    wire: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Propagates:
+    """What a change must have become on a host."""
+
+    aspect: str
+    budget_s: float
+    present: tuple[Name, ...] = ()
+    absent: tuple[str, ...] = ()
+    silent: tuple[tuple[str, str], ...] = ()
+
+
+def judge_resolves(answer: Json, frame: Frame, expect: Names) -> list[Check]:
+    """Return checks of every name, and one of where the answers come from."""
+    seen = Seen(answer)
+    checks = []
+    for name in expect.present:
+        checks += [
+            _system(seen, frame, name, name.fqdn, "name", expect.budget_ms),
+            _system(seen, frame, name, name.short, "short", expect.budget_ms),
+            _records(seen, frame, name, expect.budget_ms),
+            _reverse(seen, frame, name, expect.budget_ms),
+        ]
+    checks += [_absent(seen, frame, name, aspect="absent") for name in expect.absent]
+    checks += [_outside(seen, frame, name) for name in expect.outside]
+    return [*checks, _wire(seen, frame)] if expect.wire else checks
+
+
+def judge_propagates(answer: Json, frame: Frame, expect: Propagates, *, elapsed_s: float) -> list[Check]:
+    """Return a check of each name and address after a change; `elapsed_s` is what has passed since."""
+    seen = Seen(answer)
+    checks = [_system(seen, frame, name, name.fqdn, expect.aspect, None) for name in expect.present]
+    checks += [_absent(seen, frame, name, aspect=expect.aspect) for name in expect.absent]
+    checks += [_silent(seen, frame, node, known, expect.aspect) for node, known in expect.silent]
+    for check in checks:
+        check.evidence["after_s"] = round(elapsed_s, 3)
+        check.evidence["budget_s"] = expect.budget_s
+        if check.verdict == "passed" and elapsed_s > expect.budget_s:
+            check.verdict = "failed"
+            check.hint = f"{elapsed_s:.1f} s have passed since the change; the budget is {expect.budget_s:g} s"
+    return checks
+
+
+def _looked_up(seen: Seen, name: str) -> dict[str, Any]:
+    captured = Seen({"observations": mapping(seen.data("lookups")).get("during")}).data("getaddrinfo")
+    rows = [mapping(entry) for found in (captured, seen.data("getaddrinfo")) for entry in items(found)]
+    return next((row for row in rows if row.get("name") == name), {})
+
+
+def _asked(seen: Seen, name: str, kind: str) -> dict[str, Any]:
+    rows = [mapping(entry) for entry in items(seen.data("dns"))]
+    return next((row for row in rows if row.get("name") == name and row.get("type") == kind), {})
+
+
+def _system(  # noqa: PLR0913
+    seen: Seen, frame: Frame, name: Name, asked: str, aspect: str, budget_ms: float | None
+) -> Check:
+    found = _looked_up(seen, asked)
+    outcome = text(found.get("outcome"))
+    took = number(found.get("duration_ms"))
+    expected: dict[str, Any] = {"name": asked, "addresses": list(name.addresses)}
+    if budget_ms is not None:
+        expected["ms"] = {"at_most": budget_ms}
+    command = f"getent ahosts {asked}"
+    if not outcome or not name.addresses or took is None:
+        why = _why(seen, "getaddrinfo") if name.addresses else f"the server has no address of {name.node}"
+        return frame.check(
+            None, aspect=aspect, target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    known = addresses(found.get("addresses"))
+    same = outcome == "found" and known == list(name.addresses)
+    fast = budget_ms is None or took <= budget_ms
+    return frame.check(
+        same and fast,
+        aspect=aspect,
+        target=name.node,
+        expected=expected,
+        observed={"outcome": outcome, "addresses": known, "ms": round(took, 1)},
+        evidence={"error": text(found.get("error")), "resolver": _resolver(seen)},
+        hint=_resolve_hint(seen, name, same=same),
+        command=command,
+    )
+
+
+def _why(seen: Seen, kind: str) -> str:
+    if seen.data("lookups") is None and seen.error("lookups"):
+        return seen.why("lookups")
+    return "the resolver did not answer in time" if seen.data(kind) is not None else seen.why(kind)
+
+
+def _resolver(seen: Seen) -> list[str]:
+    return addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
+
+
+def _resolve_hint(seen: Seen, name: Name, *, same: bool) -> str:
+    if same:
+        return "the right answer came too late: is a name server in /etc/resolv.conf that does not answer?"
+    direct = _asked(seen, name.fqdn, "A")
+    servers = _resolver(seen)
+    if direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses):
+        if servers and QUAD_100 not in servers:
+            return (
+                f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
+                "program owns /etc/resolv.conf"
+            )
+        return "tailscaled answers rightly, but the system's resolver does not: a cache (nscd, systemd-resolved) or /etc/hosts"
+    client = hints.client(seen) if seen.data("status") is not None else ""
+    if client:
+        return client
+    if direct.get("rcode") == "NXDOMAIN":
+        return f"tailscaled does not know {name.fqdn}: the name on the server is another, or its network map is old"
+    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, is the base domain right?"
+
+
+def _values(row: dict[str, Any]) -> list[str]:
+    return [text(mapping(entry).get("value")) for entry in items(row.get("answers"))]
+
+
+def _records(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
+    rows = {kind: _asked(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
+    took = [number(row.get("duration_ms")) for row in rows.values()]
+    expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.addresses), "ms": {"at_most": budget_ms}}
+    command = f"dig +short @{QUAD_100} {name.fqdn} A {name.fqdn} AAAA"
+    if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.addresses:
+        why = _why(seen, "dns")
+        return frame.check(
+            None, aspect="dns", target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    known = addresses([value for row in rows.values() for value in _values(row)])
+    slowest = max(entry for entry in took if entry is not None)
+    same = known == list(name.addresses) and all(row.get("server") == QUAD_100 for row in rows.values())
+    observed = {"addresses": known, "rcode": {kind: row.get("rcode") for kind, row in rows.items()}, "ms": slowest}
+    return frame.check(
+        same and slowest <= budget_ms,
+        aspect="dns",
+        target=name.node,
+        expected=expected,
+        observed=observed,
+        evidence={"ttl": [mapping(entry).get("ttl") for row in rows.values() for entry in items(row.get("answers"))]},
+        hint=_resolve_hint(seen, name, same=same),
+        command=command,
+    )
+
+
+def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
+    rows = {known: _asked(seen, known, "PTR") for known in name.addresses}
+    expected = {"names": dict.fromkeys(name.addresses, name.fqdn), "ms": {"at_most": budget_ms}}
+    command = f"dig +short @{QUAD_100} -x {next(iter(name.addresses), '')}"
+    took = [number(row.get("duration_ms")) for row in rows.values()]
+    if not rows or None in took or any(not text(row.get("outcome")) for row in rows.values()):
+        why = _why(seen, "dns")
+        return frame.check(
+            None, aspect="reverse", target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    names = {known: ", ".join(value.rstrip(".").lower() for value in _values(row)) for known, row in rows.items()}
+    slowest = max(entry for entry in took if entry is not None)
+    return frame.check(
+        names == expected["names"] and slowest <= budget_ms,
+        aspect="reverse",
+        target=name.node,
+        expected=expected,
+        observed={"names": names, "ms": slowest},
+        hint=f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off",
+        command=command,
+    )
+
+
+def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
+    found, row = _looked_up(seen, name), _asked(seen, name, "A")
+    expected = {"name": name, "outcome": "not-found", "rcode": "NXDOMAIN"}
+    outcome, rcode = text(found.get("outcome")), text(row.get("rcode"))
+    if outcome not in ("found", "not-found") or row.get("outcome") != "answered":
+        why = text(found.get("error")) or f"{QUAD_100} did not answer ({text(row.get('outcome')) or _why(seen, 'dns')})"
+        return frame.check(
+            None, aspect=aspect, target=name, expected=expected, observed=None, hint=why, command=f"getent ahosts {name}"
+        )
+    leads = ", ".join(addresses(found.get("addresses")) or _values(row))
+    return frame.check(
+        outcome == "not-found" and rcode == "NXDOMAIN",
+        aspect=aspect,
+        target=name,
+        expected=expected,
+        observed={"name": name, "outcome": outcome, "rcode": rcode, "addresses": addresses(found.get("addresses"))},
+        hint=f"{name} still leads to {leads}: the change has not arrived, or a cache keeps the old answer"
+        if leads
+        else f"the answer is {rcode}, not NXDOMAIN: a resolver that fails is not one that says no",
+        command=f"getent ahosts {name}",
+    )
+
+
+def _outside(seen: Seen, frame: Frame, name: str) -> Check:
+    found = _looked_up(seen, name)
+    outcome = text(found.get("outcome"))
+    known = addresses(found.get("addresses"))
+    return frame.check(
+        (outcome == "found" and bool(known)) if outcome else None,
+        aspect="outside",
+        target=name,
+        expected={"name": name, "outcome": "found"},
+        observed={"name": name, "outcome": outcome, "addresses": known, "ms": found.get("duration_ms")} if outcome else None,
+        hint=(text(found.get("error")) + ": names outside the mesh need an upstream: dns.nameservers on the server, or the "
+              "resolver that the host had before") if outcome else _why(seen, "getaddrinfo"),
+        command=f"getent ahosts {name}",
+    )  # fmt: skip
+
+
+def wire_marker(fqdn: str) -> str:
+    """Return how a name's domain stands in a DNS packet, so that a capture can tell these packets from others."""
+    return "".join(f"{chr(len(label))}{label}" for label in fqdn.split(".")[1:])
+
+
+def _wire(seen: Seen, frame: Frame) -> Check:
+    """Judge from the packets which server the system's resolver asked for names of the mesh."""
+    capture = mapping(seen.data("lookups"))
+    flows = [mapping(flow) for flow in items(capture.get("flows"))]
+    asked: dict[str, int] = {}
+    answered: dict[str, int] = {}
+    for flow in flows:
+        for key, end, counts in (("dport", "dst", asked), ("sport", "src", answered)):
+            server = address(flow.get(end))
+            if flow.get(key) == _DNS_PORT and server and flow.get("interface") != "lo":
+                counts[server] = counts.get(server, 0) + int(number(flow.get("marked")) or 0)
+    asked = {server: packets for server, packets in asked.items() if packets}
+    answered = {server: packets for server, packets in answered.items() if packets}
+    expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
+    ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100] if asked else None
+    why = "no question was seen on the wire: a cache on the host answered" if capture else _why(seen, "getaddrinfo")
+    other = sorted(set(asked) - {QUAD_100})
+    return frame.check(
+        ok if capture and number(capture.get("dropped")) == 0 else None,
+        aspect="wire",
+        expected=expected,
+        observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
+        evidence={"questions": asked, "answers": answered, "resolv_conf": _resolver(seen)},
+        hint=why if ok is None else f"names of the mesh are asked of {', '.join(other) or 'nobody else'}, which cannot know them"
+        if other else f"{QUAD_100} did not answer",
+        command="cat /etc/resolv.conf",
+    )  # fmt: skip
+
+
+def _silent(seen: Seen, frame: Frame, node: str, known: str, aspect: str) -> Check:
+    """Judge that an address over the mesh is not reached any more."""
+    result = mapping(mapping(seen.data("icmp")).get(known))
+    sent, received = number(result.get("sent")), number(result.get("received"))
+    expected = {"address": known, "replies": 0}
+    ok = None if not sent or received is None or received < 0 else received == 0
+    return frame.check(
+        ok,
+        aspect=aspect,
+        target=node,
+        expected=expected,
+        observed={"sent": sent, "received": received} if ok is not None else None,
+        hint=seen.why("icmp") if ok is None else f"{node} still answers at {known}: the change has not reached both sides",
+        command=f"ping -c 1 {known}",
+    )

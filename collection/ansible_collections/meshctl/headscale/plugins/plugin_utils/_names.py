@@ -1,0 +1,24 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names of nodes, from what the server holds. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._assertion import BadInput
+from ._judge.names import Name
+
+if TYPE_CHECKING:
+    from ._judge.frame import Node
+
+
+def name_of(node: Node, domain: str) -> Name:
+    """Return the name that MagicDNS gives to a node; raise `BadInput`."""
+    if not domain:
+        raise BadInput("the domain of MagicDNS is not known: pass domain, or set mesh_domain")
+    if not node.given_name:
+        raise BadInput(f"the server's record of {node.name} has no name: run meshctl.headscale.assert_registered again")
+    return Name(node=node.name, fqdn=f"{node.given_name}.{domain.strip('.')}".lower(), addresses=node.addresses)
