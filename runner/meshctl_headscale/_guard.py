@@ -11,8 +11,8 @@ What could be left running, and what stops it:
 - `kill -9` of this process: the kernel sends SIGINT to ansible-playbook, which then stops its workers.
 
 SIGINT asks for an orderly stop, with a grace period; SIGTERM and SIGHUP as well, since meshctl may be gone.
-A second signal kills. After an orderly end nothing is touched: what a playbook started on purpose (a lab) may go on. After a stop,
-a lab goes on as well: a process that keeps a PID namespace alive is never a left-over.
+A second signal kills. After an orderly end nothing is touched: what a playbook started on purpose (a lab) may go on.
+After a stop, a lab goes on as well: a process that keeps a PID namespace alive is never a left-over.
 
 The environment that meshctl does not want on any disk comes through FD, an anonymous memory file of meshctl's; this
 process writes its own PID into it.

@@ -148,6 +148,11 @@ def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def status_if_up(name: str, variables: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the status of a lab; None where no lab of that name stands (VMs, own hosts)."""
+    return status(name, variables) if lab(name).record else None
+
+
 def _rows(record: Record) -> Iterator[Machine]:
     facts = record.topology.get("facts") or {}
     for host, data in (record.topology.get("machines") or {}).items():

@@ -195,9 +195,11 @@ def summary(result: Result, *, show: Show, title: str) -> None:
         console.print(f"Not run: {', '.join(result.not_run)}.", style="yellow", markup=False, soft_wrap=True)
     if result.code == ExitCode.INTERRUPTED:
         console.print(
-            "Interrupted. Nothing of the run is left; the lab, if there was one, still stands.", style="yellow"
+            "Interrupted: no process of the run is left, the lab stands. `meshctl up` undoes what was being disturbed.",
+            style="yellow",
+            soft_wrap=True,
         )
-    if result.code != ExitCode.PASSED or not drawn:
+    if result.code != ExitCode.PASSED or not (drawn or show.quiet):
         console.print(f"Log: {shown_path(result.run_dir / 'meshctl.log')}", markup=False, soft_wrap=True, style="dim")
 
 
@@ -235,11 +237,3 @@ def shown_path(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def fail_without_terminal() -> None:
-    """Refuse to run where no directory is left to work in."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        raise MeshctlError("The working directory is gone. Change to another one.") from None

@@ -132,7 +132,7 @@ def _plain_loader() -> type[Any]:
             return loader.construct_scalar(node)
         if isinstance(node, yaml.SequenceNode):
             return loader.construct_sequence(node)
-        return loader.construct_mapping(node)
+        return loader.construct_mapping(node) if isinstance(node, yaml.MappingNode) else None
 
     Loader.add_multi_constructor("!", untag)
     return Loader

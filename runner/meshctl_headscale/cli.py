@@ -74,7 +74,7 @@ SkipTags = Annotated[
         "--skip-tags",
         envvar="MESHCTL_SKIP_TAGS",
         metavar="TAG,…",
-        help="No tasks with these tags (`disruptive`: nothing that disturbs the mesh).",
+        help="No tasks with these tags.",
     ),
 ]
 Check = Annotated[bool, typer.Option("--check", envvar="MESHCTL_CHECK", help="Change nothing, say what would change.")]
@@ -193,8 +193,8 @@ def down(  # noqa: PLR0913, PLR0917
 def _stand(  # noqa: PLR0913
     name: str, inventory: str | None, lab: str | None, extra_vars: list[str] | None, *, check: bool, show: Show
 ) -> NoReturn:
-    """Run the playbook `up` or `down`."""
-    from meshctl_headscale import _run  # noqa: PLC0415
+    """Run the playbook `up` or `down`; after `up`, show what stands."""
+    from meshctl_headscale import _labs, _run, _tables  # noqa: PLC0415
     from meshctl_headscale._play import Request  # noqa: PLC0415
     from meshctl_headscale._project import project  # noqa: PLC0415
 
@@ -209,8 +209,13 @@ def _stand(  # noqa: PLR0913
     )
     result = _run.play(request, name=name, show=show, command=_command(name, inventory=inventory, lab=lab))
     _run.summary(result, show=show, title=name)
+    lab_name = str(variables.get("lab_name") or _lab_name(lab, inventory))
+    stands = name == "up" and result.code == ExitCode.PASSED and not check
+    machines = _labs.status_if_up(lab_name, _labs.inventory_variables(request.inventory)) if stands else None
     if show.as_json:
-        _print_json({"lab": _lab_name(lab, inventory), **result.as_dict()})
+        _print_json({"lab": lab_name, **result.as_dict(), "machines": (machines or {}).get("machines", [])})
+    elif machines and not show.quiet:
+        _tables.status(machines)
     raise typer.Exit(int(result.code))
 
 
@@ -282,7 +287,7 @@ def run(  # noqa: PLR0913, PLR0917
       meshctl run us1 --no-deploy       against the mesh as it stands
       meshctl run all --down            and remove the lab in the end
       meshctl run us1 -e mesh_latency_budget_ms=20
-      meshctl run all -i hosts.yml --skip-tags disruptive
+      meshctl run all -i hosts.yml -e mesh_allow_disruptive=false
       meshctl run us1 --json | jq .verdict
     """
     from meshctl_headscale import _run, _stories  # noqa: PLC0415

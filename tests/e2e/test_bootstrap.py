@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight
 
 pytestmark = pytest.mark.e2e
 
@@ -57,3 +59,10 @@ def test_with_nothing_to_do_it_is_quick_and_quiet(tmp_path: Path) -> None:
     assert time.monotonic() - started < 0.5
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_installs_every_program_that_the_lab_asks_for() -> None:
+    table = re.search(r"declare -A packages=\((.*?)\)", BOOTSTRAP.read_text(), re.DOTALL)
+    assert table is not None
+    installed = dict(re.findall(r"\[([\w-]+)\]=([\w-]+)", table[1]))
+    assert set(preflight.PROGRAMS) - set(installed) == set()

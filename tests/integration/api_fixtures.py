@@ -225,7 +225,7 @@ def unique() -> str:
 
 
 @contextlib.contextmanager
-def tailscaled(directory: Path) -> Iterator[Callable[..., None]]:
+def tailscaled(directory: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[bytes]]]:
     """Run a real tailscaled in userspace; yield what runs `tailscale` with it."""
     directory.mkdir()
     socket_path = directory / "t.sock"

@@ -110,7 +110,7 @@ def test_composed(tmp_path: Path, options: dict[str, Any]) -> None:
 
 
 def test_strict(tmp_path: Path, options: dict[str, Any]) -> None:
-    broken = {"compose": {"x": "nothing.here"}}
+    broken: dict[str, Any] = {"compose": {"x": "nothing.here"}}
     assert "x" not in read(inventory(tmp_path, **options, **broken))["_meta"]["hostvars"]["web"]
     done = inventory(tmp_path, **options, **broken, strict=True)
     assert done.returncode != 0
@@ -130,7 +130,7 @@ def test_environment_and_templates(tmp_path: Path, mesh: RealHeadscale) -> None:
 
 
 def test_cache(tmp_path: Path, options: dict[str, Any], mesh: RealHeadscale) -> None:
-    cache = {
+    cache: dict[str, Any] = {
         "cache": True,
         "cache_plugin": "ansible.builtin.jsonfile",
         "cache_connection": str(tmp_path / "cache"),
@@ -146,12 +146,13 @@ def test_cache(tmp_path: Path, options: dict[str, Any], mesh: RealHeadscale) -> 
 
 def test_failures_are_one_sentence(tmp_path: Path, options: dict[str, Any]) -> None:
     (port,) = free_ports(1)
-    for changed, words in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"url": f"http://127.0.0.1:{port}"}, "refuses the connection"),
         ({"api_key": "wrong"}, "does not accept the API key"),
         ({"where": "nothing.here"}, "where is 'nothing.here'"),
         ({"name_from": "elsewhere"}, "elsewhere"),
-    ):
+    ]
+    for changed, words in cases:
         done = inventory(tmp_path, **{**options, **changed})
         assert done.returncode != 0
         assert words in " ".join(done.stderr.split()), done.stderr

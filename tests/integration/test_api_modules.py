@@ -440,12 +440,17 @@ def test_preauthkey_that_is_kept_elsewhere(module: Run, user: str) -> None:
     assert fresh["key"] != first["key"]
 
 
+def test_preauthkey_that_cannot_be_kept_is_not_left_valid(module: Run, user: str) -> None:
+    # Nobody can write there; for root it shows only when the key has been minted.
+    assert "/proc" in failed(module("preauthkey", user=user, path="/proc/join_key"))
+    assert module("preauthkey_info", user=user, usable=True)["preauthkeys"] == []
+
+
 def test_preauthkey_with_tags_alone(module: Run, unique: str, tmp_path: Path) -> None:
-    wanted = {"tags": [f"tag:{unique}", f"tag:{unique}b"], "path": str(tmp_path / "join")}
-    minted = succeeded(module("preauthkey", **wanted), changed=True)
+    tags, path = [f"tag:{unique}", f"tag:{unique}b"], str(tmp_path / "join")
+    minted = succeeded(module("preauthkey", tags=tags, path=path), changed=True)
     assert minted["preauthkey"]["user"] is None
-    wanted["tags"].reverse()
-    succeeded(module("preauthkey", **wanted), changed=False)
+    succeeded(module("preauthkey", tags=tags[::-1], path=path), changed=False)
 
 
 def test_preauthkey_is_expired_and_deleted_once(module: Run, user: str) -> None:
@@ -749,6 +754,12 @@ def test_api_key_replaces_itself_through_the_api(
     with pytest.raises(AuthError):
         HeadscaleAPI(url=real_headscale.url, api_key=old).list_users()
     succeeded(bare("api_key", **wanted, renew_before="10d"), changed=False)
+
+
+def test_api_key_that_cannot_be_kept_is_not_left_valid(by_command: Run, module: Run) -> None:
+    before = {prefix for prefix, key in listed(module).items() if not key["expired"]}
+    assert "/proc" in failed(by_command("api_key", path="/proc/api_key"))
+    assert {prefix for prefix, key in listed(module).items() if not key["expired"]} == before
 
 
 def test_api_key_without_any_key(bare: Run, real_headscale: RealHeadscale, tmp_path: Path) -> None:

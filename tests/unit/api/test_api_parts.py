@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import ssl
 import urllib.error
@@ -398,6 +399,29 @@ def test_no_output_of_the_command_breaks_it(value: Any) -> None:
         _commanded(0, json.dumps(value)).list_api_keys()
     except HeadscaleError as error:
         assert str(error)
+
+
+# -- modules
+
+
+class _StopsError(Exception):
+    """What a linter's stand-in raises."""
+
+
+@pytest.mark.parametrize(
+    "name", [f"{kind}{twin}" for kind in ("api_key", "node", "policy", "preauthkey", "user") for twin in ("", "_info")]
+)
+def test_modules_ask_for_the_class_when_they_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A linter puts a class of its own in its place; with another one it would run the module for real."""
+
+    def stop(**specification: Any) -> None:
+        assert specification["supports_check_mode"]
+        assert specification["argument_spec"]["api_key"]["no_log"]
+        raise _StopsError
+
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule", stop)
+    with pytest.raises(_StopsError):
+        importlib.import_module(f"ansible_collections.meshctl.headscale.plugins.modules.{name}").main()
 
 
 # -- files

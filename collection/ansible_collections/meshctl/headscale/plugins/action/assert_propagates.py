@@ -86,4 +86,7 @@ def _addresses(name: str, given: Json) -> tuple[str, ...]:
 
 
 def _name(fqdn: str, given: Json) -> Name:
-    return Name(node=fqdn, fqdn=fqdn, addresses=_addresses(fqdn, given))
+    known = _addresses(fqdn, given)
+    # AAAA are not given by default: they may be in the answer and need not.
+    family = 4 if any(":" not in entry for entry in known) else 6
+    return Name(node=fqdn, fqdn=fqdn, addresses=known, families=(family,))

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, positive, wanted
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, positive, wanted
 from ..plugin_utils._judge.reachable import Reachable, judge_reachable
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
     from ..plugin_utils._judge.seen import Json
-
-_FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
 class ActionModule(Assertion):
@@ -34,11 +32,9 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find out whom to ping."""
         positive("count", self.options["count"])
-        if not self.options["families"]:
-            raise BadInput("families is empty: name ipv4, ipv6 or both")
         self._expect = Reachable(
             peers=self.peers(),
-            families=tuple(_FAMILIES[name] for name in dict.fromkeys(self.options["families"])),
+            families=families(self.options["families"]),
             latency_budget_ms=self.number_of("latency_budget_ms", "mesh_latency_budget_ms", 50),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, wanted
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
 from ..plugin_utils._judge.names import QUAD_100, Names, judge_resolves, wire_marker
 from ..plugin_utils._judge.seen import Json, mapping
 from ..plugin_utils._names import name_of
@@ -27,6 +27,7 @@ class ActionModule(Assertion):
         **COMMON,
         **MEMBERS,
         "domain": {"type": "str"},
+        "families": {"type": "list", "elements": "str", "choices": ["ipv4", "ipv6"], "default": ["ipv4"]},
         "absent": {"type": "list", "elements": "str", "default": []},
         "outside": {"type": "list", "elements": "str", "default": []},
         "budget_ms": {"type": "float"},
@@ -38,7 +39,7 @@ class ActionModule(Assertion):
         self._peers = self.peers()
         domain = str(self.options.get("domain") or self.variable("mesh_domain") or "")
         self._expect = Names(
-            present=tuple(name_of(peer, domain) for peer in self._peers),
+            present=tuple(name_of(peer, domain, families(self.options["families"])) for peer in self._peers),
             absent=tuple(self.options["absent"]),
             outside=tuple(self.options["outside"]),
             budget_ms=self.number_of("budget_ms", "mesh_resolution_budget_ms", 1000),

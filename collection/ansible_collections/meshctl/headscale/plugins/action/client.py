@@ -55,31 +55,30 @@ class ActionModule(ActionBase):
     def _bring(self, options: dict[str, Any]) -> dict[str, Any]:
         status, prefs = self._settled(options)
         planned = plan(options, status, prefs)
-        ended_at = time.time()
+        started_at = time.time()
         if planned.needs_key and options["require"] and not self._task.check_mode:
             raise ClientError("it must register with the control server, and no auth_key was given; see preauthkey")
         if planned.commands and not self._task.check_mode:
-            ended_at = self._execute(planned, options)
+            self._execute(planned, options)
             status = self._reached(options)
         return {
             "changed": bool(planned.commands) or (planned.needs_key and bool(self._task.check_mode)),
             "changes": planned.changes,
             "needs_key": planned.needs_key,
             "diff": {"before": planned.before, "after": planned.after},
-            "ended_at": ended_at,
+            "started_at": started_at,
             "backend_state": status.get("BackendState"),
             "node_key": (status.get("Self") or {}).get("PublicKey"),
             "node_id": (status.get("Self") or {}).get("ID"),
             "addresses": status.get("TailscaleIPs") or [],
         }
 
-    def _execute(self, planned: Plan, options: dict[str, Any]) -> float:
+    def _execute(self, planned: Plan, options: dict[str, Any]) -> None:
         request = {"commands": planned.commands, "secret": options.get("auth_key"), "seconds": options["timeout"] + 10}
         source = (_HOST / "execute.py").read_text(encoding="utf-8")
         answer = run_script(self, source, request, deadline_s=(options["timeout"] + 10) * len(planned.commands) + 5)
         if not answer["ok"]:
             raise ClientError(f"{' '.join(answer['command'][:2])} failed: {answer['said']}")
-        return float(answer["ended_at"])
 
     def _look(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the client's status and preferences."""

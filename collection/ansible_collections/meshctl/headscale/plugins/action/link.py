@@ -33,6 +33,7 @@ class ActionModule(ActionBase):
         if known.get("mesh_backend") != "lab":
             return failure(f"the cable of {host} cannot be pulled: only hosts of the embedded lab have one that meshctl holds", "bad_input")
         lab = Lab(str(known.get("lab_name") or "seed"))
+        started_at = time.time()
         plugged = options["state"] == "plugged"
         try:
             if self._task.check_mode:
@@ -41,4 +42,4 @@ class ActionModule(ActionBase):
                 changed = lab.pull_cable(host, plugged=plugged)
         except LabError as exc:
             return failure(str(exc), "could_not_run")
-        return {"changed": changed, "ended_at": time.time()}
+        return {"changed": changed, "started_at": started_at}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,16 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _result, options = self.validate_argument_spec(
             argument_spec=_ARGUMENTS,
-            required_if=[("state", state, ("command",)) for state in ("started", "stopped", "restarted")],
+            required_if=[("state", "started", ("command",))],
         )
         request = {key: value for key, value in plain(options).items() if value is not None}
         if ready := request.get("ready"):
             request["ready"] = {key: value for key, value in ready.items() if value is not None}
         request["check"] = bool(self._task.check_mode)
+        started_at = time.time()
         try:
             answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=_DEADLINE_S)
         except RemoteError as exc:
             return failure(f"service {request['name']}: {exc}", "could_not_run")
+        answer["started_at"] = started_at
         return answer | failure(answer["msg"], "could_not_run") if answer.get("failed") else answer

@@ -211,13 +211,10 @@ class CallbackModule(CallbackBase):
     @_guarded
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Write the report: a playbook has come to its end."""
-        self._ended = True
         self._collector.leave(collect.utc_now())
-        playbooks = context.CLIARGS.get("args") or ()
-        last = len(self._collector.playbooks) >= len(playbooks) or bool(stats.failures or stats.dark)
-        if last:
-            started = {Path(playbook).stem for playbook in self._collector.playbooks}
-            self._collector.plan([stem for stem in (Path(name).stem for name in playbooks) if stem not in started])
+        # Ansible goes on to the next playbook, except after a failure.
+        self._ended = len(self._collector.playbooks) >= len(_playbooks()) or bool(stats.failures or stats.dark)
+        if self._ended:
             self._finish()
         else:
             self._dirty = True
@@ -302,6 +299,9 @@ class CallbackModule(CallbackBase):
             self._collector.stopped(now)
         if not self._kept:
             return None
+        # A playbook that was never begun has not told its stories; its name is what is known of it.
+        rest = _playbooks()[len(self._collector.playbooks) :]
+        self._collector.plan([Path(playbook).stem for playbook in rest])
         # Only who writes pays for loading what writing needs.
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
 
@@ -337,7 +337,8 @@ class CallbackModule(CallbackBase):
 
         if self._directory is None:
             named = self.get_option("run_dir")
-            self._directory = rundir.make(self._collector.name, self._collector.started, named=named)
+            name = self._collector.name(_playbooks())
+            self._directory = rundir.make(name, self._collector.started, named=named)
         return self._directory
 
     def _summarize(self, report: model.Report, directory: Path) -> None:
@@ -351,6 +352,11 @@ class CallbackModule(CallbackBase):
             self.warn_once(f"The summary was left out: the Python package {error.name} is missing on the controller.")
             lines = f"{report.verdict}  {environment.short_path(str(directory))}"
         self._display.display(f"\n{lines}")
+
+
+def _playbooks() -> list[str]:
+    """Return the playbooks that were asked for."""
+    return [str(playbook) for playbook in context.CLIARGS.get("args") or ()]
 
 
 def _story_of(play: Play) -> str | None:
@@ -386,7 +392,7 @@ def _command() -> str:
     if command := os.environ.get("MESHCTL_COMMAND"):
         return command
     words = ["ansible-playbook"]
-    words += [environment.short_path(str(playbook)) for playbook in context.CLIARGS.get("args") or ()]
+    words += [environment.short_path(playbook) for playbook in _playbooks()]
     for source in context.CLIARGS.get("inventory") or ():
         words += ["-i", environment.short_path(str(source))]
     if limit := context.CLIARGS.get("subset"):

@@ -15,7 +15,7 @@ options:
   url:
     description:
       - Where Headscale is, as in its own C(server_url), for example V(https://headscale.example.com).
-      - It is asked from the host that the task runs on. A redirect is an error: the API key would travel with it.
+      - It is asked from the host that the task runs on. A redirect is an error, as the API key would travel with it.
       - The environment variable E(HEADSCALE_URL) of that host is used when the option is not set.
     type: str
   api_key:

@@ -124,8 +124,8 @@ addresses:
   type: list
   elements: str
   sample: ["100.64.0.1", "fd7a:115c:a1e0::1"]
-ended_at:
-  description: When the last command ended, in seconds since 1970 by the host's clock; what a rejoin is timed from.
+started_at:
+  description: When the change began, in seconds since 1970 by the controller's clock; what a rejoin is timed from.
   returned: success
   type: float
   sample: 1790000000.5

@@ -37,8 +37,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-ended_at:
-  description: When the cable was moved, in seconds since 1970; what a rejoin is timed from.
+started_at:
+  description: When the change began, in seconds since 1970 by the controller's clock; what a rejoin is timed from.
   returned: success
   type: float
   sample: 1790000000.5

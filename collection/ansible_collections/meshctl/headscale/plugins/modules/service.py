@@ -26,7 +26,7 @@ options:
     description: What the service is, for the service manager's listings.
     type: str
   command:
-    description: The program, with its absolute path, and its arguments. Required unless O(state=absent) or O(state=killed).
+    description: The program, with its absolute path, and its arguments. Required with O(state=started); other states take a service as it is defined.
     type: list
     elements: str
   environment:
@@ -114,8 +114,8 @@ changes:
   type: list
   elements: str
   sample: ["file /etc/headscale/config.yaml written", "service headscale restarted"]
-ended_at:
-  description: When the host was done, or when the service was killed, in seconds since 1970 by the host's clock.
+started_at:
+  description: When the change began, in seconds since 1970 by the controller's clock; what a rejoin is timed from.
   returned: always
   type: float
   sample: 1790000000.5

@@ -292,6 +292,13 @@ def wanted(peers: Iterable[Node], pending: frozenset[str | None] | None) -> list
     return [peer for peer in peers if pending is None or peer.name in pending]
 
 
+def families(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the address families of `ipv4` and `ipv6`; raise `BadInput` when none is named."""
+    if not names:
+        raise BadInput("families is empty: name ipv4, ipv6 or both")
+    return tuple({"ipv4": 4, "ipv6": 6}[name] for name in dict.fromkeys(names))
+
+
 def summary(checks: Sequence[Check]) -> dict[str, Any]:
     """Return an assertion's result: all checks, and a message that names those that fail it."""
     bad = [check for check in checks if check.bad]
@@ -299,15 +306,21 @@ def summary(checks: Sequence[Check]) -> dict[str, Any]:
     passed = len(checks) - len(bad) - skipped
     message = f"{passed} of {len(checks)} checks passed" + (f", {skipped} skipped" if skipped else "")
     if bad:
-        lines = [_line(check) for check in bad[:_NAMED_IN_MSG]]
-        more = [f"and {len(bad) - len(lines)} more"] if len(bad) > len(lines) else []
-        message = "; ".join([f"{len(bad)} of {len(checks)} checks did not pass", *lines, *more])
+        message = f"{len(bad)} of {len(checks)} checks did not pass: {_named(bad)}"
     return {"checks": [check.as_dict() for check in checks], "failed": bool(bad), "changed": False, "msg": message}
 
 
-def _line(check: Check) -> str:
-    whom = f"{check.source} -> {check.target}" if check.target else check.source
-    return f"{check.id} ({whom}): {check.hint or text(check.observed) or check.verdict}"
+def _named(bad: Sequence[Check]) -> str:
+    """Name the checks that failed by what they have in common: checks with one cause are one sentence."""
+    causes: dict[str, list[str]] = {}
+    for check in bad:
+        whom = f"{check.source} -> {check.target}" if check.target else check.source
+        causes.setdefault(check.hint or text(check.observed) or check.verdict, []).append(f"{check.id} ({whom})")
+    sentences = []
+    for cause, names in list(causes.items())[:_NAMED_IN_MSG]:
+        more = f" and {len(names) - _NAMED_IN_MSG} more" if len(names) > _NAMED_IN_MSG else ""
+        sentences.append(f"{', '.join(names[:_NAMED_IN_MSG])}{more}: {cause}")
+    return "; ".join(sentences)
 
 
 def positive(name: str, value: Json) -> int:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from ._judge.frame import Node
 
 
-def name_of(node: Node, domain: str) -> Name:
+def name_of(node: Node, domain: str, families: tuple[int, ...]) -> Name:
     """Return the name that MagicDNS gives to a node; raise `BadInput`."""
     if not domain:
         raise BadInput("the domain of MagicDNS is not known: pass domain, or set mesh_domain")
     if not node.given_name:
         raise BadInput(f"the server's record of {node.name} has no name: run meshctl.headscale.assert_registered again")
-    return Name(node=node.name, fqdn=f"{node.given_name}.{domain.strip('.')}".lower(), addresses=node.addresses)
+    fqdn = f"{node.given_name}.{domain.strip('.')}".lower()
+    return Name(node=node.name, fqdn=fqdn, addresses=node.addresses, families=families)

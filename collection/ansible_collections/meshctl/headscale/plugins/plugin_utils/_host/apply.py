@@ -52,11 +52,10 @@ class Work:
         self.name = request["name"]
         self.changes: list = []
         self.diff: list = []
-        self.killed_at = 0.0
         self.manager = _manager(request.get("manager") or "auto", self)
 
     def answer(self, **more) -> dict:
-        return {"changed": bool(self.changes), "changes": self.changes, "diff": self.diff, "ended_at": self.killed_at or time.time(), **more}
+        return {"changed": bool(self.changes), "changes": self.changes, "diff": self.diff, **more}
 
     def run(self) -> None:
         state = self.request["state"]
@@ -74,7 +73,10 @@ class Work:
             self.link(entry["path"], entry["target"])
         fresh = [self.file(entry) for entry in self.request.get("files") or []]
         self.check_config(changed=any(fresh))
-        fresh.append(self.manager.define())
+        if self.request.get("command"):
+            fresh.append(self.manager.define())
+        elif not self.manager.defined():
+            raise Failed(f"there is no service {self.name} on the host, and no command to define it with")
         self.manager.bring(state, restart=any(fresh) or state == "restarted")
         if state != "stopped" and not self.check:
             self.wait_ready()
@@ -88,7 +90,6 @@ class Work:
         if self.check:
             return
         os.kill(before, signal.SIGKILL)
-        self.killed_at = time.time()
         _until(lambda: self.manager.pid() not in (0, before), 30, f"{self.name} was killed and has not been started again")
         self.wait_ready()
 
@@ -169,6 +170,9 @@ class S6:
         self.home = f"{_S6_HOME}/{work.name}"
         self.scan = f"{_S6_SCAN}/{work.name}"
 
+    def defined(self) -> bool:
+        return os.path.exists(f"{self.home}/run")
+
     def define(self) -> bool:
         logs = f"{_LOGS}/{self.work.name}"
         fresh = self.work.file({"path": f"{self.home}/run", "content": self._script(), "mode": "0755"})
@@ -245,6 +249,9 @@ class Systemd:
         self.work = work
         self.unit = f"{work.name}.service"
         self.path = f"/etc/systemd/system/{self.unit}"
+
+    def defined(self) -> bool:
+        return _execute(["systemctl", "cat", self.unit]).returncode == 0
 
     def define(self) -> bool:
         fresh = self.work.file({"path": self.path, "content": self._text(), "mode": "0644"})

@@ -22,11 +22,21 @@ _DNS_PORT = 53
 
 @dataclass(frozen=True, kw_only=True)
 class Name:
-    """A name of a node and the addresses that it must lead to."""
+    """A name of a node, the addresses that it must lead to, and all that it may lead to."""
 
     node: str
     fqdn: str
     addresses: tuple[str, ...]
+    families: tuple[int, ...] = (4, 6)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Return the addresses of the families that are asserted."""
+        return tuple(known for known in self.addresses if (6 if ":" in known else 4) in self.families)
+
+    def leads_to(self, found: list[str]) -> bool:
+        """Whether these are the node's addresses: all that are required, and none of another node."""
+        return bool(self.required) and set(self.required) <= set(found) <= set(self.addresses)
 
     @property
     def short(self) -> str:
@@ -104,17 +114,17 @@ def _system(  # noqa: PLR0913
     found = _looked_up(seen, asked)
     outcome = text(found.get("outcome"))
     took = number(found.get("duration_ms"))
-    expected: dict[str, Any] = {"name": asked, "addresses": list(name.addresses)}
+    expected: dict[str, Any] = {"name": asked, "addresses": list(name.required)}
     if budget_ms is not None:
         expected["ms"] = {"at_most": budget_ms}
     command = f"getent ahosts {asked}"
-    if not outcome or not name.addresses or took is None:
-        why = _why(seen, "getaddrinfo") if name.addresses else f"the server has no address of {name.node}"
+    if not outcome or not name.required or took is None:
+        why = _why(seen, "getaddrinfo") if name.required else f"the server has no such address of {name.node}"
         return frame.check(
             None, aspect=aspect, target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     known = addresses(found.get("addresses"))
-    same = outcome == "found" and known == list(name.addresses)
+    same = outcome == "found" and name.leads_to(known)
     fast = budget_ms is None or took <= budget_ms
     return frame.check(
         same and fast,
@@ -123,7 +133,7 @@ def _system(  # noqa: PLR0913
         expected=expected,
         observed={"outcome": outcome, "addresses": known, "ms": round(took, 1)},
         evidence={"error": text(found.get("error")), "resolver": _resolver(seen)},
-        hint=_resolve_hint(seen, name, same=same),
+        hint=_resolve_hint(seen, name, known, same=same),
         command=command,
     )
 
@@ -138,9 +148,16 @@ def _resolver(seen: Seen) -> list[str]:
     return addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
 
 
-def _resolve_hint(seen: Seen, name: Name, *, same: bool) -> str:
+def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> str:
     if same:
         return "the right answer came too late: is a name server in /etc/resolv.conf that does not answer?"
+    if foreign := set(known) - set(name.addresses):
+        return f"{', '.join(sorted(foreign))} is no address that the server holds for {name.node}: an old answer, or another name server"
+    if known and all(":" in missing for missing in set(name.required) - set(known)):
+        return (
+            "tailscaled gives a node that has an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
+            "magicdns-aaaa: set that, or leave ipv6 out of families"
+        )
     direct = _asked(seen, name.fqdn, "A")
     servers = _resolver(seen)
     if direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses):
@@ -165,16 +182,16 @@ def _values(row: dict[str, Any]) -> list[str]:
 def _records(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
     rows = {kind: _asked(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
     took = [number(row.get("duration_ms")) for row in rows.values()]
-    expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.addresses), "ms": {"at_most": budget_ms}}
+    expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
     command = f"dig +short @{QUAD_100} {name.fqdn} A {name.fqdn} AAAA"
-    if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.addresses:
+    if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
         why = _why(seen, "dns")
         return frame.check(
             None, aspect="dns", target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     known = addresses([value for row in rows.values() for value in _values(row)])
     slowest = max(entry for entry in took if entry is not None)
-    same = known == list(name.addresses) and all(row.get("server") == QUAD_100 for row in rows.values())
+    same = name.leads_to(known) and all(row.get("server") == QUAD_100 for row in rows.values())
     observed = {"addresses": known, "rcode": {kind: row.get("rcode") for kind, row in rows.items()}, "ms": slowest}
     return frame.check(
         same and slowest <= budget_ms,
@@ -183,7 +200,7 @@ def _records(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
         expected=expected,
         observed=observed,
         evidence={"ttl": [mapping(entry).get("ttl") for row in rows.values() for entry in items(row.get("answers"))]},
-        hint=_resolve_hint(seen, name, same=same),
+        hint=_resolve_hint(seen, name, known, same=same),
         command=command,
     )
 

@@ -108,10 +108,10 @@ class Lab:
         record = self.record
         if record is None:
             return [f"lab {self.name} created with {len(topology.machines)} machines"]
-        added, removed, tuned = _difference(record, topology)
+        difference = _difference(record, topology)
         if changed := sorted(name for name in programs if record.programs.get(name) != programs[name]):
             raise LabError(f"the lab '{self.name}' runs another {changed[0]}; take it down with `meshctl down` first")
-        return [*(f"machine {n} added" for n in added), *(f"machine {n} removed" for n in removed), *tuned]
+        return difference.sentences()
 
     def up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
         """Bring the lab to the topology; return what was done.
@@ -215,20 +215,25 @@ class Lab:
             raise
 
     def _change(self, record: Record, topology: Topology) -> None:
-        added, removed, _tuned = _difference(record, topology)
-        machines = dict(record.machines)
-        # What is going away leaves the record first: after a crash here, the next `up` adds it again.
-        gone = {name: machines.pop(name) for name in removed}
+        difference = _difference(record, topology)
+        started = {*difference.added, *difference.again}
+        stopped = started.union(difference.removed)
+        machines = {name: process for name, process in record.machines.items() if name not in stopped}
+        # What is going away leaves the record first: after a crash here, the next `up` starts it again.
         self._save_record(Record(record.created, record.topology, record.programs, machines))
-        for process in gone.values():
-            supervisor.kill(process)
-        if gone:
-            self._fabric(["/bin/sh", "-s"], stdin=plan.remove_script(gone))
-        if added:
-            tls.write(self.directory, {m.name: m.names for m in topology.hosts() if m.names and m.name in added})
-            machines |= self._run(plan.build_script(topology, programs=record.programs, only=set(added)))
-        self._fabric(["/bin/sh", "-s"], stdin=plan.tune_script(topology))
+        for name in stopped.intersection(record.machines):
+            supervisor.kill(record.machines[name])
+        if stopped:
+            self._shell(plan.remove_script(sorted(stopped), wiped=difference.removed))
+        if started:
+            tls.write(self.directory, {m.name: m.names for m in topology.hosts() if m.names and m.name in started})
+            machines |= self._run(plan.build_script(topology, programs=record.programs, only=started))
+        if difference.tuned or difference.added or difference.removed:
+            self._shell(plan.tune_script(topology, renat=difference.renat))
         self._save(topology, record.programs, machines)
+
+    def _shell(self, script: str) -> str:
+        return self._fabric(["/bin/sh", "-s"], stdin=script)
 
     def _save(self, topology: Topology, programs: dict[str, str], machines: dict[str, Process]) -> None:
         created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -250,8 +255,28 @@ def _recorded(topology: Topology) -> dict[str, Any]:
     return plain | {"ports": ports, "facts": topology.facts()}
 
 
-def _difference(record: Record, topology: Topology) -> tuple[list[str], list[str], list[str]]:
-    """Return the machines to add, those to remove, and what can be tuned in place.
+@dataclass(frozen=True, kw_only=True)
+class _Difference:
+    """Between a lab that stands and a topology."""
+
+    added: list[str]
+    again: list[str]
+    removed: list[str]
+    tuned: list[str]
+    renat: list[str]
+
+    def sentences(self) -> list[str]:
+        """Return what `up` does about it."""
+        return [
+            *(f"machine {name} added" for name in self.added),
+            *(f"machine {name} started again" for name in self.again),
+            *(f"machine {name} removed" for name in self.removed),
+            *self.tuned,
+        ]
+
+
+def _difference(record: Record, topology: Topology) -> _Difference:
+    """Return which machines come and go, and what can be tuned in place.
 
     :raises LabError: for a difference that needs another lab.
     """
@@ -260,13 +285,16 @@ def _difference(record: Record, topology: Topology) -> tuple[list[str], list[str
     for key in ("wan_cidr", "resolver"):
         _same(name, key, old[key], new[key])
     tuned = [*_subnet_changes(name, old["subnets"], new["subnets"])]
-    dead = {machine for machine, process in record.machines.items() if not process.alive}
-    kept = (set(old["machines"]) & set(new["machines"]) & set(record.machines)) - dead
-    for machine in sorted(kept):
+    known = [machine for machine in new["machines"] if machine in old["machines"]]
+    for machine in known:
         tuned += _machine_changes(name, machine, old["machines"][machine], new["machines"][machine])
-    added = [machine for machine in new["machines"] if machine not in kept]
-    removed = sorted((set(record.machines) - set(new["machines"])) | dead)
-    return added, removed, tuned
+    return _Difference(
+        added=[machine for machine in new["machines"] if machine not in known],
+        again=[machine for machine in known if machine not in record.machines or not record.machines[machine].alive],
+        removed=[machine for machine in old["machines"] if machine not in known],
+        tuned=tuned,
+        renat=[subnet for subnet in new["subnets"] if new["subnets"][subnet]["nat"] != old["subnets"][subnet]["nat"]],
+    )
 
 
 def _same(lab: str, what: str, old: object, new: object) -> None:

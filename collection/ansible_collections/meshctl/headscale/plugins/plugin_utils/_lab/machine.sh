@@ -49,9 +49,11 @@ base() {
         cp /run/lab/state/ca.pem /run/lab/ca-certificates.crt
 }
 
-# machine LAB NAME RESOLVER: start a machine in its network namespace; returns at once.
+# machine LAB NAME RESOLVER: start a machine in its network namespace; returns at once. Its disk is the
+# lab's: a machine that is killed and started again finds what it had written, as after a power cut.
 machine() {
-    mkdir -p "/run/lab/state/logs/$2"
+    mkdir -p "/run/lab/state/logs/$2" "/run/lab/disk/$2" "/run/lab/root/$2"
+    findmnt "/run/lab/disk/$2" >/dev/null || mount -t tmpfs -o mode=755,size=512m "$2" "/run/lab/disk/$2"
     setsid nsenter --net="/run/netns/$2" \
         unshare --mount --uts --ipc --pid --fork --kill-child --propagation private \
         /bin/sh -c '. /run/lab/state/machine.sh; boot "$@"' boot "$@" \
@@ -65,10 +67,11 @@ boot() {
     exec 3> "/run/lab/ready/$2.new"
     disk=/run/lab/disk/$2
     root=/run/lab/root/$2
-    mkdir -p "$disk" "$root"
-    mount -t tmpfs -o mode=755,size=512m "$2" "$disk"
-    (cd "$disk" && mkdir -m 755 etc etc.work run var root home && mkdir -m 1777 tmp)
-    files "$1" "$2" "$3" "$disk"
+    # Written last: a disk without it was never finished.
+    [ -e "$disk/machine-id" ] || files "$1" "$2" "$disk"
+    rm -rf "$disk/run" "$disk/tmp"
+    mkdir -p "$disk/run/lock"
+    mkdir -m 1777 "$disk/tmp"
     mount --rbind /run/lab/base "$root"
     for name in run var root home tmp; do mount --bind "$disk/$name" "$root/$name"; done
     mount -t overlay -o "userxattr,lowerdir=/etc,upperdir=$disk/etc,workdir=$disk/etc.work" etc "$root/etc"
@@ -92,21 +95,39 @@ boot() {
         MESHCTL_LAB="$1" MESHCTL_MACHINE="$2" s6-svscan -t0 /etc/service
 }
 
-# files LAB NAME RESOLVER DISK: what is in a machine's /etc and /var from the start.
+# files LAB NAME DISK: what is in a machine's /etc and /var from the start.
 files() {
     (
-        cd "$4"
+        cd "$3"
+        rm -rf ./*
+        mkdir -m 755 etc etc.work var root home
         mkdir -p etc/service etc/ssl/certs etc/meshctl etc/nginx var/log/meshctl var/lib var/cache var/tmp var/lib/nginx var/log/nginx
         ln -s /run var/run
-        mkdir -p run/lock
         ln -s /run/lock var/lock
         cp /run/lab/ca-certificates.crt etc/ssl/certs/ca-certificates.crt
         if [ -d "/run/lab/state/tls/$2" ]; then cp -r "/run/lab/state/tls/$2" etc/meshctl/tls; fi
         printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' > hosts
         # No nss module that would ask another daemon of this system.
         printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n' > etc/nsswitch.conf
-        printf '%s %s' "$1" "$2" | sha256sum | cut -c 1-32 > etc/machine-id
+        printf '%s %s' "$1" "$2" | sha256sum | cut -c 1-32 > machine-id
+        cp machine-id etc/machine-id
     )
+}
+
+# stop NAME: end whatever a machine still has, however far it had come; its disk stays.
+stop() {
+    rm -f "/run/lab/ready/$1.new"
+    [ -e "/run/netns/$1" ] || return 0
+    ip netns pids "$1" 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+    # Now, and not when the kernel gets to it: the same names are about to be used again.
+    for interface in eth0 wan lan; do ip -n "$1" link del $interface 2>/dev/null || true; done
+    ip netns del "$1" 2>/dev/null || true
+}
+
+# wipe NAME: forget the disk of a machine that is not to come back.
+wipe() {
+    umount -l "/run/lab/disk/$1" 2>/dev/null || true
+    rm -rf "/run/lab/root/$1" "/run/lab/disk/$1" "/run/lab/state/logs/$1"
 }
 
 # await NAME...: wait for machines to be up and print each one's process id, as the lab sees it.

@@ -102,6 +102,12 @@ def address_commands(topology: Topology, machine: Machine, lines: Iterable[Cable
     commands = ["link set lo up"]
     for line in lines:
         commands += [f"link set {line.interface} up", f"addr add {line.address} dev {line.interface}"]
+    return _text(commands) + route_commands(topology, machine)
+
+
+def route_commands(topology: Topology, machine: Machine) -> str:
+    """Return the `ip -batch` input for the routes of one machine."""
+    commands: list[str] = []
     subnet = topology.subnets.get(machine.subnet)
     if machine.kind == "router":
         # A route, so that what would leave the lab reaches the rule that rejects and counts it.

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 
 from . import network
 from .network import Cable
-from .topology import Machine, Topology
+from .topology import WAN, Machine, Subnet, Topology
 
 PREAMBLE = ". /run/lab/state/machine.sh\n"
 
@@ -36,8 +36,11 @@ def build_script(topology: Topology, *, programs: Mapping[str, str], only: Colle
     return "\n".join(parts)
 
 
-def tune_script(topology: Topology) -> str:
-    """Return the script that brings NAT rules and impairments of a standing lab to the topology's."""
+def tune_script(topology: Topology, *, renat: Collection[str] = ()) -> str:
+    """Return the script that brings NAT rules and impairments of a standing lab to the topology's.
+
+    :param renat: subnets whose kind of NAT is another: flows that were translated the old way are forgotten.
+    """
     lines = network.cables(topology)
     clear = "".join(f"tc qdisc del dev {cable.port} root 2>/dev/null || true\n" for cable in lines)
     uplinks = "".join(
@@ -47,12 +50,25 @@ def tune_script(topology: Topology) -> str:
         _feed(f"{_inside(subnet.router)} nft -f -", network.router_rules(topology, subnet))
         for subnet in topology.subnets.values()
     ]
-    return "\n".join([PREAMBLE, clear + uplinks, *rules, _links(topology, lines), _uplinks(lines)])
+    sizes = "".join(
+        f"ip link set {cable.port} mtu {cable.link.mtu}\nip -n {cable.machine} link set {cable.interface} mtu {cable.link.mtu}\n"
+        for cable in lines
+    )
+    forget = [_forget(topology, topology.subnets[name]) for name in renat]
+    return "\n".join([PREAMBLE, clear + uplinks + sizes, *rules, *forget, _links(topology, lines), _uplinks(lines)])
 
 
-def remove_script(machines: Collection[str]) -> str:
-    """Return the script that takes what killed machines had out of a standing lab."""
-    return "".join(f"ip netns del {name} 2>/dev/null || true\nrm -f /run/lab/ready/{name}.new\n" for name in machines)
+def _forget(topology: Topology, subnet: Subnet) -> str:
+    """The kernel forgets what it masqueraded when the interface goes down; its routes go too, and are laid again."""
+    inside = f"ip -n {subnet.router}"
+    routes = network.route_commands(topology, topology.machines[subnet.router])
+    return f"{inside} link set {WAN} down\n{inside} link set {WAN} up\n" + _feed(f"{inside} -batch -", routes)
+
+
+def remove_script(stopped: Collection[str], *, wiped: Collection[str]) -> str:
+    """Return the script that ends what machines still have in a standing lab, and forgets the disks of some."""
+    calls = [*(_call("stop", name) for name in stopped), *(_call("wipe", name) for name in wiped)]
+    return "\n".join([PREAMBLE, *calls, ""])
 
 
 def _machine(topology: Topology, machine: Machine, cables: list[Cable]) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any, Literal
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
@@ -20,6 +21,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub im
 OUTSIDE = "playbook"
 _TITLES = {OUTSIDE: "Outside the stories", "adhoc": "Checks outside a story"}
 _MESSAGE_LIMIT = 2000
+_NAMED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +61,20 @@ class Collector:
     _running: dict[str, _Running] = field(default_factory=dict)
     _current: str | None = None
     _entered: datetime | None = None
+    _asserted: bool = False
     _seen: set[str] = field(default_factory=set)
     _groups: dict[str, str] = field(default_factory=dict)
 
     @property
     def worth_keeping(self) -> bool:
         """Whether there is anything to report: a playbook without checks and stories leaves no run directory."""
-        return bool(self.checks or self._running)
+        return bool(self._asserted or self._running or (self.planned and self.checks))
 
-    @property
-    def name(self) -> str:
-        """The name for the run: its only story, or its playbooks."""
-        if len(self.planned) == 1 and len(self.playbooks) == 1:
+    def name(self, playbooks: Sequence[str]) -> str:
+        """Return the name for a run of `playbooks`: its only story, or theirs."""
+        if len(self.planned) == 1 and len(playbooks) == 1:
             return self.planned[0]
-        stems = [playbook.rsplit("/", 1)[-1].rsplit(".", 1)[0] for playbook in self.playbooks]
-        return "-".join(stems[:4]) or "run"
+        return "-".join(PurePath(playbook).stem for playbook in playbooks[:_NAMED]) or "run"
 
     def plan(self, stories: list[str]) -> None:
         """Take note of the stories that a playbook is going to tell."""
@@ -107,6 +108,7 @@ class Collector:
             checks = document.get("checks")
             for data in checks if isinstance(checks, list) else []:
                 if isinstance(data, Mapping):
+                    self._asserted = True
                     kept.append(self._keep(model.check(data, story=self._current or "", at=model.utc_text(now))))
         return kept
 

@@ -30,6 +30,7 @@ _EVIDENCE_LIMIT = 6000
 _DENSE_FROM = 13
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _TICKS = 9
+_NODE = dict.fromkeys(("node_id", "mesh_name", "subnet", "address", "public_address", "nat"), "")
 _MARKS = {"failed": "✕", "error": "!", "skipped": "·", "passed": "✓"}
 
 
@@ -107,7 +108,7 @@ def render(report: Report) -> str:
         axis=_axis(report),
         bars=list(_bars(report)),
         tables=[(story, list(_rows(report, story))) for story in report.stories],
-        nodes=[(name, host) for name, host in report.hosts.items() if host.get("mesh_addresses")],
+        nodes=[(name, _NODE | host) for name, host in report.hosts.items() if host.get("mesh_addresses")],
         heat=HEAT_MS,
     )
 

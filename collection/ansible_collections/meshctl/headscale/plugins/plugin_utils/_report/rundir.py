@@ -59,7 +59,8 @@ def write(report: model.Report, directory: Path) -> tuple[model.Report, list[str
             action()
         except ModuleNotFoundError as error:
             problems.append(f"{what} was left out: the Python package {error.name} is missing on the controller.")
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # Whatever is wrong with one file, the others are written.
             problems.append(f"{what} was not written: {error}")
 
     attempt(model.FILE_NAME, lambda: _write(directory / model.FILE_NAME, _dump(data)))

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_connected
+short_description: Assert that a node is in the mesh and sees its peers
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Asks the node's own client. It must be running, connected to the server and have the addresses that the server holds for it; it must see every other node with its addresses, online.
+  - The default of O(deadline) is V(30).
+options:
+  offline:
+    description: Inventory names of the peers that must be seen as offline.
+    type: list
+    elements: str
+    default: []
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+  - meshctl.headscale._assertion.peers
+seealso:
+  - module: meshctl.headscale.assert_registered
+  - module: meshctl.headscale.assert_reachable
+"""
+
+EXAMPLES = r"""
+- name: Every client sees every other
+  hosts: clients
+  gather_facts: false
+  tasks:
+    - name: Look at the client's own view
+      meshctl.headscale.assert_connected:
+
+    - name: One of them was stopped
+      meshctl.headscale.assert_connected:
+        offline: [client-node-1]
+      when: inventory_hostname != 'client-node-1'
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us1.connected.peer
+      story: us1
+      source: client-node-1
+      target: client-node-2
+      verdict: passed
+      expected: {online: true, addresses: ["100.64.0.3", "fd7a:115c:a1e0::3"]}
+      observed: {online: true, addresses: ["100.64.0.3", "fd7a:115c:a1e0::3"]}
+"""

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_encrypted
+short_description: Assert that traffic over the mesh leaves encrypted, on the path that it should take
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Captures on all interfaces of the node while echo requests with a random marker are sent to every peer's mesh address.
+  - A check passes when the requests were answered, the marker was seen in clear on the mesh interface (so the capture would have found it elsewhere) and nowhere else, and at least as many WireGuard data packets left for the peer's endpoint. A capture that lost packets proves nothing and is an error.
+  - tailscaled's own counters, read before and after, must have grown by at least as much on the same kind of path.
+  - 'Through a relay, WireGuard packets are inside TLS: that the marker is not seen, and that the relay was used, is what can be asserted.'
+  - 'Needs C(become: true). The default of O(deadline) is V(20).'
+options:
+  path:
+    description:
+      - The path that is expected. V(auto) takes it from the topology; without one, V(any).
+      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks UDP, where
+        both sides are behind a hard NAT, and where one is while the other's NAT filters; all others have a direct path.
+    type: str
+    choices: [auto, direct, relay, any]
+    default: auto
+
+  count:
+    description: How many marked requests each peer gets.
+    type: int
+    default: 3
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+  - meshctl.headscale._assertion.peers
+seealso:
+  - module: meshctl.headscale.assert_path
+  - module: meshctl.headscale.assert_isolated
+"""
+
+EXAMPLES = r"""
+- name: Nothing leaves in clear
+  hosts: clients
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Look at the wire
+      meshctl.headscale.assert_encrypted:
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us2.encrypted
+      story: us2
+      source: client-node-1
+      target: client-node-2
+      verdict: passed
+      expected: {marker_in_clear: 0, transport: "WireGuard data to 203.0.113.3:42651", packets: {at_least: 3}}
+      observed: {marker_in_clear: 0, transport: {path: direct, endpoint: "203.0.113.3:42651", host: 203.0.113.3}, packets: 6}
+"""

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_http
+short_description: Assert what URLs answer, or that they refuse
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Fetches each URL from the host, with the system's resolver and without a proxy. Redirects are not followed.
+  - The default of O(deadline) is V(15).
+options:
+  urls:
+    description: The URLs; each is a check.
+    type: list
+    elements: str
+    required: true
+    aliases: [url]
+  outcome:
+    description:
+      - What is expected. V(refused) means that the host itself refuses the connection; V(unreachable) also takes a router's
+        refusal. Silence is neither.
+    type: str
+    choices: [answered, refused, unreachable]
+    default: answered
+  status:
+    description: The status that is expected of an answer.
+    type: int
+    default: 200
+  body:
+    description: A text that must be in the body.
+    type: str
+    default: ''
+  address:
+    description: The address that the URL's name must lead to; any when empty.
+    type: str
+    default: ''
+  target:
+    description: Whom the checks are about; the URL when not set.
+    type: str
+  connect:
+    description: An address to connect to instead of the one that the name leads to.
+    type: str
+  host_header:
+    description: The C(Host) header; the URL's when not set.
+    type: str
+  ca_path:
+    description: PEM certificates on the host to trust instead of the system's.
+    type: path
+    aliases: [ca_file]
+  aspect:
+    description: What is added to the checks' ids.
+    type: str
+    default: ''
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+seealso:
+  - module: meshctl.headscale.assert_listening
+"""
+
+EXAMPLES = r"""
+- name: The service answers over the mesh and not beside it
+  hosts: client-node-2
+  gather_facts: false
+  tasks:
+    - name: By name
+      meshctl.headscale.assert_http:
+        urls: [http://client-node-1.mesh.internal/, http://client-node-1/]
+        body: Hello from the mesh
+        target: client-node-1
+
+    - name: Not at its physical address
+      meshctl.headscale.assert_http:
+        urls: [http://192.168.1.10/]
+        outcome: unreachable
+        target: client-node-1
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us3.http
+      story: us3
+      source: client-node-2
+      target: client-node-1
+      verdict: passed
+      expected: {url: "http://client-node-1.mesh.internal/", outcome: answered, status: 200}
+      observed: {url: "http://client-node-1.mesh.internal/", outcome: answered, status: 200, address: 100.64.0.1}
+"""

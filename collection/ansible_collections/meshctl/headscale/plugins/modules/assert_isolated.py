@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_isolated
+short_description: Assert that physical addresses cannot be reached without the mesh
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Tries the physical addresses of hosts in other subnets, by ICMP and TCP. The evidence says which refusal was seen.
+  - 'What passes, strongest first: an ICMP refusal by a router or by the host''s own routing table; a TCP reset or silence beside such a refusal for the same address; silence alone, but only at the deadline, and only while the peer answers over the mesh at the same time. The proof that was found is in the evidence.'
+  - 'An echo reply, a connection, and a reset for an address that no router refused, fail. Silence while the mesh is silent as well is an error: it proves nothing.'
+  - 'The default of O(deadline) is V(6): routers send only so many refusals a second.'
+options:
+  targets:
+    description:
+      - Physical addresses by name, or names of hosts of the topology.
+      - All members of the mesh that the fact C(mesh_topology) has in another subnet when not set.
+    type: raw
+  port:
+    description: The TCP port to try.
+    type: int
+    default: 22
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+seealso:
+  - module: meshctl.headscale.assert_encrypted
+"""
+
+EXAMPLES = r"""
+- name: The two sites have no route to each other
+  hosts: site_a
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Try the other site
+      meshctl.headscale.assert_isolated:
+        targets:
+          fileserver: 10.0.0.10
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us2.isolated.icmp
+      story: us2
+      source: client-node-1
+      target: client-node-2
+      verdict: passed
+      expected: {address: 10.0.0.10, refused: true}
+      observed: net-unreachable from 192.168.1.1
+      evidence: {proof: refusal}
+"""

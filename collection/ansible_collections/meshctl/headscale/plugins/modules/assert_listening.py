@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_listening
+short_description: Assert where a service listens, and that it listens nowhere else
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - 'Reads the host''s table of sockets. The port must be open on exactly the given addresses: a wildcard, or an address more, fails.'
+  - The default of O(deadline) is V(10).
+options:
+  port:
+    description: The port.
+    type: int
+    required: true
+  proto:
+    description: The protocol.
+    type: str
+    choices: [tcp, udp]
+    default: tcp
+  addresses:
+    description: Where it must listen; the host's own IPv4 mesh address when not set.
+    type: list
+    elements: str
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+seealso:
+  - module: meshctl.headscale.assert_http
+"""
+
+EXAMPLES = r"""
+- name: The service is on the mesh only
+  hosts: client-node-1
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Look at the sockets
+      meshctl.headscale.assert_listening:
+        port: 80
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us3.listening
+      story: us3
+      source: client-node-1
+      target:
+      verdict: passed
+      expected: {port: 80, proto: tcp, addresses: [100.64.0.1]}
+      observed: {port: 80, proto: tcp, addresses: [100.64.0.1]}
+"""

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_path
+short_description: Assert which way the traffic between nodes goes
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Pings every peer through the client (a disco ping), which tells whether the answer came directly, and from which endpoint, or through a relay, and which.
+  - 'The endpoint of a direct path must belong to the peer''s side: its own physical address or its router''s public one, as the fact C(mesh_topology) has them, else what the peer''s own client knows of itself.'
+  - Latency cannot tell a direct path from a relayed one; this can.
+  - 'The default of O(deadline) is V(30): a direct path takes some seconds to be found.'
+options:
+  path:
+    description:
+      - The path that is expected. V(auto) takes it from the topology; without one, V(any).
+      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks UDP, where
+        both sides are behind a hard NAT, and where one is while the other's NAT filters; all others have a direct path.
+    type: str
+    choices: [auto, direct, relay, any]
+    default: auto
+
+  endpoints:
+    description: Physical addresses at which peers may answer, by inventory name, where they are not those of the topology.
+    type: dict
+    default: {}
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+  - meshctl.headscale._assertion.peers
+seealso:
+  - module: meshctl.headscale.assert_encrypted
+  - module: meshctl.headscale.assert_reachable
+"""
+
+EXAMPLES = r"""
+- name: Nothing goes through a relay
+  hosts: clients
+  gather_facts: false
+  tasks:
+    - name: Look at the paths
+      meshctl.headscale.assert_path:
+        path: direct
+
+    - name: Name where a peer must answer
+      meshctl.headscale.assert_path:
+        peers: [client-node-2]
+        path: direct
+        endpoints:
+          client-node-2: [198.51.100.7]
+      when: inventory_hostname != 'client-node-2'
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us2.path
+      story: us2
+      source: client-node-1
+      target: client-node-2
+      verdict: passed
+      expected: {path: direct, endpoint: [10.0.0.10, 203.0.113.3]}
+      observed: {path: direct, endpoint: "203.0.113.3:42651", host: 203.0.113.3}
+"""

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_propagates
+short_description: Assert that a change of names has arrived on a node in time
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Asks for the names until they lead where they should, within a budget that began with the change.
+  - A host that is first looked at after the budget is over has failed, whatever it answers then.
+options:
+  since:
+    description: When the change was made, in seconds since the epoch on the controller's clock.
+    type: float
+    required: true
+  aspect:
+    description: The change's name, the last part of the checks' ids.
+    type: str
+    required: true
+  budget:
+    description: Seconds from O(since); the variable C(mesh_propagation_budget_s) when not set, else V(30).
+    type: float
+  present:
+    description: Full names and the addresses (one or a list) that they must lead to.
+    type: dict
+    default: {}
+  absent:
+    description: Full names that must not exist any more.
+    type: list
+    elements: str
+    default: []
+  silent:
+    description:
+      - Mesh addresses (one or a list) by name that must not answer a ping any more.
+      - Silence by itself proves little; have them answer before the change.
+    type: dict
+    default: {}
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+seealso:
+  - module: meshctl.headscale.assert_resolves
+"""
+
+EXAMPLES = r"""
+- name: Rename a node
+  hosts: client-node-1
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Change its name
+      ansible.builtin.command: tailscale set --hostname=web
+      changed_when: true
+
+- name: The new name has reached everybody
+  hosts: clients
+  gather_facts: false
+  tasks:
+    - name: Ask for both names
+      meshctl.headscale.assert_propagates:
+        since: "{{ now(utc=true).timestamp() }}"
+        aspect: rename
+        present: {web.mesh.internal: 100.64.0.1}
+        absent: [client-node-1.mesh.internal]
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us4.propagates.rename
+      story: us4
+      source: client-node-2
+      target: web.mesh.internal
+      verdict: passed
+      expected: {name: web.mesh.internal, addresses: [100.64.0.1]}
+      observed: {outcome: found, addresses: [100.64.0.1], ms: 0.8}
+      evidence: {after_s: 0.9, budget_s: 30.0}
+"""

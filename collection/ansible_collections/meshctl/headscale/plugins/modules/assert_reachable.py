@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_reachable
+short_description: Assert that nodes reach each other over the mesh, and how fast
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Sends ICMP echo requests from the node's kernel to the mesh addresses of every other node. A ping by the client alone proves neither the operating systems' network stacks nor the policy.
+  - 'Every request of a look must be answered. Lost packets are not ignored: the peer is tried anew until O(deadline), V(20) by default.'
+  - 'Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst is shown.'
+  - 'Needs C(become: true), or a group of the user within C(net.ipv4.ping_group_range).'
+options:
+  families:
+    description: The address families that every peer must be reached by.
+    type: list
+    elements: str
+    choices: [ipv4, ipv6]
+    default: [ipv4, ipv6]
+  count:
+    description: How many requests each address gets.
+    type: int
+    default: 3
+  latency_budget_ms:
+    description: The largest median round trip in milliseconds; the variable C(mesh_latency_budget_ms) when not set, else V(50).
+    type: float
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+  - meshctl.headscale._assertion.peers
+seealso:
+  - module: meshctl.headscale.assert_path
+"""
+
+EXAMPLES = r"""
+- name: Every client reaches every other
+  hosts: clients
+  gather_facts: false
+  tasks:
+    - name: Ping all peers
+      meshctl.headscale.assert_reachable:
+
+    - name: Ping one peer that is far away
+      meshctl.headscale.assert_reachable:
+        peers: [client-node-2]
+        families: [ipv4]
+        latency_budget_ms: 200
+      when: inventory_hostname != 'client-node-2'
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us1.reachable.ipv4
+      story: us1
+      source: client-node-1
+      target: client-node-2
+      verdict: passed
+      expected: {address: 100.64.0.3, replies: all}
+      observed: {sent: 3, received: 3, rtt_ms: [1.2, 0.8, 0.9]}
+"""

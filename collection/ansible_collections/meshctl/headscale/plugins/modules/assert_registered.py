@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_registered
+short_description: Assert that nodes are registered on the control server
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Asks the HTTP API of Headscale, from the host that the task runs on, for its list of nodes. Each expected node must be in it, not expired, and online where that is expected; with user and tags where they are given.
+  - A node is found by its node key, as M(meshctl.headscale.client_info) on the client tells it, else by its name.
+  - A name that several nodes of the server claim is a check of its own.
+  - Sets the fact C(mesh_nodes), which the other assertions need.
+  - The default of O(deadline) is V(30).
+options:
+  nodes:
+    description: Inventory names of the nodes that are expected; the group C(clients) when not set.
+    type: list
+    elements: str
+  online:
+    description: Whether the nodes must be online, or offline, on the server.
+    type: str
+    choices: ['true', 'false', any]
+    default: 'true'
+  user:
+    description: The user that the nodes must belong to; any when not set.
+    type: str
+  tags:
+    description: The tags that each node must have, and no other; not looked at when not set.
+    type: list
+    elements: str
+  url:
+    description: Where Headscale is; the variable C(mesh_server_url) when not set.
+    type: str
+  api_key:
+    description: An API key. It travels over the host's connection, and is not in any process list, log or result.
+    type: str
+  api_key_file:
+    description: A file on the host with the API key; the variable C(mesh_api_key_file) when neither this nor O(api_key) is set.
+    type: path
+  ca_path:
+    description: PEM certificates on the host to trust instead of the system's; the variable C(mesh_ca_path) when not set.
+    type: path
+    aliases: [ca_file]
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+seealso:
+  - module: meshctl.headscale.client_info
+  - module: meshctl.headscale.assert_connected
+"""
+
+EXAMPLES = r"""
+- name: Find out what the clients know of themselves
+  hosts: clients
+  gather_facts: false
+  tasks:
+    - name: Ask tailscaled
+      meshctl.headscale.client_info:
+
+- name: All clients are registered and online
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Ask the server
+      meshctl.headscale.assert_registered:
+        url: https://headscale.example.com
+        api_key_file: ~/.config/headscale/api_key
+        user: default
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us1.registered
+      story: us1
+      source: headscale-server
+      target: client-node-1
+      verdict: passed
+      expected: {registered: true, expired: false, online: true}
+      observed: {registered: true, expired: false, online: true}
+mesh_nodes:
+  description: What the server holds of each node, by inventory name; a fact as well.
+  returned: success
+  type: dict
+  sample:
+    client-node-1:
+      id: "1"
+      key: nodekey:c05a74b3bbf480af49a9aed639f0cef4e5562bf721f0e3987ac153edfd917645
+      name: client-node-1
+      given_name: client-node-1
+      user: default
+      addresses: ["100.64.0.1", "fd7a:115c:a1e0::1"]
+      online: true
+      expiry:
+      tags: []
+"""

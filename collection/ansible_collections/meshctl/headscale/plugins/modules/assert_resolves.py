@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_resolves
+short_description: Assert that names of the mesh lead where the server says
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Asks for every peer the system's resolver, as every program does, by full and by short name, and tailscaled's resolver 100.100.100.100 by itself, forward and reverse. The answers must be the addresses that the server holds, each within the budget.
+  - 'With O(wire), a capture during the look-ups shows that the system''s resolver asks 100.100.100.100 and no other server for names of the mesh, and that the answers come from there. This needs C(become: true).'
+  - The default of O(deadline) is V(30).
+options:
+  domain:
+    description: The base domain of MagicDNS; the variable C(mesh_domain) when not set.
+    type: str
+  families:
+    description:
+      - The families whose addresses must be in the answers. Others of the same node may be there.
+      - tailscaled gives a node with an IPv4 address the AAAA of its peers only when the policy has the node attribute C(magicdns-aaaa).
+    type: list
+    elements: str
+    choices: [ipv4, ipv6]
+    default: [ipv4]
+  absent:
+    description: Names that must not exist, for the system's resolver and as NXDOMAIN.
+    type: list
+    elements: str
+    default: []
+  outside:
+    description: Names outside the mesh that must still resolve.
+    type: list
+    elements: str
+    default: []
+  budget_ms:
+    description: The largest time of a single answer in milliseconds; the variable C(mesh_resolution_budget_ms) when not set, else V(1000).
+    type: float
+  wire:
+    description: Whether to prove on the wire where the answers come from.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+  - meshctl.headscale._assertion.peers
+seealso:
+  - module: meshctl.headscale.assert_propagates
+"""
+
+EXAMPLES = r"""
+- name: Every client resolves every other
+  hosts: clients
+  become: true
+  gather_facts: false
+  tasks:
+    - name: Look the names up
+      meshctl.headscale.assert_resolves:
+        domain: mesh.internal
+        absent: [nobody.mesh.internal]
+        outside: [www.example.com]
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us4.resolves.name
+      story: us4
+      source: client-node-1
+      target: client-node-2
+      verdict: passed
+      expected: {name: client-node-2.mesh.internal, addresses: [100.64.0.3], ms: {at_most: 1000.0}}
+      observed: {outcome: found, addresses: [100.64.0.3], ms: 1.2}
+"""

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: assert_unreachable
+short_description: Assert that nodes are not reached over the mesh
+version_added: 0.1.0
+author:
+  - The meshctl authors
+description:
+  - Pings the mesh addresses of nodes that must not answer, such as one whose cable is out, or all others from a node that was removed.
+  - Silence by itself proves little. Have M(meshctl.headscale.assert_reachable) pass before, and again after.
+  - The default of O(deadline) is V(30).
+extends_documentation_fragment:
+  - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
+  - meshctl.headscale._assertion.peers
+seealso:
+  - module: meshctl.headscale.assert_registered
+  - module: meshctl.headscale.assert_reachable
+"""
+
+EXAMPLES = r"""
+- name: A node that was removed is out
+  hosts: client-node-4
+  become: true
+  gather_facts: false
+  tasks:
+    - name: It reaches nobody any more
+      meshctl.headscale.assert_unreachable:
+        peers: [client-node-1, client-node-2]
+"""
+
+RETURN = r"""
+checks:
+  description: All checks of the task, passed and failed.
+  returned: always, except for options that cannot be used
+  type: list
+  elements: dict
+  contains:
+    id: {description: Story and assertion and what it is about., type: str}
+    story: {description: The story., type: str}
+    source: {description: The host that looked., type: str}
+    target: {description: Whom the check is about., type: str}
+    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
+    expected: {description: What was expected., type: raw}
+    observed: {description: What was seen last., type: raw}
+    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
+    evidence: {description: What else was seen., type: dict}
+    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
+    reproduce: {description: A command that shows the same., type: str}
+  sample:
+    - id: us4.unreachable
+      story: us4
+      source: client-node-4
+      target: client-node-1
+      verdict: passed
+      expected: {addresses: [100.64.0.1], replies: 0}
+      observed: {received: {100.64.0.1: 0}}
+"""

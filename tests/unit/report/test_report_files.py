@@ -1,0 +1,195 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files of a run directory, byte for byte and as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import report_builder as builder
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit, model, rundir
+
+GOLDEN = Path(__file__).parent / "golden"
+MEGABYTE = 1 << 20
+SECRET = "hskey-auth-AbCdEf012345-" + "x" * 64
+VOID = {"meta", "rect", "br"}
+
+
+class Balanced(HTMLParser):
+    """Sees that every element that is opened is closed, and which there are."""
+
+    def __init__(self, page: str) -> None:
+        """Read the whole page."""
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element that opens."""
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element that opens and closes."""
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """See that the element that closes is the one that opened last."""
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MESHCTL_RUNS_DIR", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("name", ["passing", "failing"])
+def test_report_and_junit_are_as_recorded(name: str, runs: Path) -> None:
+    """Set MESHCTL_UPDATE_GOLDEN to record them anew, and read the difference."""
+    directory = rundir.make(name, builder.START)
+    _, problems = rundir.write(getattr(builder, name)(), directory)
+    assert problems == []
+    for file in ("report.json", "junit.xml"):
+        recorded = GOLDEN / f"{name}.{file}"
+        written = (directory / file).read_text()
+        if os.environ.get("MESHCTL_UPDATE_GOLDEN"):
+            recorded.parent.mkdir(exist_ok=True)
+            recorded.write_text(written)
+        assert written == recorded.read_text()
+
+
+def test_junit_has_a_suite_per_story_and_a_case_per_check() -> None:
+    report = builder.failing()
+    report.checks[0]["hint"] = "control \x00 character & <tag>"
+    root = ElementTree.fromstring(junit.render(report))  # noqa: S314 - our own output
+    suites = root.findall("testsuite")
+    assert [suite.get("time") for suite in suites] == [str(story.duration_s) for story in report.stories]
+    assert [int(suite.get("tests", 0)) for suite in suites] == [story.counts.total for story in report.stories]
+    assert (int(root.get("failures", 0)), int(root.get("errors", 0))) == (report.counts.failed, report.counts.error)
+    failure = root.find(".//testcase[@classname='us4.resolves']/failure")
+    assert failure is not None and "/etc/hosts on client-node-1" in (failure.get("message") or "")
+    assert "observed: " in (failure.text or "") and "reproduce: meshctl exec" in (failure.text or "")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        builder.passing(),
+        builder.passing(3, ("client-node-3",)),
+        builder.failing(),
+        builder.passing(20),
+        model.Report(
+            run_id="x",
+            started="2026-11-22T21:30:00Z",
+            finished="2026-11-22T21:30:00Z",
+            inventory={"source": [], "backend": "", "lab_name": ""},
+        ),
+    ],
+    ids=["passing", "relayed", "failing", "twenty", "empty"],
+)
+def test_the_page_is_whole_and_stands_alone(report: model.Report) -> None:
+    page = html.render(report)
+    seen = Balanced(page).seen
+    tags = {tag for tag, _ in seen}
+    assert not tags & {"script", "link", "img", "iframe", "object"}
+    assert not any(key.startswith("on") or key in ("src", "href") for _, attrs in seen for key in attrs)
+    assert "@media (prefers-color-scheme:dark)" in page and "@media print" in page
+    assert all(attrs.get("role") == "img" and attrs.get("aria-labelledby") for tag, attrs in seen if tag == "svg")
+    assert all(attrs.get("scope") in ("col", "row") for tag, attrs in seen if tag == "th")
+
+
+def test_the_page_shows_failures_with_all_that_helps() -> None:
+    report = builder.failing()
+    page = html.render(report)
+    for check in report.bad_checks:
+        assert check["id"] in page
+    for text in ("/etc/hosts on client-node-1", "getent ahosts client-node-3.mesh.internal", "100.64.0.77"):
+        assert text in page
+    assert page.index("What does not hold") < page.index("Topology and paths")
+
+
+def test_what_hosts_say_cannot_become_part_of_the_page() -> None:
+    report = builder.failing()
+    evil = "<script>alert(1)</script><b>"
+    report.bad_checks[0].update(hint=evil, observed={"x": evil}, evidence={"y": evil}, reproduce=evil, source=evil)
+    page = html.render(report)
+    assert "<script" not in page and "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("report", [builder.passing(50, ("client-node-7",)), builder.failing(50)], ids=["ok", "bad"])
+def test_fifty_nodes_stay_readable(report: model.Report) -> None:
+    page = html.render(report)
+    assert len(page) < 5 * MEGABYTE
+    assert 'class="grid dense"' in page
+    assert page.count("<article") < 61
+    assert len(junit.render(report)) < 5 * MEGABYTE
+
+
+def test_relayed_pairs_are_drawn_over_the_relay() -> None:
+    direct, relayed = html.render(builder.passing()), html.render(builder.passing(3, ("client-node-3",)))
+    assert (direct.count('class="path direct"'), direct.count('class="path relay"')) == (3, 0)
+    assert (relayed.count('class="path direct"'), relayed.count('class="path relay"')) == (1, 3)
+    assert "NAT easy / hard" in relayed
+
+
+def test_no_secret_reaches_any_file() -> None:
+    report = builder.failing()
+    report.bad_checks[0].update(hint=SECRET, observed={SECRET: SECRET}, evidence={"log": [SECRET]}, reproduce=SECRET)
+    report.checks[-1]["evidence"] = {"log": SECRET}
+    directory = rundir.make("us1", builder.START)
+    clean, problems = rundir.write(report, directory)
+    assert problems == []
+    assert not any(SECRET in file.read_text() for file in directory.iterdir())
+    assert SECRET not in json.dumps(clean.as_dict())
+
+
+def test_a_run_directory_is_private_and_new_each_time(runs: Path) -> None:
+    first, second = (rundir.make("us 1/..", builder.START) for _ in range(2))
+    assert (first.name, second.name) == ("20261122T213000Z-us-1-..", "20261122T213000Z-us-1-..-2")
+    assert stat.S_IMODE(first.stat().st_mode) == stat.S_IRWXU
+
+
+def test_latest_points_to_the_newest_run(runs: Path) -> None:
+    for name in ("us1", "us2"):
+        rundir.write(builder.passing(), rundir.make(name, builder.START))
+    assert (runs / "latest").readlink() == Path("20261122T213000Z-us2")
+    assert model.load(runs / "latest").verdict == "passed"
+
+
+def test_nothing_is_linked_elsewhere_and_no_file_is_replaced_by_a_link(runs: Path, tmp_path: Path) -> None:
+    rundir.write(builder.passing(), rundir.make("", builder.START, named=str(tmp_path / "mine")))
+    assert not (tmp_path / "latest").exists()
+    runs.mkdir()
+    (runs / "latest").write_text("mine")
+    _, problems = rundir.write(builder.passing(), rundir.make("us1", builder.START))
+    assert problems == []
+    assert (runs / "latest").read_text() == "mine"
+
+
+def test_what_cannot_be_written_is_said_and_the_rest_is_written(runs: Path) -> None:
+    directory = rundir.make("us1", builder.START)
+    (directory / "junit.xml").mkdir()
+    _, problems = rundir.write(builder.passing(), directory)
+    assert len(problems) == 1 and problems[0].startswith("junit.xml was not written: ")
+    assert (directory / "report.html").is_file() and (directory / "report.json").is_file()
+    assert not [file for file in directory.iterdir() if file.name.startswith(".")]
+
+
+def test_hosts_of_which_little_is_known_do_not_break_the_page() -> None:
+    report = builder.failing()
+    report.topology["hosts"] = {"client-node-1": {"mesh_addresses": ["100.64.0.1"]}, "client-node-2": {}}
+    Balanced(html.render(report))
+    report.topology["hosts"] = {}
+    Balanced(html.render(report))
