@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ _RESULTS = {
     "runner_on_failed": True,
     "runner_item_on_failed": True,
 }
+_MOST_HOSTS = 5
 _BAD = ("failed", "error")
 _BAD_INPUT = re.compile(
     r"parse .*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
@@ -62,12 +63,18 @@ class TaskFailed:
     @property
     def sentence(self) -> str:
         """Return what went wrong and where, in a sentence."""
+        return self.of_hosts([self.host])
+
+    def of_hosts(self, hosts: Sequence[str]) -> str:
+        """Return the sentence for several hosts to which the same has happened."""
         if self.error:
             # Written for the user by the action itself.
             return self.message
+        more = f" and {len(hosts) - _MOST_HOSTS} more" if len(hosts) > _MOST_HOSTS else ""
+        where = ", ".join(hosts[:_MOST_HOSTS]) + more
         if self.unreachable:
-            return f"{self.host} cannot be reached: {self.message}"
-        return f"{self.task} failed on {self.host}: {self.message}"
+            return f"{where} cannot be reached: {self.message}"
+        return f"{self.task} failed on {where}: {self.message}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +162,7 @@ def _message(result: Mapping[str, Any]) -> str:
     detail = str(result.get("stderr") or result.get("module_stderr") or "").strip()
     if detail and message in ("non-zero return code", "MODULE FAILURE"):
         message += ": " + detail.splitlines()[-1]
-    return " ".join(message.split())
+    return " ".join(message.removeprefix("Task failed: ").split())
 
 
 @dataclass
@@ -204,6 +211,14 @@ class Tally:
 
     def reasons(self) -> list[str]:
         """Return why the run could not be made, the best first, each once."""
-        own = [failure.sentence for failure in self.failures if failure.error]
-        others = [failure.sentence for failure in self.failures if not failure.error]
+        own = sentences([failure for failure in self.failures if failure.error])
+        others = sentences([failure for failure in self.failures if not failure.error])
         return list(dict.fromkeys([*own, *others, *self.ansible_errors]))
+
+
+def sentences(failures: Sequence[TaskFailed]) -> list[str]:
+    """Return a sentence for each failure; what happened to several hosts alike is said once."""
+    alike: dict[tuple[str, str], list[TaskFailed]] = {}
+    for failure in failures:
+        alike.setdefault((failure.task, failure.message), []).append(failure)
+    return [group[0].of_hosts([failure.host for failure in group]) for group in alike.values()]

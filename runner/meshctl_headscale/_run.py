@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _lines
-from meshctl_headscale._events import Tally
+from meshctl_headscale._events import Tally, sentences
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
 from meshctl_headscale._progress import Log, Progress, View, clock
@@ -166,7 +166,7 @@ def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
     if code in (ExitCode.PASSED, ExitCode.INTERRUPTED):
         return []
     if code == ExitCode.FAILED:
-        return [failure.sentence for failure in tally.failures if failure.unreachable][:_MOST_REASONS]
+        return sentences([failure for failure in tally.failures if failure.unreachable])[:_MOST_REASONS]
     reasons = tally.reasons()
     if not reasons and code == ExitCode.COULD_NOT_RUN:
         if outcome.rc == 0:

@@ -58,6 +58,17 @@ def parts(project: Project, selected: Sequence[Story]) -> list[Story]:
     return [known.get(name) or chosen[name] for name in dict.fromkeys(names) if name in known or name in chosen]
 
 
+def playbooks(selected: Sequence[Story]) -> list[Path]:
+    """Return what ansible-playbook runs: lab and mesh are brought up once, by the first story."""
+    first, *others = selected
+    return [first.path, *(_without_deployment(story.path) for story in others)]
+
+
+def _without_deployment(path: Path) -> Path:
+    plays = path.parent / "stories" / path.name
+    return plays if plays.is_file() else path
+
+
 def _own(name: str) -> Story | None:
     """Return the user's own playbook, where `name` is a path."""
     path = Path(name).expanduser()
@@ -72,7 +83,7 @@ def _read(path: Path) -> Story | None:
     if entries is None:
         return None
     imported = [target.stem for target in _imports(path, entries)]
-    made_of = tuple(name for name in imported if name != path.stem)
+    made_of = tuple(name for name in imported if name != path.stem and path.with_name(f"{name}.yml").is_file())
     names = [str(entry["name"]) for entry in entries if entry.get("name")]
     return Story(
         name=path.stem,

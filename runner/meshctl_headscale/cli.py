@@ -301,7 +301,7 @@ def run(  # noqa: PLR0913, PLR0917
     own |= {"mesh_keep_going": True} if keep_going else {}
     own |= {} if deploy else {"mesh_deploy": False}
     request = Request(
-        playbooks=[chosen.path for chosen in selected],
+        playbooks=_stories.playbooks(selected),
         inventory=_inventory(inventory),
         extra_vars={**variables, **own},
         extra_files=files,

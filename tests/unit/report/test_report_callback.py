@@ -317,7 +317,21 @@ def test_a_directory_that_cannot_be_made_is_one_warning_and_no_failure(site: Sit
     code, output = site.run("us1.yml")
     assert code == 0
     assert "Traceback" not in output
-    assert output.count("meshctl.headscale.report") >= 1
+    warnings = [line for line in output.splitlines() if "meshctl.headscale.report" in line]
+    assert len(warnings) == 1 and "the report cannot be written: " in warnings[0]
+
+
+def test_what_goes_wrong_in_the_report_is_no_pass_and_does_not_stop_the_playbook(site: Site) -> None:
+    """A check that cannot be gathered (here: a result too deep to copy) must not turn into a pass."""
+    nested = "[" * 800 + "]" * 800
+    deep = PASSING.replace(
+        "verdict: passed}", "verdict: passed, observed: \"{{ lookup('file', 'deep.json') | from_json }}\"}"
+    )
+    site.write("us1.yml", deep)
+    site.write("deep.json", nested)
+    _, output = site.run("us1.yml")
+    assert site.report().verdict != "passed"
+    assert "Traceback" not in output
 
 
 @pytest.fixture

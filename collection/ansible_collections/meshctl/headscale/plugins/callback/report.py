@@ -107,8 +107,10 @@ def _guarded(method: _Method) -> _Method:
     def guarded(self: CallbackModule, *args: object, **kwargs: object) -> None:
         try:
             method(self, *args, **kwargs)
+        except OSError as error:
+            self.warn_once(f"the report cannot be written: {error}. MESHCTL_RUN_DIR names another place for it.")
         except Exception as error:
-            self.lost(f"the report lost something in {method.__name__}: {type(error).__name__}: {error}")
+            self.lost(f"the report is incomplete: {type(error).__name__} in {method.__name__}: {error}")
 
     return cast(_Method, guarded)
 
@@ -302,10 +304,19 @@ class CallbackModule(CallbackBase):
         # A playbook that was never begun has not told its stories; its name is what is known of it.
         rest = _playbooks()[len(self._collector.playbooks) :]
         self._collector.plan([Path(playbook).stem for playbook in rest])
+        self._written = True
+        try:
+            return self._write_files(now)
+        except KeyboardInterrupt:
+            # Interrupted in the midst of it: there is another chance at exit.
+            self._written = False
+            raise
+
+    def _write_files(self, now: datetime) -> tuple[model.Report, Path, list[str]]:
+        """Write the files, and return what they hold."""
         # Only who writes pays for loading what writing needs.
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
 
-        self._written = True
         directory = self._run_directory()
         finished = self._ended and self._signal is None and not self._lost
         report = self._collector.report(directory.name, now, interrupted=self._signal is not None, finished=finished)
