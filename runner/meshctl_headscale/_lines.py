@@ -13,6 +13,7 @@ STYLES = {"passed": "green", "failed": "bold red", "error": "bold red", "skipped
 _MILLISECONDS = "_ms"
 _SECONDS = "_s"
 _LONGEST = 100
+_SELF_EXPLAINING = ("path", "endpoint", "address", "addresses", "status", "state", "outcome", "url")
 
 
 def pair(check: Mapping[str, Any]) -> str:
@@ -55,7 +56,7 @@ def _named(name: str, value: Json) -> str:
     if isinstance(value, Mapping):
         return f"{name} ({', '.join(f'{part}: {_brief(item)}' for part, item in value.items())})" if value else ""
     text = _brief(value)
-    if not text or name in ("path", "endpoint", "address", "addresses", "status", "state"):
+    if not text or name in _SELF_EXPLAINING:
         return text
     return f"{name} {text}"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _lines
 from meshctl_headscale._events import Tally, sentences
-from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
+from meshctl_headscale._exit import BadInputError, ExitCode, Outcome, exit_code
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
 from meshctl_headscale._progress import Log, Progress, View, clock
 from meshctl_headscale._project import load_collection_path

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.callback import report as callback_report
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
 COLLECTIONS = Path(model.__file__).parents[6]
@@ -321,17 +322,16 @@ def test_a_directory_that_cannot_be_made_is_one_warning_and_no_failure(site: Sit
     assert len(warnings) == 1 and "the report cannot be written: " in warnings[0]
 
 
-def test_what_goes_wrong_in_the_report_is_no_pass_and_does_not_stop_the_playbook(site: Site) -> None:
-    """A check that cannot be gathered (here: a result too deep to copy) must not turn into a pass."""
-    nested = "[" * 800 + "]" * 800
-    deep = PASSING.replace(
-        "verdict: passed}", "verdict: passed, observed: \"{{ lookup('file', 'deep.json') | from_json }}\"}"
-    )
-    site.write("us1.yml", deep)
-    site.write("deep.json", nested)
-    _, output = site.run("us1.yml")
-    assert site.report().verdict != "passed"
-    assert "Traceback" not in output
+def test_what_goes_wrong_in_the_report_does_not_read_as_a_pass(tmp_path: Path) -> None:
+    callback = callback_report.CallbackModule()
+    callback._plugin_options = {"run_dir": str(tmp_path), "quiet": True}
+    check = {"id": "us1.a", "source": "n1", "verdict": "passed"}
+    callback._collector.result({"checks": [check]}, "n1", callback._collector.started)
+    callback.v2_runner_on_ok(None)  # type: ignore[arg-type]
+    callback._finish()
+    written = model.load(tmp_path)
+    assert (written.counts.passed, written.verdict) == (1, "error")
+    assert [note.kind for note in written.notes] == ["report"]
 
 
 @pytest.fixture

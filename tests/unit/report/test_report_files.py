@@ -105,7 +105,7 @@ def test_the_page_is_whole_and_stands_alone(report: model.Report) -> None:
     tags = {tag for tag, _ in seen}
     assert not tags & {"script", "link", "img", "iframe", "object"}
     assert not any(key.startswith("on") or key in ("src", "href") for _, attrs in seen for key in attrs)
-    assert "@media (prefers-color-scheme:dark)" in page and "@media print" in page
+    assert "@media screen and (prefers-color-scheme:dark)" in page and "@media print" in page
     assert all(attrs.get("role") == "img" and attrs.get("aria-labelledby") for tag, attrs in seen if tag == "svg")
     assert all(attrs.get("scope") in ("col", "row") for tag, attrs in seen if tag == "th")
 

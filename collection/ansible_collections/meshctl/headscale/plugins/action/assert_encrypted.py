@@ -24,6 +24,7 @@ class ActionModule(Assertion):
     ASSERTION = "encrypted"
     DEADLINE_S = 20.0
     LOOK_S = 12.0
+    SHORTEST_LOOK_S = 8.0
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
@@ -34,7 +35,7 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find out which path is expected to whom."""
         positive("count", self.options["count"])
-        self._expect = Encrypted(ways=ways(self, self.peers(), kind=self.options["path"]))
+        self._expect = Encrypted(ways=ways(self, self.peers(), kind=self.options["path"]), count=self.options["count"])
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""

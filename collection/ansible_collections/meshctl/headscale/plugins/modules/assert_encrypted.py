@@ -75,6 +75,6 @@ checks:
       source: client-node-1
       target: client-node-2
       verdict: passed
-      expected: {marker_in_clear: 0, transport: "WireGuard data to 203.0.113.3:42651", packets: {at_least: 3}}
-      observed: {marker_in_clear: 0, transport: {path: direct, endpoint: "203.0.113.3:42651", host: 203.0.113.3}, packets: 6}
+      expected: {marker_in_clear: 0, path: direct, packets: {at_least: 3}, endpoint: [10.0.0.10, 203.0.113.3]}
+      observed: {marker_in_clear: 0, path: direct, endpoint: "203.0.113.3:42651", host: 203.0.113.3, packets: 6}
 """

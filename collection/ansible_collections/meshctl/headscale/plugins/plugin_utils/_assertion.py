@@ -45,7 +45,6 @@ MEMBERS: dict[str, dict[str, Any]] = {
 }
 _NAMED_IN_MSG = 5
 _LONGEST_PAUSE_S = 0.25
-_SHORTEST_LOOK_S = 2.0
 
 
 class BadInput(ValueError):
@@ -69,6 +68,9 @@ class ProbingAction(ActionBase):
         self.known = task_vars or {}
         self.host = str(self.known.get("inventory_hostname") or "localhost")
         checked = ArgumentSpecValidator(self.ARGUMENTS).validate(dict(self._task.args))
+        if checked.unsupported_parameters:
+            names = ", ".join(sorted(".".join(path) for path in checked.unsupported_parameters))
+            raise BadInput(f"there is no option {names}: the options are {', '.join(sorted(self.ARGUMENTS))}")
         if checked.error_messages:
             raise BadInput("; ".join(str(message) for message in checked.error_messages))
         self.options = plain(checked.validated_parameters)
@@ -124,6 +126,7 @@ class Assertion(ProbingAction):
     ASSERTION: ClassVar[str]
     DEADLINE_S: ClassVar[float] = 15.0
     LOOK_S: ClassVar[float] = 5.0
+    SHORTEST_LOOK_S: ClassVar[float] = 2.0
 
     frame: Frame
     elapsed_s: float = 0.0
@@ -189,11 +192,11 @@ class Assertion(ProbingAction):
         looks = 0
         while True:
             left = self.deadline_s - (time.monotonic() - began)
-            seconds = self.LOOK_S if not looks else min(self.LOOK_S, max(left, _SHORTEST_LOOK_S))
+            seconds = self.LOOK_S if not looks else min(self.LOOK_S, max(left, self.SHORTEST_LOOK_S))
             answer = self._look_again(self.observe(pending), seconds=seconds, last=left <= 0)
             looks += 1
             self.elapsed_s = time.monotonic() - began
-            self._keep(found, self.judge(answer), looks)
+            self._keep(found, self.judge(answer), looks, pending)
             pending = frozenset(check.target for check in found.values() if check.bad)
             if not pending or self.elapsed_s >= self.deadline_s:
                 break
@@ -211,11 +214,15 @@ class Assertion(ProbingAction):
                 raise
             return {"failure": {"type": "unreachable", "message": f"{self.host} cannot be reached over its connection"}}
 
-    def _keep(self, found: dict[_Key, Check], checks: Iterable[Check], looks: int) -> None:
+    def _keep(
+        self, found: dict[_Key, Check], checks: Iterable[Check], looks: int, pending: frozenset[str | None] | None
+    ) -> None:
         """Take checks over; one that has passed stays as it was then."""
         for check in checks:
             key = _key(check)
-            if key in found and found[key].verdict == "passed":
+            passed = key in found and found[key].verdict == "passed"
+            # Whom this look was not about, it has nothing new of.
+            if passed or (pending is not None and check.target not in pending):
                 continue
             check.duration_ms = round(self.elapsed_s * 1000, 1)
             if looks > 1:

@@ -17,8 +17,20 @@ import os
 import select
 import socket
 import struct
+import sys
 import threading
 import time
+
+# Importing `typing` would cost more than it gives; type checkers know this name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Json = Any
+    Dict = dict[Any, Any]
+    List = list[Any]
+    Tuple = tuple[Any, ...]
 
 _SOCKET = "/var/run/tailscale/tailscaled.sock"
 _MAX_ANSWER = 32 << 20
@@ -34,13 +46,13 @@ class Unseen(Exception):
         self.kind = kind
 
 
-def main(request: dict) -> dict:
+def main(request: Dict) -> Dict:
     """Make every observation of the request and return what was seen."""
     deadline = time.monotonic() + float(request.get("deadline_s") or 10)
     return {
         "host": {
             "hostname": socket.gethostname(),
-            "python": "%d.%d.%d" % tuple(__import__("sys").version_info[:3]),
+            "python": ".".join(map(str, sys.version_info[:3])),
             "euid": os.geteuid(),
             "now": time.time(),
         },
@@ -48,8 +60,8 @@ def main(request: dict) -> dict:
     }
 
 
-def _observe_all(asks: list, deadline: float) -> dict:
-    seen: dict = {}
+def _observe_all(asks: List, deadline: float) -> Dict:
+    seen: Dict = {}
     threads = []
     for number, ask in enumerate(asks):
         key = str(ask.get("id") or number)
@@ -66,14 +78,14 @@ def _observe_all(asks: list, deadline: float) -> dict:
     return answer
 
 
-def _observe(ask: dict, deadline: float, seen: dict, key: str) -> None:
+def _observe(ask: Dict, deadline: float, seen: Dict, key: str) -> None:
     began = time.monotonic()
     limit = ask.get("timeout_s")
     until = deadline if limit is None else min(deadline, began + float(limit))
     try:
-        look = _KINDS.get(ask.get("kind"))
+        look = _KINDS.get(str(ask.get("kind")))
         if look is None:
-            raise Unseen("unknown_kind", "the probe does not know the observation %r" % (ask.get("kind"),))
+            raise Unseen("unknown_kind", "the probe does not know the observation {!r}".format(ask.get("kind")))
         data = look(ask, until)
     except Unseen as exc:
         seen[key] = _unseen(ask, exc.kind, str(exc), began)
@@ -83,7 +95,7 @@ def _observe(ask: dict, deadline: float, seen: dict, key: str) -> None:
         seen[key] = {"kind": ask["kind"], "ok": True, "duration_ms": _ms_since(began), "data": data}
 
 
-def _unseen(ask: dict, kind: str, message: str, began: float) -> dict:
+def _unseen(ask: Dict, kind: str, message: str, began: float) -> Dict:
     spent = _ms_since(began) if began else 0.0
     return {"kind": ask.get("kind"), "ok": False, "duration_ms": spent, "error": {"type": kind, "message": message}}
 
@@ -97,9 +109,9 @@ def _left(until: float) -> float:
     return max(0.001, until - time.monotonic())
 
 
-def _each(work, items: list, until: float, workers: int = _MAX_WORKERS) -> list:
+def _each(work: Callable[[Any], Json], items: List, until: float, workers: int = _MAX_WORKERS) -> List:
     """Return `work(item)` for every item, made in threads; None for what did not end in time."""
-    results: list = [None] * len(items)
+    results: List = [None] * len(items)
     todo = iter(range(len(items)))
     lock = threading.Lock()
 
@@ -119,12 +131,12 @@ def _each(work, items: list, until: float, workers: int = _MAX_WORKERS) -> list:
     return list(results)
 
 
-# -- HTTP, by hand: http.client costs more to import than all the rest ---------------------------------------------------
+# -- HTTP, by hand: http.client costs more to import than all the rest --
 
 
-def _http(sock: socket.socket, method: str, path: str, headers: dict, until: float, limit: int) -> tuple:
+def _http(sock: socket.socket, method: str, path: str, headers: Dict, until: float, limit: int) -> Tuple:
     """Send an HTTP/1.0 request (whose answer is never chunked); return status, headers, body and ms to the first byte."""
-    lines = ["%s %s HTTP/1.0" % (method, path)] + ["%s: %s" % pair for pair in headers.items()]
+    lines = [f"{method} {path} HTTP/1.0"] + ["{}: {}".format(*pair) for pair in headers.items()]
     if method == "POST":
         lines.append("Content-Length: 0")
     began = time.monotonic()
@@ -143,15 +155,15 @@ def _http(sock: socket.socket, method: str, path: str, headers: dict, until: flo
     head, found, body = bytes(raw).partition(b"\r\n\r\n")
     first_line = head.split(b"\r\n", 1)[0].decode("latin-1").split(None, 2)
     if not found or len(first_line) < 2 or not first_line[1].isdigit():
-        raise Unseen("bad_response", "the answer is not HTTP: %r" % bytes(raw[:80]))
+        raise Unseen("bad_response", f"the answer is not HTTP: {bytes(raw[:80])!r}")
     pairs = [line.decode("latin-1").partition(":") for line in head.split(b"\r\n")[1:]]
     return int(first_line[1]), {name.strip().lower(): value.strip() for name, _c, value in pairs}, body, first
 
 
-# -- tailscaled ----------------------------------------------------------------------------------------------------------
+# -- tailscaled --
 
 
-def _local_api(ask: dict, method: str, path: str, until: float) -> bytes:
+def _local_api(ask: Dict, method: str, path: str, until: float) -> bytes:
     """Ask tailscaled through its socket."""
     where = ask.get("socket") or _SOCKET
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -164,33 +176,33 @@ def _local_api(ask: dict, method: str, path: str, until: float) -> bytes:
         headers = {"Host": "local-tailscaled.sock", "Connection": "close"}
         status, _headers, body, _first = _http(sock, method, "/localapi/v0/" + path, headers, until, _MAX_ANSWER)
     except socket.timeout as exc:
-        raise Unseen("timeout", "tailscaled did not answer %s in time" % path.partition("?")[0]) from exc
+        raise Unseen("timeout", "tailscaled did not answer {} in time".format(path.partition("?")[0])) from exc
     finally:
         sock.close()
     if status == 403:
-        raise Unseen("not_permitted", "tailscaled refuses %s to this user: use become: true" % path.partition("?")[0])
+        raise Unseen("not_permitted", "tailscaled refuses {} to this user: use become: true".format(path.partition("?")[0]))
     if status != 200:
         said = body.decode("utf-8", "replace").strip()[:300]
-        raise Unseen("refused", "tailscaled answered %d to %s: %s" % (status, path.partition("?")[0], said))
+        raise Unseen("refused", f"tailscaled answered {status} to {asked}: {said}")
     return body
 
 
 def _no_tailscaled(where: str, exc: OSError) -> Unseen:
     if exc.errno in (errno.ENOENT, errno.ECONNREFUSED):
-        return Unseen("no_tailscaled", "tailscaled is not running: nobody listens on %s" % where)
+        return Unseen("no_tailscaled", f"tailscaled is not running: nobody listens on {where}")
     if exc.errno in (errno.EACCES, errno.EPERM):
-        return Unseen("not_permitted", "%s may not be opened by this user: use become: true" % where)
-    return Unseen("no_tailscaled", "%s: %s" % (where, exc))
+        return Unseen("not_permitted", f"{where} may not be opened by this user: use become: true")
+    return Unseen("no_tailscaled", f"{where}: {exc}")
 
 
-def _json(body: bytes):
+def _json(body: bytes) -> Json:
     try:
         return _scrub(json.loads(body))
     except ValueError as exc:
-        raise Unseen("bad_response", "the answer is not JSON: %s" % exc) from exc
+        raise Unseen("bad_response", f"the answer is not JSON: {exc}") from exc
 
 
-def _scrub(value):
+def _scrub(value: Json) -> Json:
     """Drop whatever could be a secret: keys never leave the host."""
     if isinstance(value, dict):
         return {name: _scrub(item) for name, item in value.items() if not _is_secret(name, item)}
@@ -199,36 +211,36 @@ def _scrub(value):
     return value
 
 
-def _is_secret(name: str, item) -> bool:
+def _is_secret(name: str, item: Json) -> bool:
     low = name.lower()
-    return "private" in low and "key" in low or low in ("preauthkey", "authkey", "authurl") and bool(item)
+    return ("private" in low and "key" in low) or (low in ("preauthkey", "authkey", "authurl") and bool(item))
 
 
-def _status(ask: dict, until: float):
+def _status(ask: Dict, until: float) -> Json:
     found = _json(_local_api(ask, "GET", "status", until))
     if not ask.get("full") and isinstance(found, dict):
-        for node in [found.get("Self")] + list((found.get("Peer") or {}).values()):
+        for node in [found.get("Self"), *list((found.get("Peer") or {}).values())]:
             for noise in ("CapMap", "Capabilities", "sshHostKeys"):
                 (node or {}).pop(noise, None)
     return found
 
 
-def _prefs(ask: dict, until: float):
+def _prefs(ask: Dict, until: float) -> Json:
     return _json(_local_api(ask, "GET", "prefs", until))
 
 
-def _netmap(ask: dict, until: float):
+def _netmap(ask: Dict, until: float) -> Json:
     try:
         return _json(_local_api(ask, "POST", "debug?action=current-netmap", until))
     except Unseen as exc:
         if exc.kind != "refused":
             raise
-        raise Unseen("refused", "this tailscaled does not show its network map (1.90 or later does): %s" % exc) from exc
+        raise Unseen("refused", f"this tailscaled does not show its network map (1.90 or later does): {exc}") from exc
 
 
-def _metrics(ask: dict, until: float):
+def _metrics(ask: Dict, until: float) -> Json:
     """Return tailscaled's public metrics: `{name: [{labels, value}]}`."""
-    found: dict = {}
+    found: Dict = {}
     for line in _local_api(ask, "GET", "usermetrics", until).decode("utf-8", "replace").splitlines():
         series, _space, number = line.strip().rpartition(" ")
         if not series or line.startswith("#"):
@@ -243,15 +255,15 @@ def _metrics(ask: dict, until: float):
     return found
 
 
-def _derp_map(ask: dict, until: float):
+def _derp_map(ask: Dict, until: float) -> Json:
     return _json(_local_api(ask, "GET", "derpmap", until))
 
 
-def _dns_config(ask: dict, until: float):
+def _dns_config(ask: Dict, until: float) -> Json:
     return _json(_local_api(ask, "GET", "dns-osconfig", until))
 
 
-def _mesh_ping(ask: dict, until: float):
+def _mesh_ping(ask: Dict, until: float) -> Json:
     """Ping targets through tailscaled (`disco` tells the path, `tsmp` proves WireGuard)."""
     kind = "TSMP" if ask["kind"] == "tsmp" else "disco"
     targets = list(ask.get("targets") or [])
@@ -261,8 +273,8 @@ def _mesh_ping(ask: dict, until: float):
     return {target: result or _pinged([], 0) for target, result in zip(targets, found)}
 
 
-def _ping_one(ask: dict, kind: str, target: str, until: float) -> dict:
-    answers: list = []
+def _ping_one(ask: Dict, kind: str, target: str, until: float) -> Dict:
+    answers: List = []
     lost = 0
     for attempt in range(int(ask.get("tries") or 5)):
         if attempt:
@@ -272,7 +284,7 @@ def _ping_one(ask: dict, kind: str, target: str, until: float) -> dict:
         # tailscaled waits for ever for a pong that was lost.
         stop = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 1.0))
         try:
-            pong = _json(_local_api(ask, "POST", "ping?ip=%s&type=%s" % (target, kind), stop))
+            pong = _json(_local_api(ask, "POST", f"ping?ip={target}&type={kind}", stop))
         except Unseen as exc:
             if exc.kind != "timeout":
                 answers.append({"err": str(exc)})
@@ -286,7 +298,7 @@ def _ping_one(ask: dict, kind: str, target: str, until: float) -> dict:
     return _pinged(answers, lost)
 
 
-def _pong(pong: dict) -> dict:
+def _pong(pong: Dict) -> Dict:
     return {
         "err": pong.get("Err") or "",
         "latency_ms": round((pong.get("LatencySeconds") or 0) * 1000, 3),
@@ -298,7 +310,7 @@ def _pong(pong: dict) -> dict:
     }
 
 
-def _pinged(answers: list, lost: int) -> dict:
+def _pinged(answers: List, lost: int) -> Dict:
     good = [answer for answer in answers if not answer.get("err")]
     return {
         "answers": answers,
@@ -309,7 +321,7 @@ def _pinged(answers: list, lost: int) -> dict:
     }
 
 
-# -- ICMP ----------------------------------------------------------------------------------------------------------------
+# -- ICMP --
 
 _IP_RECVERR, _IPV6_RECVERR, _MSG_ERRQUEUE, _SO_TIMESTAMPNS = 11, 25, 0x2000, 35
 _V4_REFUSALS = {
@@ -324,11 +336,11 @@ _ERRNO_OUTCOMES = {
 }  # fmt: skip
 
 
-def _outcome(number) -> str:
-    return _ERRNO_OUTCOMES.get(number) or errno.errorcode.get(number or 0, "unknown")
+def _outcome(number: int | None) -> str:
+    return _ERRNO_OUTCOMES.get(number or 0) or errno.errorcode.get(number or 0, "unknown")
 
 
-def _icmp_socket(family: int) -> tuple:
+def _icmp_socket(family: int) -> Tuple:
     """Return an echo socket and whether it is raw."""
     protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
     for kind in (socket.SOCK_RAW, socket.SOCK_DGRAM):
@@ -353,15 +365,15 @@ def _icmp_socket(family: int) -> tuple:
 class _Echo:
     """Echo requests to many targets over one socket of a family."""
 
-    def __init__(self, family: int, ask: dict) -> None:
+    def __init__(self, family: int, ask: Dict) -> None:
         self.family = family
         self.sock, self.raw = _icmp_socket(family)
         if ask.get("source"):
             self.sock.bind((ask["source"], 0))
         self.ident = int.from_bytes(os.urandom(2), "big")
         self.payload = str(ask.get("marker") or "meshctl").encode().ljust(int(ask.get("size") or 24), b".")
-        self.sent: dict = {}
-        self.found: dict = {}
+        self.sent: Dict = {}
+        self.found: Dict = {}
         self.number = 0
 
     def send(self, target: str) -> None:
@@ -405,11 +417,11 @@ class _Echo:
             if len(packet) < 8 or packet[0] != reply:
                 continue
             _kind, _code, _sum, ident, number = struct.unpack("!BBHHH", packet[:8])
-            if self.raw and ident != self.ident or packet[8:] != self.payload:
+            if (self.raw and ident != self.ident) or packet[8:] != self.payload:
                 continue
             self._count(number, extra, now)
 
-    def _count(self, number: int, extra: list, now: float) -> None:
+    def _count(self, number: int, extra: List, now: float) -> None:
         if number not in self.sent:
             return
         target, wall, began = self.sent.pop(number)
@@ -439,7 +451,7 @@ class _Echo:
             self.found[target]["errors"].append(refusal)
 
 
-def _refusal(extra: list, family: int):
+def _refusal(extra: List, family: int) -> Dict | None:
     """Return who refused and why, from a socket's error queue."""
     for level, _kind, data in extra:
         if level not in (socket.IPPROTO_IP, socket.IPPROTO_IPV6) or len(data) < 16:
@@ -460,13 +472,13 @@ def _refusal(extra: list, family: int):
 def _checksum(data: bytes) -> int:
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     total += total >> 16
     return ~total & 0xFFFF
 
 
-def _icmp(ask: dict, until: float):
+def _icmp(ask: Dict, until: float) -> Json:
     """Kernel ICMP echo, v4 and v6, to many targets."""
     targets = list(dict.fromkeys(ask.get("targets") or []))
     echoes = {family: _Echo(family, ask) for family in sorted({_family(target) for target in targets})}
@@ -486,7 +498,7 @@ def _icmp(ask: dict, until: float):
     finally:
         for echo in echoes.values():
             echo.sock.close()
-    found: dict = {}
+    found: Dict = {}
     for echo in echoes.values():
         found.update(echo.found)
     for result in found.values():
@@ -494,7 +506,7 @@ def _icmp(ask: dict, until: float):
     return found
 
 
-def _listen(echoes: dict, until: float, early: bool) -> None:
+def _listen(echoes: Dict, until: float, early: bool) -> None:
     """Take replies until `until`; with `early`, no longer than something is outstanding."""
     poll = select.poll()
     for echo in echoes.values():
@@ -509,18 +521,18 @@ def _family(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-# -- TCP, UDP and HTTP ---------------------------------------------------------------------------------------------------
+# -- TCP, UDP and HTTP --
 
 
-def _tcp(ask: dict, until: float):
+def _tcp(ask: Dict, until: float) -> Json:
     """Try to connect to each target; the outcome is what the kernel was told."""
     patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 3.0))
     return _each(lambda target: _connect_one(target, ask, patience), list(ask.get("targets") or []), until)
 
 
-def _connect_one(target: dict, ask: dict, until: float) -> dict:
+def _connect_one(target: Dict, ask: Dict, until: float) -> Dict:
     host, port = str(target["host"]), int(target["port"])
-    found = {"host": host, "port": port, "from": "", "local": ""}
+    found: Dict = {"host": host, "port": port, "from": "", "local": ""}
     began = time.monotonic()
     sock = socket.socket(_family(host), socket.SOCK_STREAM)
     try:
@@ -541,7 +553,7 @@ def _connect_one(target: dict, ask: dict, until: float) -> dict:
     return found
 
 
-def _connect(sock: socket.socket, host: str, port: int, until: float) -> tuple:
+def _connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
     """Return the outcome of connecting, and the address of the router or host that refused by ICMP."""
     sock.setblocking(False)
     number = sock.connect_ex((host, port))
@@ -563,7 +575,7 @@ def _connect(sock: socket.socket, host: str, port: int, until: float) -> tuple:
     return _outcome(number), host if number == errno.ECONNREFUSED else "local"
 
 
-def _send(ask: dict, _until: float):
+def _send(ask: Dict, _until: float) -> Json:
     """Send UDP datagrams with a marker."""
     host, port = str(ask["host"]), int(ask["port"])
     sock = socket.socket(_family(host), socket.SOCK_DGRAM)
@@ -578,15 +590,15 @@ def _send(ask: dict, _until: float):
     return {"sent": sent, "errors": errors}
 
 
-def _web(ask: dict, until: float):
+def _web(ask: Dict, until: float) -> Json:
     """Fetch each URL; what cannot be fetched has an outcome as well."""
     patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 5.0))
     return _each(lambda target: _fetch(target, patience), list(ask.get("targets") or []), until)
 
 
-def _fetch(target: dict, until: float) -> dict:
+def _fetch(target: Dict, until: float) -> Dict:
     url = str(target["url"])
-    found = {"url": url, "outcome": "", "address": "", "status": None, "body": "", "timings": {}}
+    found: Dict = {"url": url, "outcome": "", "address": "", "status": None, "body": "", "timings": {}}
     began = time.monotonic()
     try:
         _fetch_into(found, target, url, until)
@@ -603,7 +615,7 @@ def _fetch(target: dict, until: float) -> dict:
     return found
 
 
-def _fetch_into(found: dict, target: dict, url: str, until: float) -> None:
+def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     scheme, host, port, path = _split_url(url)
     began = time.monotonic()
     asked = str(target.get("connect") or host)
@@ -634,15 +646,15 @@ def _fetch_into(found: dict, target: dict, url: str, until: float) -> None:
 
 
 def _authority(host: str, port: int, scheme: str) -> str:
-    name = "[%s]" % host if ":" in host else host
-    return name if port == (443 if scheme == "https" else 80) else "%s:%d" % (name, port)
+    name = f"[{host}]" if ":" in host else host
+    return name if port == (443 if scheme == "https" else 80) else f"{name}:{port}"
 
 
-def _split_url(url: str) -> tuple:
+def _split_url(url: str) -> Tuple:
     scheme, _slashes, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     if scheme not in ("http", "https") or not authority or "@" in authority:
-        raise Unseen("bad_url", "%r is not an http or https URL" % url)
+        raise Unseen("bad_url", f"{url!r} is not an http or https URL")
     host, port = authority, ""
     if authority.startswith("["):
         host, _bracket, port = authority[1:].partition("]")
@@ -650,28 +662,28 @@ def _split_url(url: str) -> tuple:
     elif ":" in authority:
         host, _colon, port = authority.partition(":")
     if port and not port.isdigit():
-        raise Unseen("bad_url", "the port of %r is not a number" % url)
+        raise Unseen("bad_url", f"the port of {url!r} is not a number")
     return scheme, host, int(port or (443 if scheme == "https" else 80)), slash + path or "/"
 
 
-def _tls(sock: socket.socket, host: str, target: dict) -> socket.socket:
+def _tls(sock: socket.socket, host: str, target: Dict) -> socket.socket:
     import ssl
 
     try:
         context = ssl.create_default_context(cafile=target.get("ca_file") or None)
         return context.wrap_socket(sock, server_hostname=host)
     except ssl.SSLError as exc:
-        raise Unseen("tls", "%s" % exc) from exc
+        raise Unseen("tls", f"{exc}") from exc
 
 
-# -- names ---------------------------------------------------------------------------------------------------------------
+# -- names --
 
 _TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "TXT": 16, "AAAA": 28}
 _TYPE_NAMES = {number: name for name, number in _TYPES.items()}
 _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 
-def _dns(ask: dict, until: float):
+def _dns(ask: Dict, until: float) -> Json:
     """Ask a name server over UDP, without the system's resolver in between."""
     server = ask.get("server") or next(iter(_resolv()["nameservers"]), None)
     if not server:
@@ -680,9 +692,9 @@ def _dns(ask: dict, until: float):
     return _each(lambda query: _ask_server(str(server), ask, query, until), queries, until, workers=16)
 
 
-def _ask_server(server: str, ask: dict, query: dict, until: float) -> dict:
+def _ask_server(server: str, ask: Dict, query: Dict, until: float) -> Dict:
     name, kind = str(query["name"]), str(query.get("type") or "A").upper()
-    found = {"name": name, "type": kind, "server": server, "outcome": "timeout", "rcode": None, "answers": []}
+    found: Dict = {"name": name, "type": kind, "server": server, "outcome": "timeout", "rcode": None, "answers": []}
     began = time.monotonic()
     patience = float(ask.get("try_timeout_s") or 1.0)
     sock = socket.socket(_family(server), socket.SOCK_DGRAM)
@@ -699,7 +711,7 @@ def _ask_server(server: str, ask: dict, query: dict, until: float) -> dict:
     return found
 
 
-def _exchange(sock: socket.socket, found: dict, question: bytes, until: float) -> bool:
+def _exchange(sock: socket.socket, found: Dict, question: bytes, until: float) -> bool:
     sock.send(question)
     # A connected socket takes datagrams from that server alone; id and question tell ours from an older one.
     while time.monotonic() < until:
@@ -723,10 +735,10 @@ def _question(name: str, kind: str) -> bytes:
     if kind == "PTR":
         name = _reverse(name)
     if kind not in _TYPES:
-        raise Unseen("bad_query", "%r is not a record type that the probe knows" % kind)
+        raise Unseen("bad_query", f"{kind!r} is not a record type that the probe knows")
     labels = [label.encode("idna") if not label.isascii() else label.encode() for label in name.rstrip(".").split(".")]
     if any(not 0 < len(label) < 64 for label in labels):
-        raise Unseen("bad_query", "%r is not a host name" % name)
+        raise Unseen("bad_query", f"{name!r} is not a host name")
     encoded = b"".join(bytes([len(label)]) + label for label in labels)
     return struct.pack("!2sHHHHH", os.urandom(2), 0x0100, 1, 0, 0, 0) + encoded + struct.pack("!BHH", 0, _TYPES[kind], 1)
 
@@ -740,7 +752,7 @@ def _reverse(name: str) -> str:
     return name
 
 
-def _parse_reply(reply: bytes, offset: int) -> dict:
+def _parse_reply(reply: bytes, offset: int) -> Dict:
     flags, _questions, count = struct.unpack("!HHH", reply[2:8])
     answers = []
     try:
@@ -752,7 +764,7 @@ def _parse_reply(reply: bytes, offset: int) -> dict:
             answers.append({"name": name, "type": _TYPE_NAMES.get(kind, str(kind)), "ttl": ttl, "value": value})
             offset += size
     except (struct.error, IndexError, ValueError) as exc:
-        raise Unseen("bad_response", "the name server's answer is broken: %s" % exc) from exc
+        raise Unseen("bad_response", f"the name server's answer is broken: {exc}") from exc
     code = flags & 15
     return {"rcode": _RCODES[code] if code < len(_RCODES) else str(code), "answers": answers,
             "authoritative": bool(flags & 0x400), "truncated": bool(flags & 0x200)}  # fmt: skip
@@ -769,7 +781,7 @@ def _record(reply: bytes, kind: int, offset: int, size: int) -> str:
     return data.hex()
 
 
-def _name_at(reply: bytes, offset: int) -> tuple:
+def _name_at(reply: bytes, offset: int) -> Tuple:
     labels, after, jumps = [], None, 0
     while True:
         size = reply[offset]
@@ -788,7 +800,7 @@ def _name_at(reply: bytes, offset: int) -> tuple:
     return ".".join(labels), offset if after is None else after
 
 
-def _lookup(ask: dict, until: float):
+def _lookup(ask: Dict, until: float) -> Json:
     """Resolve names as every program on the host does."""
     names = list(ask.get("names") or [])
     family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(ask.get("family"), socket.AF_UNSPEC)
@@ -796,9 +808,9 @@ def _lookup(ask: dict, until: float):
     return [result or {"name": name, "outcome": "timeout", "addresses": []} for name, result in zip(names, found)]
 
 
-def _look_up(name: str, family: int) -> dict:
+def _look_up(name: str, family: int) -> Dict:
     began = time.monotonic()
-    found = {"name": name, "outcome": "found", "addresses": [], "canonical": ""}
+    found: Dict = {"name": name, "outcome": "found", "addresses": [], "canonical": ""}
     try:
         rows = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, socket.AI_CANONNAME)
         found["addresses"] = list(dict.fromkeys(row[4][0] for row in rows))
@@ -812,13 +824,13 @@ def _look_up(name: str, family: int) -> dict:
     return found
 
 
-def _resolv() -> dict:
-    found: dict = {"nameservers": [], "search": [], "text": ""}
+def _resolv() -> Dict:
+    found: Dict = {"nameservers": [], "search": [], "text": ""}
     try:
         with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
             found["text"] = file.read(_MAX_BODY)
     except OSError as exc:
-        raise Unseen("unreadable", "/etc/resolv.conf: %s" % exc.strerror) from exc
+        raise Unseen("unreadable", f"/etc/resolv.conf: {exc.strerror}") from exc
     for line in found["text"].splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":
@@ -828,14 +840,14 @@ def _resolv() -> dict:
     return found
 
 
-def _resolv_conf(_ask: dict, _until: float):
+def _resolv_conf(_ask: Dict, _until: float) -> Json:
     return _resolv()
 
 
-# -- the host's own network ----------------------------------------------------------------------------------------------
+# -- the host's own network --
 
 
-def _listening(ask: dict, until: float):
+def _listening(ask: Dict, until: float) -> Json:
     """Return the listening sockets, with their process where this user may see it."""
     ports = {int(port) for port in ask.get("ports") or []}
     found = []
@@ -858,60 +870,60 @@ def _listening(ask: dict, until: float):
     return found
 
 
-def _proc_address(text: str) -> tuple:
+def _proc_address(text: str) -> Tuple:
     digits, _colon, port = text.partition(":")
     words = [struct.pack("=I", int(digits[i : i + 8], 16)) for i in range(0, len(digits), 8)]
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
     return socket.inet_ntop(family, b"".join(words)), int(port, 16)
 
 
-def _owners(inodes: set, until: float) -> dict:
-    found: dict = {}
-    wanted = {"socket:[%d]" % inode: inode for inode in inodes}
+def _owners(inodes: set[int], until: float) -> Dict:
+    found: Dict = {}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
     for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
         if len(found) == len(wanted) or time.monotonic() >= until:
             break
         try:
-            for handle in os.listdir("/proc/%s/fd" % pid):
-                inode = wanted.get(os.readlink("/proc/%s/fd/%s" % (pid, handle)))
+            for handle in os.listdir(f"/proc/{pid}/fd"):
+                inode = wanted.get(os.readlink(f"/proc/{pid}/fd/{handle}"))
                 if inode is not None and inode not in found:
-                    with open("/proc/%s/comm" % pid) as file:
+                    with open(f"/proc/{pid}/comm") as file:
                         found[inode] = {"pid": int(pid), "name": file.read().strip()}
         except OSError:
             continue
     return found
 
 
-def _ip(words: list, until: float):
+def _ip(words: List, until: float) -> List:
     import subprocess
 
     try:
-        done = subprocess.run(["ip", "-j"] + words, capture_output=True, timeout=_left(until), check=False)
+        done = subprocess.run(["ip", "-j", *words], capture_output=True, timeout=_left(until), check=False)
     except FileNotFoundError as exc:
         raise Unseen("no_ip", "the command ip is missing on the host: install iproute2") from exc
     except subprocess.TimeoutExpired as exc:
-        raise Unseen("timeout", "ip %s did not end in time" % " ".join(words)) from exc
+        raise Unseen("timeout", "ip {} did not end in time".format(" ".join(words))) from exc
     if done.returncode:
         raise Unseen("refused", done.stderr.decode("utf-8", "replace").strip()[:300])
     return _json(done.stdout or b"[]")
 
 
-def _addresses(_ask: dict, until: float):
+def _addresses(_ask: Dict, until: float) -> Json:
     return [
         {
             "name": link.get("ifname"),
             "up": "UP" in (link.get("flags") or []),
             "carrier": "NO-CARRIER" not in (link.get("flags") or []),
-            "addresses": ["%s/%s" % (a.get("local"), a.get("prefixlen")) for a in link.get("addr_info") or []],
+            "addresses": ["{}/{}".format(a.get("local"), a.get("prefixlen")) for a in link.get("addr_info") or []],
         }
         for link in _ip(["address", "show"], until)
         if link.get("ifname")
     ]
 
 
-def _routes(ask: dict, until: float):
+def _routes(ask: Dict, until: float) -> Json:
     """Return the routes of every table, and which one is taken to each address of `get`."""
-    found = {"routes": _ip(["route", "show", "table", "all", "type", "unicast"], until), "get": {}}
+    found: Dict = {"routes": _ip(["route", "show", "table", "all", "type", "unicast"], until), "get": {}}
     for address in ask.get("get") or []:
         try:
             found["get"][address] = _ip(["route", "get", str(address)], until)[0]
@@ -920,8 +932,8 @@ def _routes(ask: dict, until: float):
     return found
 
 
-def _files(ask: dict, _until: float):
-    found: dict = {}
+def _files(ask: Dict, _until: float) -> Json:
+    found: Dict = {}
     for path in ask.get("paths") or []:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -931,24 +943,24 @@ def _files(ask: dict, _until: float):
     return found
 
 
-def _clock(_ask: dict, _until: float):
+def _clock(_ask: Dict, _until: float) -> Json:
     return {"now": time.time()}
 
 
-# -- what really is on the wire ------------------------------------------------------------------------------------------
+# -- what really is on the wire --
 
 _ETH_P_ALL, _SOL_PACKET, _PACKET_STATISTICS, _PACKET_OUTGOING = 3, 263, 6, 4
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
 _DISCO = b"TS\xf0\x9f\x92\xac"
 
 
-def _capture(ask: dict, until: float):
+def _capture(ask: Dict, until: float) -> Json:
     """Watch every interface while the observations in `during` are made; count what went by, by flow."""
     try:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
     except PermissionError as exc:
         raise Unseen("not_permitted", "this user may not capture packets: use become: true") from exc
-    flows: dict = {}
+    flows: Dict = {}
     stop = threading.Event()
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -964,7 +976,7 @@ def _capture(ask: dict, until: float):
     return {"flows": list(flows.values()), "packets": seen, "dropped": dropped, "during": during}
 
 
-def _watch(sock: socket.socket, flows: dict, marker: bytes, stop: threading.Event) -> None:
+def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             packet, where = sock.recvfrom(65535)
@@ -988,7 +1000,7 @@ def _watch(sock: socket.socket, flows: dict, marker: bytes, stop: threading.Even
             _classify(seen, payload)
 
 
-def _classify(seen: dict, payload: bytes) -> None:
+def _classify(seen: Dict, payload: bytes) -> None:
     if payload.startswith(_DISCO):
         seen["disco"] += 1
     elif len(payload) >= 32 and payload[0] in (1, 2, 3, 4) and payload[1:4] == b"\0\0\0":
@@ -996,7 +1008,7 @@ def _classify(seen: dict, payload: bytes) -> None:
         seen["wireguard"][kind] = seen["wireguard"].get(kind, 0) + 1
 
 
-def _flow(packet: bytes, where: tuple):
+def _flow(packet: bytes, where: Tuple) -> Tuple | None:
     """Return a packet's flow and its payload, None for what is not IP."""
     if len(packet) < 20:
         return None
@@ -1011,21 +1023,21 @@ def _flow(packet: bytes, where: tuple):
     ports = struct.unpack("!HH", packet[head : head + 4]) if proto in (6, 17) and len(packet) >= head + 4 else (0, 0)
     body = head + 8 if proto == 17 else head
     way = "out" if where[2] == _PACKET_OUTGOING else "in"
-    return (where[0], way, _PROTOCOLS.get(proto, str(proto)), src, dst) + ports, packet[body:]
+    return (where[0], way, _PROTOCOLS.get(proto, str(proto)), src, dst, *ports), packet[body:]
 
 
-def _sequence(ask: dict, until: float):
+def _sequence(ask: Dict, until: float) -> Json:
     """Make observations one after another; return them by id."""
-    found: dict = {}
+    found: Dict = {}
     for number, step in enumerate(ask.get("steps") or []):
         found.update(_observe_all([dict(step, id=step.get("id") or str(number))], until - 0.3))
     return found
 
 
-# -- the control server --------------------------------------------------------------------------------------------------
+# -- the control server --
 
 
-def _headscale(ask: dict, until: float):
+def _headscale(ask: Dict, until: float) -> Json:
     """Return the JSON of a path of headscale's HTTP API; the key is read here and stays here."""
     url = str(ask.get("url") or "").rstrip("/")
     key = str(ask.get("api_key") or "") or _api_key(str(ask.get("api_key_file") or ""))
@@ -1037,13 +1049,13 @@ def _api_key(path: str) -> str:
         with open(path, encoding="utf-8") as file:
             key = file.read().strip()
     except OSError as exc:
-        raise Unseen("no_api_key", "the API key file %r cannot be read: %s" % (path, exc.strerror)) from exc
+        raise Unseen("no_api_key", f"the API key file {path!r} cannot be read: {exc.strerror}") from exc
     if not key:
-        raise Unseen("no_api_key", "the API key file %r is empty" % path)
+        raise Unseen("no_api_key", f"the API key file {path!r} is empty")
     return key
 
 
-def _ask_headscale(url: str, path: str, key: str, ca_file, until: float):
+def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: float) -> Json:
     import ssl
     import urllib.error
     import urllib.request
@@ -1052,30 +1064,30 @@ def _ask_headscale(url: str, path: str, key: str, ca_file, until: float):
         request = urllib.request.Request(url + path, headers={"Authorization": "Bearer " + key})
         context = ssl.create_default_context(cafile=ca_file or None) if url.startswith("https:") else None
         opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _StayHere()
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()
         )
         with opener.open(request, timeout=_left(until)) as answer:
             return _json(answer.read(_MAX_ANSWER))
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
-            raise Unseen("bad_api_key", "%s refuses the API key: it is wrong or has expired" % url) from exc
-        raise Unseen("refused", "%s answered %d to %s" % (url, exc.code, path)) from exc
+            raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired") from exc
+        raise Unseen("refused", f"{url} answered {exc.code} to {path}") from exc
     except (OSError, ValueError) as exc:
-        raise Unseen("no_headscale", "%s cannot be asked: %s" % (url, getattr(exc, "reason", exc))) from exc
+        raise Unseen("no_headscale", "{} cannot be asked: {}".format(url, getattr(exc, "reason", exc))) from exc
 
 
-def _StayHere():  # noqa: N802
+def _stay_here() -> Json:
     """Return a handler that follows no redirect: the key is for one server."""
     import urllib.request
 
     class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_args):
+        def redirect_request(self, *_args: object) -> None:
             return None
 
     return Stay()
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Dict, float], Json]] = {
     "status": _status,
     "prefs": _prefs,
     "netmap": _netmap,

@@ -90,8 +90,8 @@ def _mesh_ping(seen: Seen, node: Node, address: str) -> str:
         return ""
     if disco.get("answered") is not True:
         return (
-            f"{node.name} answers neither directly nor through a relay: is UDP, or the relay's TCP port, blocked on either "
-            "side (`tailscale netcheck`)?"
+            f"{node.name} answers neither directly nor through a relay: is its client up, and does it reach the relay "
+            "(`tailscale status`, `tailscale netcheck` there)?"
         )
     last = mapping(disco.get("last"))
     way = text(last.get("endpoint")) or f"relay {text(last.get('derp')) or '?'}"

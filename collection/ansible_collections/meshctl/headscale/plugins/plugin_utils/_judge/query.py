@@ -44,7 +44,7 @@ def compile_query(expression: str) -> Json:
     try:
         return jmespath.compile(expression)
     except JMESPathError as exc:
-        where = str(exc).splitlines()[0]
+        where = str(exc).splitlines()[0].rstrip(":")
         raise BadQuery(f"the query {expression!r} is not valid JMESPath: {where}") from exc
 
 

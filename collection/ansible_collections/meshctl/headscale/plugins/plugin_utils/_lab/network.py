@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from .topology import WAN, Link, Machine, Subnet, Topology
 
 
+# Counted, and remembered with its protocol: what tries to leave the lab can be named.
+_OUTSIDE = "counter name egress update @tried { ip daddr . meta l4proto } reject with icmp net-unreachable"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cable:
     """One line from a machine to a bridge of the fabric."""
@@ -148,7 +152,7 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
         "ct state established,related accept",
         "ct status dnat accept",
         *([f'iifname "lan" ip daddr {_set(hidden)} counter name cross_subnet reject with icmp net-unreachable'] if hidden else []),
-        f'iifname "lan" ip daddr != {_set(inside)} counter name egress reject with icmp net-unreachable',
+        f'iifname "lan" ip daddr != {_set(inside)} {_OUTSIDE}',
         *(['iifname "lan" udp dport != 53 reject with icmp port-unreachable'] if subnet.nat == "udp_blocked" else []),
         'iifname "lan" accept',
         *([f'iifname "{WAN}" ip daddr {subnet.cidr} accept'] if subnet.nat == "none" else []),
@@ -164,13 +168,14 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
             "  counter egress {}",
             "  counter cross_subnet {}",
             "  counter unsolicited {}",
+            "  set tried { type ipv4_addr . inet_proto; size 4096; flags dynamic; }",
             *_chain("input", "filter hook input priority filter", [
                 f'iifname "{WAN}" ct state established,related accept',
                 f'iifname "{WAN}" counter name unsolicited drop',
             ]),
             *_chain("forward", "filter hook forward priority filter", forward, policy="drop"),
             *_chain("output", "filter hook output priority filter", [
-                f'oifname "{WAN}" ip daddr != {_set(inside)} counter name egress reject with icmp net-unreachable',
+                f'oifname "{WAN}" ip daddr != {_set(inside)} {_OUTSIDE}',
             ]),
             *_chain("prerouting", "nat hook prerouting priority dstnat", dnat),
             *_chain("postrouting", "nat hook postrouting priority srcnat", [

@@ -1,0 +1,189 @@
+"""Commands, their help, and the small things behind them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from meshctl_headscale import _labs, _play, _project, _run, _stories, _tail
+from meshctl_headscale._exit import BadInputError
+from meshctl_headscale.cli import app
+from typer.main import get_command
+from typer.testing import CliRunner
+
+COMMANDS = ["up", "down", "run", "status", "exec", "logs", "doctor", "report", "list", "version"]
+HEAVY = ("ansible", "ansible_runner", "rich", "yaml", "jinja2", "jsonschema", "pexpect")
+
+
+def test_help_loads_nothing_heavy_and_is_quick() -> None:
+    code = "import sys; sys.argv = ['meshctl', '--help']\nfrom meshctl_headscale.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass\n"
+    code += f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+    assert "First steps" in done.stdout
+    # It takes a quarter of this on an idle machine; a busy one must not fail the test.
+    assert time.monotonic() - began < 1.2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_examples_that_keep_their_lines(command: str) -> None:
+    text = CliRunner().invoke(app, [command, "--help"]).output
+    assert "Examples:" in text
+    assert re.search(rf"^    meshctl {command}\b", text, re.MULTILINE), text
+
+
+def test_every_option_can_come_from_the_environment() -> None:
+    group = get_command(app)
+    missing = [
+        f"{command} {option.name}"
+        for command, found in group.commands.items()  # type: ignore[attr-defined]
+        for option in found.params
+        if option.name not in ("help", "command") and not option.envvar
+    ]
+    assert not missing
+
+
+def test_environment_variables_are_in_the_help() -> None:
+    assert "MESHCTL_INVENTORY" in CliRunner().invoke(app, ["run", "--help"]).output
+
+
+# --- stories
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> _project.Project:
+    books = tmp_path / "playbooks"
+    (books / "stories").mkdir(parents=True)
+    for name in ("us1", "us2"):
+        (books / f"{name}.yml").write_text(
+            f"---\n# {name.upper()}: a title that is\n# on two lines. More.\n"
+            f"- ansible.builtin.import_playbook: up.yml\n- ansible.builtin.import_playbook: stories/{name}.yml\n"
+        )
+        (books / "stories" / f"{name}.yml").write_text(f"- name: Play of {name}\n  hosts: all\n  tasks: []\n")
+    (books / "stories" / "verdict.yml").write_text("- name: Verdict\n  hosts: all\n  tasks: []\n")
+    (books / "up.yml").write_text("- name: Lab\n  hosts: localhost\n  vars: {secret: !vault x}\n")
+    (books / "down.yml").write_text("- name: Lab\n  hosts: localhost\n")
+    names = ("up", "stories/us1", "stories/us2", "stories/verdict")
+    (books / "all.yml").write_text("".join(f"- ansible.builtin.import_playbook: {name}.yml\n" for name in names))
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "lab.yml").write_text("all: {vars: {lab_name: seed}}")
+    return _project.Project(root=tmp_path, collections=tmp_path)
+
+
+def test_stories_are_read_from_the_playbooks(project: _project.Project) -> None:
+    found = {story.name: story for story in _stories.stories(project)}
+    assert list(found) == ["us1", "us2", "all"]
+    assert found["us1"].title == "US1: a title that is on two lines"
+    assert found["us1"].plays == {"Play of us1"}
+    assert found["all"].imports == ("us1", "us2")
+
+
+def test_selection_knows_names_paths_and_near_misses(project: _project.Project, tmp_path: Path) -> None:
+    assert [story.name for story in _stories.select(project, [])] == ["all"]
+    own = tmp_path / "mine.yml"
+    own.write_text("- name: Mine\n  hosts: all\n")
+    selected = _stories.select(project, ["us2", str(own), "us2"])
+    assert [story.name for story in selected] == ["us2", "mine"]
+    with pytest.raises(BadInputError, match=r"no story 'us11'\. Did you mean us1\? The stories are: us1, us2, all\."):
+        _stories.select(project, ["us11"])
+    assert [part.name for part in _stories.parts(project, _stories.select(project, ["all"]))] == ["us1", "us2"]
+
+
+def test_lab_and_mesh_are_brought_up_once(project: _project.Project) -> None:
+    books = _stories.playbooks(_stories.select(project, ["us1", "us2"]))
+    assert [path.relative_to(project.playbooks).as_posix() for path in books] == ["us1.yml", "stories/us2.yml"]
+
+
+def test_broken_playbook_is_a_sentence(tmp_path: Path, project: _project.Project) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text("- name: [")
+    with pytest.raises(BadInputError, match="is no YAML"):
+        _stories.select(project, [str(broken)])
+
+
+# --- inventory, variables
+
+
+def test_inventory_by_path_and_by_name(
+    project: _project.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = str(tmp_path / "inventory" / "lab.yml")
+    assert project.inventory(None) == shipped
+    assert project.inventory("lab") == project.inventory("lab.yml") == shipped
+    assert project.inventory("a,b,") == "a,b,"
+    with pytest.raises(BadInputError, match="There is no inventory"):
+        project.inventory("nowhere.yml")
+
+
+def test_variables_of_an_inventory(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yml"
+    path.write_text("all: {vars: {lab_name: mine, key: !vault abc}}")
+    assert _labs.inventory_variables(str(path))["lab_name"] == "mine"
+    assert _labs.inventory_variables("a,b,")["lab_name"] == "seed"
+    path.write_text("all: [")
+    with pytest.raises(BadInputError, match="is no YAML"):
+        _labs.inventory_variables(str(path))
+
+
+def test_extra_variables(tmp_path: Path) -> None:
+    file = tmp_path / "v.yml"
+    file.write_text("a: 1")
+    given = ["mesh_a=b=c", '{"mesh_list": [1]}', f"@{file}"]
+    assert _run.parse_extra_vars(given) == ({"mesh_a": "b=c", "mesh_list": [1]}, [file])
+    for wrong in ("nonsense", "1a=b", '{"a"', "@nowhere"):
+        with pytest.raises(BadInputError):
+            _run.parse_extra_vars([wrong])
+
+
+def test_arguments_of_ansible_have_no_value_of_a_variable() -> None:
+    request = _play.Request(
+        playbooks=[Path("us1.yml"), Path("us2.yml")], inventory="lab.yml", extra_vars={"key": "secret"},
+        extra_files=[Path("v.yml")], limit=["a", "b"], tags="x", check=True, verbosity=3,
+    )  # fmt: skip
+    assert request.arguments(Path("own.json")) == [
+        "-i", "lab.yml", "-e", "@v.yml", "-e", "@own.json", "--limit", "a,b", "--tags", "x", "--check", "--diff", "-vv",
+        "us1.yml", "us2.yml",
+    ]  # fmt: skip
+
+
+def test_only_known_harmless_variables_are_written_to_disk() -> None:
+    whole = {"PATH": "/bin", "LC_ALL": "C", "HEADSCALE_API_KEY": "x", "ANSIBLE_VAULT_PASSWORD": "x", "MESHCTL_LAB": "x"}
+    public, private = _play._split(whole)
+    assert set(public) == {"PATH", "LC_ALL"}
+    assert set(private) == {"HEADSCALE_API_KEY", "ANSIBLE_VAULT_PASSWORD", "MESHCTL_LAB"}
+
+
+def test_environment_of_ansible(project: _project.Project, tmp_path: Path) -> None:
+    found = _play.environment(project, tmp_path, inherited={"ANSIBLE_COLLECTIONS_PATH": "/c", "PATH": "/bin"})
+    assert found["ANSIBLE_COLLECTIONS_PATH"] == f"{tmp_path}:/c"
+    assert found["PATH"] == f"{Path(sys.executable).parent}:/bin"
+    assert found["ANSIBLE_CONFIG"] == str(tmp_path / "ansible.cfg")
+    assert _play.environment(project, tmp_path, inherited={"ANSIBLE_CONFIG": "/my.cfg"})["ANSIBLE_CONFIG"] == "/my.cfg"
+
+
+# --- logs
+
+
+def test_tail_reads_on_and_over_a_rotation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "current"
+    path.write_text("one\ntwo\nthree\n")
+    at = _tail._last(path, 2)
+    assert capsys.readouterr().out == "two\nthree\n"
+    with path.open("a") as file:
+        file.write("four\nhalf")
+    at = _tail._more("", path, at)
+    assert capsys.readouterr().out == "four\n"
+    path.rename(tmp_path / "old")
+    path.write_text("five\n")
+    at = _tail._more("tailscaled", path, at)
+    assert capsys.readouterr().out == "tailscaled: five\n"
+    assert _tail._more("", path, at) == at

@@ -1,0 +1,115 @@
+"""What ansible-runner's events mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from meshctl_headscale._events import (
+    AnsibleError,
+    ChecksMade,
+    Happening,
+    Noted,
+    PlayStarted,
+    Tally,
+    TaskFailed,
+    TaskStarted,
+    happenings,
+)
+
+CHECK = {"id": "us1.reachable", "story": "us1", "source": "a", "target": "b", "verdict": "passed"}
+
+
+def result(kind: str, res: Any, **data: Any) -> dict[str, Any]:
+    return {"event": kind, "event_data": {"host": "a", "task": "Look", "task_path": "x.yml:3", "res": res, **data}}
+
+
+def one(event: dict[str, Any]) -> Happening:
+    (found,) = happenings(event)
+    return found
+
+
+def failure(event: dict[str, Any]) -> TaskFailed:
+    found = one(event)
+    assert isinstance(found, TaskFailed)
+    return found
+
+
+def test_plays_and_tasks() -> None:
+    play = {"event": "playbook_on_play_start", "event_data": {"play": "US1", "playbook": "us1.yml"}}
+    assert one(play) == PlayStarted(name="US1", playbook="us1.yml")
+    assert one({"event": "playbook_on_task_start", "event_data": {"task": "Look"}}) == TaskStarted(name="Look")
+
+
+@pytest.mark.parametrize("kind", ["runner_on_ok", "runner_on_failed", "runner_item_on_ok", "runner_item_on_failed"])
+def test_checks_come_from_every_kind_of_result(kind: str) -> None:
+    assert next(happenings(result(kind, {"checks": [CHECK]}))) == ChecksMade(host="a", task="Look", checks=(CHECK,))
+
+
+def test_checks_of_items_are_not_counted_again_with_their_loop() -> None:
+    looped = {"results": [{"checks": [CHECK]}], "msg": "All items completed"}
+    assert list(happenings(result("runner_on_ok", looped))) == []
+    assert list(happenings(result("runner_on_failed", looped))) == []
+
+
+def test_a_bad_check_speaks_for_its_task() -> None:
+    bad = {**CHECK, "verdict": "failed"}
+    assert isinstance(one(result("runner_on_failed", {"checks": [bad], "msg": "us1.reachable"})), ChecksMade)
+
+
+def test_a_task_that_fails_with_good_checks_fails_for_another_reason() -> None:
+    found = list(happenings(result("runner_on_failed", {"checks": [CHECK], "msg": "disk full"})))
+    assert [type(happening) for happening in found] == [ChecksMade, TaskFailed]
+
+
+def test_failures_are_sentences() -> None:
+    assert failure(result("runner_on_failed", {"msg": "disk full"})).sentence == "Look failed on a: disk full"
+    own = failure(result("runner_on_failed", {"msg": "subnets overlap.", "meshctl_error": "bad_input"}))
+    assert (own.sentence, own.error) == ("subnets overlap.", "bad_input")
+    gone = failure(result("runner_on_unreachable", {"msg": "Task failed: no route\nto host"}))
+    assert gone.sentence == "a cannot be reached: no route to host"
+    command = failure(result("runner_on_failed", {"msg": "non-zero return code", "stderr": "x\nno such user"}))
+    assert command.message == "non-zero return code: no such user"
+
+
+def test_ignored_failures_are_none() -> None:
+    assert list(happenings(result("runner_on_failed", {"msg": "x"}, ignore_errors=True))) == []
+
+
+@pytest.mark.parametrize("res", [None, "text", [], {"checks": None}, {"checks": "x"}, {"checks": [1, {"id": "x"}]}])
+def test_results_of_another_shape_are_no_checks(res: Any) -> None:
+    assert list(happenings(result("runner_on_ok", res))) == []
+
+
+@pytest.mark.parametrize(
+    "event", [{}, {"event": None}, {"event": "runner_on_ok"}, {"event": "stats", "event_data": None}]
+)
+def test_odd_events_mean_nothing(event: dict[str, Any]) -> None:
+    assert list(happenings(event)) == []
+
+
+def test_what_ansible_says_outside_of_tasks() -> None:
+    wrapped = "\x1b[0;31m[ERROR]: Specified inventory, host pattern and/or\r\n--limit leaves us with no hosts\x1b[0m"
+    said = one({"event": "verbose", "stdout": wrapped})
+    assert said == AnsibleError(message="Specified inventory, host pattern and/or --limit leaves us with no hosts")
+    assert one({"event": "verbose", "stdout": "building headscale: 120 s"}) == Noted(
+        message="building headscale: 120 s"
+    )
+    assert one({"event": "verbose", "stdout": "[WARNING]: x"}) == Noted(message="[WARNING]: x", warning=True)
+
+
+def test_tally_counts_by_story_and_keeps_what_is_bad() -> None:
+    tally = Tally()
+    bad = {**CHECK, "story": "us2", "verdict": "error"}
+    tally.add(ChecksMade(host="a", task="Look", checks=(CHECK, CHECK, bad)))
+    assert tally.checks["us1"]["passed"] == 2
+    assert tally.total["error"] == 1
+    assert tally.bad == [bad]
+
+
+def test_reasons_put_our_own_sentences_first_and_say_once_what_is_alike() -> None:
+    tally = Tally()
+    for host in "abcdefg":
+        tally.add(TaskFailed(host=host, task="Look", path="", message="no answer", unreachable=True))
+    tally.add(TaskFailed(host="a", task="Lab", path="", message="nft is missing.", error="could_not_run"))
+    assert tally.reasons() == ["nft is missing.", "a, b, c, d, e and 2 more cannot be reached: no answer"]

@@ -1,0 +1,41 @@
+"""The line of a check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from meshctl_headscale import _lines
+
+
+@pytest.mark.parametrize(
+    ("observed", "text"),
+    [
+        ({"latency_ms": 0.84, "path": "direct", "endpoint": "203.0.113.2:41642"}, "0.8 ms, direct 203.0.113.2:41642"),
+        ({"median_ms": 0.5, "worst_ms": 123.4}, "0.5 ms, worst 123 ms"),
+        ({"sent": 3, "received": 3, "rtt_ms": [5.03, 0.5]}, "sent 3, received 3, rtt 5.0/0.5 ms"),
+        ({"state": "Running", "online": True, "addresses": ["100.64.0.1"]}, "Running, online yes, 100.64.0.1"),
+        ({"replies": {"100.64.0.2": 0, "fd7a::2": 0}}, "replies (100.64.0.2: 0, fd7a::2: 0)"),
+        ({"after_s": 2.41}, "after 2.4 s"),
+        ("no answer", "no answer"),
+        (None, ""),
+        ({}, ""),
+        ([], ""),
+        (0, "0"),
+        (False, "no"),
+    ],
+)
+def test_observed_in_short(observed: Any, text: str) -> None:
+    assert _lines.brief(observed) == text
+
+
+def test_observed_is_never_long() -> None:
+    assert len(_lines.brief({"body": "x" * 5000})) == 100
+
+
+def test_line_and_hint() -> None:
+    check = {"id": "us1.path", "source": "a", "target": "b", "verdict": "failed", "observed": "relayed", "hint": "look"}
+    assert _lines.check_text(check) == "✗ us1.path  a → b  relayed"
+    assert _lines.hint_text(check) == "look"
+    assert _lines.hint_text({**check, "verdict": "passed"}) == ""
+    assert _lines.check_text({"id": "us1.x", "source": "a", "target": None, "verdict": "passed"}) == "✓ us1.x  a"
