@@ -121,7 +121,7 @@ class Interruption:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self.count == 1:
-            self._say(f"{signal.Signals(number).name}: stopping Ansible. The lab stays. Once more to kill at once.")
+            self._say(f"{signal.Signals(number).name}: stopping Ansible in order. Once more to kill it at once.")
         elif self.count == 2:  # noqa: PLR2004
             self._say("Killing Ansible.")
 

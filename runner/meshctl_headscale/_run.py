@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _MOST_REASONS = 3
+_INTERRUPTED = {
+    "run": "Interrupted: no process of the run is left, the lab stands. `meshctl up` undoes what was being disturbed.",
+    "up": "Interrupted: `meshctl up` goes on from here, `meshctl down` removes what there is.",
+    "down": "Interrupted: `meshctl down` goes on from here.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,11 +199,7 @@ def summary(result: Result, *, show: Show, title: str) -> None:
     if result.not_run and result.tally.plays and not drawn:
         console.print(f"Not run: {', '.join(result.not_run)}.", style="yellow", markup=False, soft_wrap=True)
     if result.code == ExitCode.INTERRUPTED:
-        console.print(
-            "Interrupted: no process of the run is left, the lab stands. `meshctl up` undoes what was being disturbed.",
-            style="yellow",
-            soft_wrap=True,
-        )
+        console.print(_INTERRUPTED[title], style="yellow", soft_wrap=True)
     if result.code != ExitCode.PASSED or not (drawn or show.quiet):
         console.print(f"Log: {shown_path(result.run_dir / 'meshctl.log')}", markup=False, soft_wrap=True, style="dim")
 

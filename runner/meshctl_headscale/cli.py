@@ -95,6 +95,23 @@ Quiet = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")]
 
 
+def _story_names(incomplete: str) -> list[str]:
+    """Complete the name of a story."""
+    from meshctl_headscale import _stories  # noqa: PLC0415
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    return [story.name for story in _stories.stories(project()) if story.name.startswith(incomplete)]
+
+
+def _node_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a machine of the lab."""
+    from meshctl_headscale import _labs  # noqa: PLC0415
+
+    given = ctx.params
+    _found, record = _labs.standing(_lab_name(given.get("lab"), given.get("inventory")))
+    return [name for name in sorted(record.machines) if name.startswith(incomplete)]
+
+
 class _Answer:
     """Whether stdout belongs to JSON: errors need to know."""
 
@@ -235,6 +252,7 @@ def run(  # noqa: PLR0913, PLR0917
         list[str] | None,
         typer.Argument(
             envvar="MESHCTL_STORIES",
+            autocompletion=_story_names,
             metavar="[STORY…|all]",
             show_default="all",
             help="Stories (`meshctl list`), or playbooks of your own by path.",
@@ -378,7 +396,10 @@ def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = F
 
 @app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def execute(
-    node: Annotated[str, typer.Argument(envvar="MESHCTL_NODE", metavar="NODE", help="A machine of the lab.")],
+    node: Annotated[
+        str,
+        typer.Argument(envvar="MESHCTL_NODE", autocompletion=_node_names, metavar="NODE", help="A machine of the lab."),
+    ],
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[--] CMD…", show_default="a shell", help="What to run there.")
     ] = None,
@@ -404,7 +425,10 @@ def execute(
 
 @app.command()
 def logs(  # noqa: PLR0913, PLR0917
-    node: Annotated[str, typer.Argument(envvar="MESHCTL_NODE", metavar="NODE", help="A machine of the lab.")],
+    node: Annotated[
+        str,
+        typer.Argument(envvar="MESHCTL_NODE", autocompletion=_node_names, metavar="NODE", help="A machine of the lab."),
+    ],
     service: Annotated[
         str | None,
         typer.Argument(envvar="MESHCTL_SERVICE", metavar="[SERVICE]", show_default="all", help="One of its services."),

@@ -187,3 +187,10 @@ def test_tail_reads_on_and_over_a_rotation(tmp_path: Path, capsys: pytest.Captur
     at = _tail._more("tailscaled", path, at)
     assert capsys.readouterr().out == "tailscaled: five\n"
     assert _tail._more("", path, at) == at
+
+
+def test_stories_are_completed_in_the_shell() -> None:
+    environment = {"_MESHCTL_COMPLETE": "complete_bash", "COMP_WORDS": "meshctl run u", "COMP_CWORD": "2"}
+    found = CliRunner().invoke(app, [], env=environment, prog_name="meshctl").output.split()
+    assert {"us1", "us2"} <= set(found)
+    assert "all" not in found

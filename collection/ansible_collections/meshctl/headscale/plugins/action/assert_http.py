@@ -48,7 +48,7 @@ class ActionModule(Assertion):
             address=known, target=self.options.get("target"), aspect=self.options["aspect"],
         )  # fmt: skip
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:  # noqa: ARG002
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Fetch the URLs."""
         extra = {
             key: self.options[option]
@@ -62,6 +62,6 @@ class ActionModule(Assertion):
         """Judge the answers."""
         return judge_http(answer, self.frame, self._expect)
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the client how it is, where the host has one."""
         return [{"id": "status", "kind": "status"}] if self.shared("mesh_nodes") and self.variable("mesh_client") else []

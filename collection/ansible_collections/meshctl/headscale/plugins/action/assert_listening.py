@@ -40,7 +40,7 @@ class ActionModule(Assertion):
             raise BadInput(f"addresses is {given!r}: name at least one IP address, or have {self.host} join the mesh first")
         self._expect = Listening(port=self.options["port"], addresses=found, proto=self.options["proto"])
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:  # noqa: ARG002
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask for the sockets of the port."""
         return [{"id": "listening", "kind": "listening", "ports": [self._expect.port]}]
 

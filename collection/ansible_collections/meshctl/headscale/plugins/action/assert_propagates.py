@@ -55,7 +55,7 @@ class ActionModule(Assertion):
         given = self.options.get("deadline")
         return float(max(0.0, self._left if given is None else min(given, self._left)))
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:  # noqa: ARG002
+    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask for the names, and ping what must be silent."""
         names = [name.fqdn for name in self._expect.present]
         asks: list[Ask] = [
@@ -73,7 +73,7 @@ class ActionModule(Assertion):
         """Judge the answers."""
         return judge_propagates(answer, self.frame, self._expect, elapsed_s=time.time() - self.options["since"])
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the client how it is."""
         return [{"id": "status", "kind": "status"}]
 

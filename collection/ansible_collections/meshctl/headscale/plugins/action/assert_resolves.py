@@ -74,6 +74,6 @@ class ActionModule(Assertion):
         steps = mapping(mapping(observations.get("steps")).get("data"))
         return judge_resolves({**mapping(answer), "observations": {**observations, **steps}}, self.frame, self._expect)
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:  # noqa: ARG002
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the client how it is."""
         return [{"id": "status", "kind": "status"}]

@@ -43,12 +43,14 @@ EXAMPLES = r"""
   gather_facts: false
   tasks:
     - name: Restart the client
-      ansible.builtin.command: systemctl restart tailscaled
-      changed_when: true
+      meshctl.headscale.service:
+        name: tailscaled
+        state: restarted
+      register: restarted
 
     - name: It comes back as itself
       meshctl.headscale.assert_rejoins:
-        since: "{{ now(utc=true).timestamp() }}"
+        since: "{{ restarted.started_at }}"
         aspect: restart
 """
 

@@ -134,14 +134,19 @@ def _each(work: Callable[[Any], Json], items: List, until: float, workers: int =
 # -- HTTP, by hand: http.client costs more to import than all the rest --
 
 
-def _http(sock: socket.socket, method: str, path: str, headers: Dict, until: float, limit: int) -> Tuple:
-    """Send an HTTP/1.0 request (whose answer is never chunked); return status, headers, body and ms to the first byte."""
-    lines = [f"{method} {path} HTTP/1.0"] + ["{}: {}".format(*pair) for pair in headers.items()]
+def _request(method: str, path: str, headers: Dict) -> bytes:
+    """Return an HTTP/1.0 request, whose answer is never chunked."""
+    lines = [f"{method} {path} HTTP/1.0", *(f"{name}: {value}" for name, value in headers.items())]
     if method == "POST":
         lines.append("Content-Length: 0")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _http(sock: socket.socket, request: bytes, until: float, limit: int) -> Tuple:
+    """Send a request and return its answer: status, headers, body and the milliseconds to the first byte."""
     began = time.monotonic()
     sock.settimeout(_left(until))
-    sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    sock.sendall(request)
     raw, first = bytearray(), 0.0
     while len(raw) < limit:
         sock.settimeout(_left(until))
@@ -165,7 +170,9 @@ def _http(sock: socket.socket, method: str, path: str, headers: Dict, until: flo
 
 def _local_api(ask: Dict, method: str, path: str, until: float) -> bytes:
     """Ask tailscaled through its socket."""
-    where = ask.get("socket") or _SOCKET
+    where = str(ask.get("socket") or _SOCKET)
+    what = path.partition("?")[0]
+    request = _request(method, "/localapi/v0/" + path, {"Host": "local-tailscaled.sock", "Connection": "close"})
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(_left(until))
@@ -173,18 +180,17 @@ def _local_api(ask: Dict, method: str, path: str, until: float) -> bytes:
             sock.connect(where)
         except OSError as exc:
             raise _no_tailscaled(where, exc) from exc
-        headers = {"Host": "local-tailscaled.sock", "Connection": "close"}
-        status, _headers, body, _first = _http(sock, method, "/localapi/v0/" + path, headers, until, _MAX_ANSWER)
+        status, _headers, body, _first = _http(sock, request, until, _MAX_ANSWER)
     except socket.timeout as exc:
-        raise Unseen("timeout", "tailscaled did not answer {} in time".format(path.partition("?")[0])) from exc
+        raise Unseen("timeout", f"tailscaled did not answer {what} in time") from exc
     finally:
         sock.close()
     if status == 403:
-        raise Unseen("not_permitted", "tailscaled refuses {} to this user: use become: true".format(path.partition("?")[0]))
+        raise Unseen("not_permitted", f"tailscaled refuses {what} to this user: use become: true")
     if status != 200:
         said = body.decode("utf-8", "replace").strip()[:300]
-        raise Unseen("refused", f"tailscaled answered {status} to {asked}: {said}")
-    return body
+        raise Unseen("refused", f"tailscaled answered {status} to {what}: {said}")
+    return bytes(body)
 
 
 def _no_tailscaled(where: str, exc: OSError) -> Unseen:
@@ -475,7 +481,7 @@ def _checksum(data: bytes) -> int:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     total += total >> 16
-    return ~total & 0xFFFF
+    return int(~total & 0xFFFF)
 
 
 def _icmp(ask: Dict, until: float) -> Json:
@@ -627,7 +633,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
         if target.get("source"):
             sock.bind((target["source"], 0))
         began = time.monotonic()
-        outcome, by = _connect(sock, address[0], port, until)
+        outcome, by = _connect(sock, str(address[0]), port, until)
         found["timings"]["connect_ms"] = _ms_since(began)
         if outcome != "connected":
             found["outcome"], found["from"] = outcome, by
@@ -637,7 +643,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
             sock = _tls(sock, host, target)
         headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": "meshctl",
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
-        status, got, body, first = _http(sock, "GET", path, headers, until, _MAX_BODY + 16384)
+        status, got, body, first = _http(sock, _request("GET", path, headers), until, _MAX_BODY + 16384)
     finally:
         sock.close()
     found["timings"]["first_byte_ms"] = first
@@ -739,8 +745,9 @@ def _question(name: str, kind: str) -> bytes:
     labels = [label.encode("idna") if not label.isascii() else label.encode() for label in name.rstrip(".").split(".")]
     if any(not 0 < len(label) < 64 for label in labels):
         raise Unseen("bad_query", f"{name!r} is not a host name")
+    head = struct.pack("!2sHHHHH", os.urandom(2), 0x0100, 1, 0, 0, 0)
     encoded = b"".join(bytes([len(label)]) + label for label in labels)
-    return struct.pack("!2sHHHHH", os.urandom(2), 0x0100, 1, 0, 0, 0) + encoded + struct.pack("!BHH", 0, _TYPES[kind], 1)
+    return head + encoded + struct.pack("!BHH", 0, _TYPES[kind], 1)
 
 
 def _reverse(name: str) -> str:
@@ -777,7 +784,7 @@ def _record(reply: bytes, kind: int, offset: int, size: int) -> str:
     if kind == 28:
         return socket.inet_ntop(socket.AF_INET6, data)
     if kind in (2, 5, 12):
-        return _name_at(reply, offset)[0]
+        return str(_name_at(reply, offset)[0])
     return data.hex()
 
 
@@ -803,7 +810,7 @@ def _name_at(reply: bytes, offset: int) -> Tuple:
 def _lookup(ask: Dict, until: float) -> Json:
     """Resolve names as every program on the host does."""
     names = list(ask.get("names") or [])
-    family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(ask.get("family"), socket.AF_UNSPEC)
+    family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(int(ask.get("family") or 0), socket.AF_UNSPEC)
     found = _each(lambda name: _look_up(str(name), family), names, until, workers=16)
     return [result or {"name": name, "outcome": "timeout", "addresses": []} for name, result in zip(names, found)]
 
@@ -898,14 +905,17 @@ def _ip(words: List, until: float) -> List:
     import subprocess
 
     try:
-        done = subprocess.run(["ip", "-j", *words], capture_output=True, timeout=_left(until), check=False)
+        done = subprocess.run(  # noqa: S603
+            ["ip", "-j", *words],  # noqa: S607
+            capture_output=True, timeout=_left(until), check=False,
+        )  # fmt: skip
     except FileNotFoundError as exc:
         raise Unseen("no_ip", "the command ip is missing on the host: install iproute2") from exc
     except subprocess.TimeoutExpired as exc:
         raise Unseen("timeout", "ip {} did not end in time".format(" ".join(words))) from exc
     if done.returncode:
         raise Unseen("refused", done.stderr.decode("utf-8", "replace").strip()[:300])
-    return _json(done.stdout or b"[]")
+    return list(_json(done.stdout or b"[]"))
 
 
 def _addresses(_ask: Dict, until: float) -> Json:
@@ -1060,8 +1070,12 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
     import urllib.error
     import urllib.request
 
+    if not url.startswith(("https://", "http://")):
+        raise Unseen("bad_url", f"the server's URL {url!r} begins with neither https:// nor http://")
     try:
-        request = urllib.request.Request(url + path, headers={"Authorization": "Bearer " + key})
+        request = urllib.request.Request(  # noqa: S310
+            url + path, headers={"Authorization": "Bearer " + key}
+        )
         context = ssl.create_default_context(cafile=ca_file or None) if url.startswith("https:") else None
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()

@@ -44,7 +44,10 @@ def _running(seen: Seen, frame: Frame, own: Node | None) -> Check:
     same = not (own and own.addresses) or known == list(own.addresses)
     hint = hints.client(seen)
     if fine and not same:
-        hint = "the node's addresses are not those that the server holds for it: it registered again, or the server's record is old"
+        hint = (
+            "the node's addresses are not those that the server holds for it: it registered again, or the server's "
+            "record is old"
+        )
     return frame.check(
         fine and same if status else None,
         aspect="self",
@@ -83,7 +86,10 @@ def _peer(seen: Seen, frame: Frame, peer: Node, expect: Connected) -> Check:
 
 def _hint(seen: Seen, peer: Node, *, wanted: bool, right: bool) -> str:
     if right:
-        return f"the addresses of {peer.name} are not those that the server holds: the node's network map is old, or it registered again"
+        return (
+            f"the addresses of {peer.name} are not those that the server holds: the node's network map is old, or it "
+            "registered again"
+        )
     if not wanted:
         return f"{peer.name} is expected to be offline, but the server still tells this node that it is online"
     return hints.client(seen) or hints.peer(seen, peer) or f"{peer.name} is not shown as online"

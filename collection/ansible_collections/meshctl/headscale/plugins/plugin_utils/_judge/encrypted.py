@@ -114,7 +114,10 @@ def _hint(wire: dict[str, Any], way: Way, path: dict[str, Any], *, carried: bool
         where = sorted({text(flow.get("interface")) for flow in wire["leaks"]})
         return f"the payload left in clear on {', '.join(where)}: that traffic does not go through WireGuard"
     if not carried:
-        return "fewer WireGuard packets left to that endpoint than were sent: the path changed meanwhile, or there is another"
+        return (
+            "fewer WireGuard packets left to that endpoint than were sent: the path changed meanwhile, or there is "
+            "another"
+        )
     if way.kind not in ("any", path["path"]):
         return f"the traffic takes the path {path['path']}; {way.kind} was expected ({way.reason})"
     return f"{path.get('host')} is not an address of {way.peer.name}'s side"
@@ -152,7 +155,10 @@ def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
     return frame.check(
         all(grown[f"{kind}_packets"] >= packets for kind, packets in sent.items()),
         aspect="counters", expected=expected, observed=grown, evidence={"sent": sent, "before": before, "after": after},
-        hint="tailscaled counts fewer packets on that path than were sent over it: the path changed while it was measured",
+        hint=(
+            "tailscaled counts fewer packets on that path than were sent over it: the path changed while it was "
+            "measured"
+        ),
         command="tailscale metrics",
     )  # fmt: skip
 

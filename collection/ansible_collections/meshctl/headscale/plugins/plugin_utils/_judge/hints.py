@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .frame import Node
 
 _STATES = {
-    "NeedsLogin": "it is logged out or its registration was refused: look at its log, mint a preauthkey and join it again",
+    "NeedsLogin": (
+        "it is logged out or its registration was refused: look at its log, mint a preauthkey and join it again"
+    ),
     "NeedsMachineAuth": "the server has not approved it: approve it there",
     "Stopped": "somebody ran `tailscale down`: run `tailscale up`",
     "Starting": "it has no network map yet: is the control server reachable and its certificate trusted?",
@@ -53,7 +55,10 @@ def peer(seen: Seen, node: Node) -> str:
     """Return what the host's client knows to be wrong with a peer, empty when nothing."""
     known = find_peer(seen.data("status"), node)
     if not known:
-        return f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither reach the other"
+        return (
+            f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither reach "
+            "the other"
+        )
     if known.get("Expired") is True or _past(known.get("KeyExpiry"), seen.now):
         return f"the key of {node.name} has expired: join it again, or set a later expiry on the server"
     if known.get("Online") is False:
@@ -97,7 +102,8 @@ def _mesh_ping(seen: Seen, node: Node, address: str) -> str:
     way = text(last.get("endpoint")) or f"relay {text(last.get('derp')) or '?'}"
     if tsmp.get("answered") is True:
         return (
-            f"{node.name} answers WireGuard pings via {way} but not ICMP: the policy or a firewall on {node.name} drops it "
+            f"{node.name} answers WireGuard pings via {way} but not ICMP: the policy or a firewall on "
+            f"{node.name} drops it "
             "(`nft list ruleset` there; the policy on the server)"
         )
     return f"{node.name} answers disco pings via {way} but nothing inside WireGuard: restart tailscaled on both sides"
@@ -108,10 +114,13 @@ def relayed(sides: dict[str, tuple[Json, Json]]) -> str:
     for who, (endpoints, local) in sides.items():
         inside, outside = _ports(endpoints, local)
         if inside and not outside:
-            return f"{who} has not learned a public endpoint: UDP to the relay's STUN port (3478) is blocked on its side"
+            return (
+                f"{who} has not learned a public endpoint: UDP to the relay's STUN port (3478) is blocked on its side"
+            )
         if inside and not inside & outside:
             return (
-                f"the router of {who} maps its UDP port ({_some(inside)} became {_some(outside)}): a hard NAT, or a stale "
+                f"the router of {who} maps its UDP port ({_some(inside)} became {_some(outside)}): a hard NAT, "
+                "or a stale "
                 "conntrack entry that holds the port; drop new packets on the router's WAN side and flush its conntrack"
             )
     return "UDP is blocked between the two sides, or both are behind a hard NAT (`tailscale netcheck` on each)"

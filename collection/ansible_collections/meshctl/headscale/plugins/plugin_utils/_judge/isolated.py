@@ -134,5 +134,6 @@ def _hint(wall: Wall, ok: bool | None, why: str) -> str:
             f"{wall.address}`), so nothing here proves that traffic needs the mesh"
         )
     return why or (
-        f"nobody refused, and {wall.name} does not answer over the mesh either: silence proves nothing while nothing gets out"
+        f"nobody refused, and {wall.name} does not answer over the mesh either: silence proves nothing while "
+        "nothing gets out"
     )

@@ -54,7 +54,9 @@ def _hint(found: list[str], expect: Listening, sockets: list[dict[str, Any]]) ->
     if not found:
         return f"nothing listens on port {expect.port}: is the service running, and did it wait for the mesh address?"
     if wild := [entry for entry in found if entry and ip_address(entry).is_unspecified]:
-        return f"the service{who} listens on every address ({', '.join(wild)}): bind it to {', '.join(expect.addresses)}"
+        return (
+            f"the service{who} listens on every address ({', '.join(wild)}): bind it to {', '.join(expect.addresses)}"
+        )
     if extra := [entry for entry in found if entry not in expect.addresses]:
         return f"the service{who} also listens on {', '.join(extra)}, where it is reached without the mesh"
     return f"nothing listens on {', '.join(sorted(set(expect.addresses) - set(found)))}"

@@ -152,10 +152,14 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
     if same:
         return "the right answer came too late: is a name server in /etc/resolv.conf that does not answer?"
     if foreign := set(known) - set(name.addresses):
-        return f"{', '.join(sorted(foreign))} is no address that the server holds for {name.node}: an old answer, or another name server"
+        return (
+            f"{', '.join(sorted(foreign))} is no address that the server holds for {name.node}: an old answer, or "
+            "another name server"
+        )
     if known and all(":" in missing for missing in set(name.required) - set(known)):
         return (
-            "tailscaled gives a node that has an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
+            "tailscaled gives a node that has an IPv4 address no AAAA of its peers unless the policy's nodeAttrs "
+            "give it "
             "magicdns-aaaa: set that, or leave ipv6 out of families"
         )
     direct = _asked(seen, name.fqdn, "A")
@@ -163,16 +167,22 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
     if direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses):
         if servers and QUAD_100 not in servers:
             return (
-                f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
+                f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or "
+                "another "
                 "program owns /etc/resolv.conf"
             )
-        return "tailscaled answers rightly, but the system's resolver does not: a cache (nscd, systemd-resolved) or /etc/hosts"
+        return (
+            "tailscaled answers rightly, but the system's resolver does not: a cache (nscd, systemd-resolved) or "
+            "/etc/hosts"
+        )
     client = hints.client(seen) if seen.data("status") is not None else ""
     if client:
         return client
     if direct.get("rcode") == "NXDOMAIN":
         return f"tailscaled does not know {name.fqdn}: the name on the server is another, or its network map is old"
-    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, is the base domain right?"
+    return (
+        f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, is the base domain right?"
+    )
 
 
 def _values(row: dict[str, Any]) -> list[str]:
@@ -223,7 +233,10 @@ def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
         target=name.node,
         expected=expected,
         observed={"names": names, "ms": slowest},
-        hint=f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off",
+        hint=(
+            f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is "
+            "off"
+        ),
         command=command,
     )
 

@@ -118,9 +118,15 @@ def _hint(seen: Seen, way: Way, own: Side, found: dict[str, Any]) -> str:
             or f"{way.peer.name} answers neither directly nor through a relay: is the relay's TCP port reachable from both?"
         )
     if kind == "direct" and way.kind == "relay":
-        return f"a relay was expected ({way.reason}), but the two sides reach each other: the NAT is not what the topology says"
+        return (
+            f"a relay was expected ({way.reason}), but the two sides reach each other: the NAT is not what the "
+            "topology says"
+        )
     if kind == "direct":
-        return f"{found['host']} is not an address of {way.peer.name}'s side: mesh_topology is wrong, or traffic takes another way out"
+        return (
+            f"{found['host']} is not an address of {way.peer.name}'s side: mesh_topology is wrong, or traffic takes "
+            "another way out"
+        )
     own_endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}
     sides[way.peer.name] = (list(way.side.endpoints), list(way.side.local))

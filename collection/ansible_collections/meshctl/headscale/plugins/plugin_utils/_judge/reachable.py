@@ -42,7 +42,10 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
     aspect = f"ipv{family}"
     command = f"ping -c 3 {address}"
     if not address:
-        hint = f"the server gave {peer.name} no IPv{family} address: set prefixes.v{family} there, or leave it out of families"
+        hint = (
+            f"the server gave {peer.name} no IPv{family} address: set prefixes.v{family} there, or leave it out of "
+            "families"
+        )
         return frame.check(
             False, aspect=aspect, target=peer.name, expected=f"an IPv{family} address", observed=None, hint=hint
         )
@@ -83,7 +86,9 @@ def _evidence(seen: Seen, address: str, result: dict[str, Any]) -> dict[str, Any
 
 def _hint(seen: Seen, peer: Node, address: str, received: float) -> str:
     if received:
-        return "some packets were lost: the path is still settling, or a link loses packets (`ip -s link` on both sides)"
+        return (
+            "some packets were lost: the path is still settling, or a link loses packets (`ip -s link` on both sides)"
+        )
     if seen.data("status") is None and seen.data("disco") is None:
         return f"{peer.name} does not answer"
     return hints.unreachable(seen, peer, address)
@@ -103,15 +108,25 @@ def _latency(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
         aspect="latency",
         target=peer.name,
         expected=expected,
-        observed={"median_ms": round(middle, 3), "worst_ms": round(max(replies), 3)},
+        observed=_figures(replies),
         evidence={"rtt_ms": replies},
         hint=_slow(seen, wanted),
         command=f"ping -c 10 {next((known for known in wanted if known), peer.name)}",
     )
 
 
+def _figures(replies: list[float]) -> dict[str, float]:
+    return {"median_ms": round(median(replies), 3), "worst_ms": round(max(replies), 3)} if replies else {}
+
+
 def _slow(seen: Seen, wanted: list[str]) -> str:
     last = next((mapping(mapping(mapping(seen.data("disco")).get(known)).get("last")) for known in wanted if known), {})
     if last.get("derp") and not last.get("endpoint"):
-        return f"the traffic goes through the relay {text(last.get('derp'))}: see the path checks for why it is not direct"
-    return "the path is slow or busy: compare with a ping of the physical address; a far budget is mesh_latency_budget_ms"
+        return (
+            f"the traffic goes through the relay {text(last.get('derp'))}: see the path checks for why it is not "
+            "direct"
+        )
+    return (
+        "the path is slow or busy: compare with a ping of the physical address; a far budget is "
+        "mesh_latency_budget_ms"
+    )

@@ -134,18 +134,30 @@ def _missing(wanted: Wanted, listed: list[dict[str, Any]]) -> str:
     same = [node for node in listed if wanted.name.lower() in (text(node.get("givenName")), _label(text(node.get("name"))))]
     if wanted.key and same:
         ids = ", ".join(text(node.get("id")) for node in same)
-        return f"the server has the name {wanted.name} (node {ids}) under another key: the node registered again; run client_info again"
-    return f"{wanted.name} is not on this server: did it join another one, was it deleted, or was its key refused (its log says)?"
+        return (
+            f"the server has the name {wanted.name} (node {ids}) under another key: the node registered again; run "
+            "client_info again"
+        )
+    return (
+        f"{wanted.name} is not on this server: did it join another one, was it deleted, or was its key refused (its "
+        "log says)?"
+    )
 
 
 def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, Any]) -> str:
     if not observed["registered"]:
         return "the server's record has no id or no address"
     if observed["expired"]:
-        return f"its key expired at {record['expiry']}: join it again, or `headscale nodes expire --disable -i {record['id']}`"
+        return (
+            f"its key expired at {record['expiry']}: join it again, or `headscale nodes expire --disable -i "
+            f"{record['id']}`"
+        )
     if observed.get("online") != expected.get("online"):
         state = "offline" if expected["online"] else "still online"
-        return f"the server holds it {state} (last seen {record['last_seen']}): is tailscaled running, and does it reach the server?"
+        return (
+            f"the server holds it {state} (last seen {record['last_seen']}): is tailscaled running, and does it "
+            "reach the server?"
+        )
     wrong = [key for key in ("user", "tags") if observed.get(key) != expected.get(key)]
     return f"it was registered with another {' and other '.join(wrong)}: which preauthkey was used?"
 
@@ -162,7 +174,10 @@ def _duplicates(frame: Frame, expect: Registered, listed: list[dict[str, Any]]) 
             frame.check(
                 len(claims) == 1, aspect="unique", target=wanted.name, expected=1, observed=len(claims),
                 evidence={"name": name, "nodes": ids}, command="headscale nodes list",
-                hint=f"the nodes {', '.join(ids)} all call themselves {name}: all but the first got another DNS name; delete the stale ones",
+                hint=(
+                    f"the nodes {', '.join(ids)} all call themselves {name}: all but the first got another DNS name; "
+                    "delete the stale ones"
+                ),
             )  # fmt: skip
         )
     return checks

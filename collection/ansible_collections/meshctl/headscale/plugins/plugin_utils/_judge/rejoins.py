@@ -74,14 +74,18 @@ def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late
 def _changed(seen: Seen, observed: dict[str, Any], expect: Rejoins) -> str:
     if observed["state"] == "Running" and observed["id"] not in ("", expect.before.id):
         return (
-            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is tailscaled's state "
+            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is "
+            "tailscaled's state "
             "directory kept, is its key ephemeral?) or the server had deleted it"
         )
     return hints.client(seen) or "its addresses changed: the server's record of it was deleted and made again"
 
 
 def _late(elapsed_s: float, expect: Rejoins) -> str:
-    return f"{elapsed_s:.1f} s have passed since the disturbance; the budget is {expect.budget_s:g} s (mesh_rejoin_budget_s)"
+    return (
+        f"{elapsed_s:.1f} s have passed since the disturbance; the budget is {expect.budget_s:g} s "
+        "(mesh_rejoin_budget_s)"
+    )
 
 
 def _reaches(  # noqa: PLR0913

@@ -32,7 +32,7 @@ PROGRAMS: Final = {
     "tc": "iproute2",
     "mount": "mount",
     "nft": "nftables",
-    "nginx": "nginx-light",
+    "nginx": "nginx",
     "nsenter": "util-linux",
     "pivot_root": "util-linux",
     "ping": "iputils-ping",

@@ -135,7 +135,13 @@ def _grid(report: Report, title: str, matrix: Matrix, note: str) -> Iterator[_Gr
     if not matrix:
         return
     names = pairs.nodes(matrix, report)
-    rows = [(source, [_square(source, target, matrix.get((source, target))) for target in names]) for source in names]
+    # A name that is only asked for has a column and no row.
+    sources = {source for source, _target in matrix}
+    rows = [
+        (source, [_square(source, target, matrix.get((source, target))) for target in names])
+        for source in names
+        if source in sources
+    ]
     yield _Grid(title=title, names=names, rows=rows, dense=len(names) >= _DENSE_FROM, note=note)
 
 

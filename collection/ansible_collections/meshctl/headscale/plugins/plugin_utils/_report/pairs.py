@@ -88,7 +88,7 @@ def latencies(report: Report, family: str | None = None) -> Matrix:
 
     def wanted(check: Check) -> bool:
         name = assertion(check).split(".")
-        return name[0] in ("reachable", "latency") and (family is None or _family(check) in (family, ""))
+        return name[0] in ("reachable", "latency") and (family is None or _family(check) == family)
 
     return _matrix(filter(wanted, report.checks), "median_ms")
 
