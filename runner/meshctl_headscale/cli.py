@@ -108,7 +108,10 @@ def _node_names(ctx: typer.Context, incomplete: str) -> list[str]:
     from meshctl_headscale import _labs  # noqa: PLC0415
 
     given = ctx.params
-    _found, record = _labs.standing(_lab_name(given.get("lab"), given.get("inventory")))
+    try:
+        _found, record = _labs.standing(_lab_name(given.get("lab"), given.get("inventory")))
+    except MeshctlError:
+        return []
     return [name for name in sorted(record.machines) if name.startswith(incomplete)]
 
 

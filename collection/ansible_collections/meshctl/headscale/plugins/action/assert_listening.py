@@ -37,7 +37,7 @@ class ActionModule(Assertion):
             given = [node.address(4)] if node else []
         found = tuple(address(entry) for entry in given)
         if not found or not all(found):
-            raise BadInput(f"addresses is {given!r}: name at least one IP address, or have {self.host} join the mesh first")
+            raise BadInput(f"addresses is {given!r}: name IP addresses, or have {self.host} join the mesh first")
         self._expect = Listening(port=self.options["port"], addresses=found, proto=self.options["proto"])
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:

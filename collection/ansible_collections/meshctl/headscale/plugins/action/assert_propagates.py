@@ -42,7 +42,9 @@ class ActionModule(Assertion):
             present=tuple(_name(str(fqdn), given) for fqdn, given in self.options["present"].items()),
             absent=tuple(self.options["absent"]),
             silent=tuple(
-                (str(node), known) for node, given in self.options["silent"].items() for known in _addresses(node, given)
+                (str(node), known)
+                for node, given in self.options["silent"].items()
+                for known in _addresses(node, given)
             ),
         )
         if not (self._expect.present or self._expect.absent or self._expect.silent):

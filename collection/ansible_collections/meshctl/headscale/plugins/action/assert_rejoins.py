@@ -37,7 +37,7 @@ class ActionModule(Assertion):
             raise BadInput(f"the server has no node for {self.host}: known are {', '.join(nodes)}")
         budget = self.number_of("budget", "mesh_rejoin_budget_s", 30)
         if self.options["since"] > time.time() + 1:
-            raise BadInput(f"since is {self.options['since']}, which is in the future: pass the time of the disturbance")
+            raise BadInput(f"since is {self.options['since']}, which lies ahead: pass the time of the disturbance")
         self._expect = Rejoins(
             before=nodes[self.host], peers=self.peers(), aspect=self.options["aspect"], budget_s=budget
         )

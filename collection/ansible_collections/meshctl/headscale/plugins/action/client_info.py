@@ -28,7 +28,8 @@ class ActionModule(ProbingAction):
         seen = Seen(self.look([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
         status = mapping(seen.data("status"))
         if not status:
-            return {**result, **failure(f"{self.host}: {seen.why('status')}", "could_not_run"), "error": seen.error("status")}
+            failed = failure(f"{self.host}: {seen.why('status')}", "could_not_run")
+            return {**result, **failed, "error": seen.error("status")}
         client = describe(status)
         return {**result, "changed": False, "client": client, "ansible_facts": {"mesh_client": client}}
 

@@ -165,7 +165,7 @@ class Assertion(ProbingAction):
         return self._late({**result, **summary(checks), **self.facts(checks)})
 
     def _late(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Leave the failing to the end of a story that has set `mesh_fail_late`, so that all its assertions are made."""
+        """Leave the failing to the end of a story that has set `mesh_fail_late`: all its assertions are made."""
         if not result["failed"] or not self.variable("mesh_fail_late"):
             return result
         known = mapping(self.variable("mesh_bad_checks"))

@@ -67,9 +67,10 @@ def _peer(seen: Seen, frame: Frame, peer: Node, expect: Connected) -> Check:
         why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
         return frame.check(None, aspect="peer", target=peer.name, expected=expected, observed=None, hint=why)
     found = hints.find_peer(status, peer)
-    observed = {"online": found.get("Online"), "addresses": addresses(found.get("TailscaleIPs"))} if found else "not seen"
+    known = addresses(found.get("TailscaleIPs"))
+    observed = {"online": found.get("Online"), "addresses": known} if found else "not seen"
     right = bool(found) and found.get("Online") is wanted
-    same = bool(found) and addresses(found.get("TailscaleIPs")) == list(peer.addresses)
+    same = bool(found) and known == list(peer.addresses)
     return frame.check(
         right and same,
         aspect="peer",

@@ -45,7 +45,7 @@ def judge_encrypted(answer: Json, frame: Frame, expect: Encrypted) -> list[Check
     return [*checks, _counters(steps, frame, expect)]
 
 
-def _peer(  # noqa: PLR0913
+def _peer(  # noqa: PLR0913, PLR0917
     seen: Seen, steps: Seen, frame: Frame, expect: Encrypted, way: Way, flows: list[dict[str, Any]]
 ) -> Check:
     capture = mapping(steps.data("capture"))
@@ -65,7 +65,8 @@ def _peer(  # noqa: PLR0913
             evidence={"wire": wire, "sent": sent, "received": received, "path": path},
         )  # fmt: skip
     observed = {"marker_in_clear": wire["leaked"], **path, "packets": wire["carried"]}
-    right = way.kind in ("any", path["path"]) and (path["path"] != "direct" or not way.hosts or path["host"] in way.hosts)
+    ours = path["path"] != "direct" or not way.hosts or path["host"] in way.hosts
+    right = ours and way.kind in ("any", path["path"])
     carried = wire["carried"] >= sent
     return frame.check(
         not wire["leaked"] and carried and right,

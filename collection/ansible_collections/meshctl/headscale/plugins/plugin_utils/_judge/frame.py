@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .check import Check
-from .seen import addresses, mapping, text
+from .seen import Json, addresses, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,8 @@ class Frame:
         *,
         aspect: str = "",
         target: str | None = None,
-        expected: Any,
-        observed: Any,
+        expected: Json,
+        observed: Json,
         evidence: Mapping[str, Any] | None = None,
         hint: str = "",
         command: str = "",
@@ -54,7 +54,7 @@ class Frame:
             reproduce=self.shell + command if command else "",
         )
 
-    def skipped(self, reason: str, *, aspect: str = "", target: str | None = None, expected: Any = None) -> Check:
+    def skipped(self, reason: str, *, aspect: str = "", target: str | None = None, expected: Json = None) -> Check:
         """Return a check that was not made, with the reason."""
         check = self.check(None, aspect=aspect, target=target, expected=expected, observed=None, hint=reason)
         check.verdict = "skipped"
@@ -72,7 +72,7 @@ class Node:
     addresses: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, name: str, record: Any) -> Node:
+    def read(cls, name: str, record: Json) -> Node:
         """Return a node from its record in `mesh_nodes`."""
         known = mapping(record)
         return cls(

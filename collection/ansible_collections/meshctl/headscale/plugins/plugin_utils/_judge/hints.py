@@ -75,7 +75,8 @@ def unreachable(seen: Seen, node: Node, address: str) -> str:
         lambda: _own_refusal(refused),
         lambda: _mesh_ping(seen, node, address),
     ]
-    return next((said for cause in causes if (said := cause())), "no cause was found: look at the logs of both tailscaled")
+    found = (said for cause in causes if (said := cause()))
+    return next(found, "no cause was found: look at the logs of both tailscaled")
 
 
 def _own_refusal(errors: list[dict[str, Any]]) -> str:
@@ -110,7 +111,7 @@ def _mesh_ping(seen: Seen, node: Node, address: str) -> str:
 
 
 def relayed(sides: dict[str, tuple[Json, Json]]) -> str:
-    """Return why a path stays on a relay; `sides` has, for each node, its endpoints and its own interface's addresses."""
+    """Return why a path stays on a relay; `sides` has each node's endpoints and its own interface's addresses."""
     for who, (endpoints, local) in sides.items():
         inside, outside = _ports(endpoints, local)
         if inside and not outside:

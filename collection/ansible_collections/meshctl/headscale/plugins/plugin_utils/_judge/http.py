@@ -79,11 +79,7 @@ def _expected(expect: Http, url: str) -> dict[str, Any]:
 
 def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     if expect.outcome != "answered":
-        if outcome == "answered":
-            return "the service answers there: it is reached without the mesh; bind it to its mesh address only"
-        if outcome == "timeout":
-            return "silence is no refusal: a firewall drops the packets, or the host is down"
-        return f"a refusal was expected, the outcome is {outcome}: {text(found.get('error'))}".rstrip(": ")
+        return _no_refusal(outcome, text(found.get("error")))
     if outcome == "answered" and found.get("status") != expect.status:
         return f"the service answers with another status than {expect.status}: look at its own log"
     if outcome == "answered" and expect.address not in ("", address(found.get("address"))):
@@ -92,6 +88,14 @@ def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
         return "the body is not the expected one: another service answers, or its content changed"
     client = hints.client(seen) if seen.data("status") is not None else ""
     return client or _no_answer(outcome)
+
+
+def _no_refusal(outcome: str, said: str) -> str:
+    if outcome == "answered":
+        return "the service answers there: it is reached without the mesh; bind it to its mesh address only"
+    if outcome == "timeout":
+        return "silence is no refusal: a firewall drops the packets, or the host is down"
+    return f"a refusal was expected, the outcome is {outcome}: {said}".rstrip(": ")
 
 
 def _no_answer(outcome: str) -> str:

@@ -114,7 +114,8 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
         # A router may reject TCP with a reset in the host's name; its ICMP refusal for the same address gives it away.
         ok, proof = outcome != "connected" and bool(routed), "reset beside an ICMP refusal" if routed else ""
     elif outcome == "timeout":
-        ok, proof = True if routed else _silence(seen, wall, expect), "silence beside an ICMP refusal" if routed else "silence"
+        ok = True if routed else _silence(seen, wall, expect)
+        proof = "silence beside an ICMP refusal" if routed else "silence"
     return frame.check(
         ok,
         aspect="tcp",

@@ -108,7 +108,7 @@ def _asked(seen: Seen, name: str, kind: str) -> dict[str, Any]:
     return next((row for row in rows if row.get("name") == name and row.get("type") == kind), {})
 
 
-def _system(  # noqa: PLR0913
+def _system(  # noqa: PLR0913, PLR0917
     seen: Seen, frame: Frame, name: Name, asked: str, aspect: str, budget_ms: float | None
 ) -> Check:
     found = _looked_up(seen, asked)
@@ -152,37 +152,35 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
     if same:
         return "the right answer came too late: is a name server in /etc/resolv.conf that does not answer?"
     if foreign := set(known) - set(name.addresses):
-        return (
-            f"{', '.join(sorted(foreign))} is no address that the server holds for {name.node}: an old answer, or "
-            "another name server"
-        )
+        return f"{', '.join(sorted(foreign))} is not what the server holds for {name.node}: an old answer, or another server"
     if known and all(":" in missing for missing in set(name.required) - set(known)):
         return (
-            "tailscaled gives a node that has an IPv4 address no AAAA of its peers unless the policy's nodeAttrs "
-            "give it "
+            "tailscaled gives a node that has an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
             "magicdns-aaaa: set that, or leave ipv6 out of families"
         )
     direct = _asked(seen, name.fqdn, "A")
-    servers = _resolver(seen)
     if direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses):
-        if servers and QUAD_100 not in servers:
-            return (
-                f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or "
-                "another "
-                "program owns /etc/resolv.conf"
-            )
-        return (
-            "tailscaled answers rightly, but the system's resolver does not: a cache (nscd, systemd-resolved) or "
-            "/etc/hosts"
-        )
+        return _not_asked(_resolver(seen))
     client = hints.client(seen) if seen.data("status") is not None else ""
-    if client:
-        return client
-    if direct.get("rcode") == "NXDOMAIN":
-        return f"tailscaled does not know {name.fqdn}: the name on the server is another, or its network map is old"
+    return client or _not_known(direct, name)
+
+
+def _not_asked(servers: list[str]) -> str:
+    if servers and QUAD_100 not in servers:
+        return (
+            f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another program "
+            "owns /etc/resolv.conf"
+        )
     return (
-        f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, is the base domain right?"
+        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd, systemd-resolved) and in "
+        "/etc/hosts"
     )
+
+
+def _not_known(direct: dict[str, Any], name: Name) -> str:
+    if direct.get("rcode") == "NXDOMAIN":
+        return f"tailscaled does not know {name.fqdn}: the server has another name, or the network map is old"
+    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, is the base domain right?"
 
 
 def _values(row: dict[str, Any]) -> list[str]:
@@ -248,7 +246,8 @@ def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
     if outcome not in ("found", "not-found") or row.get("outcome") != "answered":
         why = text(found.get("error")) or f"{QUAD_100} did not answer ({text(row.get('outcome')) or _why(seen, 'dns')})"
         return frame.check(
-            None, aspect=aspect, target=name, expected=expected, observed=None, hint=why, command=f"getent ahosts {name}"
+            None, aspect=aspect, target=name, expected=expected, observed=None, hint=why,
+            command=f"getent ahosts {name}",
         )
     leads = ", ".join(addresses(found.get("addresses")) or _values(row))
     return frame.check(
@@ -266,18 +265,20 @@ def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
 
 def _outside(seen: Seen, frame: Frame, name: str) -> Check:
     found = _looked_up(seen, name)
-    outcome = text(found.get("outcome"))
-    known = addresses(found.get("addresses"))
+    outcome, known = text(found.get("outcome")), addresses(found.get("addresses"))
+    hint = (
+        f"{text(found.get('error'))}: names outside the mesh need an upstream, which is dns.nameservers on the server or the "
+        "resolver that the host had before"
+    )
     return frame.check(
         (outcome == "found" and bool(known)) if outcome else None,
         aspect="outside",
         target=name,
         expected={"name": name, "outcome": "found"},
-        observed={"name": name, "outcome": outcome, "addresses": known, "ms": found.get("duration_ms")} if outcome else None,
-        hint=(text(found.get("error")) + ": names outside the mesh need an upstream: dns.nameservers on the server, or the "
-              "resolver that the host had before") if outcome else _why(seen, "getaddrinfo"),
+        observed={"name": name, "outcome": outcome, "addresses": known} if outcome else None,
+        hint=hint if outcome else _why(seen, "getaddrinfo"),
         command=f"getent ahosts {name}",
-    )  # fmt: skip
+    )
 
 
 def wire_marker(fqdn: str) -> str:
@@ -299,19 +300,23 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     asked = {server: packets for server, packets in asked.items() if packets}
     answered = {server: packets for server, packets in answered.items() if packets}
     expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
-    ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100] if asked else None
-    why = "no question was seen on the wire: a cache on the host answered" if capture else _why(seen, "getaddrinfo")
     other = sorted(set(asked) - {QUAD_100})
+    if not capture or number(capture.get("dropped")) != 0:
+        ok, hint = None, "packets of the capture were lost" if capture else _why(seen, "getaddrinfo")
+    elif not asked:
+        ok, hint = None, "no question was seen on the wire: a cache on the host answered"
+    else:
+        ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
+        hint = f"{', '.join(other)} is asked for names of the mesh" if other else f"{QUAD_100} did not answer"
     return frame.check(
-        ok if capture and number(capture.get("dropped")) == 0 else None,
+        ok,
         aspect="wire",
         expected=expected,
         observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
         evidence={"questions": asked, "answers": answered, "resolv_conf": _resolver(seen)},
-        hint=why if ok is None else f"names of the mesh are asked of {', '.join(other) or 'nobody else'}, which cannot know them"
-        if other else f"{QUAD_100} did not answer",
+        hint=hint,
         command="cat /etc/resolv.conf",
-    )  # fmt: skip
+    )
 
 
 def _silent(seen: Seen, frame: Frame, node: str, known: str, aspect: str) -> Check:
@@ -326,6 +331,6 @@ def _silent(seen: Seen, frame: Frame, node: str, known: str, aspect: str) -> Che
         target=node,
         expected=expected,
         observed={"sent": sent, "received": received} if ok is not None else None,
-        hint=seen.why("icmp") if ok is None else f"{node} still answers at {known}: the change has not reached both sides",
+        hint=seen.why("icmp") if ok is None else f"{node} still answers at {known}",
         command=f"ping -c 1 {known}",
     )

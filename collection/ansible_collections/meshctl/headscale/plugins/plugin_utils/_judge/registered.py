@@ -46,7 +46,7 @@ def judge_registered(answer: Json, frame: Frame, expect: Registered) -> list[Che
     seen = Seen(answer)
     listed = _listed(seen)
     if listed is None or not expect.nodes:
-        why = seen.why("nodes") if listed is None else "no node is expected: pass O(nodes), or run client_info on the clients first"
+        why = seen.why("nodes") if listed is None else "no node is expected: pass nodes"
         targets: list[str | None] = [wanted.name for wanted in expect.nodes] or [None]
         evidence = {"error": seen.error("nodes")}
         return [
@@ -131,7 +131,8 @@ def _one(seen: Seen, frame: Frame, expect: Registered, wanted: Wanted, listed: l
 
 
 def _missing(wanted: Wanted, listed: list[dict[str, Any]]) -> str:
-    same = [node for node in listed if wanted.name.lower() in (text(node.get("givenName")), _label(text(node.get("name"))))]
+    label = _label(wanted.name)
+    same = [node for node in listed if label in (text(node.get("givenName")), _label(text(node.get("name"))))]
     if wanted.key and same:
         ids = ", ".join(text(node.get("id")) for node in same)
         return (

@@ -48,7 +48,7 @@ def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late
         "within_s": expect.budget_s,
     }
     if not status or not expect.before.id or not expect.before.addresses:
-        why = seen.why("status") if not status else "mesh_nodes has no id and addresses of the node from before the disturbance"
+        why = "mesh_nodes does not say what the node was before the disturbance" if status else seen.why("status")
         return frame.check(
             None, aspect=expect.aspect, expected=expected, observed=None, hint=why, command="tailscale status",
             evidence={"error": seen.error("status")},

@@ -71,11 +71,12 @@ def endpoint(value: Json) -> tuple[str, int]:
     """Return address and port of `192.0.2.1:41641` or `[2001:db8::1]:41641`; an empty address when it is neither."""
     host, _colon, port = text(value).rpartition(":")
     known = address(host.strip("[]"))
-    return (known, int(port)) if known and port.isdecimal() and port.isascii() and len(port) < 6 else ("", 0)  # noqa: PLR2004
+    usable = known and port.isdecimal() and port.isascii() and len(port) <= len("65535")
+    return (known, int(port)) if usable else ("", 0)
 
 
 def moment(value: Json) -> float | None:
-    """Return an RFC 3339 time as epoch seconds; None for none, zero (headscale's `0001-01-01`) and what is not a time."""
+    """Return an RFC 3339 time as epoch seconds; None for none, for headscale's zero and for what is not a time."""
     said = text(value)
     if not said or said.startswith("0001-"):
         return None

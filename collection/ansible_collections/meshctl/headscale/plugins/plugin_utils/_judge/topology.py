@@ -26,7 +26,7 @@ def expected_path(own: Json, other: Json) -> tuple[Kind, str]:
     if kinds == ("hard", "hard"):
         return "relay", "both are behind a hard NAT"
     if "hard" in kinds and "none" not in kinds:
-        # The easy side's router only lets answers in from the port that it was told of, and the hard side's port differs.
+        # The easy side's router lets answers in from the port that it knows only; the hard side's is another each time.
         return "relay", "a hard NAT on one side and a filtering NAT on the other"
     return "direct", f"NAT {kinds[0]} to {kinds[1]}"
 

@@ -35,7 +35,8 @@ def _silent(seen: Seen, frame: Frame, peer: Node) -> Check:
         )  # fmt: skip
     answering = [known for known, count in received.items() if count]
     status = mapping(seen.data("status"))
-    refused = {text(mapping(entry).get("error")) for result in results.values() for entry in items(result.get("errors"))}
+    errors = [mapping(entry) for result in results.values() for entry in items(result.get("errors"))]
+    refused = {text(error.get("error")) for error in errors}
     return frame.check(
         not answering,
         target=peer.name,

@@ -1,0 +1,282 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is killed, what breaks, what is missing: nothing is left, and the next `up` works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .lab_driver import LabDriver, Machine, alive, end_group, family, start_time, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+def _everything(driver: LabDriver) -> set[tuple[int, str]]:
+    """Return the lab's processes: those below its supervisor, and any other that carries its name."""
+    found: set[tuple[int, str]] = set()
+    with contextlib.suppress(OSError, ValueError):
+        found = family(driver.supervisor())
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                command = (entry / "cmdline").read_bytes()
+                if driver.name.encode() in command and (started := start_time(int(entry.name))):
+                    found.add((int(entry.name), started))
+    return found
+
+
+def _nothing_is_left(driver: LabDriver, before: set[tuple[int, str]]) -> None:
+    driver.down().succeeded()
+    assert not driver.directory.exists()
+    wait_for(lambda: not alive(before), f"the lab's processes end: {alive(before)}", seconds=10)
+    assert not _everything(driver)
+
+
+# A dozen moments of an `up` that takes some five seconds, each with a victim.
+_MOMENTS = [
+    (0.45, "ansible"),
+    (0.6, "ansible"),
+    (0.65, "supervisor"),
+    (0.7, "init"),
+    (0.75, "ansible"),
+    (0.8, "machine"),
+    (0.85, "ansible"),
+    (0.95, "supervisor"),
+    (1.2, "ansible"),
+    (1.6, "init"),
+    (2.2, "machine"),
+    (3.0, "ansible"),
+    (3.6, "interrupt"),
+    (0.7, "interrupt"),
+]
+
+
+def _strike(driver: LabDriver, process: subprocess.Popen[str], victim: str) -> None:
+    """Kill a part of what runs; a part that is not there yet is waited for."""
+    if victim == "ansible":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif victim == "interrupt":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        part = {"supervisor": driver.supervisor, "init": driver.init, "machine": lambda: driver.process("client-node-2")}
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
+                os.kill(part[victim](), signal.SIGKILL)
+                return
+            time.sleep(0.002)
+
+
+@pytest.mark.parametrize(("moment", "victim"), _MOMENTS)
+def test_a_kill_at_any_moment_of_up(new_lab: Callable[..., LabDriver], moment: float, victim: str) -> None:
+    driver = new_lab()
+    process = driver.start("up.yml")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
+    seen = _everything(driver)
+    _strike(driver, process, victim)
+    try:
+        process.communicate(timeout=90)
+    finally:
+        end_group(process)
+    seen |= _everything(driver)
+    # Half of the moments go on with `up`, the others with `down`.
+    if int(moment * 100) % 2:
+        driver.build().succeeded()
+    _nothing_is_left(driver, seen)
+    driver.build().succeeded()
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "init"])
+def test_the_supervisor_takes_everything_with_it(new_lab: Callable[..., LabDriver], victim: str) -> None:
+    driver = new_lab()
+    driver.build().succeeded()
+    seen = _everything(driver)
+    assert len(seen) > 10
+    os.kill(driver.supervisor() if victim == "supervisor" else driver.init(), signal.SIGKILL)
+    wait_for(lambda: not alive(seen), "every process of the lab is gone", seconds=10)
+    gone = driver.tasks("client-node-1", [{"ansible.builtin.command": "true"}])
+    assert gone.status == 4
+    assert f"the lab '{driver.name}' is not up; start it with `meshctl up`" in gone.messages()
+    assert driver.build().succeeded().of("Build")["localhost"]["created"]
+
+
+def test_a_killed_machine_comes_back_alone_with_what_it_had_written(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.build().succeeded()
+    driver.shell("client-node-1", "echo kept > /var/lib/kept; echo gone > /run/gone")
+    before = driver.record()["machines"]
+    os.kill(driver.process("client-node-1"), signal.SIGKILL)
+    wait_for(lambda: not start_time(before["client-node-1"][0]), "the machine is gone")
+    gone = driver.tasks("client-node-1", [{"ansible.builtin.command": "true"}])
+    assert gone.status == 4
+    assert f"machine 'client-node-1' of the lab '{driver.name}' is gone; `meshctl up` starts it again" in gone.messages()
+
+    result = driver.build().succeeded().of("Build")["localhost"]
+    assert result["changes"] == ["machine client-node-1 started again"]
+    after = driver.record()["machines"]
+    assert {name for name in after if after[name] != before[name]} == {"client-node-1"}
+    assert driver.shell("client-node-1", "cat /var/lib/kept; ls /run") == "kept\nlock\n"
+    driver.shell("client-node-1", "ping -c 1 -W 2 203.0.113.10")
+    assert driver.build().succeeded().changed() == []
+
+
+def test_an_up_that_was_killed_while_it_added_a_machine(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.build().succeeded()
+    record = (driver.directory / "record.json").read_text(encoding="utf-8")
+    driver.hosts("clients")["newcomer"] = {"mesh_subnet": "subnet-b"}
+    driver.build().succeeded()
+    # As if it had been killed just before it wrote what it had done: the machine is there, and nobody knows.
+    (driver.directory / "record.json").write_text(record, encoding="utf-8")
+    assert driver.build().succeeded().of("Build")["localhost"]["changes"] == ["machine newcomer added"]
+    driver.shell("newcomer", "ping -c 1 -W 2 203.0.113.10")
+
+
+def test_a_lab_without_a_readable_record_is_built_anew(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.build().succeeded()
+    seen = _everything(driver)
+    (driver.directory / "record.json").write_text("{", encoding="utf-8")
+    assert driver.build().succeeded().of("Build")["localhost"]["created"]
+    assert not alive(seen)
+
+
+def _broken(driver: LabDriver, name: str, script: str) -> None:
+    """Have the lab use another program in place of a real one."""
+    path = driver.machine.home / f"broken-{driver.name}"
+    path.write_text(script, encoding="utf-8")
+    path.chmod(0o755)
+    driver.vars["mesh_binaries"] = {name: str(path)}
+
+
+def _logs_of(play_messages: str) -> Path:
+    return Path(play_messages.partition("its logs are in ")[2].split()[0])
+
+
+def test_a_server_that_cannot_start_rolls_the_lab_back(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    _broken(driver, "headscale", "#!/bin/sh\n[ \"$1\" = version ] && exec echo v0.29.3\necho no such luck >&2\nexit 1\n")
+    play = driver.play("up.yml")
+    assert play.status == 2, play.output[-3000:]
+    assert "Run Headscale: headscale was started but is not ready" in play.messages()
+    assert "no such luck" in play.messages()
+    assert "undefined" not in play.messages()
+    assert not driver.directory.exists()
+    assert not _everything(driver)
+    log = _logs_of(play.messages()) / "logs" / "headscale-server" / "headscale" / "current"
+    assert "no such luck" in log.read_text(encoding="utf-8")
+
+
+def test_one_client_of_three_that_cannot_register_rolls_the_lab_back(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.hosts("clients")["client-node-3"]["tailscale_client_login_server"] = "https://nowhere.lab.test"
+    driver.vars["tailscale_client_timeout"] = 5
+    play = driver.play("us1.yml")
+    assert play.status == 2
+    assert "client-node-3" in play.messages()
+    assert "nowhere" in play.messages() or "tailscale up failed" in play.messages()
+    assert not driver.directory.exists(), "the story must not go on with two nodes"
+    assert not any("reach" in result["task"] for result in play.results)
+    assert (_logs_of(play.messages()) / "logs" / "client-node-3" / "tailscaled" / "current").exists()
+
+
+def test_a_lab_that_stood_before_is_not_taken_down(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.build().succeeded()
+    driver.hosts("headscale")["headscale-server"]["headscale_server_listen_port"] = 70000
+    play = driver.play("up.yml")
+    assert play.status == 2
+    assert "taken down" not in play.messages()
+    assert driver.shell("client-node-1", "hostname").strip() == "client-node-1"
+
+
+def test_a_machine_that_cannot_be_built_takes_the_lab_down(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    result = driver.tasks(
+        "localhost", [{"name": "Build", "meshctl.headscale.lab": {"programs": {"headscale": "/nonexistent/headscale"}}}]
+    )
+    assert result.status == 2
+    assert "what was started has been taken down again, the logs are in" in result.messages()
+    assert not driver.directory.exists()
+    assert not _everything(driver)
+
+
+def _inside_own_mounts(driver: LabDriver, prepare: str) -> str:
+    """Build the lab where the file system is a little different, for this command only; return what it said."""
+    command = driver.machine.command
+    wrapped = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-ec", f'{prepare}\nexec "$@"', "sh"]
+    driver.machine = Machine(driver.machine.home, driver.machine.ordinary, {}, driver.machine.tun_mode)
+    driver.machine.command = lambda words: wrapped + command(words)  # type: ignore[method-assign]
+    play = driver.build()
+    assert play.status == 2
+    return play.messages()
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="hides a system file in a mount namespace: needs root")
+
+
+@needs_root
+def test_a_missing_program_is_named_with_its_package(new_lab: Callable[..., LabDriver]) -> None:
+    message = _inside_own_mounts(new_lab(), f"mount --bind /dev/null {os.path.realpath(shutil.which('nft') or '')}")
+    assert message.startswith("programs are missing (nft): install them; Debian and Ubuntu: apt-get install")
+    assert message.endswith("nftables")
+
+
+@needs_root
+def test_without_tun_the_message_names_the_condition(new_lab: Callable[..., LabDriver], ordinary: Machine) -> None:
+    closed = Machine(ordinary.home, ordinary=True, tun_mode="0600")
+    play = new_lab(machine=closed).build()
+    assert play.status == 2
+    assert "/dev/net/tun: Permission denied: let this user read and write it (chmod 0666 /dev/net/tun), or run as root" in play.messages()
+
+
+@needs_root
+def test_without_user_namespaces_the_message_names_the_condition(new_lab: Callable[..., LabDriver], ordinary: Machine) -> None:
+    driver = new_lab(machine=ordinary)
+    limit = Path("/proc/sys/user/max_user_namespaces")
+    # The limit of a user namespace of the test's own, not this machine's: seen by what runs in it.
+    inside = ["unshare", "--user", "--map-root-user", "/bin/sh", "-ec", f'echo 0 > {limit}\nexec "$@"', "sh"]
+    command = driver.machine.command
+    driver.machine = Machine(ordinary.home, ordinary=True)
+    driver.machine.command = lambda words: command([*inside, *words])  # type: ignore[method-assign]
+    play = driver.build()
+    assert play.status == 2
+    assert "namespace" in play.messages()
+
+
+@needs_root
+def test_a_state_directory_that_cannot_be_written(new_lab: Callable[..., LabDriver], ordinary: Machine) -> None:
+    driver = new_lab(machine=ordinary)
+    driver.machine = Machine(ordinary.home, ordinary=True, environment={"MESHCTL_STATE_DIR": "/usr/lib/meshctl-state"})
+    play = driver.build()
+    assert play.status == 2
+    assert "/usr/lib cannot be written: set MESHCTL_STATE_DIR to a directory of this user's" in play.messages()
+
+
+@needs_root
+def test_a_full_disk_is_named(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.machine.state_dir.mkdir(exist_ok=True)
+    message = _inside_own_mounts(driver, f"mount -t tmpfs -o size=20m small {driver.machine.state_dir}")
+    assert "has 20 MiB free, 300 MiB are needed: make room, or set MESHCTL_STATE_DIR" in message
+
+
+def test_bad_input_is_one_sentence_and_starts_nothing(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.hosts("clients")["client-node-1"]["mesh_address"] = "10.9.9.9"
+    play = driver.play("up.yml")
+    assert play.status == 2
+    assert play.messages() == "host client-node-1: mesh_address: 10.9.9.9 is not a host address of its subnet 192.168.1.0/24"
+    assert not driver.directory.exists()
