@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return where each program is, and its version, as facts."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
+        _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         try:
             paths = self._strings("paths", arguments["paths"] or self._variable("mesh_binaries", task_vars))
             versions = self._per_tool("versions", arguments["versions"], "mesh_{}_version", task_vars)

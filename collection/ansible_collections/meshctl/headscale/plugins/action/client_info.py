@@ -16,7 +16,11 @@ from ..plugin_utils._judge.seen import Seen, addresses, items, mapping, text
 class ActionModule(ProbingAction):
     """Asks tailscaled through its socket."""
 
-    ARGUMENTS = {"socket": {"type": "path"}, "timeout": {"type": "float", "default": 5.0}}  # noqa: RUF012
+    ARGUMENTS = {  # noqa: RUF012
+        "socket": {"type": "path"},
+        "timeout": {"type": "float", "default": 5.0},
+        "required": {"type": "bool", "default": True},
+    }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the client's state, as a fact as well."""
@@ -27,6 +31,9 @@ class ActionModule(ProbingAction):
             return {**result, **failure(f"client_info: {exc}", "bad_input")}
         seen = Seen(self.look([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
         status = mapping(seen.data("status"))
+        if not status and not self.options["required"]:
+            unknown = {**describe({}), "error": seen.why("status")}
+            return {**result, "changed": False, "client": unknown, "ansible_facts": {"mesh_client": unknown}}
         if not status:
             failed = failure(f"{self.host}: {seen.why('status')}", "could_not_run")
             return {**result, **failed, "error": seen.error("status")}

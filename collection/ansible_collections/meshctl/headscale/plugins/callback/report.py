@@ -12,7 +12,7 @@ type: aggregate
 short_description: Writes a report of what the assertions found
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Gathers the C(checks) that assertions such as M(meshctl.headscale.assert_reachable) return, and writes them to a run
     directory as C(report.json), C(junit.xml) and C(report.html).
@@ -193,7 +193,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         """Keep the checks that failed; a failure without any is one itself, unless the playbook deals with it."""
         checks = self._keep(result)
-        if any(check["verdict"] in ("failed", "error") for check in checks):
+        # A story's verdict says again what its checks have said.
+        if "bad_checks" in result.result or any(check["verdict"] in ("failed", "error") for check in checks):
             return
         task = _task_of(result)
         data = result.result

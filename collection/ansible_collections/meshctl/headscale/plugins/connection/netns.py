@@ -11,7 +11,7 @@ name: netns
 short_description: Run tasks on a machine of the embedded lab
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - A machine of the lab that M(meshctl.headscale.lab) made is a set of Linux namespaces. This connection enters them.
   - Tasks run as root of the machine, with an environment of its own, as on another host. Nothing of the

@@ -396,8 +396,9 @@ def _has_message(item: object) -> bool:
     return isinstance(item, dict) and isinstance(item.get("message"), str)
 
 
-def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] = os.environ) -> HeadscaleAPI:
+def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] | None = None) -> HeadscaleAPI:
     """Return the server that the common options of the modules name, what is missing taken from the environment."""
+    environ = os.environ if environ is None else environ
     url = options.get("url") or environ.get("HEADSCALE_URL")
     if not url:
         raise InputError("No Headscale server is named: set url, or HEADSCALE_URL in the environment of this host.")
@@ -411,8 +412,9 @@ def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] = os.env
     )
 
 
-def find_api_key(options: Mapping[str, t.Any], *, environ: Mapping[str, str] = os.environ) -> str:
+def find_api_key(options: Mapping[str, t.Any], *, environ: Mapping[str, str] | None = None) -> str:
     """Return the API key: of the options when they name one, else of the environment."""
+    environ = os.environ if environ is None else environ
     if key := options.get("api_key"):
         return str(key)
     path = options.get("api_key_file")

@@ -43,7 +43,7 @@ def _unique(pairs: list[tuple[str, Document]]) -> dict[str, Document]:
     """Refuse a name that stands twice: readers differ on which one counts, so two such documents cannot be compared."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
+        names = [pair[0] for pair in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(f"the name {twice[0]!r} stands twice in one object")
     return found

@@ -38,7 +38,7 @@ def _has(node: Record, option: str, value: str | bool) -> bool:
     if option == "online":
         return bool(node["online"]) == value
     if option == "node_key":
-        return str(node["node_key"]) == f"nodekey:{str(value).split(':')[-1]}"
+        return str(node["node_key"]) == f"nodekey:{str(value).rsplit(':', maxsplit=1)[-1]}"
     return bool(node[SELECTORS[option]] == value)
 
 

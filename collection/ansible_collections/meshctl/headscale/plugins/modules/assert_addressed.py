@@ -11,7 +11,7 @@ module: assert_addressed
 short_description: Assert that a host is where the inventory has it
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Compares the addresses of the host's own interfaces, not those of the mesh, with the inventory, and its routes with what
     its subnet should have.

@@ -11,9 +11,10 @@ module: assert_connected
 short_description: Assert that a node is in the mesh and sees its peers
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
-  - Asks the node's own client. It must be running, connected to the server and have the addresses that the server holds for it; it must see every other node with its addresses, online.
+  - Asks the node's own client. It must be running, connected to the server and have the addresses that the server
+    holds for it; it must see every other node with its addresses, online.
   - The default of O(deadline) is V(30).
 options:
   offline:

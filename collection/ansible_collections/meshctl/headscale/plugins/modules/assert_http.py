@@ -11,7 +11,7 @@ module: assert_http
 short_description: Assert what URLs answer, or that they refuse
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Fetches each URL from the host, with the system's resolver and without a proxy. Redirects are not followed.
   - The default of O(deadline) is V(15).

@@ -11,11 +11,16 @@ module: assert_isolated
 short_description: Assert that physical addresses cannot be reached without the mesh
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Tries the physical addresses of hosts in other subnets, by ICMP and TCP. The evidence says which refusal was seen.
-  - 'What passes, strongest first: an ICMP refusal by a router or by the host''s own routing table; a TCP reset or silence beside such a refusal for the same address; silence alone, but only at the deadline, and only while the peer answers over the mesh at the same time. The proof that was found is in the evidence.'
-  - 'An echo reply, a connection, and a reset for an address that no router refused, fail. Silence while the mesh is silent as well is an error: it proves nothing.'
+  - >-
+    What passes, strongest first: an ICMP refusal by a router or by the host's own routing table; a TCP reset or
+    silence beside such a refusal for the same address; silence alone, but only at the deadline, and only while the
+    peer answers over the mesh at the same time. The proof that was found is in the evidence.
+  - >-
+    An echo reply, a connection, and a reset for an address that no router refused, fail. Silence while the mesh is
+    silent as well is an error: it proves nothing.
   - 'The default of O(deadline) is V(6): routers send only so many refusals a second.'
 options:
   targets:

@@ -11,7 +11,7 @@ module: assert_listening
 short_description: Assert where a service listens, and that it listens nowhere else
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - 'Reads the host''s table of sockets. The port must be open on exactly the given addresses: a wildcard, or an address more, fails.'
   - The default of O(deadline) is V(10).

@@ -11,10 +11,12 @@ module: assert_path
 short_description: Assert which way the traffic between nodes goes
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Pings every peer through the client (a disco ping), which tells whether the answer came directly, and from which endpoint, or through a relay, and which.
-  - 'The endpoint of a direct path must belong to the peer''s side: its own physical address or its router''s public one, as the fact C(mesh_topology) has them, else what the peer''s own client knows of itself.'
+  - >-
+    The endpoint of a direct path must belong to the peer's side: its own physical address or its router's public one,
+    as the fact C(mesh_topology) has them, else what the peer's own client knows of itself.
   - Latency cannot tell a direct path from a relayed one; this can.
   - 'The default of O(deadline) is V(30): a direct path takes some seconds to be found.'
 options:

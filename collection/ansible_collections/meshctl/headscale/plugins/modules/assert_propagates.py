@@ -11,7 +11,7 @@ module: assert_propagates
 short_description: Assert that a change of names has arrived on a node in time
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Asks for the names until they lead where they should, within a budget that began with the change.
   - A host that is first looked at after the budget is over has failed, whatever it answers then.

@@ -11,7 +11,7 @@ module: assert_query
 short_description: Assert a JMESPath expression over any document
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - 'Adds a check without a line of Python: an expression over data of the task, or over what the host''s client says, and what its result must be.'
   - Several comparisons must all hold. Without one the result must be true as JMESPath has it (not null, false or empty).

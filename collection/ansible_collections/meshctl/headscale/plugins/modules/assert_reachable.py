@@ -11,9 +11,10 @@ module: assert_reachable
 short_description: Assert that nodes reach each other over the mesh, and how fast
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
-  - Sends ICMP echo requests from the node's kernel to the mesh addresses of every other node. A ping by the client alone proves neither the operating systems' network stacks nor the policy.
+  - Sends ICMP echo requests from the node's kernel to the mesh addresses of every other node. A ping by the client
+    alone proves neither the operating systems' network stacks nor the policy.
   - 'Every request of a look must be answered. Lost packets are not ignored: the peer is tried anew until O(deadline), V(20) by default.'
   - 'Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst is shown.'
   - 'Needs C(become: true), or a group of the user within C(net.ipv4.ping_group_range).'

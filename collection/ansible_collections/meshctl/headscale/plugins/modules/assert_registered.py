@@ -11,9 +11,10 @@ module: assert_registered
 short_description: Assert that nodes are registered on the control server
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
-  - Asks the HTTP API of Headscale, from the host that the task runs on, for its list of nodes. Each expected node must be in it, not expired, and online where that is expected; with user and tags where they are given.
+  - Asks the HTTP API of Headscale, from the host that the task runs on, for its list of nodes. Each expected node
+    must be in it, not expired, and online where that is expected; with user and tags where they are given.
   - A node is found by its node key, as M(meshctl.headscale.client_info) on the client tells it, else by its name.
   - A name that several nodes of the server claim is a check of its own.
   - Sets the fact C(mesh_nodes), which the other assertions need.

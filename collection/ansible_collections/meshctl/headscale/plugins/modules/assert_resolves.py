@@ -11,10 +11,14 @@ module: assert_resolves
 short_description: Assert that names of the mesh lead where the server says
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
-  - Asks for every peer the system's resolver, as every program does, by full and by short name, and tailscaled's resolver 100.100.100.100 by itself, forward and reverse. The answers must be the addresses that the server holds, each within the budget.
-  - 'With O(wire), a capture during the look-ups shows that the system''s resolver asks 100.100.100.100 and no other server for names of the mesh, and that the answers come from there. This needs C(become: true).'
+  - Asks for every peer the system's resolver, as every program does, by full and by short name, and tailscaled's
+    resolver 100.100.100.100 by itself, forward and reverse. The answers must be the addresses that the server holds,
+    each within the budget.
+  - >-
+    With O(wire), a capture during the look-ups shows that the system's resolver asks 100.100.100.100 and no other
+    server for names of the mesh, and that the answers come from there. This needs C(become: true).
   - The default of O(deadline) is V(30).
 options:
   domain:

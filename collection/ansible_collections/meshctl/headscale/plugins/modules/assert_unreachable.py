@@ -11,7 +11,7 @@ module: assert_unreachable
 short_description: Assert that nodes are not reached over the mesh
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Pings the mesh addresses of nodes that must not answer, such as one whose cable is out, or all others from a node that was removed.
   - Silence by itself proves little. Have M(meshctl.headscale.assert_reachable) pass before, and again after.

@@ -11,7 +11,7 @@ module: client
 short_description: Join a node to the mesh, take it down, or log it out
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Asks the node's C(tailscaled) what it is, through LocalAPI on its socket, and runs C(tailscale) only where something differs.
   - A node that is registered already needs no key. A preauthkey is asked for only when the node must register.

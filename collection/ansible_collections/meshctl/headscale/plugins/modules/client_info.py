@@ -11,7 +11,7 @@ module: client_info
 short_description: Tell what a Tailscale client knows of itself
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Asks tailscaled on the host through its socket, and sets the fact C(mesh_client), by which
     M(meshctl.headscale.assert_registered) finds the node on the server.
@@ -26,6 +26,10 @@ options:
     description: Seconds to wait for tailscaled's answer.
     type: float
     default: 5.0
+  required:
+    description: Fail when tailscaled does not answer. With V(false) the client is returned empty, with RV(client.error).
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in C(check_mode); it only looks.
@@ -81,6 +85,7 @@ client:
     endpoints: {description: The physical addresses and ports that it knows of itself., type: list, elements: str}
     home_derp: {description: The relay that it is found by., type: str}
     health: {description: What it complains about., type: list, elements: str}
+    error: {description: Why it is not known; absent otherwise., type: str}
   sample:
     key: nodekey:c05a74b3bbf480af49a9aed639f0cef4e5562bf721f0e3987ac153edfd917645
     id: "1"

@@ -11,7 +11,7 @@ module: lab
 short_description: Bring the embedded lab up or down
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Builds every host of the inventory, and a NAT router for each of its subnets, as Linux namespaces on the controller.
   - Nothing of the controller's own network is touched, and no root is needed where the kernel lets the user make namespaces.

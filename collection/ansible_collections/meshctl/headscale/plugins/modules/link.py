@@ -11,7 +11,7 @@ module: link
 short_description: Pull the cable of a lab machine, or plug it in
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Takes the carrier from a machine's physical interface, from the outside, or gives it back.
   - Only machines of the embedded lab have a cable that can be pulled this way.

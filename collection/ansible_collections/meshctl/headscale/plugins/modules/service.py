@@ -11,7 +11,7 @@ module: service
 short_description: Keep one supervised service, with its files, on a host
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Writes a service's files, defines it with the host's service manager, starts it, and waits until it answers.
   - The service is restarted when its definition or the content of one of its files changes, and is left alone otherwise.

@@ -11,7 +11,7 @@ module: topology
 short_description: Read the inventory's topology as facts
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Checks the subnets, addresses, NAT kinds and names of the inventory and sets what follows from them as facts.
   - Assertions judge paths and isolation by these facts. Nothing is changed.

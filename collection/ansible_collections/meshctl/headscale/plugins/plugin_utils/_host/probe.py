@@ -123,7 +123,7 @@ def _each(work: Callable[[Any], Json], items: List, until: float, workers: int =
                 return
             results[index] = work(items[index])
 
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(workers, len(items)))]
+    threads = [threading.Thread(target=run, daemon=True) for _worker in range(min(workers, len(items)))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -150,12 +150,12 @@ def _resolver(seen: Seen) -> list[str]:
 
 def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> str:
     if same:
-        return "the right answer came too late: is a name server in /etc/resolv.conf that does not answer?"
+        return "the right answer came too late: does a name server in /etc/resolv.conf not answer?"
     if foreign := set(known) - set(name.addresses):
-        return f"{', '.join(sorted(foreign))} is not what the server holds for {name.node}: an old answer, or another server"
+        return f"{', '.join(sorted(foreign))} is not an address of {name.node}: an old answer, or another server"
     if known and all(":" in missing for missing in set(name.required) - set(known)):
         return (
-            "tailscaled gives a node that has an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
+            "tailscaled gives a node with an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
             "magicdns-aaaa: set that, or leave ipv6 out of families"
         )
     direct = _asked(seen, name.fqdn, "A")
@@ -168,19 +168,19 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
 def _not_asked(servers: list[str]) -> str:
     if servers and QUAD_100 not in servers:
         return (
-            f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another program "
-            "owns /etc/resolv.conf"
+            f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
+            "program owns /etc/resolv.conf"
         )
     return (
-        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd, systemd-resolved) and in "
-        "/etc/hosts"
+        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd, systemd-resolved), "
+        "and into /etc/hosts"
     )
 
 
 def _not_known(direct: dict[str, Any], name: Name) -> str:
     if direct.get("rcode") == "NXDOMAIN":
         return f"tailscaled does not know {name.fqdn}: the server has another name, or the network map is old"
-    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, is the base domain right?"
+    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, the domain right?"
 
 
 def _values(row: dict[str, Any]) -> list[str]:
@@ -267,8 +267,8 @@ def _outside(seen: Seen, frame: Frame, name: str) -> Check:
     found = _looked_up(seen, name)
     outcome, known = text(found.get("outcome")), addresses(found.get("addresses"))
     hint = (
-        f"{text(found.get('error'))}: names outside the mesh need an upstream, which is dns.nameservers on the server or the "
-        "resolver that the host had before"
+        f"{text(found.get('error'))}: names outside the mesh need an upstream, which is dns.nameservers on the server "
+        "or the resolver that the host had before"
     )
     return frame.check(
         (outcome == "found" and bool(known)) if outcome else None,

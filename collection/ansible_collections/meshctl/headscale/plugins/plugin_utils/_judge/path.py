@@ -115,7 +115,7 @@ def _hint(seen: Seen, way: Way, own: Side, found: dict[str, Any]) -> str:
         return (
             hints.client(seen)
             or hints.peer(seen, way.peer)
-            or f"{way.peer.name} answers neither directly nor through a relay: is its client up, does it reach the relay?"
+            or f"{way.peer.name} answers neither directly nor through a relay: is its client up, and the relay?"
         )
     if kind == "direct" and way.kind == "relay":
         return (

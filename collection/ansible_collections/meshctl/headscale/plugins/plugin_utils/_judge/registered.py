@@ -170,15 +170,19 @@ def _duplicates(frame: Frame, expect: Registered, listed: list[dict[str, Any]]) 
         claims = [node for node in listed if name and text(node.get("name")).lower() == name]
         if not claims:
             continue
-        ids = [f"{text(node.get('id'))} ({text(node.get('givenName'))})" for node in claims]
-        checks.append(
-            frame.check(
-                len(claims) == 1, aspect="unique", target=wanted.name, expected=1, observed=len(claims),
-                evidence={"name": name, "nodes": ids}, command="headscale nodes list",
-                hint=(
-                    f"the nodes {', '.join(ids)} all call themselves {name}: all but the first got another DNS name; "
-                    "delete the stale ones"
-                ),
-            )  # fmt: skip
-        )
+        checks.append(_unique(frame, wanted, name, claims))
     return checks
+
+
+def _unique(frame: Frame, wanted: Wanted, name: str, claims: list[dict[str, Any]]) -> Check:
+    ids = [f"{text(node.get('id'))} ({text(node.get('givenName'))})" for node in claims]
+    return frame.check(
+        len(claims) == 1,
+        aspect="unique",
+        target=wanted.name,
+        expected=1,
+        observed=len(claims),
+        evidence={"name": name, "nodes": ids},
+        hint=f"the nodes {', '.join(ids)} all call themselves {name}: only the first is known by it; delete the stale ones",
+        command="headscale nodes list",
+    )

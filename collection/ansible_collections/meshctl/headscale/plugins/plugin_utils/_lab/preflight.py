@@ -208,10 +208,15 @@ def netem() -> Finding:
 
 def _disk() -> Iterator[Finding]:
     for name, path in (("state", _paths.state_dir()), ("cache", _paths.cache_dir())):
-        existing = next(parent for parent in (path, *path.parents) if parent.exists())
+        existing = next((parent for parent in (path, *path.parents) if parent.exists()), path)
         free = shutil.disk_usage(existing).free
         if not os.access(existing, os.W_OK):
-            yield Finding(id=f"disk-{name}", verdict="fail", what=f"{existing} cannot be written", remedy=f"set MESHCTL_{name.upper()}_DIR to a directory of this user's")
+            yield Finding(
+                id=f"disk-{name}",
+                verdict="fail",
+                what=f"{existing} cannot be written",
+                remedy=f"set MESHCTL_{name.upper()}_DIR to a directory of this user's",
+            )
         elif free < DISK_BYTES:
             yield Finding(
                 id=f"disk-{name}",

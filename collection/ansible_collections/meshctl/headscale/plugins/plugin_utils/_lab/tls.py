@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import trustme
+from .supervisor import LabError
+
+if TYPE_CHECKING:
+    import trustme
 
 
 def write(directory: Path, names: Mapping[str, Sequence[str]]) -> None:
@@ -24,6 +28,10 @@ def write(directory: Path, names: Mapping[str, Sequence[str]]) -> None:
 
 
 def _authority(directory: Path) -> trustme.CA:
+    try:
+        import trustme  # noqa: PLC0415 - only who builds a lab needs it
+    except ModuleNotFoundError as exc:
+        raise LabError("a lab's certificates need the Python package trustme on the controller: install it there") from exc
     certificate, key = directory / "ca.pem", directory / "ca.key"
     if certificate.exists() and key.exists():
         return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())

@@ -328,7 +328,7 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
     number = node.get("id") or node.get("node_id")
     facts: dict[str, Any] = {}
     if isinstance(addresses, list | tuple):
-        facts["mesh_addresses"] = [str(address).split("/")[0] for address in addresses]
+        facts["mesh_addresses"] = [str(address).partition("/")[0] for address in addresses]
     if number is not None:
         facts["node_id"] = str(number)
     if node.get("given_name"):

@@ -183,7 +183,7 @@ def run_verdict(
         return "interrupted"
     if counts.failed:
         return "failed"
-    proven_nothing = any(True for _ in stories) and not counts.passed
+    proven_nothing = any(True for _story in stories) and not counts.passed
     return "error" if counts.error or incomplete or proven_nothing else "passed"
 
 

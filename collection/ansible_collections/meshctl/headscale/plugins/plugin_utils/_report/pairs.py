@@ -78,7 +78,7 @@ def alike(checks: Sequence[Check]) -> list[list[Check]]:
 def suspects(report: Report) -> set[str]:
     """Return the hosts that most of the bad checks have to do with."""
     bad = report.bad_checks
-    involved = Counter(host for check in bad for host in {check["source"], check["target"]} if host)
+    involved = Counter(host for check in bad for host in dict.fromkeys((check["source"], check["target"])) if host)
     most = max(involved.values(), default=0)
     return {host for host, number in involved.items() if number >= most * _SUSPECT}
 

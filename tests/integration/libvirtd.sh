@@ -1,0 +1,38 @@
+#!/bin/sh
+# A libvirtd of the tests' own, with its own network, processes and directories: killing this script's `unshare` ends all
+# of it, guests too. An ordinary machine has a libvirtd that runs; this one is for machines without systemd.
+#
+#   unshare --net --mount --pid --fork --kill-child --mount-proc sh libvirtd.sh DIRECTORY
+set -eu
+own=$1
+mount --make-rprivate /
+# Over /etc/libvirt and the rest, and not with libvirtd's options: its programs have these paths built in.
+for name in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do
+    mkdir -p "$own/$name" "/$name"
+done
+mkdir -p "$own/var/lib/libvirt/images" "$own/var/lib/libvirt/dnsmasq" "$own/var/lib/libvirt/qemu"
+cat > "$own/etc/libvirt/qemu.conf" <<'END'
+user = "root"
+group = "root"
+security_driver = "none"
+cgroup_controllers = []
+namespaces = []
+remember_owner = 0
+stdio_handler = "file"
+END
+cat > "$own/etc/libvirt/libvirtd.conf" <<'END'
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+END
+for name in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do mount --bind "$own/$name" "/$name"; done
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/lock /run/libvirt
+ip link set lo up
+sysctl -qw net.ipv4.ip_forward=1
+# As init would: started again when it is ended, which is what a restart of the service is.
+while :; do
+    libvirtd >>"$own/libvirtd.log" 2>&1 &
+    echo $! >"$own/libvirtd.pid"
+    wait $! || true
+    rm -f /run/libvirtd.pid
+done
