@@ -107,14 +107,15 @@ def play(  # noqa: PLR0913
     stories: Sequence[Story] = (),
     run_dir: Path | None = None,
     command: str = "",
+    console: Console | None = None,
 ) -> Result:
-    """Run the playbooks, show them, and return how that ended."""
+    """Run the playbooks, show them (on `console`, else on stderr), and return how that ended."""
     directory = run_dir or new_run_dir(name)
     if run_dir:
         (directory / "artifacts").mkdir(mode=0o700, parents=True, exist_ok=True)
     if command:
         os.environ["MESHCTL_COMMAND"] = command
-    console = stderr_console()
+    console = console or stderr_console()
     log = Log(directory / "meshctl.log")
     log.write(f"meshctl {name}: {' '.join(str(path) for path in request.playbooks)} -i {request.inventory}")
     began = time.monotonic()

@@ -38,7 +38,7 @@ mount -t tmpfs -o mode=755 tun /mnt
 mknod -m {mode} /mnt/tun c 10 200
 mount --bind /mnt/tun /dev/net/tun
 {opened}
-exec setpriv --reuid={uid} --regid={uid} --clear-groups -- "$@"
+exec setpriv --reuid={uid} --regid={uid} --clear-groups -- {prefix} "$@"
 """
 
 
@@ -89,6 +89,8 @@ class Machine:
     ordinary: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     tun_mode: str = "0666"
+    # Command that the ordinary user's shell is started by.
+    prefix: str = ""
 
     @property
     def state_dir(self) -> Path:
@@ -99,7 +101,7 @@ class Machine:
         """Return the command line that runs `words` as this user."""
         if not self.ordinary or os.geteuid():
             return words
-        script = _AS_ORDINARY.format(uid=ORDINARY_UID, mode=self.tun_mode, opened=_opened())
+        script = _AS_ORDINARY.format(uid=ORDINARY_UID, mode=self.tun_mode, prefix=self.prefix, opened=_opened())
         return ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-ec", script, "sh", *words]
 
     def env(self, **more: str) -> dict[str, str]:
@@ -272,7 +274,8 @@ class LabDriver:
 
     def shell(self, machine: str, script: str, *, seconds: float = 60) -> str:
         """Run a shell script in a machine, and return its output; fail the test when it fails."""
-        done = self.inside(self.process(machine), ["/bin/sh", "-ec", script], seconds=seconds)
+        path = "PATH=/opt/meshctl/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        done = self.inside(self.process(machine), ["env", "-i", path, "/bin/sh", "-ec", script], seconds=seconds)
         assert done.returncode == 0, f"{machine}: {script}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -25,6 +25,8 @@ auth_unix_rw = "none"
 auth_unix_ro = "none"
 END
 for name in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do mount --bind "$own/$name" "/$name"; done
+# What is in /sys/class/net is what the network namespace of the mount has.
+mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock /run/libvirt
 ip link set lo up

@@ -36,7 +36,7 @@ NOW = 1_795_000_000.0
 
 
 def frame(assertion: str) -> Frame:
-    return Frame(story="us1", assertion=assertion, source="one", shell="meshctl exec one -- ")
+    return Frame(story="us1", assertion=assertion, source="one", shell="meshctl exec one -- ")  # noqa: S604
 
 
 def node(number: int, name: str) -> Node:
@@ -109,8 +109,8 @@ def registered_nodes() -> dict[str, Any]:
 
 
 def flow(interface: str, src: str, dst: str, **more: Any) -> dict[str, Any]:
-    return {"interface": interface, "direction": "out", "proto": "udp", "src": src, "dst": dst, "sport": 41641, "dport": 0,
-            "packets": 3, "bytes": 300, "marked": 0, "wireguard": {}, "disco": 0, **more}  # fmt: skip
+    return {"interface": interface, "direction": "out", "proto": "udp", "src": src, "dst": dst, "sport": 41641,
+            "dport": 0, "packets": 3, "bytes": 300, "marked": 0, "wireguard": {}, "disco": 0, **more}  # fmt: skip
 
 
 def metrics(direct: float) -> list[dict[str, Any]]:

@@ -82,7 +82,8 @@ def test_a_query_that_cannot_be_applied_is_an_error(expression: str, compare: di
 
 
 def test_no_document_is_an_error_with_its_reason() -> None:
-    check = judge_query(None, mesh.frame("query"), Query(expression="a", compare={"exists": False}), why="tailscaled is gone")
+    absent = Query(expression="a", compare={"exists": False})
+    check = judge_query(None, mesh.frame("query"), absent, why="tailscaled is gone")
     assert (check.verdict, check.hint) == ("error", "tailscaled is gone")
 
 
@@ -95,7 +96,7 @@ def test_tagged_text_is_text() -> None:
 
 
 @given(
-    document=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner)),
+    document=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists),
     wanted=st.none() | st.integers() | st.text() | st.lists(st.integers()),
 )
 def test_no_document_makes_a_comparison_raise(document: Any, wanted: Any) -> None:

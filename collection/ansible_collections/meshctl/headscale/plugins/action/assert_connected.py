@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput
 from ..plugin_utils._judge.connected import Connected, judge_connected
+from ..plugin_utils._peers import expectation
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -25,11 +26,14 @@ class ActionModule(Assertion):
 
     def prepare(self) -> None:
         """Find out who is expected to be seen."""
-        peers = self.peers()
+        expect = expectation(self)
+        everybody = self.peers()
+        peers = tuple(peer for peer in everybody if expect.sees(self.host, peer.name))
+        hidden = tuple(peer for peer in everybody if peer not in peers)
         offline = tuple(self.options["offline"])
-        if unknown := [name for name in offline if name not in {peer.name for peer in peers}]:
+        if unknown := [name for name in offline if name not in {peer.name for peer in everybody}]:
             raise BadInput(f"offline names {', '.join(unknown)}, which is no peer of {self.host}")
-        self._expect = Connected(own=self.nodes().get(self.host), peers=peers, offline=offline)
+        self._expect = Connected(own=self.nodes().get(self.host), peers=peers, offline=offline, hidden=hidden)
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask for the client's status."""

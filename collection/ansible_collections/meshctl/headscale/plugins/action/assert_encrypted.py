@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, positive, wanted
 from ..plugin_utils._judge.encrypted import Encrypted, judge_encrypted
+from ..plugin_utils._peers import reached
 from ..plugin_utils._ways import ways
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find out which path is expected to whom."""
         positive("count", self.options["count"])
-        self._expect = Encrypted(ways=ways(self, self.peers(), kind=self.options["path"]), count=self.options["count"])
+        found = ways(self, reached(self, self.peers()), kind=self.options["path"])
+        self._expect = Encrypted(ways=found, count=self.options["count"])
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""

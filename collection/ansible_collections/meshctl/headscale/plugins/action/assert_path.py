@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
 from ..plugin_utils._judge.path import Paths, judge_path
 from ..plugin_utils._judge.seen import Json, mapping
+from ..plugin_utils._peers import reached
 from ..plugin_utils._ways import side, ways
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ActionModule(Assertion):
 
     def prepare(self) -> None:
         """Find out which path is expected to whom."""
-        peers = self.peers()
+        peers = reached(self, self.peers())
         if unknown := set(self.options["endpoints"]) - {peer.name for peer in peers}:
             raise BadInput(f"endpoints names {', '.join(sorted(unknown))}, which is no peer of {self.host}")
         found = ways(self, peers, kind=self.options["path"], endpoints=self.options["endpoints"])

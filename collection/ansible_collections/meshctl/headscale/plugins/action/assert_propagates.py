@@ -55,7 +55,7 @@ class ActionModule(Assertion):
     def deadline_s(self) -> float:
         """Return what is left of the budget, which began with the change."""
         given = self.options.get("deadline")
-        return float(max(0.0, self._left if given is None else min(given, self._left)))
+        return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask for the names, and ping what must be silent."""
@@ -68,7 +68,8 @@ class ActionModule(Assertion):
         ]  # fmt: skip
         targets = [known for _node, known in self._expect.silent]
         if targets:
-            asks.append({"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1})
+            asks.append({"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1,
+                         "try_timeout_s": 0.7})  # fmt: skip
         return asks
 
     def judge(self, answer: Json) -> list[Check]:

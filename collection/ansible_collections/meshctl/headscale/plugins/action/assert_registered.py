@@ -12,6 +12,7 @@ from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
 from ..plugin_utils._judge.query import plain
 from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records
 from ..plugin_utils._judge.seen import Json, mapping, text
+from ..plugin_utils._server import server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,16 +55,7 @@ class ActionModule(Assertion):
             user=self.options.get("user") or "",
             tags=None if tags is None else tuple(tags),
         )
-        url = self.options.get("url") or self.variable("mesh_server_url")
-        key_file = self.options.get("api_key_file") or self.variable("mesh_api_key_file")
-        if not url:
-            raise BadInput("no server is named: pass url, or set mesh_server_url")
-        if not key_file and not self.options.get("api_key"):
-            raise BadInput("there is no API key: pass api_key_file or api_key, or set mesh_api_key_file")
-        self._ask: Ask = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node", "url": str(url)}
-        self._ask |= {"api_key": self.options["api_key"]} if self.options.get("api_key") else {"api_key_file": key_file}
-        if ca_path := self.options.get("ca_path") or self.variable("mesh_ca_path"):
-            self._ask["ca_file"] = ca_path
+        self._ask: Ask = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **server(self)}
 
     def _names(self) -> list[str]:
         if self.options.get("nodes") is not None:
@@ -76,7 +68,8 @@ class ActionModule(Assertion):
     def _wanted(self, name: str) -> Wanted:
         client = mapping(self.of_host(name, "mesh_client"))
         before = mapping(mapping(self.shared("mesh_nodes")).get(name))
-        return Wanted(name=name, key=text(client.get("key")), previous_id=text(before.get("id")))
+        label = text(self.of_host(name, "mesh_node_name"))
+        return Wanted(name=name, key=text(client.get("key")), previous_id=text(before.get("id")), label=label)
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask for the list of nodes."""

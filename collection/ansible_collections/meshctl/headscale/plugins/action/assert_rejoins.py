@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
 from ..plugin_utils._judge.rejoins import Rejoins, judge_rejoins
+from ..plugin_utils._peers import reached
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -39,7 +40,7 @@ class ActionModule(Assertion):
         if self.options["since"] > time.time() + 1:
             raise BadInput(f"since is {self.options['since']}, which lies ahead: pass the time of the disturbance")
         self._expect = Rejoins(
-            before=nodes[self.host], peers=self.peers(), aspect=self.options["aspect"], budget_s=budget
+            before=nodes[self.host], peers=reached(self, self.peers()), aspect=self.options["aspect"], budget_s=budget
         )
         self._left = self.options["since"] + budget - time.time()
 
@@ -47,7 +48,7 @@ class ActionModule(Assertion):
     def deadline_s(self) -> float:
         """Return what is left of the budget, which began with the disturbance."""
         given = self.options.get("deadline")
-        return float(max(0.0, self._left if given is None else min(given, self._left)))
+        return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Look at the client and ping the peers."""

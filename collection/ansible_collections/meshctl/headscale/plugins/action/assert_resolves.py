@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
 from ..plugin_utils._judge.names import QUAD_100, Names, judge_resolves, wire_marker
 from ..plugin_utils._judge.seen import Json, mapping
-from ..plugin_utils._names import name_of
+from ..plugin_utils._names import domain_of, name_of
+from ..plugin_utils._peers import seen
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -36,8 +37,8 @@ class ActionModule(Assertion):
 
     def prepare(self) -> None:
         """Find out which names lead where."""
-        self._peers = self.peers()
-        domain = str(self.options.get("domain") or self.variable("mesh_domain") or "")
+        self._peers = seen(self, self.peers())
+        domain = self.options.get("domain") or domain_of(self)
         self._expect = Names(
             present=tuple(name_of(peer, domain, families(self.options["families"])) for peer in self._peers),
             absent=tuple(self.options["absent"]),

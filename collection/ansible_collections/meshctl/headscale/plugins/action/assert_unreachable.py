@@ -31,7 +31,7 @@ class ActionModule(Assertion):
         """Ping those that have answered so far."""
         targets = [known for peer in wanted(self._peers, pending) for known in peer.addresses]
         return [
-            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.2},
+            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.2, "try_timeout_s": 0.7},
             {"id": "status", "kind": "status"},
         ]
 

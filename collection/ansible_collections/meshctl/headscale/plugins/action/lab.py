@@ -44,6 +44,8 @@ class ActionModule(ActionBase):
             return failure(str(exc), "bad_input")
         except LabError as exc:
             return failure(str(exc), "could_not_run")
+        except OSError as exc:
+            return failure(f"{exc.filename or 'the state directory'}: {exc.strerror or exc}", "could_not_run")
 
     def _present(self, lab: Lab, topology: Topology, programs: dict[str, str]) -> dict[str, Any]:
         check: bool = self._task.check_mode

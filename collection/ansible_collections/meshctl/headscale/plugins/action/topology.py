@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._errors import failure
-from ..plugin_utils._inventory import read_inventory
+from ..plugin_utils._inventory import read_inventory, read_own
 from ..plugin_utils._lab.topology import TopologyError
 
 
@@ -25,8 +25,11 @@ class ActionModule(ActionBase):
         """Return the topology as facts."""
         super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
+        known = task_vars or {}
         try:
-            topology = read_inventory(task_vars or {})
+            if str(known.get("mesh_backend") or "hosts") == "hosts":
+                return {"changed": False, "ansible_facts": {"mesh_topology": read_own(known)}}
+            topology = read_inventory(known)
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
         return {"changed": False, "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}}

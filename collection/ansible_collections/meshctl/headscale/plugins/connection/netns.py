@@ -40,7 +40,7 @@ import os
 import subprocess
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
@@ -91,7 +91,7 @@ class Connection(ConnectionBase):
             content = source.read()
         status, _out, err = self._run(["dd", f"of={out_path}", "bs=64K", "status=none"], content)
         if status:
-            raise AnsibleConnectionFailure(f"could not write {out_path}: {to_text(err).strip()}")
+            raise AnsibleError(f"could not write {out_path}: {to_text(err).strip()}")
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of the machine to the controller."""

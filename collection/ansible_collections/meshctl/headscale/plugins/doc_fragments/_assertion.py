@@ -29,7 +29,8 @@ options:
     default: 0.25
   skip:
     description:
-      - A reason. When it is not empty nothing is looked at, and one check with the verdict C(skipped) and this reason is returned.
+      - A reason. When it is not empty nothing is looked at, and one check with the verdict C(skipped) and this reason is
+        returned.
     type: str
     default: ''
   socket:
@@ -46,7 +47,7 @@ attributes:
     support: N/A
     details: An assertion changes nothing.
   action:
-    description: Runs on the controller, and looks at the host through its connection with nothing but Python on the host.
+    description: Runs on the controller; looks at the host through its connection, with nothing but Python on it.
     support: full
   platform:
     description: Which operating systems a host of the task may have.
@@ -60,8 +61,8 @@ requirements:
 options:
   nodes:
     description:
-      - The members of the mesh, as M(meshctl.headscale.assert_registered) returns them in RV(meshctl.headscale.assert_registered#module:mesh_nodes),
-        or a list of names of some of them.
+      - The members of the mesh, as M(meshctl.headscale.assert_registered) returns them in
+        RV(meshctl.headscale.assert_registered#module:mesh_nodes), or a list of names of some of them.
       - The fact C(mesh_nodes) of this host, of the host in the group C(headscale) or of C(localhost) when not set.
     type: raw
 """

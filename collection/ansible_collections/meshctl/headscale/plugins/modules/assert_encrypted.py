@@ -13,18 +13,22 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Captures on all interfaces of the node while echo requests with a random marker are sent to every peer's mesh address.
+  - Captures on all interfaces of the node while echo requests with a random marker are sent to every peer's mesh
+    address.
   - A check passes when the requests were answered, the marker was seen in clear on the mesh interface (so the capture
     would have found it elsewhere) and nowhere else, and at least as many WireGuard data packets left for the peer's
     endpoint. A capture that lost packets proves nothing and is an error.
   - tailscaled's own counters, read before and after, must have grown by at least as much on the same kind of path.
-  - 'Through a relay, WireGuard packets are inside TLS: that the marker is not seen, and that the relay was used, is what can be asserted.'
+  - >-
+    Through a relay, WireGuard packets are inside TLS: that the marker is not seen, and that the relay was used, is
+    what can be asserted.
   - 'Needs C(become: true). The default of O(deadline) is V(20).'
 options:
   path:
     description:
       - The path that is expected. V(auto) takes it from the topology; without one, V(any).
-      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks UDP, where
+      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks
+        UDP, where
         both sides are behind a hard NAT, and where one is while the other's NAT filters; all others have a direct path.
     type: str
     choices: [auto, direct, relay, any]

@@ -24,7 +24,8 @@ options:
     aliases: [url]
   outcome:
     description:
-      - What is expected. V(refused) means that the host itself refuses the connection; V(unreachable) also takes a router's
+      - What is expected. V(refused) means that the host itself refuses the connection; V(unreachable) also takes a
+        router's
         refusal. Silence is neither.
     type: str
     choices: [answered, refused, unreachable]

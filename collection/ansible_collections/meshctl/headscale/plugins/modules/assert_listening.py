@@ -13,7 +13,9 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - 'Reads the host''s table of sockets. The port must be open on exactly the given addresses: a wildcard, or an address more, fails.'
+  - >-
+    Reads the host's table of sockets. The port must be open on exactly the given addresses: a wildcard, or an
+    address more, fails.
   - The default of O(deadline) is V(10).
 options:
   port:

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Pings every peer through the client (a disco ping), which tells whether the answer came directly, and from which endpoint, or through a relay, and which.
+  - Pings every peer through the client (a disco ping), which tells whether the answer came directly, and from which
+    endpoint, or through a relay, and which.
   - >-
     The endpoint of a direct path must belong to the peer's side: its own physical address or its router's public one,
     as the fact C(mesh_topology) has them, else what the peer's own client knows of itself.
@@ -23,14 +24,16 @@ options:
   path:
     description:
       - The path that is expected. V(auto) takes it from the topology; without one, V(any).
-      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks UDP, where
+      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks
+        UDP, where
         both sides are behind a hard NAT, and where one is while the other's NAT filters; all others have a direct path.
     type: str
     choices: [auto, direct, relay, any]
     default: auto
 
   endpoints:
-    description: Physical addresses at which peers may answer, by inventory name, where they are not those of the topology.
+    description:
+      - Physical addresses at which peers may answer, by inventory name, where they are not those of the topology.
     type: dict
     default: {}
 extends_documentation_fragment:

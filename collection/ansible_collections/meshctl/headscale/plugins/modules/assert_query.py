@@ -13,8 +13,11 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - 'Adds a check without a line of Python: an expression over data of the task, or over what the host''s client says, and what its result must be.'
-  - Several comparisons must all hold. Without one the result must be true as JMESPath has it (not null, false or empty).
+  - >-
+    Adds a check without a line of Python: an expression over data of the task, or over what the host's client says,
+    and what its result must be.
+  - Several comparisons must all hold. Without one the result must be true as JMESPath has it (not null, false or
+    empty).
   - 'The default of O(deadline) is V(0): one look.'
 options:
   query:
@@ -25,7 +28,8 @@ options:
     description: The data to query; one of this and O(from) is needed.
     type: raw
   from:
-    description: What to ask tailscaled for (V(status), V(prefs), V(netmap), V(metrics)), or V(nodes), the fact C(mesh_nodes).
+    description:
+      - What to ask tailscaled for (V(status), V(prefs), V(netmap), V(metrics)), or V(nodes), the fact C(mesh_nodes).
     type: str
     choices: [status, prefs, netmap, metrics, nodes]
   name:

@@ -15,8 +15,12 @@ author:
 description:
   - Sends ICMP echo requests from the node's kernel to the mesh addresses of every other node. A ping by the client
     alone proves neither the operating systems' network stacks nor the policy.
-  - 'Every request of a look must be answered. Lost packets are not ignored: the peer is tried anew until O(deadline), V(20) by default.'
-  - 'Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst is shown.'
+  - >-
+    Every request of a look must be answered. Lost packets are not ignored: the peer is tried anew until
+    O(deadline), V(20) by default.
+  - >-
+    Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst
+    is shown.
   - 'Needs C(become: true), or a group of the user within C(net.ipv4.ping_group_range).'
 options:
   families:
@@ -30,7 +34,9 @@ options:
     type: int
     default: 3
   latency_budget_ms:
-    description: The largest median round trip in milliseconds; the variable C(mesh_latency_budget_ms) when not set, else V(50).
+    description:
+      - The largest median round trip in milliseconds; the variable C(mesh_latency_budget_ms) when not set, else
+        V(50).
     type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion

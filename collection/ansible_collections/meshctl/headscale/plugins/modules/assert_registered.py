@@ -43,10 +43,14 @@ options:
     description: An API key. It travels over the host's connection, and is not in any process list, log or result.
     type: str
   api_key_file:
-    description: A file on the host with the API key; the variable C(mesh_api_key_file) when neither this nor O(api_key) is set.
+    description:
+      - A file on the host with the API key. When neither this nor O(api_key) is set, the variable
+        C(mesh_api_key_file), else
+        V(/var/lib/headscale/meshctl_api_key).
     type: path
   ca_path:
-    description: PEM certificates on the host to trust instead of the system's; the variable C(mesh_ca_path) when not set.
+    description:
+      - PEM certificates on the host to trust instead of the system's; the variable C(mesh_ca_path) when not set.
     type: path
     aliases: [ca_file]
 extends_documentation_fragment:

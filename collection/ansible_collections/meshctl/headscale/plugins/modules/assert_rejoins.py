@@ -15,7 +15,9 @@ author:
 description:
   - The node must have the id and the addresses that it had before, be running and connected to the server, and reach
     all peers, within a budget that began with the disturbance.
-  - 'What it was before is taken from C(mesh_nodes): run M(meshctl.headscale.assert_registered) before the disturbance, not after it.'
+  - >-
+    What it was before is taken from C(mesh_nodes): run M(meshctl.headscale.assert_registered) before the
+    disturbance, not after it.
   - A node that is first looked at after the budget is over has failed, whatever it is then.
 options:
   since:

@@ -27,7 +27,8 @@ options:
   families:
     description:
       - The families whose addresses must be in the answers. Others of the same node may be there.
-      - tailscaled gives a node with an IPv4 address the AAAA of its peers only when the policy has the node attribute C(magicdns-aaaa).
+      - tailscaled gives a node with an IPv4 address the AAAA of its peers only when the policy has the node attribute
+        C(magicdns-aaaa).
     type: list
     elements: str
     choices: [ipv4, ipv6]
@@ -43,7 +44,9 @@ options:
     elements: str
     default: []
   budget_ms:
-    description: The largest time of a single answer in milliseconds; the variable C(mesh_resolution_budget_ms) when not set, else V(1000).
+    description:
+      - The largest time of a single answer in milliseconds; the variable C(mesh_resolution_budget_ms) when not set,
+        else V(1000).
     type: float
   wire:
     description: Whether to prove on the wire where the answers come from.

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Pings the mesh addresses of nodes that must not answer, such as one whose cable is out, or all others from a node that was removed.
+  - Pings the mesh addresses of nodes that must not answer, such as one whose cable is out, or all others from a node
+    that was removed.
   - Silence by itself proves little. Have M(meshctl.headscale.assert_reachable) pass before, and again after.
   - The default of O(deadline) is V(30).
 extends_documentation_fragment:

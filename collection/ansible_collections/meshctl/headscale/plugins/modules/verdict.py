@@ -11,7 +11,7 @@ module: verdict
 short_description: Fail a story whose assertions did not all hold
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - Where the variable C(mesh_fail_late) is true, an assertion that does not hold warns and lets the play go on, so that all
     assertions of a story are made. This task, at the story's end, then fails on the hosts where one did not hold.

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import time
 from pathlib import Path
@@ -49,6 +50,10 @@ _LONGEST_PAUSE_S = 0.25
 
 class BadInput(ValueError):
     """Options or facts that an assertion cannot work with; the message is one sentence with the remedy."""
+
+
+class NotAsserted(Exception):
+    """There is nothing to assert here, for the reason that the message gives: the check is skipped."""
 
 
 class ProbingAction(ActionBase):
@@ -130,6 +135,7 @@ class Assertion(ProbingAction):
 
     frame: Frame
     elapsed_s: float = 0.0
+    longest_s: float = math.inf
 
     def prepare(self) -> None:
         """Work out what is expected; raise `BadInput`."""
@@ -146,6 +152,10 @@ class Assertion(ProbingAction):
         """Return what else to look at to find out why checks fail."""
         return []
 
+    def afterwards(self, checks: Sequence[Check]) -> list[Check]:  # noqa: ARG002
+        """Return further checks, of what is to be seen once all the others have had their time."""
+        return []
+
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return what else the task's result has."""
         return {}
@@ -156,12 +166,16 @@ class Assertion(ProbingAction):
         try:
             self.start(task_vars)
             self.frame = self._frame()
+            self.longest_s = self.number_of("", "mesh_deadline_s", math.inf)
             if self.options["skip"]:
                 return {**result, **summary([self.frame.skipped(self.options["skip"])])}
             self.prepare()
+        except NotAsserted as exc:
+            return {**result, **summary([self.frame.skipped(str(exc))])}
         except BadInput as exc:
             return {**result, **failure(f"assert_{self.ASSERTION}: {exc}", "bad_input")}
         checks = self._converge()
+        checks += self.afterwards(checks)
         return self._late({**result, **summary(checks), **self.facts(checks)})
 
     def _late(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -181,9 +195,9 @@ class Assertion(ProbingAction):
 
     @property
     def deadline_s(self) -> float:
-        """Return the seconds in which the checks may become true."""
+        """Return the seconds in which the checks may become true; `mesh_deadline_s` lets no task have more."""
         given = self.options.get("deadline")
-        return self.DEADLINE_S if given is None else float(given)
+        return min(self.DEADLINE_S if given is None else float(given), self.longest_s)
 
     def _converge(self) -> list[Check]:
         began = time.monotonic()
@@ -264,13 +278,23 @@ class Assertion(ProbingAction):
     def nodes(self) -> dict[str, Node]:
         """Return every member of the mesh by inventory name; raise `BadInput` where nobody has asked the server."""
         given = self.options.get("nodes")
-        records = mapping(given) or mapping(self.shared("mesh_nodes"))
+        records = mapping(given) or mapping(self.shared("mesh_nodes")) or self._as_clients_say()
         if not records:
             raise BadInput("no node is known: run meshctl.headscale.assert_registered before, or pass nodes")
         names = [str(name) for name in given] if isinstance(given, list) else list(records)
         if unknown := [name for name in names if name not in records]:
             raise BadInput(f"the server has no node for {', '.join(unknown)}: known are {', '.join(records)}")
         return {name: Node.read(name, records[name]) for name in names}
+
+    def _as_clients_say(self) -> dict[str, Any]:
+        """Return what the clients know of themselves, for as long as the server cannot be asked."""
+        clients = mapping(plain(self.known.get("groups") or {})).get("clients") or []
+        found = {name: mapping(self.of_host(name, "mesh_client")) for name in clients}
+        return {
+            name: {**client, "given_name": text(client.get("dns_name")).partition(".")[0]}
+            for name, client in found.items()
+            if client.get("key")
+        }
 
     def peers(self) -> tuple[Node, ...]:
         """Return the other nodes that the task is about; raise `BadInput` when there are none."""

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from ._lab.topology import Topology, read_topology
+from ._own import own_topology
 
 # What a topology is read from; nothing else is templated, so that a variable with a secret stays where it is.
 _VARIABLES = (
@@ -30,10 +31,28 @@ def read_inventory(task_vars: dict[str, Any]) -> Topology:
 
     :raises TopologyError: see `read_topology`.
     """
+    hosts, groups = _described(task_vars)
+    return read_topology(hosts=hosts, groups=groups)
+
+
+def read_own(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the inventory says of where the user's own hosts are: as much, or as little, as it does.
+
+    :raises TopologyError: see `own_topology`.
+    """
+    hosts, groups = _described(task_vars)
+    return own_topology(hosts=hosts, groups=groups)
+
+
+def _described(task_vars: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Return the variables of every host that a topology is read from, and the groups."""
     groups: dict[str, list[str]] = task_vars["groups"]
     hostvars = task_vars["hostvars"]
-    hosts = {str(host): plain({key: hostvars[host][key] for key in _VARIABLES if key in hostvars[host]}) for host in groups["all"]}
-    return read_topology(hosts=hosts, groups={str(name): [str(host) for host in members] for name, members in groups.items()})
+    hosts = {
+        str(host): plain({key: hostvars[host][key] for key in _VARIABLES if key in hostvars[host]})
+        for host in groups["all"]
+    }
+    return hosts, {str(name): [str(host) for host in members] for name, members in groups.items()}
 
 
 def plain(value: Any) -> Any:

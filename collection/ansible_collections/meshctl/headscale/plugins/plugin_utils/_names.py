@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 
 from ._assertion import BadInput
 from ._judge.names import Name
+from ._judge.seen import mapping, text
 
 if TYPE_CHECKING:
+    from ._assertion import ProbingAction
     from ._judge.frame import Node
+
+
+def domain_of(task: ProbingAction) -> str:
+    """Return MagicDNS's domain: the inventory's, else what the host's own client was told, else nothing."""
+    stated = text(task.variable("mesh_domain"))
+    return stated or text(mapping(task.variable("mesh_client")).get("dns_name")).partition(".")[2]
 
 
 def name_of(node: Node, domain: str, families: tuple[int, ...]) -> Name:

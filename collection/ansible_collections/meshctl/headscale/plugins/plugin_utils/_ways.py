@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._judge.path import Side, Way
-from ._judge.seen import address, items, mapping, text
+from ._judge.seen import address, endpoint, items, mapping, text
 from ._judge.topology import expected_path, owned
 
 if TYPE_CHECKING:
@@ -36,10 +36,15 @@ def side(task: Assertion, host: str, *, deep: bool) -> Side:
     """Return what is known of a host's physical side."""
     record = task.topology().get(host)
     # Without a topology, what the peer's own client says of itself is all there is to hold an endpoint against.
-    client = mapping(task.of_host(host, "mesh_client")) if deep or not record else {}
+    own_host = "router" not in mapping(record)
+    client = mapping(task.of_host(host, "mesh_client")) if deep or own_host else {}
     local = address(mapping(record).get("address"))
+    known = owned(record)
+    if own_host and known:
+        # What an inventory says of an own host need not be all of its addresses.
+        known += [found for entry in items(client.get("endpoints")) if (found := endpoint(entry)[0])]
     return Side(
-        owned=tuple(owned(record)),
+        owned=tuple(dict.fromkeys(known)),
         endpoints=tuple(text(entry) for entry in items(client.get("endpoints"))),
         local=(local,) if local else (),
     )
@@ -51,6 +56,9 @@ def _way(task: Assertion, topology: Mapping[str, Any], peer: Node, *, kind: str,
     if given:
         named = given if isinstance(given, list) else [given]
         theirs = Side(owned=tuple(filter(None, map(address, named))), endpoints=theirs.endpoints, local=theirs.local)
+    if kind == "auto" and found == "any" and not given:
+        # Nobody has said where the two are: an endpoint cannot be held against anything.
+        return Way(peer=peer, kind=found, reason=reason, side=Side() if not deep else theirs)
     if kind == "auto":
         return Way(peer=peer, kind=found, reason=reason, side=theirs)
     asked: Kind = "direct" if kind == "direct" else "relay" if kind == "relay" else "any"

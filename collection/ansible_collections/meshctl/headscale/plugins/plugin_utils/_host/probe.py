@@ -121,7 +121,10 @@ def _each(work: Callable[[Any], Json], items: List, until: float, workers: int =
                 index = next(todo, None)
             if index is None or time.monotonic() >= until:
                 return
-            results[index] = work(items[index])
+            try:
+                results[index] = work(items[index])
+            except Exception as exc:  # one item that goes wrong must not take the others along
+                results[index] = {"outcome": "broken", "error": str(exc) or repr(exc)}
 
     threads = [threading.Thread(target=run, daemon=True) for _worker in range(min(workers, len(items)))]
     for thread in threads:
@@ -1056,10 +1059,11 @@ def _headscale(ask: Dict, until: float) -> Json:
 
 def _api_key(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
             key = file.read().strip()
     except OSError as exc:
-        raise Unseen("no_api_key", f"the API key file {path!r} cannot be read: {exc.strerror}") from exc
+        said = f"the API key file {path!r} cannot be read: {exc.strerror}; mesh_api_key_file names another"
+        raise Unseen("no_api_key", said) from exc
     if not key:
         raise Unseen("no_api_key", f"the API key file {path!r} is empty")
     return key

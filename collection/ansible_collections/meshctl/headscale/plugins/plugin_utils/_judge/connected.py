@@ -24,12 +24,15 @@ class Connected:
     own: Node | None
     peers: tuple[Node, ...]
     offline: tuple[str, ...] = ()
+    hidden: tuple[Node, ...] = ()
+    """Those that the policy keeps from this node, which the server must not even show to it."""
 
 
 def judge_connected(answer: Json, frame: Frame, expect: Connected) -> list[Check]:
     """Return a check of the node itself and one for each peer."""
     seen = Seen(answer)
-    return [_running(seen, frame, expect.own), *(_peer(seen, frame, peer, expect) for peer in expect.peers)]
+    peers = [_peer(seen, frame, peer, expect) for peer in expect.peers]
+    return [_running(seen, frame, expect.own), *peers, *(_hidden(seen, frame, peer) for peer in expect.hidden)]
 
 
 def _running(seen: Seen, frame: Frame, own: Node | None) -> Check:
@@ -81,6 +84,23 @@ def _peer(seen: Seen, frame: Frame, peer: Node, expect: Connected) -> Check:
             key: found.get(key) for key in ("ID", "DNSName", "LastSeen", "CurAddr", "Relay", "Expired") if key in found
         },
         hint=_hint(seen, peer, wanted=wanted, right=right),
+        command=f"tailscale status | grep {peer.given_name or peer.name}",
+    )
+
+
+def _hidden(seen: Seen, frame: Frame, peer: Node) -> Check:
+    status = seen.data("status")
+    if not mapping(status) or not (peer.addresses or peer.key):
+        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
+        return frame.check(None, aspect="hidden", target=peer.name, expected="not seen", observed=None, hint=why)
+    found = hints.find_peer(status, peer)
+    return frame.check(
+        not found,
+        aspect="hidden",
+        target=peer.name,
+        expected="not seen",
+        observed={"online": found.get("Online"), "addresses": addresses(found.get("TailscaleIPs"))} if found else "not seen",
+        hint=f"the server shows {peer.name} to this node: the policy lets one of the two reach the other, mesh_expect does not",
         command=f"tailscale status | grep {peer.given_name or peer.name}",
     )
 

@@ -90,7 +90,7 @@ def _way(seen: Seen, frame: Frame, way: Way, own: Side) -> Check:
     found = observed_path(pinged)
     direct = found["path"] == "direct"
     ours = not direct or not way.hosts or found["host"] in way.hosts
-    right = found["path"] in (("direct", "relay") if way.kind == "any" else (way.kind,))
+    right = found["path"] in (("direct", "relay", "peer-relay") if way.kind == "any" else (way.kind,))
     return frame.check(
         right and ours,
         target=way.peer.name,

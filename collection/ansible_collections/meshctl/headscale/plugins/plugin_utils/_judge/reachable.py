@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import hints
 from .frame import Frame, Node
-from .seen import Json, Seen, items, mapping, number, numbers, text
+from .seen import Json, Seen, address, items, mapping, number, numbers, text
 
 if TYPE_CHECKING:
     from .check import Check
+
+# Payload of a large echo request: with its headers it just fits into the mesh's MTU of 1280 bytes over IPv6.
+LARGE = 1232
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,12 @@ class Reachable:
     peers: tuple[Node, ...]
     families: tuple[int, ...] = (4, 6)
     latency_budget_ms: float = 50.0
+    loss_budget: float = 5.0
+    """Percent of the packets of a burst that may be lost: steadily, not while a path is being found."""
+
+    def lost_at_most(self, sent: float) -> int:
+        """Return how many packets of so many may be lost; one always may."""
+        return max(1, int(sent * self.loss_budget / 100))
 
 
 def judge_reachable(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
@@ -37,11 +46,90 @@ def judge_reachable(answer: Json, frame: Frame, expect: Reachable) -> list[Check
     return checks
 
 
+def judge_steady(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
+    """Return a check of each peer's lost packets, and one of large packets, once the paths are found."""
+    seen = Seen(answer)
+    return [check for peer in expect.peers for check in (_loss(seen, frame, peer, expect), _large(seen, frame, peer, expect))]
+
+
+def _counted(seen: Seen, name: str, peer: Node, families: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return how many packets were sent to a peer and answered; None where that is not known."""
+    found = mapping(seen.data(name))
+    sent = received = 0
+    for known in filter(None, (peer.address(family) for family in families)):
+        result = mapping(found.get(known))
+        out, back = number(result.get("sent")), number(result.get("received"))
+        if not out or back is None or out < 0 or not 0 <= back <= out:
+            return None
+        sent, received = sent + int(out), received + int(back)
+    return (sent, received) if sent else None
+
+
+def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
+    counted = _counted(seen, "steady", peer, expect.families)
+    expected = {"lost_percent": {"at_most": expect.loss_budget}}
+    command = f"ping -c 20 -i 0.1 {next(iter(peer.addresses), peer.name)}"
+    if counted is None:
+        return frame.check(
+            None, aspect="loss", target=peer.name, expected=expected, observed=None, hint=_unsent(seen, "steady"), command=command
+        )
+    sent, received = counted
+    share = round(100 * (sent - received) / sent, 1)
+    return frame.check(
+        sent - received <= expect.lost_at_most(sent),
+        aspect="loss",
+        target=peer.name,
+        expected=expected,
+        observed={"sent": sent, "received": received, "lost_percent": share},
+        hint=f"{share:g} % of the packets are lost, and not only while the path was found: a line or a router on the way loses "
+        "packets (`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
+        command=command,
+    )
+
+
+def _large(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
+    counted = _counted(seen, "large", peer, expect.families)
+    small = _counted(seen, "steady", peer, expect.families)
+    expected = {"bytes": LARGE, "replies": {"at_least": 1}}
+    command = f"ping -c 3 -s {LARGE} {next(iter(peer.addresses), peer.name)}"
+    if counted is None or small is None:
+        return frame.check(
+            None, aspect="large", target=peer.name, expected=expected, observed=None, hint=_unsent(seen, "large"), command=command
+        )
+    sent, received = counted
+    silent = [
+        known
+        for family in expect.families
+        if (known := peer.address(family)) and not number(mapping(mapping(seen.data("large")).get(known)).get("received"))
+    ]
+    return frame.check(
+        not silent,
+        aspect="large",
+        target=peer.name,
+        expected=expected,
+        observed={"sent": sent, "received": received, "silent": silent},
+        hint="nothing at all is answered, large or small" if not small[1] else
+        "small packets get through and large ones do not: the MTU of a line on the way is too small for WireGuard (it needs 1360 "
+        "bytes for the mesh's 1280), and its refusals are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
+        command=command,
+    )  # fmt: skip
+
+
+def _unsent(seen: Seen, name: str) -> str:
+    return "no echo request was sent" if seen.data(name) is not None else seen.why(name)
+
+
+def _is_own(seen: Seen, known: str) -> bool:
+    """Whether a peer's address is one of this host's: its pings are answered by this very host."""
+    links = [mapping(link) for link in items(seen.data("addresses"))]
+    return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
+
+
 def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
-    address = peer.address(family)
+    known = peer.address(family)
     aspect = f"ipv{family}"
-    command = f"ping -c 3 {address}"
-    if not address:
+    command = f"ping -c 3 {known}"
+    if not known:
         hint = (
             f"the server gave {peer.name} no IPv{family} address: set prefixes.v{family} there, or leave it out of "
             "families"
@@ -49,15 +137,20 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
         return frame.check(
             False, aspect=aspect, target=peer.name, expected=f"an IPv{family} address", observed=None, hint=hint
         )
-    result = mapping(mapping(seen.data("icmp")).get(address))
+    result = mapping(mapping(seen.data("icmp")).get(known))
     sent, received = number(result.get("sent")), number(result.get("received"))
     replies = numbers(result.get("rtt_ms"))
-    expected = {"address": address, "replies": "all"}
+    expected = {"address": known, "replies": "all"}
     if not sent or received is None or sent < 0 or received > sent or len(replies) != received:
         why = "no echo request was sent" if seen.data("icmp") is not None else seen.why("icmp")
         return frame.check(
             None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("icmp")},
+        )  # fmt: skip
+    if _is_own(seen, known):
+        return frame.check(
+            False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
+            hint=f"{known} is an address of this host as well, which answers in place of {peer.name}: remove it here",
         )  # fmt: skip
     return frame.check(
         received == sent,
@@ -65,39 +158,39 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
         target=peer.name,
         expected=expected,
         observed={"sent": int(sent), "received": int(received), "rtt_ms": replies},
-        evidence=_evidence(seen, address, result),
-        hint=_hint(seen, peer, address, received),
+        evidence=_evidence(seen, known, result),
+        hint=_hint(seen, peer, known, received),
         command=command,
     )
 
 
-def _evidence(seen: Seen, address: str, result: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"address": address}
+def _evidence(seen: Seen, known: str, result: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"address": known}
     if refused := [
         {"error": text(error.get("error")), "from": text(error.get("from"))}
         for error in map(mapping, items(result.get("errors")))
     ]:
         found["refused"] = refused
     for kind in ("disco", "tsmp"):
-        if pinged := mapping(mapping(seen.data(kind)).get(address)):
+        if pinged := mapping(mapping(seen.data(kind)).get(known)):
             found[kind] = pinged.get("last") or "no answer"
     return found
 
 
-def _hint(seen: Seen, peer: Node, address: str, received: float) -> str:
+def _hint(seen: Seen, peer: Node, known: str, received: float) -> str:
     if received:
         return (
             "some packets were lost: the path is still settling, or a link loses packets (`ip -s link` on both sides)"
         )
     if seen.data("status") is None and seen.data("disco") is None:
         return f"{peer.name} does not answer"
-    return hints.unreachable(seen, peer, address)
+    return hints.unreachable(seen, peer, known)
 
 
 def _latency(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
     found = mapping(seen.data("icmp"))
     wanted = [peer.address(family) for family in expect.families]
-    replies = [rtt for address in wanted for rtt in numbers(mapping(found.get(address)).get("rtt_ms")) if rtt >= 0]
+    replies = [rtt for known in wanted for rtt in numbers(mapping(found.get(known)).get("rtt_ms")) if rtt >= 0]
     expected = {"median_ms": {"at_most": expect.latency_budget_ms}}
     if not replies:
         reason = "there was no reply whose latency could be measured"

@@ -23,6 +23,8 @@ class Wanted:
     name: str
     key: str = ""
     previous_id: str = ""
+    label: str = ""
+    """The node's name on the server, where it is not the host's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ def _listed(seen: Seen) -> list[dict[str, Any]] | None:
 def _find(listed: list[dict[str, Any]], wanted: Wanted) -> dict[str, Any]:
     if wanted.key:
         return next((node for node in listed if text(node.get("nodeKey")) == wanted.key), {})
-    label = _label(wanted.name)
+    label = _label(wanted.label or wanted.name)
     by_given = [node for node in listed if text(node.get("givenName")).lower() == label]
     return next(iter(by_given or [node for node in listed if _label(text(node.get("name"))) == label]), {})
 
@@ -183,6 +185,6 @@ def _unique(frame: Frame, wanted: Wanted, name: str, claims: list[dict[str, Any]
         expected=1,
         observed=len(claims),
         evidence={"name": name, "nodes": ids},
-        hint=f"the nodes {', '.join(ids)} all call themselves {name}: only the first is known by it; delete the stale ones",
+        hint=f"the nodes {', '.join(ids)} all call themselves {name}: one is known by it; delete the stale ones",
         command="headscale nodes list",
     )

@@ -21,6 +21,8 @@ def expected_path(own: Json, other: Json) -> tuple[Kind, str]:
     if here["subnet"] == there["subnet"]:
         return "direct", f"both are in {here['subnet']}"
     kinds = (_nat(here), _nat(there))
+    if "unknown" in kinds:
+        return "any", "the inventory does not say what NAT is between them"
     if "udp_blocked" in kinds:
         return "relay", "a router between them blocks UDP"
     if kinds == ("hard", "hard"):

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from .frame import Frame, Node
 
 
-def judge_unreachable(answer: Json, frame: Frame, peers: tuple[Node, ...]) -> list[Check]:
+def judge_unreachable(answer: Json, frame: Frame, peers: tuple[Node, ...], *, aspect: str = "") -> list[Check]:
     """Return a check for each peer: no address of it answers."""
     seen = Seen(answer)
-    return [_silent(seen, frame, peer) for peer in peers]
+    return [_silent(seen, frame, peer, aspect) for peer in peers]
 
 
-def _silent(seen: Seen, frame: Frame, peer: Node) -> Check:
+def _silent(seen: Seen, frame: Frame, peer: Node, aspect: str) -> Check:
     results = {known: mapping(mapping(seen.data("icmp")).get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": 0}
     command = f"ping -c 1 {next(iter(peer.addresses), peer.name)}"
@@ -30,7 +30,7 @@ def _silent(seen: Seen, frame: Frame, peer: Node) -> Check:
     if not tried or any(count is None or count < 0 for count in received.values()):
         why = seen.why("icmp") if results else f"the server has no address of {peer.name}"
         return frame.check(
-            None, target=peer.name, expected=expected, observed=None, hint=why, command=command,
+            None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("icmp")},
         )  # fmt: skip
     answering = [known for known, count in received.items() if count]
@@ -39,6 +39,7 @@ def _silent(seen: Seen, frame: Frame, peer: Node) -> Check:
     refused = {text(error.get("error")) for error in errors}
     return frame.check(
         not answering,
+        aspect=aspect,
         target=peer.name,
         expected=expected,
         observed={"received": {known: int(count or 0) for known, count in received.items()}},

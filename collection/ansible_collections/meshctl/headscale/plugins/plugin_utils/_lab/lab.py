@@ -10,7 +10,6 @@ but the state directory, and works when the inventory was edited or is gone.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -134,10 +133,7 @@ class Lab:
         if not self.directory.exists():
             return None
         with supervisor.lock(self.directory):
-            kept = self._remove(keep_logs=keep_logs)
-        with contextlib.suppress(OSError):
-            self.directory.with_name(f".{self.name}.lock").unlink()
-        return kept
+            return self._remove(keep_logs=keep_logs)
 
     def _remove(self, *, keep_logs: bool) -> Path | None:
         supervisor.stop(self.directory)
@@ -149,7 +145,7 @@ class Lab:
             for name in ("logs", "supervisor.log", "build.sh"):
                 if (self.directory / name).exists():
                     shutil.move(self.directory / name, kept / name)
-        shutil.rmtree(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=not self.directory.exists())
         return kept
 
     def pull_cable(self, name: str, *, plugged: bool) -> bool:
@@ -215,6 +211,7 @@ class Lab:
             raise
 
     def _change(self, record: Record, topology: Topology) -> None:
+        preflight.require_lines(topology)
         difference = _difference(record, topology)
         started = {*difference.added, *difference.again}
         stopped = started.union(difference.removed)
@@ -288,13 +285,21 @@ def _difference(record: Record, topology: Topology) -> _Difference:
     known = [machine for machine in new["machines"] if machine in old["machines"]]
     for machine in known:
         tuned += _machine_changes(name, machine, old["machines"][machine], new["machines"][machine])
+    # Guests come and go elsewhere; here it is the routers' rules that follow them.
+    here, there = _own(old["machines"]), _own(new["machines"])
+    tuned += [f"guest {guest} changed" for guest in {*old["machines"], *new["machines"]} - {*known, *here, *there}]
     return _Difference(
-        added=[machine for machine in new["machines"] if machine not in known],
-        again=[machine for machine in known if machine not in record.machines or not record.machines[machine].alive],
-        removed=[machine for machine in old["machines"] if machine not in known],
+        added=[machine for machine in there if machine not in known],
+        again=[m for m in known if m in there and (m not in record.machines or not record.machines[m].alive)],
+        removed=[machine for machine in here if machine not in known],
         tuned=tuned,
         renat=[subnet for subnet in new["subnets"] if new["subnets"][subnet]["nat"] != old["subnets"][subnet]["nat"]],
     )
+
+
+def _own(machines: Mapping[str, Any]) -> list[str]:
+    """Return the machines that the lab starts itself."""
+    return [name for name, machine in machines.items() if machine["kind"] != "guest"]
 
 
 def _same(lab: str, what: str, old: object, new: object) -> None:

@@ -130,6 +130,17 @@ wipe() {
     rm -rf "/run/lab/root/$1" "/run/lab/disk/$1" "/run/lab/state/logs/$1"
 }
 
+# forget_flows ROUTER: what is established goes on as it was translated, or not translated, for as long as it lasts.
+# Like `conntrack -F`, which few systems have: IPCTNL_MSG_CT_DELETE without anything to select by.
+forget_flows() {
+    nsenter --net="/run/netns/$1" /usr/bin/python3 -IS -c '
+import socket, struct, sys
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+netlink.send(struct.pack("=IHHIIBBH", 20, 0x102, 5, 1, 0, 0, 0, 0))
+error = -struct.unpack("=IHHIIi", netlink.recv(4096)[:20])[5]
+sys.exit(error and f"connection tracking of a router cannot be emptied: errno {error} (kernel module nf_conntrack_netlink)")'
+}
+
 # await NAME...: wait for machines to be up and print each one's process id, as the lab sees it.
 await() {
     for name in "$@"; do

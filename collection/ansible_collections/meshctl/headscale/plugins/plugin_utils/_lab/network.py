@@ -56,6 +56,8 @@ def cables(topology: Topology) -> list[Cable]:
         )
 
     for machine in topology.machines.values():
+        if machine.kind == "guest":
+            continue  # its line ends in a bridge of the virtualisation, not in the fabric
         subnet = topology.subnets.get(machine.subnet)
         length = subnet.cidr.partition("/")[2] if subnet else wan_length
         if machine.kind == "router":
@@ -228,7 +230,8 @@ def loss_rules(lines: Iterable[Cable]) -> str:
     if lossy:
         text.append("table netdev loss {")
         for line in lossy:
-            rule = f"numgen random mod 10000 < {round(line.link.loss * 10000)} drop"
+            share = round(line.link.loss * 10000)
+            rule = f"numgen random mod 10000 < {share} drop" if share < 10000 else "drop"  # noqa: PLR2004
             for hook in ("ingress", "egress"):
                 text += _chain(f"{line.port}_{hook}", f'filter hook {hook} device "{line.port}" priority 0', [rule])
         text.append("}")

@@ -16,14 +16,18 @@ from collections.abc import Collection, Mapping
 
 from . import network
 from .network import Cable
-from .topology import WAN, Machine, Subnet, Topology
+from .topology import WAN, Machine, Topology
 
 PREAMBLE = ". /run/lab/state/machine.sh\n"
 
 
 def build_script(topology: Topology, *, programs: Mapping[str, str], only: Collection[str] | None = None) -> str:
     """Return the script that builds the lab, or adds the machines in `only` to one that stands."""
-    machines = [machine for machine in topology.machines.values() if only is None or machine.name in only]
+    machines = [
+        machine
+        for machine in topology.machines.values()
+        if machine.kind != "guest" and (only is None or machine.name in only)
+    ]
     cables = {machine.name: [c for c in network.cables(topology) if c.machine == machine.name] for machine in machines}
     lines = [cable for own in cables.values() for cable in own]
     parts = [PREAMBLE]
@@ -54,15 +58,21 @@ def tune_script(topology: Topology, *, renat: Collection[str] = ()) -> str:
         f"ip link set {cable.port} mtu {cable.link.mtu}\nip -n {cable.machine} link set {cable.interface} mtu {cable.link.mtu}\n"
         for cable in lines
     )
-    forget = [_forget(topology, topology.subnets[name]) for name in renat]
-    return "\n".join([PREAMBLE, clear + uplinks + sizes, *rules, *forget, _links(topology, lines), _uplinks(lines)])
+    laid = [*rules, *_renat(topology, renat), _links(topology, lines), _uplinks(lines)]
+    return "\n".join([PREAMBLE, clear + uplinks + sizes, *laid])
 
 
-def _forget(topology: Topology, subnet: Subnet) -> str:
-    """The kernel forgets what it masqueraded when the interface goes down; its routes go too, and are laid again."""
-    inside = f"ip -n {subnet.router}"
-    routes = network.route_commands(topology, topology.machines[subnet.router])
-    return f"{inside} link set {WAN} down\n{inside} link set {WAN} up\n" + _feed(f"{inside} -batch -", routes)
+def _renat(topology: Topology, names: Collection[str]) -> list[str]:
+    """Have routers translate anew, and the WAN know which subnets are not hidden any more."""
+    if not names:
+        return []
+    parts = [_call("forget_flows", topology.subnets[name].router) for name in names]
+    for machine in topology.machines.values():
+        if machine.kind == "router" or machine.subnet == WAN:
+            parts.append(f"ip -n {machine.name} route flush proto boot")
+            routes = network.route_commands(topology, machine)
+            parts.append(_feed(f"ip -n {machine.name} -batch -", routes))
+    return parts
 
 
 def remove_script(stopped: Collection[str], *, wiped: Collection[str]) -> str:

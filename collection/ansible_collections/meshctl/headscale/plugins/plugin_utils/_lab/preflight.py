@@ -91,6 +91,14 @@ def require(topology: Topology) -> None:
     missing = missing or [finding for finding in _features() if finding.verdict == "fail"]
     if missing:
         raise LabError("; ".join(f"{finding.what}: {finding.remedy}" for finding in missing))
+    require_lines(topology)
+
+
+def require_lines(topology: Topology) -> None:
+    """Check that this kernel can make the topology's impairments.
+
+    :raises LabError: naming the first line that it cannot make, and the remedy.
+    """
     delayed = needs_netem(topology)
     if delayed and netem().verdict != "ok":
         raise LabError(

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
 START_SECONDS: Final = 15.0
@@ -87,21 +87,42 @@ def _unshare() -> list[str]:
 @contextlib.contextmanager
 def lock(directory: Path, *, seconds: float = 60.0) -> Iterator[None]:
     """Hold the lock of a lab's directory: one `up` or `down` at a time."""
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Beside and not inside: `down` removes the directory.
-    with directory.with_name(f".{directory.name}.lock").open("w") as handle:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
+    path = directory.with_name(f".{directory.name}.lock")
+    with _locked(path, time.monotonic() + seconds) as handle:
+        if handle is None:
+            raise LabError(
+                f"another meshctl has been working on the lab '{directory.name}' for {seconds:.0f} s; wait for it, or end it"
+            )
+        try:
+            yield
+        finally:
+            if not directory.exists():
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
+    """Open a file and lock it; `None` when another held it until the deadline."""
+    while True:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = path.open("w", encoding="utf-8")
+        except OSError as exc:
+            raise LabError(
+                f"{path.parent} cannot be written ({exc.strerror}): set MESHCTL_STATE_DIR to a directory of this user's"
+            ) from None
+        with handle:
+            with contextlib.suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"another meshctl has been working on the lab '{directory.name}' for {seconds:.0f} s; wait for it, or end it"
-                    ) from None
-                time.sleep(0.1)
-        yield
+                # The one before us may have removed the file that we had open: a lock on that is none.
+                if path.exists() and path.stat().st_ino == os.fstat(handle.fileno()).st_ino:
+                    yield handle
+                    return
+        if time.monotonic() > deadline:
+            yield None
+            return
+        time.sleep(0.05)
 
 
 def start(directory: Path) -> Process:

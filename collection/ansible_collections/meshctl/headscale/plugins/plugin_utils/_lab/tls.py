@@ -31,7 +31,7 @@ def _authority(directory: Path) -> trustme.CA:
     try:
         import trustme  # noqa: PLC0415 - only who builds a lab needs it
     except ModuleNotFoundError as exc:
-        raise LabError("a lab's certificates need the Python package trustme on the controller: install it there") from exc
+        raise LabError("a lab's certificates need the Python package trustme on the controller: install it") from exc
     certificate, key = directory / "ca.pem", directory / "ca.key"
     if certificate.exists() and key.exists():
         return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())

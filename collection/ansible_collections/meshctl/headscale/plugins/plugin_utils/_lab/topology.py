@@ -78,10 +78,10 @@ class Subnet:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A host of the inventory, or a router that a subnet implies."""
+    """A host of the inventory, or a router that a subnet implies. A `guest` is a host that the lab does not start itself."""
 
     name: str
-    kind: Literal["host", "router"]
+    kind: Literal["host", "router", "guest"]
     groups: tuple[str, ...]
     subnet: str
     address: str
@@ -108,7 +108,7 @@ class Topology:
 
     def hosts(self) -> Iterator[Machine]:
         """Yield the machines that stand in the inventory."""
-        return (machine for machine in self.machines.values() if machine.kind == "host")
+        return (machine for machine in self.machines.values() if machine.kind != "router")
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return what the assertions and the report need to know of each host (the fact `mesh_topology`)."""

@@ -10,7 +10,7 @@ set -eu
 suite=$1 sources=$2
 here=$(pwd)
 
-packages=linux-image-cloud-amd64,initramfs-tools,lz4,systemd-sysv,openssh-server,python3,iproute2,nftables,iputils-ping,kmod,procps,nginx
+packages=linux-image-cloud-amd64,initramfs-tools,lz4,systemd-sysv,openssh-server,python3,iproute2,nftables,iputils-ping,kmod,procps,udhcpc,nginx
 
 cat > initramfs.sh <<'HOOK'
 set -eu
@@ -47,20 +47,29 @@ END
 # No password, and yet not locked: sshd without PAM refuses locked accounts.
 chroot "$root" usermod --password '*' root
 
-put 644 etc/systemd/network/10-eth0.network <<'END'
-[Match]
-Name=eth0
-[Network]
-DHCP=ipv4
-LinkLocalAddressing=no
-IPv6AcceptRA=no
-# A cable that is pulled does not take the address with it.
-IgnoreCarrierLoss=yes
-[DHCPv4]
-ClientIdentifier=mac
-UseDNS=no
-UseHostname=no
-UseTimezone=no
+# busybox's client and not networkd, which does nothing with a line until udev has seen it.
+put 755 etc/meshctl/dhcp <<'END'
+#!/bin/sh
+case $1 in
+    bound | renew)
+        ip address replace "$ip/$mask" dev "$interface"
+        for gateway in $router; do ip route replace default via "$gateway" dev "$interface"; done ;;
+esac
+END
+put 644 etc/systemd/system/meshctl-network.service <<'END'
+[Unit]
+Description=Address of this guest
+DefaultDependencies=no
+After=systemd-sysctl.service
+Before=network-online.target
+[Service]
+Type=forking
+ExecStartPre=/bin/ip link set eth0 up
+# Goes to the background with the first lease, however long that takes.
+ExecStart=/sbin/udhcpc -i eth0 -s /etc/meshctl/dhcp -p /run/udhcpc.pid -t 5 -T 1 -A 1
+PIDFile=/run/udhcpc.pid
+[Install]
+WantedBy=multi-user.target network-online.target
 END
 put 644 etc/systemd/system/meshctl-programs.service <<'END'
 [Unit]
@@ -112,10 +121,11 @@ mask systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.soc
     systemd-user-sessions.service systemd-remount-fs.service dev-hugepages.mount dev-mqueue.mount \
     sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
     modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service \
+    systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service systemd-network-generator.service \
     modprobe@dm_mod.service modprobe@loop.service nftables.service rc-local.service emergency.service rescue.service \
     systemd-ask-password-console.path systemd-ask-password-wall.path cron.service
 chroot "$root" systemctl --quiet disable nginx.service || true
-enable systemd-networkd.service ssh.service meshctl-programs.service
+enable meshctl-network.service ssh.service meshctl-programs.service
 # Without udev nothing would wake the initramfs' own; the modules that it needs are on a list.
 rm -f "$root/usr/share/initramfs-tools/hooks/udev" "$root"/usr/share/initramfs-tools/scripts/init-*/udev
 chroot "$root" update-initramfs -u -k all >/dev/null

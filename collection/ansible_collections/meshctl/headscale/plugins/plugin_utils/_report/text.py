@@ -15,11 +15,18 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import environment, pairs
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD
-from rich import box
-from rich.console import Console, Group
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+
+try:
+    from rich import box
+    from rich.console import Console, Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+except ModuleNotFoundError as error:
+    # A collection's files can be imported without what they need; who draws hears of it.
+    _MISSING: ModuleNotFoundError | None = error
+else:
+    _MISSING = None
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.compare import Change, Comparison, Slower
@@ -96,6 +103,8 @@ def comparison(cmp: Comparison, console: Console) -> None:
 
 def as_text(report: Report, *, run_dir: Path | str | None = None, width: int = 80, color: bool = False) -> str:
     """Return the summary as a string, for those who print by their own means."""
+    if _MISSING is not None:
+        raise _MISSING
     buffer = io.StringIO()
     console = Console(
         file=buffer, width=width, force_terminal=color, no_color=not color, highlight=False, legacy_windows=False

@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The disk that all guests of a lab start from, and the disk with the mesh's programs. PRIVATE to the collection.
+
+Both are made once and kept in the cache, under names that say what they were made of. The image knows the key
+that may enter and shows a host key that is known here: no guest is trusted on first use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .. import _paths
+from .._lab.supervisor import LabError
+from .model import Settings
+from .virsh import run
+
+Progress = Callable[[str], None]
+
+BUILD_SECONDS: Final = 1800.0
+GUEST_PROGRAMS: Final = ("headscale", "tailscale", "tailscaled")
+FILES: Final = ("vmlinuz", "initrd.img", "disk.qcow2", "key", "host_key.pub")
+_SCRIPT: Final = Path(__file__).with_name("image.sh")
+# What this machine itself gets its packages from, where it is the same Debian.
+_SOURCES: Final = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A directory with what guests are booted from."""
+
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """Return what tells this image from others."""
+        return self.directory.name
+
+    def file(self, name: str) -> Path:
+        """Return one of the image's files."""
+        return self.directory / name
+
+
+def cache_dir() -> Path:
+    """Return where images, programs and saved states are kept."""
+    return _paths.cache_dir() / "guests"
+
+
+@contextlib.contextmanager
+def cache_lock(progress: Progress) -> Iterator[None]:
+    """Have one meshctl at a time make things in the cache."""
+    cache_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (cache_dir() / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("another meshctl makes the guests' image: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def ensure_image(settings: Settings, progress: Progress) -> Image:
+    """Return the guests' image; build it when it is not there yet."""
+    if settings.image == "nixos":
+        return _given(Path(settings.image_path).expanduser())
+    image = Image(directory=cache_dir() / debian_name(settings))
+    if _complete(image):
+        return image
+    if platform.machine() != "x86_64":
+        raise LabError(f"the Debian guest image is built for x86_64, and this machine is {platform.machine()}; use the backend lab")
+    with cache_lock(progress):
+        if not _complete(image):
+            progress(f"building the guests' image from Debian packages ({settings.suite}; about a minute, once)")
+            _build(image, settings)
+    return image
+
+
+def debian_name(settings: Settings) -> str:
+    """Return the name of the image that the script of today makes."""
+    return f"debian-{settings.suite}-{hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()[:12]}"
+
+
+def there(settings: Settings) -> bool:
+    """Whether the image need not be built."""
+    return settings.image == "debian" and _complete(Image(directory=cache_dir() / debian_name(settings)))
+
+
+def _complete(image: Image) -> bool:
+    return all(image.file(name).is_file() for name in FILES)
+
+
+def _given(directory: Path) -> Image:
+    image = Image(directory=directory)
+    if missing := [name for name in FILES if not image.file(name).is_file()]:
+        raise LabError(f"mesh_libvirt.image_path {directory} has no {missing[0]}; it must hold {', '.join(FILES)}")
+    return image
+
+
+def _build(image: Image, settings: Settings) -> None:
+    for stale in image.directory.parent.glob(".building-*"):  # of a build that was killed: the lock is ours
+        shutil.rmtree(stale, ignore_errors=True)
+    work = image.directory.with_name(f".building-{image.name}")
+    work.mkdir(mode=0o700)
+    try:
+        for name in ("key", "host_key"):
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "meshctl", "-f", str(work / name)], what="an SSH key could not be made")
+        shutil.copyfile(work / "key.pub", work / "authorized_keys")
+        _run_script(work, settings)
+        for name in ("host_key", "authorized_keys"):
+            (work / name).unlink()
+        shutil.rmtree(image.directory, ignore_errors=True)
+        work.rename(image.directory)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _run_script(work: Path, settings: Settings) -> None:
+    log = work.parent / "image.log"
+    command = ["/bin/sh", str(_SCRIPT), settings.suite, _sources(settings.suite)]
+    # Ends with this process, whatever ends that, and takes all of its children along.
+    guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+    with log.open("wb") as out:
+        try:
+            done = subprocess.run(
+                [*guard, *command], cwd=work, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=BUILD_SECONDS, check=False,
+                env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            )  # fmt: skip
+        except FileNotFoundError as exc:
+            raise LabError(f"the guests' image cannot be built: {exc.filename} is missing; `meshctl doctor` names its package") from None
+        except subprocess.TimeoutExpired:
+            raise LabError(f"the guests' image was not built within {BUILD_SECONDS / 60:.0f} minutes; its log is {log}") from None
+    if done.returncode:
+        raise LabError(f"the guests' image could not be built: {_reason(log)} (log: {log})")
+
+
+def _reason(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if "No space left" in line or line.startswith(("E:", "Err", "mke2fs:"))]
+    return (telling or lines or ["no output"])[-1]
+
+
+def _sources(suite: str) -> str:
+    """Return this machine's own sources of packages when it is that Debian; mmdebstrap knows a mirror otherwise."""
+    try:
+        release = Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    if f"VERSION_CODENAME={suite}" not in release.splitlines() or "ID=debian" not in release.splitlines():
+        return ""
+    return next((path for path in _SOURCES if Path(path).is_file() and Path(path).stat().st_size), "")
+
+
+def ensure_programs(programs: Mapping[str, str], progress: Progress) -> Path:
+    """Return the disk with the programs that guests run, read-only and shared by all of them."""
+    wanted = {name: Path(programs[name]) for name in GUEST_PROGRAMS if name in programs}
+    if missing := [name for name in GUEST_PROGRAMS if name not in wanted]:
+        raise LabError(f"there is no path of {missing[0]} for the guests: pass what meshctl.headscale.binaries found")
+    marks = [f"{name} {path} {path.stat().st_size} {path.stat().st_mtime_ns}" for name, path in sorted(wanted.items())]
+    disk = cache_dir() / f"programs-{hashlib.sha256(repr(marks).encode()).hexdigest()[:12]}.img"
+    if disk.is_file():
+        return disk
+    with cache_lock(progress):
+        if not disk.is_file():
+            _make_disk(disk, wanted)
+    return disk
+
+
+def _make_disk(disk: Path, files: Mapping[str, Path]) -> None:
+    work = disk.with_name(".building-programs")
+    shutil.rmtree(work, ignore_errors=True)
+    fresh = disk.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    try:
+        work.mkdir()
+        for name, path in files.items():
+            shutil.copyfile(path, work / name)
+            (work / name).chmod(0o755)
+        size_mb = sum(path.stat().st_size for path in files.values()) * 11 // 10 // 2**20 + 8
+        run(
+            ["/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", str(work), str(fresh), f"{size_mb}M"],
+            what="the disk with the guests' programs could not be made",
+        )
+        fresh.replace(disk)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        fresh.unlink(missing_ok=True)

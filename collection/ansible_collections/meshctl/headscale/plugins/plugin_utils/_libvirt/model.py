@@ -1,0 +1,240 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Topology to the networks and domains that libvirt is to have. Pure. PRIVATE to the collection.
+
+Routers and the relay stay what they are in the embedded lab, namespaces below its supervisor, so that NAT
+behaves the same; every other host is a guest. Names and UUIDs follow from the lab's state directory: what is
+found in libvirt under a lab's names with other UUIDs is somebody else's, and `down` needs no record to find its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, get_args
+
+from .._lab.topology import WAN, Link, Subnet, Topology, TopologyError
+
+Image = Literal["debian", "nixos"]
+Accelerator = Literal["auto", "kvm", "tcg"]
+
+PREFIX: Final = "meshctl"
+_NAMESPACE: Final = uuid.UUID("6d657368-6374-5c00-8000-6c6962766972")
+_LEAST_MEMORY_MB: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The inventory's `mesh_libvirt`."""
+
+    uri: str = "qemu:///system"
+    image: Image = "debian"
+    image_path: str = ""
+    suite: str = "bookworm"
+    accelerator: Accelerator = "auto"
+    memory_mb: int = 384
+    cpus: int = 1
+    disks: str = "/var/lib/libvirt/images"
+    boot_seconds: int = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """A host of the inventory that is a virtual machine."""
+
+    host: str
+    domain: str
+    uuid: str
+    mac: str
+    address: str
+    subnet: str
+    network: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A subnet as a libvirt network, with a cable to the bridge that it has in the lab's fabric."""
+
+    subnet: str
+    name: str
+    uuid: str
+    bridge: str
+    cable: str
+    cidr: str
+    host_address: str
+    gateway: str
+    resolver: str
+    guests: tuple[Guest, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that a lab has in libvirt."""
+
+    lab_name: str
+    directory: str
+    settings: Settings
+    disk_dir: str
+    networks: tuple[Network, ...]
+
+    @property
+    def identity(self) -> str:
+        """Return what is in the file `owner` of the directory of disks: whose it is."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self.directory}\ndisks"))
+
+    @property
+    def guests(self) -> tuple[Guest, ...]:
+        """Return the guests of all networks."""
+        return tuple(guest for network in self.networks for guest in network.guests)
+
+
+class Identity:
+    """Who a lab is, to libvirt."""
+
+    def __init__(self, lab_name: str, directory: str) -> None:
+        """Take a lab's name and its state directory, which no other lab of this machine has."""
+        self.prefix = f"{PREFIX}-{lab_name}"
+        self._directory = directory
+
+    def uuid(self, kind: str, name: str) -> str:
+        """Return the UUID of something of this lab."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self._directory}\n{kind}\n{name}"))
+
+    def owns(self, kind: str, name: str, found: str) -> bool:
+        """Whether what libvirt has under this name is this lab's."""
+        return name.startswith(self.prefix) and found.strip().lower() == self.uuid(kind, name)
+
+    def interface(self, letter: str, index: int) -> str:
+        """Return the name of an interface of this machine, which must be short and this lab's alone."""
+        return f"m{letter}{hashlib.sha256(self._directory.encode()).hexdigest()[:8]}-{index}"
+
+
+def read_settings(raw: object) -> Settings:
+    """Return the checked `mesh_libvirt` of the inventory; raise `TopologyError`."""
+    if raw is None:
+        return Settings()
+    if not isinstance(raw, Mapping):
+        raise TopologyError(f"mesh_libvirt must be a mapping, not '{raw}'")
+    known = Settings.__dataclass_fields__
+    if unknown := sorted(set(raw) - set(known)):
+        raise TopologyError(f"mesh_libvirt: unknown setting '{unknown[0]}'; use {', '.join(known)}")
+    for key, allowed in (("image", get_args(Image)), ("accelerator", get_args(Accelerator))):
+        if raw.get(key, allowed[0]) not in allowed:
+            raise TopologyError(f"mesh_libvirt: unknown {key} '{raw[key]}'; use one of {', '.join(allowed)}")
+    numbers = {key: _number(key, raw[key]) for key in ("memory_mb", "cpus", "boot_seconds") if key in raw}
+    settings = Settings(**{**{key: str(value) for key, value in raw.items()}, **numbers})  # type: ignore[arg-type]
+    if settings.memory_mb < _LEAST_MEMORY_MB:
+        raise TopologyError(f"mesh_libvirt: memory_mb {settings.memory_mb} is too little for a guest; use {_LEAST_MEMORY_MB} or more")
+    if settings.uri == "qemu:///session":
+        raise TopologyError(
+            "mesh_libvirt: qemu:///session cannot be used, for it has no networks and its guests no way to the lab's routers; "
+            "use qemu:///system, as root"
+        )
+    if settings.uri != "qemu:///system":
+        raise TopologyError(f"mesh_libvirt: uri '{settings.uri}' is not of this machine, where the lab's routers are; use qemu:///system")
+    if settings.image == "nixos" and not settings.image_path:
+        raise TopologyError("mesh_libvirt: image nixos needs image_path, the directory that `nix build ./nix#guest-image` made; see docs/nix.md")
+    return settings
+
+
+def _number(key: str, value: object) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise TopologyError(f"mesh_libvirt: {key} '{value}' must be a whole number above zero")
+    return number
+
+
+def with_guests(topology: Topology) -> Topology:
+    """Return the topology with every host behind a router as a guest: what the lab itself does not start.
+
+    :raises TopologyError: for what a guest's line cannot do.
+    """
+    machines = {}
+    for machine in topology.machines.values():
+        guest = machine.kind == "host" and machine.subnet != WAN
+        if guest and machine.link != Link():
+            raise TopologyError(
+                f"host {machine.name}: mesh_link cannot be had on a virtual machine's own line; give the link to its subnet "
+                "(mesh_subnets.NAME.link), or use the backend lab"
+            )
+        machines[machine.name] = replace(machine, kind="guest") if guest else machine
+    return replace(topology, machines=machines)
+
+
+def plan_guests(topology: Topology, settings: Settings, *, directory: str) -> Plan:
+    """Return what libvirt is to have for a topology.
+
+    :param directory: the lab's state directory.
+    """
+    identity = Identity(topology.lab_name, directory)
+    networks = tuple(
+        _network(topology, subnet, identity, index) for index, subnet in enumerate(topology.subnets.values(), start=1)
+    )
+    return Plan(
+        lab_name=topology.lab_name,
+        directory=directory,
+        settings=settings,
+        disk_dir=f"{settings.disks.rstrip('/')}/{identity.prefix}",
+        networks=networks,
+    )
+
+
+def _network(topology: Topology, subnet: Subnet, identity: Identity, index: int) -> Network:
+    name = f"{identity.prefix}-{subnet.name}"
+    guests = tuple(
+        Guest(
+            host=machine.name,
+            domain=f"{identity.prefix}-{machine.name}",
+            uuid=identity.uuid("domain", f"{identity.prefix}-{machine.name}"),
+            mac=mac(machine.address),
+            address=machine.address,
+            subnet=subnet.name,
+            network=name,
+        )
+        for machine in topology.hosts()
+        if machine.subnet == subnet.name
+    )
+    return Network(
+        subnet=subnet.name,
+        name=name,
+        uuid=identity.uuid("network", name),
+        bridge=identity.interface("b", index),
+        cable=identity.interface("c", index),
+        cidr=subnet.cidr,
+        host_address=_host_address(subnet, {guest.address for guest in guests}),
+        gateway=subnet.gateway,
+        resolver=topology.resolver,
+        guests=guests,
+    )
+
+
+def mac(address: str) -> str:
+    """Return the MAC address of the guest that has this address: the same each time, and locally administered."""
+    return ":".join(["52", "54", *(f"{part:02x}" for part in ipaddress.IPv4Address(address).packed)])
+
+
+def _host_address(subnet: Subnet, taken: set[str]) -> str:
+    """Return the address that this machine has in the subnet, to reach its guests: the last one that is free."""
+    taken = {*taken, subnet.gateway}
+    network = subnet.network
+    for offset in range(2, network.num_addresses):
+        candidate = str(network[-offset])
+        if candidate not in taken:
+            return candidate
+    raise TopologyError(f"subnet {subnet.name}: no address is free for this machine in {subnet.cidr}; use a larger cidr")
+
+
+def as_facts(plan: Plan) -> dict[str, Any]:
+    """Return what tasks and people may want to know of the guests, by host."""
+    return {
+        guest.host: {"domain": guest.domain, "network": guest.network, "mac": guest.mac, "address": guest.address}
+        for guest in plan.guests
+    }

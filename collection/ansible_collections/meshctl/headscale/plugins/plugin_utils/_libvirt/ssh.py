@@ -1,0 +1,148 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How guests are entered: files for `ssh` in the lab's state directory, and what is done over it. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from .._lab.supervisor import LabError
+from .image import Image
+from .model import Guest
+
+# `sun_path` has room for 107 characters, of which ssh and Ansible take some for themselves.
+_LONGEST: Final = 70
+
+
+def config_path(directory: Path) -> Path:
+    """Return the ssh configuration of a lab."""
+    return directory / "ssh" / "config"
+
+
+def control_dir(directory: Path) -> Path:
+    """Return where connections that stay open have their sockets."""
+    inside = directory / "ssh" / "mux"
+    if len(str(inside)) <= _LONGEST:
+        return inside
+    return Path(tempfile.gettempdir()) / f"meshctl-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
+
+
+def write(directory: Path, image: Image, guests: Iterable[Guest]) -> None:
+    """Write the key, the host key that guests show, and the configuration that names both."""
+    own = directory / "ssh"
+    own.mkdir(mode=0o700, exist_ok=True)
+    control_dir(directory).mkdir(mode=0o700, exist_ok=True)
+    key = own / "key"
+    key.touch(mode=0o600)
+    key.write_bytes(image.file("key").read_bytes())
+    host_key = " ".join(image.file("host_key.pub").read_text(encoding="utf-8").split()[:2])
+    entries = list(guests)
+    (own / "known_hosts").write_text("".join(f"{g.address},{g.host} {host_key}\n" for g in entries), encoding="utf-8")
+    config_path(directory).write_text("".join([*(f"Host {g.host}\n  HostName {g.address}\n" for g in entries), _common(own)]), encoding="utf-8")
+
+
+def _common(own: Path) -> str:
+    options = {
+        "User": "root",
+        "IdentityFile": f'"{own / "key"}"',
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "UserKnownHostsFile": f'"{own / "known_hosts"}"',
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "PreferredAuthentications": "publickey",
+        "LogLevel": "ERROR",
+        # Without KVM a guest that is busy takes its time.
+        "ConnectTimeout": "30",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "8",
+    }
+    return "Host *\n" + "".join(f"  {key} {value}\n" for key, value in options.items())
+
+
+def command(directory: Path, host: str, words: Iterable[str], *, terminal: bool = False) -> list[str]:
+    """Return the command that runs `words` on a guest."""
+    return ["ssh", "-F", str(config_path(directory)), *(["-t"] if terminal else []), host, shlex.join(words)]
+
+
+def wait(directory: Path, guest: Guest, *, deadline: float, alive: Callable[[], str]) -> str:
+    """Wait until a guest answers; return the mark of the lab that it was made ready for, if any.
+
+    :param alive: says what became of the guest when it does not run any more.
+    """
+    asked = ["ssh", "-F", str(config_path(directory)), "-o", "ConnectTimeout=5", "-o", "BatchMode=yes", guest.host, f"cat {_MARK} 2>/dev/null; true"]
+    said = ""
+    while True:
+        try:
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise LabError("ssh is missing: install OpenSSH's client (Debian: openssh-client)") from None
+        except subprocess.TimeoutExpired:
+            said = "no answer within 60 s"
+        else:
+            if done.returncode == 0:
+                return done.stdout.strip()
+            said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        if gone := alive():
+            raise LabError(gone)
+        if time.monotonic() > deadline:
+            raise LabError(f"{said}")
+        time.sleep(0.3)
+
+
+_MARK: Final = "/etc/meshctl/lab"
+
+
+def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
+    """Give a guest the lab's time, resolver, authority and certificate."""
+    files = {
+        "etc/resolv.conf": (f"# the lab: answered by {resolver}\nnameserver {resolver}\n".encode(), 0o644),
+        "etc/ssl/certs/ca-certificates.crt": ((directory / "ca.pem").read_bytes(), 0o644),
+    }
+    own = directory / "tls" / guest.host
+    for name, mode in (("cert.pem", 0o644), ("key.pem", 0o600)):
+        if (own / name).exists():
+            files[f"etc/meshctl/tls/{name}"] = ((own / name).read_bytes(), mode)
+    # The mark comes last: a guest without it is made ready again.
+    files[_MARK.lstrip("/")] = (f"{mark}\n".encode(), 0o644)
+    script = f"date -u -s @{time.time():.0f} >/dev/null && tar -x -C / --no-same-owner -f -"
+    done = subprocess.run(
+        ["ssh", "-F", str(config_path(directory)), guest.host, script], input=_tar(files), capture_output=True, timeout=180, check=False
+    )
+    if done.returncode:
+        raise LabError(f"guest {guest.host} could not be made ready: {done.stderr.decode(errors='replace').strip() or 'ssh failed'}")
+
+
+def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, (content, mode) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(content), mode, int(time.time())
+            archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def hang_up(directory: Path) -> None:
+    """End the connections that are kept open."""
+    sockets = control_dir(directory)
+    if not sockets.is_dir():
+        return
+    for entry in sockets.iterdir():
+        if entry.is_socket():
+            subprocess.run(
+                ["ssh", "-O", "exit", "-o", f"ControlPath={entry}", "lab"], capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+            )
+    shutil.rmtree(sockets, ignore_errors=True)

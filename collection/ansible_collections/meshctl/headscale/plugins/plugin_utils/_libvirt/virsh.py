@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The few things that are asked of libvirt, through its own command. PRIVATE to the collection.
+
+`virsh` and not the Python binding: that is compiled for the system's Python and not for Ansible's, and what
+brings guests back from a saved state in seconds (`save`, `restore`) is in no Ansible module.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from typing import Final
+
+from .._lab.supervisor import LabError
+
+SECONDS: Final = 60.0
+
+
+class Virsh:
+    """One connection to a libvirtd, by its URI."""
+
+    def __init__(self, uri: str) -> None:
+        """Name the connection; nothing is opened."""
+        self.uri = uri
+
+    def __call__(self, *words: str, stdin: str = "", seconds: float = SECONDS) -> str:
+        """Run a command of virsh and return its output.
+
+        :raises LabError: with libvirt's own words.
+        """
+        try:
+            done = subprocess.run(
+                ["virsh", "--quiet", "--connect", self.uri, *words],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            )
+        except FileNotFoundError:
+            raise LabError("virsh is missing: install libvirt's client (Debian: libvirt-clients)") from None
+        except subprocess.TimeoutExpired:
+            raise LabError(f"libvirt ({self.uri}) did not answer within {seconds:.0f} s to: virsh {' '.join(words)}") from None
+        if done.returncode:
+            raise LabError(f"libvirt ({self.uri}), virsh {' '.join(words[:2])}: {_said(done.stderr)}")
+        return done.stdout
+
+    def version(self) -> str:
+        """Return which hypervisor answers; raise `LabError` when none does."""
+        try:
+            lines = self("version", seconds=20).splitlines()
+        except LabError as exc:
+            raise LabError(
+                f"libvirt does not answer at {self.uri}: {exc}; start it (systemctl start libvirtd), and be root or in its group"
+            ) from None
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("Running hypervisor")), "")
+
+    def domains(self) -> dict[str, str]:
+        """Return the UUID of every domain, by name."""
+        return self._names("list", "--all")
+
+    def running(self) -> set[str]:
+        """Return the names of the domains that run."""
+        return set(self._names("list", "--state-running"))
+
+    def networks(self) -> dict[str, str]:
+        """Return the UUID of every network, by name."""
+        return self._names("net-list", "--all")
+
+    def active_networks(self) -> set[str]:
+        """Return the names of the networks that are up."""
+        return set(self._names("net-list"))
+
+    def _names(self, *words: str) -> dict[str, str]:
+        names = [line.strip() for line in self(*words, "--name").splitlines() if line.strip()]
+        uuids = [line.strip() for line in self(*words, "--uuid").splitlines() if line.strip()]
+        if len(names) != len(uuids):  # one came or went between the two questions
+            return self._names(*words)
+        return dict(zip(names, uuids, strict=True))
+
+    def define(self, command: str, xml: str) -> None:
+        """Define a domain (`define`) or a network (`net-define`) from its XML."""
+        self(command, "/dev/stdin", stdin=xml)
+
+
+def _said(stderr: str) -> str:
+    lines = [line.removeprefix("error: ") for line in stderr.strip().splitlines() if line.strip()]
+    return "; ".join(lines[-2:]) or "it failed without a word"
+
+
+def run(command: Sequence[str], *, what: str, seconds: float = SECONDS) -> str:
+    """Run a program of this machine and return its output; raise `LabError` that says what could not be done."""
+    try:
+        done = subprocess.run(
+            list(command), capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
+        )
+    except FileNotFoundError:
+        raise LabError(f"{what}: {command[0]} is not installed; `meshctl doctor` names its package") from None
+    except subprocess.TimeoutExpired:
+        raise LabError(f"{what}: {command[0]} did not end within {seconds:.0f} s") from None
+    if done.returncode:
+        raise LabError(f"{what}: {_said(done.stderr)}")
+    return done.stdout

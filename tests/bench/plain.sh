@@ -1,0 +1,640 @@
+#!/bin/bash
+# The yardstick of bench.py: what `meshctl run all --down` does, as a plain script. It builds the same lab (two NAT
+# routers, a relay with DERP and a resolver, headscale, three clients and a spare), makes the checks of US1 to US4 one
+# after another with the usual tools, waits by polling, prints passed and failed, and takes everything down.
+#
+#   HEADSCALE=… TAILSCALE=… TAILSCALED=… DERPER=… tests/bench/plain.sh
+#
+# It knows nothing of meshctl. All of it lives in namespaces of its own: when it ends, however it ends, nothing is left.
+set -u
+
+if [ "${1:-}" != --inside ]; then
+    for program in HEADSCALE TAILSCALE TAILSCALED DERPER; do
+        [ -x "${!program:-}" ] || { echo "$program is '${!program:-}': set it to the path of the program" >&2; exit 2; }
+    done
+    exec unshare --net --mount --pid --fork --kill-child --mount-proc /bin/bash "$0" --inside
+fi
+
+CLIENTS="client-node-1 client-node-2 client-node-3"
+SERVER=headscale-server
+CANARY=client-node-1
+SPARE=client-node-4
+DOMAIN=mesh.internal
+declare -A ADDRESS=(
+    [headscale-server]=192.168.1.5 [client-node-1]=192.168.1.10
+    [client-node-2]=10.0.0.10 [client-node-3]=10.0.0.11 [client-node-4]=10.0.0.12
+)
+declare -A PORT=([client-node-1]=41641 [client-node-2]=41642 [client-node-3]=41643 [client-node-4]=41644)
+declare -A NODE_PID DAEMON ID V4 V6 COUNTERS
+
+passed=0
+failed=0
+
+# --- small tools ------------------------------------------------------------------------------------------------------
+
+# check NAME COMMAND…: count whether the command succeeds.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$WORK/check.log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok    $name"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $name: $(tail -n 1 "$WORK/check.log")"
+    fi
+}
+
+# until_true SECONDS COMMAND…: try until it succeeds or the time is up.
+until_true() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    shift
+    until "$@"; do
+        [ "${EPOCHREALTIME/./}" -lt "$end" ] || return 1
+        sleep 0.1
+    done
+}
+
+not() { ! "$@"; }
+
+# on NODE COMMAND…: run a command on a node.
+on() { nsenter --target "${NODE_PID[$1]}" --net --mount -- "${@:2}"; }
+
+ts() { on "$1" "$TAILSCALE" --socket="$WORK/$1/tailscaled.sock" "${@:2}"; }
+
+subnet_of() { case ${ADDRESS[$1]} in 192.168.1.*) echo a ;; *) echo b ;; esac; }
+
+router_of() { case $(subnet_of "$1") in a) echo 203.0.113.2 ;; b) echo 203.0.113.3 ;; esac; }
+
+others() { local node; for node in $CLIENTS; do [ "$node" = "$1" ] || echo "$node"; done; }
+
+elsewhere() {
+    local node
+    for node in $CLIENTS; do [ "$(subnet_of "$node")" = "$(subnet_of "$1")" ] || echo "$node"; done
+}
+
+# --- the lab ----------------------------------------------------------------------------------------------------------
+
+certificates() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=plain lab CA" \
+        -addext basicConstraints=critical,CA:true -keyout "$WORK/ca.key" -out "$WORK/ca.pem"
+    local name
+    for name in headscale.lab.test relay.lab.test; do
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
+            -keyout "$WORK/$name.key" -out "$WORK/$name.csr"
+        openssl x509 -req -in "$WORK/$name.csr" -CA "$WORK/ca.pem" -CAkey "$WORK/ca.key" -CAcreateserial -days 2 \
+            -extfile <(echo "subjectAltName=DNS:$name") -out "$WORK/$name.crt"
+    done
+} 2>>"$WORK/lab.log"
+
+# machine NAME: a network namespace, and a mount namespace with an /etc of its own.
+machine() {
+    ip netns add "$1"
+    mkdir -p "$WORK/$1/etc" "$WORK/$1/work" "$WORK/$1/state"
+    nsenter --net="/run/netns/$1" unshare --mount /bin/sh -c '
+        mount -t overlay -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/work" etc /etc
+        mount -t sysfs sysfs /sys
+        rm -f /etc/resolv.conf && printf "# lab\nnameserver 203.0.113.10\n" > /etc/resolv.conf
+        printf "127.0.0.1 localhost\n" > /etc/hosts
+        printf "hosts: files dns\n" > /etc/nsswitch.conf
+        : > "$1/ready"
+        exec sleep infinity' machine "$WORK/$1" &
+    NODE_PID[$1]=$!
+    until_true 10 test -e "$WORK/$1/ready"
+    ip -n "$1" link set lo up
+}
+
+# cable MACHINE INTERFACE BRIDGE ADDRESS/LENGTH
+cable() {
+    ip link add "$1-$2" type veth peer name "$2" netns "$1" 2>/dev/null ||
+        { ip link add "${1: -8}-$2" type veth peer name "$2" netns "$1"; set -- "${1: -8}" "$2" "$3" "$4" "$1"; }
+    ip link set "$1-$2" master "$3" up
+    ip -n "${5:-$1}" addr add "$4" dev "$2"
+    ip -n "${5:-$1}" link set "$2" up
+}
+
+# router NAME WAN_ADDRESS LAN_CIDR GATEWAY HIDDEN_CIDR DNAT
+router() {
+    machine "$1"
+    cable "$1" wan br-wan "$2/24"
+    cable "$1" lan "br-$1" "$4/24"
+    on "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0
+    ip -n "$1" route add default dev wan
+    on "$1" nft -f - <<RULES
+table inet router {
+  chain input { type filter hook input priority filter; policy accept;
+    iifname "wan" ct state established,related accept
+    iifname "wan" drop
+  }
+  chain forward { type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    ct status dnat accept
+    iifname "lan" ip daddr $5 reject with icmp net-unreachable
+    iifname "lan" ip daddr != { 203.0.113.0/24, $3 } reject with icmp net-unreachable
+    iifname "lan" accept
+  }
+  chain output { type filter hook output priority filter; policy accept;
+    oifname "wan" ip daddr != { 203.0.113.0/24, $3 } reject with icmp net-unreachable
+  }
+  chain prerouting { type nat hook prerouting priority dstnat; policy accept; $6 }
+  chain postrouting { type nat hook postrouting priority srcnat; policy accept;
+    oifname "wan" ip saddr $3 masquerade
+    oifname "lan" ip saddr $3 ct status dnat masquerade
+  }
+}
+RULES
+}
+
+build_lab() {
+    local node
+    for node in br-wan br-a br-b; do ip link add "$node" type bridge forward_delay 0 stp_state 0; ip link set "$node" up; done
+    router a 203.0.113.2 192.168.1.0/24 192.168.1.1 10.0.0.0/24 \
+        "ip daddr 203.0.113.2 tcp dport 443 dnat ip to 192.168.1.5:443"
+    router b 203.0.113.3 10.0.0.0/24 10.0.0.1 192.168.1.0/24 ""
+    machine relay
+    cable relay eth0 br-wan 203.0.113.10/24
+    for node in $SERVER $CLIENTS $SPARE; do
+        machine "$node"
+        cable "$node" eth0 "br-$(subnet_of "$node")" "${ADDRESS[$node]}/24"
+        ip -n "$node" route add default via "${ADDRESS[$node]%.*}.1"
+    done
+}
+
+# --- the mesh ---------------------------------------------------------------------------------------------------------
+
+start_relay() {
+    cat > "$WORK/resolver.conf" <<CONF
+user=root
+group=root
+no-resolv
+no-hosts
+pid-file=
+host-record=headscale.lab.test,203.0.113.2
+host-record=relay.lab.test,203.0.113.10
+host-record=outside.lab.test,203.0.113.10
+local=/#/
+CONF
+    mkdir -p "$WORK/derper"
+    cp "$WORK/relay.lab.test.crt" "$WORK/relay.lab.test.key" "$WORK/derper/"
+    on relay dnsmasq --keep-in-foreground --conf-file="$WORK/resolver.conf" >>"$WORK/lab.log" 2>&1 &
+    on relay "$DERPER" -c="$WORK/derper.json" -hostname=relay.lab.test -certmode=manual -certdir="$WORK/derper" \
+        -a=:443 -http-port=-1 -stun >>"$WORK/lab.log" 2>&1 &
+}
+
+start_server() {
+    mkdir -p "$WORK/hs"
+    cat > "$WORK/derp.yaml" <<CONF
+regions:
+  900:
+    regionid: 900
+    regioncode: lab
+    regionname: Lab
+    nodes: [{name: 900a, regionid: 900, hostname: relay.lab.test, ipv4: 203.0.113.10, derpport: 443, stunport: 3478}]
+CONF
+    cat > "$WORK/hs/config.yaml" <<CONF
+server_url: https://headscale.lab.test
+listen_addr: 0.0.0.0:443
+metrics_listen_addr: 127.0.0.1:9090
+grpc_listen_addr: 127.0.0.1:50443
+tls_cert_path: $WORK/headscale.lab.test.crt
+tls_key_path: $WORK/headscale.lab.test.key
+noise: {private_key_path: $WORK/hs/noise.key}
+prefixes: {v4: 100.64.0.0/10, v6: "fd7a:115c:a1e0::/48", allocation: sequential}
+derp: {server: {enabled: false}, urls: [], paths: [$WORK/derp.yaml], auto_update_enabled: false}
+disable_check_updates: true
+database: {type: sqlite, sqlite: {path: $WORK/hs/db.sqlite, write_ahead_log: true}}
+policy: {mode: database}
+dns: {magic_dns: true, base_domain: $DOMAIN, override_local_dns: true, nameservers: {global: [203.0.113.10]}}
+unix_socket: $WORK/hs/headscale.sock
+unix_socket_permission: "0770"
+logtail: {enabled: false}
+log: {level: info}
+CONF
+    on $SERVER "$HEADSCALE" --config "$WORK/hs/config.yaml" serve >>"$WORK/headscale.log" 2>&1 &
+    until_true 20 hs users list >/dev/null 2>&1
+    hs users create default >/dev/null
+    API_KEY=$(hs apikeys create --expiration 90d)
+    AUTH_KEY=$(hs preauthkeys create --user 1 --reusable --expiration 24h)
+}
+
+hs() { on $SERVER "$HEADSCALE" --config "$WORK/hs/config.yaml" "$@"; }
+
+# api METHOD PATH: headscale's HTTP API.
+api() {
+    on $SERVER curl -sS --fail --max-time 5 --cacert "$WORK/ca.pem" -X "$1" -H "Authorization: Bearer $API_KEY" \
+        "https://headscale.lab.test/api/v1/$2"
+}
+
+start_daemon() {
+    on "$1" env SSL_CERT_FILE="$WORK/ca.pem" TS_NO_LOGS_NO_SUPPORT=true TS_DISABLE_PORTMAPPER=1 \
+        TS_DEBUG_FIREWALL_MODE=nftables "$TAILSCALED" --statedir="$WORK/$1/state" \
+        --socket="$WORK/$1/tailscaled.sock" --port="${PORT[$1]}" --tun=tailscale0 >>"$WORK/$1/tailscaled.log" 2>&1 &
+    DAEMON[$1]=$!
+    until_true 20 test -S "$WORK/$1/tailscaled.sock"
+}
+
+stop_daemon() {
+    kill "$2" "${DAEMON[$1]}"
+    wait "${DAEMON[$1]}"
+    rm -f "$WORK/$1/tailscaled.sock"
+} 2>/dev/null
+
+join() {
+    ts "$1" up --reset --login-server=https://headscale.lab.test --auth-key="$AUTH_KEY" --hostname="$1" \
+        --accept-dns=true --timeout=30s "${@:2}"
+}
+
+# who_is NODE: remember its id and addresses.
+who_is() {
+    local said
+    said=$(ts "$1" status --json | jq -r '[.Self.ID, .TailscaleIPs[0], .TailscaleIPs[1]] | @tsv')
+    read -r "ID[$1]" "V4[$1]" "V6[$1]" <<< "$said"
+}
+
+start_service() {
+    cat > "$WORK/nginx.conf" <<CONF
+user root;
+worker_processes 1;
+daemon off;
+pid $WORK/nginx.pid;
+error_log stderr;
+events {}
+http { access_log off; default_type text/plain;
+  server { listen ${V4[$CANARY]}:80; location / { return 200 "plain: $CANARY serves this over the mesh\n"; } } }
+CONF
+    # The address comes with tailscaled: wait for it.
+    on $CANARY /bin/sh -c 'until ip -o addr show to "$1" | grep -q .; do sleep 0.2; done; exec nginx -c "$2"' \
+        service "${V4[$CANARY]}" "$WORK/nginx.conf" >>"$WORK/lab.log" 2>&1 &
+    SERVICE=$!
+    until_true 20 on $CANARY curl -s -o /dev/null "http://${V4[$CANARY]}/"
+}
+
+build_mesh() {
+    local node
+    start_relay
+    start_server
+    for node in $CLIENTS; do start_daemon "$node"; join "$node" >>"$WORK/lab.log" 2>&1; who_is "$node"; done
+    start_service
+}
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+# registered NODE ONLINE: the server has it under its id, not expired, and holds it online or offline.
+registered() {
+    api GET node | jq -e --arg id "${ID[$1]}" --argjson online "$2" '.nodes[] | select(.id == $id)
+        | .online == $online and (.ipAddresses | length) == 2
+          and (.expiry == null or (.expiry | startswith("0001")) or .expiry > (now | todate))'
+}
+
+unique() { api GET node | jq -e --arg name "$1" '[.nodes[] | select(.name == $name)] | length == 1'; }
+
+registered_all() {
+    local node
+    for node in "$@"; do
+        check "server: $node registered and online" until_true 30 registered "$node" true
+        check "server: $node registered once" until_true 30 unique "$node"
+    done
+}
+
+is_itself() {
+    ts "$1" status --json | jq -e --arg id "${ID[$1]}" --arg v4 "${V4[$1]}" --arg v6 "${V6[$1]}" \
+        '.BackendState == "Running" and .Self.Online and .Self.ID == $id and .TailscaleIPs == [$v4, $v6]'
+}
+
+# sees NODE PEER ONLINE
+sees() {
+    ts "$1" status --json | jq -e --arg v4 "${V4[$2]}" --arg v6 "${V6[$2]}" --argjson online "$3" \
+        '[.Peer[] | select(.TailscaleIPs == [$v4, $v6] and .Online == $online)] | length == 1'
+}
+
+pings() { on "$1" ping -n -q -c 3 -i 0.1 -W 1 "$2" | tee "$WORK/ping.$1" | grep -q ' 3 received'; }
+
+silent() { on "$1" ping -n -q -c 2 -i 0.2 -W 1 "$2" | grep -q ' 0 received'; }
+
+# fast NODE PEER: the average of the last pings is below 50 ms.
+fast() { awk -F/ '/^rtt/ { found = 1; exit !($5 < 50) } END { if (!found) exit 1 }' "$WORK/ping.$1"; }
+
+reaches() {
+    check "$1 -> $2: ipv4" until_true 20 pings "$1" "${V4[$2]}"
+    check "$1 -> $2: latency" fast "$1"
+    check "$1 -> $2: ipv6" until_true 20 pings "$1" "${V6[$2]}"
+}
+
+# endpoint NODE PEER: the physical endpoint that the peer answers from.
+endpoint() { ts "$1" ping --c 10 --timeout 2s --until-direct "${V4[$2]}" | sed -n 's/.* via \([0-9.:]*\) in .*/\1/p' | tail -n 1; }
+
+direct() {
+    local found
+    found=$(endpoint "$1" "$2")
+    echo "via $found"
+    [ "${found%:*}" = "${ADDRESS[$2]}" ] || [ "${found%:*}" = "$(router_of "$2")" ]
+}
+
+# --- US1 --------------------------------------------------------------------------------------------------------------
+
+rejoined() {
+    check "$1: $CANARY is back as itself" until_true 30 is_itself $CANARY
+    local peer
+    for peer in $(others $CANARY); do
+        check "$1: $CANARY -> $peer" until_true 30 both_families $CANARY "$peer"
+    done
+    registered_all $CLIENTS
+}
+
+both_families() { pings "$1" "${V4[$2]}" && pings "$1" "${V6[$2]}"; }
+
+both_silent() { silent "$1" "${V4[$2]}" && silent "$1" "${V6[$2]}"; }
+
+us1() {
+    local node peer
+    registered_all $CLIENTS
+    for node in $CLIENTS; do
+        check "$node: connected" until_true 30 is_itself "$node"
+        for peer in $(others "$node"); do check "$node sees $peer" until_true 30 sees "$node" "$peer" true; done
+    done
+    for node in $CLIENTS; do for peer in $(others "$node"); do reaches "$node" "$peer"; done; done
+    for node in $CLIENTS; do
+        for peer in $(others "$node"); do check "$node -> $peer: direct" until_true 30 direct "$node" "$peer"; done
+    done
+
+    ts $CANARY down
+    check "down: the server sees it go" until_true 30 registered $CANARY false
+    check "down: registered once" unique $CANARY
+    for node in $(others $CANARY); do
+        check "down: $node connected" is_itself "$node"
+        for peer in $(others "$node"); do
+            check "down: $node sees $peer" until_true 30 sees "$node" "$peer" "$([ "$peer" = $CANARY ] && echo false || echo true)"
+        done
+    done
+    ts $CANARY up
+    rejoined down
+
+    ip link set "${CANARY: -8}-eth0" down
+    for node in $(others $CANARY); do check "link: $node does not reach it" until_true 30 both_silent "$node" $CANARY; done
+    ip link set "${CANARY: -8}-eth0" up
+    rejoined link
+
+    stop_daemon $CANARY -KILL
+    start_daemon $CANARY
+    rejoined killed
+}
+
+# --- US2 --------------------------------------------------------------------------------------------------------------
+
+# addressed NODE: its address, and none of the other subnet.
+addressed() {
+    on "$1" ip -j -4 addr show | jq -e --arg address "${ADDRESS[$1]}" --arg other "$([ "$(subnet_of "$1")" = a ] && echo 10.0.0. || echo 192.168.1.)" \
+        '[.[] | select(.ifname != "lo" and .ifname != "tailscale0") | .addr_info[]] as $all
+         | any($all[]; .local == $address and .prefixlen == 24) and all($all[]; .local | startswith($other) | not)'
+}
+
+gatewayed() {
+    on "$1" ip -j -4 route show | jq -e --arg gateway "${ADDRESS[$1]%.*}.1" --arg other "$([ "$(subnet_of "$1")" = a ] && echo 10.0.0. || echo 192.168.1.)" \
+        'any(.[]; .dst == "default" and .gateway == $gateway) and all(.[]; .dst | startswith($other) | not)'
+}
+
+direct_packets() {
+    ts "$1" metrics | awk '/^tailscaled_outbound_packets_total.*path="direct/ { total += $2 } END { print total + 0 }'
+}
+
+# capture NODE INTERFACE FILE [FILTER]: start tcpdump and wait until it captures.
+capture() {
+    on "$1" tcpdump --immediate-mode -Z root -U -n -i "$2" -w "$3" ${4:+"$4"} 2>"$3.log" &
+    TCPDUMP+=($!)
+    until_true 5 grep -q 'listening on' "$3.log"
+}
+
+end_capture() { sleep 0.1; kill -INT "${TCPDUMP[@]}"; wait "${TCPDUMP[@]}"; TCPDUMP=(); }
+
+encrypted() {
+    local node=$1 marker=meshctlmarker-$RANDOM hex peer before after
+    local -A via=()
+    hex=$(printf %s "${marker:0:16}" | od -An -tx1 | tr -d ' \n')
+    for peer in $(elsewhere "$node"); do via[$peer]=$(endpoint "$node" "$peer"); done
+    before=$(direct_packets "$node")
+    capture "$node" eth0 "$WORK/eth0.pcap"
+    capture "$node" tailscale0 "$WORK/mesh.pcap"
+    for peer in $(elsewhere "$node"); do on "$node" ping -n -q -c 3 -i 0.1 -W 1 -p "$hex" "${V4[$peer]}" >"$WORK/marked.$peer"; done
+    end_capture
+    after=$(direct_packets "$node")
+    for peer in $(elsewhere "$node"); do
+        check "$node -> $peer: encrypted, on that path" carried "$peer" "${via[$peer]}" "${marker:0:16}"
+    done
+    check "$node: counters" test $((after - before)) -ge $((3 * ${#via[@]}))
+}
+
+# carried PEER ENDPOINT MARKER: all answered, in clear on the mesh interface only, and as UDP to that endpoint.
+carried() {
+    grep -q ' 3 received' "$WORK/marked.$1" && [ "${2%:*}" != "" ] &&
+        grep -aq "$3" "$WORK/mesh.pcap" && ! grep -aq "$3" "$WORK/eth0.pcap" &&
+        [ "$(tcpdump -n -r "$WORK/eth0.pcap" "udp and dst host ${2%:*} and dst port ${2#*:}" 2>/dev/null | wc -l)" -ge 3 ]
+}
+
+ping_refused() { on "$1" ping -n -c 1 -W 1 "$2" | grep -q 'From .* Unreachable'; }
+
+tcp_refused() {
+    on "$1" timeout 1 bash -c "exec 3<>/dev/tcp/$2/22" 2>&1 | grep -Eq 'Network is unreachable|No route to host'
+}
+
+us2() {
+    local node peer
+    registered_all $CLIENTS
+    for node in $SERVER $CLIENTS; do
+        check "$node: address" addressed "$node"
+        check "$node: gateway" gatewayed "$node"
+    done
+    for node in $CLIENTS; do for peer in $(elsewhere "$node"); do reaches "$node" "$peer"; done; done
+    for node in $CLIENTS; do
+        for peer in $(elsewhere "$node"); do check "$node -> $peer: direct" until_true 30 direct "$node" "$peer"; done
+    done
+    for node in $CLIENTS; do encrypted "$node"; done
+    for node in $CLIENTS; do
+        for peer in $(elsewhere "$node"); do
+            check "$node: $peer refused, ICMP" until_true 6 ping_refused "$node" "${ADDRESS[$peer]}"
+            check "$node: $peer refused, TCP" until_true 6 tcp_refused "$node" "${ADDRESS[$peer]}"
+        done
+    done
+}
+
+# --- US3 --------------------------------------------------------------------------------------------------------------
+
+listens() { [ "$(on $CANARY ss -Htln 'sport = :80' | awk '{ print $4 }')" = "${V4[$CANARY]}:80" ]; }
+
+serves() {
+    [ "$(on "$1" curl -sS --max-time 3 -w '%{http_code} %{remote_ip}' "$2")" = \
+        "$(printf 'plain: %s serves this over the mesh\n200 %s' $CANARY "${V4[$CANARY]}")" ]
+}
+
+# refuses NODE WORDS: the physical address does not answer, and says so.
+refuses() {
+    on "$1" curl -v -sS --max-time 3 "http://${ADDRESS[$CANARY]}/" 2>&1 | tee "$WORK/refusal" | grep -Eq "$2"
+}
+
+service_answers() {
+    local node url
+    check "service listens on the mesh address only" until_true 10 listens
+    for node in $(others $CANARY); do
+        for url in "${V4[$CANARY]}" "$CANARY.$DOMAIN" "$CANARY"; do
+            check "$node gets http://$url/" until_true 15 serves "$node" "http://$url/"
+        done
+    done
+}
+
+us3() {
+    registered_all $CLIENTS
+    service_answers
+    check "$SERVER: refused" until_true 15 refuses $SERVER 'Connection refused'
+    check "$CANARY: refused" until_true 15 refuses $CANARY 'Connection refused'
+    check "client-node-2: unreachable" until_true 15 refuses client-node-2 'Network is unreachable|No route to host'
+    check "client-node-3: unreachable" until_true 15 refuses client-node-3 'Network is unreachable|No route to host'
+    stop_daemon $CANARY -TERM
+    start_daemon $CANARY
+    kill $SERVICE
+    wait $SERVICE 2>/dev/null
+    start_service
+    service_answers
+}
+
+# --- US4 --------------------------------------------------------------------------------------------------------------
+
+# within_a_second COMMAND…
+within_a_second() {
+    local began=${EPOCHREALTIME/./}
+    "$@" && [ $((${EPOCHREALTIME/./} - began)) -lt 1000000 ]
+}
+
+# leads NODE NAME ADDRESS: as every program resolves it.
+leads() { [ "$(on "$1" getent ahostsv4 "$2" | awk '{ print $1 }' | sort -u)" = "$3" ]; }
+
+unknown() {
+    not on "$1" getent ahosts "$2" && on "$1" dig +time=1 +tries=2 @100.100.100.100 "$2" A | grep -q 'status: NXDOMAIN'
+}
+
+# answers NODE NAME ADDRESS: tailscaled's own resolver, both record types.
+answers() {
+    [ "$(on "$1" dig +short +time=1 @100.100.100.100 "$2" A)" = "$3" ] &&
+        on "$1" dig +time=1 @100.100.100.100 "$2" AAAA | grep -q 'status: NOERROR'
+}
+
+reverses() {
+    [ "$(on "$1" dig +short +time=1 @100.100.100.100 -x "$2")" = "$4." ] &&
+        [ "$(on "$1" dig +short +time=1 @100.100.100.100 -x "$3")" = "$4." ]
+}
+
+# asked_100 FILE: questions about the mesh went to 100.100.100.100 only, which answered.
+asked_100() {
+    tcpdump -n -r "$1" port 53 2>/dev/null | grep -F ".$DOMAIN" | grep -F ' > ' | awk '{ print $5 }' | sort -u >"$WORK/asked"
+    [ "$(cat "$WORK/asked")" = 100.100.100.100.53: ] && grep -q 100.100.100.100 <(tcpdump -n -r "$1" src port 53 2>/dev/null)
+}
+
+# resolves NODE PEER…
+resolves() {
+    local node=$1 peer
+    shift
+    capture "$node" any "$WORK/dns.pcap" 'port 53'
+    for peer in "$@"; do
+        check "$node: $peer.$DOMAIN" until_true 30 within_a_second leads "$node" "$peer.$DOMAIN" "${V4[$peer]}"
+        check "$node: $peer" until_true 30 within_a_second leads "$node" "$peer" "${V4[$peer]}"
+    done
+    end_capture
+    check "$node: 100.100.100.100 was asked" asked_100_of "$node"
+    for peer in "$@"; do
+        check "$node: $peer, A and AAAA" until_true 30 within_a_second answers "$node" "$peer.$DOMAIN" "${V4[$peer]}"
+        check "$node: $peer, reverse" until_true 30 within_a_second reverses "$node" "${V4[$peer]}" "${V6[$peer]}" "$peer.$DOMAIN"
+    done
+}
+
+asked_100_of() { on "$1" grep -qx 'nameserver 100.100.100.100' /etc/resolv.conf && asked_any "$WORK/dns.pcap"; }
+
+# A capture on all interfaces has two more words a line: interface and direction.
+asked_any() {
+    local asked
+    asked=$(tcpdump -n -r "$1" 'dst port 53 and not net 127.0.0.0/8' 2>/dev/null | grep -F ".$DOMAIN" | sed 's/.* > \([0-9.]*\): .*/\1/' | sort -u)
+    [ "$asked" = 100.100.100.100.53 ] && [ "$(tcpdump -n -r "$1" 'src host 100.100.100.100 and src port 53' 2>/dev/null | wc -l)" -gt 0 ]
+}
+
+spare_joins() {
+    start_daemon $SPARE
+    join $SPARE "$@" >>"$WORK/lab.log" 2>&1
+    until_true 30 running $SPARE
+    who_is $SPARE
+}
+
+running() { ts "$1" status --json | jq -e '.BackendState == "Running" and .Self.Online' >/dev/null; }
+
+# names_are WHAT PRESENT ABSENT: on every client.
+names_are() {
+    local node
+    for node in $CLIENTS; do
+        [ -z "$2" ] || check "$1: $node finds $2" until_true 30 leads "$node" "$2.$DOMAIN" "${V4[$SPARE]}"
+        [ -z "$3" ] || check "$1: $node does not find $3" until_true 30 unknown "$node" "$3.$DOMAIN"
+    done
+}
+
+us4() {
+    local node
+    registered_all $CLIENTS
+    for node in $CLIENTS; do
+        resolves "$node" $(others "$node")
+        check "$node: unknown name" until_true 30 unknown "$node" "no-such-node.$DOMAIN"
+        check "$node: name outside the mesh" until_true 30 leads "$node" outside.lab.test 203.0.113.10
+    done
+
+    spare_joins
+    registered_all $CLIENTS $SPARE
+    names_are joined $SPARE ""
+    resolves $SPARE $CLIENTS
+
+    ts $SPARE set --hostname=$SPARE-renamed
+    names_are renamed $SPARE-renamed $SPARE
+
+    api POST "node/${ID[$SPARE]}/rename/$SPARE-by-admin" >/dev/null
+    names_are renamed-by-admin $SPARE-by-admin $SPARE-renamed
+
+    api DELETE "node/${ID[$SPARE]}" >/dev/null
+    names_are removed "" $SPARE-by-admin
+    for node in $CLIENTS; do
+        check "removed: $node does not reach it, ipv4" until_true 30 silent "$node" "${V4[$SPARE]}"
+        check "removed: $node does not reach it, ipv6" until_true 30 silent "$node" "${V6[$SPARE]}"
+    done
+    for node in $CLIENTS; do check "removed: it does not reach $node" until_true 30 both_silent $SPARE "$node"; done
+
+    join $SPARE --force-reauth >>"$WORK/lab.log" 2>&1
+    until_true 30 new_id
+    who_is $SPARE
+    registered_all $CLIENTS $SPARE
+    names_are rejoined $SPARE $SPARE-by-admin
+
+    api DELETE "node/${ID[$SPARE]}" >/dev/null
+    stop_daemon $SPARE -TERM
+    rm -rf "$WORK/$SPARE/state"
+}
+
+new_id() { running $SPARE && [ "$(ts $SPARE status --json | jq -r .Self.ID)" != "${ID[$SPARE]}" ]; }
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+stage() {
+    local began=${EPOCHREALTIME/./}
+    "$1"
+    printf '# %s %d ms\n' "$1" $(((${EPOCHREALTIME/./} - began) / 1000))
+}
+
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/netns /run/lock
+WORK=/run/lab
+mkdir -p "$WORK"
+TCPDUMP=()
+ip link set lo up
+
+stage certificates
+stage build_lab
+stage build_mesh
+stage us1
+stage us2
+stage us3
+stage us4
+
+echo "$passed passed, $failed failed"
+# The end of this process, the first of its namespace, ends every other one; the kernel takes the rest down.
+[ "$failed" -eq 0 ]

@@ -1,0 +1,265 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A mesh that is there already, reached over SSH: a lab's machines with sshd in them, and an inventory that says only that.
+
+The controller stands in the network namespace of the spare machine, which is no member of the mesh. Nothing here uses
+the lab's own connection, and the inventory has none of the lab's variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .lab_driver import PLAYBOOKS, PROJECT, LabDriver, end_group, wait_for
+
+ROOT_PASSWORD = "in the test only"
+ORDINARY = "meshop"
+CONTROLLER = "client-node-4"
+
+_SSHD = """
+Port 22
+HostKey /run/own/host_key
+AuthorizedKeysFile /run/own/authorized_keys
+PasswordAuthentication no
+UsePAM no
+StrictModes no
+PrintLastLog no
+PrintMotd no
+PidFile /run/own/sshd.pid
+"""
+# Both directions of a TCP connection, for ssh's ProxyCommand: the port is reached in the machine's own network.
+_RELAY = 'exec 3<>/dev/tcp/127.0.0.1/22; cat <&3 & cat >&3; kill $! 2>/dev/null'
+
+
+@dataclass
+class Ran:
+    """What a playbook did to own hosts."""
+
+    status: int
+    output: str
+    run_dir: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Return the run's report."""
+        found: dict[str, Any] = json.loads((self.run_dir / "report.json").read_text(encoding="utf-8"))
+        return found
+
+    def checks(self, prefix: str = "", **fields: Any) -> list[dict[str, Any]]:
+        """Return the checks whose id begins so, and whose fields are these."""
+        return [
+            check
+            for check in self.report["checks"]
+            if check["id"].startswith(prefix) and all(check[key] == value for key, value in fields.items())
+        ]
+
+    def bad(self) -> list[str]:
+        """Return what did not pass and was not skipped, in a form that says why."""
+        return [
+            f"{check['id']} {check['source']} -> {check['target']}: {check['hint']} (observed {check['observed']})"
+            for check in self.report["checks"]
+            if check["verdict"] in ("failed", "error")
+        ]
+
+
+@dataclass
+class OwnMesh:
+    """Machines of a lab as somebody's own hosts."""
+
+    lab: LabDriver
+    home: Path
+    inventory: dict[str, Any] = field(default_factory=dict)
+    address: str = "203.0.113.2"
+
+    def __post_init__(self) -> None:
+        """Make keys and the inventory."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        for name in ("host_key", "user_key"):
+            path = self.home / name
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        host_key = (self.home / "host_key.pub").read_text(encoding="utf-8").split()[:2]
+        (self.home / "known_hosts").write_text(f"own {' '.join(host_key)}\n", encoding="utf-8")
+        key = self.lab.shell("headscale-server", "cat /var/lib/headscale/meshctl_api_key").strip()
+        self.key_file = self.home / "api_key"
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_text(key + "\n", encoding="utf-8")
+        self.inventory = self._inventory()
+
+    @property
+    def vars(self) -> dict[str, Any]:
+        """Return the inventory's variables, to be changed."""
+        found: dict[str, Any] = self.inventory["all"]["vars"]
+        return found
+
+    def hosts(self, group: str) -> dict[str, Any]:
+        """Return the hosts of a group, to be changed."""
+        found: dict[str, Any] = self.inventory["all"]["children"][group]["hosts"]
+        return found
+
+    def _inventory(self) -> dict[str, Any]:
+        names = ("client-node-1", "client-node-2", "client-node-3")
+        return {
+            "all": {
+                "vars": {"mesh_server_url": "https://headscale.lab.test", "mesh_ca_path": str(self.lab.directory / "ca.pem")},
+                "children": {
+                    # By URL and key alone: no SSH to the server.
+                    "headscale": {
+                        "hosts": {"headscale.lab.test": {"ansible_connection": "local", "mesh_api_key_file": str(self.key_file)}}
+                    },
+                    "clients": {"hosts": {name: self.ssh(name) for name in names}},
+                },
+            }
+        }
+
+    def ssh(self, machine: str, user: str = "root") -> dict[str, Any]:
+        """Return the connection variables of a machine."""
+        proxy = f"nsenter --target={self.lab.process(machine)} --net -- bash -c {shlex.quote(_RELAY)}"
+        options = {
+            "ProxyCommand": proxy,
+            "HostKeyAlias": "own",
+            "UserKnownHostsFile": str(self.home / "known_hosts"),
+            "IdentitiesOnly": "yes",
+            "ControlMaster": "no",
+        }
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        return {
+            "ansible_host": "127.0.0.1",
+            "ansible_user": user,
+            "ansible_ssh_private_key_file": str(self.home / "user_key"),
+            "ansible_ssh_common_args": " ".join(shlex.quote(word) for word in words),
+        }
+
+    def as_ordinary_user(self, machine: str) -> dict[str, Any]:
+        """Return the connection variables of a machine for a user who becomes root with a password."""
+        secret = self.home / "become.txt"
+        secret.touch(mode=0o600)
+        secret.write_text(ROOT_PASSWORD, encoding="utf-8")
+        return {
+            **self.ssh(machine, ORDINARY),
+            "ansible_become": True,
+            "ansible_become_method": "ansible.builtin.su",
+            "ansible_become_password": f"{{{{ lookup('ansible.builtin.file', '{secret}') }}}}",
+        }
+
+    def start_sshd(self, machine: str) -> None:
+        """Run a real sshd in a machine, with a user of its own beside root."""
+        host_key = (self.home / "host_key").read_text(encoding="utf-8")
+        public = (self.home / "user_key.pub").read_text(encoding="utf-8")
+        self.lab.shell(
+            machine,
+            f"mkdir -p -m 755 /run/own /run/sshd; umask 077; printf %s {shlex.quote(host_key)} >/run/own/host_key\n"
+            f"printf %s {shlex.quote(public)} >/run/own/authorized_keys; chmod 644 /run/own/authorized_keys\n"
+            f"printf %s {shlex.quote(_SSHD)} >/run/own/sshd_config\n"
+            f"id {ORDINARY} 2>/dev/null || useradd --create-home --shell /bin/bash --password x {ORDINARY}\n"
+            f"printf %s {shlex.quote(f'root:{ROOT_PASSWORD}')} | chpasswd --crypt-method SHA256\n"
+            # Daemons of this machine's service manager do not hold our pipes open.
+            "/usr/sbin/sshd -f /run/own/sshd_config -E /run/own/log </dev/null >/dev/null 2>&1",
+        )
+        wait_for(lambda: "sshd" in self.lab.shell(machine, "ss -Hltnp sport = :22"), f"sshd of {machine}")
+
+    def command(self, words: list[str]) -> list[str]:
+        """Return the command line that runs `words` where the controller stands."""
+        script = (
+            'printf "127.0.0.1 localhost\\n%s headscale.lab.test\\n" "$1" >"$2"; mount --bind "$2" /etc/hosts; '
+            'printf "" >"$2.resolv"; mount --bind "$2.resolv" /etc/resolv.conf; shift 2; exec "$@"'
+        )
+        inside = ["nsenter", f"--target={self.lab.process(CONTROLLER)}", "--net", "--"]
+        private = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-ec", script, "sh"]
+        return [*inside, *private, self.address, str(self.home / "hosts"), *words]
+
+    def play(self, *words: str, seconds: float = 240, **env: str) -> Ran:
+        """Run playbooks of the project, with the inventory as it stands."""
+        playbooks = [str(PLAYBOOKS / word) if word.endswith(".yml") else word for word in words]
+        return self.run([str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.write()), *playbooks],
+                        seconds=seconds, **env)  # fmt: skip
+
+    def write(self) -> Path:
+        """Write the inventory and return its path."""
+        path = self.home / "own.yml"
+        path.write_text(yaml.safe_dump(self.inventory, sort_keys=False), encoding="utf-8")
+        return path
+
+    def run(self, words: list[str], *, seconds: float = 240, **env: str) -> Ran:
+        """Run a command where the controller stands, with a run directory of its own."""
+        run_dir = self.home / f"run-{len(list(self.home.glob('run-*')))}"
+        environment = self.lab.machine.env(
+            MESHCTL_RUN_DIR=str(run_dir), ANSIBLE_CALLBACKS_ENABLED="meshctl.headscale.report", **env
+        )
+        process = subprocess.Popen(
+            self.command(words), cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except BaseException:
+            end_group(process)
+            raise
+        return Ran(process.returncode, output, run_dir)
+
+    def snapshot(self, machine: str) -> dict[str, str]:
+        """Return all that a run must leave as it is: files byte for byte, sysctls, processes, preferences, firewall."""
+        script = r"""
+cd /; for top in etc root home var run tmp opt; do
+  find "$top" -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune -o -printf '%p %y %m %U:%G %l\n' | sort
+done; echo '--- files'
+find etc root home var run tmp opt -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune -o -type f -print0 \
+  | sort -z | xargs -0 sha256sum
+echo '--- sysctls'; sysctl -a 2>/dev/null | grep -Ev 'nf_conntrack_count|random\.|fs\.(dentry|inode|file)|pty\.nr|\.(tcp|udp)_mem |ns_last_pid|perf_|sched_|netdev_rss|cad_pid|panic|numa|loadavg|dirty|stat_|watchdog'
+echo '--- processes'; ps -e -o ppid=,args= | grep -Ev 'ps -e|sshd:|nsenter|find|sort|/bin/sh|sed|grep' | sort
+echo '--- prefs'; if pidof tailscaled >/dev/null; then tailscale debug prefs; fi
+echo '--- network'; ip -br address; ip route show table all; ip rule; nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+//'
+"""
+        sections: dict[str, str] = {}
+        name = "tree"
+        for line in self.lab.shell(machine, script).splitlines():
+            if line.startswith("--- "):
+                name = line.removeprefix("--- ")
+                continue
+            sections[name] = sections.get(name, "") + line + "\n"
+        return sections
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return the lines that are not the same in two snapshots."""
+    found = []
+    for section in before | after:
+        old, new = before.get(section, "").splitlines(), after.get(section, "").splitlines()
+        found += [f"{section}: - {line}" for line in old if line not in new]
+        found += [f"{section}: + {line}" for line in new if line not in old]
+    return found
+
+
+def digest(path: Path) -> str:
+    """Return a file's digest."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def own_mesh(lab: LabDriver, home: Path) -> Iterator[OwnMesh]:
+    """Make a standing lab's machines into own hosts; the lab is taken down by whoever made it."""
+    found = OwnMesh(lab, home)
+    for machine in ("client-node-1", "client-node-2", "client-node-3"):
+        found.start_sshd(machine)
+    original = copy.deepcopy(found.inventory)
+    yield found
+    found.inventory = original
+
+
+def needs_root() -> bool:
+    """Whether entering the namespaces of own hosts is left to root."""
+    return os.geteuid() != 0

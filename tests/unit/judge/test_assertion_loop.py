@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The loop of probe and judge, with a clock and a host of its own."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import healthy_mesh as mesh
+import pytest
+import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _assertion
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._assertion import Assertion, BadInput, summary
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+
+
+class Clock:
+    """Moves when somebody sleeps or looks."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        assert seconds <= 0.25
+        self.now += seconds
+
+
+class Scripted(Assertion):
+    """Sees what the test says, look after look; a look takes a tenth of a second."""
+
+    ASSERTION = "scripted"
+
+    def __init__(self, clock: Clock, looks: list[dict[str, bool | None]], *, deadline: float = 3.0) -> None:
+        """Take the looks, each target's verdict."""
+        self.clock, self.looks, self.pending = clock, looks, []  # type: ignore[var-annotated]
+        self.options = {"deadline": deadline, "interval": 0.25}
+        self.frame = mesh.frame("scripted")
+        self.diagnosed = False
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[dict[str, Any]]:
+        """Take note of whom the look is about."""
+        self.pending.append(pending)
+        return [{"kind": "x"}]
+
+    def look(self, asks: Any, *, seconds: float) -> dict[str, Any]:
+        """Return the next look; the last one stays."""
+        self.clock.now += 0.1
+        if asks == ["more"]:
+            self.diagnosed = True
+            return {"observations": {"why": 1}}
+        return {"observations": self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]}
+
+    def judge(self, answer: Any) -> list[Check]:
+        """Return the verdicts that were looked up."""
+        seen = answer["observations"]
+        hint = "found out why" if "why" in seen else "no idea"
+        return [
+            self.frame.check(ok, target=target, expected=1, observed=ok, hint=hint)
+            for target, ok in seen.items() if target != "why"
+        ]  # fmt: skip
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Any]:
+        """Ask for more."""
+        return ["more"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(_assertion, "time", clock)
+    return clock
+
+
+def verdicts(checks: list[Check]) -> dict[str | None, str]:
+    return {check.target: check.verdict for check in checks}
+
+
+def test_all_true_at_once_is_one_look(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": True, "b": True}])
+    assert set(verdicts(action._converge()).values()) == {"passed"}
+    assert action.pending == [None]
+    assert not action.diagnosed
+
+
+def test_only_what_has_not_passed_is_looked_at_again(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": True, "b": False}, {"a": False, "b": None}, {"a": False, "b": True}])
+    checks = action._converge()
+    assert verdicts(checks) == {"a": "passed", "b": "passed"}
+    assert action.pending[1:] == [frozenset({"b"})] * 2
+    times = {check.target: check.duration_ms for check in checks}
+    assert times["a"] == pytest.approx(100)
+    assert times["b"] == pytest.approx(800)
+    assert checks[1].evidence["looks"] == 3
+
+
+def test_at_the_deadline_the_last_look_and_its_cause_are_told(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": True, "b": False}], deadline=1.0)
+    checks = action._converge()
+    assert verdicts(checks) == {"a": "passed", "b": "failed"}
+    assert checks[1].hint == "found out why"
+    assert checks[1].duration_ms >= 1000
+    assert clock.now < 102
+
+
+def test_a_deadline_of_zero_is_one_look(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": False}], deadline=0)
+    assert verdicts(action._converge()) == {"a": "failed"}
+    assert action.pending == [None]
+
+
+def test_nothing_to_assert_is_no_success(clock: Clock) -> None:
+    result = summary(Scripted(clock, [{}])._converge())
+    assert result["failed"]
+
+
+def test_the_message_names_checks_with_one_cause_together() -> None:
+    frame = mesh.frame("x")
+    checks = [frame.check(False, target=f"n{number}", expected=1, observed=2, hint="same cause") for number in range(7)]
+    result = summary([*checks, frame.check(True, target="good", expected=1, observed=1)])
+    assert result["failed"]
+    assert result["msg"].startswith("7 of 8 checks did not pass: us1.x (one -> n0), ")
+    assert result["msg"].endswith(" and 2 more: same cause")
+    assert summary([frame.skipped("not here")])["msg"] == "0 of 1 checks passed, 1 skipped"
+
+
+def test_members_and_peers_come_from_what_the_server_holds(clock: Clock) -> None:
+    action = Scripted(clock, [])
+    action.host = "one"
+    records = {node.name: {"id": node.id, "addresses": list(node.addresses)} for node in (mesh.ONE, *mesh.PEERS)}
+    action.options = {"nodes": records}
+    assert [peer.name for peer in action.peers()] == ["two", "three"]
+    action.options = {"nodes": records, "peers": ["three"]}
+    assert [peer.name for peer in action.peers()] == ["three"]
+    for peers, said in ((["nobody"], "no node for the peer nobody"), ([], "one has no peer")):
+        action.options = {"nodes": records, "peers": peers}
+        with pytest.raises(BadInput, match=said):
+            action.peers()
+
+
+NAMES = (
+    "client_info", "assert_connected", "assert_encrypted", "assert_http", "assert_isolated", "assert_listening",
+    "assert_path", "assert_propagates", "assert_query", "assert_reachable", "assert_registered", "assert_rejoins",
+    "assert_resolves", "assert_unreachable",
+)  # fmt: skip
+
+
+def documented(name: str) -> dict[str, Any]:
+    base = "ansible_collections.meshctl.headscale.plugins"
+    document = yaml.safe_load(import_module(f"{base}.modules.{name}").DOCUMENTATION)
+    options = dict(document.get("options") or {})
+    for fragment in document.get("extends_documentation_fragment") or []:
+        where = fragment.removeprefix("meshctl.headscale.").split(".")
+        holder = import_module(f"{base}.doc_fragments.{where[0]}").ModuleDocFragment
+        text = getattr(holder, where[1].upper() if len(where) > 1 else "DOCUMENTATION")
+        options.update(yaml.safe_load(text).get("options") or {})
+    return options
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_action_takes_what_its_documentation_says(name: str) -> None:
+    action = import_module(f"ansible_collections.meshctl.headscale.plugins.action.{name}").ActionModule
+    keys = ("type", "elements", "required", "default", "choices", "aliases")
+    told = {key: {k: v for k, v in option.items() if k in keys} for key, option in documented(name).items()}
+    taken = {key: {k: v for k, v in option.items() if k in keys} for key, option in action.ARGUMENTS.items()}
+    assert told == taken
