@@ -43,7 +43,7 @@ PrintMotd no
 PidFile /run/own/sshd.pid
 """
 # Both directions of a TCP connection, for ssh's ProxyCommand: the port is reached in the machine's own network.
-_RELAY = 'exec 3<>/dev/tcp/127.0.0.1/22; cat <&3 & cat >&3; kill $! 2>/dev/null'
+_RELAY = 'exec 3<>/dev/tcp/%h/22; cat <&3 & cat >&3; kill $! 2>/dev/null'
 
 
 @dataclass
@@ -134,11 +134,13 @@ class OwnMesh:
             "HostKeyAlias": "own",
             "UserKnownHostsFile": str(self.home / "known_hosts"),
             "IdentitiesOnly": "yes",
-            "ControlMaster": "no",
         }
+        addresses = self.lab.record()["topology"]["machines"]
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return {
-            "ansible_host": "127.0.0.1",
+            "ansible_host": addresses[machine]["address"],
+            # Connections are kept for as long as a run lasts, and not much longer.
+            "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=15s",
             "ansible_user": user,
             "ansible_ssh_private_key_file": str(self.home / "user_key"),
             "ansible_ssh_common_args": " ".join(shlex.quote(word) for word in words),

@@ -127,6 +127,7 @@ class CallbackModule(CallbackBase):
         """Prepare to gather; nothing is written yet."""
         super().__init__(*args, **kwargs)
         self._collector = collect.Collector(started=collect.utc_now())
+        collect.share(self._collector)
         self._directory: Path | None = None
         self._pid = os.getpid()
         self._warned: set[str] = set()

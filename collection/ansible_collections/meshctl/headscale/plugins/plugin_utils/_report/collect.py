@@ -288,6 +288,20 @@ class Collector:
             self.versions[tool] = ", ".join(sorted([*known, str(version)]))
 
 
+_shared: Collector | None = None
+
+
+def share(collector: Collector) -> None:
+    """Let the tasks of this run see what was gathered: Ansible runs them in forks of the process that gathers."""
+    global _shared  # noqa: PLW0603 - one run for each process
+    _shared = collector
+
+
+def shared() -> Collector | None:
+    """Return what was gathered before this task began; None where nothing gathers."""
+    return _shared
+
+
 def _documents(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the result, its facts, and those of each loop item, but nothing of what is hidden by no_log."""
     if hidden(result):

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Returns what the run's report holds so far; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils._report import collect
+
+_SHOWN = 20
+
+
+class ActionModule(ActionBase):
+    """Reads what the callback `report` has gathered before this task."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the summary of all stories, or of one."""
+        super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec={"story": {"type": "str"}})
+        collector = collect.shared()
+        if collector is None:
+            msg = "there is no report of this run: enable the callback meshctl.headscale.report (callbacks_enabled)"
+            return {"failed": True, "changed": False, "msg": msg}
+        report = collector.report("", collect.utc_now(), interrupted=False, finished=True).as_dict()
+        return {"changed": False, "summary": summary(report, options["story"])}
+
+
+def summary(report: dict[str, Any], story: str | None) -> dict[str, Any]:
+    """Return what fits into a notification: verdict, counts, and the checks that did not hold."""
+    stories = [entry for entry in report["stories"] if story in (None, entry["id"])]
+    checks = [check for check in report["checks"] if story in (None, check["story"])]
+    bad = [check for check in checks if check["verdict"] in ("failed", "error")]
+    verdict = report["verdict"] if story is None else next((entry["verdict"] for entry in stories), "error")
+    return {
+        "verdict": verdict,
+        "counts": report["counts"] if story is None else next((entry["counts"] for entry in stories), {}),
+        "stories": [{key: entry[key] for key in ("id", "title", "verdict", "duration_s", "counts")} for entry in stories],
+        "bad": [{key: check[key] for key in ("id", "source", "target", "verdict", "hint")} for check in bad[:_SHOWN]],
+        "more_bad": max(0, len(bad) - _SHOWN),
+        "schema_version": report["schema_version"],
+    }
