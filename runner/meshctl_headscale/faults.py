@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 # A drill does not touch the lab that somebody works with.
 DRILL_LAB = "drill"
-DEADLINE_S = 8.0
-_STEADY_S = 40.0
+DEADLINE_S = 5.0
 
 app = typer.Typer(
     name="faults",

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils._errors import failure
 from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
+from ..plugin_utils._libvirt.guests import Guests
 
 
 class ActionModule(ActionBase):
@@ -30,9 +31,11 @@ class ActionModule(ActionBase):
             argument_spec={"state": {"type": "str", "choices": ["plugged", "unplugged"], "required": True}}
         )
         host = str(known["inventory_hostname"])
-        if known.get("mesh_backend") != "lab":
-            return failure(f"the cable of {host} cannot be pulled: only hosts of the embedded lab have one that meshctl holds", "bad_input")
-        lab = Lab(str(known.get("lab_name") or "seed"))
+        backend = known.get("mesh_backend")
+        if backend not in ("lab", "libvirt"):
+            return failure(f"the cable of {host} cannot be pulled: only hosts of a lab have one that meshctl holds", "bad_input")
+        name = str(known.get("lab_name") or "seed")
+        lab = Guests(name) if backend == "libvirt" else Lab(name)
         started_at = time.time()
         plugged = options["state"] == "plugged"
         try:

@@ -21,6 +21,9 @@ description:
   - >-
     Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst
     is shown.
+  - >-
+    Then, when the paths are found, a burst of up to 20 requests shows whether a line loses packets all the time, and large
+    requests show whether its MTU is enough. A burst that is not good enough is repeated once.
   - 'Needs C(become: true), or a group of the user within C(net.ipv4.ping_group_range).'
 options:
   families:
@@ -37,6 +40,11 @@ options:
     description:
       - The largest median round trip in milliseconds; the variable C(mesh_latency_budget_ms) when not set, else
         V(50).
+    type: float
+  loss_budget:
+    description:
+      - How many percent of the packets of a burst may be lost, once the peer answers; one always may. The variable
+        C(mesh_loss_budget_percent) when not set, else V(5).
     type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion

@@ -30,6 +30,7 @@ from .catalogue import Fault, Step
 from .roles import Roles, cast
 
 _LIBRARY: Final = Path(__file__).with_name("lib.sh")
+_DELAY: Final = Path(__file__).with_name("delay.py")
 _PAUSE_S: Final = 0.2
 _PREAUTHKEY: Final = """
 user=$(headscale users list -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
@@ -185,7 +186,7 @@ class Engine:
         except subprocess.TimeoutExpired:
             raise FaultError(f"{active.id}: {here} did not end within {seconds:g} s: {shown}") from None
         if done.returncode:
-            said = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+            said = " | ".join(done.stderr.strip().splitlines()[:2]) or f"exit {done.returncode}"
             raise FaultError(f"{active.id}: {here}: {said}: {shown}")
         return done.stdout
 
@@ -223,7 +224,7 @@ class Engine:
         """Return what the scripts know of the lab."""
         record = self._record()
         found = cast(record.topology).variables(record.topology)
-        found |= {"DOMAIN": self._domain, "LAB_DIR": str(self._lab.directory)}
+        found |= {"DOMAIN": self._domain, "LAB_DIR": str(self._lab.directory), "FAULT_DELAY": str(_DELAY)}
         for role in ("a", "b", "c"):
             known = self._mesh_addresses(found[role.upper()])
             found |= {f"{role.upper()}_MESH{6 if ':' in address else 4}": address for address in known}

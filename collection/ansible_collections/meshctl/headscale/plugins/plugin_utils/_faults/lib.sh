@@ -74,3 +74,50 @@ reflow() {
         [ -z "$route" ] || ip route replace $route dev wan
     done
 }
+
+# delay PORT MS: hold back every frame of a line, both ways; `undelay PORT` lays the line as it was. For the fabric.
+delay() {
+    bridge=$(master_of "$1")
+    ip link add fault-near type veth peer name fault-far
+    ip link set "$1" nomaster
+    ip link set fault-far master "$bridge" up
+    ip link set fault-near up
+    printf '%s\n' "$bridge" > /run/fault-bridge
+    for port in "$1" fault-near fault-far; do offload "$port" off; done
+    background delay python3 -ISc "$FAULT_DELAY" "$1" fault-near "$2"
+}
+
+undelay() {
+    ended delay
+    ip link del fault-near 2>/dev/null || true
+    if [ -e /run/fault-bridge ]; then ip link set "$1" master "$(cat /run/fault-bridge)" up; fi
+    rm -f /run/fault-bridge
+    offload "$1" on
+}
+
+# offload INTERFACE on|off: whether the kernel hands over packets larger than the line takes, without checksums.
+offload() {
+    ethtool -K "$1" tx "$2" tso "$2" gso "$2" gro "$2" >/dev/null 2>&1 || true
+}
+
+# unhandle TABLE CHAIN...: delete the rules that a fault has inserted before a router's own: those with `fault` in their comment.
+unhandle() {
+    table=$1
+    shift
+    for chain in "$@"; do
+        nft -a list chain inet "$table" "$chain" | sed -n 's/.*comment "fault".*# handle \([0-9]*\)$/\1/p' |
+            while read -r handle; do nft delete rule inet "$table" "$chain" handle "$handle"; done
+    done
+}
+
+# rerule: a router has the rules again that /tmp/fault-router.nft keeps.
+rerule() {
+    [ -e /tmp/fault-router.nft ] || return 0
+    { printf 'table inet router {}\ndelete table inet router\n'; cat /tmp/fault-router.nft; } | nft -f -
+    rm -f /tmp/fault-router.nft
+}
+
+# master_of PORT: the bridge that a port of the fabric belongs to.
+master_of() {
+    ip -j link show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
+}

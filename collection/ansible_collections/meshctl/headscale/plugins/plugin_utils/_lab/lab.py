@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -96,7 +97,10 @@ class Lab:
         return record.machines[name]
 
     def enter(self, name: str, command: Sequence[str]) -> list[str]:
-        """Return the command that runs `command` in a machine."""
+        """Return the command that runs `command` in a machine, or on a guest."""
+        record = self.record
+        if record and record.topology["machines"].get(name, {}).get("kind") == "guest":
+            return ["ssh", "-F", str(self.directory / "ssh" / "config"), name, shlex.join(command)]
         return supervisor.enter(self.machine(name).pid, command)
 
     def changes(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
@@ -159,6 +163,26 @@ class Lab:
         """Whether a machine's line is plugged in."""
         state = json.loads(self._fabric(["ip", "-j", "link", "show", self._port(name)]))
         return "UP" in state[0]["flags"]
+
+    def attach(self, subnet: str, *, cable: str, bridge: str) -> bool:
+        """Lay a cable from a bridge of this machine, which must be root's, to a subnet of the lab; whether it was not there."""
+        record, init = self.record, supervisor.first_process(self.directory)
+        if record is None or init is None:
+            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
+        index = list(record.topology["subnets"]).index(subnet) + 1
+        port = f"up-{index}"
+        here = subprocess.run(["ip", "-j", "link", "show", "dev", cable], capture_output=True, text=True, check=False)
+        if here.returncode == 0 and json.loads(here.stdout)[0].get("master") == bridge:
+            return False
+        script = f"""set -e
+            ip link del {cable} 2>/dev/null || true
+            ip link add {cable} addrgenmode none type veth peer name {port} netns {init.pid}
+            ip link set {cable} addrgenmode none master {bridge} up"""
+        laid = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+        if laid.returncode:
+            raise LabError(f"no cable could be laid from {bridge} to the lab's {subnet}: {laid.stderr.strip()}")
+        self._fabric(["ip", "link", "set", port, "addrgenmode", "none", "master", f"br-{index}", "up"])
+        return True
 
     def _port(self, name: str) -> str:
         """Return the fabric's end of a machine's line."""
