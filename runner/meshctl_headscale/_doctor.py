@@ -22,8 +22,10 @@ def examine() -> dict[str, Any]:
     """Return the documented object of `meshctl doctor`."""
     load_collection_path()
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests  # noqa: PLC0415
 
-    findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in preflight.examine())]
+    machine = [*preflight.examine(), *guests.examine()]
+    findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in machine)]
     return {"ok": all(finding["verdict"] != "fail" for finding in findings), "findings": findings}
 
 

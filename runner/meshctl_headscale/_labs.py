@@ -49,6 +49,13 @@ class Machine:
     direct: int = 0
     pid: int | None = None
     uptime_s: int | None = None
+    guest: bool = False
+    """Whether it is a virtual machine: it has no process of the lab, and is entered by ssh."""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is something to ask."""
+        return self.guest or self.pid is not None
 
 
 def inventory_variables(inventory: str) -> dict[str, str]:
@@ -95,11 +102,18 @@ def _others(name: str) -> str:
 def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
     """Return the command that runs `command` in a machine of the lab."""
     found, record = standing(name)
+    if _guest(record, node):
+        return found.enter(node, command)
     if node not in record.machines:
-        raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(sorted(record.machines))}.")
+        known = sorted({*record.machines, *(other for other in record.topology["machines"] if _guest(record, other))})
+        raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(known)}.")
     if not record.machines[node].alive:
         raise MeshctlError(f"The machine '{node}' of the lab '{name}' is gone. `meshctl up` starts it again.")
     return found.enter(node, command or _SHELL)
+
+
+def _guest(record: Record, node: str) -> bool:
+    return bool((record.topology["machines"].get(node) or {}).get("kind") == "guest")
 
 
 def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
@@ -120,9 +134,9 @@ def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
     found, record = standing(name)
     probe = _Probe(found)
     machines = {row.host: row for row in _rows(record)}
-    nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.pid]
+    nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.reachable]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        servers = [row.host for row in machines.values() if row.kind == "headscale" and row.pid]
+        servers = [row.host for row in machines.values() if row.kind == "headscale" and row.reachable]
         asked = {
             "kind": "headscale",
             "url": variables["mesh_server_url"],
@@ -166,6 +180,7 @@ def _rows(record: Record) -> Iterator[Machine]:
             address=str(data.get("address") or ""),
             pid=process.pid if process and alive else None,
             uptime_s=_uptime(process.started) if process and alive else None,
+            guest=data.get("kind") == "guest",
         )
 
 
@@ -205,7 +220,9 @@ class _Probe:
                 deadline_s=_PROBE_S,
             )
             observation: dict[str, Any] = answer["observations"]["it"]
-        except (self._remote.RemoteError, OSError, subprocess.TimeoutExpired, RuntimeError, KeyError) as error:
+        except subprocess.TimeoutExpired as error:
+            return {"ok": False, "error": {"message": f"{node} did not answer within {error.timeout:.0f} s"}}
+        except (self._remote.RemoteError, OSError, RuntimeError, KeyError) as error:
             return {"ok": False, "error": {"message": str(error)}}
         return observation
 
@@ -244,6 +261,12 @@ def log_files(name: str, node: str, service: str | None) -> list[Path]:
     machines = sorted(entry.name for entry in directory.iterdir() if entry.is_dir()) if directory.is_dir() else []
     if not machines:
         raise MeshctlError(f"The lab '{name}' has no logs: it is not up. Start it with `meshctl up`{_others(name)}.")
+    record = lab(name).record
+    if record and _guest(record, node):
+        raise MeshctlError(
+            f"'{node}' is a virtual machine, which keeps its own log: "
+            f"meshctl exec --lab {name} {node} -- journalctl -u {service or 'tailscaled'}"
+        )
     if node not in machines:
         raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(machines)}.")
     files = {path.parent.name: path for path in sorted((directory / node).glob("*/current"))}

@@ -12,8 +12,8 @@ from typing import Any
 from meshctl_headscale._exit import BadInputError
 from meshctl_headscale._project import Project
 
-# What brings up or takes away is no story.
-_NOT_STORIES = ("up", "down")
+# What brings up, takes away or examines is no story.
+_NOT_STORIES = ("up", "down", "doctor")
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook")
 
 

@@ -55,7 +55,7 @@ def _status_row(row: Mapping[str, Any]) -> list[str]:
     # Of the two mesh addresses the short one is enough here; --json has both.
     mesh = str(row["mesh_addresses"][0]) if row["mesh_addresses"] else row["state"]
     direct = f"{row['direct']}/{row['peers']}" if row["peers"] else ""
-    up = "gone" if row["pid"] is None else _age(row["uptime_s"] or 0)
+    up = "guest" if row.get("guest") else "gone" if row["pid"] is None else _age(row["uptime_s"] or 0)
     return [
         row["host"],
         row["kind"],

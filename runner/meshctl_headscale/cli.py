@@ -459,16 +459,81 @@ def logs(  # noqa: PLR0913, PLR0917
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Look whether this machine has what a lab needs.
+def init(  # noqa: PLR0913, PLR0917
+    url: Annotated[
+        str, typer.Option("--url", envvar="HEADSCALE_URL", metavar="URL", help="The server, as its server_url says.")
+    ],
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--api-key-file",
+            envvar="MESHCTL_API_KEY_FILE",
+            metavar="FILE",
+            show_default="HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE, else you are asked",
+            help="A file with an API key and nothing else. The key itself is no option: everybody could see it.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option("--ca-file", envvar="HEADSCALE_CA_PATH", metavar="FILE", help="Certificates to trust instead."),
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", envvar="MESHCTL_OUTPUT", metavar="FILE", help="Where to; `-` is stdout.")
+    ] = "hosts.yml",
+    force: Annotated[bool, typer.Option("--force", "-f", envvar="MESHCTL_FORCE", help="Replace the file.")] = False,
+    expect: Annotated[
+        bool,
+        typer.Option(
+            "--expect/--no-expect", envvar="MESHCTL_EXPECT", help="State in mesh_expect who reaches whom by the policy."
+        ),
+    ] = True,
+) -> None:
+    """Write an inventory of your own hosts, from what a running Headscale knows.
 
-    Each missing thing is named with its remedy. Ends with 3 when something is missing.
+    Nodes that are online become `clients`, the others are put aside. Only the server is asked.
+
+    \b
+    Examples:
+      meshctl init --url https://headscale.example.com --api-key-file ~/.config/headscale_api_key
+      meshctl init --url https://headscale.example.com --output - | less
+      meshctl doctor --mesh -i hosts.yml
+      meshctl run all -i hosts.yml
+    """
+    from meshctl_headscale import _init  # noqa: PLC0415
+
+    _init.refuse_to_overwrite(output, force=force)
+    source = _init.Source(url=url, api_key_file=api_key_file, ca_file=ca_file)
+    _init.write(_init.compose(source, expect=expect), output)
+
+
+@app.command()
+def doctor(  # noqa: PLR0913, PLR0917
+    mesh: Annotated[
+        bool, typer.Option("--mesh", envvar="MESHCTL_MESH", help="Examine the mesh of the inventory, not this machine.")
+    ] = False,
+    inventory: Inventory = None,
+    lab: LabName = None,
+    limit: Limit = None,
+    extra_vars: ExtraVars = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look whether this machine has what a lab needs; with --mesh, what is wrong with a mesh.
+
+    Each missing or wrong thing is named with its remedy, and nothing is changed. Ends with 3 when something is
+    missing here; with --mesh as `meshctl run` does, 1 when something is wrong.
 
     \b
     Examples:
       meshctl doctor
       meshctl doctor --json | jq '.findings[] | select(.verdict == "fail")'
+      meshctl doctor --mesh                     the embedded lab's mesh
+      meshctl doctor --mesh -i hosts.yml        your own
     """
+    if mesh:
+        show = _show(as_json=as_json, quiet=quiet, verbose=verbose)
+        _examine_mesh(inventory, lab, limit or [], extra_vars or [], show=show)
     from meshctl_headscale import _doctor, _tables  # noqa: PLC0415
 
     _Answer.as_json = as_json
@@ -478,6 +543,37 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         _tables.findings(found)
     raise typer.Exit(int(ExitCode.PASSED if found["ok"] else ExitCode.COULD_NOT_RUN))
+
+
+def _examine_mesh(
+    inventory: str | None, lab: str | None, limit: list[str], extra_vars: list[str], *, show: Show
+) -> NoReturn:
+    """Run the playbook `doctor` and show its findings."""
+    from meshctl_headscale import _run, _stories  # noqa: PLC0415
+    from meshctl_headscale._play import Request  # noqa: PLC0415
+    from meshctl_headscale._project import project  # noqa: PLC0415
+
+    variables, files = _run.parse_extra_vars(extra_vars)
+    playbook = project().playbook("doctor")
+    request = Request(
+        playbooks=[playbook],
+        inventory=_inventory(inventory),
+        extra_vars={**variables, **_with_lab(lab)},
+        extra_files=files,
+        limit=limit,
+        verbosity=show.verbose,
+    )
+    result = _run.play(
+        request,
+        name="doctor",
+        show=show,
+        stories=_stories.select(project(), [str(playbook)]),
+        command=_command("doctor", "--mesh", inventory=inventory, lab=lab),
+    )
+    _run.summary(result, show=show, title="run")
+    if show.as_json:
+        _print_json(_report_or_error(result))
+    raise typer.Exit(int(result.code))
 
 
 @app.command()

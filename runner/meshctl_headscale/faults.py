@@ -278,7 +278,7 @@ class _Drill:
             seconds = fault.deadline or self._deadline
             variables |= {"mesh_deadline_s": seconds} if seconds else {}
         with _environment({} if confirm else fault.environment):
-            seen = self._play(fault.story, variables)
+            seen = self._play(fault.story, variables, own_directory=not fault.environment or confirm)
         self.interrupted = self.interrupted or seen.exit_code == ExitCode.INTERRUPTED
         return seen
 
@@ -292,8 +292,9 @@ class _Drill:
         record = _labs.standing(self._lab)[1]
         return {"mesh_subnets": promised(record.topology, fault.promise, vars(self._engine.roles))}
 
-    def _play(self, name: str, variables: Mapping[str, Any]) -> Seen:
-        return play(name, {**variables, "lab_name": self._lab}, self._inventory, self._run_dir(name))
+    def _play(self, name: str, variables: Mapping[str, Any], *, own_directory: bool = True) -> Seen:
+        directory = self._run_dir(name) if own_directory else None
+        return play(name, {**variables, "lab_name": self._lab}, self._inventory, directory)
 
     def _run_dir(self, name: str) -> Path:
         self._number += 1
@@ -304,8 +305,8 @@ class _Drill:
             self._console.print(text, markup=False, style="dim")
 
 
-def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path) -> Seen:
-    """Run a playbook, show nothing, and return what its report says."""
+def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path | None) -> Seen:
+    """Run a playbook (in a run directory of the usual kind, where none is given), and return what its report says."""
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import Seen  # noqa: PLC0415
 
     from rich.console import Console  # noqa: PLC0415
@@ -322,6 +323,7 @@ def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path)
             show = _run.Show(quiet=True)
             console = Console(file=nowhere)
             result = _run.play(request, name=name, show=show, stories=stories, run_dir=run_dir, console=console)
+        run_dir = result.run_dir
     except MeshctlError as error:
         return Seen(exit_code=int(error.code), reasons=[str(error)], seconds=time.monotonic() - began)
     try:

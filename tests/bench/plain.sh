@@ -57,8 +57,14 @@ until_true() {
 
 not() { ! "$@"; }
 
+# says PATTERN COMMAND…: whatever its exit status, its output has it.
+says() { { "${@:2}" 2>&1 || true; } | grep -E -- "$1"; }
+
 # on NODE COMMAND…: run a command on a node.
 on() { nsenter --target "${NODE_PID[$1]}" --net --mount -- "${@:2}"; }
+
+# start NODE COMMAND…: the same, for what stays: `start … &`, and $! is the command itself.
+start() { exec nsenter --target "${NODE_PID[$1]}" --net --mount -- "${@:2}"; }
 
 ts() { on "$1" "$TAILSCALE" --socket="$WORK/$1/tailscaled.sock" "${@:2}"; }
 
@@ -178,8 +184,8 @@ local=/#/
 CONF
     mkdir -p "$WORK/derper"
     cp "$WORK/relay.lab.test.crt" "$WORK/relay.lab.test.key" "$WORK/derper/"
-    on relay dnsmasq --keep-in-foreground --conf-file="$WORK/resolver.conf" >>"$WORK/lab.log" 2>&1 &
-    on relay "$DERPER" -c="$WORK/derper.json" -hostname=relay.lab.test -certmode=manual -certdir="$WORK/derper" \
+    start relay dnsmasq --keep-in-foreground --conf-file="$WORK/resolver.conf" >>"$WORK/lab.log" 2>&1 &
+    start relay "$DERPER" -c="$WORK/derper.json" -hostname=relay.lab.test -certmode=manual -certdir="$WORK/derper" \
         -a=:443 -http-port=-1 -stun >>"$WORK/lab.log" 2>&1 &
 }
 
@@ -212,10 +218,12 @@ unix_socket_permission: "0770"
 logtail: {enabled: false}
 log: {level: info}
 CONF
-    on $SERVER "$HEADSCALE" --config "$WORK/hs/config.yaml" serve >>"$WORK/headscale.log" 2>&1 &
+    start $SERVER "$HEADSCALE" --config "$WORK/hs/config.yaml" serve >>"$WORK/headscale.log" 2>&1 &
     until_true 20 hs users list >/dev/null 2>&1
     hs users create default >/dev/null
     API_KEY=$(hs apikeys create --expiration 90d)
+    hs policy set --file <(echo '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+        "nodeAttrs": [{"target": ["*"], "attr": ["magicdns-aaaa"]}]}') >>"$WORK/lab.log"
     AUTH_KEY=$(hs preauthkeys create --user 1 --reusable --expiration 24h)
 }
 
@@ -228,7 +236,7 @@ api() {
 }
 
 start_daemon() {
-    on "$1" env SSL_CERT_FILE="$WORK/ca.pem" TS_NO_LOGS_NO_SUPPORT=true TS_DISABLE_PORTMAPPER=1 \
+    start "$1" env SSL_CERT_FILE="$WORK/ca.pem" TS_NO_LOGS_NO_SUPPORT=true TS_DISABLE_PORTMAPPER=1 \
         TS_DEBUG_FIREWALL_MODE=nftables "$TAILSCALED" --statedir="$WORK/$1/state" \
         --socket="$WORK/$1/tailscaled.sock" --port="${PORT[$1]}" --tun=tailscale0 >>"$WORK/$1/tailscaled.log" 2>&1 &
     DAEMON[$1]=$!
@@ -265,7 +273,7 @@ http { access_log off; default_type text/plain;
   server { listen ${V4[$CANARY]}:80; location / { return 200 "plain: $CANARY serves this over the mesh\n"; } } }
 CONF
     # The address comes with tailscaled: wait for it.
-    on $CANARY /bin/sh -c 'until ip -o addr show to "$1" | grep .; do sleep 0.2; done; exec nginx -c "$2"' \
+    start $CANARY /bin/sh -c 'until ip -o addr show to "$1" | grep .; do sleep 0.2; done; exec nginx -c "$2"' \
         service "${V4[$CANARY]}" "$WORK/nginx.conf" >>"$WORK/lab.log" 2>&1 &
     SERVICE=$!
     until_true 20 on $CANARY curl -s -o /dev/null "http://${V4[$CANARY]}/"
@@ -311,7 +319,7 @@ sees() {
 
 pings() { on "$1" ping -n -q -c 3 -i 0.1 -W 1 "$2" | tee "$WORK/ping.$1" | grep ' 3 received'; }
 
-silent() { on "$1" ping -n -q -c 2 -i 0.2 -W 1 "$2" | grep ' 0 received'; }
+silent() { says ' 0 received' on "$1" ping -n -q -c 2 -i 0.2 -W 1 "$2"; }
 
 # fast NODE PEER: the average of the last pings is below 50 ms.
 fast() { awk -F/ '/^rtt/ { found = 1; exit !($5 < 50) } END { if (!found) exit 1 }' "$WORK/ping.$1"; }
@@ -401,9 +409,9 @@ direct_packets() {
 
 # capture NODE INTERFACE FILE [FILTER]: start tcpdump and wait until it captures.
 capture() {
-    on "$1" tcpdump --immediate-mode -Z root -U -n -i "$2" -w "$3" ${4:+"$4"} 2>"$3.log" &
+    start "$1" tcpdump --immediate-mode -Z root -U -n -i "$2" -w "$3" ${4:+"$4"} 2>"$3.log" &
     TCPDUMP+=($!)
-    until_true 5 grep -q 'listening on' "$3.log"
+    until_true 5 grep -qs "listening on" "$3.log"
 }
 
 end_capture() { sleep 0.1; kill -INT "${TCPDUMP[@]}"; wait "${TCPDUMP[@]}"; TCPDUMP=(); }
@@ -432,11 +440,9 @@ carried() {
         [ "$(tcpdump -n -r "$WORK/eth0.pcap" "udp and dst host ${2%:*} and dst port ${2#*:}" 2>/dev/null | wc -l)" -ge 3 ]
 }
 
-ping_refused() { on "$1" ping -n -c 1 -W 1 "$2" | grep 'From .* Unreachable'; }
+ping_refused() { says 'From .* Unreachable' on "$1" ping -n -c 1 -W 1 "$2"; }
 
-tcp_refused() {
-    on "$1" timeout 1 bash -c "exec 3<>/dev/tcp/$2/22" 2>&1 | grep -E 'Network is unreachable|No route to host'
-}
+tcp_refused() { says 'Network is unreachable|No route to host' on "$1" timeout 3 bash -c "exec 3<>/dev/tcp/$2/22"; }
 
 us2() {
     local node peer
@@ -469,7 +475,7 @@ serves() {
 
 # refuses NODE WORDS: the physical address does not answer, and says so.
 refuses() {
-    on "$1" curl -v -sS --max-time 3 "http://${ADDRESS[$CANARY]}/" 2>&1 | tee "$WORK/refusal" | grep -E "$2"
+    says "$2" on "$1" curl -v -sS --max-time 3 "http://${ADDRESS[$CANARY]}/"
 }
 
 service_answers() {
@@ -505,17 +511,17 @@ within_a_second() {
     "$@" && [ $((${EPOCHREALTIME/./} - began)) -lt 1000000 ]
 }
 
-# leads NODE NAME ADDRESS: as every program resolves it.
-leads() { [ "$(on "$1" getent ahostsv4 "$2" | awk '{ print $1 }' | sort -u)" = "$3" ]; }
+# leads NODE NAME ADDRESSES: as every program resolves it.
+leads() { [ "$(on "$1" getent ahosts "$2" | awk '{ print $1 }' | sort -u | xargs)" = "$3" ]; }
 
 unknown() {
     not on "$1" getent ahosts "$2" && on "$1" dig +time=1 +tries=2 @100.100.100.100 "$2" A | grep 'status: NXDOMAIN'
 }
 
-# answers NODE NAME ADDRESS: tailscaled's own resolver, both record types.
+# answers NODE NAME IPV4 IPV6: tailscaled's own resolver.
 answers() {
     [ "$(on "$1" dig +short +time=1 @100.100.100.100 "$2" A)" = "$3" ] &&
-        on "$1" dig +time=1 @100.100.100.100 "$2" AAAA | grep 'status: NOERROR'
+        [ "$(on "$1" dig +short +time=1 @100.100.100.100 "$2" AAAA)" = "$4" ]
 }
 
 reverses() {
@@ -529,13 +535,13 @@ resolves() {
     shift
     capture "$node" any "$WORK/dns.pcap" 'port 53'
     for peer in "$@"; do
-        check "$node: $peer.$DOMAIN" until_true 30 within_a_second leads "$node" "$peer.$DOMAIN" "${V4[$peer]}"
-        check "$node: $peer" until_true 30 within_a_second leads "$node" "$peer" "${V4[$peer]}"
+        check "$node: $peer.$DOMAIN" until_true 30 within_a_second leads "$node" "$peer.$DOMAIN" "${V4[$peer]} ${V6[$peer]}"
+        check "$node: $peer" until_true 30 within_a_second leads "$node" "$peer" "${V4[$peer]} ${V6[$peer]}"
     done
     end_capture
     check "$node: 100.100.100.100 was asked" asked_100 "$node"
     for peer in "$@"; do
-        check "$node: $peer, A and AAAA" until_true 30 within_a_second answers "$node" "$peer.$DOMAIN" "${V4[$peer]}"
+        check "$node: $peer, A and AAAA" until_true 30 within_a_second answers "$node" "$peer.$DOMAIN" "${V4[$peer]}" "${V6[$peer]}"
         check "$node: $peer, reverse" until_true 30 within_a_second reverses "$node" "${V4[$peer]}" "${V6[$peer]}" "$peer.$DOMAIN"
     done
 }
@@ -563,7 +569,7 @@ running() { ts "$1" status --json | jq -e '.BackendState == "Running" and .Self.
 names_are() {
     local node
     for node in $CLIENTS; do
-        [ -z "$2" ] || check "$1: $node finds $2" until_true 30 leads "$node" "$2.$DOMAIN" "${V4[$SPARE]}"
+        [ -z "$2" ] || check "$1: $node finds $2" until_true 30 leads "$node" "$2.$DOMAIN" "${V4[$SPARE]} ${V6[$SPARE]}"
         [ -z "$3" ] || check "$1: $node does not find $3" until_true 30 unknown "$node" "$3.$DOMAIN"
     done
 }

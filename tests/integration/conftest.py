@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight
 
 from .lab_driver import LabDriver, Machine, make_machine, standing
+
+
+def pytest_configure() -> None:
+    """Have a test run that is told to end take its labs down first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _cannot(reason: str) -> NoReturn:

@@ -106,7 +106,9 @@ class Machine:
 
     def env(self, **more: str) -> dict[str, str]:
         """Return the environment of a run: nothing of this user's settings."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MESHCTL_", "XDG_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MESHCTL_", "XDG_"))
+        }
         return {
             **kept,
             "HOME": str(self.home),
@@ -231,7 +233,9 @@ class LabDriver:
         """Run tasks on hosts of the lab."""
         playbook = self.machine.home / f"{self.name}-tasks.yml"
         playbook.write_text(
-            yaml.safe_dump([{"hosts": hosts, "gather_facts": False, "tasks": tasks}], sort_keys=False, allow_unicode=True),
+            yaml.safe_dump(
+                [{"hosts": hosts, "gather_facts": False, "tasks": tasks}], sort_keys=False, allow_unicode=True
+            ),
             encoding="utf-8",
         )
         self.machine.give(playbook)
@@ -264,7 +268,9 @@ class LabDriver:
         """Return a machine's process 1, as this system sees it."""
         return int(self.record()["machines"][machine][0])
 
-    def inside(self, pid: int, command: list[str], *, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def inside(
+        self, pid: int, command: list[str], *, stdin: str = "", seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the namespaces of a process."""
         user = ["--user", "--preserve-credentials"] if self.machine.ordinary or os.geteuid() else []
         enter = ["nsenter", f"--target={pid}", *user, "--mount", "--net", "--uts", "--ipc", "--pid", "--", *command]

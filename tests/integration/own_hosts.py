@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A mesh that is there already, reached over SSH: a lab's machines with sshd in them, and an inventory that says only that.
+"""A mesh that is there already: a lab's machines with sshd in them, and an inventory that says only that.
 
 The controller stands in the network namespace of the spare machine, which is no member of the mesh. Nothing here uses
 the lab's own connection, and the inventory has none of the lab's variables.
@@ -18,6 +18,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ PidFile /run/own/sshd.pid
 SetEnv PATH=/opt/meshctl/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
 # Both directions of a TCP connection, for ssh's ProxyCommand: the port is reached in the machine's own network.
-_RELAY = 'exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $! 2>/dev/null'
+_RELAY = "exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $! 2>/dev/null"
 
 
 @dataclass
@@ -58,7 +59,9 @@ class Ran:
     @property
     def report(self) -> dict[str, Any]:
         """Return the run's report."""
-        found: dict[str, Any] = json.loads((self.run_dir / "report.json").read_text(encoding="utf-8"))
+        # Ansible is told the very directory, meshctl makes one in it.
+        path = next(self.run_dir.rglob("report.json"))
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
     def checks(self, prefix: str = "", **fields: Any) -> list[dict[str, Any]]:
@@ -116,11 +119,19 @@ class OwnMesh:
         names = ("client-node-1", "client-node-2", "client-node-3")
         return {
             "all": {
-                "vars": {"mesh_server_url": "https://headscale.lab.test", "mesh_ca_path": str(self.lab.directory / "ca.pem")},
+                "vars": {
+                    "mesh_server_url": "https://headscale.lab.test",
+                    "mesh_ca_path": str(self.lab.directory / "ca.pem"),
+                },
                 "children": {
                     # By URL and key alone: no SSH to the server.
                     "headscale": {
-                        "hosts": {"headscale.lab.test": {"ansible_connection": "local", "mesh_api_key_file": str(self.key_file)}}
+                        "hosts": {
+                            "headscale.lab.test": {
+                                "ansible_connection": "local",
+                                "mesh_api_key_file": str(self.key_file),
+                            }
+                        }
                     },
                     "clients": {"hosts": {name: self.ssh(name) for name in names}},
                 },
@@ -201,7 +212,10 @@ class OwnMesh:
         """Run a command where the controller stands, with a run directory of its own."""
         run_dir = self.home / f"run-{len(list(self.home.glob('run-*')))}"
         environment = self.lab.machine.env(
-            MESHCTL_RUN_DIR=str(run_dir), ANSIBLE_CALLBACKS_ENABLED="meshctl.headscale.report", **env
+            MESHCTL_RUN_DIR=str(run_dir),
+            MESHCTL_RUNS_DIR=str(run_dir),
+            ANSIBLE_CALLBACKS_ENABLED="meshctl.headscale.report",
+            **env,
         )
         process = subprocess.Popen(
             self.command(words), cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -214,18 +228,40 @@ class OwnMesh:
             raise
         return Ran(process.returncode, output, run_dir)
 
+    @contextlib.contextmanager
+    def watched_arguments(self) -> Iterator[set[str]]:
+        """Gather the command line of every process of this system while the block runs."""
+        seen: set[str] = set()
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.02):
+                for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                    with contextlib.suppress(OSError):
+                        seen.add(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield seen
+        finally:
+            stop.set()
+            watcher.join()
+
     def snapshot(self, machine: str) -> dict[str, str]:
         """Return all that a run must leave as it is: files byte for byte, sysctls, processes, preferences, firewall."""
         script = r"""
+VOLATILE='nf_conntrack_count|random[.]|fs[.](dentry|inode|file)|pty[.]nr|[.](tcp|udp)_mem |ns_last_pid|perf_|numa'
 cd /; for top in etc root home var run tmp opt; do
   find "$top" -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune -o -printf '%p %y %m %U:%G %l\n' | sort
 done; echo '--- files'
 find etc root home var run tmp opt -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune -o -type f -print0 \
   | sort -z | xargs -0 sha256sum
-echo '--- sysctls'; sysctl -a 2>/dev/null | grep -Ev 'nf_conntrack_count|random\.|fs\.(dentry|inode|file)|pty\.nr|\.(tcp|udp)_mem |ns_last_pid|perf_|sched_|netdev_rss|cad_pid|panic|numa|loadavg|dirty|stat_|watchdog'
+echo '--- sysctls'; sysctl -a 2>/dev/null | grep -Ev "$VOLATILE"
 echo '--- processes'; ps -e -o ppid=,args= | grep -Ev 'ps -e|sshd:|nsenter|find|sort|/bin/sh|sed|grep' | sort
 echo '--- prefs'; if pidof tailscaled >/dev/null; then tailscale debug prefs; fi
-echo '--- network'; ip -br address; ip route show table all; ip rule; nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+//'
+echo '--- network'; ip -br address; ip route show table all; ip rule
+nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+//'
 """
         sections: dict[str, str] = {}
         name = "tree"

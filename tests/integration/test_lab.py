@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,11 +45,11 @@ def _host_state() -> dict[str, object]:
         "routes": run("ip", "route", "show", "table", "all") + run("ip", "-6", "route", "show", "table", "all"),
         "rules": run("ip", "rule"),
         "nftables": run("nft", "list", "ruleset"),
-        "resolv.conf": (Path("/etc/resolv.conf").read_text(encoding="utf-8"), os.stat("/etc/resolv.conf").st_ino),
+        "resolv.conf": (Path("/etc/resolv.conf").read_text(encoding="utf-8"), Path("/etc/resolv.conf").stat().st_ino),
         "hosts": Path("/etc/hosts").read_text(encoding="utf-8"),
         "hostname": run("hostname"),
         "mounts": sorted(line.split(" ", 2)[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
-        "netns": sorted(os.listdir("/run/netns")) if Path("/run/netns").is_dir() else [],
+        "netns": sorted(entry.name for entry in Path("/run/netns").iterdir()) if Path("/run/netns").is_dir() else [],
         "sysctls": sysctls,
     }
 
@@ -95,7 +96,10 @@ def test_what_tries_to_leave_is_rejected_and_counted(mesh: LabDriver) -> None:
 
 def test_real_programs_in_peace_ask_for_nothing_outside(mesh: LabDriver) -> None:
     """A fresh mesh: before any outage, neither headscale nor a client has looked for the internet."""
-    tried = {router: mesh.shell(router, "nft list set inet router tried") for router in ("router-subnet-a", "router-subnet-b")}
+    tried = {
+        router: mesh.shell(router, "nft list set inet router tried")
+        for router in ("router-subnet-a", "router-subnet-b")
+    }
     outside = {
         address
         for text in tried.values()
@@ -115,10 +119,19 @@ def test_the_namespace_of_the_lab_has_no_way_out(mesh: LabDriver) -> None:
 
 
 def test_a_machine_cannot_write_to_this_system(mesh: LabDriver) -> None:
-    for path in ("/usr/meshctl-test", "/bin/meshctl-test", "/dev/meshctl-test", "/sys/meshctl-test", "/opt/meshctl/bin/x"):
+    for path in (
+        "/usr/meshctl-test",
+        "/bin/meshctl-test",
+        "/dev/meshctl-test",
+        "/sys/meshctl-test",
+        "/opt/meshctl/bin/x",
+    ):
         mesh.shell("client-node-1", f"! touch {path} 2>/dev/null")
-    mesh.shell("client-node-1", "touch /etc/own /var/own /root/own /tmp/own /home/own /run/own && ! ls /run/lab 2>/dev/null")
-    assert not any(Path(parent, "own").exists() for parent in ("/etc", "/var", "/root", "/tmp", "/home", "/run"))
+    parents = ("/etc", "/var", "/root", "/tmp", "/home", "/run")
+    mine = f"own-{mesh.name}"
+    written = " ".join(f"{parent}/{mine}" for parent in parents)
+    mesh.shell("client-node-1", f"touch {written} && ! ls /run/lab 2>/dev/null")
+    assert not any(Path(parent, mine).exists() for parent in parents)
 
 
 def test_two_labs_side_by_side_with_the_same_addresses(mesh: LabDriver) -> None:
@@ -135,7 +148,9 @@ def test_two_labs_side_by_side_with_the_same_addresses(mesh: LabDriver) -> None:
 
 
 def _secrets(mesh: LabDriver) -> list[str]:
-    keys = mesh.shell("headscale-server", "cat /var/lib/headscale/meshctl_api_key /var/lib/headscale/meshctl_preauthkey")
+    keys = mesh.shell(
+        "headscale-server", "cat /var/lib/headscale/meshctl_api_key /var/lib/headscale/meshctl_preauthkey"
+    )
     found = keys.split()
     assert len(found) == 2, "one API key and one preauthkey"
     return found
@@ -150,7 +165,10 @@ def test_no_secret_in_logs_or_in_files_that_others_read(mesh: LabDriver) -> None
     for machine in ("headscale-server", "client-node-1", "relay"):
         patterns = "\n".join(secrets)
         script = f"cat > /root/secrets <<'END'\n{patterns}\nEND\nchmod 600 /root/secrets\n"
-        script += "find /etc /var /root /home /tmp /run -xdev -type f -perm /044 -exec grep -lFf /root/secrets {} + || true\nrm /root/secrets"
+        script += (
+            "find /etc /var /root /home /tmp /run -xdev -type f -perm /044 -exec grep -lFf /root/secrets {} + || true\n"
+        )
+        script += "rm /root/secrets"
         assert mesh.shell(machine, script).split() == [], machine
 
 
@@ -165,8 +183,6 @@ def test_no_secret_in_output_or_in_any_process_list(new_lab: Callable[..., LabDr
     seen: set[bytes] = set()
     process = driver.start("up.yml", "-vvv")
     output: list[str] = []
-    import threading
-
     reader = threading.Thread(target=lambda: output.append(process.stdout.read() if process.stdout else ""))
     reader.start()
     while process.poll() is None:

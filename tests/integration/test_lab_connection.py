@@ -39,20 +39,47 @@ def _all_modules(directory: Path) -> list[dict[str, object]]:
     here = {"register": "seen"}
     return [
         {"name": "Command", "ansible.builtin.command": {"argv": ["hostname"]}},
-        {"name": "Shell", "ansible.builtin.shell": "echo \"äöü $0 '$HOME'\" | tee /tmp/ü.txt; exit 3", "failed_when": False},
+        {
+            "name": "Shell",
+            "ansible.builtin.shell": "echo \"äöü $0 '$HOME'\" | tee /tmp/ü.txt; exit 3",
+            "failed_when": False,
+        },
         {"name": "Standard input", "ansible.builtin.command": {"cmd": "cat", "stdin": "grüße"}},
         {"name": "Environment", "ansible.builtin.command": "env"},
-        {"name": "Copy", "ansible.builtin.copy": {"src": f"{directory}/big", "dest": "/var/lib/big ü", "mode": "0640"}, **here},
-        {"name": "Copy again", "ansible.builtin.copy": {"src": f"{directory}/big", "dest": "/var/lib/big ü", "mode": "0640"}},
+        {
+            "name": "Copy",
+            "ansible.builtin.copy": {"src": f"{directory}/big", "dest": "/var/lib/big ü", "mode": "0640"},
+            **here,
+        },
+        {
+            "name": "Copy again",
+            "ansible.builtin.copy": {"src": f"{directory}/big", "dest": "/var/lib/big ü", "mode": "0640"},
+        },
         {"name": "Content", "ansible.builtin.copy": {"content": "ä\n", "dest": "/var/lib/content", "mode": "0600"}},
-        {"name": "Template", "ansible.builtin.template": {"src": f"{directory}/t.j2", "dest": "/etc/templated", "mode": "0644"}},
-        {"name": "Fetch", "ansible.builtin.fetch": {"src": "/var/lib/big ü", "dest": f"{directory}/back", "flat": True}},
-        {"name": "Fetch nothing", "ansible.builtin.fetch": {"src": "/nowhere", "dest": f"{directory}/no"}, "ignore_errors": True},
+        {
+            "name": "Template",
+            "ansible.builtin.template": {"src": f"{directory}/t.j2", "dest": "/etc/templated", "mode": "0644"},
+        },
+        {
+            "name": "Fetch",
+            "ansible.builtin.fetch": {"src": "/var/lib/big ü", "dest": f"{directory}/back", "flat": True},
+        },
+        {
+            "name": "Fetch nothing",
+            "ansible.builtin.fetch": {"src": "/nowhere", "dest": f"{directory}/no"},
+            "ignore_errors": True,
+        },
         {"name": "Script", "ansible.builtin.script": f"{directory}/script.sh 'a b'"},
         {"name": "Slurp", "ansible.builtin.slurp": {"src": "/var/lib/content"}},
         {"name": "Raw", "ansible.builtin.raw": "cat /etc/templated"},
         {"name": "Facts", "ansible.builtin.setup": {"gather_subset": ["!all", "network"]}},
-        {"name": "Start", "ansible.builtin.command": "sh -c 'sleep 0.5; echo late'", "async": 30, "poll": 0, "register": "job"},
+        {
+            "name": "Start",
+            "ansible.builtin.command": "sh -c 'sleep 0.5; echo late'",
+            "async": 30,
+            "poll": 0,
+            "register": "job",
+        },
         {
             "name": "Await",
             "ansible.builtin.async_status": {"jid": "{{ job.ansible_job_id }}"},

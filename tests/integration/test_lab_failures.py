@@ -70,7 +70,11 @@ def _strike(driver: LabDriver, process: subprocess.Popen[str], victim: str) -> N
     elif victim == "interrupt":
         os.killpg(process.pid, signal.SIGINT)
     else:
-        part = {"supervisor": driver.supervisor, "init": driver.init, "machine": lambda: driver.process("client-node-2")}
+        part = {
+            "supervisor": driver.supervisor,
+            "init": driver.init,
+            "machine": lambda: driver.process("client-node-2"),
+        }
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
@@ -122,7 +126,9 @@ def test_a_killed_machine_comes_back_alone_with_what_it_had_written(new_lab: Cal
     wait_for(lambda: not start_time(before["client-node-1"][0]), "the machine is gone")
     gone = driver.tasks("client-node-1", [{"ansible.builtin.command": "true"}])
     assert gone.status == 4
-    assert f"machine 'client-node-1' of the lab '{driver.name}' is gone; `meshctl up` starts it again" in gone.messages()
+    assert (
+        f"machine 'client-node-1' of the lab '{driver.name}' is gone; `meshctl up` starts it again" in gone.messages()
+    )
 
     result = driver.build().succeeded().of("Build")["localhost"]
     assert result["changes"] == ["machine client-node-1 started again"]
@@ -168,7 +174,7 @@ def _logs_of(play_messages: str) -> Path:
 
 def test_a_server_that_cannot_start_rolls_the_lab_back(new_lab: Callable[..., LabDriver]) -> None:
     driver = new_lab()
-    _broken(driver, "headscale", "#!/bin/sh\n[ \"$1\" = version ] && exec echo v0.29.3\necho no such luck >&2\nexit 1\n")
+    _broken(driver, "headscale", '#!/bin/sh\n[ "$1" = version ] && exec echo v0.29.3\necho no such luck >&2\nexit 1\n')
     play = driver.play("up.yml")
     assert play.status == 2, play.output[-3000:]
     assert "Run Headscale: headscale was started but is not ready" in play.messages()
@@ -238,11 +244,16 @@ def test_a_missing_program_is_named_with_its_package(new_lab: Callable[..., LabD
 def test_without_tun_the_message_names_the_condition(new_lab: Callable[..., LabDriver], ordinary: Machine) -> None:
     play = new_lab(machine=replace(ordinary, tun_mode="0600")).build()
     assert play.status == 2
-    assert "/dev/net/tun: Permission denied: let this user read and write it (chmod 0666 /dev/net/tun), or run as root" in play.messages()
+    assert (
+        "/dev/net/tun: Permission denied: let this user read and write it (chmod 0666 /dev/net/tun), or run as root"
+        in play.messages()
+    )
 
 
 @needs_root
-def test_without_user_namespaces_the_message_names_the_condition(new_lab: Callable[..., LabDriver], ordinary: Machine) -> None:
+def test_without_user_namespaces_the_message_names_the_condition(
+    new_lab: Callable[..., LabDriver], ordinary: Machine
+) -> None:
     # In a user namespace of the test's own, where the limit is the test's and not this machine's.
     prefix = (
         f"unshare --user --map-user={ORDINARY_UID} --keep-caps "
@@ -274,5 +285,8 @@ def test_bad_input_is_one_sentence_and_starts_nothing(new_lab: Callable[..., Lab
     driver.hosts("clients")["client-node-1"]["mesh_address"] = "10.9.9.9"
     play = driver.play("up.yml")
     assert play.status == 2
-    assert play.messages() == "host client-node-1: mesh_address: 10.9.9.9 is not a host address of its subnet 192.168.1.0/24"
+    assert (
+        play.messages()
+        == "host client-node-1: mesh_address: 10.9.9.9 is not a host address of its subnet 192.168.1.0/24"
+    )
     assert not driver.directory.exists()

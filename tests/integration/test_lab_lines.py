@@ -79,7 +79,10 @@ def lines(machine: Machine) -> Iterator[LabDriver]:
 def _background(driver: LabDriver, machine: str, code: str, *arguments: str) -> None:
     words = " ".join(arguments)
     path = f"/tmp/{hash(code + words) & 0xFFFFFF:x}"
-    driver.shell(machine, f"cat > {path}.py <<'END'\n{code}\nEND\nsetsid python3 {path}.py {words} > {path}.out 2>&1 </dev/null &")
+    driver.shell(
+        machine,
+        f"cat > {path}.py <<'END'\n{code}\nEND\nsetsid python3 {path}.py {words} > {path}.out 2>&1 </dev/null &",
+    )
     wait_for(lambda: "ready" in driver.shell(machine, f"cat {path}.out"), f"{machine}: {code[:40]} is ready")
 
 
@@ -140,9 +143,12 @@ def test_a_router_drops_what_nobody_asked_for(lines: LabDriver) -> None:
 def test_rate(lines: LabDriver) -> None:
     lines.hosts("clients")["client-node-3"]["mesh_link"] = {"rate": "8mbit"}
     assert _changes(lines) == ["client-node-3: link changed"]
-    for sender, receiver, address in (("client-node-3", "relay", RELAY), ("client-node-2", "client-node-3", "10.0.0.11")):
+    for sender, receiver, address in (
+        ("client-node-3", "relay", RELAY),
+        ("client-node-2", "client-node-3", "10.0.0.11"),
+    ):
         _background(lines, receiver, _SINK)
-        send = "import socket,time\nc=socket.create_connection((%r,7100))\nend=time.monotonic()+1.5\n" % address
+        send = f"import socket,time\nc=socket.create_connection(({address!r},7100))\nend=time.monotonic()+1.5\n"
         send += "while time.monotonic()<end: c.sendall(bytes(16384))\nc.close()"
         lines.shell(sender, f"python3 - <<'END'\n{send}\nEND")
         path = f"/tmp/{hash(_SINK) & 0xFFFFFF:x}.out"
@@ -190,7 +196,9 @@ def test_delay_is_made_or_refused_but_never_left_out(lines: LabDriver) -> None:
         assert 50 < float(re.findall(r"= [\d.]+/([\d.]+)/", said)[0]) < 90
         lines.build().succeeded()
     else:
-        assert "the line of client-node-3 asks for a delay, and this kernel has no sch_netem to make it" in play.messages()
+        assert (
+            "the line of client-node-3 asks for a delay, and this kernel has no sch_netem to make it" in play.messages()
+        )
         assert "rate and loss need no module" in play.messages()
         assert "client-node-3" in lines.record()["machines"], "the lab that stood still stands"
 
@@ -207,8 +215,8 @@ def test_hosts_come_and_go_in_a_standing_lab(lines: LabDriver) -> None:
     assert lines.record()["machines"] == before
     assert "7200" not in lines.shell("router-subnet-b", "nft list ruleset")
     wait_for(lambda: not _runs(gone), "the machine has ended")
-    ports = lines.inside(lines.init(), ["ip", "-o", "link"]).stdout
-    assert ports.count("veth") + ports.count("@if") == 2 * 2 + 6 + ports.count("veth"), ports
+    ports = json.loads(lines.inside(lines.init(), ["ip", "-j", "link", "show", "type", "veth"]).stdout)
+    assert len(ports) == 6 + 2 * 2, "one line for each host, two for each router"
 
 
 def _runs(pid: int) -> bool:
@@ -224,7 +232,8 @@ def _runs(pid: int) -> bool:
     [
         (
             lambda lab: lab.vars["mesh_subnets"]["subnet-b"].update(cidr="10.0.0.0/16"),
-            "stands with subnet subnet-b: cidr 10.0.0.0/24, the inventory says 10.0.0.0/16; take it down with `meshctl down` first",
+            "stands with subnet subnet-b: cidr 10.0.0.0/24, the inventory says 10.0.0.0/16; "
+            "take it down with `meshctl down` first",
         ),
         (
             lambda lab: lab.vars["mesh_subnets"].update(extra={"cidr": "10.7.0.0/24"}),

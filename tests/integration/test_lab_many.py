@@ -24,7 +24,9 @@ def _memory_mib(processes: set[tuple[int, str]]) -> float:
     total = 0
     for pid, _started in processes:
         try:
-            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"), re.MULTILINE)
+            found = re.search(
+                r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8"), re.MULTILINE
+            )
         except OSError:
             continue
         total += int(found[1]) if found else 0
@@ -39,7 +41,10 @@ def test_nodes_come_up_and_register(
     half = count // 2
     del driver.inventory["all"]["children"]["spare"]
     driver.inventory["all"]["children"]["clients"] = {
-        "hosts": {f"node-[01:{half:02}]": {"mesh_subnet": "subnet-a"}, f"node-[{half + 1:02}:{count:02}]": {"mesh_subnet": "subnet-b"}}
+        "hosts": {
+            f"node-[01:{half:02}]": {"mesh_subnet": "subnet-a"},
+            f"node-[{half + 1:02}:{count:02}]": {"mesh_subnet": "subnet-b"},
+        }
     }
     started = time.monotonic()
     driver.play("up.yml", seconds=300).succeeded()

@@ -13,11 +13,11 @@ short_description: Results as lines of JSON
 description: Writes each task's result to the file that MESHCTL_TEST_RESULTS names.
 """
 
-import json
-import os
-from typing import Any
+import json  # noqa: E402
+import os  # noqa: E402
+from typing import Any  # noqa: E402
 
-from ansible.plugins.callback import CallbackBase
+from ansible.plugins.callback import CallbackBase  # noqa: E402
 
 
 class CallbackModule(CallbackBase):
@@ -29,7 +29,12 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def _write(self, status: str, result: Any) -> None:
-        line = {"host": result.host.get_name(), "task": result.task.get_name(), "status": status, "result": result.result}
+        line = {
+            "host": result.host.get_name(),
+            "task": result.task.get_name(),
+            "status": status,
+            "result": result.result,
+        }
         with open(os.environ["MESHCTL_TEST_RESULTS"], "a", encoding="utf-8") as out:  # noqa: PTH123
             out.write(json.dumps(line, default=str) + "\n")
 

@@ -25,7 +25,11 @@ def texts(module: str) -> dict[str, str]:
     """Return the documentation that stands in a module's source."""
     found = {}
     for node in ast.parse((PLUGINS / "modules" / f"{module}.py").read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.targets[0], ast.Name):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.targets[0], ast.Name)
+        ):
             found[node.targets[0].id] = str(node.value.value)
     return found
 
@@ -93,8 +97,8 @@ def test_the_action_group_holds_every_module_that_asks_the_server() -> None:
 
 def test_the_versions_of_ansible_agree() -> None:
     pyproject = (COLLECTION.parents[3] / "pyproject.toml").read_text()
-    assert RUNTIME["requires_ansible"] == ">=2.19.0"
-    assert '"ansible-core>=2.19"' in pyproject
+    assert RUNTIME["requires_ansible"] == ">=2.19.5"
+    assert '"ansible-core>=2.19.5"' in pyproject
     for meta in COLLECTION.glob("roles/*/meta/main.yml"):
         assert yaml.safe_load(meta.read_text())["galaxy_info"]["min_ansible_version"] == "2.19"
 
@@ -114,5 +118,7 @@ def _tasks(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         task
         for entry in entries
-        for task in (_tasks(entry.get("tasks") or entry.get("block") or []) if {"tasks", "block"} & set(entry) else [entry])
+        for task in (
+            _tasks(entry.get("tasks") or entry.get("block") or []) if {"tasks", "block"} & set(entry) else [entry]
+        )
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.addressed import Place, judge_addressed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.connected import Connected, judge_connected
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted import Encrypted, judge_encrypted
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.frame import Frame, Node
@@ -23,7 +24,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names imp
     judge_resolves,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Paths, Side, Way, judge_path
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
+    Reachable,
+    judge_reachable,
+    judge_steady,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registered import (
     Registered,
     Wanted,
@@ -129,6 +134,7 @@ def wire() -> dict[str, Any]:
     during = {"icmp": seen(echoed("100.64.0.2", "100.64.0.3"))}
     return {
         "disco": seen({peer.addresses[0]: pinged(ENDPOINTS[peer.name]) for peer in PEERS}),
+        "addresses": seen(links()),
         "metrics_before": seen({"tailscaled_outbound_packets_total": metrics(10.0)}),
         "capture": seen({"flows": flows, "packets": 12, "dropped": 0, "during": during}),
         "metrics_after": seen({"tailscaled_outbound_packets_total": metrics(18.0)}),
@@ -167,6 +173,23 @@ def dns() -> list[dict[str, Any]]:
     return [*rows, asked("gone.mesh.internal", "A", rcode="NXDOMAIN")]
 
 
+PLACE = Place(address="192.168.1.10", cidr="192.168.1.0/24", gateway="192.168.1.1", elsewhere=("10.0.0.0/24",))
+
+
+def links() -> list[dict[str, Any]]:
+    return [
+        {"name": "lo", "up": True, "carrier": True, "addresses": ["127.0.0.1/8", "::1/128"]},
+        {"name": "eth0", "up": True, "carrier": True, "addresses": ["192.168.1.10/24", "fe80::1/64"]},
+        {"name": "tailscale0", "up": True, "carrier": True, "addresses": ["100.64.0.1/32"]},
+    ]
+
+
+def routes() -> dict[str, Any]:
+    known = [{"dst": "default", "gateway": "192.168.1.1", "dev": "eth0"}, {"dst": "192.168.1.0/24", "dev": "eth0"},
+             {"dst": "100.64.0.2", "dev": "tailscale0", "table": "52"}]  # fmt: skip
+    return {"routes": known, "get": {}}
+
+
 MESH = [address for peer in PEERS for address in peer.addresses]
 
 # For each judge: a healthy answer, and how it is judged.
@@ -174,6 +197,14 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "reachable": (
         answer(icmp=seen(echoed(*MESH))),
         lambda found: judge_reachable(found, frame("reachable"), Reachable(peers=PEERS)),
+    ),
+    "reachable.steady": (
+        answer(steady=seen(echoed(*MESH, sent=20, received=20)), large=seen(echoed(*MESH))),
+        lambda found: judge_steady(found, frame("reachable.steady"), Reachable(peers=PEERS)),
+    ),
+    "addressed": (
+        answer(addresses=seen(links()), routes=seen(routes())),
+        lambda found: judge_addressed(found, frame("addressed"), PLACE),
     ),
     "connected": (
         answer(status=seen(status())),
@@ -229,7 +260,8 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
             lookups=seen(lookups()),
             getaddrinfo=seen([looked_up("gone.mesh.internal"), looked_up("outside.test", "203.0.113.10")]),
             dns=seen(dns()),
-            resolv_conf=seen({"nameservers": ["100.100.100.100"]}),
+            resolv_conf=seen({"nameservers": ["100.100.100.100"], "search": ["mesh.internal"]}),
+            files=seen({"/etc/hosts": {"text": "127.0.0.1 localhost\n"}, "/etc/nsswitch.conf": {"text": "hosts: files dns\n"}}),
         ),
         lambda found: judge_resolves(
             found, frame("resolves"), Names(present=NAMES, absent=("gone.mesh.internal",), outside=("outside.test",))

@@ -4,6 +4,8 @@
 
 """Inventory data to topology: what is derived, and one clear sentence for each thing that is wrong."""
 
+# ruff: noqa: E501 (tables)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,7 +23,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology im
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from lab_inventory import Inventory
 
 Change = Callable[[Inventory], object]
@@ -59,7 +60,9 @@ def test_the_seed() -> None:
 
 def test_fifty_nodes_take_free_addresses_in_inventory_order_and_ports_of_their_own() -> None:
     inventory = Inventory()
-    inventory.groups["clients"] = {f"node-{n:02}": {"mesh_subnet": "subnet-a" if n <= 25 else "subnet-b"} for n in range(1, 51)}
+    inventory.groups["clients"] = {
+        f"node-{n:02}": {"mesh_subnet": "subnet-a" if n <= 25 else "subnet-b"} for n in range(1, 51)
+    }
     topology = inventory.read()
     addresses = [topology.machines[f"node-{n:02}"].address for n in range(1, 26)]
     # .1 is the gateway and .5 is the server's, which is stated.
@@ -72,7 +75,10 @@ def test_fifty_nodes_take_free_addresses_in_inventory_order_and_ports_of_their_o
 
 def test_a_stated_address_is_not_taken_by_an_earlier_host() -> None:
     inventory = Inventory()
-    inventory.groups["clients"] = {"first": {"mesh_subnet": "subnet-b"}, "second": {"mesh_subnet": "subnet-b", "mesh_address": "10.0.0.2"}}
+    inventory.groups["clients"] = {
+        "first": {"mesh_subnet": "subnet-b"},
+        "second": {"mesh_subnet": "subnet-b", "mesh_address": "10.0.0.2"},
+    }
     assert inventory.read().machines["first"].address == "10.0.0.3"
 
 
@@ -159,7 +165,9 @@ BAD: list[tuple[str, Change, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "message"), [pytest.param(change, message, id=name) for name, change, message in BAD])
+@pytest.mark.parametrize(
+    ("change", "message"), [pytest.param(change, message, id=name) for name, change, message in BAD]
+)
 def test_bad_input_gets_one_sentence(change: Change, message: str) -> None:
     inventory = Inventory()
     change(inventory)
@@ -174,11 +182,18 @@ def test_links() -> None:
     assert read_link("x", None) == Link()
     assert read_link("x", {}) == Link()
     wanted = Link(delay_ms=20.0, jitter_ms=0.5, loss=0.015, rate_bit=50_000_000, mtu=1400)
-    assert read_link("x", {"delay": "20ms", "jitter": "500us", "loss": "1.5 %", "rate": "50Mbit", "mtu": "1400"}) == wanted
+    assert (
+        read_link("x", {"delay": "20ms", "jitter": "500us", "loss": "1.5 %", "rate": "50Mbit", "mtu": "1400"}) == wanted
+    )
 
 
 _junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["easy", "10.0.0.0/24", "10.0.0.3", "1%", "wan", "a"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["easy", "10.0.0.0/24", "10.0.0.3", "1%", "wan", "a"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
@@ -187,17 +202,27 @@ _subnet = _junk | st.fixed_dictionaries(
     optional={"nat": _junk | st.sampled_from(NAT_KINDS), "gateway": _junk, "wan_address": _junk, "link": _junk},
 )
 _shared = st.fixed_dictionaries(
-    {"mesh_subnets": _junk | st.dictionaries(st.sampled_from(["a", "b", "wan"]) | st.text(max_size=5), _subnet, max_size=3)},
+    {
+        "mesh_subnets": _junk
+        | st.dictionaries(st.sampled_from(["a", "b", "wan"]) | st.text(max_size=5), _subnet, max_size=3)
+    },
     optional={"lab_name": _junk, "mesh_wan": _junk | st.fixed_dictionaries({"cidr": _junk})},
 )
-_link = _junk | st.fixed_dictionaries({}, optional={key: _junk | st.from_regex(r"\d{1,3}(ms|%|mbit)", fullmatch=True) for key in ("delay", "loss", "rate", "jitter", "mtu")})
+_link = _junk | st.fixed_dictionaries(
+    {},
+    optional={
+        key: _junk | st.from_regex(r"\d{1,3}(ms|%|mbit)", fullmatch=True)
+        for key in ("delay", "loss", "rate", "jitter", "mtu")
+    },
+)
 _host = st.fixed_dictionaries(
     {"mesh_subnet": _junk | st.sampled_from(["a", "b", "wan"])},
     optional={
         "mesh_address": _junk,
         "mesh_port": _junk,
         "mesh_names": _junk | st.lists(_junk, max_size=2),
-        "mesh_publish": _junk | st.lists(st.dictionaries(st.sampled_from(["proto", "port", "to_port"]), _junk), max_size=2),
+        "mesh_publish": _junk
+        | st.lists(st.dictionaries(st.sampled_from(["proto", "port", "to_port"]), _junk), max_size=2),
         "mesh_link": _link,
     },
 )
@@ -207,7 +232,9 @@ _host = st.fixed_dictionaries(
 @given(
     shared=_shared,
     hosts=st.dictionaries(st.sampled_from(["h", "r", "c"]) | st.text(max_size=5), _host, max_size=5),
-    members=st.fixed_dictionaries({group: st.lists(st.sampled_from(["h", "r", "c", "x"]), max_size=2) for group in GROUPS}),
+    members=st.fixed_dictionaries(
+        {group: st.lists(st.sampled_from(["h", "r", "c", "x"]), max_size=2) for group in GROUPS}
+    ),
 )
 def test_whatever_is_in_an_inventory_it_is_a_topology_or_a_sentence(
     shared: dict[str, Any], hosts: dict[str, Any], members: dict[str, list[str]]

@@ -49,6 +49,7 @@ class ActionModule(Assertion):
                       "interval_s": 0.1, "marker": marker, "size": 64}  # fmt: skip
         steps: list[Ask] = [
             {"id": "disco", "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
+            {"id": "addresses", "kind": "addresses"},
             {"id": "metrics_before", "kind": "metrics"},
             {"id": "capture", "kind": "capture", "marker": marker, "during": [pings]},
             {"id": "metrics_after", "kind": "metrics"},

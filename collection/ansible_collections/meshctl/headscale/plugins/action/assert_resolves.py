@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
-from ..plugin_utils._judge.names import QUAD_100, Names, judge_resolves, wire_marker
+from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100, Names, judge_resolves, wire_marker
 from ..plugin_utils._judge.seen import Json, mapping
 from ..plugin_utils._names import domain_of, name_of
 from ..plugin_utils._peers import seen
@@ -58,14 +58,17 @@ class ActionModule(Assertion):
             marker = wire_marker(present[0].fqdn)
             steps.append({"id": "lookups", "kind": "capture", "marker": marker, "during": [lookups]})
             lookups = {**lookups, "names": []}
-        lookups = {**lookups, "names": [*lookups["names"], *self._expect.absent, *self._expect.outside]}
+        lookups = {**lookups, "names": [*lookups["names"], *self._expect.absent]}
         queries = [{"name": name.fqdn, "type": kind} for name in present for kind in ("A", "AAAA")]
         queries += [{"name": known, "type": "PTR"} for name in present for known in name.addresses]
         queries += [{"name": name, "type": "A"} for name in self._expect.absent]
         steps += [
+            {"id": "resolv_conf", "kind": "resolv_conf"},
+            {"id": "files", "kind": "files", "paths": [HOSTS, NSSWITCH]},
             lookups,
             {"id": "dns", "kind": "dns", "server": QUAD_100, "queries": queries},
-            {"id": "resolv_conf", "kind": "resolv_conf"},
+            # Last: where the upstream is dead, they take all the time that is left.
+            {"id": "outside", "kind": "getaddrinfo", "names": list(self._expect.outside)},
         ]
         return [{"id": "steps", "kind": "sequence", "steps": steps}]
 

@@ -15,6 +15,7 @@ from ..plugin_utils._inventory import read_inventory
 from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._lab.topology import Topology, TopologyError
+from ..plugin_utils._libvirt.guests import Guests
 
 
 class ActionModule(ActionBase):
@@ -37,9 +38,14 @@ class ActionModule(ActionBase):
         )
         try:
             if options["state"] == "absent":
-                return self._absent(Lab(options["name"] or str(known.get("lab_name") or "seed")), keep_logs=options["keep_logs"])
+                return self._absent(
+                    Lab(options["name"] or str(known.get("lab_name") or "seed")), keep_logs=options["keep_logs"]
+                )
             topology = read_inventory(known)
-            return self._present(Lab(topology.lab_name), topology, options["programs"])
+            lab = Lab(topology.lab_name)
+            if lab.record is None and Guests(lab.name).made and not self._task.check_mode:
+                Guests(lab.name).down()  # left by a crash of a lab of virtual machines
+            return self._present(lab, topology, options["programs"])
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
         except LabError as exc:
@@ -63,7 +69,9 @@ class ActionModule(ActionBase):
     def _absent(self, lab: Lab, *, keep_logs: bool) -> dict[str, Any]:
         there = lab.directory.exists()
         result: dict[str, Any] = {"changed": there, "changes": [f"lab {lab.name} removed"] if there else []}
-        if there and not self._task.check_mode:
-            if kept := lab.down(keep_logs=keep_logs):
-                result["logs"] = str(kept)
+        # A lab of virtual machines has more than the lab knows of.
+        guests = Guests(lab.name)
+        down = guests.down if guests.made else lab.down
+        if there and not self._task.check_mode and (kept := down(keep_logs=keep_logs)):
+            result["logs"] = str(kept)
         return result

@@ -39,10 +39,10 @@ class ActionModule(ActionBase):
             }
         )
         try:
-            settings = read_settings(plain(self._templar.template(known.get("mesh_libvirt"))))
             if options["state"] == "absent":
                 name = options["name"] or str(self._templar.template(known.get("lab_name")) or "seed")
-                return self._absent(Guests(name), settings, keep_logs=options["keep_logs"])
+                return self._absent(Guests(name), keep_logs=options["keep_logs"])
+            settings = read_settings(plain(self._templar.template(known.get("mesh_libvirt"))))
             return self._present(read_inventory(known), settings, options["programs"])
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
@@ -69,10 +69,10 @@ class ActionModule(ActionBase):
             "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver},
         }
 
-    def _absent(self, guests: Guests, settings: Settings, *, keep_logs: bool) -> dict[str, Any]:
+    def _absent(self, guests: Guests, *, keep_logs: bool) -> dict[str, Any]:
         there = guests.there
         result: dict[str, Any] = {"changed": there, "changes": [f"lab {guests.lab.name} removed"] if there else []}
-        if not self._task.check_mode and (kept := guests.down(settings, keep_logs=keep_logs)):
+        if not self._task.check_mode and (kept := guests.down(keep_logs=keep_logs)):
             result["logs"] = str(kept)
         return result
 

@@ -33,7 +33,9 @@ class ActionModule(ActionBase):
         host = str(known["inventory_hostname"])
         backend = known.get("mesh_backend")
         if backend not in ("lab", "libvirt"):
-            return failure(f"the cable of {host} cannot be pulled: only hosts of a lab have one that meshctl holds", "bad_input")
+            return failure(
+                f"the cable of {host} cannot be pulled: only hosts of a lab have one that meshctl holds", "bad_input"
+            )
         name = str(known.get("lab_name") or "seed")
         lab = Guests(name) if backend == "libvirt" else Lab(name)
         started_at = time.time()

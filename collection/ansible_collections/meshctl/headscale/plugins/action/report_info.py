@@ -42,7 +42,9 @@ def summary(report: dict[str, Any], story: str | None) -> dict[str, Any]:
     return {
         "verdict": verdict,
         "counts": report["counts"] if story is None else next((entry["counts"] for entry in stories), {}),
-        "stories": [{key: entry[key] for key in ("id", "title", "verdict", "duration_s", "counts")} for entry in stories],
+        "stories": [
+            {key: entry[key] for key in ("id", "title", "verdict", "duration_s", "counts")} for entry in stories
+        ],
         "bad": [{key: check[key] for key in ("id", "source", "target", "verdict", "hint")} for check in bad[:_SHOWN]],
         "more_bad": max(0, len(bad) - _SHOWN),
         "schema_version": report["schema_version"],

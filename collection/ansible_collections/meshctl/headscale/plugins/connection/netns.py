@@ -73,18 +73,18 @@ class Connection(ConnectionBase):
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command line in the machine, and return its exit status, output and errors."""
-        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[safe-super]
         display.vvv(f"EXEC {to_text(cmd)}", host=self.get_option("remote_addr"))
         return self._run(["/bin/sh", "-c", to_text(cmd)], in_data)
 
     def _run(self, command: list[str], in_data: bytes | None) -> tuple[int, bytes, bytes]:
         stdin: dict[str, Any] = {"input": in_data} if in_data is not None else {"stdin": subprocess.DEVNULL}
-        done = subprocess.run([*self._prefix(), *command], capture_output=True, check=False, **stdin)
+        done = subprocess.run([*self._prefix(), *command], capture_output=True, check=False, **stdin)  # noqa: S603
         return done.returncode, done.stdout, done.stderr
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of the controller into the machine's own file system."""
-        super().put_file(in_path, out_path)
+        super().put_file(in_path, out_path)  # type: ignore[safe-super]
         if not os.path.exists(to_bytes(in_path)):  # noqa: PTH110 (a path of bytes, as Ansible gives it)
             raise AnsibleFileNotFound(f"file {in_path} does not exist")
         with open(to_bytes(in_path), "rb") as source:  # noqa: PTH123
@@ -95,7 +95,7 @@ class Connection(ConnectionBase):
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of the machine to the controller."""
-        super().fetch_file(in_path, out_path)
+        super().fetch_file(in_path, out_path)  # type: ignore[safe-super]
         status, out, err = self._run(["cat", "--", in_path], None)
         if status:
             raise AnsibleFileNotFound(f"could not read {in_path}: {to_text(err).strip()}")

@@ -11,11 +11,13 @@ name: lab_file
 short_description: Path of a file of the lab
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
-  - Returns paths of files that a lab keeps on the controller, whether they are there or not. Where that is follows from the
+  - Returns paths of files that a lab keeps on the controller, whether they are there or not.
+  - Where that is follows from the
     environment (E(MESHCTL_STATE_DIR), E(XDG_STATE_HOME)), so that an inventory need not know.
-  - V(ssh/mux) is the directory for the sockets of open connections, which is elsewhere when the path would be too long for a socket.
+  - V(ssh/mux) is the directory for the sockets of open connections, which is elsewhere when the path would be too
+    long for a socket.
 options:
   _terms:
     description: Paths relative to the lab's directory, such as V(ssh/config) or V(ca.pem).

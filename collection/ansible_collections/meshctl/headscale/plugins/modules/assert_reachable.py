@@ -17,7 +17,7 @@ description:
     alone proves neither the operating systems' network stacks nor the policy.
   - >-
     Every request of a look must be answered. Lost packets are not ignored: the peer is tried anew until
-    O(deadline), V(20) by default.
+    O(deadline), V(30) by default.
   - >-
     Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst
     is shown.

@@ -44,9 +44,10 @@ options:
     type: str
   api_key_file:
     description:
-      - A file on the host with the API key. When neither this nor O(api_key) is set, the variable
-        C(mesh_api_key_file), else
-        V(/var/lib/headscale/meshctl_api_key).
+      - A file on the host with the API key.
+      - When neither this nor O(api_key) is set, the variables C(mesh_api_key) and C(mesh_api_key_file), then
+        E(HEADSCALE_API_KEY) and E(HEADSCALE_API_KEY_FILE) on the controller, and then
+        V(/var/lib/headscale/meshctl_api_key) on the host.
     type: path
   ca_path:
     description:

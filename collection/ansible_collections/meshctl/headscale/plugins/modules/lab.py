@@ -17,6 +17,7 @@ description:
   - Nothing of the controller's own network is touched, and no root is needed where the kernel lets the user make namespaces.
   - The lab that stands is compared with the inventory; machines are added and removed, and NAT kinds, impairments and published
     ports are changed, in place. Any other difference is an error that asks to take the lab down first.
+  - A machine that has ended is started again, with what it had written to its disk, as after a power cut.
   - When the lab cannot be built completely, what was started is taken down again.
 options:
   state:

@@ -11,15 +11,17 @@ module: libvirt_lab
 short_description: Bring up or down a lab whose hosts are virtual machines
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - The same lab as M(meshctl.headscale.lab), with every host that is behind a router as a virtual machine of libvirt.
     The routers and the relay are the embedded lab's, so that NAT behaves the same.
-  - A subnet becomes a libvirt network with reserved addresses. A virtual cable joins its bridge with the lab's router; only root can lay it.
-  - Guests run Debian, from an image that is built from packages once and kept in the cache, or NixOS. They run on KVM where that
-    really runs guests, which is tried, and are emulated elsewhere.
+  - A subnet becomes a libvirt network with reserved addresses. A virtual cable joins its bridge with the lab's router;
+    only root can lay it.
+  - Guests run Debian, from an image that is built from packages once and kept in the cache, or NixOS. They run on KVM
+    where that really runs guests, which is tried, and are emulated elsewhere.
   - After their first boot guests are saved; the next lab restores them in seconds.
-  - Domains, networks and directories that the lab did not make are never touched. What is found under the lab's names is told apart by its UUID.
+  - Domains, networks and directories that the lab did not make are never touched. What has the lab's names is
+    told apart by its UUID.
   - When the lab cannot be brought up completely, what was made is removed again.
   - C(mesh_libvirt), a variable of the inventory, has the settings; the documentation of the inventory lists them.
 options:
@@ -29,10 +31,14 @@ options:
     choices: [present, absent]
     default: present
   name:
-    description: The lab to take down; the inventory's C(lab_name) when not given. V(present) always takes the inventory's.
+    description:
+      - The lab to take down; the inventory's C(lab_name) when not given.
+      - V(present) always takes the inventory's.
     type: str
   programs:
-    description: Paths of C(headscale), C(tailscale), C(tailscaled) and C(derper) on the controller. See M(meshctl.headscale.binaries).
+    description:
+      - Paths of C(headscale), C(tailscale), C(tailscaled) and C(derper) on the controller.
+      - See M(meshctl.headscale.binaries).
     type: dict
     default: {}
   keep_logs:
@@ -89,7 +95,11 @@ guests:
   returned: when O(state=present)
   type: dict
   sample:
-    client-node-1: {domain: meshctl-seed-client-node-1, network: meshctl-seed-subnet-a, mac: "52:54:c0:a8:01:0a", address: 192.168.1.10}
+    client-node-1:
+      domain: meshctl-seed-client-node-1
+      network: meshctl-seed-subnet-a
+      mac: "52:54:c0:a8:01:0a"
+      address: 192.168.1.10
 state_directory:
   description: Where the lab's record, ssh configuration and logs are.
   returned: when O(state=present)
@@ -101,7 +111,7 @@ logs:
   type: str
   sample: /root/.local/state/meshctl/failed/seed-x1y2z3
 ansible_facts:
-  description: C(mesh_topology), a host's place in the lab by its name; C(mesh_resolver), the address of the upstream resolver.
+  description: C(mesh_topology), each host's place in the lab; C(mesh_resolver), the address of the upstream resolver.
   returned: when O(state=present)
   type: dict
 meshctl_error:

@@ -15,6 +15,8 @@ author:
 description:
   - Checks the subnets, addresses, NAT kinds and names of the inventory and sets what follows from them as facts.
   - Assertions judge paths and isolation by these facts. Nothing is changed.
+  - Of the user's own hosts (C(mesh_backend) is V(hosts) or not set) nothing has to be said. Those that name their network in
+    C(mesh_subnet) have a record, with as much as the inventory says.
 options: {}
 attributes:
   check_mode:

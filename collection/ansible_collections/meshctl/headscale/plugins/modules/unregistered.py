@@ -11,7 +11,7 @@ module: unregistered
 short_description: Find clients that the control server does not know
 version_added: 0.1.0
 author:
-  - The meshctl authors
+  - The meshctl authors (@meshctl)
 description:
   - A client whose node was deleted on the server goes on calling itself joined. This asks the server.
 options:

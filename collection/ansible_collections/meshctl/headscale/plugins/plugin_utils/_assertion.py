@@ -267,6 +267,8 @@ class Assertion(ProbingAction):
         """Return what stands before a command so that it runs on this host."""
         if self.variable("mesh_backend") == "lab":
             return f"meshctl exec {self.host} -- "
+        if self.variable("mesh_backend") == "libvirt":
+            return f"meshctl exec --lab {self.variable('lab_name') or 'seed'} {self.host} -- "
         if self._connection.transport in ("local", "ansible.builtin.local"):
             return ""
         user = self.variable("ansible_user")

@@ -51,7 +51,7 @@ class Expectation:
 
     def sees(self, source: str, target: str) -> bool:
         """Whether the server shows the two to each other: it does when one of them may reach the other."""
-        return self.reaches(source, target) or self.reaches(target, source)
+        return self.reaches(source, target) or self.reaches(source=target, target=source)
 
 
 def read_expect(value: Any, groups: Mapping[str, Sequence[str]]) -> Expectation:  # noqa: ANN401 - an inventory's data
@@ -59,7 +59,9 @@ def read_expect(value: Any, groups: Mapping[str, Sequence[str]]) -> Expectation:
     if value in (None, ""):
         return Expectation()
     if not isinstance(value, list):
-        raise ExpectError(f"mesh_expect is {value!r}: write a list of entries like {{from: guests, to: all, reach: false}}")
+        raise ExpectError(
+            f"mesh_expect is {value!r}: write a list of entries like {{from: guests, to: all, reach: false}}"
+        )
     hosts = frozenset(host for members in groups.values() for host in members)
     return Expectation(rules=tuple(_rule(number, entry, groups, hosts) for number, entry in enumerate(value, start=1)))
 
@@ -78,7 +80,10 @@ def _rule(number: int, entry: Any, groups: Mapping[str, Sequence[str]], hosts: f
 
 
 def _members(
-    where: str, named: Any, groups: Mapping[str, Sequence[str]], hosts: frozenset[str]  # noqa: ANN401
+    where: str,
+    named: Any,  # noqa: ANN401
+    groups: Mapping[str, Sequence[str]],
+    hosts: frozenset[str],
 ) -> frozenset[str] | None:
     names = [str(name) for name in (named if isinstance(named, list) else [named])]
     if any(name in _EVERYBODY for name in names):
@@ -90,7 +95,7 @@ def _members(
 
 def propose(pairs: Iterable[tuple[str, str]], hosts: Sequence[str]) -> list[dict[str, Any]]:
     """Return the shortest `mesh_expect` that says that these pairs do not reach each other, and all others do."""
-    wanted = [host for host in hosts]
+    wanted = list(hosts)
     silent: dict[str, list[str]] = {}
     for source, target in pairs:
         silent.setdefault(source, []).append(target)

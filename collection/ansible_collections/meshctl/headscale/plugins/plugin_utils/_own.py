@@ -43,7 +43,9 @@ def _place(host: str, name: str, variables: Mapping[str, Any], group: str) -> di
     if not isinstance(subnets, dict):
         raise TopologyError(f"mesh_subnets must be a mapping, not '{subnets}'")
     if subnets and name not in subnets:
-        raise TopologyError(f"host {host}: unknown subnet '{name}'; use one of {', '.join(subnets)}, or add it to mesh_subnets")
+        raise TopologyError(
+            f"host {host}: unknown subnet '{name}'; use one of {', '.join(subnets)}, or add it to mesh_subnets"
+        )
     subnet = _subnet(f"mesh_subnets.{name}", subnets.get(name) or {})
     address = variables.get("mesh_address")
     if address is not None:
@@ -63,7 +65,9 @@ def _subnet(where: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - an invent
         try:
             cidr = str(ipaddress.ip_network(str(raw["cidr"])))
         except ValueError as exc:
-            raise TopologyError(f"{where}: '{raw['cidr']}' is no network ({exc}); write it like 192.168.1.0/24") from None
+            raise TopologyError(
+                f"{where}: '{raw['cidr']}' is no network ({exc}); write it like 192.168.1.0/24"
+            ) from None
     if (gateway := raw.get("gateway")) is not None:
         _inside(f"{where}.gateway", str(gateway), cidr)
     if (public := raw.get("wan_address")) is not None:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 def expectation(task: ProbingAction) -> Expectation:
     """Return what the inventory's `mesh_expect` states; raise `BadInput`."""
-    groups = {name: [str(host) for host in members] for name, members in mapping(plain(task.known.get("groups") or {})).items()}
+    groups = {
+        name: [str(host) for host in members]
+        for name, members in mapping(plain(task.known.get("groups") or {})).items()
+    }
     try:
         return read_expect(task.variable("mesh_expect"), groups)
     except ExpectError as exc:

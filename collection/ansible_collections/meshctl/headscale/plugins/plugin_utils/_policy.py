@@ -73,7 +73,7 @@ class Policy:
             raise PolicyError("the policy is not an object")
         acls, grants = document.get("acls"), document.get("grants")
         return cls(
-            rules=tuple([*_acls(acls or []), *_grants(grants or [])]),
+            rules=(*_acls(acls or []), *_grants(grants or [])),
             groups={str(name): [str(user) for user in users] for name, users in (document.get("groups") or {}).items()},
             hosts={str(name): str(address) for name, address in (document.get("hosts") or {}).items()},
             everybody=acls is None and grants is None,
@@ -82,7 +82,8 @@ class Policy:
     def reaches(self, source: Member, target: Member) -> bool:
         """Whether an echo request passes from one node to another."""
         return self.everybody or any(
-            self._is_source(source, sources) and self._is_target(source, target, targets) for sources, targets in self.rules
+            self._is_source(source, sources) and self._is_target(source, target, targets)
+            for sources, targets in self.rules
         )
 
     def _is_source(self, node: Member, names: Iterable[str]) -> bool:
@@ -175,9 +176,7 @@ def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: It
     owned = set((document or {}).get("tagOwners") or {}) | set(tags)
     found = list(dict.fromkeys(_every_name(document)))
     return [
-        name
-        for name in found
-        if ("@" in name and name not in names) or (name.startswith("tag:") and name not in owned)
+        name for name in found if ("@" in name and name not in names) or (name.startswith("tag:") and name not in owned)
     ]
 
 
@@ -191,4 +190,8 @@ def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401
             for name in rule.get("dst") or []:
                 # `tag:web:443` has a port, `tag:web` of a grant has none.
                 bare = str(name)
-                yield bare.rpartition(":")[0] if bare.count(":") > bare.startswith(("tag:", "group:", "autogroup:")) else bare
+                yield (
+                    bare.rpartition(":")[0]
+                    if bare.count(":") > bare.startswith(("tag:", "group:", "autogroup:"))
+                    else bare
+                )

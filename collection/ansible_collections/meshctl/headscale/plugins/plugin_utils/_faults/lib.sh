@@ -11,15 +11,15 @@ print(next(node["id"] for node in json.load(sys.stdin) or [] if node["given_name
 background() {
     name=$1
     shift
-    setsid "$@" </dev/null >"/tmp/fault-$name.log" 2>&1 &
-    echo $! > "/tmp/fault-$name.pid"
+    setsid "$@" </dev/null >"/run/fault-$name.log" 2>&1 &
+    echo $! > "/run/fault-$name.pid"
 }
 
 # ended NAME: end what `background` started, with all that it started.
 ended() {
-    [ -e "/tmp/fault-$1.pid" ] || return 0
-    kill -KILL -- "-$(cat "/tmp/fault-$1.pid")" 2>/dev/null || true
-    rm -f "/tmp/fault-$1.pid" "/tmp/fault-$1.log"
+    [ -e "/run/fault-$1.pid" ] || return 0
+    kill -s KILL -- "-$(cat "/run/fault-$1.pid")" 2>/dev/null || true
+    rm -f "/run/fault-$1.pid" "/run/fault-$1.log"
 }
 
 # keep FILE: copy a file aside, once; `restore FILE` brings it back as it was.
@@ -47,29 +47,47 @@ pid_of() {
 
 # rule NAME RULESET: nftables rules in a table of their own; `unruled NAME` takes them away.
 rule() {
-    printf 'table %s {}\ndelete table %s\ntable %s { %s }\n' "$1" "$1" "$1" "$2" | nft -f -
+    printf 'table %s {}\ndelete table %s\ntable %s {\n%s\n}\n' "$1" "$1" "$1" "$2" | nft -f -
 }
 
 unruled() {
     nft delete table $1 2>/dev/null || true
 }
 
-# policy JSON: the server's policy; `no_policy` is the one that lets everybody reach everybody, as without any.
+# policy RULES: the server's policy has these access rules, and all else that it had; `policy_before` brings it back.
 policy() {
-    printf '%s\n' "$1" > /tmp/fault-policy.json
-    headscale policy set -f /tmp/fault-policy.json >/dev/null
-    rm -f /tmp/fault-policy.json
+    [ -e /root/policy-before-fault ] || headscale policy get > /root/policy-before-fault 2>/dev/null ||
+        printf '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}' > /root/policy-before-fault
+    python3 -c '
+import json, sys
+print(json.dumps({**json.load(open("/root/policy-before-fault")), "acls": json.loads(sys.argv[1])}))' "$1" > /root/policy-fault
+    headscale policy set -f /root/policy-fault >/dev/null
+    rm -f /root/policy-fault
 }
 
-no_policy() {
-    policy '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'
+policy_before() {
+    [ -e /root/policy-before-fault ] || return 0
+    headscale policy set -f /root/policy-before-fault >/dev/null
+    rm -f /root/policy-before-fault
 }
 
-# reflow: a router forgets the flows that it has translated: they go with the interface, and so do its routes.
+# reflow: a router forgets the flows that it has masqueraded: they go with the interface, and so do its routes.
 reflow() {
     routes=$(ip route show dev wan | grep -v 'proto kernel')
     ip link set wan down
     ip link set wan up
+    routed
+}
+
+# readdress ADDRESS...: a router's WAN side has these addresses; it masquerades behind the first.
+readdress() {
+    routes=$(ip route show dev wan | grep -v 'proto kernel')
+    ip address flush dev wan scope global
+    for address in "$@"; do ip address add "$address" dev wan; done
+    routed
+}
+
+routed() {
     printf '%s\n' "$routes" | while read -r route; do
         [ -z "$route" ] || ip route replace $route dev wan
     done
@@ -84,7 +102,7 @@ delay() {
     ip link set fault-near up
     printf '%s\n' "$bridge" > /run/fault-bridge
     for port in "$1" fault-near fault-far; do offload "$port" off; done
-    background delay python3 -ISc "$FAULT_DELAY" "$1" fault-near "$2"
+    background delay python3 -IS "$FAULT_DELAY" "$1" fault-near "$2"
 }
 
 undelay() {
@@ -110,14 +128,47 @@ unhandle() {
     done
 }
 
-# rerule: a router has the rules again that /tmp/fault-router.nft keeps.
+# rerule: a router has the rules again that /run/fault-router.nft keeps.
 rerule() {
-    [ -e /tmp/fault-router.nft ] || return 0
-    { printf 'table inet router {}\ndelete table inet router\n'; cat /tmp/fault-router.nft; } | nft -f -
-    rm -f /tmp/fault-router.nft
+    [ -e /run/fault-router.nft ] || return 0
+    { printf 'table inet router {}\ndelete table inet router\n'; cat /run/fault-router.nft; } | nft -f -
+    rm -f /run/fault-router.nft
 }
 
 # master_of PORT: the bridge that a port of the fabric belongs to.
 master_of() {
     ip -j link show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
+}
+
+# listens DIRECTIVES, answers DIRECTIVES: what the service's nginx has in place of its own.
+listens() {
+    keep /etc/mesh-service.conf
+    sed -i "s|^ *listen .*|        $1|" /etc/mesh-service.conf
+    again mesh-service
+    sleep 0.5
+}
+
+answers() {
+    keep /etc/mesh-service.conf
+    sed -i "s|location / .*|location / { $1 }|" /etc/mesh-service.conf
+    again mesh-service
+    until served; do sleep 0.1; done
+}
+
+# served: whether the service answers at all, on the mesh.
+served() {
+    curl -sS -m 2 -o /dev/null "http://$A_MESH4/"
+}
+
+# configured NEW OLD: the server's configuration has NEW in place of OLD, and is read.
+configured() {
+    keep /etc/headscale/config.yaml
+    sed -i "s|$2|$1|" /etc/headscale/config.yaml
+    again headscale
+    until headscale health >/dev/null 2>&1; do sleep 0.2; done
+}
+
+# machine_pid NAME: the process 1 of a machine, as the controller sees it. For the controller.
+machine_pid() {
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["machines"][sys.argv[2]][0])' "$LAB_DIR/record.json" "$1"
 }

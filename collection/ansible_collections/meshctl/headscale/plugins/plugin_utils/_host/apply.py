@@ -248,7 +248,9 @@ class Systemd:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.unit = f"{work.name}.service"
-        self.path = f"/etc/systemd/system/{self.unit}"
+        # NixOS keeps its own units read-only: there a unit lasts until the next boot.
+        self.lasting = os.access("/etc/systemd/system", os.W_OK)
+        self.path = f"{'/etc' if self.lasting else '/run'}/systemd/system/{self.unit}"
 
     def defined(self) -> bool:
         return _execute(["systemctl", "cat", self.unit]).returncode == 0
@@ -261,15 +263,18 @@ class Systemd:
 
     def _text(self) -> str:
         wanted = self.work.request
-        environment = [f"Environment={_quote(f'{k}={v}')}" for k, v in sorted((wanted.get("environment") or {}).items())]
+        environment = [f"Environment={_text(f'{k}={v}')}" for k, v in sorted((wanted.get("environment") or {}).items())]
         lines = [
             "[Unit]",
             f"Description={wanted.get('description') or self.work.name}",
             "After=network-online.target",
             "Wants=network-online.target",
+            # Tried again for as long as it takes, as under any supervisor.
+            "StartLimitIntervalSec=0",
             "",
             "[Service]",
             *environment,
+            *self._runtime(),
             "ExecStart=" + " ".join(_quote(str(word)) for word in wanted["command"]),
             "Restart=always",
             "RestartSec=1",
@@ -279,11 +284,22 @@ class Systemd:
         ]
         return "\n".join(lines) + "\n"
 
+    def _runtime(self) -> list[str]:
+        """Return what makes the service's directories in /run anew at each start: a reboot empties it."""
+        wanted = [entry for entry in self.work.request.get("directories") or [] if entry["path"].startswith("/run/")]
+        if not wanted:
+            return []
+        return [
+            "RuntimeDirectory=" + " ".join(entry["path"][len("/run/") :] for entry in wanted),
+            f"RuntimeDirectoryMode={wanted[0].get('mode', '0755')}",
+            "RuntimeDirectoryPreserve=yes",
+        ]
+
     def bring(self, state: str, *, restart: bool) -> None:
         want_up = state != "stopped"
         up = _execute(["systemctl", "is-active", "--quiet", self.unit]).returncode == 0
         enabled = _execute(["systemctl", "is-enabled", "--quiet", self.unit]).returncode == 0
-        if enabled != want_up:
+        if enabled != want_up and self.lasting:
             self._do("enable" if want_up else "disable", "enabled" if want_up else "disabled")
         if want_up and up and restart:
             self._do("restart", "restarted")
@@ -307,6 +323,7 @@ class Systemd:
         self.work.remove_file(self.path)
         if not self.work.check:
             _must(["systemctl", "daemon-reload"])
+            _execute(["systemctl", "reset-failed", self.unit])
 
     def log_tail(self) -> str:
         done = _execute(["journalctl", "--unit", self.unit, "--lines", "3", "--output", "cat", "--no-pager"])
@@ -314,8 +331,13 @@ class Systemd:
 
 
 def _quote(word: str) -> str:
-    """Quote for a unit file: `%` and `$` would be expanded there."""
-    return json.dumps(word.replace("%", "%%").replace("$", "$$"))
+    """Quote a word of a command for a unit file: `%` and `$` would be expanded there."""
+    return _text(word.replace("$", "$$"))
+
+
+def _text(word: str) -> str:
+    """Quote for a unit file, where `%` would be expanded."""
+    return json.dumps(word.replace("%", "%%"))
 
 
 def _not_ready(ready: dict) -> str:

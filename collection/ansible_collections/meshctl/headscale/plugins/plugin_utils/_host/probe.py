@@ -25,7 +25,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Optional
 
     Json = Any
     Dict = dict[Any, Any]
@@ -222,7 +222,8 @@ def _scrub(value: Json) -> Json:
 
 def _is_secret(name: str, item: Json) -> bool:
     low = name.lower()
-    return ("private" in low and "key" in low) or (low in ("preauthkey", "authkey", "authurl") and bool(item))
+    named = ("private" in low and "key" in low) or (low in ("preauthkey", "authkey", "authurl") and bool(item))
+    return named or (isinstance(item, str) and item.startswith(("nlpriv:", "privkey:")))
 
 
 def _status(ask: Dict, until: float) -> Json:
@@ -628,30 +629,54 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     scheme, host, port, path = _split_url(url)
     began = time.monotonic()
     asked = str(target.get("connect") or host)
-    kind, _type, _proto, _name, address = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)[0]
+    rows = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)
     found["timings"]["resolve_ms"] = _ms_since(began)
-    found["address"] = address[0]
-    sock = socket.socket(kind, socket.SOCK_STREAM)
+    sock = _connected(found, rows, target, until)
+    if sock is None:
+        return
     try:
-        if target.get("source"):
-            sock.bind((target["source"], 0))
-        began = time.monotonic()
-        outcome, by = _connect(sock, str(address[0]), port, until)
-        found["timings"]["connect_ms"] = _ms_since(began)
-        if outcome != "connected":
-            found["outcome"], found["from"] = outcome, by
-            return
         sock.settimeout(_left(until))
         if scheme == "https":
             sock = _tls(sock, host, target)
         headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": "meshctl",
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
-        status, got, body, first = _http(sock, _request("GET", path, headers), until, _MAX_BODY + 16384)
+        if target.get("upgrade"):
+            # What a client asks for before it speaks Noise; what comes after the answer's head is not for us.
+            status, got, body, first = _http(sock, _upgrade(path, headers), until, 1)
+        else:
+            status, got, body, first = _http(sock, _request("GET", path, headers), until, _MAX_BODY + 16384)
     finally:
         sock.close()
     found["timings"]["first_byte_ms"] = first
     found.update(outcome="answered", status=status, headers=got, truncated=len(body) > _MAX_BODY)
     found["body"] = body[:_MAX_BODY].decode("utf-8", "replace")
+
+
+def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.socket | None:
+    """Connect to the first address of a name that takes it, as programs do; None with the last outcome when none does."""
+    for left in range(len(rows), 0, -1):
+        kind, _type, _proto, _name, address = rows[-left]
+        sock = socket.socket(kind, socket.SOCK_STREAM)
+        began = time.monotonic()
+        try:
+            if target.get("source"):
+                sock.bind((target["source"], 0))
+            outcome, by = _connect(sock, str(address[0]), address[1], began + _left(until) / left)
+        except OSError:
+            sock.close()
+            raise
+        found["address"], found["timings"]["connect_ms"] = address[0], _ms_since(began)
+        if outcome == "connected":
+            return sock
+        found["outcome"], found["from"] = outcome, by
+        sock.close()
+    return None
+
+
+def _upgrade(path: str, headers: Dict) -> bytes:
+    """Return the request by which a Tailscale client leaves HTTP, with a handshake that no server accepts."""
+    asked = {**headers, "Upgrade": "tailscale-control-protocol", "Connection": "upgrade", "X-Tailscale-Handshake": "AAAA"}
+    return _request("POST", path, asked).replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\n", 1)
 
 
 def _authority(host: str, port: int, scheme: str) -> str:
@@ -683,6 +708,69 @@ def _tls(sock: socket.socket, host: str, target: Dict) -> socket.socket:
         return context.wrap_socket(sock, server_hostname=host)
     except ssl.SSLError as exc:
         raise Unseen("tls", f"{exc}") from exc
+
+
+# -- STUN, as Tailscale's servers want it --
+
+_STUN_COOKIE = 0x2112A442
+
+
+def _stun(ask: Dict, until: float) -> Json:
+    """Ask STUN servers under which address they see this host."""
+    return _each(lambda target: _ask_stun(target, ask, until), list(ask.get("targets") or []), until)
+
+
+def _ask_stun(target: Dict, ask: Dict, until: float) -> Dict:
+    host, port = str(target["host"]), int(target["port"])
+    found: Dict = {"host": host, "port": port, "outcome": "timeout", "mapped": ""}
+    patience = float(ask.get("try_timeout_s") or 1.0)
+    try:
+        kind, _type, _proto, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(kind, socket.SOCK_DGRAM) as sock:
+            sock.connect(address)
+            for _attempt in range(int(ask.get("tries") or 2)):
+                sock.settimeout(min(patience, _left(until)))
+                transaction = os.urandom(12)
+                sock.send(_stun_request(transaction))
+                try:
+                    found["mapped"] = _mapped(sock.recv(2048), transaction)
+                except socket.timeout:
+                    continue
+                found["outcome"] = "answered"
+                break
+    except socket.gaierror as exc:
+        found.update(outcome="no-name", error=str(exc))
+    except OSError as exc:
+        found["outcome"] = _outcome(exc.errno)
+    return found
+
+
+def _stun_request(transaction: bytes) -> bytes:
+    from binascii import crc32
+
+    # Tailscale's servers answer only requests that name its software and carry a fingerprint.
+    software = struct.pack("!HH", 0x8022, 8) + b"tailnode"
+    head = struct.pack("!HHI", 1, len(software) + 8, _STUN_COOKIE) + transaction
+    return head + software + struct.pack("!HHI", 0x8028, 4, crc32(head + software) ^ 0x5354554E)
+
+
+def _mapped(answer: bytes, transaction: bytes) -> str:
+    """Return address and port in a binding response."""
+    if len(answer) < 20 or answer[:2] != b"\x01\x01" or answer[8:20] != transaction:
+        raise Unseen("bad_response", "the answer is not STUN")
+    at = 20
+    while at + 4 <= len(answer):
+        kind, size = struct.unpack("!HH", answer[at : at + 4])
+        value = answer[at + 4 : at + 4 + size]
+        if kind == 0x20 and size in (8, 20):
+            port = struct.unpack("!H", value[2:4])[0] ^ (_STUN_COOKIE >> 16)
+            mask = struct.pack("!I", _STUN_COOKIE) + transaction
+            raw = bytes(one ^ other for one, other in zip(value[4:], mask))
+            host = socket.inet_ntop(socket.AF_INET if size == 8 else socket.AF_INET6, raw)
+            host = host[7:] if host.startswith("::ffff:") and "." in host else host
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        at += 4 + size + -size % 4
+    return ""
 
 
 # -- names --
@@ -956,6 +1044,23 @@ def _files(ask: Dict, _until: float) -> Json:
     return found
 
 
+def _config(ask: Dict, _until: float) -> Json:
+    """Return a configuration file of YAML, with every value blanked whose name says that it is a secret."""
+    path = str(ask.get("path") or "/etc/headscale/config.yaml")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(_MAX_BODY).splitlines()
+    except OSError as exc:
+        kind = "not_permitted" if exc.errno in (errno.EACCES, errno.EPERM) else "no_config"
+        raise Unseen(kind, f"{path}: {exc.strerror}") from exc
+    kept = []
+    for line in lines:
+        name, colon, _value = line.partition(":")
+        secret = name.strip().lstrip("- ").lower().endswith(("secret", "password", "pass", "token", "key"))
+        kept.append(f"{name}: hidden" if colon and secret and _value.strip() else line)
+    return {"path": path, "text": "\n".join(kept)}
+
+
 def _clock(_ask: Dict, _until: float) -> Json:
     return {"now": time.time()}
 
@@ -1089,7 +1194,8 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
             raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired") from exc
-        raise Unseen("refused", f"{url} answered {exc.code} to {path}") from exc
+        said = exc.read(500).decode("utf-8", "replace").strip()
+        raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
     except (OSError, ValueError) as exc:
         raise Unseen("no_headscale", "{} cannot be asked: {}".format(url, getattr(exc, "reason", exc))) from exc
 
@@ -1129,4 +1235,6 @@ _KINDS: dict[str, Callable[[Dict, float], Json]] = {
     "headscale": _headscale,
     "files": _files,
     "time": _clock,
+    "stun": _stun,
+    "config": _config,
 }

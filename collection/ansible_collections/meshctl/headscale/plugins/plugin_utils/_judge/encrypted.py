@@ -53,7 +53,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     sent = number(mapping(mapping(pings.data("icmp")).get(way.address)).get("sent")) or 0
     received = number(mapping(mapping(pings.data("icmp")).get(way.address)).get("received")) or 0
     path = observed_path(mapping(steps.data("disco")).get(way.address))
-    wire = _wire(flows, way.address, path)
+    wire = _wire(flows, _inside(steps), way.address, path)
     expected: dict[str, Any] = {"marker_in_clear": 0, "path": way.kind, "packets": {"at_least": expect.count}}
     if way.kind != "relay" and way.hosts:
         expected["endpoint"] = way.hosts
@@ -80,10 +80,10 @@ def _peer(  # noqa: PLR0913, PLR0917
     )  # fmt: skip
 
 
-def _wire(flows: list[dict[str, Any]], mesh: str, path: dict[str, Any]) -> dict[str, Any]:
+def _wire(flows: list[dict[str, Any]], inside: frozenset[str], mesh: str, path: dict[str, Any]) -> dict[str, Any]:
     """Return what was seen of the marker and of the traffic that should carry it."""
-    clear = sum(_count(flow, "marked") for flow in flows if _on_mesh(flow) and flow.get("dst") == mesh)
-    leaks = [flow for flow in flows if not _on_mesh(flow) and _count(flow, "marked")]
+    clear = sum(_count(flow, "marked") for flow in flows if text(flow.get("interface")) in inside and flow.get("dst") == mesh)
+    leaks = [flow for flow in flows if text(flow.get("interface")) not in inside and _count(flow, "marked") and _about(flow, mesh)]
     if path["path"] == "direct":
         host, port = endpoint(path.get("endpoint"))
         carriers = [f for f in flows if f.get("dst") == host and f.get("dport") == port and f.get("proto") == "udp"]
@@ -91,7 +91,7 @@ def _wire(flows: list[dict[str, Any]], mesh: str, path: dict[str, Any]) -> dict[
         carried = sum(int(number(mapping(flow.get("wireguard")).get(_TRANSPORT)) or 0) for flow in carriers)
     else:
         # What the relay carries cannot be told from its other traffic: that there was some is all that is claimed.
-        carriers = [f for f in flows if f.get("proto") == "tcp" and f.get("direction") == "out" and not _on_mesh(f)]
+        carriers = [f for f in flows if f.get("proto") == "tcp" and f.get("direction") == "out" and text(f.get("interface")) not in inside]
         carried = sum(_count(flow, "packets") for flow in carriers)
     return {"clear": clear, "leaks": leaks[:5], "leaked": sum(_count(flow, "marked") for flow in leaks),
             "flows": carriers[:5], "carried": carried}  # fmt: skip
@@ -105,6 +105,8 @@ def _unproven(steps: Seen, capture: dict[str, Any], wire: dict[str, Any], sent: 
         return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
     if not sent or received != sent:
         return f"{received:g} of {sent:g} marked echo requests were answered: what was not delivered proves nothing"
+    if not _inside(steps):
+        return steps.why("addresses") if steps.data("addresses") is None else "no interface of this host has a mesh address"
     if wire["clear"] < sent:
         return "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
     return ""
@@ -124,9 +126,17 @@ def _hint(wire: dict[str, Any], way: Way, path: dict[str, Any], *, carried: bool
     return f"{path.get('host')} is not an address of {way.peer.name}'s side"
 
 
-def _on_mesh(flow: dict[str, Any]) -> bool:
-    """Whether a packet is the mesh's own traffic in clear, on its interface: both ends are mesh addresses."""
-    return _mesh_address(flow.get("src")) and _mesh_address(flow.get("dst")) and flow.get("interface") not in ("", None)
+def _about(flow: dict[str, Any], mesh: str) -> bool:
+    """Whether a packet may be of the traffic with a peer: its mesh address is an end, or no end is any mesh address."""
+    ends = (address(flow.get("src")), address(flow.get("dst")))
+    return mesh in ends or not any(map(_mesh_address, ends))
+
+
+def _inside(steps: Seen) -> frozenset[str]:
+    """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
+    links = [mapping(link) for link in items(steps.data("addresses"))]
+    found = {text(link.get("name")) for link in links if any(map(_mesh_address, items(link.get("addresses"))))}
+    return frozenset(found - {"", "lo"})
 
 
 def _mesh_address(value: Json) -> bool:

@@ -62,7 +62,9 @@ def _counted(seen: Seen, name: str, peer: Node, families: tuple[int, ...]) -> tu
         if not out or back is None or out < 0 or not 0 <= back <= out:
             return None
         sent, received = sent + int(out), received + int(back)
-    return (sent, received) if sent else None
+    if not sent:
+        return None
+    return sent, received
 
 
 def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import _paths
-from . import plan, preflight, supervisor, tls
+from . import network, plan, preflight, supervisor, tls
 from .supervisor import LabError, Process
 from .topology import Topology
 
@@ -100,7 +100,7 @@ class Lab:
         """Return the command that runs `command` in a machine, or on a guest."""
         record = self.record
         if record and record.topology["machines"].get(name, {}).get("kind") == "guest":
-            return ["ssh", "-F", str(self.directory / "ssh" / "config"), name, shlex.join(command)]
+            return ["ssh", "-F", str(self.directory / "ssh" / "config"), name, *([shlex.join(command)] if command else [])]
         return supervisor.enter(self.machine(name).pid, command)
 
     def changes(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
@@ -165,20 +165,21 @@ class Lab:
         return "UP" in state[0]["flags"]
 
     def attach(self, subnet: str, *, cable: str, bridge: str) -> bool:
-        """Lay a cable from a bridge of this machine, which must be root's, to a subnet of the lab; whether it was not there."""
+        """Lay a cable from a bridge of this machine (as root) to a subnet of the lab; whether it was not there."""
         record, init = self.record, supervisor.first_process(self.directory)
         if record is None or init is None:
             raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
         index = list(record.topology["subnets"]).index(subnet) + 1
         port = f"up-{index}"
-        here = subprocess.run(["ip", "-j", "link", "show", "dev", cable], capture_output=True, text=True, check=False)
+        show = ["ip", "-j", "link", "show", "dev", cable]
+        here = subprocess.run(show, capture_output=True, text=True, check=False)  # noqa: S603
         if here.returncode == 0 and json.loads(here.stdout)[0].get("master") == bridge:
             return False
         script = f"""set -e
             ip link del {cable} 2>/dev/null || true
-            ip link add {cable} addrgenmode none type veth peer name {port} netns {init.pid}
+            ip link add {cable} type veth peer name {port} netns {init.pid}
             ip link set {cable} addrgenmode none master {bridge} up"""
-        laid = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+        laid = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)  # noqa: S603
         if laid.returncode:
             raise LabError(f"no cable could be laid from {bridge} to the lab's {subnet}: {laid.stderr.strip()}")
         self._fabric(["ip", "link", "set", port, "addrgenmode", "none", "master", f"br-{index}", "up"])
@@ -196,25 +197,39 @@ class Lab:
         if init is None:
             raise LabError(f"the lab '{self.name}' ended; its log is {self.directory / 'supervisor.log'}")
         try:
-            done = subprocess.run(
-                supervisor.enter(init.pid, command), input=stdin, capture_output=True, text=True, timeout=seconds, check=False
+            done = subprocess.run(  # noqa: S603
+                supervisor.enter(init.pid, command),
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired:
-            raise LabError(f"the lab '{self.name}' did not answer within {seconds:.0f} s to: {' '.join(command)}") from None
+            raise LabError(
+                f"the lab '{self.name}' did not answer within {seconds:.0f} s to: {' '.join(command)}"
+            ) from None
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-            raise LabError(f"the lab '{self.name}' could not be built: {'; '.join(said[-3:])} (script: {self.directory / 'build.sh'})")
+            raise LabError(
+                f"the lab '{self.name}' could not be built: {'; '.join(said[-3:])} "
+                f"(script: {self.directory / 'build.sh'})"
+            )
         return done.stdout
 
     def _run(self, script: str) -> dict[str, Process]:
         (self.directory / "build.sh").write_text(script, encoding="utf-8")
         output = self._fabric(["/bin/sh", "/run/lab/state/build.sh"])
-        inner = {name: int(pid) for name, pid in (line.split()[1:] for line in output.splitlines() if line.startswith("machine "))}
+        inner = {
+            name: int(pid)
+            for name, pid in (line.split()[1:] for line in output.splitlines() if line.startswith("machine "))
+        }
         init = supervisor.first_process(self.directory)
         outer = supervisor.outer_pids(init.pid, list(inner.values())) if init else {}
         machines = {name: Process.of(outer[pid]) for name, pid in inner.items() if pid in outer}
         if lost := sorted(name for name in inner if machines.get(name) is None):
-            raise LabError(f"machine {lost[0]} ended as soon as it started; its log is {self.directory / 'logs' / lost[0] / 'boot.log'}")
+            log = self.directory / "logs" / lost[0] / "boot.log"
+            raise LabError(f"machine {lost[0]} ended as soon as it started; its log is {log}")
         return {name: process for name, process in machines.items() if process}
 
     def _create(self, topology: Topology, programs: dict[str, str]) -> None:
@@ -271,7 +286,7 @@ def names() -> list[str]:
 
 
 def _recorded(topology: Topology) -> dict[str, Any]:
-    ports = {cable.machine: cable.port for cable in plan.network.cables(topology) if cable.interface != "lan"}
+    ports = {cable.machine: cable.port for cable in network.cables(topology) if cable.interface != "lan"}
     plain: dict[str, Any] = json.loads(json.dumps(topology.as_dict()))
     return plain | {"ports": ports, "facts": topology.facts()}
 
@@ -328,7 +343,10 @@ def _own(machines: Mapping[str, Any]) -> list[str]:
 
 def _same(lab: str, what: str, old: object, new: object) -> None:
     if old != new:
-        raise LabError(f"the lab '{lab}' stands with {what} {old}, the inventory says {new}; take it down with `meshctl down` first")
+        raise LabError(
+            f"the lab '{lab}' stands with {what} {old}, the inventory says {new}; "
+            "take it down with `meshctl down` first"
+        )
 
 
 def _subnet_changes(lab: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

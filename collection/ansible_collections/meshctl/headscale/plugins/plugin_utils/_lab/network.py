@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from .topology import WAN, Link, Machine, Subnet, Topology
 
-
 # Counted, and remembered with its protocol: what tries to leave the lab can be named.
 _OUTSIDE = "counter name egress update @tried { ip daddr . meta l4proto } reject with icmp net-unreachable"
 
@@ -31,6 +30,16 @@ class Cable:
     address: str
     link: Link
 
+    @property
+    def ip(self) -> str:
+        """Return the address without its prefix length."""
+        return self.address.partition("/")[0]
+
+    @property
+    def mac(self) -> str:
+        """Return the hardware address of the machine's end: the same each time for the same address."""
+        return ":".join(["52", "54", *(f"{int(part):02x}" for part in self.ip.split("."))])
+
 
 def bridges(topology: Topology) -> dict[str, str]:
     """Return the bridge of each network; interface names are limited to 15 characters, so they are numbered."""
@@ -43,7 +52,9 @@ def cables(topology: Topology) -> list[Cable]:
     wan_length = topology.wan_cidr.partition("/")[2]
     lines: list[Cable] = []
 
-    def add(machine: Machine, interface: str, network: str, address: str, length: str, link: Link) -> None:
+    def add(  # noqa: PLR0913, PLR0917
+        machine: Machine, interface: str, network: str, address: str, length: str, link: Link
+    ) -> None:
         lines.append(
             Cable(
                 machine=machine.name,
@@ -70,7 +81,11 @@ def cables(topology: Topology) -> list[Cable]:
 
 def _number(machine: Machine, topology: Topology) -> str:
     # From the address and not from the position, so that a machine that is added later renames nobody's port.
-    network = "w" if machine.kind == "router" else str(list(topology.subnets).index(machine.subnet) + 1 if machine.subnet != WAN else 0)
+    network = (
+        "w"
+        if machine.kind == "router"
+        else str(list(topology.subnets).index(machine.subnet) + 1 if machine.subnet != WAN else 0)
+    )
     last = machine.public_address if machine.kind == "router" else machine.address
     packed = "".join(f"{int(part):02x}" for part in last.split("."))
     return f"{network}{packed}"
@@ -97,18 +112,33 @@ def cable_commands(lines: Iterable[Cable]) -> str:
             commands.append(f"netns add {line.machine}")
             seen.add(line.machine)
         commands += [
-            f"link add {line.port} mtu {line.link.mtu} type veth peer name {line.interface} mtu {line.link.mtu} netns {line.machine}",
+            f"link add {line.port} mtu {line.link.mtu} type veth "
+            f"peer name {line.interface} address {line.mac} mtu {line.link.mtu} netns {line.machine}",
             f"link set {line.port} addrgenmode none master {line.bridge} up",
         ]
     return _text(commands)
 
 
 def address_commands(topology: Topology, machine: Machine, lines: Iterable[Cable]) -> str:
-    """Return the `ip -batch` input for the inside of one machine: addresses and routes."""
+    """Return the `ip -batch` input for the inside of one machine: addresses, neighbours and routes."""
     commands = ["link set lo up"]
     for line in lines:
         commands += [f"link set {line.interface} up", f"addr add {line.address} dev {line.interface}"]
+        commands += _neighbours(topology, line)
     return _text(commands) + route_commands(topology, machine)
+
+
+def _neighbours(topology: Topology, line: Cable) -> list[str]:
+    """Return a permanent entry for each machine on the same network.
+
+    All namespaces of this system share one table of about 1,000 learned neighbours (sysctl `neigh.default.gc_thresh3`),
+    which some 40 machines that speak with each other fill: then sending fails (ENOBUFS). Permanent ones do not count.
+    """
+    return [
+        f"neigh replace {other.ip} lladdr {other.mac} dev {line.interface} nud permanent"
+        for other in cables(topology)
+        if other.bridge == line.bridge and other.port != line.port
+    ]
 
 
 def route_commands(topology: Topology, machine: Machine) -> str:
@@ -143,7 +173,10 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
     node's own flow is then given another port, and the pair stays on the relay for ever.
     """
     hidden = [other.cidr for other in topology.subnets.values() if other.nat != "none" and other.name != subnet.name]
-    inside = [topology.wan_cidr, *(s.cidr for s in topology.subnets.values() if s.nat == "none" or s.name == subnet.name)]
+    inside = [
+        topology.wan_cidr,
+        *(s.cidr for s in topology.subnets.values() if s.nat == "none" or s.name == subnet.name),
+    ]
     hosts = [machine for machine in topology.hosts() if machine.subnet == subnet.name]
     dnat = [
         f"ip daddr {subnet.wan_address} {entry.proto} dport {entry.port} dnat ip to {host.address}:{entry.to_port}"
@@ -153,7 +186,11 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
     forward = [
         "ct state established,related accept",
         "ct status dnat accept",
-        *([f'iifname "lan" ip daddr {_set(hidden)} counter name cross_subnet reject with icmp net-unreachable'] if hidden else []),
+        *(
+            [f'iifname "lan" ip daddr {_set(hidden)} counter name cross_subnet reject with icmp net-unreachable']
+            if hidden
+            else []
+        ),
         f'iifname "lan" ip daddr != {_set(inside)} {_OUTSIDE}',
         *(['iifname "lan" udp dport != 53 reject with icmp port-unreachable'] if subnet.nat == "udp_blocked" else []),
         'iifname "lan" accept',

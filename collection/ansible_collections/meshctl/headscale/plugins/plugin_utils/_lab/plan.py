@@ -55,7 +55,8 @@ def tune_script(topology: Topology, *, renat: Collection[str] = ()) -> str:
         for subnet in topology.subnets.values()
     ]
     sizes = "".join(
-        f"ip link set {cable.port} mtu {cable.link.mtu}\nip -n {cable.machine} link set {cable.interface} mtu {cable.link.mtu}\n"
+        f"ip link set {cable.port} mtu {cable.link.mtu}\n"
+        f"ip -n {cable.machine} link set {cable.interface} mtu {cable.link.mtu}\n"
         for cable in lines
     )
     laid = [*rules, *_renat(topology, renat), _links(topology, lines), _uplinks(lines)]
@@ -68,7 +69,7 @@ def _renat(topology: Topology, names: Collection[str]) -> list[str]:
         return []
     parts = [_call("forget_flows", topology.subnets[name].router) for name in names]
     for machine in topology.machines.values():
-        if machine.kind == "router" or machine.subnet == WAN:
+        if machine.kind == "router" or (machine.kind == "host" and machine.subnet == WAN):
             parts.append(f"ip -n {machine.name} route flush proto boot")
             routes = network.route_commands(topology, machine)
             parts.append(_feed(f"ip -n {machine.name} -batch -", routes))
@@ -85,7 +86,8 @@ def _machine(topology: Topology, machine: Machine, cables: list[Cable]) -> str:
     parts = [_feed(f"ip -n {machine.name} -batch -", network.address_commands(topology, machine, cables))]
     if machine.kind == "router":
         subnet = topology.subnets[machine.subnet]
-        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1")
+        # Every refusal is sent: the kernel's limit of about one a second for each host would leave some as silence.
+        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0")
         parts.append(_feed(f"{_inside(machine.name)} nft -f -", network.router_rules(topology, subnet)))
     parts.append(_uplinks(cables))
     parts.append(_call("machine", topology.lab_name, machine.name, topology.resolver))

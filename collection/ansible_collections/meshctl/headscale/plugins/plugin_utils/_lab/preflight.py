@@ -49,19 +49,29 @@ _SECONDS: Final = 20
 
 # Feature, the commands that show it, and what to do without it.
 _FEATURES: Final = (
-    ("bridge and veth", "ip link add br0 type bridge && ip link add ve0 type veth peer name ve1", "load the kernel modules bridge and veth"),
+    (
+        "bridge and veth",
+        "ip link add br0 type bridge && ip link add ve0 type veth peer name ve1",
+        "load the kernel modules bridge and veth",
+    ),
     (
         "nftables with NAT",
         "printf 'table inet t { chain c { type nat hook postrouting priority srcnat; masquerade; }; "
-        "chain d { type filter hook forward priority 0; ct state new counter reject with icmp net-unreachable; }; }' | nft -f -",
+        "chain d { type filter hook forward priority 0; ct state new counter reject with icmp net-unreachable; }; }' "
+        "| nft -f -",
         "load the kernel modules nf_tables, nft_masq, nft_ct and nft_reject_inet",
     ),
     (
         "overlay file system",
-        "mount -t tmpfs t /tmp && mkdir /tmp/u /tmp/w /tmp/m && mount -t overlay -o userxattr,lowerdir=/etc,upperdir=/tmp/u,workdir=/tmp/w o /tmp/m",
+        "mount -t tmpfs t /tmp && mkdir /tmp/u /tmp/w /tmp/m && "
+        "mount -t overlay -o userxattr,lowerdir=/etc,upperdir=/tmp/u,workdir=/tmp/w o /tmp/m",
         "load the kernel module overlay (Linux 5.11 or later for ordinary users)",
     ),
-    ("/dev/net/tun", "ip tuntap add dev tun9 mode tun", "load the kernel module tun, and see the line about its access"),
+    (
+        "/dev/net/tun",
+        "ip tuntap add dev tun9 mode tun",
+        "load the kernel module tun, and see the line about its access",
+    ),
 )
 _NETEM: Final = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms"
 
@@ -109,13 +119,23 @@ def require_lines(topology: Topology) -> None:
 
 
 def _access() -> Iterator[Finding]:
-    yield _finding("tun", _open_tun, "/dev/net/tun can be opened", "let this user read and write it (chmod 0666 /dev/net/tun), or run as root")
+    yield _finding(
+        "tun",
+        _open_tun,
+        "/dev/net/tun can be opened",
+        "let this user read and write it (chmod 0666 /dev/net/tun), or run as root",
+    )
     if rootless():
         yield _user_namespaces()
     else:
         yield Finding(id="namespaces", verdict="ok", what="running as root: no user namespace is needed")
     if not os.access("/usr/bin/python3", os.X_OK):
-        yield Finding(id="python3", verdict="fail", what="/usr/bin/python3 is missing", remedy="install the package python3: the lab's machines share /usr")
+        yield Finding(
+            id="python3",
+            verdict="fail",
+            what="/usr/bin/python3 is missing",
+            remedy="install the package python3: the lab's machines share /usr",
+        )
 
 
 def _open_tun() -> str:
@@ -130,7 +150,7 @@ def _finding(name: str, test: Callable[[], str], good: str, remedy: str) -> Find
     problem = test()
     if not problem:
         return Finding(id=name, verdict="ok", what=good)
-    return Finding(id=name, verdict="fail", what=f"{good.split(' can ')[0]}: {problem}", remedy=remedy)
+    return Finding(id=name, verdict="fail", what=f"{good.split(' can ', maxsplit=1)[0]}: {problem}", remedy=remedy)
 
 
 def _user_namespaces() -> Finding:
@@ -148,7 +168,11 @@ def _user_namespaces() -> Finding:
 def _namespace_remedy() -> str:
     """Name the switch that is off, of those that distributions have."""
     for path, bad, remedy in (
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
         ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
         ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
     ):
@@ -165,8 +189,13 @@ def _try(script: str) -> str:
     user = ["--user", "--map-root-user"] if rootless() else []
     command = ["unshare", *user, "--mount", "--net", "--fork", "--kill-child", "/bin/sh", "-ec", script]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False, env={"PATH": SYSTEM_PATH, "LC_ALL": "C"}
+        done = subprocess.run(  # noqa: S603
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
         )
     except FileNotFoundError:
         return "unshare is missing"
@@ -196,7 +225,9 @@ def _features() -> Iterator[Finding]:
     for name, script, remedy in _FEATURES:
         problem = _try(script)
         if problem:
-            yield Finding(id=name, verdict="fail", what=f"the kernel refuses {name} in a namespace ({problem})", remedy=remedy)
+            yield Finding(
+                id=name, verdict="fail", what=f"the kernel refuses {name} in a namespace ({problem})", remedy=remedy
+            )
         else:
             yield Finding(id=name, verdict="ok", what=f"{name} works in a namespace")
 

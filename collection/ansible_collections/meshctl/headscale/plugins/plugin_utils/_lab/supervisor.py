@@ -92,7 +92,8 @@ def lock(directory: Path, *, seconds: float = 60.0) -> Iterator[None]:
     with _locked(path, time.monotonic() + seconds) as handle:
         if handle is None:
             raise LabError(
-                f"another meshctl has been working on the lab '{directory.name}' for {seconds:.0f} s; wait for it, or end it"
+                f"another meshctl has been working on the lab '{directory.name}' for {seconds:.0f} s; "
+                "wait for it, or end it"
             )
         try:
             yield
@@ -112,13 +113,12 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
             raise LabError(
                 f"{path.parent} cannot be written ({exc.strerror}): set MESHCTL_STATE_DIR to a directory of this user's"
             ) from None
-        with handle:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The one before us may have removed the file that we had open: a lock on that is none.
-                if path.exists() and path.stat().st_ino == os.fstat(handle.fileno()).st_ino:
-                    yield handle
-                    return
+        with handle, contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one before us may have removed the file that we had open: a lock on that is none.
+            if path.exists() and path.stat().st_ino == os.fstat(handle.fileno()).st_ino:
+                yield handle
+                return
         if time.monotonic() > deadline:
             yield None
             return
@@ -128,8 +128,18 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
 def start(directory: Path) -> Process:
     """Start the supervisor of the lab in `directory`, and return process 1 of the lab once it is ready."""
     with (directory / "supervisor.log").open("ab") as log:
-        subprocess.Popen(
-            ["/bin/sh", "-c", _START, "meshctl-lab", *_unshare(), "/bin/sh", "-c", _INIT, f"meshctl-lab:{directory.name}"],
+        subprocess.Popen(  # noqa: S603
+            [
+                "/bin/sh",
+                "-c",
+                _START,
+                "meshctl-lab",
+                *_unshare(),
+                "/bin/sh",
+                "-c",
+                _INIT,
+                f"meshctl-lab:{directory.name}",
+            ],
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -146,7 +156,8 @@ def start(directory: Path) -> Process:
             break
         time.sleep(0.01)
     stop(directory)
-    raise LabError(f"the lab's namespaces could not be made: {_last_line(directory / 'supervisor.log')}; `meshctl doctor` says more")
+    said = _last_line(directory / "supervisor.log")
+    raise LabError(f"the lab's namespaces could not be made: {said}; `meshctl doctor` says more")
 
 
 def _ready(pid: int) -> bool:
@@ -221,7 +232,7 @@ def stop(directory: Path) -> bool:
 
 def outer_pids(lab_init: int, inner: Sequence[int]) -> dict[int, int]:
     """Return this system's process id for each id that the lab's process namespace knows."""
-    namespace = os.readlink(f"/proc/{lab_init}/ns/pid")
+    namespace = str(Path(f"/proc/{lab_init}/ns/pid").readlink())
     depth = len(_namespace_pids(lab_init))
     found: dict[int, int] = {}
     wanted = set(inner)
@@ -251,7 +262,7 @@ def _below(pid: int, namespace: str, lab_init: int) -> bool:
             return True
         try:
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+            if str(Path(f"/proc/{pid}/ns/pid").readlink()) == namespace:
                 return True
             pid = int(fields[1])
         except OSError:

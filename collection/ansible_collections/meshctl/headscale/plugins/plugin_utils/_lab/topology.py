@@ -11,8 +11,9 @@ Every address of the lab is decided here. What is wrong with an inventory is one
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -24,6 +25,11 @@ GROUPS: Final = ("headscale", "relays", "clients", "spare")
 # What Headscale hands out: a physical subnet inside it would shadow the mesh.
 TAILNET: Final = ipaddress.ip_network("100.64.0.0/10")
 FIRST_PORT: Final = 41641
+
+_THIS: Final = ipaddress.ip_network("0.0.0.0/8")
+# `router-NAME` is a host name too.
+_SUBNET_NAME_LENGTH: Final = 40
+_RATES: Final = (8 * 10**3, 100 * 10**9)
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -78,7 +84,7 @@ class Subnet:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A host of the inventory, or a router that a subnet implies. A `guest` is a host that the lab does not start itself."""
+    """A host of the inventory, or a router that a subnet implies; a `guest` is a host that the lab does not start."""
 
     name: str
     kind: Literal["host", "router", "guest"]
@@ -139,13 +145,19 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     :raises TopologyError: naming the host or subnet, the value and the remedy.
     """
     members = {group: [host for host in groups.get(group, ()) if host in hosts] for group in GROUPS}
-    for group, want in (("headscale", "the control server"), ("relays", "the WAN host with DERP, STUN and the resolver")):
+    for group, want in (
+        ("headscale", "the control server"),
+        ("relays", "the WAN host with DERP, STUN and the resolver"),
+    ):
         if len(members[group]) != 1:
             found = ", ".join(members[group]) or "none"
             raise TopologyError(f"group '{group}' must hold exactly one host, {want}; found: {found}")
     shared = hosts[members["headscale"][0]]
     wan = _network("mesh_wan", _mapping("mesh_wan", shared.get("mesh_wan", {})).get("cidr", "203.0.113.0/24"))
-    subnets = _subnets(_mapping("mesh_subnets", shared.get("mesh_subnets")), wan)
+    stated = {
+        str(own["mesh_address"]) for own in hosts.values() if own.get("mesh_subnet") == WAN and "mesh_address" in own
+    }
+    subnets = _subnets(_mapping("mesh_subnets", shared.get("mesh_subnets")), wan, stated)
     machines = _machines(hosts, members, subnets, wan)
     return Topology(
         lab_name=_lab_name(shared.get("lab_name", "seed")),
@@ -175,6 +187,14 @@ def _network(what: str, value: object) -> ipaddress.IPv4Network:
         raise TopologyError(f"{what}: '{value}' is no IPv4 network ({exc}); write it like 192.168.1.0/24") from None
     if network.prefixlen > 29:  # noqa: PLR2004 (gateway and a few hosts must fit)
         raise TopologyError(f"{what}: {network} is too small for a router and hosts; use a /29 or larger")
+    if (
+        network.is_loopback
+        or network.is_multicast
+        or network.is_link_local
+        or network.overlaps(_THIS)
+        or network.is_reserved
+    ):
+        raise TopologyError(f"{what}: {network} cannot be a network of hosts; use a private one such as 192.168.1.0/24")
     if network.overlaps(TAILNET):
         raise TopologyError(f"{what}: {network} overlaps {TAILNET}, which Headscale gives to mesh addresses")
     return network
@@ -190,30 +210,50 @@ def _address(what: str, value: object, network: ipaddress.IPv4Network) -> str:
     return str(address)
 
 
-def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network) -> dict[str, Subnet]:
+def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collection[str]) -> dict[str, Subnet]:
     if not data:
-        raise TopologyError("mesh_subnets is empty; give it at least one subnet, such as subnet-a: {cidr: 192.168.1.0/24}")
+        raise TopologyError(
+            "mesh_subnets is empty; give it at least one subnet, such as subnet-a: {cidr: 192.168.1.0/24}"
+        )
     taken: dict[str, ipaddress.IPv4Network] = {WAN: wan}
     wan_addresses: dict[str, str] = {}
+    stated = {
+        *stated,
+        *(str(raw["wan_address"]) for raw in data.values() if isinstance(raw, Mapping) and "wan_address" in raw),
+    }
     subnets: dict[str, Subnet] = {}
     for name, raw in data.items():
-        subnet = _subnet(str(name), _mapping(f"mesh_subnets.{name}", raw), wan, len(subnets))
+        own = _mapping(f"mesh_subnets.{name}", raw)
+        if "wan_address" not in own:
+            own = {**own, "wan_address": _free_wan_address(str(name), wan, {*stated, *wan_addresses})}
+        subnet = _subnet(str(name), own, wan)
         for other, network in taken.items():
             if subnet.network.overlaps(network):
                 raise TopologyError(f"subnet {name} ({subnet.cidr}) overlaps {other} ({network}); give it another cidr")
-        if other := wan_addresses.get(subnet.wan_address):
-            raise TopologyError(f"subnets {other} and {name} both have wan_address {subnet.wan_address}; change one")
+        if twin := wan_addresses.get(subnet.wan_address):
+            raise TopologyError(f"subnets {twin} and {name} both have wan_address {subnet.wan_address}; change one")
         taken[subnet.name] = subnet.network
         wan_addresses[subnet.wan_address] = subnet.name
         subnets[subnet.name] = subnet
     return subnets
 
 
-def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network, index: int) -> Subnet:
+def _free_wan_address(name: str, wan: ipaddress.IPv4Network, taken: Collection[str]) -> str:
+    # From the second on: the first is where one looks for a provider's gateway.
+    for address in itertools.islice(wan.hosts(), 1, None):
+        if str(address) not in taken:
+            return str(address)
+    raise TopologyError(f"mesh_wan: {wan} has no address left for the router of {name}; use a larger cidr")
+
+
+def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network) -> Subnet:
     where = f"mesh_subnets.{name}"
     _known_keys(where, raw, ("cidr", "gateway", "nat", "wan_address", "link"))
-    if not _LABEL.fullmatch(name) or name == WAN:
-        raise TopologyError(f"{where}: '{name}' cannot name a subnet; use letters, digits and '-', and not '{WAN}'")
+    if not _LABEL.fullmatch(name) or name == WAN or len(name) > _SUBNET_NAME_LENGTH:
+        raise TopologyError(
+            f"{where}: '{name}' cannot name a subnet; "
+            f"use at most {_SUBNET_NAME_LENGTH} letters, digits and '-', and not '{WAN}'"
+        )
     if "cidr" not in raw:
         raise TopologyError(f"{where} has no cidr; write one like 192.168.1.0/24")
     network = _network(where, raw["cidr"])
@@ -225,8 +265,7 @@ def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network, index
         cidr=str(network),
         gateway=_address(f"{where}.gateway", raw.get("gateway", network[1]), network),
         nat=nat,
-        # The seed: routers are 203.0.113.2, .3, ...
-        wan_address=_address(f"{where}.wan_address", raw.get("wan_address", wan[2 + index]), wan),
+        wan_address=_address(f"{where}.wan_address", raw["wan_address"], wan),
         router=f"router-{name}",
         link=read_link(f"{where}.link", raw.get("link")),
     )
@@ -255,10 +294,16 @@ def _machines(
     ports: dict[tuple[str, int], str] = {}
     for host, variables in wanted.items():
         where = _subnet_name(host, variables, subnets)
-        address = _stated(host, variables, subnets, wan)[1] if "mesh_address" in variables else _free(host, where, subnets, wan, taken)
+        address = (
+            _stated(host, variables, subnets, wan)[1]
+            if "mesh_address" in variables
+            else _free(host, where, subnets, wan, taken)
+        )
         machine = _machine(host, variables, inside[host], where, address, subnets)
         for entry in machine.publish:
-            _unique(published, (where, entry.proto, entry.port), host, f"{entry.proto} port {entry.port} of router-{where}")
+            _unique(
+                published, (where, entry.proto, entry.port), host, f"{entry.proto} port {entry.port} of router-{where}"
+            )
         if machine.port:
             _unique(ports, (where, machine.port), host, f"mesh_port {machine.port} behind the same router")
         machines[host] = machine
@@ -274,7 +319,9 @@ def _unique(taken: dict[Any, str], key: object, host: str, what: str) -> None:
 
 def _unique_names(machines: Mapping[str, Machine]) -> None:
     taken: dict[str, str] = {}
+    hostnames: dict[str, str] = {}
     for machine in machines.values():
+        _unique(hostnames, machine.name.lower(), machine.name, f"the hostname {machine.name.lower()}")
         for name in machine.names:
             _unique(taken, name, machine.name, f"the name {name} (mesh_names)")
 
@@ -285,7 +332,9 @@ def _subnet_name(host: str, variables: Mapping[str, Any], subnets: Mapping[str, 
     if name is None:
         raise TopologyError(f"host {host} has no mesh_subnet; give it one of {', '.join(known)}")
     if name not in known:
-        raise TopologyError(f"host {host}: unknown subnet '{name}'; use one of {', '.join(known)}, or add it to mesh_subnets")
+        raise TopologyError(
+            f"host {host}: unknown subnet '{name}'; use one of {', '.join(known)}, or add it to mesh_subnets"
+        )
     return str(name)
 
 
@@ -314,7 +363,7 @@ def _free(
     raise TopologyError(f"host {host}: no address is free in {where} ({network}); use a larger cidr")
 
 
-def _machine(
+def _machine(  # noqa: PLR0913, PLR0917
     host: str,
     variables: Mapping[str, Any],
     groups: tuple[str, ...],
@@ -325,7 +374,7 @@ def _machine(
     if not _LABEL.fullmatch(host):
         raise TopologyError(f"host '{host}' cannot be a hostname; use letters, digits and '-', at most 63")
     subnet = subnets.get(where)
-    if any(host == other.router for other in subnets.values()):
+    if any(host.lower() == other.router.lower() for other in subnets.values()):
         raise TopologyError(f"host {host} has the name of a router of the lab; rename it")
     client = bool({"clients", "spare"} & set(groups))
     return Machine(
@@ -335,9 +384,13 @@ def _machine(
         subnet=where,
         address=address,
         public_address=subnet.wan_address if subnet and subnet.nat != "none" else address,
-        port=_port(f"host {host}: mesh_port", variables.get("mesh_port", _default_port(address, where, subnets))) if client else 0,
+        port=_port(f"host {host}: mesh_port", variables.get("mesh_port", _default_port(address, where, subnets)))
+        if client
+        else 0,
         names=tuple(_dns_name(host, name) for name in _list(f"host {host}: mesh_names", variables.get("mesh_names"))),
-        publish=tuple(_publish(host, entry) for entry in _list(f"host {host}: mesh_publish", variables.get("mesh_publish"))),
+        publish=tuple(
+            _publish(host, entry) for entry in _list(f"host {host}: mesh_publish", variables.get("mesh_publish"))
+        ),
         link=read_link(f"host {host}: mesh_link", variables.get("mesh_link")),
     )
 
@@ -411,6 +464,8 @@ def read_link(where: str, raw: object) -> Link:
         rate_bit=int(_quantity(where, "rate", data, _RATE, "50mbit", _RATE_BIT)),
         mtu=_mtu(where, data.get("mtu", 1500)),
     )
+    if "rate" in data and not _RATES[0] <= link.rate_bit <= _RATES[1]:
+        raise TopologyError(f"{where}: rate '{data['rate']}' must be from 8kbit to 100gbit")
     if link.loss > 1:
         raise TopologyError(f"{where}: loss '{data['loss']}' is more than 100%")
     if link.jitter_ms > link.delay_ms:
@@ -418,7 +473,7 @@ def read_link(where: str, raw: object) -> Link:
     return link
 
 
-def _quantity(
+def _quantity(  # noqa: PLR0913, PLR0917
     where: str, key: str, data: Mapping[str, Any], form: re.Pattern[str], example: str, units: Mapping[str, float]
 ) -> float:
     if key not in data:

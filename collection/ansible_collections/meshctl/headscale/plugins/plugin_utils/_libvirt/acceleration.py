@@ -64,9 +64,13 @@ def _try(disk: Path) -> Verdict:
     ]  # fmt: skip
     began = time.monotonic()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
-        return Verdict(works=False, why=f"a guest of one sector did not end within {_SECONDS:.0f} s: its instructions are emulated")
+        return Verdict(
+            works=False, why=f"a guest of one sector did not end within {_SECONDS:.0f} s: its instructions are emulated"
+        )
     if done.returncode != 1:
         said = (done.stderr.strip().splitlines() or ["no word"])[0]
         return Verdict(works=False, why=f"QEMU cannot run a guest on it: {said.removeprefix(f'{_QEMU}: ')}")
@@ -79,5 +83,7 @@ def choose(accelerator: Accelerator) -> bool:
         return False
     verdict = probe()
     if accelerator == "kvm" and not verdict.works:
-        raise LabError(f"mesh_libvirt.accelerator is kvm, and KVM does not run guests here: {verdict.why}; use auto or tcg")
+        raise LabError(
+            f"mesh_libvirt.accelerator is kvm, and KVM does not run guests here: {verdict.why}; use auto or tcg"
+        )
     return verdict.works

@@ -16,23 +16,27 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from .._lab import supervisor
 from .._lab.lab import Lab
 from .._lab.supervisor import LabError
 from .._lab.topology import Topology
-from . import acceleration, ssh, xml
-from .image import FILES, Image, Progress, cache_dir, cache_lock, ensure_image, ensure_programs
+from . import acceleration, preflight, ssh, xml
+from .image import Image, Progress, cache_dir, cache_lock, ensure_image, ensure_programs
 from .model import Guest, Identity, Network, Plan, Settings, plan_guests, with_guests
 from .virsh import Virsh, run
 
+T = TypeVar("T")
+
 _STATE: Final = "libvirt.json"
 _OWNER: Final = "owner"
+# Is there when guests run on KVM: budgets of time depend on it.
+_KVM: Final = "kvm"
 _BOOT_FILES: Final = {"vmlinuz": "vmlinuz", "initrd.img": "initrd.img", "disk.qcow2": "base.qcow2"}
 _SPARE_BYTES: Final = 2 * 2**30
 
@@ -72,7 +76,7 @@ class _Work:
     progress: Progress
 
     def domain(self, guest: Guest) -> str:
-        return xml.domain_xml(self.plan, guest, accelerated=self.accelerated)
+        return xml.domain_xml(self.plan, guest, accelerated=self.accelerated, arguments=self.image.arguments)
 
     @property
     def store(self) -> Path:
@@ -96,6 +100,11 @@ class Guests:
     def there(self) -> bool:
         """Whether there is anything of this lab."""
         return self.directory.exists()
+
+    @property
+    def made(self) -> Made | None:
+        """Return what is recorded of the lab in libvirt, if anything is."""
+        return Made.load(self.directory)
 
     def up(self, topology: Topology, settings: Settings, programs: dict[str, str], progress: Progress) -> list[str]:
         """Bring lab and guests to the topology; return what was done.
@@ -128,7 +137,7 @@ class Guests:
         running = Virsh(settings.uri).running()
         return [*changes, *(f"guest {guest.host} started" for guest in plan.guests if guest.domain not in running)]
 
-    def down(self, settings: Settings, *, keep_logs: bool = False) -> Path | None:
+    def down(self, *, keep_logs: bool = False) -> Path | None:
         """Remove all that this lab has; return where the logs are, if they were to be kept.
 
         :raises LabError: when libvirt cannot be asked; what is recorded then stays, for another try.
@@ -137,9 +146,9 @@ class Guests:
         if made is None and not self.there:
             return None
         with self._lock():
-            virsh = Virsh(made.uri if made else settings.uri)
-            disks = Path(made.disk_dir) if made else Path(settings.disks) / self._identity.prefix
-            return self._remove(virsh, disks, keep_logs=keep_logs)
+            if made is None:  # it is recorded before anything is made in libvirt
+                return self.lab.down(keep_logs=keep_logs)
+            return self._remove(Virsh(made.uri), Path(made.disk_dir), keep_logs=keep_logs)
 
     def pull_cable(self, host: str, *, plugged: bool) -> bool:
         """Take the carrier from a guest's line, or give it back; whether that changed anything."""
@@ -163,7 +172,7 @@ class Guests:
         lines = [line.split() for line in virsh("domiflist", domain).splitlines()]
         macs = [words[-1] for words in lines if words and words[-1].startswith("52:54:")]
         if not macs:
-            raise LabError(f"guest {host} has no line: the domain {domain} was changed; `meshctl down` and `meshctl up` make it anew")
+            raise LabError(f"guest {host} has no line: the domain {domain} was changed; take the lab down and up")
         return virsh, domain, macs[0]
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
@@ -172,19 +181,31 @@ class Guests:
     def _prepare(self, topology: Topology, settings: Settings, programs: dict[str, str], progress: Progress) -> _Work:
         if os.geteuid() != 0:
             raise LabError(
-                "virtual machines need root: their networks in libvirt are joined with the lab's routers by virtual cables, which only "
-                "root can lay; run meshctl as root (sudo), or use inventory/lab.yml, which needs no root"
+                "virtual machines need root: virtual cables join their networks in libvirt with the lab's routers, and "
+                "only root can lay them; run meshctl as root (sudo), or use inventory/lab.yml, which needs no root"
             )
         with_guests(topology)  # says what is wrong before anything is built
         virsh = Virsh(settings.uri)
         version = virsh.version()
+        if self.lab.record is None:
+            preflight.require_disk(settings)
         plan = plan_guests(topology, settings, directory=str(self.directory))
         image, disk = ensure_image(settings, progress), ensure_programs(programs, progress)
         accelerated = acceleration.choose(settings.accelerator)
-        progress(f"guests run {'on KVM' if accelerated else 'emulated (TCG): minutes instead of seconds for the first boot'}")
-        marks = [version, image.name, disk.name, *(xml.domain_xml(plan, guest, accelerated=accelerated) for guest in plan.guests)]
+        progress(
+            f"guests run {'on KVM' if accelerated else 'emulated (TCG): minutes instead of seconds for the first boot'}"
+        )
+        marks = [
+            version,
+            image.name,
+            image.arguments,
+            disk.name,
+            *(xml.domain_xml(plan, guest, accelerated=accelerated) for guest in plan.guests),
+        ]
         key = hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
-        return _Work(plan=plan, virsh=virsh, image=image, programs=disk, accelerated=accelerated, key=key, progress=progress)
+        return _Work(
+            plan=plan, virsh=virsh, image=image, programs=disk, accelerated=accelerated, key=key, progress=progress
+        )
 
     # --- What libvirt has ---------------------------------------------------------------------------------------------
 
@@ -195,16 +216,19 @@ class Guests:
         for kind, name, found in taken:
             if name in found and not self._identity.owns(kind, name, found[name]):
                 raise LabError(
-                    f"libvirt has a {kind} '{name}' that this lab did not make: rename or remove it, or choose another lab_name"
+                    f"libvirt has a {kind} '{name}' that this lab did not make: "
+                    "rename or remove it, or choose another lab_name"
                 )
 
     def _refuse_change(self, key: str) -> None:
         made = Made.load(self.directory)
         if made is None:
-            raise LabError(f"the lab '{self.lab.name}' stands without virtual machines; take it down with `meshctl down` first")
+            raise LabError(
+                f"the lab '{self.lab.name}' stands without virtual machines; take it down with `meshctl down` first"
+            )
         if made.key != key:
             raise LabError(
-                f"the lab '{self.lab.name}' stands with other guests (their image, programs, memory, addresses or number changed); "
+                f"the lab '{self.lab.name}' stands with other guests (image, programs, memory or addresses changed); "
                 "take it down with `meshctl down` first"
             )
 
@@ -246,6 +270,8 @@ class Guests:
 
     def _bring(self, work: _Work) -> list[str]:
         Made(uri=work.plan.settings.uri, disk_dir=work.plan.disk_dir, key=work.key).save(self.directory)
+        if work.accelerated:
+            (self.directory / _KVM).touch()
         ssh.write(self.directory, work.image, work.plan.guests)
         changes = [change for network in work.plan.networks for change in self._network(work.virsh, network)]
         domains, running = work.virsh.domains(), work.virsh.running()
@@ -258,7 +284,9 @@ class Guests:
         for guest in [*([] if restored else absent), *stopped]:
             work.virsh("start", guest.domain)
         if absent or stopped:
-            work.progress("guests restored from their saved state" if restored else "guests boot: waiting for them to answer ssh")
+            work.progress(
+                "guests restored from their saved state" if restored else "guests boot: waiting for them to answer ssh"
+            )
         marks = self._wait(work)
         if absent and not restored and len(absent) == len(work.plan.guests):
             self._keep(work)
@@ -284,14 +312,17 @@ class Guests:
     def _disks(self, work: _Work) -> None:
         directory = Path(work.plan.disk_dir)
         if directory.exists() and _owner(directory) != self._owner_mark:
-            raise LabError(f"{directory} is there and is not this lab's: remove it, or choose another lab_name or mesh_libvirt.disks")
+            raise LabError(f"{directory} is there and is not this lab's: remove it, or choose another lab_name")
         if not directory.exists():
             fresh = directory.with_name(f".{directory.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True, mode=0o711)
             (fresh / _OWNER).write_text(self._owner_mark + "\n", encoding="utf-8")
             fresh.rename(directory)
-        for source, target in [*((work.image.file(f), t) for f, t in _BOOT_FILES.items()), (work.programs, "programs.img")]:
+        for source, target in [
+            *((work.image.file(f), t) for f, t in _BOOT_FILES.items()),
+            (work.programs, "programs.img"),
+        ]:
             if not (directory / target).exists():
                 _copy(source, directory / target)
 
@@ -312,7 +343,11 @@ class Guests:
             for guest in guests:
                 _copy(work.store / f"{guest.host}.qcow2", work.disk(guest))
                 work.virsh.define("define", work.domain(guest))
-            _each(guests, lambda guest: work.virsh("restore", str(work.store / f"{guest.host}.saved"), seconds=300), at_once=2)
+            _each(
+                guests,
+                lambda guest: work.virsh("restore", str(work.store / f"{guest.host}.saved"), seconds=300),
+                at_once=2,
+            )
         except LabError as exc:
             work.progress(f"the saved guests cannot be used ({exc}): booting instead")
             shutil.rmtree(work.store, ignore_errors=True)
@@ -329,7 +364,9 @@ class Guests:
         """Save guests that have just booted, so that the next `up` need not wait for that."""
         needed = _SPARE_BYTES + len(work.plan.guests) * work.plan.settings.memory_mb * 2**20
         if (free := shutil.disk_usage(cache_dir()).free) < needed:
-            work.progress(f"guests are not saved for the next time: {cache_dir()} has {free >> 20} MiB left, and {needed >> 20} are wanted")
+            work.progress(
+                f"guests are not saved for the next time: {cache_dir()} has {free >> 20} MiB, {needed >> 20} are wanted"
+            )
             return
         with cache_lock(work.progress):
             fresh = work.store.with_name(".building-saved")
@@ -357,8 +394,9 @@ class Guests:
             except LabError as exc:
                 console = Path(work.plan.disk_dir) / f"{guest.host}.console.log"
                 raise LabError(
-                    f"guest {guest.host} ({guest.address}) does not answer ssh after {work.plan.settings.boot_seconds} s at most "
-                    f"(mesh_libvirt.boot_seconds): {exc}; its console ends: {_last_line(console)}"
+                    f"guest {guest.host} ({guest.address}) does not answer ssh within "
+                    f"{work.plan.settings.boot_seconds} s (mesh_libvirt.boot_seconds): {exc}; "
+                    f"its console ends: {_last_line(console)}"
                 ) from None
 
         return dict(zip([guest.host for guest in work.plan.guests], _each(work.plan.guests, wait), strict=True))
@@ -372,7 +410,7 @@ def _gone(virsh: Virsh, guest: Guest) -> str:
     return "" if state in ("running", "paused") else f"the domain {guest.domain} is {state}"
 
 
-def _each(guests: Sequence[Guest], work, *, at_once: int = 16) -> list:  # type: ignore[no-untyped-def,type-arg]
+def _each(guests: Sequence[Guest], work: Callable[[Guest], T], *, at_once: int = 16) -> list[T]:
     """Do something for every guest at once; the first error is raised when all have ended."""
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(work, guests))
@@ -395,7 +433,11 @@ def _lab_of(store: Path) -> str:
 def _copy(source: Path, target: Path) -> None:
     """Copy a disk: whole or not at all, and without its holes."""
     fresh = target.with_name(f".{target.name}.new")
-    run(["cp", "--reflink=auto", "--sparse=always", "--", str(source), str(fresh)], what=f"{target} could not be written", seconds=300)
+    run(
+        ["cp", "--reflink=auto", "--sparse=always", "--", str(source), str(fresh)],
+        what=f"{target} could not be written",
+        seconds=300,
+    )
     fresh.replace(target)
 
 

@@ -48,6 +48,12 @@ class Image:
         """Return what tells this image from others."""
         return self.directory.name
 
+    @property
+    def arguments(self) -> str:
+        """Return what its kernel is told besides what all are told, such as NixOS's `init=`."""
+        extra = self.directory / "cmdline"
+        return extra.read_text(encoding="utf-8").strip() if extra.is_file() else ""
+
     def file(self, name: str) -> Path:
         """Return one of the image's files."""
         return self.directory / name
@@ -74,12 +80,14 @@ def cache_lock(progress: Progress) -> Iterator[None]:
 def ensure_image(settings: Settings, progress: Progress) -> Image:
     """Return the guests' image; build it when it is not there yet."""
     if settings.image == "nixos":
-        return _given(Path(settings.image_path).expanduser())
+        return _given(Path(settings.image_path).expanduser().resolve())
     image = Image(directory=cache_dir() / debian_name(settings))
     if _complete(image):
         return image
     if platform.machine() != "x86_64":
-        raise LabError(f"the Debian guest image is built for x86_64, and this machine is {platform.machine()}; use the backend lab")
+        raise LabError(
+            f"the Debian guest image is built for x86_64, and this machine is {platform.machine()}; use the backend lab"
+        )
     with cache_lock(progress):
         if not _complete(image):
             progress(f"building the guests' image from Debian packages ({settings.suite}; about a minute, once)")
@@ -115,7 +123,10 @@ def _build(image: Image, settings: Settings) -> None:
     work.mkdir(mode=0o700)
     try:
         for name in ("key", "host_key"):
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "meshctl", "-f", str(work / name)], what="an SSH key could not be made")
+            run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "meshctl", "-f", str(work / name)],
+                what="an SSH key could not be made",
+            )
         shutil.copyfile(work / "key.pub", work / "authorized_keys")
         _run_script(work, settings)
         for name in ("host_key", "authorized_keys"):
@@ -133,14 +144,19 @@ def _run_script(work: Path, settings: Settings) -> None:
     guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
     with log.open("wb") as out:
         try:
-            done = subprocess.run(
-                [*guard, *command], cwd=work, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=BUILD_SECONDS, check=False,
+            done = subprocess.run(  # noqa: S603
+                [*guard, *command], cwd=work, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                timeout=BUILD_SECONDS, check=False,
                 env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
             )  # fmt: skip
         except FileNotFoundError as exc:
-            raise LabError(f"the guests' image cannot be built: {exc.filename} is missing; `meshctl doctor` names its package") from None
+            raise LabError(
+                f"the guests' image cannot be built: {exc.filename} is missing; `meshctl doctor` names its package"
+            ) from None
         except subprocess.TimeoutExpired:
-            raise LabError(f"the guests' image was not built within {BUILD_SECONDS / 60:.0f} minutes; its log is {log}") from None
+            raise LabError(
+                f"the guests' image was not built within {BUILD_SECONDS / 60:.0f} minutes; its log is {log}"
+            ) from None
     if done.returncode:
         raise LabError(f"the guests' image could not be built: {_reason(log)} (log: {log})")
 
@@ -189,7 +205,20 @@ def _make_disk(disk: Path, files: Mapping[str, Path]) -> None:
             (work / name).chmod(0o755)
         size_mb = sum(path.stat().st_size for path in files.values()) * 11 // 10 // 2**20 + 8
         run(
-            ["/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", str(work), str(fresh), f"{size_mb}M"],
+            [
+                "/sbin/mke2fs",
+                "-q",
+                "-t",
+                "ext4",
+                "-O",
+                "^has_journal",
+                "-m",
+                "0",
+                "-d",
+                str(work),
+                str(fresh),
+                f"{size_mb}M",
+            ],
             what="the disk with the guests' programs could not be made",
         )
         fresh.replace(disk)

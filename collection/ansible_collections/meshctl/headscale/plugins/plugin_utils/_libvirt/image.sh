@@ -1,4 +1,3 @@
-#!/bin/sh
 # Builds the disk of the Debian guests from Debian packages alone. Run as root, in an empty directory that has
 # `authorized_keys` and the `host_key` pair; leaves vmlinuz, initrd.img and disk.qcow2 there.
 #
@@ -108,6 +107,10 @@ END
 mkdir -p "$root/opt/meshctl/bin" "$root/etc/meshctl" "$root/var/log/meshctl" "$root/etc/ssl/certs"
 rm -f "$root/etc/resolv.conf" "$root/etc/hostname" "$root/etc/fstab"
 : > "$root/etc/resolv.conf"
+# Where OpenSSL, and with it Python, looks for authorities; the lab's own is put there.
+mkdir -p "$root/usr/lib/ssl"
+ln -sfn /etc/ssl/certs "$root/usr/lib/ssl/certs"
+ln -sfn /etc/ssl/certs/ca-certificates.crt "$root/usr/lib/ssl/cert.pem"
 
 mask() { for unit; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done; }
 enable() { chroot "$root" systemctl --quiet enable "$@"; }
@@ -136,7 +139,7 @@ rm -rf "$root"/boot/* "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/us
     "$root"/etc/udev/hwdb*
 HOOK
 
-mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" \
+mmdebstrap --mode=root --variant=minbase --include="$packages" \
     --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --essential-hook="sh $here/initramfs.sh \"\$1\"" --customize-hook="sh $here/customize.sh \"\$1\" $here" \
     --skip=cleanup/reproducible "$suite" "$here/root" ${sources:+"$sources"}

@@ -129,16 +129,22 @@ def read_settings(raw: object) -> Settings:
     numbers = {key: _number(key, raw[key]) for key in ("memory_mb", "cpus", "boot_seconds") if key in raw}
     settings = Settings(**{**{key: str(value) for key, value in raw.items()}, **numbers})  # type: ignore[arg-type]
     if settings.memory_mb < _LEAST_MEMORY_MB:
-        raise TopologyError(f"mesh_libvirt: memory_mb {settings.memory_mb} is too little for a guest; use {_LEAST_MEMORY_MB} or more")
+        raise TopologyError(
+            f"mesh_libvirt: memory_mb {settings.memory_mb} is too little for a guest; use {_LEAST_MEMORY_MB} or more"
+        )
     if settings.uri == "qemu:///session":
         raise TopologyError(
-            "mesh_libvirt: qemu:///session cannot be used, for it has no networks and its guests no way to the lab's routers; "
+            "mesh_libvirt: qemu:///session cannot be used, for its guests have no way to the lab's routers; "
             "use qemu:///system, as root"
         )
     if settings.uri != "qemu:///system":
-        raise TopologyError(f"mesh_libvirt: uri '{settings.uri}' is not of this machine, where the lab's routers are; use qemu:///system")
+        raise TopologyError(
+            f"mesh_libvirt: uri '{settings.uri}' is not of this machine, where the lab's routers are; use qemu:///system"
+        )
     if settings.image == "nixos" and not settings.image_path:
-        raise TopologyError("mesh_libvirt: image nixos needs image_path, the directory that `nix build ./nix#guest-image` made; see docs/nix.md")
+        raise TopologyError(
+            "mesh_libvirt: image nixos needs image_path, a directory with its boot files; see docs/nix.md"
+        )
     return settings
 
 
@@ -162,7 +168,8 @@ def with_guests(topology: Topology) -> Topology:
         guest = machine.kind == "host" and machine.subnet != WAN
         if guest and machine.link != Link():
             raise TopologyError(
-                f"host {machine.name}: mesh_link cannot be had on a virtual machine's own line; give the link to its subnet "
+                f"host {machine.name}: mesh_link cannot be had on a virtual machine's own line; give "
+                "the link to its subnet "
                 "(mesh_subnets.NAME.link), or use the backend lab"
             )
         machines[machine.name] = replace(machine, kind="guest") if guest else machine
@@ -229,7 +236,9 @@ def _host_address(subnet: Subnet, taken: set[str]) -> str:
         candidate = str(network[-offset])
         if candidate not in taken:
             return candidate
-    raise TopologyError(f"subnet {subnet.name}: no address is free for this machine in {subnet.cidr}; use a larger cidr")
+    raise TopologyError(
+        f"subnet {subnet.name}: no address is free for this machine in {subnet.cidr}; use a larger cidr"
+    )
 
 
 def as_facts(plan: Plan) -> dict[str, Any]:

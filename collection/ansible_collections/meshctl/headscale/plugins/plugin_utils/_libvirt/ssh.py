@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How guests are entered: files for `ssh` in the lab's state directory, and what is done over it. PRIVATE to the collection."""
+"""How guests are entered: files for `ssh` in the lab's state directory. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def write(directory: Path, image: Image, guests: Iterable[Guest]) -> None:
     host_key = " ".join(image.file("host_key.pub").read_text(encoding="utf-8").split()[:2])
     entries = list(guests)
     (own / "known_hosts").write_text("".join(f"{g.address},{g.host} {host_key}\n" for g in entries), encoding="utf-8")
-    config_path(directory).write_text("".join([*(f"Host {g.host}\n  HostName {g.address}\n" for g in entries), _common(own)]), encoding="utf-8")
+    config_path(directory).write_text(
+        "".join([*(f"Host {g.host}\n  HostName {g.address}\n" for g in entries), _common(own)]), encoding="utf-8"
+    )
 
 
 def _common(own: Path) -> str:
@@ -82,11 +84,23 @@ def wait(directory: Path, guest: Guest, *, deadline: float, alive: Callable[[], 
 
     :param alive: says what became of the guest when it does not run any more.
     """
-    asked = ["ssh", "-F", str(config_path(directory)), "-o", "ConnectTimeout=5", "-o", "BatchMode=yes", guest.host, f"cat {_MARK} 2>/dev/null; true"]
+    asked = [
+        "ssh",
+        "-F",
+        str(config_path(directory)),
+        "-o",
+        "ConnectTimeout=5",
+        "-o",
+        "BatchMode=yes",
+        guest.host,
+        f"cat {_MARK} 2>/dev/null; true",
+    ]
     said = ""
     while True:
         try:
-            done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+            done = subprocess.run(  # noqa: S603
+                asked, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+            )
         except FileNotFoundError:
             raise LabError("ssh is missing: install OpenSSH's client (Debian: openssh-client)") from None
         except subprocess.TimeoutExpired:
@@ -118,11 +132,17 @@ def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
     # The mark comes last: a guest without it is made ready again.
     files[_MARK.lstrip("/")] = (f"{mark}\n".encode(), 0o644)
     script = f"date -u -s @{time.time():.0f} >/dev/null && tar -x -C / --no-same-owner -f -"
-    done = subprocess.run(
-        ["ssh", "-F", str(config_path(directory)), guest.host, script], input=_tar(files), capture_output=True, timeout=180, check=False
+    done = subprocess.run(  # noqa: S603
+        ["ssh", "-F", str(config_path(directory)), guest.host, script],  # noqa: S607
+        input=_tar(files),
+        capture_output=True,
+        timeout=180,
+        check=False,
     )
     if done.returncode:
-        raise LabError(f"guest {guest.host} could not be made ready: {done.stderr.decode(errors='replace').strip() or 'ssh failed'}")
+        raise LabError(
+            f"guest {guest.host} could not be made ready: {done.stderr.decode(errors='replace').strip() or 'no word'}"
+        )
 
 
 def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
@@ -142,7 +162,11 @@ def hang_up(directory: Path) -> None:
         return
     for entry in sockets.iterdir():
         if entry.is_socket():
-            subprocess.run(
-                ["ssh", "-O", "exit", "-o", f"ControlPath={entry}", "lab"], capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+            subprocess.run(  # noqa: S603
+                ["ssh", "-O", "exit", "-o", f"ControlPath={entry}", "lab"],  # noqa: S607
+                capture_output=True,
+                timeout=20,
+                check=False,
+                stdin=subprocess.DEVNULL,
             )
     shutil.rmtree(sockets, ignore_errors=True)

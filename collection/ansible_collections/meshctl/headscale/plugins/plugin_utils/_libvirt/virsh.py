@@ -11,12 +11,14 @@ brings guests back from a saved state in seconds (`save`, `restore`) is in no An
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from .._lab.supervisor import LabError
 
 SECONDS: Final = 60.0
+PATIENCE: Final = 15.0
 
 
 class Virsh:
@@ -26,14 +28,25 @@ class Virsh:
         """Name the connection; nothing is opened."""
         self.uri = uri
 
-    def __call__(self, *words: str, stdin: str = "", seconds: float = SECONDS) -> str:
+    def __call__(self, *words: str, stdin: str = "", seconds: float = SECONDS, patience: float = PATIENCE) -> str:
         """Run a command of virsh and return its output.
 
+        :param patience: how long to try again while nobody listens: guests outlive a restart of libvirtd.
         :raises LabError: with libvirt's own words.
         """
+        deadline = time.monotonic() + patience
+        while True:
+            done = self._once(words, stdin, seconds)
+            if done.returncode == 0:
+                return done.stdout
+            if "ailed to connect" not in done.stderr or time.monotonic() > deadline:
+                raise LabError(f"libvirt ({self.uri}), virsh {' '.join(words[:2])}: {_said(done.stderr)}")
+            time.sleep(0.5)
+
+    def _once(self, words: Sequence[str], stdin: str, seconds: float) -> subprocess.CompletedProcess[str]:
         try:
-            done = subprocess.run(
-                ["virsh", "--quiet", "--connect", self.uri, *words],
+            return subprocess.run(  # noqa: S603
+                ["virsh", "--quiet", "--connect", self.uri, *words],  # noqa: S607
                 input=stdin,
                 capture_output=True,
                 text=True,
@@ -44,18 +57,17 @@ class Virsh:
         except FileNotFoundError:
             raise LabError("virsh is missing: install libvirt's client (Debian: libvirt-clients)") from None
         except subprocess.TimeoutExpired:
-            raise LabError(f"libvirt ({self.uri}) did not answer within {seconds:.0f} s to: virsh {' '.join(words)}") from None
-        if done.returncode:
-            raise LabError(f"libvirt ({self.uri}), virsh {' '.join(words[:2])}: {_said(done.stderr)}")
-        return done.stdout
+            raise LabError(
+                f"libvirt ({self.uri}) did not answer within {seconds:.0f} s to: virsh {' '.join(words)}"
+            ) from None
 
     def version(self) -> str:
         """Return which hypervisor answers; raise `LabError` when none does."""
         try:
-            lines = self("version", seconds=20).splitlines()
+            lines = self("version", seconds=20, patience=0).splitlines()
         except LabError as exc:
             raise LabError(
-                f"libvirt does not answer at {self.uri}: {exc}; start it (systemctl start libvirtd), and be root or in its group"
+                f"libvirt does not answer: {exc}; start it (systemctl start libvirtd), and be root"
             ) from None
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("Running hypervisor")), "")
 
@@ -95,7 +107,7 @@ def _said(stderr: str) -> str:
 def run(command: Sequence[str], *, what: str, seconds: float = SECONDS) -> str:
     """Run a program of this machine and return its output; raise `LabError` that says what could not be done."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             list(command), capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
         )
     except FileNotFoundError:

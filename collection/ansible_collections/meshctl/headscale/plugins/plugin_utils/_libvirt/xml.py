@@ -42,8 +42,11 @@ def network_xml(network: Network) -> str:
     return _document(root)
 
 
-def domain_xml(plan: Plan, guest: Guest, *, accelerated: bool) -> str:
-    """Return a guest: booted straight into its kernel, with one disk, one line and the mesh's programs."""
+def domain_xml(plan: Plan, guest: Guest, *, accelerated: bool, arguments: str = "") -> str:
+    """Return a guest: booted straight into its kernel, with one disk, one line and the mesh's programs.
+
+    :param arguments: of the image, for its kernel.
+    """
     root = ElementTree.Element("domain", {"type": "kvm" if accelerated else "qemu"})
     _text(root, "name", guest.domain)
     _text(root, "uuid", guest.uuid)
@@ -54,7 +57,7 @@ def domain_xml(plan: Plan, guest: Guest, *, accelerated: bool) -> str:
     _text(system, "type", "hvm", arch="x86_64", machine="q35")
     _text(system, "kernel", f"{plan.disk_dir}/vmlinuz")
     _text(system, "initrd", f"{plan.disk_dir}/initrd.img")
-    _text(system, "cmdline", cmdline(guest))
+    _text(system, "cmdline", f"{cmdline(guest)} {arguments}".strip())
     _add(_add(root, "features"), "acpi")
     if accelerated:
         _add(root, "cpu", mode="host-passthrough")

@@ -1,0 +1,513 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a client's examination tells: relays, names, its way to the control server. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from . import hints
+from .names import QUAD_100
+from .path import observed_path
+from .seen import Json, Seen, address, addresses, endpoint, items, mapping, number, text
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .frame import Frame
+    from .path import Way
+
+_FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
+# A map of many regions is the public one: only the home region of the node matters then.
+_FEW_REGIONS = 4
+_STUN_PORT, _DERP_PORT = 3478, 443
+KEY_VERSION = 113
+"""A capability version that every supported server answers for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What is known of a client before it is examined."""
+
+    ways: tuple[Way, ...] = ()
+    server_url: str = ""
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relay:
+    """A node of the DERP map."""
+
+    region: str
+    host: str
+    address: str
+    derp_port: int
+    stun_port: int
+
+    @property
+    def url(self) -> str:
+        """Return what a relay answers to anybody."""
+        port = "" if self.derp_port == _DERP_PORT else f":{self.derp_port}"
+        return f"https://{self.host}{port}/derp/probe"
+
+    @property
+    def where(self) -> str:
+        """Return where its UDP port is asked."""
+        return self.address or self.host
+
+
+def control_url(seen: Seen) -> str:
+    """Return the control server that the client itself talks to."""
+    return text(mapping(seen.data("prefs")).get("ControlURL")).rstrip("/")
+
+
+def control_host(seen: Seen) -> str:
+    """Return the name, or address, of that server."""
+    try:
+        return urlsplit(control_url(seen)).hostname or ""
+    except ValueError:
+        return ""
+
+
+def relays(seen: Seen) -> list[Relay]:
+    """Return the relays that matter to this client."""
+    regions = [mapping(region) for region in mapping(mapping(seen.data("derpmap")).get("Regions")).values()]
+    home = text(mapping(mapping(seen.data("status")).get("Self")).get("Relay"))
+    if len(regions) > _FEW_REGIONS:
+        regions = [region for region in regions if text(region.get("RegionCode")) == home]
+    return [
+        Relay(
+            region=text(region.get("RegionCode")) or text(region.get("RegionID")),
+            host=text(node.get("HostName")),
+            address=address(node.get("IPv4")),
+            derp_port=-1 if node.get("STUNOnly") else int(number(node.get("DERPPort")) or _DERP_PORT),
+            stun_port=int(number(node.get("STUNPort")) or _STUN_PORT),
+        )
+        for region in regions
+        for node in map(mapping, items(region.get("Nodes")))
+    ]
+
+
+def suffix(seen: Seen) -> str:
+    """Return the domain of MagicDNS."""
+    status = mapping(seen.data("status"))
+    return (
+        text(mapping(status.get("CurrentTailnet")).get("MagicDNSSuffix") or status.get("MagicDNSSuffix"))
+        .strip(".")
+        .lower()
+    )
+
+
+def own_name(seen: Seen) -> str:
+    """Return the client's own name in the mesh."""
+    return text(mapping(mapping(seen.data("status")).get("Self")).get("DNSName")).rstrip(".").lower()
+
+
+def judge_client(answer: Json, frame: Frame, patient: Patient) -> list[Check]:
+    """Return what the examination of a client found."""
+    seen = Seen(answer)
+    if not mapping(seen.data("status")):
+        why = f"{seen.why('status')}: start tailscaled on this host"
+        return [_named(frame, "client").check(None, expected="tailscaled answers", observed=None, hint=why)]
+    return [
+        _client(seen, frame),
+        *_paths(seen, frame, patient),
+        _server_url(seen, frame, patient),
+        _server(seen, frame),
+        _upgrade(seen, frame),
+        _derp_map(seen, frame),
+        *_relays(seen, frame),
+        _magic_dns(seen, frame),
+        _domain(seen, frame, patient),
+        _upstream_dns(seen, frame, patient),
+        *_routes(seen, frame),
+    ]
+
+
+def _named(frame: Frame, name: str) -> Frame:
+    return replace(frame, assertion=name)
+
+
+def _client(seen: Seen, frame: Frame) -> Check:
+    status = mapping(seen.data("status"))
+    me = mapping(status.get("Self"))
+    health = [text(line) for line in items(status.get("Health"))]
+    return _named(frame, "client").check(
+        not hints.client(seen),
+        expected={"state": "Running", "online": True},
+        observed={"state": text(status.get("BackendState")), "online": me.get("Online"), "health": health},
+        hint=hints.client(seen),
+        command="tailscale status",
+    )
+
+
+def _paths(seen: Seen, frame: Frame, patient: Patient) -> list[Check]:
+    """Tell for each peer whether traffic to it takes a relay (1)."""
+    return [_path(seen, _named(frame, "path"), way) for way in patient.ways]
+
+
+def _path(seen: Seen, frame: Frame, way: Way) -> Check:
+    peer = hints.find_peer(seen.data("status"), way.peer)
+    expected = {"path": "relay" if way.kind == "relay" else "direct"}
+    if not peer or peer.get("Online") is False:
+        return frame.skipped(
+            "the server does not show it, or shows it offline: see the other findings", target=way.peer.name
+        )
+    pinged = mapping(mapping(seen.data("disco")).get(way.address))
+    if not pinged:
+        return frame.check(None, target=way.peer.name, expected=expected, observed=None, hint=seen.why("disco"))
+    found = observed_path(pinged)
+    endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs")
+    hosts = [endpoint(entry)[0] for entry in items(endpoints)]
+    local = [host for host in hosts if host and ip_address(host).is_private]
+    theirs = (list(way.side.endpoints), list(way.side.local))
+    hint = hints.relayed({"this node": (endpoints, local), way.peer.name: theirs})
+    if found["path"] == "none":
+        hint = f"{way.peer.name} answers neither directly nor through a relay: see doctor.relay of both"
+    if found["path"] == "direct":
+        hint = f"it is direct, where the topology expects a relay ({way.reason}): the topology is not what it says"
+    return frame.check(
+        found["path"] == expected["path"], target=way.peer.name, expected=expected, observed=found, hint=hint,
+        evidence={"reason": way.reason}, command=f"tailscale ping --c 5 {way.address}",
+    )  # fmt: skip
+
+
+def _server_url(seen: Seen, frame: Frame, patient: Patient) -> Check:
+    """Look for an address of the server from which a client never recovers (3)."""
+    frame, url = _named(frame, "server_url"), control_url(seen)
+    if not url:
+        return frame.check(None, expected="a control server", observed=None, hint=seen.why("prefs"))
+    problem = url_problem(url)
+    wanted = patient.server_url.rstrip("/")
+    if not problem and wanted and wanted.lower() != url.lower():
+        problem = (
+            f"the inventory says {wanted}: join with `tailscale up --login-server={wanted} --force-reauth`, or "
+            "correct it"
+        )
+    return frame.check(
+        not problem,
+        expected={"url": wanted or "https://…"},
+        observed={"url": url},
+        hint=problem,
+        command="tailscale debug prefs",
+    )
+
+
+def url_problem(url: str) -> str:
+    """Return why clients have trouble with such a server_url, empty when they have none."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return f"{url!r} is no URL: correct server_url"
+    if parts.scheme == "https" and host:
+        return ""
+    if parts.scheme != "http" or not host:
+        return f"{url!r} is no http or https URL: correct server_url"
+    known = address(host)
+    if host == "localhost" or (known and (ip_address(known).is_loopback or _rfc1918(known))):
+        return ""
+    return (
+        "after an interruption a client tries only https on port 443 of such a server, for ever: give the "
+        "server a certificate "
+        f"and make server_url https://{host}"
+    )
+
+
+def _rfc1918(known: str) -> bool:
+    # As tailscaled decides: test networks, which Python calls private, are not.
+    return known.startswith(("10.", "192.168.")) or (known.startswith("172.") and 16 <= int(known.split(".")[1]) < 32)  # noqa: PLR2004
+
+
+def _web(seen: Seen, path: str) -> dict[str, Any]:
+    rows = [mapping(row) for row in items(seen.data("web"))]
+    return next((row for row in rows if text(row.get("url")).endswith(path)), {})
+
+
+def _no_answer(row: dict[str, Any]) -> str:
+    outcome = text(row.get("outcome"))
+    if outcome == "tls":
+        return (
+            f"its certificate is not trusted here ({text(row.get('error'))}): add the authority to the host's "
+            "trust store"
+        )
+    return {
+        "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
+        "refused": "nothing listens there: is headscale, or the proxy before it, running?",
+        "timeout": "it does not answer in time: is it up, and does a firewall drop the way to it?",
+    }.get(outcome, f"the connection ended with {outcome or 'no answer'}: {text(row.get('error'))}".rstrip(": "))
+
+
+def _server(seen: Seen, frame: Frame) -> Check:
+    """Tell whether the control server answers and is well."""
+    row, url = _web(seen, "/health"), control_url(seen)
+    if not row:
+        return _named(frame, "server").check(None, expected={"status": 200}, observed=None, hint=seen.why("web"))
+    answered = text(row.get("outcome")) == "answered"
+    said = (
+        f"the server answers {row.get('status')}: its database or the proxy before it is broken; look at "
+        "headscale's log"
+    )
+    return _named(frame, "server").check(
+        answered and row.get("status") == 200,  # noqa: PLR2004
+        expected={"url": f"{url}/health", "status": 200},
+        observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
+        hint=said if answered else _no_answer(row),
+        command=f"curl -sS {url}/health",
+    )
+
+
+def _upgrade(seen: Seen, frame: Frame) -> Check:
+    """Tell whether something between client and server breaks the upgrade that clients need (2)."""
+    frame, row = _named(frame, "proxy"), _web(seen, "/ts2021")
+    if not row:
+        return frame.check(None, expected={"status": 101}, observed=None, hint=seen.why("web"))
+    if text(row.get("outcome")) != "answered":
+        return frame.skipped(f"the server cannot be asked: {_no_answer(row)}", expected={"status": 101})
+    server = text(mapping(row.get("headers")).get("server"))
+    return frame.check(
+        row.get("status") == 101,  # noqa: PLR2004
+        expected={"status": 101},
+        observed={"status": row.get("status"), "server": server},
+        hint=(
+            f"{server or 'something'} before headscale does not pass the upgrade on: in nginx set "
+            "`proxy_http_version 1.1`, "
+            "`proxy_set_header Upgrade $http_upgrade` and `proxy_set_header Connection $connection_upgrade`; "
+            "proxies that cannot (Cloudflare) must be left out"
+        ),
+        command=(
+            "curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' "
+            f"{text(row.get('url'))}"
+        ),
+    )
+
+
+def _derp_map(seen: Seen, frame: Frame) -> Check:
+    """Tell whether the node knows relays, and has chosen one (5)."""
+    frame = _named(frame, "derp_map")
+    if seen.data("derpmap") is None:
+        return frame.check(None, expected="regions", observed=None, hint=seen.why("derpmap"))
+    regions = mapping(mapping(seen.data("derpmap")).get("Regions"))
+    named = {
+        text(mapping(region).get("RegionCode")): len(items(mapping(region).get("Nodes"))) for region in regions.values()
+    }
+    home = text(mapping(mapping(seen.data("status")).get("Self")).get("Relay"))
+    hint = f"no home relay was found among {', '.join(named)}: see doctor.relay"
+    if not any(named.values()):
+        hint = (
+            "the server gave no relay: look at derp.urls (does it reach them?), derp.paths and derp.server in its "
+            "configuration"
+        )
+    return frame.check(
+        bool(any(named.values()) and home),
+        expected={"regions": "at least one", "home": "one of them"},
+        observed={"regions": named, "home": home},
+        hint=hint,
+        command="tailscale debug derp-map",
+    )
+
+
+def _relays(seen: Seen, frame: Frame) -> list[Check]:
+    """Tell of each relay whether it relays, and whether its STUN answers (4)."""
+    frame = _named(frame, "relay")
+    checks = []
+    for relay in relays(seen):
+        target = f"{relay.region}/{relay.host}"
+        if relay.derp_port > 0:
+            checks.append(_relaying(seen, frame, relay, target))
+        if relay.stun_port > 0:
+            checks.append(_stun(seen, frame, relay, target))
+    return checks
+
+
+def _relaying(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
+    rows = [mapping(row) for row in items(seen.data("web"))]
+    row = next((row for row in rows if row.get("url") == relay.url), {})
+    return frame.check(
+        (row.get("outcome") == "answered" and row.get("status") == 200) if row else None,  # noqa: PLR2004
+        aspect="https",
+        target=target,
+        expected={"url": relay.url, "status": 200},
+        observed={"outcome": text(row.get("outcome")), "status": row.get("status")} if row else None,
+        hint=f"nodes without a direct path cannot reach each other through it: {_no_answer(row)}"
+        if row
+        else seen.why("web"),
+        command=f"curl -sSi {relay.url}",
+    )
+
+
+def _stun(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
+    rows = [mapping(row) for row in items(seen.data("stun"))]
+    row = next((row for row in rows if row.get("host") == relay.where and row.get("port") == relay.stun_port), {})
+    return frame.check(
+        row.get("outcome") == "answered" if row else None,
+        aspect="stun",
+        target=target,
+        expected={"udp": f"{relay.where}:{relay.stun_port}", "outcome": "answered"},
+        observed={"outcome": text(row.get("outcome")), "mapped": text(row.get("mapped"))} if row else None,
+        hint=(
+            f"UDP port {relay.stun_port} of {relay.where} does not answer ({text(row.get('outcome'))}): without it "
+            "no node learns its "
+            "public address, and paths stay relayed; open the port, also in the server's own firewall and the "
+            "container's ports"
+        ) if row else seen.why("stun"),
+        command="tailscale netcheck",
+    )  # fmt: skip
+
+
+def _looked_up(seen: Seen, name: str) -> dict[str, Any]:
+    rows = [mapping(row) for row in items(seen.data("getaddrinfo"))]
+    return next((row for row in rows if row.get("name") == name), {})
+
+
+def _magic_dns(seen: Seen, frame: Frame) -> Check:
+    """Ask tailscaled, then the host, for the node's own name: the level that fails is the cause (6)."""
+    frame, name = _named(frame, "magic_dns"), own_name(seen)
+    tailnet = mapping(mapping(seen.data("status")).get("CurrentTailnet"))
+    known = addresses(mapping(mapping(seen.data("status")).get("Self")).get("TailscaleIPs"))
+    asked = next((mapping(row) for row in items(seen.data("dns")) if mapping(row).get("name") == name), {})
+    system = _looked_up(seen, name)
+    servers = addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
+    levels = {
+        "server": tailnet.get("MagicDNSEnabled") is True,
+        "accepted": mapping(seen.data("prefs")).get("CorpDNS") is True,
+        "tailscaled": bool(
+            set(addresses([mapping(entry).get("value") for entry in items(asked.get("answers"))])) & set(known)
+        ),
+        "host": bool(set(addresses(system.get("addresses"))) & set(known)),
+    }
+    return frame.check(
+        all(levels.values()) if name else None,
+        expected=dict.fromkeys(levels, True),
+        observed=levels if name else None,
+        evidence={"name": name, "resolv_conf": servers, "error": text(system.get("error"))},
+        hint=_magic_hint(levels, servers) if name else "the node has no name: it is not in the mesh",
+        command=f"getent ahosts {name}",
+    )
+
+
+def _magic_hint(levels: dict[str, bool], servers: list[str]) -> str:
+    if not levels["server"]:
+        return "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration"
+    if not levels["accepted"]:
+        return "this client does not take the server's DNS: `tailscale set --accept-dns=true`"
+    if not levels["tailscaled"]:
+        return f"tailscaled's own resolver {QUAD_100} does not answer: look at its log, and restart it"
+    if QUAD_100 not in servers and not any(ip_address(server).is_loopback for server in servers):
+        return (
+            f"the host asks {', '.join(servers) or 'no server'}, not tailscaled: another program rewrites "
+            "/etc/resolv.conf; let "
+            "systemd-resolved or NetworkManager own it, or stop that program, and restart tailscaled"
+        )
+    return (
+        "the host's own resolver does not pass names of the mesh on to tailscaled: `resolvectl status`, or "
+        "look at its cache"
+    )
+
+
+def _domain(seen: Seen, frame: Frame, patient: Patient) -> Check:
+    """Look for real names that the mesh's domain hides (7)."""
+    frame, domain = _named(frame, "domain"), suffix(seen)
+    if not domain:
+        return frame.skipped("MagicDNS gives no domain", expected="a domain of its own")
+    names = [control_host(seen), *(relay.host for relay in relays(seen)), *patient.outside]
+    real = [name for name in dict.fromkeys(names) if name and not address(name)]
+    hidden = [name for name in real if within(name, domain)]
+    return frame.check(
+        not hidden,
+        expected={"domain": domain, "hides": []},
+        observed={"domain": domain, "hides": hidden},
+        evidence={"names": real},
+        hint=(
+            f"a joined node asks the mesh for everything below {domain}, and the mesh does not know "
+            f"{', '.join(hidden)}: set "
+            "dns.base_domain to a domain that nothing else uses, or dns.extra_records for these names"
+        ),
+        command=f"getent ahosts {hidden[0]}" if hidden else "",
+    )
+
+
+def within(name: str, domain: str) -> bool:
+    """Whether a name is a domain's own or below it."""
+    low = name.lower().rstrip(".")
+    return low == domain or low.endswith(f".{domain}")
+
+
+def outside_names(seen: Seen, patient: Patient) -> list[str]:
+    """Return names that have nothing to do with the mesh."""
+    host = control_host(seen)
+    return list(dict.fromkeys([*([host] if host and not address(host) else []), *patient.outside]))
+
+
+def _upstream_dns(seen: Seen, frame: Frame, patient: Patient) -> Check:
+    """Tell whether names outside the mesh still resolve (8)."""
+    frame, names = _named(frame, "upstream_dns"), outside_names(seen, patient)
+    if not names:
+        return frame.skipped("no name outside the mesh is known: set mesh_outside_names", expected="names resolve")
+    rows = {name: _looked_up(seen, name) for name in names}
+    outcome = {name: text(row.get("outcome")) or "not asked" for name, row in rows.items()}
+    servers = addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
+    bad = [name for name, found in outcome.items() if found != "found"]
+    resolvers = addresses(mapping(seen.data("dns_config")).get("Nameservers"))
+    hint = f"{', '.join(bad)} does not resolve: the host asks {', '.join(servers) or 'no server'}; is it right and up?"
+    if QUAD_100 in servers:
+        hint = (
+            f"{', '.join(bad)} does not resolve: tailscaled answers for everything, and the resolvers behind it "
+            f"({', '.join(resolvers) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "
+            "dns.override_local_dns to false"
+        )
+    return frame.check(
+        not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=hint,
+        evidence={"resolv_conf": servers, "upstream": resolvers}, command=f"getent ahosts {(bad or names)[0]}",
+    )  # fmt: skip
+
+
+def _routes(seen: Seen, frame: Frame) -> list[Check]:
+    """Tell whether a router forwards, and whether a node takes the routes that others serve (15)."""
+    frame, prefs = _named(frame, "routes"), mapping(seen.data("prefs"))
+    checks = []
+    if advertised := [text(route) for route in items(prefs.get("AdvertiseRoutes"))]:
+        checks.append(_forwards(seen, frame, advertised))
+    served = {
+        text(mapping(peer).get("HostName")): text(route)
+        for peer in mapping(mapping(seen.data("status")).get("Peer")).values()
+        for route in items(mapping(peer).get("PrimaryRoutes"))
+        if text(route) not in ("0.0.0.0/0", "::/0")
+    }
+    if served and prefs.get("RouteAll") is not True:
+        who = ", ".join(f"{route} ({name})" for name, route in served.items())
+        reason = (
+            f"this node does not take the routes that others serve, {who}, as Linux does not by default: "
+            "`tailscale set --accept-routes`"
+        )
+        checks.append(frame.skipped(reason, aspect="accepted", expected=sorted(served.values())))
+    return checks
+
+
+def _forwards(seen: Seen, frame: Frame, advertised: list[str]) -> Check:
+    families = {6 if ":" in route else 4 for route in advertised}
+    files = mapping(seen.data("files"))
+    observed = {
+        f"ipv{family}": text(mapping(files.get(_FORWARDING[family])).get("text")).strip() for family in sorted(families)
+    }
+    return frame.check(
+        all(value == "1" for value in observed.values()),
+        aspect="forwarding",
+        expected=dict.fromkeys(observed, "1"),
+        observed=observed,
+        evidence={"advertised": advertised},
+        hint=(
+            f"it advertises {', '.join(advertised)} and does not forward: `sysctl -w net.ipv4.ip_forward=1 "
+            "net.ipv6.conf.all.forwarding=1`"
+        ),
+        command="sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding",
+    )
+
+
+def forwarding_files() -> list[str]:
+    """Return the files that tell whether a host forwards."""
+    return list(_FORWARDING.values())

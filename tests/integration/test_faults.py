@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A few faults of each family on the real mesh. All of them: `meshctl faults drill`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .lab_driver import LabDriver, Machine, standing, wait_for
+
+pytestmark = pytest.mark.integration
+
+# One or two of each family, and those that once were not caught.
+REPRESENTATIVE = (
+    "client-stopped",
+    "loss-30",
+    "mtu-black-hole",
+    "mesh-address-taken",
+    "control-down",
+    "host-route-leak",
+    "clear-beside-mesh",
+    "service-forwarded",
+    "dns-right-hosts-entry",
+    "python-missing",
+    "runs-directory-unwritable",
+    "control-restarted",
+)
+
+
+@pytest.fixture(scope="module")
+def broken(machine: Machine) -> Iterator[LabDriver]:
+    """Return a mesh that tests break and mend."""
+    with standing(LabDriver(machine)) as driver:
+        driver.play("up.yml").succeeded()
+        yield driver
+
+
+def _start(driver: LabDriver, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "meshctl_headscale", "faults", *words, "--lab", driver.name, "-i", str(driver.path)],
+        cwd=driver.machine.home,
+        env=driver.machine.env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _faults(driver: LabDriver, *words: str, seconds: float = 120) -> tuple[int, str, str]:
+    process = _start(driver, *words)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return process.returncode, out, err
+
+
+def _active(driver: LabDriver) -> list[str]:
+    code, out, err = _faults(driver, "list", "--json")
+    assert code == 0, err
+    return [fault["id"] for fault in json.loads(out)["faults"] if fault["active"]]
+
+
+def test_a_representative_part_of_the_catalogue_is_caught_named_and_undone(broken: LabDriver) -> None:
+    chosen = [word for fault in REPRESENTATIVE for word in ("--fault", fault)]
+    code, out, err = _faults(broken, "drill", "--json", *chosen, seconds=900)
+    assert out, err
+    found = json.loads(out)
+    bad = [outcome for outcome in found["outcomes"] if not outcome["good"]]
+    assert (code, bad) == (0, []), json.dumps(bad, indent=1)
+    assert found["faults"] == len(REPRESENTATIVE)
+    assert _active(broken) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "query", "value"), [("client-down", "BackendState", "Running"), ("dns-magic-off", "CurrentTailnet.MagicDNSEnabled", True)]
+)
+def test_a_query_of_the_clients_status_turns_red(broken: LabDriver, fault: str, query: str, value: Any) -> None:
+    asked = [{"name": "Ask", "meshctl.headscale.assert_query": {"from": "status", "query": query, "equals": value}}]
+    assert broken.tasks("client-node-2", asked).status == 0
+    code, _out, err = _faults(broken, "inject", fault)
+    assert code == 0, err
+    try:
+        failed = broken.tasks("client-node-2", asked)
+        assert failed.status != 0
+        assert failed.of("Ask")["client-node-2"]["checks"][0]["verdict"] == "failed"
+    finally:
+        code, _out, err = _faults(broken, "clear")
+    assert code == 0, err
+    broken.tasks("client-node-2", [{**asked[0], "until": "result is success", "register": "result", "retries": 50, "delay": 0.2}]).succeeded()
+
+
+def test_what_is_injected_is_shown_and_cleared_by_another_process(broken: LabDriver) -> None:
+    assert _faults(broken, "inject", "loss-30")[0] == 0
+    assert _active(broken) == ["loss-30"]
+    code, _out, err = _faults(broken, "inject", "loss-30")
+    assert code == 3
+    assert "already" in err
+    assert _faults(broken, "drill", "--fault", "loss-30")[0] == 2, "a drill in a broken lab proves nothing"
+    assert _faults(broken, "clear", "loss-30")[0] == 0
+    assert _active(broken) == []
+    assert "netdev fault" not in broken.inside(broken.init(), ["nft", "list", "tables"]).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_drill_undoes_what_it_has_injected(broken: LabDriver, number: signal.Signals) -> None:
+    record = broken.directory / "faults.json"
+    process = _start(broken, "drill", "--fault", "cable-pulled")
+    wait_for(record.exists, "the fault is injected", seconds=60)
+    os.kill(process.pid, number)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert not record.exists()
+    port = broken.record()["ports"] if "ports" in broken.record() else broken.record()["topology"]["ports"]
+    assert "UP" in broken.inside(broken.init(), ["ip", "-j", "link", "show", port["client-node-2"]]).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inject", "loss-31"], "Did you mean loss-30"),
+        (["drill", "--family", "weather"], "There is no family 'weather'"),
+        (["clear", "loss-30"], "is not in the lab"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(broken: LabDriver, words: list[str], said: str) -> None:
+    code, _out, err = _faults(broken, *words)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err

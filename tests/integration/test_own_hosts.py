@@ -1,0 +1,287 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Somebody's own mesh, reached through real sshd, that meshctl did not deploy: judged rightly, and left as it is."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .lab_driver import LabDriver, Machine, standing, wait_for
+from .own_hosts import OwnMesh, Ran, differences, needs_root, own_mesh
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(needs_root(), reason="entering the machines of own hosts is left to root"),
+]
+
+_ONE, _TWO, _THREE, _SERVER = "client-node-1", "client-node-2", "client-node-3", "headscale-server"
+_PLACES = {_ONE: ("left", "192.168.1.10"), _TWO: ("right", "10.0.0.10"), _THREE: ("right", "10.0.0.11")}
+# SQLite's index of its log is touched by whoever reads.
+_READ_MARKS = "var/lib/headscale/db.sqlite-shm"
+
+
+@pytest.fixture(scope="module")
+def lab(machine: Machine) -> Iterator[LabDriver]:
+    with standing(LabDriver(machine)) as driver:
+        driver.play("up.yml").succeeded()
+        wait_for(lambda: _settled(driver), "the mesh is there")
+        yield driver
+
+
+def _settled(lab: LabDriver) -> bool:
+    statuses = [json.loads(lab.shell(machine, "tailscale status --json")) for machine in _PLACES]
+    return all(sum(peer["Online"] for peer in (status["Peer"] or {}).values()) == 2 for status in statuses)
+
+
+@pytest.fixture
+def own(lab: LabDriver, tmp_path: Path) -> Iterator[OwnMesh]:
+    with own_mesh(lab, tmp_path / "own") as found:
+        yield found
+
+
+def _verdicts(ran: Ran) -> dict[str, str]:
+    return {story["id"]: story["verdict"] for story in ran.report["stories"]}
+
+
+def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
+    machines = [*_PLACES, _SERVER]
+    before = {name: own.snapshot(name) for name in machines}
+    assert len(before[_ONE]["files"].splitlines()) > 100, "the snapshot sees the files"
+    assert "tailscaled" in before[_ONE]["processes"]
+    assert "net.ipv4.ip_forward" in before[_ONE]["sysctls"]
+    ran = own.play("all.yml")
+    after = {name: own.snapshot(name) for name in machines}
+    assert ran.bad() == []
+    assert ran.status == 0, ran.output[-3000:]
+    assert _verdicts(ran) == dict.fromkeys(("us1", "us2", "us3", "us4"), "passed")
+    changed = {name: differences(before[name], after[name]) for name in machines}
+    changed[_SERVER] = [line for line in changed[_SERVER] if _READ_MARKS not in line]
+    assert changed == {name: [] for name in machines}
+    reasons = {check["id"]: check["hint"] for check in ran.checks(verdict="skipped")}
+    assert set(reasons) == {"us1.rejoins", "us2.addressed", "us2.isolated", "us3.http", "us4.propagates"}
+    assert all(reasons.values())
+    for family in ("ipv4", "ipv6"):
+        assert len(ran.checks(f"us1.reachable.{family}", verdict="passed")) == 6, "every pair"
+
+
+def test_the_doctor_changes_nothing_either(own: OwnMesh) -> None:
+    before = {name: own.snapshot(name) for name in _PLACES}
+    ran = own.play("doctor.yml")
+    assert ran.bad() == []
+    assert {name: differences(before[name], own.snapshot(name)) for name in _PLACES} == {name: [] for name in _PLACES}
+
+
+def test_an_unreachable_host_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> None:
+    own.hosts("clients")[_THREE]["ansible_port"] = 2222
+    ran = own.play("all.yml", "-e", "mesh_keep_going=true")
+    assert ran.status != 0
+    assert set(_verdicts(ran).values()) == {"error"}
+    bad = ran.checks(verdict="error") + ran.checks(verdict="failed")
+    assert {check["id"] for check in bad} == {f"us{number}.host_reachable" for number in (1, 2, 3, 4)}
+    assert {check["source"] for check in bad} == {_THREE}
+    # It is a member of the mesh all the same, and the others are asked about it.
+    for other in (_ONE, _TWO):
+        assert ran.checks("us1.reachable.ipv4", source=other, target=_THREE, verdict="passed")
+        assert ran.checks("us4.resolves.name", source=other, target=_THREE, verdict="passed")
+
+
+def test_without_keep_going_a_lost_host_fails_its_story(own: OwnMesh) -> None:
+    own.hosts("clients")[_THREE]["ansible_port"] = 2222
+    ran = own.play("all.yml")
+    assert ran.status != 0
+    assert _verdicts(ran) == {"us1": "error"}
+    assert ran.report["not_run"] == ["us2", "us3", "us4"]
+
+
+def test_an_ordinary_user_who_becomes_root(own: OwnMesh) -> None:
+    own.hosts("clients")[_TWO].update(own.as_ordinary_user(_TWO))
+    ran = own.play("us2.yml")
+    assert ran.bad() == []
+    assert ran.checks("us2.encrypted", source=_TWO, verdict="passed"), "a capture needs root"
+
+
+def test_an_ordinary_user_without_become_is_told_what_is_missing(own: OwnMesh) -> None:
+    own.hosts("clients")[_TWO].update({**own.ssh(_TWO, "meshop")})
+    ran = own.play("us2.yml")
+    errors = ran.checks("us2.encrypted", source=_TWO, verdict="error")
+    assert errors
+    assert any("become" in check["hint"] for check in errors), [check["hint"] for check in errors]
+    assert ran.checks("us2.encrypted", source=_ONE, verdict="passed")
+
+
+def test_places_and_a_service_that_the_inventory_states(own: OwnMesh) -> None:
+    own.vars.update(
+        mesh_subnets={"left": {"cidr": "192.168.1.0/24", "gateway": "192.168.1.1"}, "right": {"cidr": "10.0.0.0/24"}},
+        mesh_isolated=True,
+        mesh_service_host=_ONE,
+    )
+    for name, (subnet, address) in _PLACES.items():
+        own.hosts("clients")[name].update(mesh_subnet=subnet, mesh_address=address)
+    ran = own.play("us2.yml", "us3.yml")
+    assert ran.bad() == []
+    assert {check["source"] for check in ran.checks("us2.addressed.gateway", verdict="passed")} == {_ONE}
+    assert len(ran.checks("us2.isolated", verdict="passed")) == 8
+    assert len(ran.checks("us3.http", verdict="passed")) == 9, "two nodes by three names, three refusals"
+    assert [check["hint"] for check in ran.checks("us3.listening", verdict="skipped")], "no restart"
+
+
+def test_a_canary_is_disturbed_and_nobody_else(own: OwnMesh) -> None:
+    own.vars["mesh_canaries"] = [_TWO]
+    pids = {name: own.lab.shell(name, "pidof tailscaled") for name in _PLACES}
+    ran = own.play("us1.yml")
+    assert ran.bad() == []
+    assert {check["id"] for check in ran.checks("us1.rejoins", verdict="passed")} >= {
+        "us1.rejoins.down",
+        "us1.rejoins.killed",
+    }
+    assert {check["source"] for check in ran.checks("us1.rejoins")} == {_TWO}
+    assert [check["hint"] for check in ran.checks("us1.rejoins", verdict="skipped")] == [
+        "the cable of an own host cannot be pulled from here"
+    ]
+    now = {name: own.lab.shell(name, "pidof tailscaled") for name in _PLACES}
+    assert {name for name in _PLACES if now[name] != pids[name]} == {_TWO}
+
+
+def test_a_canary_that_is_reached_over_the_mesh_is_left_alone(own: OwnMesh) -> None:
+    own.vars["mesh_canaries"] = [_TWO]
+    status = json.loads(own.lab.shell(_TWO, "tailscale status --json"))
+    own.hosts("clients")[_TWO]["ansible_host"] = status["Self"]["TailscaleIPs"][0]
+    ran = own.play("us1.yml")
+    assert ran.bad() == []
+    assert "reached over the mesh itself" in ran.checks("us1.rejoins")[0]["hint"]
+
+
+def test_a_caching_resolver_of_the_host(own: OwnMesh) -> None:
+    # tailscaled takes the file back when it can.
+    own.lab.shell(
+        _THREE,
+        "dnsmasq --user=root --group=root --listen-address=127.0.0.53 --bind-interfaces --no-resolv --no-hosts"
+        " --min-cache-ttl=600 --neg-ttl=600 --server=100.100.100.100 --pid-file=/run/own/dnsmasq.pid\n"
+        "printf 'nameserver 127.0.0.53\\nsearch mesh.internal\\n' >/run/own/resolv.conf\n"
+        "mount --bind /run/own/resolv.conf /etc/resolv.conf",
+    )
+    try:
+        first, second = own.play("us4.yml"), own.play("us4.yml")
+    finally:
+        own.lab.shell(_THREE, "umount /etc/resolv.conf; kill $(cat /run/own/dnsmasq.pid)")
+    assert first.bad() == []
+    assert second.bad() == [], "an answer from the cache is an answer"
+    assert "127.0.0.53" in second.checks("us4.resolves.wire", source=_THREE, verdict="skipped")[0]["hint"]
+
+
+def test_a_policy_that_keeps_nodes_apart_as_init_proposes_it(own: OwnMesh) -> None:
+    addresses = json.loads(own.lab.shell(_ONE, "tailscale status --json"))["Self"]["TailscaleIPs"]
+    policy = {"acls": [{"action": "accept", "src": ["*"], "dst": [f"{address}:*" for address in addresses]}]}
+    _set_policy(own, policy)
+    try:
+        wait_for(
+            lambda: len(json.loads(own.lab.shell(_TWO, "tailscale status --json"))["Peer"]) == 1, "the policy arrives"
+        )
+        blind = own.play("us1.yml")
+        proposed = yaml.safe_load(_init(own).stdout)
+        own.vars["mesh_expect"] = proposed["all"]["vars"]["mesh_expect"]
+        told = own.play("us1.yml", "us2.yml", "us4.yml")
+    finally:
+        _set_policy(own, {"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]})
+        wait_for(lambda: _settled(own.lab), "everybody sees everybody")
+    assert blind.status != 0
+    assert any("policy" in check["hint"] for check in blind.checks("us1.reachable", verdict="failed"))
+    assert told.bad() == []
+    pairs = {(check["source"], check["target"]) for check in told.checks("us1.reachable.forbidden", verdict="passed")}
+    assert pairs == {(_ONE, _TWO), (_ONE, _THREE), (_TWO, _THREE), (_THREE, _TWO)}
+    hidden = {(check["source"], check["target"]) for check in told.checks("us1.connected.hidden", verdict="passed")}
+    assert hidden == {(_TWO, _THREE), (_THREE, _TWO)}
+
+
+def _set_policy(own: OwnMesh, policy: object) -> None:
+    own.lab.shell(
+        _SERVER, f"printf %s '{json.dumps(policy)}' >/run/policy; headscale policy set -f /run/policy >/dev/null"
+    )
+
+
+def _init(own: OwnMesh, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        str(Path(sys.executable).with_name("meshctl")), "init", "--url", "https://headscale.lab.test",
+        "--ca-file", own.vars["mesh_ca_path"], "--api-key-file", str(own.key_file), "--output", "-", *words,
+    ]  # fmt: skip
+    return subprocess.run(
+        own.command(command), capture_output=True, text=True, check=False, env=own.lab.machine.env(**env), cwd=own.home
+    )
+
+
+def test_init_writes_an_inventory_that_the_stories_take(own: OwnMesh) -> None:
+    done = _init(own)
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load(done.stdout)["all"]
+    assert set(found["children"]["clients"]["hosts"]) == set(_PLACES)
+    assert found["vars"]["mesh_api_key_file"] == str(own.key_file)
+    assert "mesh_expect" not in found["vars"], "everybody reaches everybody"
+    assert own.key_file.read_text(encoding="utf-8").strip() not in done.stdout
+    # As it was written, with the way to each host put right: this controller is no member of the mesh.
+    for name, variables in found["children"]["clients"]["hosts"].items():
+        variables.update(own.ssh(name))
+    own.inventory = {"all": found}
+    ran = own.play("us1.yml")
+    assert ran.bad() == []
+
+
+def test_init_refuses_to_overwrite(own: OwnMesh) -> None:
+    target = own.home / "hosts.yml"
+    target.write_text("mine\n", encoding="utf-8")
+    refused = _init(own, "--output", str(target))
+    assert refused.returncode == 2
+    assert "--force" in refused.stderr
+    assert target.read_text(encoding="utf-8") == "mine\n"
+    assert _init(own, "--output", str(target), "--force").returncode == 0
+    assert "clients" in yaml.safe_load(target.read_text(encoding="utf-8"))["all"]["children"]
+
+
+@pytest.mark.parametrize("way", ["environment", "environment-file", "vault"])
+def test_the_key_is_nowhere_to_be_seen(own: OwnMesh, way: str) -> None:
+    key = own.key_file.read_text(encoding="utf-8").strip()
+    secret = key.rpartition("-")[2]
+    del own.hosts("headscale")["headscale.lab.test"]["mesh_api_key_file"]
+    env, words = {}, []
+    if way == "environment":
+        env = {"HEADSCALE_API_KEY": key}
+    elif way == "environment-file":
+        env = {"HEADSCALE_API_KEY_FILE": str(own.key_file)}
+    else:
+        words = _vault(own, key)
+    watched = own.watched_arguments()
+    program = str(Path(sys.executable).with_name("meshctl"))
+    with watched as seen:
+        ran = own.run([program, "run", "us1", "-i", str(own.write()), "-v", *words], ANSIBLE_VERBOSITY="4", **env)
+    assert ran.status == 0, ran.output[-3000:]
+    assert ran.checks("us1.registered", verdict="passed")
+    assert secret not in ran.output
+    assert len(seen) > 20, "the process list was looked at"
+    assert not [line for line in seen if secret in line]
+    holders = [path for path in ran.run_dir.rglob("*") if path.is_file() and secret in path.read_text(errors="replace")]
+    assert holders == []
+
+
+def _vault(own: OwnMesh, key: str) -> list[str]:
+    """Put the key into a vault, and return the arguments that open it."""
+    password = own.home / "vault-password"
+    password.write_text("open sesame\n", encoding="utf-8")
+    password.chmod(stat.S_IRUSR)
+    secrets = own.home / "secrets.yml"
+    secrets.write_text(f"mesh_api_key: {key}\n", encoding="utf-8")
+    tool = str(Path(sys.executable).with_name("ansible-vault"))
+    subprocess.run(
+        [tool, "encrypt", "--vault-password-file", str(password), str(secrets)], check=True, capture_output=True
+    )
+    assert key not in secrets.read_text(encoding="utf-8")
+    own.lab.machine.environment["ANSIBLE_VAULT_PASSWORD_FILE"] = str(password)
+    return ["-e", f"@{secrets}"]

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation as text: its commands exist, its YAML is YAML, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+import yaml
+from meshctl_headscale import cli
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    import sys  # noqa: PLC0415
+
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+docs = _load("pages")
+PAGES = docs.pages()
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def _meshctl_lines(page: Path) -> list[str]:
+    """Return every use of meshctl in a page's blocks, also where it is not marked as a command."""
+    found = []
+    for block in docs.blocks(page):
+        for line in block.body.splitlines():
+            match = re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(meshctl .*|\./bootstrap run .*)", line.strip())
+            if match and block.language in ("", "console", "bash", "sh"):
+                found.append(match[1].replace("./bootstrap run", "meshctl run"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_meshctl_command_exists_with_its_options(page: Path) -> None:
+    program = typer.main.get_command(cli.app)
+    for line in _meshctl_lines(page):
+        # Two columns: a command, and what it is for.
+        reader = shlex.shlex(re.split(r"\s{2,}", line)[0], posix=True, punctuation_chars=True)
+        reader.whitespace_split = True
+        tokens = list(reader)
+        ends = [number for number, token in enumerate(tokens) if set(token) <= set("|&;<>()")]
+        words = tokens[1 : ends[0] if ends else None]
+        if words and not words[0].isupper():
+            _parse(program, words, line)
+
+
+def _parse(program: typer.core.TyperGroup, words: list[str], line: str) -> None:
+    if words[0].startswith("-"):
+        return
+    command = program.commands.get(words[0])
+    assert command is not None, f"there is no command {words[0]}: {line}"
+    parent = program.make_context("meshctl", [], resilient_parsing=True)
+    if getattr(command, "commands", None):
+        if len(words) > 1 and not words[1].startswith("-"):
+            assert words[1] in command.commands, line
+        return
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    known |= set(command.get_help_option_names(parent))
+    own = words[1 : words.index("--")] if "--" in words else words[1:]
+    for word in own:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in known, f"{words[0]} has no option {word}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_yaml_and_json_can_be_read(page: Path) -> None:
+    for block in docs.blocks(page):
+        if block.language == "yaml":
+            yaml.safe_load(block.body)
+        elif block.language == "json":
+            json.loads(block.body)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_what_a_comment_says_of_a_block_is_understood(page: Path) -> None:
+    for block in docs.blocks(page):
+        assert block.what in ("", "not run", "exit code", "file"), f"{page.name}:{block.line}"
+        assert block.what == "" or block.value
