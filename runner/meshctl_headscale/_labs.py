@@ -28,6 +28,7 @@ _DEFAULTS = {
     "lab_name": "seed",
     "mesh_server_url": "https://headscale.lab.test",
     "mesh_api_key_file": "/var/lib/headscale/meshctl_api_key",
+    "mesh_domain": "mesh.internal",
 }
 
 

@@ -267,7 +267,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
 
 
 def _run(runner: Runner) -> None:
-    import pexpect  # type: ignore[import-untyped]  # noqa: PLC0415
+    import pexpect  # noqa: PLC0415
 
     try:
         runner.run()

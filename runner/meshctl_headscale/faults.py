@@ -50,7 +50,8 @@ DrillLab = Annotated[
     typer.Option("--lab", envvar="MESHCTL_DRILL_LAB", metavar="NAME", help="Name of the lab; brought up if need be."),
 ]
 Family = Annotated[
-    list[str] | None, typer.Option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", help="Only this family. Repeatable.")
+    list[str] | None,
+    typer.Option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", help="Only this family. Repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")]
 
@@ -135,22 +136,30 @@ def clear(
 @app.command()
 def drill(  # noqa: PLR0913, PLR0917
     fault: Annotated[
-        list[str] | None, typer.Option("--fault", envvar="MESHCTL_FAULT", metavar="ID", help="Only this one. Repeatable.")
+        list[str] | None,
+        typer.Option("--fault", envvar="MESHCTL_FAULT", metavar="ID", help="Only this one. Repeatable."),
     ] = None,
     family: Family = None,
     story: Annotated[
-        list[str] | None, typer.Option("--story", envvar="MESHCTL_STORIES", help="Only faults of this story. Repeatable.")
+        list[str] | None,
+        typer.Option("--story", envvar="MESHCTL_STORIES", help="Only faults of this story. Repeatable."),
     ] = None,
     keep_going: Annotated[
         bool,
         typer.Option(
-            "--keep-going/--no-keep-going", "-k", envvar="MESHCTL_KEEP_GOING", help="Go on after a fault that was missed."
+            "--keep-going/--no-keep-going",
+            "-k",
+            envvar="MESHCTL_KEEP_GOING",
+            help="Go on after a fault that was missed.",
         ),
     ] = True,
     deadline: Annotated[
         float,
         typer.Option(
-            "--deadline", envvar="MESHCTL_DRILL_DEADLINE", metavar="SECONDS", min=0,
+            "--deadline",
+            envvar="MESHCTL_DRILL_DEADLINE",
+            metavar="SECONDS",
+            min=0,
             help="How long a check may take to become true; 0: the assertions' own, as in a story.",
         ),
     ] = DEADLINE_S,
@@ -159,7 +168,9 @@ def drill(  # noqa: PLR0913, PLR0917
     ] = False,
     write: Annotated[
         Path | None,
-        typer.Option("--write", envvar="MESHCTL_DRILL_WRITE", metavar="FILE", help="Put the figures into this Markdown file."),
+        typer.Option(
+            "--write", envvar="MESHCTL_DRILL_WRITE", metavar="FILE", help="Put the figures into this Markdown file."
+        ),
     ] = None,
     inventory: Inventory = None,
     lab: DrillLab = DRILL_LAB,
@@ -230,6 +241,8 @@ class _Drill:
                 outcomes.append(self._one(fault))
                 if self.interrupted or not (keep_going or outcomes[-1].good):
                     break
+                if not outcomes[-1].recovered and fault is not faults[-1]:
+                    self._anew(own=not stood)
         finally:
             (self._directory / "drill.json").write_text(
                 json.dumps([outcome.as_dict() for outcome in outcomes], indent=2) + "\n", encoding="utf-8"
@@ -243,7 +256,9 @@ class _Drill:
         with _told():
             if active := self._engine.active():
                 names = ", ".join(entry.id for entry in active)
-                raise BadInputError(f"The lab '{self._lab}' has a fault already: {names}. Run `meshctl faults clear` first.")
+                raise BadInputError(
+                    f"The lab '{self._lab}' has a fault already: {names}. Run `meshctl faults clear` first."
+                )
         self._say(f"Lab {self._lab}")
         up(self._lab, self._inventory, self._run_dir("up"))
         for name in dict.fromkeys(fault.story for fault in faults):
@@ -253,7 +268,20 @@ class _Drill:
                 return
             if seen.exit_code:
                 bad = sorted({str(check["id"]) for check in seen.checks if check["verdict"] in ("failed", "error")})
-                raise MeshctlError(f"The story {name} is not green without a fault: {', '.join([*bad, *seen.reasons])}.")
+                raise MeshctlError(
+                    f"The story {name} is not green without a fault: {', '.join([*bad, *seen.reasons])}."
+                )
+
+    def _anew(self, *, own: bool) -> None:
+        """Have a sound lab again, where a fault was not mended: the next one is to be seen by itself."""
+        if not own:
+            raise MeshctlError(
+                f"The lab '{self._lab}' did not become green again, and it is not the drill's own: look at it, "
+                "`meshctl down` and `meshctl up` make a sound one."
+            )
+        self._say("The lab is built anew.")
+        self._play("down", {})
+        up(self._lab, self._inventory, self._run_dir("up"))
 
     def _one(self, fault: Fault) -> Outcome:
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import drill as drills  # noqa: PLC0415
@@ -308,7 +336,6 @@ class _Drill:
 def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path | None) -> Seen:
     """Run a playbook (in a run directory of the usual kind, where none is given), and return what its report says."""
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import Seen  # noqa: PLC0415
-
     from rich.console import Console  # noqa: PLC0415
 
     from meshctl_headscale import _run, _stories  # noqa: PLC0415
@@ -350,13 +377,9 @@ def _engine(lab: str, inventory: str | None) -> Engine:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine  # noqa: PLC0415
 
     path = _inventory_path(inventory)
-    return Engine(found, up=lambda: up(lab, path, new_run_dir("up")), domain=_domain(path))
-
-
-def _domain(inventory: str) -> str:
-    from meshctl_headscale._labs import inventory_variables  # noqa: PLC0415
-
-    return inventory_variables(inventory).get("mesh_domain", "mesh.internal")
+    known = _labs.inventory_variables(path)
+    variables = {"SERVER_URL": known["mesh_server_url"], "DOMAIN": known["mesh_domain"]}
+    return Engine(found, up=lambda: up(lab, path, new_run_dir("up")), variables=variables)
 
 
 def _inventory_path(name: str | None) -> str:

@@ -87,7 +87,8 @@ def test_a_representative_part_of_the_catalogue_is_caught_named_and_undone(broke
 
 
 @pytest.mark.parametrize(
-    ("fault", "query", "value"), [("client-down", "BackendState", "Running"), ("dns-magic-off", "CurrentTailnet.MagicDNSEnabled", True)]
+    ("fault", "query", "value"),
+    [("client-down", "BackendState", "Running"), ("dns-magic-off", "CurrentTailnet.MagicDNSEnabled", True)],
 )
 def test_a_query_of_the_clients_status_turns_red(broken: LabDriver, fault: str, query: str, value: Any) -> None:
     asked = [{"name": "Ask", "meshctl.headscale.assert_query": {"from": "status", "query": query, "equals": value}}]
@@ -101,7 +102,9 @@ def test_a_query_of_the_clients_status_turns_red(broken: LabDriver, fault: str, 
     finally:
         code, _out, err = _faults(broken, "clear")
     assert code == 0, err
-    broken.tasks("client-node-2", [{**asked[0], "until": "result is success", "register": "result", "retries": 50, "delay": 0.2}]).succeeded()
+    broken.tasks(
+        "client-node-2", [{**asked[0], "until": "result is success", "register": "result", "retries": 50, "delay": 0.2}]
+    ).succeeded()
 
 
 def test_what_is_injected_is_shown_and_cleared_by_another_process(broken: LabDriver) -> None:

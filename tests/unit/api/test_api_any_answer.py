@@ -22,7 +22,9 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 )  # fmt: skip
 ANY = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=4), inner, max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=4), inner, max_size=6)
+    ),
     max_leaves=25,
 )
 

@@ -53,7 +53,9 @@ def test_what_is_injected_can_be_undone() -> None:
 
 @pytest.mark.parametrize(("fault", "script"), scripts())
 def test_every_script_is_shell(fault: str, script: str) -> None:
-    done = subprocess.run(["/bin/sh", "-n"], input=LIBRARY.read_text() + script, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        ["/bin/sh", "-n"], input=LIBRARY.read_text() + script, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, f"{fault}: {done.stderr}"
 
 

@@ -21,7 +21,9 @@ RED = Fault(
 )  # fmt: skip
 
 
-def check(name: str, source: str = "one", target: str | None = "two", verdict: str = "passed", hint: str = "") -> dict[str, Any]:
+def check(
+    name: str, source: str = "one", target: str | None = "two", verdict: str = "passed", hint: str = ""
+) -> dict[str, Any]:
     return {"id": f"us1.{name}", "source": source, "target": target, "verdict": verdict, "hint": hint}
 
 
@@ -133,7 +135,12 @@ def topology() -> dict[str, Any]:
     }  # fmt: skip
     machines = {name: {"address": f"10.0.0.{number}", "public_address": "p"} for number, name in enumerate(facts)}
     subnets = {"s1": {"cidr": "c1", "nat": "easy", "wan_address": "w1", "gateway": "g1", "router": "r", "link": {}}}
-    return {"facts": facts, "machines": machines, "ports": {"n1": "p1"}, "subnets": {**subnets, "s3": {**subnets["s1"]}}}
+    return {
+        "facts": facts,
+        "machines": machines,
+        "ports": {"n1": "p1"},
+        "subnets": {**subnets, "s3": {**subnets["s1"]}},
+    }
 
 
 def test_parts_go_to_a_client_and_a_pair_elsewhere() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,11 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.addressed import judge_addressed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable, judge_steady
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
+    Reachable,
+    judge_reachable,
+    judge_steady,
+)
 
 TWO4, TWO6 = mesh.TWO.addresses
 
@@ -68,7 +73,11 @@ def test_addresses_that_cannot_be_read_are_no_others() -> None:
         ([route("default", gateway="192.168.1.2")], "failed", "should be via 192.168.1.1"),
         ([route("0.0.0.0", gateway="192.168.1.1")], "failed", "should be via 192.168.1.1"),
         ([], "failed", "should be via 192.168.1.1"),
-        ([route("default", gateway="192.168.1.1"), route("10.0.0.0/24")], "failed", "a route of its own to 10.0.0.0/24"),
+        (
+            [route("default", gateway="192.168.1.1"), route("10.0.0.0/24")],
+            "failed",
+            "a route of its own to 10.0.0.0/24",
+        ),
         ([route("default", gateway="192.168.1.1"), route("10.0.0.9")], "failed", "ip route del 10.0.0.9"),
         ([route("default", gateway="192.168.1.1"), route("10.0.0.0/24", table="52")], "passed", ""),
         ([route("default", gateway="192.168.1.1"), route("172.16.0.0/12"), route("x")], "passed", ""),
@@ -155,7 +164,9 @@ def test_a_peers_address_on_this_host_answers_for_the_peer() -> None:
     answer = mesh.answer(
         icmp=mesh.seen(mesh.echoed(TWO4, TWO6)), addresses=mesh.seen([link("lo", "127.0.0.1/8", f"{TWO4}/32")])
     )
-    checks = {check.id: check for check in judge_reachable(answer, mesh.frame("reachable"), Reachable(peers=(mesh.TWO,)))}
+    checks = {
+        check.id: check for check in judge_reachable(answer, mesh.frame("reachable"), Reachable(peers=(mesh.TWO,)))
+    }
     assert checks["us1.reachable.ipv4"].verdict == "failed"
     assert "is an address of this host" in checks["us1.reachable.ipv4"].hint
     assert checks["us1.reachable.ipv6"].verdict == "passed"
@@ -164,7 +175,9 @@ def test_a_peers_address_on_this_host_answers_for_the_peer() -> None:
 # -- the host's own files --
 
 
-def local(hosts: str | None = "", nsswitch: str = "hosts: files dns", *changes: Any, **more: Any) -> dict[tuple[str, str | None], Check]:
+def local(
+    hosts: str | None = "", nsswitch: str = "hosts: files dns", *changes: Any, **more: Any
+) -> dict[tuple[str, str | None], Check]:
     answer, _judge = mesh.CASES["resolves"]
     observations = {**answer["observations"], **more}
     files = {"/etc/nsswitch.conf": {"text": nsswitch}} | ({} if hosts is None else {"/etc/hosts": {"text": hosts}})
@@ -216,7 +229,11 @@ def test_a_wrong_answer_from_the_hosts_file_is_told_from_a_stale_one() -> None:
 @pytest.mark.parametrize(
     ("nsswitch", "resolv_conf", "said"),
     [
-        ("hosts: files", {"nameservers": ["100.100.100.100"], "search": ["x"]}, "asks? no name server|ask no name server"),
+        (
+            "hosts: files",
+            {"nameservers": ["100.100.100.100"], "search": ["x"]},
+            "asks? no name server|ask no name server",
+        ),
         ("hosts: files dns", {"nameservers": ["100.100.100.100"], "search": []}, "no search domain"),
         ("hosts: files resolve", {"nameservers": ["100.100.100.100"], "search": ["x"]}, "a cache"),
         ("hosts: files", {"nameservers": ["192.0.2.1"], "search": []}, "the system asks 192.0.2.1"),
@@ -224,8 +241,6 @@ def test_a_wrong_answer_from_the_hosts_file_is_told_from_a_stale_one() -> None:
     ],
 )
 def test_why_the_system_does_not_ask_is_read_from_its_files(nsswitch: str, resolv_conf: Any, said: str) -> None:
-    import re
-
     check = local("", nsswitch, ("two.mesh.internal", ()), resolv_conf=mesh.seen(resolv_conf))[NAME]
     assert check.verdict == "failed"
     assert re.search(said, check.hint), check.hint
@@ -268,14 +283,20 @@ def encrypted(*more: dict[str, Any], links: Any = None) -> dict[tuple[str, str |
         ("100.64.0.1", "100.64.0.3", {"three"}),
     ],
 )
-def test_a_marker_outside_the_mesh_interface_is_a_leak_whatever_its_addresses(src: str, dst: str, leaking: set[str]) -> None:
+def test_a_marker_outside_the_mesh_interface_is_a_leak_whatever_its_addresses(
+    src: str, dst: str, leaking: set[str]
+) -> None:
     checks = encrypted(mesh.flow("eth0", src, dst, proto="icmp", marked=1))
-    failed = {target for (name, target), check in checks.items() if name == "us1.encrypted" and check.verdict == "failed"}
+    failed = {
+        target for (name, target), check in checks.items() if name == "us1.encrypted" and check.verdict == "failed"
+    }
     assert failed == leaking
     assert all("in clear on eth0" in checks["us1.encrypted", target].hint for target in failed)
 
 
-@pytest.mark.parametrize("links", [[], [link("eth0", "192.168.1.10/24")], [link("lo", "100.64.0.1/32")], [None, {"name": None}]])
+@pytest.mark.parametrize(
+    "links", [[], [link("eth0", "192.168.1.10/24")], [link("lo", "100.64.0.1/32")], [None, {"name": None}]]
+)
 def test_without_a_mesh_interface_nothing_is_proven(links: Any) -> None:
     checks = encrypted(links=links)
     assert {checks["us1.encrypted", name].verdict for name in ("two", "three")} == {"error"}

@@ -4,8 +4,6 @@
 
 """From what a client is to what it should be: which commands, and whether a key is needed."""
 
-# ruff: noqa: E501 (tables)
-
 from __future__ import annotations
 
 from typing import Any

@@ -4,8 +4,6 @@
 
 """What is kept of a lab, and who its processes are."""
 
-# ruff: noqa: E501 (tables)
-
 from __future__ import annotations
 
 import os

@@ -20,9 +20,13 @@ SCALARS = (
     | st.sampled_from(["10.0.0.0/24", "10.0.0.10", "192.168.1.0/24", "203.0.113.2", "hard", "easy", "none", "wan", "subnet-a",
                        "1%", "20ms", "50mbit", "100.64.0.0/10", "1.2.3.4/33", "::/0", "a.b", "-"])
 )  # fmt: skip
-KEYS = st.sampled_from(["cidr", "nat", "wan_address", "gateway", "link", "proto", "port", "to_port", "delay", "loss", "mtu", "rate"])
+KEYS = st.sampled_from(
+    ["cidr", "nat", "wan_address", "gateway", "link", "proto", "port", "to_port", "delay", "loss", "mtu", "rate"]
+)
 ANY = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=4), inner, max_size=4), max_leaves=10
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=4), inner, max_size=4),
+    max_leaves=10,
 )
 SHARED = st.sampled_from(["lab_name", "mesh_wan", "mesh_subnets"])
 OWN = st.sampled_from(["mesh_subnet", "mesh_address", "mesh_names", "mesh_publish", "mesh_link", "mesh_port"])

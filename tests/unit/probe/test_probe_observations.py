@@ -261,7 +261,11 @@ def test_no_tailscaled_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_secrets_do_not_leave_the_host(tmp_path: Path) -> None:
-    document = {"Self": {"HostName": "a", "CapMap": {}}, "Config": {"PrivateNodeKey": "privkey:1"}, "AuthURL": "https://x"}
+    document = {
+        "Self": {"HostName": "a", "CapMap": {}},
+        "Config": {"PrivateNodeKey": "privkey:1"},
+        "AuthURL": "https://x",
+    }
     local_api(tmp_path / "s", b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(document).encode())
     assert data("status", socket=str(tmp_path / "s")) == {"Self": {"HostName": "a"}, "Config": {}}
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, positive, wanted
 from ..plugin_utils._judge.reachable import LARGE, Reachable, judge_reachable, judge_steady
+from ..plugin_utils._judge.seen import mapping, number
 from ..plugin_utils._judge.unreachable import judge_unreachable
 from ..plugin_utils._peers import expectation
-from ..plugin_utils._judge.seen import mapping, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

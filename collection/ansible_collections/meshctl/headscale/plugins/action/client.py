@@ -112,5 +112,7 @@ class ActionModule(ActionBase):
                 return status
             if time.monotonic() > deadline:
                 health = "; ".join(map(str, status.get("Health") or [])) or "it gives no reason"
-                raise ClientError(f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: {health}")
+                raise ClientError(
+                    f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: {health}"
+                )
             time.sleep(0.1)

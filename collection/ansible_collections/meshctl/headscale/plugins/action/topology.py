@@ -32,4 +32,7 @@ class ActionModule(ActionBase):
             topology = read_inventory(known)
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
-        return {"changed": False, "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}}
+        return {
+            "changed": False,
+            "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver},
+        }

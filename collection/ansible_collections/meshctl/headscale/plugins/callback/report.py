@@ -81,6 +81,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._preload import preload
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ class CallbackModule(CallbackBase):
         stories = (_story_of(play) for play in playbook.get_plays())
         self._collector.plan(list(dict.fromkeys(story for story in stories if story)))
         self._watch()
+        preload()
 
     @_guarded
     def v2_playbook_on_play_start(self, play: Play) -> None:

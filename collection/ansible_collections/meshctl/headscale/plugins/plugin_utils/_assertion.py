@@ -152,7 +152,7 @@ class Assertion(ProbingAction):
         """Return what else to look at to find out why checks fail."""
         return []
 
-    def afterwards(self, checks: Sequence[Check]) -> list[Check]:  # noqa: ARG002
+    def afterwards(self, checks: Sequence[Check]) -> list[Check]:
         """Return further checks, of what is to be seen once all the others have had their time."""
         return []
 
@@ -243,9 +243,7 @@ class Assertion(ProbingAction):
                 check.evidence["looks"] = looks
             found[key] = check
 
-    def _explain(
-        self, found: dict[_Key, Check], answer: dict[str, Any], failing: frozenset[str | None]
-    ) -> None:
+    def _explain(self, found: dict[_Key, Check], answer: dict[str, Any], failing: frozenset[str | None]) -> None:
         """Look further and judge the last answer once more: the verdicts stay, the hints get better."""
         asks = self.diagnose(failing)
         if not asks or "failure" in answer:

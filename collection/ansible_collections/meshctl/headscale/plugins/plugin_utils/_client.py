@@ -50,7 +50,9 @@ def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[s
     """
     backend = str(status.get("BackendState") or "")
     if options["state"] == "logged_out":
-        return _simple(backend in LOGGED_OUT or not status.get("HaveNodeKey", True), "logged out", ["tailscale", "logout"], backend)
+        return _simple(
+            backend in LOGGED_OUT or not status.get("HaveNodeKey", True), "logged out", ["tailscale", "logout"], backend
+        )
     if options["state"] == "down":
         return _simple(backend in ("Stopped", *LOGGED_OUT), "down", ["tailscale", "down"], backend)
     if backend == "NeedsMachineAuth":

@@ -32,14 +32,18 @@ def one(fault: Fault, engine: Engine, story: Story) -> Outcome:
         with engine.injected(fault):
             outcome = judge(fault, story(fault, False), roles)
     except FaultError as exc:
-        outcome = Outcome(id=fault.id, family=fault.family, story=fault.story, verdict=fault.verdict, problems=[str(exc)])
+        outcome = Outcome(
+            id=fault.id, family=fault.family, story=fault.story, verdict=fault.verdict, problems=[str(exc)]
+        )
     left = [entry for entry in engine.active() if entry.id == fault.id]
     outcome.problems += [f"it was not undone: {entry.problem}" for entry in left]
     green = story(fault, True)
     outcome.recovered = green.exit_code == 0 and not left
     if green.exit_code:
         bad = sorted({str(check["id"]) for check in green.checks if check.get("verdict") in ("failed", "error")})
-        outcome.problems.append(f"not green again: {', '.join([*bad, *green.reasons]) or f'exit code {green.exit_code}'}")
+        outcome.problems.append(
+            f"not green again: {', '.join([*bad, *green.reasons]) or f'exit code {green.exit_code}'}"
+        )
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
 

@@ -21,8 +21,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import trustme
-
 from .._lab import supervisor
 from .._lab.lab import Lab, Record, environment
 from .._lab.supervisor import LabError
@@ -42,8 +40,7 @@ _REJOIN: Final = """
 umask 077
 cat > /run/fault.key
 trap 'rm -f /run/fault.key' EXIT
-login=$(tailscale debug prefs | python3 -c 'import json, sys; print(json.load(sys.stdin)["ControlURL"])')
-tailscale up --reset --force-reauth --login-server="$login" --auth-key=file:/run/fault.key --hostname="$HERE" \
+tailscale up --reset --force-reauth --login-server="$SERVER_URL" --auth-key=file:/run/fault.key --hostname="$HERE" \
     --accept-dns=true --timeout=25s
 """
 
@@ -77,11 +74,11 @@ class Active:
 class Engine:
     """Breaks one lab, and mends it."""
 
-    def __init__(self, lab: Lab, *, up: Callable[[], None], domain: str = "mesh.internal") -> None:
-        """Name the lab; `up` brings lab and mesh up again, for faults that take a machine away."""
+    def __init__(self, lab: Lab, *, up: Callable[[], None], variables: Mapping[str, str]) -> None:
+        """Name the lab; `up` brings lab and mesh up again, and scripts also know these variables of the inventory."""
         self._lab = lab
         self._up = up
-        self._domain = domain
+        self._given = dict(variables)
         self._path = lab.directory / "faults.json"
 
     @property
@@ -96,7 +93,9 @@ class Engine:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise FaultError(f"{self._path} cannot be read ({exc}): `meshctl down` and `meshctl up` make a sound lab") from None
+            raise FaultError(
+                f"{self._path} cannot be read ({exc}): `meshctl down` and `meshctl up` make a sound lab"
+            ) from None
 
     def inject(self, fault: Fault) -> Active:
         """Break the lab; what was begun is undone when it cannot be done. Raise `FaultError`."""
@@ -169,7 +168,9 @@ class Engine:
                 self._run(step.at, step.until, active, seconds=step.seconds)
             except FaultError as exc:
                 if time.monotonic() > deadline:
-                    raise FaultError(f"{active.id}: not within {step.seconds:g} s: {step.until.strip()} ({exc})") from None
+                    raise FaultError(
+                        f"{active.id}: not within {step.seconds:g} s: {step.until.strip()} ({exc})"
+                    ) from None
                 time.sleep(_PAUSE_S)
             else:
                 return
@@ -224,7 +225,7 @@ class Engine:
         """Return what the scripts know of the lab."""
         record = self._record()
         found = cast(record.topology).variables(record.topology)
-        found |= {"DOMAIN": self._domain, "LAB_DIR": str(self._lab.directory), "FAULT_DELAY": str(_DELAY)}
+        found |= {**self._given, "LAB_DIR": str(self._lab.directory), "FAULT_DELAY": str(_DELAY)}
         for role in ("a", "b", "c"):
             known = self._mesh_addresses(found[role.upper()])
             found |= {f"{role.upper()}_MESH{6 if ':' in address else 4}": address for address in known}
@@ -250,6 +251,8 @@ class Engine:
 
 
 def _certificate(kind: str, directory: Path, names: Sequence[str]) -> tuple[str, str]:
+    import trustme  # noqa: PLC0415 - only faults of certificates need it
+
     authority = trustme.CA(organization_name="somebody else")
     lifetime: dict[str, Any] = {}
     if kind == "expired":

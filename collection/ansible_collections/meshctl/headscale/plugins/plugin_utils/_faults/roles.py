@@ -69,7 +69,9 @@ def cast(topology: Mapping[str, Any]) -> Roles:
             elsewhere.setdefault(str(facts[name]["subnet"]), []).append(name)
     pair = next((names for names in elsewhere.values() if len(names) > 1), [])
     if not a or not pair or not groups.get("headscale") or not groups.get("relays"):
-        raise CastError("faults need a client in one subnet and two in another, a control server and a relay, as in the seed lab")
+        raise CastError(
+            "faults need a client in one subnet and two in another, a control server and a relay, as in the seed lab"
+        )
     b, c = pair[:2]
     return Roles(
         a=a, b=b, c=c, server=groups["headscale"][0], relay=groups["relays"][0],

@@ -73,7 +73,11 @@ def matches(selector: str, check: Mapping[str, Any], roles: Roles) -> bool:
     what, _colon, whom = roles.filled(selector).partition(": ")
     source, _arrow, target = whom.partition(" -> ")
     name = str(check.get("id", "")).partition(".")[2]
-    pairs = ((name, what), (str(check.get("source") or ""), source or "*"), (str(check.get("target") or ""), target or "*"))
+    pairs = (
+        (name, what),
+        (str(check.get("source") or ""), source or "*"),
+        (str(check.get("target") or ""), target or "*"),
+    )
     return all(fnmatchcase(value, pattern) for value, pattern in pairs)
 
 

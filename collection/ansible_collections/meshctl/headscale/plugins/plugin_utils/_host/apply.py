@@ -90,7 +90,9 @@ class Work:
         if self.check:
             return
         os.kill(before, signal.SIGKILL)
-        _until(lambda: self.manager.pid() not in (0, before), 30, f"{self.name} was killed and has not been started again")
+        _until(
+            lambda: self.manager.pid() not in (0, before), 30, f"{self.name} was killed and has not been started again"
+        )
         self.wait_ready()
 
     def changed(self, text: str, before: str = "", after: str = "") -> None:
@@ -152,7 +154,9 @@ class Work:
             if not problem:
                 return
             if time.monotonic() > deadline:
-                raise Failed(f"{self.name} was started but is not ready: {problem}; its log ends: {self.manager.log_tail()}")
+                raise Failed(
+                    f"{self.name} was started but is not ready: {problem}; its log ends: {self.manager.log_tail()}"
+                )
             time.sleep(0.05)
 
 
@@ -184,7 +188,10 @@ class S6:
     def _script(self) -> str:
         wanted = self.work.request
         lines = ["#!/bin/sh", "exec 2>&1"]
-        lines += [f"export {key}={shlex.quote(str(value))}" for key, value in sorted((wanted.get("environment") or {}).items())]
+        lines += [
+            f"export {key}={shlex.quote(str(value))}"
+            for key, value in sorted((wanted.get("environment") or {}).items())
+        ]
         lines.append("exec " + " ".join(shlex.quote(str(word)) for word in wanted["command"]))
         return "\n".join(lines) + "\n"
 
@@ -199,13 +206,19 @@ class S6:
         up = not fresh and self._up()
         if self.work.check:
             if fresh or up != want_up or (up and restart):
-                self.work.changed(f"service {self.work.name} {'started' if want_up and not up else 'restarted' if want_up else 'stopped'}")
+                self.work.changed(
+                    f"service {self.work.name} {'started' if want_up and not up else 'restarted' if want_up else 'stopped'}"
+                )
             return
         if fresh:
             self.work.changed(f"service {self.work.name} added")
             os.symlink(self.home, self.scan)
             _must(["s6-svscanctl", "-a", _S6_SCAN])
-            _until(lambda: _execute(["s6-svok", self.scan]).returncode == 0, 10, f"s6-svscan does not take {self.work.name}")
+            _until(
+                lambda: _execute(["s6-svok", self.scan]).returncode == 0,
+                10,
+                f"s6-svscan does not take {self.work.name}",
+            )
         if want_up and up and restart:
             self.work.changed(f"service {self.work.name} restarted")
             _must(["s6-svc", "-wR", "-T15000", "-r", self.scan])
@@ -343,7 +356,9 @@ def _text(word: str) -> str:
 def _not_ready(ready: dict) -> str:
     if "tcp" in ready:
         address, port = ready["tcp"]
-        return _refused(socket.AF_INET6 if ":" in address else socket.AF_INET, (address, int(port)), f"{address} port {port}")
+        return _refused(
+            socket.AF_INET6 if ":" in address else socket.AF_INET, (address, int(port)), f"{address} port {port}"
+        )
     return _refused(socket.AF_UNIX, ready["unix"], ready["unix"])
 
 
@@ -384,7 +399,9 @@ def _replace(path: str, make) -> None:
 
 def _execute(command: list):
     try:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False
+        )
     except FileNotFoundError:
         raise Failed(f"{command[0]} is not installed on the host") from None
     except subprocess.TimeoutExpired:

@@ -44,7 +44,14 @@ def _secret_file(secret) -> str:
 
 def _run(words: list, seconds: float) -> str:
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+            check=False,
+        )
     except FileNotFoundError:
         return f"{words[0]} is not installed on the host"
     except subprocess.TimeoutExpired as exc:

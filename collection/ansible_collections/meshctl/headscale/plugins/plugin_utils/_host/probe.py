@@ -25,7 +25,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Optional
+    from typing import Any
 
     Json = Any
     Dict = dict[Any, Any]
@@ -675,7 +675,12 @@ def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.so
 
 def _upgrade(path: str, headers: Dict) -> bytes:
     """Return the request by which a Tailscale client leaves HTTP, with a handshake that no server accepts."""
-    asked = {**headers, "Upgrade": "tailscale-control-protocol", "Connection": "upgrade", "X-Tailscale-Handshake": "AAAA"}
+    asked = {
+        **headers,
+        "Upgrade": "tailscale-control-protocol",
+        "Connection": "upgrade",
+        "X-Tailscale-Handshake": "AAAA",
+    }
     return _request("POST", path, asked).replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\n", 1)
 
 
@@ -996,7 +1001,7 @@ def _ip(words: List, until: float) -> List:
     import subprocess
 
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             ["ip", "-j", *words],  # noqa: S607
             capture_output=True, timeout=_left(until), check=False,
         )  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MARK = "#meshctl-answer "
 _SPARE_S = 5
+_GRACE_S = 2
 
 # `-I` and `-S` keep the host's own Python settings out and save start-up time. The alarm ends a script that hangs, also
 # when the controller is gone; `_exit` does not wait for threads that are still blocked.
@@ -30,8 +31,8 @@ _READER = (
     f"sys.stdout.write('\\n{_MARK}'+json.dumps(g['main'](json.loads(r)))+'\\n');sys.stdout.flush();os._exit(0)"
 )
 
-# What a shell, or Python's own subprocess, reports for a process that a signal ended.
-_ALARM = (14, -14, 142)
+# What a shell, or Python's own subprocess, reports for a process that a signal ended; 124 is what `timeout` says.
+_ALARM = (14, -14, 142, 124)
 _KILLED = (-9, 137, -15, 143)
 _NOT_FOUND = (126, 127)
 
@@ -53,11 +54,19 @@ def run_script(action: ActionBase, source: str, request: dict[str, Any], *, dead
     """Run `source` on the task's host with `request` and return what its `main` returned; raise `RemoteError`."""
     _allow_stdin(action)
     interpreter = _interpreter(action)
-    command = " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)])
+    command = _limited(
+        " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)]), deadline_s
+    )
     done = action._low_level_execute_command(
         command, in_data=encode(source, request, deadline_s=deadline_s), sudoable=True
     )
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
+
+
+def _limited(command: str, deadline_s: float) -> str:
+    """Return a shell command that ends also where the interpreter itself hangs; hosts without `timeout` do without."""
+    seconds = math.ceil(deadline_s) + _SPARE_S + _GRACE_S
+    return f"limit=$(command -v timeout); exec ${{limit:+$limit -k 2 {seconds}}} {command}"
 
 
 def encode(source: str, request: dict[str, Any], *, deadline_s: float) -> bytes:

@@ -43,7 +43,10 @@ def _address(seen: Seen, frame: Frame, place: Place) -> Check:
     expected = {"address": place.interface}
     if not isinstance(links, list) or not links:
         return frame.check(None, aspect="address", expected=expected, observed=None, hint=seen.why("addresses"))
-    found = {text(mapping(link).get("name")): [text(address) for address in items(mapping(link).get("addresses"))] for link in links}
+    found = {
+        text(mapping(link).get("name")): [text(address) for address in items(mapping(link).get("addresses"))]
+        for link in links
+    }
     # Not a loopback, not the mesh: what other machines of the subnet can send to.
     physical = {name: known for name, known in found.items() if name != "lo" and not name.startswith("tailscale")}
     known = [address for addresses in physical.values() for address in addresses]
@@ -64,7 +67,11 @@ def _within(address: str, networks: tuple[str, ...]) -> bool:
         host = ipaddress.ip_interface(address).ip
     except ValueError:
         return False
-    return any(host in ipaddress.ip_network(network) for network in networks if host.version == ipaddress.ip_network(network).version)
+    return any(
+        host in ipaddress.ip_network(network)
+        for network in networks
+        if host.version == ipaddress.ip_network(network).version
+    )
 
 
 def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:

@@ -99,7 +99,9 @@ def _hidden(seen: Seen, frame: Frame, peer: Node) -> Check:
         aspect="hidden",
         target=peer.name,
         expected="not seen",
-        observed={"online": found.get("Online"), "addresses": addresses(found.get("TailscaleIPs"))} if found else "not seen",
+        observed={"online": found.get("Online"), "addresses": addresses(found.get("TailscaleIPs"))}
+        if found
+        else "not seen",
         hint=f"the server shows {peer.name} to this node: the policy lets one of the two reach the other, mesh_expect does not",
         command=f"tailscale status | grep {peer.given_name or peer.name}",
     )

@@ -82,8 +82,14 @@ def _peer(  # noqa: PLR0913, PLR0917
 
 def _wire(flows: list[dict[str, Any]], inside: frozenset[str], mesh: str, path: dict[str, Any]) -> dict[str, Any]:
     """Return what was seen of the marker and of the traffic that should carry it."""
-    clear = sum(_count(flow, "marked") for flow in flows if text(flow.get("interface")) in inside and flow.get("dst") == mesh)
-    leaks = [flow for flow in flows if text(flow.get("interface")) not in inside and _count(flow, "marked") and _about(flow, mesh)]
+    clear = sum(
+        _count(flow, "marked") for flow in flows if text(flow.get("interface")) in inside and flow.get("dst") == mesh
+    )
+    leaks = [
+        flow
+        for flow in flows
+        if text(flow.get("interface")) not in inside and _count(flow, "marked") and _about(flow, mesh)
+    ]
     if path["path"] == "direct":
         host, port = endpoint(path.get("endpoint"))
         carriers = [f for f in flows if f.get("dst") == host and f.get("dport") == port and f.get("proto") == "udp"]
@@ -91,7 +97,11 @@ def _wire(flows: list[dict[str, Any]], inside: frozenset[str], mesh: str, path: 
         carried = sum(int(number(mapping(flow.get("wireguard")).get(_TRANSPORT)) or 0) for flow in carriers)
     else:
         # What the relay carries cannot be told from its other traffic: that there was some is all that is claimed.
-        carriers = [f for f in flows if f.get("proto") == "tcp" and f.get("direction") == "out" and text(f.get("interface")) not in inside]
+        carriers = [
+            f
+            for f in flows
+            if f.get("proto") == "tcp" and f.get("direction") == "out" and text(f.get("interface")) not in inside
+        ]
         carried = sum(_count(flow, "packets") for flow in carriers)
     return {"clear": clear, "leaks": leaks[:5], "leaked": sum(_count(flow, "marked") for flow in leaks),
             "flows": carriers[:5], "carried": carried}  # fmt: skip
@@ -106,7 +116,11 @@ def _unproven(steps: Seen, capture: dict[str, Any], wire: dict[str, Any], sent: 
     if not sent or received != sent:
         return f"{received:g} of {sent:g} marked echo requests were answered: what was not delivered proves nothing"
     if not _inside(steps):
-        return steps.why("addresses") if steps.data("addresses") is None else "no interface of this host has a mesh address"
+        return (
+            steps.why("addresses")
+            if steps.data("addresses") is None
+            else "no interface of this host has a mesh address"
+        )
     if wire["clear"] < sent:
         return "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
     return ""

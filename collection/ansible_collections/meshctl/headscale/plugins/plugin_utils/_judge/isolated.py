@@ -50,9 +50,7 @@ def judge_isolated(answer: Json, frame: Frame, expect: Isolated) -> list[Check]:
     """Return a check for each address and protocol."""
     seen = Seen(answer)
     return [
-        check
-        for wall in expect.walls
-        for check in (_icmp(seen, frame, wall, expect), _tcp(seen, frame, wall, expect))
+        check for wall in expect.walls for check in (_icmp(seen, frame, wall, expect), _tcp(seen, frame, wall, expect))
     ]
 
 

@@ -102,7 +102,9 @@ def judge_propagates(answer: Json, frame: Frame, expect: Propagates, *, elapsed_
 
 def _looked_up(seen: Seen, name: str) -> dict[str, Any]:
     captured = Seen({"observations": mapping(seen.data("lookups")).get("during")}).data("getaddrinfo")
-    rows = [mapping(entry) for found in (captured, seen.data("getaddrinfo"), seen.data("outside")) for entry in items(found)]
+    rows = [
+        mapping(entry) for found in (captured, seen.data("getaddrinfo"), seen.data("outside")) for entry in items(found)
+    ]
     return next((row for row in rows if row.get("name") == name), {})
 
 
@@ -296,8 +298,7 @@ def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
         expected=expected,
         observed={"names": names, "ms": slowest},
         hint=(
-            f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is "
-            "off"
+            f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
         ),
         command=command,
     )
@@ -310,7 +311,12 @@ def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
     if outcome not in ("found", "not-found") or row.get("outcome") != "answered":
         why = text(found.get("error")) or f"{QUAD_100} did not answer ({text(row.get('outcome')) or _why(seen, 'dns')})"
         return frame.check(
-            None, aspect=aspect, target=name, expected=expected, observed=None, hint=why,
+            None,
+            aspect=aspect,
+            target=name,
+            expected=expected,
+            observed=None,
+            hint=why,
             command=f"getent ahosts {name}",
         )
     leads = ", ".join(addresses(found.get("addresses")) or _values(row))
@@ -368,7 +374,9 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     stubs = [server for server in _resolver(seen) if ip_address(server).is_loopback]
     if capture and not asked and stubs:
         # systemd-resolved and the like: that the answer was right is another check's matter.
-        return frame.skipped(f"the host's own resolver {stubs[0]} answered from its cache", aspect="wire", expected=expected)
+        return frame.skipped(
+            f"the host's own resolver {stubs[0]} answered from its cache", aspect="wire", expected=expected
+        )
     if not capture or number(capture.get("dropped")) != 0:
         ok, hint = None, "packets of the capture were lost" if capture else _why(seen, "getaddrinfo")
     elif not asked:

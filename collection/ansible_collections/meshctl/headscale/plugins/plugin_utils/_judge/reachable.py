@@ -49,7 +49,11 @@ def judge_reachable(answer: Json, frame: Frame, expect: Reachable) -> list[Check
 def judge_steady(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
     """Return a check of each peer's lost packets, and one of large packets, once the paths are found."""
     seen = Seen(answer)
-    return [check for peer in expect.peers for check in (_loss(seen, frame, peer, expect), _large(seen, frame, peer, expect))]
+    return [
+        check
+        for peer in expect.peers
+        for check in (_loss(seen, frame, peer, expect), _large(seen, frame, peer, expect))
+    ]
 
 
 def _counted(seen: Seen, name: str, peer: Node, families: tuple[int, ...]) -> tuple[int, int] | None:
@@ -73,7 +77,13 @@ def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
     command = f"ping -c 20 -i 0.1 {next(iter(peer.addresses), peer.name)}"
     if counted is None:
         return frame.check(
-            None, aspect="loss", target=peer.name, expected=expected, observed=None, hint=_unsent(seen, "steady"), command=command
+            None,
+            aspect="loss",
+            target=peer.name,
+            expected=expected,
+            observed=None,
+            hint=_unsent(seen, "steady"),
+            command=command,
         )
     sent, received = counted
     share = round(100 * (sent - received) / sent, 1)
@@ -96,13 +106,20 @@ def _large(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
     command = f"ping -c 3 -s {LARGE} {next(iter(peer.addresses), peer.name)}"
     if counted is None or small is None:
         return frame.check(
-            None, aspect="large", target=peer.name, expected=expected, observed=None, hint=_unsent(seen, "large"), command=command
+            None,
+            aspect="large",
+            target=peer.name,
+            expected=expected,
+            observed=None,
+            hint=_unsent(seen, "large"),
+            command=command,
         )
     sent, received = counted
     silent = [
         known
         for family in expect.families
-        if (known := peer.address(family)) and not number(mapping(mapping(seen.data("large")).get(known)).get("received"))
+        if (known := peer.address(family))
+        and not number(mapping(mapping(seen.data("large")).get(known)).get("received"))
     ]
     return frame.check(
         not silent,
@@ -218,10 +235,8 @@ def _slow(seen: Seen, wanted: list[str]) -> str:
     last = next((mapping(mapping(mapping(seen.data("disco")).get(known)).get("last")) for known in wanted if known), {})
     if last.get("derp") and not last.get("endpoint"):
         return (
-            f"the traffic goes through the relay {text(last.get('derp'))}: see the path checks for why it is not "
-            "direct"
+            f"the traffic goes through the relay {text(last.get('derp'))}: see the path checks for why it is not direct"
         )
     return (
-        "the path is slow or busy: compare with a ping of the physical address; a far budget is "
-        "mesh_latency_budget_ms"
+        "the path is slow or busy: compare with a ping of the physical address; a far budget is mesh_latency_budget_ms"
     )

@@ -13,7 +13,7 @@ from .seen import Json, address, mapping, text
 Kind = Literal["direct", "relay", "any"]
 
 
-def expected_path(own: Json, other: Json) -> tuple[Kind, str]:
+def expected_path(own: Json, other: Json) -> tuple[Kind, str]:  # noqa: PLR0911 (a table of cases)
     """Return which path two nodes must find, and why, from their records in `mesh_topology`."""
     here, there = mapping(own), mapping(other)
     if not text(here.get("subnet")) or not text(there.get("subnet")):

@@ -100,7 +100,13 @@ class Lab:
         """Return the command that runs `command` in a machine, or on a guest."""
         record = self.record
         if record and record.topology["machines"].get(name, {}).get("kind") == "guest":
-            return ["ssh", "-F", str(self.directory / "ssh" / "config"), name, *([shlex.join(command)] if command else [])]
+            return [
+                "ssh",
+                "-F",
+                str(self.directory / "ssh" / "config"),
+                name,
+                *([shlex.join(command)] if command else []),
+            ]
         return supervisor.enter(self.machine(name).pid, command)
 
     def changes(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:

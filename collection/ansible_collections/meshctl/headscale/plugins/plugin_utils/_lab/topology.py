@@ -43,6 +43,10 @@ _RATE_BIT: Final = {"k": 10**3, "m": 10**6, "g": 10**9}
 class TopologyError(ValueError):
     """The inventory does not describe a lab that can be built; the message says why and what to do."""
 
+    def __init__(self, message: str) -> None:
+        """Keep the message on one line, whatever the inventory's value that it names looks like."""
+        super().__init__(" ".join(message.split()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
