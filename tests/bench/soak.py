@@ -84,14 +84,19 @@ def meshctl() -> str:
     return found or sys.exit("meshctl is not installed: run ./bootstrap, or `pip install -e .`.")
 
 
+def _reports(runs: Path) -> set[Path]:
+    """Return the reports there are, each by its own directory and not by the link to the latest."""
+    return {path for path in runs.glob("*/report.json") if not path.parent.is_symlink()}
+
+
 def one_run(soak: Soak, *, runs: Path, fresh: bool, arguments: list[str], keep: bool) -> bool:
     """Run all stories once; whether they passed."""
-    before = set(runs.glob("*/report.json"))
+    before = _reports(runs)
     command = [meshctl(), "run", "all", "-q", *arguments, *(["--down"] if fresh else [])]
     done = subprocess.run(
         command, env={**os.environ, "MESHCTL_RUNS_DIR": str(runs)}, capture_output=True, text=True, check=False
     )
-    written = sorted(set(runs.glob("*/report.json")) - before)
+    written = sorted(_reports(runs) - before)
     if written:
         soak.take(json.loads(written[-1].read_text(encoding="utf-8")))
     if done.returncode or not written:

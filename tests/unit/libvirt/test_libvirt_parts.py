@@ -57,7 +57,8 @@ def test_kvm_that_does_not_run_guests_is_refused_only_where_it_must_be_had(monke
 
 
 @pytest.fixture
-def written(tmp_path: Path, topology: Topology) -> Path:
+def written(tmp_path: Path, topology: Topology, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(ssh.tempfile, "gettempdir", lambda: str(tmp_path))
     boot = tmp_path / "image"
     boot.mkdir()
     (boot / "key").write_text("the key", encoding="utf-8")

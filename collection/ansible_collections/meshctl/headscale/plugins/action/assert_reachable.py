@@ -84,9 +84,14 @@ class ActionModule(Assertion):
 
     def afterwards(self, checks: Sequence[Check]) -> list[Check]:
         """Measure the paths that were found: a lucky run of pings is no proof of a line that does not lose packets."""
-        answering = {check.target for check in checks if check.verdict == "passed" or _answered(check)}
-        expect = replace(self._expect, peers=tuple(peer for peer in self._expect.peers if peer.name in answering))
-        silent = [peer for peer in self._expect.peers if peer.name not in answering]
+        answering = {(check.target, check.id[-1]) for check in checks if check.verdict == "passed" or _answered(check)}
+        # An address that has not answered at all has failed already; what is lost on the way is another question.
+        peers = tuple(
+            replace(peer, addresses=tuple(known for known in peer.addresses if (peer.name, "6" if ":" in known else "4") in answering))
+            for peer in self._expect.peers
+        )
+        expect = replace(self._expect, peers=tuple(peer for peer in peers if peer.addresses))
+        silent = [peer for peer in peers if not peer.addresses]
         found = [self.frame.skipped("it does not answer at all", aspect="loss", target=peer.name) for peer in silent]
         if not expect.peers:
             return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, wanted
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
 from ..plugin_utils._judge.unreachable import judge_unreachable
 
 if TYPE_CHECKING:
@@ -16,22 +16,31 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.seen import Json
 
 
+_INTERVAL_S = 0.25
+_LONGEST_S = 60.0
+
+
 class ActionModule(Assertion):
     """Pings the mesh addresses of nodes that must not answer."""
 
     ASSERTION = "unreachable"
     DEADLINE_S = 30.0
-    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {**COMMON, **MEMBERS}
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {**COMMON, **MEMBERS, "silence": {"type": "float", "default": 3.0}}
 
     def prepare(self) -> None:
         """Find out who must be silent."""
+        if not 0 < self.options["silence"] <= _LONGEST_S:
+            raise BadInput(f"silence is {self.options['silence']:g}: write seconds, at most {_LONGEST_S:g}")
+        self.LOOK_S = self.SHORTEST_LOOK_S = self.options["silence"] + 2.0  # type: ignore[misc]
         self._peers = self.peers()
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ping those that have answered so far."""
         targets = [known for peer in wanted(self._peers, pending) for known in peer.addresses]
+        # For a while: a path that is only changing is silent as well, for a moment.
+        count = max(2, int(self.options["silence"] / _INTERVAL_S))
         return [
-            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.2, "try_timeout_s": 0.7},
+            {"id": "icmp", "kind": "icmp", "targets": targets, "count": count, "interval_s": _INTERVAL_S, "try_timeout_s": 0.7},
             {"id": "status", "kind": "status"},
         ]
 

@@ -17,6 +17,12 @@ description:
     that was removed.
   - Silence by itself proves little. Have M(meshctl.headscale.assert_reachable) pass before, and again after.
   - The default of O(deadline) is V(30).
+options:
+  silence:
+    description:
+      - For how many seconds there must be no answer. A path that is only changing is silent as well, for a moment.
+    type: float
+    default: 3.0
 extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members

@@ -32,10 +32,10 @@ _DELAY: Final = Path(__file__).with_name("delay.py")
 _PAUSE_S: Final = 0.2
 _PREAUTHKEY: Final = """
 user=$(headscale users list -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
-headscale preauthkeys create --user "$user" --expiration 10m -o json |
+headscale preauthkeys create --user "$user" --reusable --expiration 10m -o json |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'
 """
-# The key comes on standard input and is in no list of processes.
+# Reusable: a client that is in doubt whether it was heard asks twice. The key comes on standard input and is in no list of processes.
 _REJOIN: Final = """
 umask 077
 cat > /run/fault.key

@@ -169,7 +169,7 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
         )
     direct = _asked(seen, name.fqdn, "A")
     if direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses):
-        return _not_asked(seen)
+        return _other_dns(seen, name) or _not_asked(seen)
     client = hints.client(seen) if seen.data("status") is not None else ""
     return client or _other_dns(seen, name) or _not_known(direct, name)
 

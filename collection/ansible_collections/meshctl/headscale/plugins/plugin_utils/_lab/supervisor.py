@@ -38,7 +38,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin s6-svscan -t0 /run/lab/service
 """
 # Written by the process itself before it becomes the supervisor: a `meshctl up` that is killed
 # at any moment leaves either no process, or one that the next `down` knows of.
-_START: Final = 'echo "$$" > supervisor.pid && exec "$@"'
+_START: Final = 'echo "$$" > supervisor.pid.new && mv supervisor.pid.new supervisor.pid && exec "$@"'
 
 
 class LabError(RuntimeError):
@@ -128,7 +128,7 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
 def start(directory: Path) -> Process:
     """Start the supervisor of the lab in `directory`, and return process 1 of the lab once it is ready."""
     with (directory / "supervisor.log").open("ab") as log:
-        subprocess.Popen(  # noqa: S603
+        started = subprocess.Popen(  # noqa: S603
             [
                 "/bin/sh",
                 "-c",
@@ -152,10 +152,12 @@ def start(directory: Path) -> Process:
         init = first_process(directory)
         if init and _ready(init.pid):
             return init
-        if supervisor(directory) is None and (directory / "supervisor.pid").exists():
+        if started.poll() is not None:
             break
         time.sleep(0.01)
     stop(directory)
+    started.kill()
+    started.wait()
     said = _last_line(directory / "supervisor.log")
     raise LabError(f"the lab's namespaces could not be made: {said}; `meshctl doctor` says more")
 
@@ -182,15 +184,21 @@ def supervisor(directory: Path) -> Process | None:
         process = Process.of(int((directory / "supervisor.pid").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    # The id in the file may be another process's since a reboot: ours has the lab's directory in its command.
+    # The id in the file may be another process's since a reboot: ours has the lab's name in its command.
     return process if process and f"meshctl-lab:{directory.name}".encode() in _command(process.pid) else None
 
 
 def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    """Return a process's command line, which is empty for an instant while the process becomes another program."""
+    for _ in range(50):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return b""
+        if command:
+            return command
+        time.sleep(0.002)
+    return b""
 
 
 def first_process(directory: Path) -> Process | None:
