@@ -19,7 +19,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "docs"))
 import pages
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 # The README speaks to people only: what is not run of it, and why, stands here. Other pages say it in a comment.

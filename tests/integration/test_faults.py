@@ -18,22 +18,19 @@ import pytest
 
 from .lab_driver import LabDriver, Machine, standing, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 # One or two of each family, and those that once were not caught.
 REPRESENTATIVE = (
-    "client-stopped",
     "loss-30",
     "mtu-black-hole",
     "mesh-address-taken",
     "control-down",
-    "host-route-leak",
     "clear-beside-mesh",
     "service-forwarded",
     "dns-right-hosts-entry",
     "python-missing",
     "runs-directory-unwritable",
-    "control-restarted",
 )
 
 

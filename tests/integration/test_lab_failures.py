@@ -20,7 +20,7 @@ import pytest
 
 from .lab_driver import ORDINARY_UID, LabDriver, Machine, alive, end_group, family, start_time, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def _everything(driver: LabDriver) -> set[tuple[int, str]]:

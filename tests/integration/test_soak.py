@@ -44,6 +44,7 @@ def own_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [False, True], ids=["one lab", "from nothing"])
 def test_all_stories_pass_again_and_again(own_lab: Path, *, fresh: bool) -> None:
     """Three healthy runs in a row are three passes."""
@@ -52,6 +53,7 @@ def test_all_stories_pass_again_and_again(own_lab: Path, *, fresh: bool) -> None
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_the_plain_script_makes_as_many_checks_and_all_pass() -> None:
     """The benchmark's yardstick is no yardstick when it fails."""
     env = {**os.environ, **{name.upper(): path for name, path in _load("bench").programs().items()}}

@@ -23,13 +23,29 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.http impo
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
 
 GOLDEN = Path(__file__).with_name("golden") / "checks.json"
-SILENT = {"sent": 3, "received": 0, "rtt_ms": [], "errors": [{"error": "host-prohibited", "from": "10.0.0.1"}], "lost": 3}
+SILENT = {
+    "sent": 3,
+    "received": 0,
+    "rtt_ms": [],
+    "errors": [{"error": "host-prohibited", "from": "10.0.0.1"}],
+    "lost": 3,
+}
 TWO4, TWO6 = mesh.TWO.addresses
 OFF = "Stopped"
 
 
 def _http(outcome: str, **more: Any) -> list[dict[str, Any]]:
-    return [{"url": "http://two/", "outcome": outcome, "status": None, "body": "", "address": TWO4, "timings": {"total_ms": 1}, **more}]
+    return [
+        {
+            "url": "http://two/",
+            "outcome": outcome,
+            "status": None,
+            "body": "",
+            "address": TWO4,
+            "timings": {"total_ms": 1},
+            **more,
+        }
+    ]
 
 
 def _registered(**more: Any) -> dict[str, Any]:
@@ -66,7 +82,9 @@ def _relayed() -> dict[str, Any]:
 
 
 def _sockets(*addresses: str, port: int = 80, proto: str = "tcp") -> list[dict[str, Any]]:
-    return [{"proto": proto, "address": known, "port": port, "process": {"pid": 7, "name": "nginx"}} for known in addresses]
+    return [
+        {"proto": proto, "address": known, "port": port, "process": {"pid": 7, "name": "nginx"}} for known in addresses
+    ]
 
 
 def _tcp(outcome: str, by: str = "") -> list[dict[str, Any]]:
@@ -158,7 +176,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         {"icmp": {TWO4: SILENT, TWO6: {"sent": 0, "received": 0}}},
     ],
     "listening": [
-        {"listening": _sockets("0.0.0.0", "100.64.0.1")},  # noqa: S104
+        {"listening": _sockets("0.0.0.0", "100.64.0.1")},
         {"listening": _sockets("::")},
         {"listening": _sockets("192.168.1.10", "100.64.0.1")},
         {"listening": _sockets("100.64.0.1", proto="udp")},

@@ -14,7 +14,14 @@ import healthy_mesh as mesh
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.addressed import judge_addressed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted import Encrypted, judge_encrypted
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import (
+    Names,
+    Propagates,
+    judge_propagates,
+    judge_resolves,
+)
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Way
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
@@ -301,3 +308,83 @@ def test_without_a_mesh_interface_nothing_is_proven(links: Any) -> None:
     checks = encrypted(links=links)
     assert {checks["us1.encrypted", name].verdict for name in ("two", "three")} == {"error"}
     assert "no interface" in checks["us1.encrypted", "two"].hint
+
+
+# -- where a verdict hangs on more than one thing --
+
+
+def wires(**changes: Any) -> dict[str | None, str]:
+    _answer, judge = mesh.CASES["encrypted"]
+    wire = mesh.wire()
+    for key, value in changes.items():
+        wire[key] = mesh.seen(value)
+    found = judge(mesh.answer(wire=mesh.seen(wire)))
+    return {check.target: check.verdict for check in found if check.id == "us1.encrypted"}
+
+
+def test_encrypted_traffic_must_also_take_the_expected_way() -> None:
+    other = {TWO4: mesh.pinged("198.51.100.9:41642"), "100.64.0.3": mesh.pinged(mesh.ENDPOINTS["three"])}
+    flows = [*mesh.wire()["capture"]["data"]["flows"],
+             mesh.flow("eth0", "192.168.1.10", "198.51.100.9", dport=41642, wireguard={"4": 9})]  # fmt: skip
+    capture = {**mesh.wire()["capture"]["data"], "flows": flows}
+    assert wires(disco=other, capture=capture) == {"two": "failed", "three": "passed"}
+    relayed = {TWO4: mesh.pinged(derp="lab"), "100.64.0.3": mesh.pinged(mesh.ENDPOINTS["three"])}
+    flows = [*flows, mesh.flow("eth0", "192.168.1.10", "203.0.113.10", proto="tcp", packets=50)]
+    assert wires(disco=relayed, capture={**capture, "flows": flows}) == {"two": "failed", "three": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("carrier", "verdict"),
+    [
+        ({"proto": "tcp", "packets": 3}, "passed"),
+        ({"proto": "tcp", "packets": 2}, "failed"),
+        ({"proto": "udp", "packets": 9}, "failed"),
+        ({"proto": "tcp", "packets": 9, "direction": "in"}, "failed"),
+        ({"proto": "tcp", "packets": 9, "interface": "tailscale0"}, "failed"),
+    ],
+)
+def test_what_a_relay_carries_leaves_over_tcp_on_another_interface(carrier: dict[str, Any], verdict: str) -> None:
+
+    wire = mesh.wire()
+    wire["disco"] = mesh.seen({TWO4: mesh.pinged(derp="lab")})
+    wire["capture"]["data"]["flows"].append({**mesh.flow("eth0", "192.168.1.10", "203.0.113.10"), **carrier})
+    expect = Encrypted(ways=(Way(peer=mesh.TWO, kind="relay"),))
+    assert judge_encrypted(mesh.answer(wire=mesh.seen(wire)), mesh.frame("encrypted"), expect)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [
+        ({"sent": 3, "received": 0}, "passed"),
+        ({"sent": 3, "received": 1}, "failed"),
+        ({"sent": 0, "received": 0}, "error"),
+        ({"sent": None, "received": 0}, "error"),
+        ({"sent": 3, "received": None}, "error"),
+        ({"sent": 3, "received": -1}, "error"),
+    ],
+)
+def test_silence_of_one_address_says_nothing_of_the_other(result: dict[str, Any], verdict: str) -> None:
+    _answer, judge = mesh.CASES["unreachable"]
+    for address, other in ((TWO4, TWO6), (TWO6, TWO4)):
+        icmp = {address: result, **mesh.echoed(other, received=0)}
+        assert judge(mesh.answer(icmp=mesh.seen(icmp), status=mesh.seen({})))[0].verdict == verdict
+
+
+@pytest.mark.parametrize(("elapsed", "verdict"), [(29.9, "passed"), (30.0, "passed"), (30.1, "failed")])
+def test_a_change_that_arrives_too_late_has_not_arrived(elapsed: float, verdict: str) -> None:
+    expect = Propagates(aspect="renamed", budget_s=30, present=mesh.NAMES[:1], absent=("gone.mesh.internal",),
+                        silent=(("nine", "100.64.0.9"),))  # fmt: skip
+    checks = judge_propagates(mesh.CASES["propagates"][0], mesh.frame("propagates"), expect, elapsed_s=elapsed)
+    assert [(check.id, check.verdict) for check in checks] == [("us1.propagates.renamed", verdict)] * 3
+    assert [check.target for check in checks] == ["two", "gone.mesh.internal", "nine"]
+    assert all(("the budget is 30 s" in check.hint) is (verdict == "failed") for check in checks)
+    assert {check.evidence["after_s"] for check in checks} == {elapsed}
+
+
+def test_a_change_that_has_not_come_is_not_said_to_be_late() -> None:
+
+    answer = mesh.answer(icmp=mesh.seen(mesh.echoed("100.64.0.9")))
+    expect = Propagates(aspect="removed", budget_s=30, silent=(("nine", "100.64.0.9"),))
+    check = judge_propagates(answer, mesh.frame("propagates"), expect, elapsed_s=99)[0]
+    assert check.verdict == "failed"
+    assert "still answers" in check.hint

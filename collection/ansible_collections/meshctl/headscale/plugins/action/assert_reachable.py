@@ -87,7 +87,12 @@ class ActionModule(Assertion):
         answering = {(check.target, check.id[-1]) for check in checks if check.verdict == "passed" or _answered(check)}
         # An address that has not answered at all has failed already; what is lost on the way is another question.
         peers = tuple(
-            replace(peer, addresses=tuple(known for known in peer.addresses if (peer.name, "6" if ":" in known else "4") in answering))
+            replace(
+                peer,
+                addresses=tuple(
+                    known for known in peer.addresses if (peer.name, "6" if ":" in known else "4") in answering
+                ),
+            )
             for peer in self._expect.peers
         )
         expect = replace(self._expect, peers=tuple(peer for peer in peers if peer.addresses))

@@ -40,7 +40,14 @@ class ActionModule(Assertion):
         # For a while: a path that is only changing is silent as well, for a moment.
         count = max(2, int(self.options["silence"] / _INTERVAL_S))
         return [
-            {"id": "icmp", "kind": "icmp", "targets": targets, "count": count, "interval_s": _INTERVAL_S, "try_timeout_s": 0.7},
+            {
+                "id": "icmp",
+                "kind": "icmp",
+                "targets": targets,
+                "count": count,
+                "interval_s": _INTERVAL_S,
+                "try_timeout_s": 0.7,
+            },
             {"id": "status", "kind": "status"},
         ]
 
