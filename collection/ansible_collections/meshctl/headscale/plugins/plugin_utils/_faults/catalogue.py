@@ -17,7 +17,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-DIRECTORY: Final = Path(__file__).parent / "catalogue"
+DIRECTORY: Final = Path(__file__).parent / "faults"
 _SCHEMA: Final = Path(__file__).with_name("fault.schema.json")
 
 Verdict = Literal["red", "green", "refused"]
