@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -169,7 +169,10 @@ def drill(  # noqa: PLR0913, PLR0917
     write: Annotated[
         Path | None,
         typer.Option(
-            "--write", envvar="MESHCTL_DRILL_WRITE", metavar="FILE", help="Put the figures into this Markdown file."
+            "--write",
+            envvar="MESHCTL_DRILL_WRITE",
+            metavar="FILE",
+            help="Bring the table in this Markdown file up to date.",
         ),
     ] = None,
     inventory: Inventory = None,
@@ -207,7 +210,7 @@ def drill(  # noqa: PLR0913, PLR0917
     else:
         _show(outcomes, found)
     if write:
-        _write(write, {entry.id: entry for entry in chosen}, outcomes, found)
+        _write(write, outcomes)
     if runner.interrupted:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     raise typer.Exit(int(ExitCode.PASSED if found["good"] == len(chosen) else ExitCode.FAILED))
@@ -238,10 +241,14 @@ class _Drill:
         try:
             self._ready(faults)
             for fault in faults:
-                outcomes.append(self._one(fault))
-                if self.interrupted or not (keep_going or outcomes[-1].good):
+                outcome = self._one(fault)
+                if self.interrupted:
+                    # Half a story says nothing about a fault.
                     break
-                if not outcomes[-1].recovered and fault is not faults[-1]:
+                outcomes.append(outcome)
+                if not (keep_going or outcome.good):
+                    break
+                if not outcome.recovered and fault is not faults[-1]:
                     self._anew(own=not stood)
         finally:
             (self._directory / "drill.json").write_text(
@@ -514,17 +521,39 @@ def sentence(found: Mapping[str, Any]) -> str:
 _BEGIN, _END = "<!-- drill: begin -->", "<!-- drill: end -->"
 
 
-def _write(path: Path, faults: Mapping[str, Fault], outcomes: Sequence[Outcome], found: Mapping[str, Any]) -> None:
-    """Replace what stands between the two marks of a Markdown file by the figures."""
-    lines = ["", sentence(found), ""]
-    lines += ["| fault | what | story | expected | caught | cause named | false alarms | recovered | time |",
-              "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for outcome in outcomes:
-        cells = [f"`{outcome.id}`", faults[outcome.id].title, outcome.story, outcome.verdict, *_marks(outcome)]
-        lines.append(f"| {' | '.join(cells)} |")
+def _write(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Bring the table between the two marks of a Markdown file up to date; rows of other faults stay as they are."""
     text = path.read_text(encoding="utf-8") if path.exists() else f"{_BEGIN}\n{_END}\n"
     if _BEGIN not in text or _END not in text:
         raise BadInputError(f"{path} has no lines `{_BEGIN}` and `{_END}` between which the figures could stand.")
     head, _begin, rest = text.partition(_BEGIN)
-    tail = rest.partition(_END)[2]
+    known, _end, tail = rest.partition(_END)
+    titles = {fault.id: fault.title for fault in _chosen([], [])}
+    rows = {cells[0].strip("`"): cells for cells in map(_cells, known.splitlines()) if cells[0].startswith("`")}
+    for outcome in outcomes:
+        cells = [titles[outcome.id], outcome.story, outcome.verdict, *_marks(outcome)]
+        rows[outcome.id] = [f"`{outcome.id}`", *cells]
+    rows = {name: rows[name] for name in titles if name in rows}
+    lines = ["", sentence(_counted(rows.values())), "", f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in rows.values()]
     path.write_text(head + _BEGIN + "\n".join([*lines, "", _END]) + tail, encoding="utf-8")
+
+
+_COLUMNS = ("fault", "what", "story", "expected", "caught", "cause named", "false alarms", "recovered", "time")
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _counted(rows: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """Return the figures of a table's rows."""
+    found = [dict(zip(_COLUMNS, cells, strict=True)) for cells in rows]
+    return {
+        "faults": len(found),
+        "caught": sum(row["caught"] == _yes(True) for row in found),
+        "named": sum(row["cause named"] == _yes(True) for row in found),
+        "false_alarms": sum(int(row["false alarms"]) for row in found if row["false alarms"].isdecimal()),
+        "recovered": sum(row["recovered"] == _yes(True) for row in found),
+        "seconds": sum(int(row["time"].split()[0]) for row in found),
+    }

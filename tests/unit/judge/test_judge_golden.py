@@ -10,14 +10,15 @@ After a change that is meant: `python tests/unit/judge/test_judge_golden.py`, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import healthy_mesh as mesh
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.connected import Connected, judge_connected
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.http import Http, judge_http
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
@@ -215,60 +216,75 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def _answers() -> Iterator[tuple[str, Any]]:
+Judged = Callable[[], list[Check]]
+
+
+def _of(judge: Callable[[Any], list[Check]], answer: Any, change: dict[str, Any]) -> Judged:
+    changed = deepcopy(answer)
+    changed["observations"].update({key: mesh.seen(value) for key, value in change.items()})
+    return lambda: judge(changed)
+
+
+def _answers() -> Iterator[tuple[str, Judged]]:
     for name, (answer, judge) in mesh.CASES.items():
-        yield f"{name}: healthy", judge(answer)
-        yield f"{name}: nothing", judge({})
+        yield f"{name}: healthy", _of(judge, answer, {})
+        yield f"{name}: nothing", _of(judge, {"observations": {}}, {})
         for number, change in enumerate(CHANGES[name]):
-            changed = deepcopy(answer)
-            changed["observations"].update({key: mesh.seen(value) for key, value in change.items()})
-            yield f"{name}: {number}", judge(changed)
+            yield f"{name}: {number}", _of(judge, answer, change)
     yield from _other_expectations()
 
 
-def _other_expectations() -> Iterator[tuple[str, Any]]:
+def _other_expectations() -> Iterator[tuple[str, Judged]]:
     """Yield what depends on what was expected, not on what was seen."""
     for outcome in ("refused", "unreachable"):
         expect = Http(urls=("http://two/",), outcome=outcome, aspect="physical")
         for seen in ("answered", "refused", "timeout", "net-unreachable", "broken"):
             answer = mesh.answer(http=mesh.seen(_http(seen, status=200, error="why", **{"from": "10.0.0.1"})))
-            yield f"http {outcome}: {seen}", judge_http(answer, mesh.frame("http"), expect)
+            yield f"http {outcome}: {seen}", partial(judge_http, answer, mesh.frame("http"), expect)
     for late in (30.0, 30.1):
-        expect_back = Rejoins(before=mesh.ONE, peers=mesh.PEERS, aspect="link", budget_s=30)
+        back = Rejoins(before=mesh.ONE, peers=mesh.PEERS, aspect="link", budget_s=30)
         answer = mesh.CASES["rejoins"][0]
-        yield f"rejoins after {late}", judge_rejoins(answer, mesh.frame("rejoins"), expect_back, elapsed_s=late)
+        yield f"rejoins after {late}", partial(judge_rejoins, answer, mesh.frame("rejoins"), back, elapsed_s=late)
     offline = Connected(own=None, peers=mesh.PEERS, offline=("two",))
     for status in (mesh.status(), _peer(Online=False)):
+        answer = mesh.answer(status=mesh.seen(status))
         name = f"connected, two is offline: {status['Peer']['nodekey:2']['Online']}"
-        yield name, judge_connected(mesh.answer(status=mesh.seen(status)), mesh.frame("connected"), offline)
+        yield name, partial(judge_connected, answer, mesh.frame("connected"), offline)
 
 
-@cache
-def _current() -> dict[str, Any]:
-    found = {name: [check.as_dict() for check in checks] for name, checks in _answers()}
-    # The same for each check of a story.
-    for checks in found.values():
-        for check in checks:
-            for key in ("story", "source", "duration_ms"):
-                del check[key]
-    plain: dict[str, Any] = json.loads(json.dumps(found))
+def _plain(judged: Judged) -> list[dict[str, Any]]:
+    """Return checks without what is the same for each check of a story."""
+    same = ("story", "source", "duration_ms")
+    checks = [{key: value for key, value in check.as_dict().items() if key not in same} for check in judged()]
+    plain: list[dict[str, Any]] = json.loads(json.dumps(checks))
     return plain
 
 
-@pytest.mark.parametrize("name", [name for name, _checks in _answers()])
+JUDGED = dict(_answers())
+
+
+@cache
+def _golden() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("name", list(JUDGED))
 def test_checks_are_what_they_were(name: str) -> None:
-    assert _current()[name] == json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
+    assert _plain(JUDGED[name]) == _golden()[name]
 
 
 def test_the_golden_file_has_nothing_else() -> None:
-    assert set(json.loads(GOLDEN.read_text(encoding="utf-8"))) == set(_current())
+    assert set(_golden()) == set(JUDGED)
 
 
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)
     # A line for each check, so that a difference can be read.
     entries = [
-        f"{json.dumps(name)}: [\n" + ",\n".join(json.dumps(check, ensure_ascii=False) for check in checks) + "\n]"
-        for name, checks in _current().items()
+        f"{json.dumps(name)}: [\n"
+        + ",\n".join(json.dumps(check, ensure_ascii=False) for check in _plain(judged))
+        + "\n]"
+        for name, judged in JUDGED.items()
     ]
     GOLDEN.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")

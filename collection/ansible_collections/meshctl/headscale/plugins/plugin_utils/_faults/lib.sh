@@ -93,6 +93,28 @@ routed() {
     done
 }
 
+# overwritten TEXT: /etc/resolv.conf is this, however often tailscaled repairs it; `resolver_before` ends that.
+overwritten() {
+    [ -e /root/resolv-before-fault ] || cp /etc/resolv.pre-tailscale-backup.conf /root/resolv-before-fault
+    printf "$1" > /root/resolv-fault
+    background overwriter sh -c '
+        while sleep 0.1; do
+            cmp -s /root/resolv-fault /etc/resolv.conf || cat /root/resolv-fault > /etc/resolv.conf
+        done'
+    until cmp -s /root/resolv-fault /etc/resolv.conf; do sleep 0.1; done
+}
+
+resolver_before() {
+    ended overwriter
+    [ -e /root/resolv-before-fault ] || return 0
+    # tailscaled must not take what the fault wrote for what this host had before it.
+    tailscale set --accept-dns=false
+    cat /root/resolv-before-fault > /etc/resolv.conf
+    tailscale set --accept-dns=true
+    until grep -q 100.100.100.100 /etc/resolv.conf; do sleep 0.1; done
+    rm -f /root/resolv-before-fault /root/resolv-fault
+}
+
 # delay PORT MS: hold back every frame of a line, both ways; `undelay PORT` lays the line as it was. For the fabric.
 delay() {
     bridge=$(master_of "$1")
