@@ -15,10 +15,12 @@
         tailscale-client = import ./modules/tailscale-client.nix;
       };
       hosts = import ./hosts.nix { inherit lib topology modules; };
-      configuration = name: lib.nixosSystem {
-        inherit system;
-        modules = [ hosts.${name} ];
-      };
+      configuration =
+        name:
+        lib.nixosSystem {
+          inherit system;
+          modules = [ hosts.${name} ];
+        };
     in
     {
       nixosModules = modules;
@@ -27,20 +29,22 @@
       nixosConfigurations = lib.mapAttrs (name: _: configuration name) hosts;
 
       # The same hosts as disks: `nix build ./nix#client-node-1-vm`.
-      packages.${system} = lib.mapAttrs' (name: _: {
-        name = "${name}-vm";
-        value = self.nixosConfigurations.${name}.config.system.build.vm;
-      }) hosts // {
-        # For `mesh_libvirt: {image: nixos, image_path: ./result}`.
-        guest-image = import ./guest-image.nix {
-          inherit nixpkgs;
-          pkgs = nixpkgs.legacyPackages.${system};
-          configuration = lib.nixosSystem {
-            inherit system;
-            modules = [ (import ./guest.nix) ];
+      packages.${system} =
+        lib.mapAttrs' (name: _: {
+          name = "${name}-vm";
+          value = self.nixosConfigurations.${name}.config.system.build.vm;
+        }) hosts
+        // {
+          # For `mesh_libvirt: {image: nixos, image_path: ./result}`.
+          guest-image = import ./guest-image.nix {
+            inherit nixpkgs;
+            pkgs = nixpkgs.legacyPackages.${system};
+            configuration = lib.nixosSystem {
+              inherit system;
+              modules = [ (import ./guest.nix) ];
+            };
           };
         };
-      };
 
       checks.${system}.stories = import ./tests/stories.nix {
         inherit lib topology modules;

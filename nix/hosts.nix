@@ -127,11 +127,20 @@ let
   members = group: builtins.attrNames (lib.filterAttrs (_: host: host.group == group) topology.hosts);
 
   one = name: host: {
-    imports =
-      [ (common name host) ]
-      ++ lib.optional (host.group == "headscale") server
-      ++ lib.optional (host.group == "clients") (client host)
-      ++ lib.optional (name == serviceHost) service;
+    imports = [
+      (common name host)
+    ]
+    ++ lib.optional (host.group == "headscale") server
+    ++ lib.optional (host.group == "clients") (client host)
+    ++ lib.optional (name == serviceHost) service;
   };
 in
-lib.mapAttrs one (lib.filterAttrs (_: host: builtins.elem host.group [ "headscale" "clients" ]) topology.hosts)
+lib.mapAttrs one (
+  lib.filterAttrs (
+    _: host:
+    builtins.elem host.group [
+      "headscale"
+      "clients"
+    ]
+  ) topology.hosts
+)

@@ -7,7 +7,12 @@
 }:
 
 let
-  inherit (lib) mkEnableOption mkIf mkOption types;
+  inherit (lib)
+    mkEnableOption
+    mkIf
+    mkOption
+    types
+    ;
 
   cfg = config.meshctl.headscaleServer;
 
@@ -206,7 +211,14 @@ in
           paths = [ "${pkgs.writeText "derp.json" (builtins.toJSON derpMap)}" ];
           auto_update_enabled = false;
         };
-        policy = if cfg.policy == null then { mode = "database"; } else { mode = "file"; path = "${cfg.policy}"; };
+        policy =
+          if cfg.policy == null then
+            { mode = "database"; }
+          else
+            {
+              mode = "file";
+              path = "${cfg.policy}";
+            };
         logtail.enabled = false;
       };
     };

@@ -10,55 +10,84 @@
 
 let
   hosts = import ../hosts.nix { inherit lib topology modules; };
-  relayName = builtins.head (builtins.attrNames (lib.filterAttrs (_: h: h.group == "relays") topology.hosts));
+  relayName = builtins.head (
+    builtins.attrNames (lib.filterAttrs (_: h: h.group == "relays") topology.hosts)
+  );
   clients = builtins.attrNames (lib.filterAttrs (_: h: h.group == "clients") topology.hosts);
-  server = builtins.head (builtins.attrNames (lib.filterAttrs (_: h: h.group == "headscale") topology.hosts));
+  server = builtins.head (
+    builtins.attrNames (lib.filterAttrs (_: h: h.group == "headscale") topology.hosts)
+  );
 
   # Networks of the test driver: 1 is the WAN, then one for each subnet, and the last for the controller's ssh.
-  vlans = lib.listToAttrs (lib.imap0 (index: name: lib.nameValuePair name (index + 2)) (builtins.attrNames topology.subnets)) // {
-    wan = 1;
-  };
+  vlans =
+    lib.listToAttrs (
+      lib.imap0 (index: name: lib.nameValuePair name (index + 2)) (builtins.attrNames topology.subnets)
+    )
+    // {
+      wan = 1;
+    };
   management = 9;
   managementAddress = index: "172.31.9.${toString (10 + index)}";
 
   # An authority, a certificate for each name, and the controller's key. Of this test alone, and public.
-  secrets = pkgs.runCommand "mesh-test-secrets" { nativeBuildInputs = [ pkgs.openssl pkgs.openssh ]; } ''
-    mkdir $out && cd $out
-    ssh-keygen -q -t ed25519 -N "" -C controller -f ssh
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
-      -subj "/CN=mesh test" -keyout ca.key -out ca.pem
-    for name in ${toString (builtins.attrNames topology.names)}; do
-      openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
-      printf 'subjectAltName=DNS:%s\n' $name > $name.ext
-      openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile $name.ext -out $name.pem
-    done
-  '';
+  secrets =
+    pkgs.runCommand "mesh-test-secrets"
+      {
+        nativeBuildInputs = [
+          pkgs.openssl
+          pkgs.openssh
+        ];
+      }
+      ''
+        mkdir $out && cd $out
+        ssh-keygen -q -t ed25519 -N "" -C controller -f ssh
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+          -subj "/CN=mesh test" -keyout ca.key -out ca.pem
+        for name in ${toString (builtins.attrNames topology.names)}; do
+          openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
+          printf 'subjectAltName=DNS:%s\n' $name > $name.ext
+          openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile $name.ext -out $name.pem
+        done
+      '';
 
   wire =
     index: networks:
     { lib, ... }:
     {
       # The driver gives addresses of its own; these are the topology's.
-      virtualisation.interfaces = lib.listToAttrs (
-        map (network: lib.nameValuePair network.interface { vlan = network.vlan; assignIP = false; }) networks
-      ) // {
-        mgmt = {
-          vlan = management;
-          assignIP = false;
+      virtualisation.interfaces =
+        lib.listToAttrs (
+          map (
+            network:
+            lib.nameValuePair network.interface {
+              vlan = network.vlan;
+              assignIP = false;
+            }
+          ) networks
+        )
+        // {
+          mgmt = {
+            vlan = management;
+            assignIP = false;
+          };
         };
-      };
-      networking.interfaces = lib.listToAttrs (
-        map (network: lib.nameValuePair network.interface {
-          ipv4.addresses = lib.mkForce [ { inherit (network) address prefixLength; } ];
-        }) networks
-      ) // {
-        mgmt.ipv4.addresses = lib.mkForce [
-          {
-            address = managementAddress index;
-            prefixLength = 24;
-          }
-        ];
-      };
+      networking.interfaces =
+        lib.listToAttrs (
+          map (
+            network:
+            lib.nameValuePair network.interface {
+              ipv4.addresses = lib.mkForce [ { inherit (network) address prefixLength; } ];
+            }
+          ) networks
+        )
+        // {
+          mgmt.ipv4.addresses = lib.mkForce [
+            {
+              address = managementAddress index;
+              prefixLength = 24;
+            }
+          ];
+        };
       networking.useDHCP = lib.mkForce false;
       security.pki.certificateFiles = [ "${secrets}/ca.pem" ];
       services.openssh.enable = true;
@@ -180,18 +209,34 @@ let
           wan_address = subnet.wanAddress;
         }) topology.subnets;
       };
-      children = lib.mapAttrs (group: names: {
-        hosts = lib.genAttrs names (name: {
-          ansible_host = address name;
-          mesh_subnet = topology.hosts.${name}.subnet;
-          mesh_address = topology.hosts.${name}.address;
-        });
-      }) { headscale = [ server ]; inherit clients; };
+      children =
+        lib.mapAttrs
+          (_: names: {
+            hosts = lib.genAttrs names (name: {
+              ansible_host = address name;
+              mesh_subnet = topology.hosts.${name}.subnet;
+              mesh_address = topology.hosts.${name}.address;
+            });
+          })
+          {
+            headscale = [ server ];
+            inherit clients;
+          };
     };
   };
 
   python = pkgs.python3.withPackages (
-    ps: with ps; [ ansible-core ansible-runner jmespath jsonschema junitparser rich trustme typer pyyaml ]
+    ps: with ps; [
+      ansible-core
+      ansible-runner
+      jmespath
+      jsonschema
+      junitparser
+      rich
+      trustme
+      typer
+      pyyaml
+    ]
   );
 in
 pkgs.testers.runNixOSTest {
@@ -201,14 +246,20 @@ pkgs.testers.runNixOSTest {
     lib.listToAttrs (lib.imap0 (index: name: lib.nameValuePair name (member index name)) everyone)
     // lib.listToAttrs (
       lib.imap0 (
-        index: name: lib.nameValuePair topology.subnets.${name}.router (router (20 + index) (topology.subnets.${name} // { inherit name; }))
+        index: name:
+        lib.nameValuePair topology.subnets.${name}.router (
+          router (20 + index) (topology.subnets.${name} // { inherit name; })
+        )
       ) (builtins.attrNames topology.subnets)
     )
     // {
       ${relayName} = relay 30;
       controller = {
         imports = [ (wire 40 [ ]) ];
-        environment.systemPackages = [ python pkgs.openssh ];
+        environment.systemPackages = [
+          python
+          pkgs.openssh
+        ];
       };
     };
 

@@ -87,6 +87,13 @@ def test_check_mode_on_a_standing_mesh_changes_nothing(mesh: LabDriver) -> None:
     assert mesh.play("up.yml", "--check").succeeded().changed() == []
 
 
+def test_check_mode_without_a_lab_foresees_it_and_makes_nothing(new_lab: Callable[..., LabDriver]) -> None:
+    lab = new_lab()
+    foreseen = lab.play("up.yml", "--check").succeeded()
+    assert foreseen.of("Build the lab")["localhost"]["changes"] == [f"lab {lab.name} created with 8 machines"]
+    assert not lab.directory.exists()
+
+
 def test_what_tries_to_leave_is_rejected_and_counted(mesh: LabDriver) -> None:
     before = mesh.counter("router-subnet-a", "egress")
     # The way a program would: a name that the lab does not know, and an address outside.

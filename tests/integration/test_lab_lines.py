@@ -219,6 +219,13 @@ def test_hosts_come_and_go_in_a_standing_lab(lines: LabDriver) -> None:
     assert len(ports) == 6 + 2 * 2, "one line for each host, two for each router"
 
 
+def test_up_plugs_in_a_cable_that_an_interrupted_outage_left_out(lines: LabDriver) -> None:
+    port = lines.record()["topology"]["ports"]["client-node-2"]
+    lines.inside(lines.init(), ["ip", "link", "set", port, "down"])
+    assert _changes(lines) == ["cable of client-node-2 plugged in"]
+    lines.shell("client-node-2", f"ping -c 1 -W 5 {RELAY}")
+
+
 def _runs(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8") as comm:  # noqa: PTH123

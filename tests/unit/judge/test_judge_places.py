@@ -24,6 +24,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Way
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
+    hidden_losses,
     judge_reachable,
     judge_steady,
 )
@@ -165,6 +166,56 @@ def test_a_burst_that_was_not_sent_proves_nothing(sent: Any) -> None:
 
 def test_more_answers_than_questions_are_no_pass() -> None:
     assert steady(sent=20, received=21)["loss"].verdict == "error"
+
+
+def pings(ways: str, lost: int = 0, **more: Any) -> dict[str, Any]:
+    """Return disco pings: `d` came directly, `r` by the relay, `e` was refused."""
+    answers = [
+        {"err": "no" if way == "e" else "", "endpoint": "203.0.113.3:1" if way == "d" else "", "derp": "lab"}
+        for way in ways
+    ]
+    return {"answers": answers, "lost": lost, **more}
+
+
+def hidden(pinged: Any, **expect: Any) -> list[Check]:
+    answer = mesh.answer(direct=mesh.seen({TWO4: pinged}))
+    return hidden_losses(answer, mesh.frame("reachable"), Reachable(peers=(mesh.TWO,), **expect))
+
+
+@pytest.mark.parametrize(
+    ("ways", "lost", "share"),
+    [
+        ("drdrdrdr", 0, 50.0),
+        ("rrrdrrr", 0, 75.0),
+        ("ddddddd", 7, 50.0),
+        ("drr", 1, 75.0),
+        ("dddddddddddddrrr", 0, 18.8),
+    ],
+)
+def test_what_the_relay_hides_is_lost_all_the_same(ways: str, lost: int, share: float) -> None:
+    (check,) = hidden(pings(ways, lost))
+    assert (check.id, check.target, check.verdict) == ("us1.reachable.loss", "two", "failed")
+    assert check.observed["lost_percent"] == share
+    assert f"{share:g} % of the packets are lost on the direct path" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("ways", "lost"),
+    [("d" * 16, 0), ("d" * 14, 2), ("rrrrrrrrdddd", 0), ("r" * 16, 0), ("", 16), ("r" * 8, 8), ("drd", 0), ("de", 1)],
+)
+def test_a_path_that_was_being_found_or_is_the_relays_hides_nothing(ways: str, lost: int) -> None:
+    assert hidden(pings(ways, lost)) == []
+
+
+def test_a_budget_that_allows_it_is_kept() -> None:
+    assert hidden(pings("ddddddddddddrrrr"), loss_budget=25) == []
+    assert len(hidden(pings("ddddddddddddrrrr"), loss_budget=24)) == 1
+
+
+@pytest.mark.parametrize("pinged", [None, {}, 7, {"answers": 3}, {"answers": [None, "x"], "lost": "y"}])
+def test_pings_of_no_known_shape_hide_nothing(pinged: Any) -> None:
+    assert hidden(pinged) == []
+    assert hidden_losses(None, mesh.frame("reachable"), Reachable(peers=(mesh.TWO,))) == []
 
 
 def test_a_peers_address_on_this_host_answers_for_the_peer() -> None:

@@ -474,6 +474,35 @@ def test_a_resolver_that_is_not_tailscaleds_is_named() -> None:
     assert "the system asks 10.0.0.1" in resolves(changes)["us1.resolves.name", "two"].hint
 
 
+def reverse(families: tuple[int, ...], **values: str) -> Check:
+    known = dict(zip(mesh.TWO.addresses, (values["v4"], values["v6"]), strict=True))
+    rows = [mesh.asked(address, "PTR", *([name] if name else [])) for address, name in known.items()]
+    names = tuple(replace(name, families=families) for name in mesh.NAMES if name.node == "two")
+    answer = mesh.answer(dns=mesh.seen(rows))
+    checks = judge_resolves(answer, mesh.frame("resolves"), Names(present=names, wire=False))
+    return next(check for check in checks if check.id == "us1.resolves.reverse")
+
+
+@pytest.mark.parametrize(
+    ("families", "v4", "v6", "verdict"),
+    [
+        ((4,), "two.mesh.internal.", "two.mesh.internal.", "passed"),
+        # As clients do that give no AAAA of their peers.
+        ((4,), "two.mesh.internal.", "", "passed"),
+        ((4, 6), "two.mesh.internal.", "", "failed"),
+        ((4,), "", "two.mesh.internal.", "failed"),
+        ((4,), "two.mesh.internal.", "three.mesh.internal.", "failed"),
+        ((4,), "three.mesh.internal.", "", "failed"),
+        ((6,), "", "two.mesh.internal.", "passed"),
+        ((), "two.mesh.internal.", "two.mesh.internal.", "failed"),
+    ],
+)
+def test_the_reverse_is_required_where_the_address_is(
+    families: tuple[int, ...], v4: str, v6: str, verdict: str
+) -> None:
+    assert reverse(families, v4=v4, v6=v6).verdict == verdict
+
+
 def test_missing_aaaa_are_explained() -> None:
     names = tuple(replace(name, families=(4, 6)) for name in mesh.NAMES)
     answer, _judge = mesh.CASES["resolves"]

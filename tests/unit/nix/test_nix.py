@@ -4,11 +4,13 @@
 
 """nix/ is parsed, and evaluated without a network against declared options of NixOS.
 
-Twice where MESHCTL_NIXPKGS_LIB names nixpkgs' own `lib`, else once with the small one in `nixpkgs/`.
+Twice where nixpkgs' own `lib` is at hand (MESHCTL_NIXPKGS_LIB or `<nixpkgs/lib>`), else once with the small one in
+`nixpkgs/`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -47,17 +49,36 @@ GOOD_CLIENT = """
     loginServer = "https://headscale.example.org";
 """
 
-needs_nix = pytest.mark.skipif(not shutil.which("nix-instantiate"), reason="nix is not installed (Debian: nix-bin)")
+# What continuous integration says, so that nothing is skipped there in silence.
+REQUIRED = os.environ.get("MESHCTL_NIX_TOOLS") == "required"
+
+
+def needs(program: str, remedy: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not (REQUIRED or shutil.which(program)), reason=f"{program} is not installed ({remedy})")
+
+
+needs_nix = needs("nix-instantiate", "Debian: nix-bin")
+SOURCES = sorted([*NIX.rglob("*.nix"), *HERE.rglob("*.nix")])
+
+
+@functools.cache
+def nixpkgs_lib() -> str:
+    """Return where nixpkgs' own `lib` is, if it is anywhere."""
+    if path := os.environ.get("MESHCTL_NIXPKGS_LIB"):
+        return path
+    done = subprocess.run(
+        ["nix-instantiate", "--find-file", "nixpkgs/lib"], capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.stdout.strip()
 
 
 @pytest.fixture(params=["own", "nixpkgs"])
 def given(request: pytest.FixtureRequest) -> str:
     if request.param == "own":
         return "null"
-    path = os.environ.get("MESHCTL_NIXPKGS_LIB")
-    if not path:
-        pytest.skip("MESHCTL_NIXPKGS_LIB does not name nixpkgs' lib")
-    return path
+    if not nixpkgs_lib():
+        pytest.skip("nixpkgs' lib is not here: neither MESHCTL_NIXPKGS_LIB nor NIX_PATH names it")
+    return nixpkgs_lib()
 
 
 @pytest.fixture
@@ -130,6 +151,29 @@ def test_every_file_parses(path: Path, nix: Callable[..., subprocess.CompletedPr
     done = nix("nix-instantiate", "--parse", str(path))
 
     assert done.returncode == 0, done.stderr
+
+
+@needs("nixfmt", "a crate: cargo install nixfmt_rs")
+def test_every_file_has_the_formatters_layout() -> None:
+    done = subprocess.run(
+        ["nixfmt", "--check", *map(str, SOURCES)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs("deadnix", "a crate: cargo install deadnix")
+def test_no_file_has_dead_code() -> None:
+    done = subprocess.run(
+        ["deadnix", "--fail", *map(str, SOURCES)],
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_nix

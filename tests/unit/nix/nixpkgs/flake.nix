@@ -1,4 +1,4 @@
 {
   description = "In the place of nixpkgs, for evaluation without a network";
-  outputs = { self }: import ./default.nix { };
+  outputs = _: import ./default.nix { };
 }

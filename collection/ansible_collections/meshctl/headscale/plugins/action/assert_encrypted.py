@@ -50,6 +50,17 @@ class ActionModule(Assertion):
         steps: list[Ask] = [
             {"id": "disco", "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
             {"id": "addresses", "kind": "addresses"},
+            # A peer that does not answer has cost seconds, in which the other paths went stale: their first packet would
+            # take the relay.
+            {
+                "id": "refreshed",
+                "kind": "disco",
+                "targets": targets,
+                "tries": 3,
+                "until_direct": True,
+                "try_timeout_s": 0.3,
+                "interval_s": 0.05,
+            },
             {"id": "metrics_before", "kind": "metrics"},
             {"id": "capture", "kind": "capture", "marker": marker, "during": [pings]},
             {"id": "metrics_after", "kind": "metrics"},

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
 from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100, Names, judge_resolves, wire_marker
 from ..plugin_utils._judge.seen import Json, mapping
-from ..plugin_utils._names import domain_of, name_of
+from ..plugin_utils._names import domain_of, gives_aaaa, name_of
 from ..plugin_utils._peers import seen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..plugin_utils._judge.check import Check
 
 
@@ -39,8 +41,12 @@ class ActionModule(Assertion):
         """Find out which names lead where."""
         self._peers = seen(self, self.peers())
         domain = self.options.get("domain") or domain_of(self)
+        asked = families(self.options["families"])
+        # Such a client has the AAAA of nobody, and leaving it out is no choice where there is nothing else to ask for.
+        self._too_old = {4, 6} <= set(asked) and not gives_aaaa(self)
+        asked = (4,) if self._too_old else asked
         self._expect = Names(
-            present=tuple(name_of(peer, domain, families(self.options["families"])) for peer in self._peers),
+            present=tuple(name_of(peer, domain, asked) for peer in self._peers),
             absent=tuple(self.options["absent"]),
             outside=tuple(self.options["outside"]),
             budget_ms=self.number_of("budget_ms", "mesh_resolution_budget_ms", 1000),
@@ -77,6 +83,13 @@ class ActionModule(Assertion):
         observations = mapping(mapping(answer).get("observations"))
         steps = mapping(mapping(observations.get("steps")).get("data"))
         return judge_resolves({**mapping(answer), "observations": {**observations, **steps}}, self.frame, self._expect)
+
+    def afterwards(self, checks: Sequence[Check]) -> list[Check]:
+        """Say what was not asked for."""
+        if not self._too_old:
+            return []
+        reason = "a client older than 1.84 gives no AAAA of its peers: only their IPv4 addresses were asked for"
+        return [self.frame.skipped(reason, aspect="ipv6")]
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the client how it is."""

@@ -230,7 +230,7 @@ class CallbackModule(CallbackBase):
         """Hand a result to the collector, unless its task hides it."""
         self._dirty = True
         # A loop's items can come uncensored inside a result that is censored: the task's own word counts.
-        if result.task_fields.get("no_log") is True or collect.hidden(result.result):
+        if result.task.no_log is True or collect.hidden(result.result):
             return []
         return self._collector.result(result.result, result.host.get_name(), collect.utc_now())
 

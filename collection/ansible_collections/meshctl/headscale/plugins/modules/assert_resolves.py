@@ -28,7 +28,8 @@ options:
     description:
       - The families whose addresses must be in the answers. Others of the same node may be there.
       - tailscaled gives a node with an IPv4 address the AAAA of its peers only when the policy has the node attribute
-        C(magicdns-aaaa).
+        C(magicdns-aaaa), and only since 1.84. Of an older client only the IPv4 addresses are asked for when both families
+        are named, and the check C(resolves.ipv6) is skipped and says so.
     type: list
     elements: str
     choices: [ipv4, ipv6]

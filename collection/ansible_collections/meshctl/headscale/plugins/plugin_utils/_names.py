@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ._assertion import BadInput
@@ -21,6 +22,16 @@ def domain_of(task: ProbingAction) -> str:
     """Return MagicDNS's domain: the inventory's, else what the host's own client was told, else nothing."""
     stated = text(task.variable("mesh_domain"))
     return stated or text(mapping(task.variable("mesh_client")).get("dns_name")).partition(".")[2]
+
+
+# The first line of clients that gives the AAAA of its peers where the policy says so (magicdns-aaaa).
+FIRST_WITH_AAAA = (1, 84)
+
+
+def gives_aaaa(task: ProbingAction) -> bool:
+    """Whether the host's client is of a line that can give the AAAA of its peers; one of no known version is."""
+    found = [int(part) for part in re.findall(r"\d+", text(mapping(task.variable("mesh_client")).get("version")))]
+    return len(found) < len(FIRST_WITH_AAAA) or tuple(found[:2]) >= FIRST_WITH_AAAA
 
 
 def name_of(node: Node, domain: str, families: tuple[int, ...]) -> Name:

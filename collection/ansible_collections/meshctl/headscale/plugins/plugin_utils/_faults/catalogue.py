@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 DIRECTORY: Final = Path(__file__).parent / "faults"
 _SCHEMA: Final = Path(__file__).with_name("fault.schema.json")
@@ -103,11 +101,15 @@ def families(directory: Path = DIRECTORY) -> dict[str, str]:
 
 
 def _document(path: Path) -> dict[str, Any]:
+    # Here, because ansible-test imports every file without what is not Ansible's own.
+    import jsonschema  # noqa: PLC0415
+
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise CatalogueError(f"{path.name} is no YAML: {' '.join(str(exc).split())}") from None
-    found = best_match(Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8"))).iter_errors(document))
+    validator = jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8")))
+    found = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if found is not None:
         raise CatalogueError(f"{path.name}: {_where(document, list(found.absolute_path))}{found.message}")
     checked: dict[str, Any] = document

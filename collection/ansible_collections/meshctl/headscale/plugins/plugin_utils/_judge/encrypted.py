@@ -171,7 +171,7 @@ def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
     for way in expect.ways:
         kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
         sent[kind if kind in sent else "relay"] += _count(mapping(pings.get(way.address)), "sent")
-    before, after = _by_path(steps.data("metrics_before")), _by_path(steps.data("metrics_after"))
+    before, after = sent_by_path(steps.data("metrics_before")), sent_by_path(steps.data("metrics_after"))
     expected = "as many packets more on each kind of path as were sent over it"
     if before is None or after is None or not any(sent.values()):
         why = "no echo request was sent" if before is not None and after is not None else steps.why("metrics_after")
@@ -188,7 +188,8 @@ def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
     )  # fmt: skip
 
 
-def _by_path(metrics: Json) -> dict[str, float] | None:
+def sent_by_path(metrics: Json) -> dict[str, float] | None:
+    """Return how many packets tailscaled has sent directly and by relays; None where it does not say."""
     samples = items(mapping(metrics).get("tailscaled_outbound_packets_total"))
     if not samples:
         return None

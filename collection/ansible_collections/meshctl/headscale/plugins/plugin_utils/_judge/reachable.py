@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Payload of a large echo request: with its headers it just fits into the mesh's MTU of 1280 bytes over IPv6.
 LARGE = 1232
+# So many pings, and more than the budget, must have missed the direct path before it is said to lose packets.
+_MISSED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,40 @@ def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
         hint=f"{share:g} % of the packets are lost, and not only while the path was found: a line or a router on the way loses "
         "packets (`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
         command=command,
+    )
+
+
+def hidden_losses(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
+    """Return a failed check for each peer whose direct path loses packets while the relay delivers in its place.
+
+    A client whose direct path does not answer for seconds sends by the relay, over TCP, where no echo request is lost.
+    """
+    seen = Seen(answer)
+    return [check for peer in expect.peers if (check := _hidden_loss(seen, frame, peer, expect)) is not None]
+
+
+def _hidden_loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check | None:
+    known = next(iter(peer.addresses), "")
+    pinged = mapping(mapping(seen.data("direct")).get(known))
+    answers = [mapping(entry) for entry in items(pinged.get("answers"))]
+    ways = [bool(text(entry.get("endpoint"))) for entry in answers if not text(entry.get("err"))]
+    # What came by the relay before the first direct answer is a path that was being found.
+    settled = ways[ways.index(True) :] if True in ways else []
+    missed = settled.count(False) + int(number(pinged.get("lost")) or 0)
+    total = settled.count(True) + missed
+    if not settled or missed < _MISSED or missed <= expect.lost_at_most(total):
+        return None
+    share = round(100 * missed / total, 1)
+    return frame.check(
+        False,
+        aspect="loss",
+        target=peer.name,
+        expected={"lost_percent": {"at_most": expect.loss_budget}},
+        observed={"sent": total, "received": total - missed, "lost_percent": share},
+        evidence={"path": "direct", "by_relay": settled.count(False)},
+        hint=f"{share:g} % of the packets are lost on the direct path, and the relay steps in: a line or a router on the way "
+        "loses packets (`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
+        command=f"tailscale ping --c {total} --until-direct=false {known}",
     )
 
 

@@ -120,7 +120,7 @@ class Lab:
         difference = _difference(record, topology)
         if changed := sorted(name for name in programs if record.programs.get(name) != programs[name]):
             raise LabError(f"the lab '{self.name}' runs another {changed[0]}; take it down with `meshctl down` first")
-        return difference.sentences()
+        return [*difference.sentences(), *(f"cable of {name} plugged in" for name in self._unplugged(record))]
 
     def up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
         """Bring the lab to the topology; return what was done.
@@ -135,6 +135,8 @@ class Lab:
             if record is None:
                 self._create(topology, dict(programs))
             else:
+                for name in self._unplugged(record):
+                    self.pull_cable(name, plugged=True)
                 self._change(record, topology)
             return changes
 
@@ -169,6 +171,13 @@ class Lab:
         """Whether a machine's line is plugged in."""
         state = json.loads(self._fabric(["ip", "-j", "link", "show", self._port(name)]))
         return "UP" in state[0]["flags"]
+
+    def _unplugged(self, record: Record) -> list[str]:
+        """Return the machines whose cable is out: of a run that was ended in the middle of an outage."""
+        lines = {line["ifname"]: line for line in json.loads(self._fabric(["ip", "-j", "link", "show"]))}
+        out = {port for port, line in lines.items() if "UP" not in line["flags"]}
+        alive = {name for name, machine in record.machines.items() if machine.alive}
+        return [name for name, port in record.topology["ports"].items() if name in alive and port in out]
 
     def attach(self, subnet: str, *, cable: str, bridge: str) -> bool:
         """Lay a cable from a bridge of this machine (as root) to a subnet of the lab; whether it was not there."""

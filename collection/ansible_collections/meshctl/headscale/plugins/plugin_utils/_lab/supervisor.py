@@ -190,7 +190,7 @@ def supervisor(directory: Path) -> Process | None:
 
 def _command(pid: int) -> bytes:
     """Return a process's command line, which is empty for an instant while the process becomes another program."""
-    for _ in range(50):
+    for _attempt in range(50):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
