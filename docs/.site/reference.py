@@ -115,7 +115,11 @@ def _command(command: Any, names: list[str], parent: Any) -> Iterator[str]:  # n
 
 def _documented(kind: str) -> dict[str, Data]:
     folder = COLLECTION / "plugins" / ("modules" if kind == "module" else kind)
-    names = sorted(PREFIX + path.stem for path in folder.glob("[a-z]*.py"))
+    return _documented_by_ansible(kind, [path.stem for path in folder.glob("[a-z]*.py")])
+
+
+def _documented_by_ansible(kind: str, short: list[str]) -> dict[str, Data]:
+    names = sorted(PREFIX + name for name in short)
     if not names:
         return {}
     command = [str(Path(sys.executable).with_name("ansible-doc")), "--json", "--type", kind, *names]
@@ -167,7 +171,8 @@ def _options(options: Data, above: str = "") -> Iterator[str]:
             told = [*told, "One of " + ", ".join(f"V({choice})" for choice in choices) + "."]
         told += [f"Environment: E({entry['name']})." for entry in about.get("env") or []]
         yield f"| `{above}{name}` | {kind} | {default} | {_cell(told)} |"
-        yield from _options(about.get("suboptions") or {}, f"{above}{name}.")
+        # Those of a role are called as its own are.
+        yield from _options(about.get("suboptions") or about.get("options") or {}, f"{above}{name}.")
 
 
 def _default(about: Data) -> bool:
@@ -204,19 +209,17 @@ def _text(text: str) -> str:
 
 
 def _roles() -> Iterator[str]:
-    yield "# Roles\n\nEach keeps the state of one host. What their variables are when nobody sets them:"
-    for role in sorted((COLLECTION / "roles").iterdir()):
-        defaults = role / "defaults" / "main.yml"
-        about = _described(role / "meta" / "main.yml")
-        yield f"\n## meshctl.headscale.{role.name}\n\n{about}.\n"
-        if defaults.exists():
-            yield f"```yaml\n{defaults.read_text().removeprefix('---').strip()}\n```"
-
-
-def _described(meta: Path) -> str:
-    import yaml  # noqa: PLC0415
-
-    return str(yaml.safe_load(meta.read_text())["galaxy_info"]["description"])
+    yield "# Roles\n\nEach keeps the state of one host. Their arguments are compared with what is written here before they run."
+    for role, data in sorted(
+        _documented_by_ansible("role", [path.name for path in (COLLECTION / "roles").iterdir()]).items()
+    ):
+        yield f"\n## {role}\n"
+        for entry, about in sorted(data["entry_points"].items(), key=lambda pair: (pair[0] != "main", pair[0])):
+            yield f"### {entry}\n\n{_text(about['short_description'])}.\n"
+            yield from _paragraphs(about.get("description"))
+            yield "| variable | type | default | |\n|---|---|---|---|"
+            yield from _options(about["options"])
+            yield ""
 
 
 # --- The report ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import load_collection_path
 
 _STDOUT = "-"
+# The groups that the playbooks speak of.
+_GROUPS = ("clients", "headscale", "offline", "relays", "spare")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,10 @@ def _groups(source: Source, nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any
     """Return the groups: the server, the nodes that are there, those that are not, and who they belong to."""
     here = [node for node in nodes if node["online"] and not node["expired"]]
     gone = [node for node in nodes if node not in here]
-    server = urlsplit(source.url).hostname or "headscale"
+    server = urlsplit(source.url).hostname or ""
+    if not server or server in ("localhost", "127.0.0.1") or ":" in server:
+        # This machine has a name of its own in every inventory, and an address of IPv6 is none.
+        server = "headscale-api"
     taken = {_name(node) for node in nodes}
     groups: dict[str, Any] = {
         "headscale": {"hosts": {f"{server}-server" if server in taken else server: {"ansible_connection": "local"}}},
@@ -161,11 +166,17 @@ def _groups(source: Source, nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any
 
 
 def _name(node: Mapping[str, Any]) -> str:
-    return str(node["given_name"] or node["name"])
+    """Return the node's name in the inventory, which is no group's."""
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes  # noqa: PLC0415
+
+    name: str = _nodes.host_name(str(node["given_name"] or node["name"]), taken=_GROUPS)
+    return name
 
 
 def _variables(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {"ansible_host": node["ip_addresses"][0]} if node["ip_addresses"] else {}
+    named = str(node["given_name"] or node["name"])
+    variables = {"mesh_node_name": named} if _name(node) != named else {}
+    return {**variables, **({"ansible_host": node["ip_addresses"][0]} if node["ip_addresses"] else {})}
 
 
 def _owners(node: Mapping[str, Any]) -> list[str]:

@@ -79,8 +79,12 @@ def lab(name: str) -> Lab:
     """Return the lab called `name`."""
     load_collection_path()
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology import TopologyError  # noqa: PLC0415
 
-    return Lab(name)
+    try:
+        return Lab(name)
+    except TopologyError as error:
+        raise BadInputError(f"{error}.") from None
 
 
 def standing(name: str) -> tuple[Lab, Record]:

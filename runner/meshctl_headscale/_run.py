@@ -80,6 +80,7 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
             path = Path(item[1:]).expanduser().absolute()
             if not path.is_file():
                 raise BadInputError(f"There is no file {path} for -e {item}.")
+            _check_variables(path, item)
             files.append(path)
         elif item.lstrip().startswith("{"):
             variables |= _json_object(item)
@@ -89,6 +90,22 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
                 raise BadInputError(f"-e {item} is no extra variable: write key=value, a JSON object, or @file.")
             variables[name] = value
     return variables, files
+
+
+def _check_variables(path: Path, item: str) -> None:
+    """Refuse a file that holds no variables: Ansible would say that the inventory cannot be read."""
+    import yaml  # noqa: PLC0415
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        # Tags such as !vault are Ansible's: what the document is at its top is all that matters here.
+        top = None if text.startswith("$ANSIBLE_VAULT") else yaml.compose(text, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise BadInputError(f"The file {path} for -e {item} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, yaml.YAMLError):
+        raise BadInputError(f"The file {path} for -e {item} is no YAML or JSON: write one `name: value` a line.") from None
+    if top is not None and not isinstance(top, yaml.MappingNode):
+        raise BadInputError(f"The file {path} for -e {item} holds no variables: write one `name: value` a line.")
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def test_the_collection_archive_holds_every_module(tmp_path: Path) -> None:
         files = {member.name for member in tar if member.isfile()}
     assert files - {"MANIFEST.json", "FILES.json"} == _files(COLLECTION) - {"galaxy.yml"}
     target = tmp_path / "collections"
-    install = ("galaxy", "collection", "install", "--no-deps", "--offline", "-p", target, archive)
+    install = ("galaxy", "collection", "install", "--offline", "-p", target, archive)
     _run(*ansible, *install, cwd=tmp_path, env=env)
     env["ANSIBLE_COLLECTIONS_PATH"] = str(target)
     listed = _listed(_run(*ansible, "doc", "--list_files", "meshctl.headscale", cwd=tmp_path, env=env))

@@ -36,8 +36,14 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "virtual machines need root"
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    lacking = [name for name in PROGRAMS if not shutil.which(name, path=path)]
-    return f"not installed: {', '.join(lacking)}" if lacking else ""
+    if lacking := [name for name in PROGRAMS if not shutil.which(name, path=path)]:
+        return f"not installed: {', '.join(lacking)}"
+    # A container without privileges has a root that may do little.
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "ip", "tuntap", "add", "mode", "tap", "try"],
+        capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return f"root may make no machines here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 @dataclass
@@ -81,7 +87,7 @@ class Machine:
         """Run meshctl inside."""
         return self.run(sys.executable, "-m", "meshctl_headscale", *words, seconds=seconds)
 
-    def playbook(self, name: str, seconds: float = 600.0, **variables: Any) -> subprocess.CompletedProcess[str]:
+    def playbook(self, name: str, seconds: float = 1200.0, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run a playbook inside, with variables."""
         program = str(Path(sys.executable).parent / "ansible-playbook")
         extra = json.dumps({"lab_name": self.lab, **variables})

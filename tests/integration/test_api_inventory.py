@@ -75,6 +75,15 @@ def options(mesh: RealHeadscale) -> dict[str, Any]:
     return {"url": mesh.url, "api_key": mesh.new_api_key()}
 
 
+def test_a_phone_that_calls_itself_localhost_is_not_the_controller(tmp_path: Path) -> None:
+    with running(tmp_path / "server") as server:
+        server.command("users", "create", "alice")
+        server.new_node("localhost", "alice")
+        found = read(inventory(tmp_path, url=server.url, api_key=server.new_api_key()))
+    assert found["headscale_nodes"]["hosts"] == ["localhost-node"]
+    assert found["_meta"]["hostvars"]["localhost-node"]["headscale_given_name"] == "localhost"
+
+
 def test_hosts_variables_and_groups(tmp_path: Path, options: dict[str, Any]) -> None:
     done = inventory(tmp_path, **options)
     found = read(done)

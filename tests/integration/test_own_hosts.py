@@ -104,6 +104,57 @@ def test_without_keep_going_a_lost_host_fails_its_story(own: OwnMesh) -> None:
     assert ran.report["not_run"] == ["us2", "us3", "us4"]
 
 
+def test_a_host_without_python_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> None:
+    python = own.lab.shell(_THREE, "readlink -f /usr/bin/python3").strip()
+    own.lab.shell(_THREE, f"mount --bind /dev/null {python}")
+    try:
+        ran = own.play("us1.yml", "us4.yml", "-e", "mesh_keep_going=true mesh_deadline_s=3")
+    finally:
+        own.lab.shell(_THREE, f"umount {python}")
+    assert set(_verdicts(ran).values()) == {"error"}
+    bad = ran.checks(verdict="error") + ran.checks(verdict="failed")
+    assert {check["source"] for check in bad} == {_THREE}
+    assert all("install Python 3.8 or later" in check["hint"] for check in bad), ran.bad()
+    for other in (_ONE, _TWO):
+        assert ran.checks("us1.reachable.ipv4", source=other, target=_THREE, verdict="passed")
+
+
+def test_a_wrong_key_is_an_error_of_what_is_asked_with_it(own: OwnMesh) -> None:
+    own.key_file.write_text("hskey-api-" + "a" * 12 + "-" + "b" * 64 + "\n", encoding="utf-8")
+    ran = own.play("us1.yml", "-e", "mesh_deadline_s=3")
+    bad = ran.checks(verdict="error") + ran.checks(verdict="failed")
+    assert {check["id"] for check in bad} == {"us1.registered"}
+    assert all("refuses the API key" in check["hint"] for check in bad), ran.bad()
+    assert len(ran.checks("us1.reachable.ipv4", verdict="passed")) == 6, "the clients are asked all the same"
+
+
+def test_an_inventory_without_a_server_is_told_so(own: OwnMesh) -> None:
+    del own.inventory["all"]["children"]["headscale"]
+    ran = own.play("us1.yml")
+    assert ran.status != 0
+    assert "the inventory has no host in the group headscale" in ran.output
+
+
+def test_nothing_is_deployed_on_this_machine(own: OwnMesh) -> None:
+    own.vars["mesh_manage"] = True
+    # Were it not refused, nothing would be changed all the same.
+    ran = own.play("up.yml", "--check")
+    assert ran.status != 0
+    assert "is reached with ansible_connection local, which is this machine" in ran.output
+
+
+def test_what_a_deployment_needs_is_named_before_anything_is_changed(own: OwnMesh) -> None:
+    own.start_sshd(_SERVER)
+    own.hosts("headscale").clear()
+    own.hosts("headscale")["server"] = own.ssh(_SERVER)
+    own.vars.update(mesh_manage=True, tailscale_client_program="/usr/sbin/tailscaled")
+    before = own.snapshot(_SERVER)
+    ran = own.play("up.yml")
+    assert ran.status != 0
+    assert f"{_ONE} has no /usr/sbin/tailscaled: put it there" in ran.output
+    assert differences(before, own.snapshot(_SERVER)) == []
+
+
 def test_an_ordinary_user_who_becomes_root(own: OwnMesh) -> None:
     own.hosts("clients")[_TWO].update(own.as_ordinary_user(_TWO))
     ran = own.play("us2.yml")

@@ -6,7 +6,8 @@
 
 Oldest: the oldest Python, and of every dependency the oldest version that pyproject.toml allows. Newest: the newest
 Python that this machine has, and what the package index has newest for it. MESHCTL_MATRIX_PYTHONS adds directories to
-look in.
+look in. Where there is none that the newest ansible-core takes, a tree of a newer Debian is built with mmdebstrap, and
+everything runs within it, labs too; MESHCTL_MATRIX_DEBIAN=always has it so in any case.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import sys
 import tomllib
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree, which
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
@@ -30,6 +33,13 @@ ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OLDEST = (3, 11)
+# The first one that the newest ansible-core takes, and a Debian that has it.
+NEW = (3, 13)
+NEWER_DEBIAN = "trixie"
+NEWER_DEBIAN_PACKAGES = (
+    *("ca-certificates", "dnsmasq-base", "git", "iproute2", "iputils-ping", "mawk", "mount", "nftables", "nginx-light"),
+    *("openssh-client", "procps", "python3-venv", "s6", "tcpdump", "uidmap", "util-linux"),
+)
 # What the unit tests need besides the wheel.
 FOR_TESTS = ("hypothesis", "pytest", "trustme", "hatchling", "pyyaml")
 
@@ -42,6 +52,11 @@ class Installed:
     bin: Path
     ansible: str
     python: str
+    enter: tuple[str, ...] = ()
+
+    def run(self, program: str, *arguments: str | Path, cwd: Path, **env: str) -> str:
+        """Run one of its programs, and return what it printed."""
+        return _run(self.bin / program, *arguments, cwd=cwd, enter=self.enter, **env)
 
 
 def _pythons() -> dict[tuple[int, int], Path]:
@@ -64,12 +79,14 @@ PYTHONS = _pythons()
 LABELS = ["oldest", "newest"]
 
 
-def _run(*command: str | Path, cwd: Path, seconds: float = 600, **env: str) -> str:
+def _run(*command: str | Path, cwd: Path, seconds: float = 900, enter: tuple[str, ...] = (), **env: str) -> str:
     """Run a command in an environment in which nothing points at the checkout, and return what it printed."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MESHCTL_", "PYTHON"))
     }
     words = [str(word) for word in command]
+    # Whoever enters another tree begins at its top.
+    words = [*enter, "/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(cwd), *words] if enter else words
     done = subprocess.run(
         words,
         cwd=cwd,
@@ -93,29 +110,91 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@contextmanager
+def _newer_debian(folder: Path, binds: list[Path]) -> Iterator[tuple[str, ...]]:
+    """Build the tree of a newer Debian and yield what enters it; `binds` are there as they are here."""
+    tree = folder / NEWER_DEBIAN
+    words = ("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(NEWER_DEBIAN_PACKAGES)}")
+    _run(*words, NEWER_DEBIAN, tree, cwd=folder)
+    binds = [
+        path for path in (*binds, *map(Path, ("/etc/ssl/certs", "/etc/resolv.conf", "/etc/hosts"))) if path.exists()
+    ]
+    binds += [path for path in map(Path, ("/etc/pip.conf", "/etc/pip", "/opt/wheels")) if path.exists()]
+    for path in binds:
+        inside = tree / path.resolve().relative_to("/")
+        if path.is_dir():
+            inside.mkdir(parents=True, exist_ok=True)
+        else:
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            inside.touch()
+    # A root of its own, and not a changed one: within the latter nobody makes namespaces of users.
+    script = """
+tree=$1; shift
+mount --bind "$tree" "$tree"
+for path in /dev /sys "$@"; do mount --rbind "$path" "$tree$path"; done
+mount -t proc proc "$tree/proc"
+mkdir -p "$tree/.old"; cd "$tree"; pivot_root . .old; cd /; umount -l /.old
+echo ready
+exec sleep infinity
+"""
+    real = [str(path.resolve()) for path in binds]
+    keeper = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-ec", script, "sh", str(tree), *real],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == "ready\n", "the tree can be entered"
+        yield ("nsenter", f"--target={keeper.pid}", "--mount", "--root", "--wd=/", "--")
+    finally:
+        # Its mounts go with it.
+        keeper.kill()
+        keeper.wait()
+        rmtree(tree, ignore_errors=True)
+
+
+def _newest_comes_with_debian() -> bool:
+    return os.environ.get("MESHCTL_MATRIX_DEBIAN") == "always" or max(PYTHONS) < NEW
+
+
 @pytest.fixture(scope="session", params=LABELS)
-def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installed]:
     """Return an environment with the wheel and what it depends on, and nothing else."""
     label = request.param
+    folder = tmp_path_factory.mktemp(label)
+    if label == "newest" and _newest_comes_with_debian():
+        if os.geteuid() or not which("mmdebstrap"):
+            pytest.skip(
+                "no new Python here: MESHCTL_MATRIX_PYTHONS names one; or root and mmdebstrap build a tree that has it"
+            )
+        binds = [tmp_path_factory.getbasetemp(), ROOT, _paths.cache_dir()]
+        with _newer_debian(folder, binds) as enter:
+            yield _install(label, "/usr/bin/python3", folder, wheel, enter)
+        return
     version = min(PYTHONS) if label == "oldest" else max(PYTHONS)
-    if label == "newest" and version == OLDEST:
-        pytest.skip(
-            f"this machine has no Python newer than {version[0]}.{version[1]}: MESHCTL_MATRIX_PYTHONS names more"
-        )
     if label == "oldest" and version != OLDEST:
         pytest.skip(f"this machine has no Python {OLDEST[0]}.{OLDEST[1]}: MESHCTL_MATRIX_PYTHONS names more")
-    folder = tmp_path_factory.mktemp(label)
-    _run(PYTHONS[version], "-m", "venv", folder / "venv", cwd=folder)
+    yield _install(label, PYTHONS[version], folder, wheel, ())
+
+
+def _install(label: str, base: str | Path, folder: Path, wheel: Path, enter: tuple[str, ...]) -> Installed:
+    _run(base, "-m", "venv", folder / "venv", cwd=folder, enter=enter)
     python = folder / "venv" / "bin" / "python"
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     constraints = folder / "constraints.txt"
     lowest = [re.sub(r">=", "==", entry) for entry in PROJECT["dependencies"]] if label == "oldest" else []
     constraints.write_text("\n".join(lowest))
-    _run(*pip, "--constraint", constraints, wheel, cwd=folder)
-    shown = _run(python.with_name("ansible"), "--version", cwd=folder, HOME=str(folder))
+    _run(*pip, "--constraint", constraints, wheel, cwd=folder, enter=enter)
+    shown = _run(python.with_name("ansible"), "--version", cwd=folder, enter=enter, HOME=str(folder))
     core = re.search(r"core ([\d.]+)", shown)
+    version = re.search(r"python version = (\d+\.\d+)", shown)
     assert core is not None
-    return Installed(label, python.parent, core[1], ".".join(map(str, version)))
+    assert version is not None
+    return Installed(label, python.parent, core[1], version[1], enter)
 
 
 def test_these_are_the_versions_that_are_meant(installed: Installed) -> None:
@@ -124,11 +203,12 @@ def test_these_are_the_versions_that_are_meant(installed: Installed) -> None:
         assert installed.ansible.startswith("2.19.")
     else:
         assert tuple(map(int, installed.ansible.split(".")[:2])) > (2, 19)
+        assert tuple(map(int, installed.python.split("."))) >= NEW
 
 
 def test_the_unit_tests_hold(installed: Installed, tmp_path: Path) -> None:
-    python = installed.bin / "python"
-    _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *FOR_TESTS, cwd=tmp_path)
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    installed.run("python", *pip, *FOR_TESTS, cwd=tmp_path)
     # What is asserted of tools of development (mkdocs, ansible-builder) is the same with every version of ours.
     args = (
         "-q",
@@ -139,8 +219,8 @@ def test_the_unit_tests_hold(installed: Installed, tmp_path: Path) -> None:
         f"--rootdir={ROOT}",
         ROOT / "tests" / "unit",
     )
-    printed = _run(
-        python,
+    printed = installed.run(
+        "python",
         "-m",
         "pytest",
         *args,
@@ -162,26 +242,26 @@ def lab(installed: Installed, tmp_path: Path) -> Iterator[dict[str, str]]:
         "PATH": f"/usr/local/sbin:/usr/sbin:/sbin:{os.environ['PATH']}",
     }
     yield environment
-    _run(installed.bin / "meshctl", "down", cwd=tmp_path, **environment)
+    installed.run("meshctl", "down", cwd=tmp_path, **environment)
 
 
 def test_the_wheel_alone_proves_a_story(installed: Installed, lab: dict[str, str], tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    _run(installed.bin / "meshctl", "run", "us1", cwd=work, **lab)
-    verdict = _run(installed.bin / "meshctl", "report", "--query", "verdict", cwd=work, **lab)
+    installed.run("meshctl", "run", "us1", cwd=work, **lab)
+    verdict = installed.run("meshctl", "report", "--query", "verdict", cwd=work, **lab)
     assert verdict.strip() == '"passed"'
-    versions = _run(installed.bin / "meshctl", "report", "--query", 'versions."ansible-core"', cwd=work, **lab)
+    versions = installed.run("meshctl", "report", "--query", 'versions."ansible-core"', cwd=work, **lab)
     assert installed.ansible in versions
 
 
 def test_the_archive_is_a_collection(installed: Installed, tmp_path: Path) -> None:
-    galaxy = (installed.bin / "ansible-galaxy", "collection")
+    galaxy = ("ansible-galaxy", "collection")
     home = {"HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false"}
-    _run(*galaxy, "build", COLLECTION, "--output-path", tmp_path, cwd=tmp_path, **home)
+    installed.run(*galaxy, "build", COLLECTION, "--output-path", tmp_path, cwd=tmp_path, **home)
     (archive,) = tmp_path.glob("*.tar.gz")
     target = tmp_path / "collections"
-    _run(*galaxy, "install", "--no-deps", "--offline", "-p", target, archive, cwd=tmp_path, **home)
+    installed.run(*galaxy, "install", "--offline", "-p", target, archive, cwd=tmp_path, **home)
     playbook = tmp_path / "use.yml"
     playbook.write_text(
         """
@@ -195,5 +275,5 @@ def test_the_archive_is_a_collection(installed: Installed, tmp_path: Path) -> No
 """
     )
     home["ANSIBLE_COLLECTIONS_PATH"] = str(target)
-    printed = _run(installed.bin / "ansible-playbook", playbook, cwd=tmp_path, **home)
+    printed = installed.run("ansible-playbook", playbook, cwd=tmp_path, **home)
     assert "failed=0" in printed

@@ -304,6 +304,28 @@ def test_keys_that_cannot_be_sent(key: str) -> None:
         HeadscaleAPI(url="http://127.0.0.1", api_key=key)
 
 
+@pytest.mark.parametrize("url", ["https://me:s3cret@host", "https://:s3cret@host", "https://me@host/x"])
+def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(InputError, match="url holds") as caught:
+        HeadscaleAPI(url=url, api_key="key")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_no_time_at_all_is_refused_and_not_taken_for_the_default(timeout: float) -> None:
+    with pytest.raises(InputError, match="timeout is"):
+        connect({"url": "http://127.0.0.1", "api_key": "key", "timeout": timeout}, environ={})
+
+
+@pytest.mark.parametrize("text", ["", "hello\n", "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"])
+def test_a_ca_path_without_certificates_is_named(tmp_path: Path, text: str) -> None:
+    junk = tmp_path / "ca.pem"
+    junk.write_text(text)
+    api = HeadscaleAPI(url="https://127.0.0.1:1", api_key="key", ca_path=str(junk))
+    with pytest.raises(InputError, match=r"ca_path is .*ca\.pem"):
+        api.users()
+
+
 def test_connect_takes_the_environment_last(tmp_path: Path) -> None:
     environ = {"HEADSCALE_URL": "http://from-env", "HEADSCALE_API_KEY": "env-key"}
     assert connect({}, environ=environ).url == "http://from-env"

@@ -144,6 +144,27 @@ def test_extra_variables(tmp_path: Path) -> None:
             _run.parse_extra_vars([wrong])
 
 
+@pytest.mark.parametrize("text", ["just words", "[1, 2]", "7", "a: b: c", "\xff"])
+def test_a_file_that_holds_no_variables_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "v.yml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadInputError, match=r"v\.yml"):
+        _run.parse_extra_vars([f"@{file}"])
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet", "key: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61", "$ANSIBLE_VAULT;1.1;AES256\n61"])
+def test_files_that_ansible_can_read_are_left_to_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "v.yml"
+    file.write_text(text)
+    assert _run.parse_extra_vars([f"@{file}"]) == ({}, [file])
+
+
+@pytest.mark.parametrize("name", ["../..", "/etc", "BAD"])
+def test_a_name_that_no_lab_can_have_is_bad_input(name: str) -> None:
+    with pytest.raises(BadInputError, match="lab_name"):
+        _labs.lab(name)
+
+
 def test_arguments_of_ansible_have_no_value_of_a_variable() -> None:
     request = _play.Request(
         playbooks=[Path("us1.yml"), Path("us2.yml")], inventory="lab.yml", extra_vars={"key": "secret"},

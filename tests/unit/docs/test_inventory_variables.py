@@ -24,6 +24,7 @@ FACTS = {
     "mesh_client",
     "mesh_diagnosis",
     "mesh_name",
+    "mesh_needed",
     "mesh_nodes",
     "mesh_relays",
     "mesh_resolver",

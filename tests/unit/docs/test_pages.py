@@ -96,3 +96,11 @@ def test_what_a_comment_says_of_a_block_is_understood(page: Path) -> None:
     for block in docs.blocks(page):
         assert block.what in ("", "not run", "exit code", "file"), f"{page.name}:{block.line}"
         assert block.what == "" or block.value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_no_command_escapes_being_run(page: Path) -> None:
+    for block in docs.blocks(page):
+        # Commands stand in `console`, which tests/e2e/test_docs.py runs, or which says why it is not run.
+        assert block.language not in ("", "bash", "sh", "shell"), f"{page.name}:{block.line}: name its language"
+        assert block.language != "console" or block.commands, f"{page.name}:{block.line}: no line begins with `$ `"

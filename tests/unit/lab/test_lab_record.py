@@ -15,6 +15,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import supervisor
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, Record
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology import TopologyError
 from lab_inventory import Inventory
 
 
@@ -124,3 +125,9 @@ def test_what_needs_another_lab_is_refused_with_the_remedy(change: object, messa
     with pytest.raises(LabError, match="take it down with `meshctl down` first") as caught:
         lab_module._difference(record, inventory.read())
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../..", "../../victim", "/etc", "a/b", "BAD", "x" * 33, "a\n"])
+def test_a_name_that_no_lab_can_have_names_no_directory_to_remove(name: str) -> None:
+    with pytest.raises(TopologyError, match="lab_name"):
+        Lab(name)

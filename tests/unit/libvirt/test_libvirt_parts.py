@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import apply
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology import Topology
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import acceleration, image, preflight, ssh
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import acceleration, apt, image, preflight, ssh
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.model import Settings, plan_guests
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.virsh import Virsh, run
 
@@ -108,8 +108,75 @@ def test_an_image_has_the_name_of_what_it_is_made_of() -> None:
     assert image.debian_name(Settings()) != image.debian_name(Settings(suite="trixie"))
 
 
-def test_another_debians_sources_are_not_taken_for_an_image(tmp_path: Path) -> None:
-    assert image._sources("no-such-suite") == ""
+@pytest.fixture
+def debian(tmp_path: Path) -> Path:
+    (tmp_path / "etc/apt/sources.list.d").mkdir(parents=True)
+    (tmp_path / "etc/os-release").write_text('ID=debian\nVERSION_CODENAME="bookworm"\n', encoding="utf-8")
+    return tmp_path
+
+
+def test_an_image_is_made_of_what_this_machines_apt_has_and_of_nobody_elses(debian: Path) -> None:
+    apt_dir = debian / "etc/apt"
+    (apt_dir / "sources.list").write_text(
+        "# mirror\ndeb [ signed-by=/k.gpg arch=amd64 ] https://mirror.test/debian bookworm main contrib # ours\n"
+        "deb-src https://mirror.test/debian bookworm main\n"
+        "deb https://docker.test/linux/debian bookworm stable\n",
+        encoding="utf-8",
+    )
+    (apt_dir / "sources.list.d/more.sources").write_text(
+        "# a comment\nTypes: deb deb-src\nURIs: https://mirror.test/security\nSuites: bookworm-security bookworm-backports\n"
+        "Components: main\nSigned-By:\n -----BEGIN-----\n .\n abc\n\n"
+        "Types: deb\nURIs: https://off.test/\nSuites: bookworm\nComponents: main\nEnabled: no\n\n"
+        "Types: deb\nURIs: https://node.test/\nSuites: nodistro\nComponents: main\n",
+        encoding="utf-8",
+    )
+    (apt_dir / "sources.list.d/old.list.save").write_text("deb https://old.test bookworm main\n", encoding="utf-8")
+
+    assert apt.debian_sources("bookworm", root=debian) == {
+        "meshctl.list": "deb [ signed-by=/k.gpg arch=amd64 ] https://mirror.test/debian bookworm main contrib\n",
+        "meshctl.sources": "Types: deb\nUris: https://mirror.test/security\nSuites: bookworm-security\n"
+        "Components: main\nSigned-By: \n -----BEGIN-----\n .\n abc\n",
+    }
+
+
+def test_another_release_comes_from_the_same_mirror(debian: Path) -> None:
+    (debian / "etc/apt/sources.list").write_text("deb http://mirror.test/debian bookworm main\n", encoding="utf-8")
+
+    assert apt.debian_sources("trixie", root=debian) == {"meshctl.list": "deb http://mirror.test/debian trixie main\n"}
+
+
+def test_another_distributions_sources_are_not_taken_for_an_image(debian: Path) -> None:
+    (debian / "etc/os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n", encoding="utf-8")
+    (debian / "etc/apt/sources.list").write_text("deb http://mirror.test/ubuntu noble main\n", encoding="utf-8")
+
+    assert apt.debian_sources("bookworm", root=debian) == {}
+    assert apt.debian_sources("bookworm", root=debian / "nothing") == {}
+
+
+def test_the_image_is_fetched_through_the_proxy_of_this_machine() -> None:
+    dump = ['Acquire::http::Proxy "http://proxy.test:3142";', 'Acquire::Check-Date "false";', 'Dpkg::Options "x";']
+
+    assert [line.strip() for line in apt.fetching(dump) if line.startswith("Acquire")] == dump[:2]
+
+
+def test_a_mirror_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None:
+    log = tmp_path / "image.log"
+    log.write_text(
+        "Err:1 http://mirror.test bookworm InRelease\n"
+        "E: Failed to fetch http://mirror.test/InRelease  Could not resolve 'mirror.test'\n"
+        "E: Some index files failed to download.\nE: apt-get update --error-on=any failed\n"
+        "I: main() received signal PIPE\nE: mmdebstrap failed to run\n",
+        encoding="utf-8",
+    )
+
+    assert image._reason(log) == (
+        "http://mirror.test/InRelease could not be fetched (Could not resolve 'mirror.test'); "
+        "check the network, and this machine's apt sources and proxy"
+    )
+    log.write_text("E: that was it\nE: mmdebstrap failed to run\n", encoding="utf-8")
+    assert image._reason(log) == "E: that was it"
+    log.write_text("cp: error writing 'x': No space left on device\nE: mmdebstrap failed to run\n", encoding="utf-8")
+    assert "No space left" in image._reason(log)
 
 
 def test_an_image_directory_that_lacks_a_file_is_named(tmp_path: Path) -> None:
@@ -153,6 +220,12 @@ def test_no_room_on_the_disk_is_said_before_anything_is_made(monkeypatch: pytest
         LabError, match=r"virtual machines want 3 GiB: make room, or name another directory in MESHCTL_CACHE_DIR"
     ):
         preflight.require_disk(Settings())
+
+
+def test_guests_that_do_not_fit_into_memory_are_refused() -> None:
+    preflight.require_memory(Settings(memory_mb=1), 1, accelerated=True)
+    with pytest.raises(LabError, match=r"^5 guests want 50001280 MiB of memory, 10000256 each, and this machine has "):
+        preflight.require_memory(Settings(memory_mb=10_000_000), 5, accelerated=False)
 
 
 def unit(**request: object) -> str:

@@ -115,6 +115,11 @@ def test_mac_addresses_are_locally_administered_and_unicast() -> None:
         ({"uri": "qemu:///session"}, "qemu:///session cannot be used"),
         ({"uri": "qemu+ssh://elsewhere/system"}, "is not of this machine"),
         ({"image": "nixos"}, "image nixos needs image_path"),
+        ({"disks": None}, "disks has no value; give it one, or leave it out"),
+        ({"disks": "images"}, "disks 'images' must be the absolute path of a directory"),
+        ({"disks": "/"}, "disks '/' must be the absolute path of a directory"),
+        ({"suite": "../etc"}, "suite '../etc' is no release of Debian"),
+        ({1: 2, "x": 3}, "unknown setting '1'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_one_sentence(raw: object, says: str) -> None:

@@ -62,6 +62,19 @@ def test_a_node_called_as_the_server_keeps_its_name() -> None:
     assert list(groups["headscale"]["hosts"]) == ["headscale.example.com-server"]
 
 
+@pytest.mark.parametrize("name", ["localhost", "all", "clients", "headscale"])
+def test_a_node_whose_name_means_something_else_in_an_inventory_gets_another(name: str) -> None:
+    groups = _written([_node(name), _node("b", user={"name": "bob"})])["children"]
+    assert groups["clients"]["hosts"][f"{name}-node"] == {"mesh_node_name": name, "ansible_host": "100.64.0.1"}
+    assert set(groups["user_alice"]["hosts"]) == {f"{name}-node"}
+
+
+@pytest.mark.parametrize("url", ["https://localhost:8443", "http://127.0.0.1:8080", "https://[::1]"])
+def test_a_server_on_this_machine_is_not_taken_for_the_controller(url: str) -> None:
+    text = _init.inventory(_init.Source(url=url), "/keys/headscale", [_node("a")])
+    assert list(yaml.safe_load(text)["all"]["children"]["headscale"]["hosts"]) == ["headscale-api"]
+
+
 def test_a_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yml"
     _init.refuse_to_overwrite(str(path), force=False)

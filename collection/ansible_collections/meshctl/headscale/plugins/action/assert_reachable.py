@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, positive, wanted
 from ..plugin_utils._judge.encrypted import sent_by_path
-from ..plugin_utils._judge.reachable import LARGE, Reachable, hidden_losses, judge_reachable, judge_steady
+from ..plugin_utils._judge.reachable import (
+    LARGE,
+    Reachable,
+    hidden_losses,
+    judge_latency,
+    judge_reachable,
+    judge_steady,
+)
 from ..plugin_utils._judge.seen import Seen, mapping, number
 from ..plugin_utils._judge.unreachable import judge_unreachable
 from ..plugin_utils._peers import expectation
@@ -27,6 +34,7 @@ _FEWEST, _MOST, _PACKETS = 5, 20, 400
 # WireGuard tries a handshake again after 5 s, and up to 0.3 s more.
 _HANDSHAKE_S = 6.0
 _TRIES = 16
+_CALM = 15
 
 
 class ActionModule(Assertion):
@@ -117,11 +125,28 @@ class ActionModule(Assertion):
         found = [self.frame.skipped("it does not answer at all", aspect="loss", target=peer.name) for peer in silent]
         if not expect.peers:
             return found
-        return [*found, *self._steady(expect)]
-
-    def _steady(self, expect: Reachable) -> list[Check]:
-        """Measure, and measure again what was bad: a path may have changed just then."""
         answer = self._measure(expect)
+        self._confirm_latency(answer, expect, checks)
+        return [*found, *self._steady(answer, expect)]
+
+    def _confirm_latency(self, answer: Json, expect: Reachable, checks: Sequence[Check]) -> None:
+        """Let no lucky look stand: who answers a burst too slowly is asked again, in peace."""
+        passed = {check.target: check for check in checks if _is(check, "latency") and check.verdict == "passed"}
+        burst = judge_latency(answer, self.frame, expect, of="steady")
+        slow = _only(expect, {check.target for check in burst if check.bad and check.target in passed})
+        if not slow.peers:
+            return
+        asked: Ask = {"id": "calm", "kind": "icmp", "targets": self._targets(slow), "count": _CALM, "interval_s": 0.15,
+                      "try_timeout_s": self._patience_s}  # fmt: skip
+        calm = self.look([asked], seconds=self.LOOK_S * 2)
+        for check in judge_latency(calm, self.frame, slow, of="calm"):
+            if check.bad:
+                vars(passed[check.target]).update(
+                    verdict=check.verdict, observed=check.observed, evidence=check.evidence, hint=check.hint
+                )
+
+    def _steady(self, answer: Json, expect: Reachable) -> list[Check]:
+        """Judge a burst, and measure again what was bad: a path may have changed just then."""
         measured = judge_steady(answer, self.frame, expect)
         # Where the relay has carried some of it, a direct path may have been given up.
         doubtful: set[str | None] = {peer.name for peer in expect.peers} if _relayed(answer) else set()
@@ -137,9 +162,9 @@ class ActionModule(Assertion):
             names = {peer.name for peer in again.peers}
             repeated = judge_steady(self._measure(again), self.frame, again)
             measured = [*(check for check in measured if check.target not in names), *repeated]
-        doubtful -= {check.target for check in measured if check.bad and _is_loss(check)}
+        doubtful -= {check.target for check in measured if check.bad and _is(check, "loss")}
         hidden = {check.target: check for check in self._hidden(_only(expect, doubtful))}
-        return [hidden.get(check.target, check) if _is_loss(check) else check for check in measured]
+        return [hidden.get(check.target, check) if _is(check, "loss") else check for check in measured]
 
     def _await_replies(self, expect: Reachable) -> None:
         """Wait until peers that have fallen silent answer again, at most as long as WireGuard takes to try once more.
@@ -191,12 +216,12 @@ def _only(expect: Reachable, names: Collection[str | None]) -> Reachable:
     return replace(expect, peers=tuple(peer for peer in expect.peers if peer.name in names))
 
 
-def _is_loss(check: Check) -> bool:
-    return check.id.endswith(".loss")
+def _is(check: Check, aspect: str) -> bool:
+    return check.id.endswith("." + aspect)
 
 
 def _heard_nothing(check: Check) -> bool:
-    return _is_loss(check) and number(mapping(check.observed).get("received")) == 0
+    return _is(check, "loss") and number(mapping(check.observed).get("received")) == 0
 
 
 def _relayed(answer: Json) -> bool:

@@ -31,7 +31,7 @@ class ActionModule(Assertion):
         """Find out who must be silent."""
         if not 0 < self.options["silence"] <= _LONGEST_S:
             raise BadInput(f"silence is {self.options['silence']:g}: write seconds, at most {_LONGEST_S:g}")
-        self.LOOK_S = self.SHORTEST_LOOK_S = self.options["silence"] + 2.0  # type: ignore[misc]
+        self.LOOK_S = self.SHORTEST_LOOK_S = self.options["silence"] + 2.0 * self.patience  # type: ignore[misc]
         self._peers = self.peers()
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:

@@ -16,9 +16,10 @@ from ..plugin_utils._client import UNSETTLED, ClientError, Plan, plan
 from ..plugin_utils._errors import failure
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._inventory import plain
+from ..plugin_utils._patience import patience
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
-_SETTLE_S = 10.0
+_LOOK_S, _SETTLE_S = 5.0, 10.0
 
 _ARGUMENTS = {
     "state": {"type": "str", "choices": ["joined", "down", "logged_out"], "default": "joined"},
@@ -47,6 +48,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _result, raw = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         options = plain(raw)
+        self._look_s = _LOOK_S * patience(self._templar, task_vars)
         try:
             return self._bring(options)
         except (RemoteError, ClientError) as exc:
@@ -84,9 +86,10 @@ class ActionModule(ActionBase):
         """Return the client's status and preferences."""
         request = {
             "observe": [{"id": kind, "kind": kind, "socket": options["socket"]} for kind in ("status", "prefs")],
-            "deadline_s": 5,
+            "deadline_s": self._look_s,
         }
-        answer = run_script(self, (_HOST / "probe.py").read_text(encoding="utf-8"), request, deadline_s=5)
+        source = (_HOST / "probe.py").read_text(encoding="utf-8")
+        answer = run_script(self, source, request, deadline_s=self._look_s)
         seen = answer["observations"]
         for kind in ("status", "prefs"):
             if not seen[kind]["ok"]:

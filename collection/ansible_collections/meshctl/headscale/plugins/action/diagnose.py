@@ -122,7 +122,8 @@ class ActionModule(Assertion):
                 "queries": [{"name": name, "type": "A"} for name in names[:1]],
             },
             {"id": "disco", "kind": "disco", "targets": mesh, "tries": 8, "interval_s": 0.4, "until_direct": True},
-            {"id": "icmp", "kind": "icmp", "targets": mesh, "count": 3},
+            # A first handshake that is lost is tried again after five seconds, and what waited for it goes out then.
+            {"id": "icmp", "kind": "icmp", "targets": mesh, "count": 3, "try_timeout_s": 7.0},
         ]
 
     # -- the server

@@ -38,9 +38,10 @@ class ActionModule(ActionBase):
         )
         try:
             if options["state"] == "absent":
-                return self._absent(
-                    Lab(options["name"] or str(known.get("lab_name") or "seed")), keep_logs=options["keep_logs"]
-                )
+                # A lab that was named wrongly is nobody's: least of all the one of the default name.
+                named = options["name"]
+                name = self._templar.template(known.get("lab_name", "seed")) if named is None else named
+                return self._absent(Lab(str(name)), keep_logs=options["keep_logs"])
             topology = read_inventory(known)
             lab = Lab(topology.lab_name)
             if lab.record is None and Guests(lab.name).made and not self._task.check_mode:

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils._errors import failure
 from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
+from ..plugin_utils._lab.topology import TopologyError
 from ..plugin_utils._libvirt.guests import Guests
 
 
@@ -36,15 +37,17 @@ class ActionModule(ActionBase):
             return failure(
                 f"the cable of {host} cannot be pulled: only hosts of a lab have one that meshctl holds", "bad_input"
             )
-        name = str(known.get("lab_name") or "seed")
-        lab = Guests(name) if backend == "libvirt" else Lab(name)
+        name = str(self._templar.template(known.get("lab_name", "seed")))
         started_at = time.time()
         plugged = options["state"] == "plugged"
         try:
+            lab = Guests(name) if backend == "libvirt" else Lab(name)
             if self._task.check_mode:
                 changed = lab.cable_plugged(host) != plugged
             else:
                 changed = lab.pull_cable(host, plugged=plugged)
+        except TopologyError as exc:
+            return failure(str(exc), "bad_input")
         except LabError as exc:
             return failure(str(exc), "could_not_run")
         return {"changed": changed, "started_at": started_at}

@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils._errors import failure
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._inventory import plain
+from ..plugin_utils._patience import patience
 
 _SCRIPT = Path(__file__).parent.parent / "plugin_utils" / "_host" / "apply.py"
 _DEADLINE_S = 120
@@ -77,7 +78,8 @@ class ActionModule(ActionBase):
         request["check"] = bool(self._task.check_mode)
         started_at = time.time()
         try:
-            answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=_DEADLINE_S)
+            deadline = _DEADLINE_S * patience(self._templar, task_vars)
+            answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=deadline)
         except RemoteError as exc:
             return failure(f"service {request['name']}: {exc}", "could_not_run")
         answer["started_at"] = started_at

@@ -26,6 +26,12 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         known = task_vars or {}
+        if lacking := [group for group in ("headscale", "clients") if not (known.get("groups") or {}).get(group)]:
+            return failure(
+                f"the inventory has no host in the group {' and none in '.join(lacking)}: headscale holds the server, "
+                "clients the nodes",
+                "bad_input",
+            )
         try:
             if str(known.get("mesh_backend") or "hosts") == "hosts":
                 return {"changed": False, "ansible_facts": {"mesh_topology": read_own(known)}}

@@ -47,6 +47,7 @@ from ansible.utils.display import Display
 
 from ..plugin_utils._lab.lab import Lab, environment
 from ..plugin_utils._lab.supervisor import LabError
+from ..plugin_utils._lab.topology import TopologyError
 
 display = Display()
 
@@ -64,11 +65,10 @@ class Connection(ConnectionBase):
         return self
 
     def _prefix(self) -> list[str]:
-        lab = Lab(self.get_option("lab_name"))
         clean = ["env", "-i", *(f"{key}={value}" for key, value in environment().items())]
         try:
-            return lab.enter(self.get_option("remote_addr"), clean)
-        except LabError as exc:
+            return Lab(self.get_option("lab_name")).enter(self.get_option("remote_addr"), clean)
+        except (LabError, TopologyError) as exc:
             raise AnsibleConnectionFailure(str(exc)) from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:

@@ -71,6 +71,8 @@ options:
     description:
       - What becomes the host's name. V(given_name) is the name in the mesh, which the server keeps unique.
       - With V(hostname), the name that the machine reported, nodes of the same name are an error.
+      - A node that is called V(localhost), V(all) or V(ungrouped), which mean something else in an inventory, becomes the host
+        C(localhost-node) and so on.
     type: str
     choices: [given_name, hostname]
     default: given_name
@@ -133,7 +135,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
-from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import owner
+from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import host_name, owner
 
 if t.TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
@@ -213,6 +215,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(
                 f"The node of id {node['id']} has no name: give it one with meshctl.headscale.node."
             )
+        name = host_name(name)
         if name in self._hosts.hosts:
             # The host may stand in another source as well, and then it has no id yet.
             other = self._hosts.hosts[name].vars.get("headscale_id", node["id"])

@@ -366,7 +366,10 @@ def _base_url(url: str) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or parts.username or parts.query or parts.fragment or any(char.isspace() for char in text):
+    if valid and (parts.username or parts.password):
+        # The message would show the password.
+        raise InputError("url holds a user or a password before its '@': leave them out, Headscale asks for an API key.")
+    if not valid or parts.query or parts.fragment or any(char.isspace() for char in text):
         raise InputError(f"url is {url!r}: it must look like https://headscale.example.com or http://127.0.0.1:8080.")
     return text
 
@@ -407,7 +410,7 @@ def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] | None =
         api_key=find_api_key(options, environ=environ),
         ca_path=options.get("ca_path"),
         validate_certs=options.get("validate_certs", True) is not False,
-        timeout=options.get("timeout") or 10.0,
+        timeout=10.0 if options.get("timeout") is None else options["timeout"],
         use_proxy=options.get("use_proxy", True) is not False,
     )
 

@@ -112,6 +112,8 @@ def explain(error: BaseException, *, url: str, transport: Transport) -> Headscal
     """Return the error that says in one sentence why there was no answer, and what to do."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     where, said = _server(url), _words(reason)
+    if transport.ca_path and said.startswith("[X509"):  # nothing else is loaded before a server is spoken to
+        return InputError(f"ca_path is {transport.ca_path!r}, which holds no certificates: name a file of PEM ones.")
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _untrusted(reason, where=where, transport=transport)
     for kinds, result, sentence in _SENTENCES:

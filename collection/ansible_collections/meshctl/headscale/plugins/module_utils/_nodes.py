@@ -18,6 +18,14 @@ if t.TYPE_CHECKING:
 # How people name a node: option -> field of the node.
 SELECTORS = {"id": "id", "name": "given_name", "hostname": "name", "node_key": "node_key"}
 
+# What Ansible means by itself: a phone that calls itself localhost must not be taken for the controller.
+_TAKEN = frozenset({"localhost", "all", "ungrouped"})
+
+
+def host_name(name: str, taken: Iterable[str] = ()) -> str:
+    """Return the name of a node's host in an inventory: its own, unless that stands for something else there."""
+    return f"{name}-node" if name in _TAKEN or name in taken else name
+
 
 def owner(node: Record) -> str:
     """Return the name of the user that a node belongs to; a tagged node belongs to nobody."""

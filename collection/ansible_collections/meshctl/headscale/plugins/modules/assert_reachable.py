@@ -23,7 +23,12 @@ description:
     is shown.
   - >-
     Then, when the paths are found, a burst of up to 20 requests shows whether a line loses packets all the time, and large
-    requests show whether its MTU is enough. A burst that is not good enough is repeated once.
+    requests show whether its MTU is enough. A burst that is not good enough is repeated once, and once more for a peer that
+    has fallen silent: two nodes that renew their keys at the same moment lose each other for 5 seconds.
+  - >-
+    A latency that was within the budget is looked at again where the burst took longer, and then counts as it is. Where a
+    relay has carried some of the burst, or a repeated one was better, pings along the direct path show whether it loses
+    packets that the relay makes up for.
   - 'Needs C(become: true), or a group of the user within C(net.ipv4.ping_group_range).'
 options:
   families:

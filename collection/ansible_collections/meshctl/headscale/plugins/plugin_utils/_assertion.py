@@ -22,6 +22,7 @@ from ._host.remote import RemoteError, run_script
 from ._judge.frame import Frame, Node
 from ._judge.query import plain
 from ._judge.seen import Json, items, mapping, number, text
+from ._patience import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -136,6 +137,7 @@ class Assertion(ProbingAction):
     frame: Frame
     elapsed_s: float = 0.0
     longest_s: float = math.inf
+    patience: float = 1.0
 
     def prepare(self) -> None:
         """Work out what is expected; raise `BadInput`."""
@@ -167,6 +169,7 @@ class Assertion(ProbingAction):
             self.start(task_vars)
             self.frame = self._frame()
             self.longest_s = self.number_of("", "mesh_deadline_s", math.inf)
+            self._be_patient()
             if self.options["skip"]:
                 return {**result, **summary([self.frame.skipped(self.options["skip"])])}
             self.prepare()
@@ -192,6 +195,14 @@ class Assertion(ProbingAction):
             "warnings": [result["msg"]],
             "ansible_facts": {**mapping(result.get("ansible_facts")), **facts},
         }
+
+    def _be_patient(self) -> None:
+        """Give slow hosts, such as emulated ones, more time to look and to become what they are to be."""
+        self.patience = self.number_of("", "mesh_patience", 1)
+        if not 1 <= self.patience <= MOST:
+            raise BadInput(f"mesh_patience is {self.patience:g}: write a number from 1 to {MOST}")
+        for name in ("DEADLINE_S", "LOOK_S", "SHORTEST_LOOK_S"):
+            setattr(self, name, getattr(type(self), name) * self.patience)
 
     @property
     def deadline_s(self) -> float:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ._assertion import BadInput
+from ._inventory import plain
 from ._judge.names import Name
 from ._judge.seen import mapping, text
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
 
 def domain_of(task: ProbingAction) -> str:
-    """Return MagicDNS's domain: the inventory's, else what the host's own client was told, else nothing."""
-    stated = text(task.variable("mesh_domain"))
-    return stated or text(mapping(task.variable("mesh_client")).get("dns_name")).partition(".")[2]
+    """Return MagicDNS's domain: the inventory's, else what this host's client or another was told, else nothing."""
+    if stated := text(task.variable("mesh_domain")):
+        return stated
+    others = mapping(plain(task.known.get("groups") or {})).get("clients") or []
+    told = (task.variable("mesh_client"), *(task.of_host(str(host), "mesh_client") for host in others))
+    return next((domain for one in told if (domain := text(mapping(one).get("dns_name")).partition(".")[2])), "")
 
 
 # The first line of clients that gives the AAAA of its peers where the policy says so (magicdns-aaaa).

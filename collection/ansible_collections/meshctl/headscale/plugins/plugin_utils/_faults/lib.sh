@@ -123,7 +123,7 @@ delay() {
     ip link set fault-far master "$bridge" up
     ip link set fault-near up
     printf '%s\n' "$bridge" > /run/fault-bridge
-    for port in "$1" fault-near fault-far; do offload "$port" off; done
+    for port in "$1" fault-near fault-far; do offload "$port"; done
     background delay python3 -IS "$FAULT_DELAY" "$1" fault-near "$2"
 }
 
@@ -131,13 +131,24 @@ undelay() {
     ended delay
     ip link del fault-near 2>/dev/null || true
     if [ -e /run/fault-bridge ]; then ip link set "$1" master "$(cat /run/fault-bridge)" up; fi
-    rm -f /run/fault-bridge
-    offload "$1" on
+    rm -f /run/fault-bridge /run/fault-offload-fault-*
+    onload "$1"
 }
 
-# offload INTERFACE on|off: whether the kernel hands over packets larger than the line takes, without checksums.
+# offload INTERFACE: the kernel hands over no packets larger than the line takes, or without checksums; `onload` lets it
+# again as it did before: a line that gathers what it receives would be another line.
 offload() {
-    ethtool -K "$1" tx "$2" tso "$2" gso "$2" gro "$2" >/dev/null 2>&1 || true
+    [ -e "/run/fault-offload-$1" ] || ethtool -k "$1" | sed -n \
+        -e 's/^tx-checksumming: \([onf]*\).*/tx \1/p' -e 's/^tcp-segmentation-offload: \([onf]*\).*/tso \1/p' \
+        -e 's/^generic-segmentation-offload: \([onf]*\).*/gso \1/p' \
+        -e 's/^generic-receive-offload: \([onf]*\).*/gro \1/p' > "/run/fault-offload-$1"
+    ethtool -K "$1" tx off tso off gso off gro off >/dev/null 2>&1 || true
+}
+
+onload() {
+    [ -e "/run/fault-offload-$1" ] || return 0
+    ethtool -K "$1" $(cat "/run/fault-offload-$1") >/dev/null 2>&1 || true
+    rm -f "/run/fault-offload-$1"
 }
 
 # unhandle TABLE CHAIN...: delete the rules that a fault has inserted before a router's own: those with `fault` in their comment.

@@ -1198,11 +1198,14 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             return _json(answer.read(_MAX_ANSWER))
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
-            raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired") from exc
+            remedy = "`headscale apikeys create` makes another"
+            raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired; {remedy}") from exc
         said = exc.read(500).decode("utf-8", "replace").strip()
         raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
     except (OSError, ValueError) as exc:
-        raise Unseen("no_headscale", "{} cannot be asked: {}".format(url, getattr(exc, "reason", exc))) from exc
+        reason = str(getattr(exc, "reason", exc))
+        remedy = "; mesh_ca_path names what to trust instead" if "CERTIFICATE_VERIFY_FAILED" in reason else ""
+        raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{remedy}") from exc
 
 
 def _stay_here() -> Json:

@@ -242,8 +242,14 @@ def _hint(seen: Seen, peer: Node, known: str, received: float) -> str:
     return hints.unreachable(seen, peer, known)
 
 
-def _latency(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
-    found = mapping(seen.data("icmp"))
+def judge_latency(answer: Json, frame: Frame, expect: Reachable, *, of: str) -> list[Check]:
+    """Return a check of each peer's latency, by the echo requests of one observation."""
+    seen = Seen(answer)
+    return [_latency(seen, frame, peer, expect, of=of) for peer in expect.peers]
+
+
+def _latency(seen: Seen, frame: Frame, peer: Node, expect: Reachable, *, of: str = "icmp") -> Check:
+    found = mapping(seen.data(of))
     wanted = [peer.address(family) for family in expect.families]
     replies = [rtt for known in wanted for rtt in numbers(mapping(found.get(known)).get("rtt_ms")) if rtt >= 0]
     expected = {"median_ms": {"at_most": expect.latency_budget_ms}}

@@ -82,8 +82,8 @@ def moment(value: Json) -> float | None:
         return None
     head, dot, fraction = said.partition(".")
     if dot:  # Go writes up to nine digits
-        digits = "".join(c for c in fraction if c.isdecimal() and c.isascii())
         zone = fraction.lstrip("0123456789")
+        digits = fraction[: len(fraction) - len(zone)]
         said = f"{head}.{digits[:6].ljust(6, '0')}{zone}"
     try:
         found = datetime.fromisoformat(said.replace("Z", "+00:00"))

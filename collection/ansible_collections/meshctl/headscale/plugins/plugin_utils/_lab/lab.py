@@ -25,7 +25,7 @@ from typing import Any, Final
 from .. import _paths
 from . import network, plan, preflight, supervisor, tls
 from .supervisor import LabError, Process
-from .topology import Topology
+from .topology import Topology, checked_name
 
 BUILD_SECONDS: Final = 120
 _MACHINE_SH: Final = Path(__file__).with_name("machine.sh")
@@ -69,8 +69,11 @@ class Lab:
     """One lab of this user, by name."""
 
     def __init__(self, name: str) -> None:
-        """Name a lab; nothing is started or read."""
-        self.name = name
+        """Name a lab; nothing is started or read.
+
+        :raises TopologyError: when no lab can have that name.
+        """
+        self.name = checked_name(name)
         self.directory = _paths.lab_dir(name)
         self._record_path = self.directory / "record.json"
 

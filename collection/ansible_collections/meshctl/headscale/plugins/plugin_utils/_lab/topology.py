@@ -164,7 +164,7 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     subnets = _subnets(_mapping("mesh_subnets", shared.get("mesh_subnets")), wan, stated)
     machines = _machines(hosts, members, subnets, wan)
     return Topology(
-        lab_name=_lab_name(shared.get("lab_name", "seed")),
+        lab_name=checked_name(shared.get("lab_name", "seed")),
         wan_cidr=str(wan),
         resolver=machines[members["relays"][0]].address,
         subnets=subnets,
@@ -172,7 +172,8 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     )
 
 
-def _lab_name(value: object) -> str:
+def checked_name(value: object) -> str:
+    """Return the name of a lab when it can be one: it names a directory, which is removed with the lab."""
     if not isinstance(value, str) or not _LAB_NAME.fullmatch(value):
         raise TopologyError(f"lab_name '{value}' must be 1 to 32 lower-case letters, digits or '-'")
     return str(value)

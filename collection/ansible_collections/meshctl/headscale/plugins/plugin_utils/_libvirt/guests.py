@@ -192,6 +192,8 @@ class Guests:
         plan = plan_guests(topology, settings, directory=str(self.directory))
         image, disk = ensure_image(settings, progress), ensure_programs(programs, progress)
         accelerated = acceleration.choose(settings.accelerator)
+        if self.lab.record is None:
+            preflight.require_memory(settings, len(plan.guests), accelerated=accelerated)
         progress(
             f"guests run {'on KVM' if accelerated else 'emulated (TCG): minutes instead of seconds for the first boot'}"
         )

@@ -24,6 +24,7 @@ from typing import Final
 
 from .. import _paths
 from .._lab.supervisor import LabError
+from . import apt
 from .model import Settings
 from .virsh import run
 
@@ -33,8 +34,6 @@ BUILD_SECONDS: Final = 1800.0
 GUEST_PROGRAMS: Final = ("headscale", "tailscale", "tailscaled")
 FILES: Final = ("vmlinuz", "initrd.img", "disk.qcow2", "key", "host_key.pub")
 _SCRIPT: Final = Path(__file__).with_name("image.sh")
-# What this machine itself gets its packages from, where it is the same Debian.
-_SOURCES: Final = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +128,9 @@ def _build(image: Image, settings: Settings) -> None:
             )
         shutil.copyfile(work / "key.pub", work / "authorized_keys")
         _run_script(work, settings)
-        for name in ("host_key", "authorized_keys"):
-            (work / name).unlink()
+        for entry in work.iterdir():
+            if entry.name not in FILES:
+                entry.unlink()
         shutil.rmtree(image.directory, ignore_errors=True)
         work.rename(image.directory)
     finally:
@@ -139,7 +139,10 @@ def _build(image: Image, settings: Settings) -> None:
 
 def _run_script(work: Path, settings: Settings) -> None:
     log = work.parent / "image.log"
-    command = ["/bin/sh", str(_SCRIPT), settings.suite, _sources(settings.suite)]
+    sources = apt.debian_sources(settings.suite)
+    for name, content in {**sources, "apt.conf": apt.options()}.items():
+        (work / name).write_text(content, encoding="utf-8")
+    command = ["/bin/sh", str(_SCRIPT), settings.suite, *(str(work / name) for name in sources)]
     # Ends with this process, whatever ends that, and takes all of its children along.
     guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
     with log.open("wb") as out:
@@ -163,19 +166,18 @@ def _run_script(work: Path, settings: Settings) -> None:
 
 def _reason(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if "No space left" in line or line.startswith(("E:", "Err", "mke2fs:"))]
-    return (telling or lines or ["no output"])[-1]
-
-
-def _sources(suite: str) -> str:
-    """Return this machine's own sources of packages when it is that Debian; mmdebstrap knows a mirror otherwise."""
-    try:
-        release = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    if f"VERSION_CODENAME={suite}" not in release.splitlines() or "ID=debian" not in release.splitlines():
-        return ""
-    return next((path for path in _SOURCES if Path(path).is_file() and Path(path).stat().st_size), "")
+    if full := next((line for line in lines if "No space left" in line), ""):
+        return full
+    if unfetched := next((line for line in lines if line.startswith("E: Failed to fetch")), ""):
+        address, _, why = unfetched.removeprefix("E: Failed to fetch").strip().partition(" ")
+        return (
+            f"{address} could not be fetched ({why.strip() or 'no reason given'}); "
+            "check the network, and this machine's apt sources and proxy"
+        )
+    # mmdebstrap says last that it failed, and before that why.
+    errors = [line for line in lines if line.startswith(("E:", "Err", "mke2fs:", "qemu-img:"))]
+    telling = [line for line in errors if line != "E: mmdebstrap failed to run" and " failed: E: " not in line]
+    return (telling or errors or lines or ["no output"])[-1]
 
 
 def ensure_programs(programs: Mapping[str, str], progress: Progress) -> Path:

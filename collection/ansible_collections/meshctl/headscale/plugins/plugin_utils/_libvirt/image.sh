@@ -1,12 +1,15 @@
 # Builds the disk of the Debian guests from Debian packages alone. Run as root, in an empty directory that has
 # `authorized_keys` and the `host_key` pair; leaves vmlinuz, initrd.img and disk.qcow2 there.
 #
-#   image.sh SUITE SOURCES     SOURCES: a sources.list, or empty for mmdebstrap's own mirror
+#   image.sh SUITE [SOURCES...]     SOURCES: files with sources of apt; without one, mmdebstrap's own mirror
+#
+# `apt.conf` there says how packages are fetched; it may hold passwords, and is not left in the image.
 #
 # What is not needed is left out rather than waited for: without KVM, every unit costs half a second of a boot.
 # So there is no udev (the kernel's devtmpfs and `net.ifnames=0` do), no D-Bus, no logind, no getty, no cron.
 set -eu
-suite=$1 sources=$2
+suite=$1
+shift
 here=$(pwd)
 
 packages=linux-image-cloud-amd64,initramfs-tools,lz4,systemd-sysv,openssh-server,python3,iproute2,nftables,iputils-ping,kmod,procps,udhcpc,nginx
@@ -106,6 +109,7 @@ protocols: files
 END
 mkdir -p "$root/opt/meshctl/bin" "$root/etc/meshctl" "$root/var/log/meshctl" "$root/etc/ssl/certs"
 rm -f "$root/etc/resolv.conf" "$root/etc/hostname" "$root/etc/fstab"
+rm -rf "$root"/etc/apt/apt.conf.d/99mmdebstrap "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
 : > "$root/etc/resolv.conf"
 # Where OpenSSL, and with it Python, looks for authorities; the lab's own is put there.
 mkdir -p "$root/usr/lib/ssl"
@@ -140,11 +144,11 @@ rm -rf "$root"/boot/* "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/us
 HOOK
 
 mmdebstrap --mode=root --variant=minbase --include="$packages" \
-    --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --aptopt="$here/apt.conf" --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --essential-hook="sh $here/initramfs.sh \"\$1\"" --customize-hook="sh $here/customize.sh \"\$1\" $here" \
-    --skip=cleanup/reproducible "$suite" "$here/root" ${sources:+"$sources"}
+    --skip=cleanup/reproducible "$suite" "$here/root" "$@"
 
 # 2 GiB, most of it holes.
 mke2fs -q -t ext4 -L meshctl -E lazy_itable_init=1,lazy_journal_init=1 -d "$here/root" "$here/disk.raw" 2G
 qemu-img convert -q -f raw -O qcow2 "$here/disk.raw" "$here/disk.qcow2"
-rm -rf "$here/root" "$here/disk.raw" "$here/initramfs.sh" "$here/customize.sh"
+rm -rf "$here/root" "$here/disk.raw" "$here/initramfs.sh" "$here/customize.sh" "$here/apt.conf"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -120,32 +121,50 @@ def read_settings(raw: object) -> Settings:
         return Settings()
     if not isinstance(raw, Mapping):
         raise TopologyError(f"mesh_libvirt must be a mapping, not '{raw}'")
+    _check_keys(raw)
+    numbers = {key: _number(key, raw[key]) for key in ("memory_mb", "cpus", "boot_seconds") if key in raw}
+    settings = Settings(**{**{key: str(value) for key, value in raw.items()}, **numbers})  # type: ignore[arg-type]
+    _check_values(settings)
+    _check_uri(settings.uri)
+    return settings
+
+
+def _check_keys(raw: Mapping[Any, Any]) -> None:
     known = Settings.__dataclass_fields__
-    if unknown := sorted(set(raw) - set(known)):
+    if unknown := sorted(str(key) for key in raw if key not in known):
         raise TopologyError(f"mesh_libvirt: unknown setting '{unknown[0]}'; use {', '.join(known)}")
+    if empty := [key for key, value in raw.items() if value is None]:
+        raise TopologyError(f"mesh_libvirt: {empty[0]} has no value; give it one, or leave it out")
     for key, allowed in (("image", get_args(Image)), ("accelerator", get_args(Accelerator))):
         if raw.get(key, allowed[0]) not in allowed:
             raise TopologyError(f"mesh_libvirt: unknown {key} '{raw[key]}'; use one of {', '.join(allowed)}")
-    numbers = {key: _number(key, raw[key]) for key in ("memory_mb", "cpus", "boot_seconds") if key in raw}
-    settings = Settings(**{**{key: str(value) for key, value in raw.items()}, **numbers})  # type: ignore[arg-type]
+
+
+def _check_values(settings: Settings) -> None:
     if settings.memory_mb < _LEAST_MEMORY_MB:
         raise TopologyError(
             f"mesh_libvirt: memory_mb {settings.memory_mb} is too little for a guest; use {_LEAST_MEMORY_MB} or more"
         )
-    if settings.uri == "qemu:///session":
-        raise TopologyError(
-            "mesh_libvirt: qemu:///session cannot be used, for its guests have no way to the lab's routers; "
-            "use qemu:///system, as root"
-        )
-    if settings.uri != "qemu:///system":
-        raise TopologyError(
-            f"mesh_libvirt: uri '{settings.uri}' is not of this machine, where the lab's routers are; use qemu:///system"
-        )
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", settings.suite):
+        raise TopologyError(f"mesh_libvirt: suite '{settings.suite}' is no release of Debian; use one such as bookworm")
+    if not re.fullmatch(r"/[^\x00-\x1f]*[^\x00-\x1f/]/*", settings.disks):
+        raise TopologyError(f"mesh_libvirt: disks '{settings.disks}' must be the absolute path of a directory")
     if settings.image == "nixos" and not settings.image_path:
         raise TopologyError(
             "mesh_libvirt: image nixos needs image_path, a directory with its boot files; see docs/nix.md"
         )
-    return settings
+
+
+def _check_uri(uri: str) -> None:
+    if uri == "qemu:///session":
+        raise TopologyError(
+            "mesh_libvirt: qemu:///session cannot be used, for its guests have no way to the lab's routers; "
+            "use qemu:///system, as root"
+        )
+    if uri != "qemu:///system":
+        raise TopologyError(
+            f"mesh_libvirt: uri '{uri}' is not of this machine, where the lab's routers are; use qemu:///system"
+        )
 
 
 def _number(key: str, value: object) -> int:

@@ -18,7 +18,7 @@ from typing import Final
 
 from .._lab.preflight import Finding
 from .._lab.supervisor import LabError
-from . import acceleration
+from . import acceleration, xml
 from .image import cache_dir, there
 from .model import Settings
 from .virsh import Virsh
@@ -70,7 +70,8 @@ def _libvirt(settings: Settings) -> Iterator[Finding]:
     try:
         version = Virsh(settings.uri).version()
     except LabError as exc:
-        yield Finding(id="libvirt", verdict="warn", what="libvirt does not answer", remedy=str(exc))
+        said, _, remedy = str(exc).partition("; start it")
+        yield Finding(id="libvirt", verdict="warn", what=said, remedy=f"start it{remedy}")
     else:
         yield Finding(id="libvirt", verdict="ok", what=f"libvirt answers at {settings.uri} ({version})")
     if os.geteuid() != 0:
@@ -118,6 +119,22 @@ def require_disk(settings: Settings) -> None:
     for finding in _disk(settings):
         if finding.verdict != "ok":
             raise LabError(f"{finding.what}: {finding.remedy}")
+
+
+def require_memory(settings: Settings, guests: int, *, accelerated: bool) -> None:
+    """Check that all guests have room in this machine's memory; raise `LabError`."""
+    each = settings.memory_mb + (0 if accelerated else xml.TRANSLATED_MB)
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        fields = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in text.splitlines())}
+        free = (fields["MemAvailable"] + fields["SwapFree"]) // 1024
+    except (OSError, ValueError, KeyError, IndexError):
+        return
+    if free < guests * each:
+        raise LabError(
+            f"{guests} guests want {guests * each} MiB of memory, {each} each, and this machine has {free} MiB free: "
+            "end what else runs, or lower mesh_libvirt.memory_mb"
+        )
 
 
 def _nix() -> Finding:

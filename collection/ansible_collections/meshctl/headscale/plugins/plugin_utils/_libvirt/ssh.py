@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import shlex
@@ -117,6 +118,7 @@ def wait(directory: Path, guest: Guest, *, deadline: float, alive: Callable[[], 
 
 
 _MARK: Final = "/etc/meshctl/lab"
+_PREPARE_SECONDS: Final = 300
 
 
 def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
@@ -132,13 +134,18 @@ def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
     # The mark comes last: a guest without it is made ready again.
     files[_MARK.lstrip("/")] = (f"{mark}\n".encode(), 0o644)
     script = f"date -u -s @{time.time():.0f} >/dev/null && tar -x -C / --no-same-owner -f -"
-    done = subprocess.run(  # noqa: S603
-        ["ssh", "-F", str(config_path(directory)), guest.host, script],  # noqa: S607
-        input=_tar(files),
-        capture_output=True,
-        timeout=180,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["ssh", "-F", str(config_path(directory)), guest.host, script],  # noqa: S607
+            input=_tar(files),
+            capture_output=True,
+            timeout=_PREPARE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(
+            f"guest {guest.host} could not be made ready: it did not answer within {_PREPARE_SECONDS} s"
+        ) from None
     if done.returncode:
         raise LabError(
             f"guest {guest.host} could not be made ready: {done.stderr.decode(errors='replace').strip() or 'no word'}"
@@ -162,11 +169,12 @@ def hang_up(directory: Path) -> None:
         return
     for entry in sockets.iterdir():
         if entry.is_socket():
-            subprocess.run(  # noqa: S603
-                ["ssh", "-O", "exit", "-o", f"ControlPath={entry}", "lab"],  # noqa: S607
-                capture_output=True,
-                timeout=20,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(  # noqa: S603
+                    ["ssh", "-O", "exit", "-o", f"ControlPath={entry}", "lab"],  # noqa: S607
+                    capture_output=True,
+                    timeout=20,
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                )
     shutil.rmtree(sockets, ignore_errors=True)

@@ -67,7 +67,8 @@ class Virsh:
             lines = self("version", seconds=20, patience=0).splitlines()
         except LabError as exc:
             raise LabError(
-                f"libvirt does not answer: {exc}; start it (systemctl start libvirtd), and be root"
+                f"libvirt does not answer: {str(exc).rpartition('; ')[2]}; "
+                "start it (systemctl start libvirtd), and be root"
             ) from None
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("Running hypervisor")), "")
 

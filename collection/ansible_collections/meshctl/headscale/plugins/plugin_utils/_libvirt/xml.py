@@ -20,6 +20,10 @@ _ROUTER, _RESOLVER = 3, 6
 _CMDLINE: Final = "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 apparmor=0 mitigations=off panic=5"
 
 
+# An emulator keeps what it has translated, a gigabyte of it unless it is told otherwise.
+TRANSLATED_MB: Final = 256
+
+
 def network_xml(network: Network) -> str:
     """Return a network whose guests have reserved addresses, and the lab's router and resolver for a way out.
 
@@ -58,9 +62,12 @@ def domain_xml(plan: Plan, guest: Guest, *, accelerated: bool, arguments: str = 
     _text(system, "kernel", f"{plan.disk_dir}/vmlinuz")
     _text(system, "initrd", f"{plan.disk_dir}/initrd.img")
     _text(system, "cmdline", f"{cmdline(guest)} {arguments}".strip())
-    _add(_add(root, "features"), "acpi")
+    features = _add(root, "features")
+    _add(features, "acpi")
     if accelerated:
         _add(root, "cpu", mode="host-passthrough")
+    else:
+        _text(_add(features, "tcg"), "tb-cache", str(TRANSLATED_MB), unit="MiB")
     _add(root, "clock", offset="utc")
     _text(root, "on_reboot", "restart")
     _text(root, "on_crash", "destroy")
