@@ -103,7 +103,9 @@ def _check_variables(path: Path, item: str) -> None:
     except OSError as error:
         raise BadInputError(f"The file {path} for -e {item} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, yaml.YAMLError):
-        raise BadInputError(f"The file {path} for -e {item} is no YAML or JSON: write one `name: value` a line.") from None
+        raise BadInputError(
+            f"The file {path} for -e {item} is no YAML or JSON: write one `name: value` a line."
+        ) from None
     if top is not None and not isinstance(top, yaml.MappingNode):
         raise BadInputError(f"The file {path} for -e {item} holds no variables: write one `name: value` a line.")
 

@@ -14,6 +14,8 @@ from meshctl_headscale._project import Project
 
 # What brings up, takes away or examines is no story.
 _NOT_STORIES = ("up", "down", "doctor")
+# The one that meshctl's stories have, and Ansible's special ones.
+_TAGS = frozenset({"disruptive", "all", "always", "tagged", "untagged"})
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook")
 
 
@@ -93,6 +95,15 @@ def _read(path: Path) -> Story | None:
         imports=made_of if len(made_of) > 1 else (),
         plays=frozenset(_play_names(path, entries)),
     )
+
+
+def check_tags(project: Project, selected: Sequence[Story], tags: str) -> None:
+    """Refuse a tag that no task of meshctl's own stories has: little would run, and that would pass."""
+    own = [story.path.parent != project.playbooks for story in selected]
+    unknown = sorted({tag.strip() for tag in tags.split(",") if tag.strip()} - _TAGS)
+    if unknown and not any(own):
+        names = ", ".join(story.name for story in selected)
+        raise BadInputError(f"{names}: no task has the tag '{unknown[0]}'. There is the tag disruptive.")
 
 
 def _entries(path: Path, text: str) -> list[dict[str, Any]] | None:

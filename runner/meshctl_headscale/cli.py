@@ -319,6 +319,7 @@ def run(  # noqa: PLR0913, PLR0917
 
     show = _show(as_json=as_json, quiet=quiet, verbose=verbose)
     selected = _stories.select(project(), story or [])
+    _stories.check_tags(project(), selected, tags)
     variables, files = _run.parse_extra_vars(extra_vars or [])
     own: dict[str, Any] = _with_lab(lab)
     own |= {"mesh_keep_going": True} if keep_going else {}

@@ -78,7 +78,7 @@ def _ansible_test(*arguments: str, tree: Path, home: Path) -> subprocess.Complet
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
     )
 

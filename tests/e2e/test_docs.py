@@ -61,13 +61,14 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 
     yield run
     labs = tmp_path / "state" / "labs"
-    for lab in sorted(labs.iterdir()) if labs.is_dir() else []:
+    # What begins with a dot is a lab's lock.
+    for lab in sorted(labs.glob("[!.]*")):
         run(f"meshctl down --lab {lab.name}")
 
 

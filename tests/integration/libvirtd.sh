@@ -25,6 +25,16 @@ auth_unix_rw = "none"
 auth_unix_ro = "none"
 END
 for name in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do mount --bind "$own/$name" "/$name"; done
+# The account that guests would have, which Debian's libvirt-daemon-system makes: libvirtd asks for it before it reads that
+# they are to be root's.
+for table in passwd group; do
+    if ! getent "$table" libvirt-qemu >/dev/null; then
+        if [ "$table" = passwd ]; then line=libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin
+        else line=libvirt-qemu:x:64055:; fi
+        { cat "/etc/$table"; echo "$line"; } >"$own/$table"
+        mount --bind "$own/$table" "/etc/$table"
+    fi
+done
 # What is in /sys/class/net is what the network namespace of the mount has.
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 run /run

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -337,3 +338,20 @@ def _vault(own: OwnMesh, key: str) -> list[str]:
     assert key not in secrets.read_text(encoding="utf-8")
     own.lab.machine.environment["ANSIBLE_VAULT_PASSWORD_FILE"] = str(password)
     return ["-e", f"@{secrets}"]
+
+
+def test_deploying_over_ssh_changes_nothing_the_second_time(own: OwnMesh) -> None:
+    # The last one: from here on the server is its own relay.
+    own.start_sshd(_SERVER)
+    own.hosts("headscale").clear()
+    own.hosts("headscale")["server"] = own.ssh(_SERVER)
+    own.vars.update(mesh_manage=True, mesh_ca_path="/etc/ssl/certs/ca-certificates.crt", mesh_domain="mesh.internal")
+    first, second = own.play("up.yml"), own.play("up.yml")
+    assert (first.status, second.status) == (0, 0), first.output[-3000:] + second.output[-3000:]
+    assert "automatically_add_embedded_derp_region: true" in own.lab.shell(_SERVER, "cat /etc/headscale/config.yaml")
+    recap = second.output.rpartition("PLAY RECAP")[2]
+    assert "changed=0" in recap
+    assert not re.search(r"changed=[1-9]", recap), recap
+    ran = own.play("us1.yml", "-e", "mesh_deploy=false")
+    assert ran.bad() == []
+    assert len(ran.checks("us1.reachable.ipv4", verdict="passed")) == 6

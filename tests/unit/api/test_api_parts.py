@@ -323,7 +323,7 @@ def test_a_ca_path_without_certificates_is_named(tmp_path: Path, text: str) -> N
     junk.write_text(text)
     api = HeadscaleAPI(url="https://127.0.0.1:1", api_key="key", ca_path=str(junk))
     with pytest.raises(InputError, match=r"ca_path is .*ca\.pem"):
-        api.users()
+        api.list_users()
 
 
 def test_connect_takes_the_environment_last(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,15 @@ COMMANDS = ["up", "down", "run", "status", "exec", "logs", "doctor", "report", "
 HEAVY = ("ansible", "ansible_runner", "rich", "yaml", "jinja2", "jsonschema", "pexpect")
 
 
-def test_help_loads_nothing_heavy_and_is_quick() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = "import sys; sys.argv = ['meshctl', '--help']\nfrom meshctl_headscale.cli import main\n"
     code += "try:\n    main()\nexcept SystemExit:\n    pass\n"
     code += f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True
     )
     assert done.stderr.strip() == "[]"
     assert "First steps" in done.stdout
-    # It takes a quarter of this on an idle machine; a busy one must not fail the test.
-    assert time.monotonic() - began < 1.2
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -152,7 +148,9 @@ def test_a_file_that_holds_no_variables_is_named(tmp_path: Path, text: str) -> N
         _run.parse_extra_vars([f"@{file}"])
 
 
-@pytest.mark.parametrize("text", ["", "# nothing yet", "key: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61", "$ANSIBLE_VAULT;1.1;AES256\n61"])
+@pytest.mark.parametrize(
+    "text", ["", "# nothing yet", "key: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61", "$ANSIBLE_VAULT;1.1;AES256\n61"]
+)
 def test_files_that_ansible_can_read_are_left_to_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / "v.yml"
     file.write_text(text)

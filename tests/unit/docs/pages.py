@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<what>[a-z ]+): (?P<value>.*?) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$",
+    r"(?:^<!-- (?P<what>[a-z ]+): (?P<value>[^\n]*?) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,15 @@ def _tasks(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             _tasks(entry.get("tasks") or entry.get("block") or []) if {"tasks", "block"} & set(entry) else [entry]
         )
     ]
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: str(path.relative_to(PLUGINS)))
+def test_what_the_sanity_tests_refuse_after_minutes(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    assert [node.lineno for node in names if node.id == "_"] == [], "pylint of ansible-test takes no variable _"
+    imported = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+    imported += [str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level]
+    strangers = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
+    # Everything is imported there with nothing but Ansible beside it: other libraries are imported where they are used.
+    assert strangers - {"ansible", "ansible_collections", "yaml"} == set()

@@ -322,3 +322,26 @@ def test_who_stays_silent_has_lost_everything(monkeypatch: pytest.MonkeyPatch) -
 def test_old_clients_give_no_aaaa(version: Any, gives: bool) -> None:
     task = SimpleNamespace(variable=lambda name: {"version": version} if name == "mesh_client" else None)
     assert gives_aaaa(task) is gives  # type: ignore[arg-type]
+
+
+def _start(name: str, **arguments: Any) -> None:
+    action = import_module(f"ansible_collections.meshctl.headscale.plugins.action.{name}").ActionModule
+    started = object.__new__(action)
+    started._task = SimpleNamespace(args=arguments)
+    started.start({"inventory_hostname": "client-node-1"})
+    started.prepare()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("assert_query", {"document": {}, "query": "a", "expected": 1}, "there is no option expected:"),
+        ("assert_query", {"document": {}, "query": "a", "deadline": -1}, "deadline is -1"),
+        ("assert_http", {"urls": ["http://host:99999/"]}, "ports are 1 to 65535"),
+        ("assert_http", {"urls": ["http://host:0/"]}, "ports are 1 to 65535"),
+        ("assert_http", {"urls": ["http://"]}, "has no host"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(name: str, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        _start(name, **arguments)

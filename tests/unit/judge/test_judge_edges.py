@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import time
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge import hi
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.addressed import judge_addressed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.connected import Connected, judge_connected
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted import sent_by_path
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted import (
+    Encrypted,
+    judge_encrypted,
+    sent_by_path,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import Isolated, judge_isolated
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Paths, Way, judge_path
@@ -87,8 +92,14 @@ def test_endpoints(given: Any, read: tuple[str, int]) -> None:
         (7, None),
     ],
 )
-def test_moments_have_a_zone(given: Any, seconds: float | None) -> None:
-    found = moment(given)
+def test_moments_have_a_zone(given: Any, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = moment(given)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     assert found == (None if seconds is None else pytest.approx(seconds, abs=1e-6))
 
 
@@ -435,3 +446,49 @@ def test_an_answer_at_the_budget_is_in_time() -> None:
     assert resolves((path, found))["us1.resolves.name", "two"].verdict == "passed"
     found["duration_ms"] = 1000.1
     assert resolves((path, found))["us1.resolves.name", "two"].verdict == "failed"
+
+
+WIRE = ("us1.resolves.wire", None)
+
+
+@pytest.mark.parametrize(("server", "verdict"), [("127.0.0.53", "skipped"), ("100.100.100.100", "error")])
+def test_a_stub_that_answers_from_its_cache_is_no_witness(server: str, verdict: str) -> None:
+    found = {**mesh.lookups(), "flows": []}
+    check = resolves((("lookups", "data"), found), (("resolv_conf",), mesh.seen({"nameservers": [server]})))[WIRE]
+    assert (check.id, check.verdict) == (WIRE[0], verdict)
+    assert "cache" in check.hint
+
+
+def test_questions_on_the_wire_count_whatever_stub_there_is() -> None:
+    check = resolves((("resolv_conf",), mesh.seen({"nameservers": ["127.0.0.53"]})))[WIRE]
+    assert check.verdict == "passed"
+
+
+def test_questions_of_several_flows_are_added_up() -> None:
+    found = mesh.lookups()
+    found["flows"] += [{**found["flows"][0], "sport": 4001, "marked": 3}]
+    check = resolves((("lookups", "data"), found))[WIRE]
+    assert (check.verdict, check.evidence["questions"]) == ("passed", {"100.100.100.100": 7})
+
+
+# -- what leaves, and as what --
+
+
+def encrypted(steps: dict[str, Any]) -> dict[tuple[str, str | None], str]:
+    found = judge_encrypted(mesh.answer(wire=mesh.seen(steps)), mesh.frame("encrypted"), Encrypted(ways=mesh.WAYS))
+    return {(check.id, check.target): check.verdict for check in found}
+
+
+def test_only_packets_that_carry_something_are_counted() -> None:
+    steps = mesh.wire()
+    flows = steps["capture"]["data"]["flows"]
+    flows[0]["wireguard"] = {"4": 1}
+    flows += [mesh.flow("eth0", "192.168.1.10", "203.0.113.3", dport=41642, sport=port, disco=3) for port in range(3)]
+    assert encrypted(steps)["us1.encrypted", "two"] == "failed"
+
+
+def test_an_interface_whose_address_cannot_be_read_is_outside() -> None:
+    steps = mesh.wire()
+    steps["addresses"]["data"].append({"name": "eth7", "addresses": ["?", "", None]})
+    steps["capture"]["data"]["flows"].append(mesh.flow("eth7", "192.168.1.10", "100.64.0.2", proto="icmp", marked=1))
+    assert encrypted(steps)["us1.encrypted", "two"] == "failed"

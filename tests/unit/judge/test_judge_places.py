@@ -196,12 +196,22 @@ def test_what_the_relay_hides_is_lost_all_the_same(ways: str, lost: int, share: 
     (check,) = hidden(pings(ways, lost))
     assert (check.id, check.target, check.verdict) == ("us1.reachable.loss", "two", "failed")
     assert check.observed["lost_percent"] == share
+    assert 100 * (1 - check.observed["received"] / check.observed["sent"]) == pytest.approx(share, abs=0.06)
     assert f"{share:g} % of the packets are lost on the direct path" in check.hint
 
 
 @pytest.mark.parametrize(
     ("ways", "lost"),
-    [("d" * 16, 0), ("d" * 14, 2), ("rrrrrrrrdddd", 0), ("r" * 16, 0), ("", 16), ("r" * 8, 8), ("drd", 0), ("de", 1)],
+    [
+        ("d" * 16, 0),
+        ("d" * 14, 2),
+        ("rrrrrrrrdddd", 0),
+        ("r" * 16, 0),
+        ("", 16),
+        ("r" * 8, 8),
+        ("drd", 0),
+        ("ddddee", 2),
+    ],
 )
 def test_a_path_that_was_being_found_or_is_the_relays_hides_nothing(ways: str, lost: int) -> None:
     assert hidden(pings(ways, lost)) == []

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
 from ..plugin_utils._judge.http import Http, judge_http
@@ -40,6 +41,8 @@ class ActionModule(Assertion):
         urls = tuple(self.options["urls"])
         if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
             raise BadInput(f"urls is {list(urls)!r}: write at least one, each beginning with http:// or https://")
+        if wrong := next((url for url in urls if not _has_port(url)), ""):
+            raise BadInput(f"urls holds {wrong!r}, which has no host or a port that is none: ports are 1 to 65535")
         known = address(self.options["address"])
         if self.options["address"] and not known:
             raise BadInput(f"address is {self.options['address']!r}, which is no IP address")
@@ -65,3 +68,12 @@ class ActionModule(Assertion):
     def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the client how it is, where the host has one."""
         return [{"id": "status", "kind": "status"}] if self.variable("mesh_client") else []
+
+
+def _has_port(url: str) -> bool:
+    """Whether a URL can be asked at all: a port that does not exist refuses nobody."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

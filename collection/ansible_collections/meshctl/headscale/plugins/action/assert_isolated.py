@@ -51,14 +51,16 @@ class ActionModule(Assertion):
         return tuple(Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items())
 
     def _elsewhere(self) -> list[str]:
-        """Return the members of the mesh that the topology has in another subnet."""
+        """Return the members of the mesh in other subnets, those left out that a lab's routers do not hide."""
         topology = self.topology()
         own = text(mapping(topology.get(self.host)).get("subnet"))
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
         subnets = {name: text(mapping(topology.get(name)).get("subnet")) for name in records}
         if not own:
             raise BadInput(f"no topology says where {self.host} is: pass targets as name: address")
-        return [name for name, subnet in subnets.items() if subnet and subnet != own]
+        hidden = self.variable("mesh_backend", "hosts") == "hosts"
+        open_ = {name for name in subnets if not hidden and text(mapping(topology.get(name)).get("nat")) == "none"}
+        return [name for name, subnet in subnets.items() if subnet and subnet != own and name not in open_]
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Try the physical addresses, and the mesh addresses beside them: silence must mean something."""

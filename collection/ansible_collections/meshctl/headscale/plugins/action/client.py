@@ -48,7 +48,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _result, raw = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         options = plain(raw)
-        self._look_s = _LOOK_S * patience(self._templar, task_vars)
+        slow = patience(self._templar, task_vars)
+        self._look_s, options["timeout"] = _LOOK_S * slow, round(options["timeout"] * slow)
         try:
             return self._bring(options)
         except (RemoteError, ClientError) as exc:

@@ -73,13 +73,14 @@ class ActionModule(ActionBase):
             required_if=[("state", "started", ("command",))],
         )
         request = {key: value for key, value in plain(options).items() if value is not None}
+        slow = patience(self._templar, task_vars)
         if ready := request.get("ready"):
             request["ready"] = {key: value for key, value in ready.items() if value is not None}
+            request["ready"]["seconds"] *= slow
         request["check"] = bool(self._task.check_mode)
         started_at = time.time()
         try:
-            deadline = _DEADLINE_S * patience(self._templar, task_vars)
-            answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=deadline)
+            answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=_DEADLINE_S * slow)
         except RemoteError as exc:
             return failure(f"service {request['name']}: {exc}", "could_not_run")
         answer["started_at"] = started_at

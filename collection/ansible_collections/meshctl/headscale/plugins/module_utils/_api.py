@@ -368,7 +368,9 @@ def _base_url(url: str) -> str:
         valid = False
     if valid and (parts.username or parts.password):
         # The message would show the password.
-        raise InputError("url holds a user or a password before its '@': leave them out, Headscale asks for an API key.")
+        raise InputError(
+            "url holds a user or a password before its '@': leave them out, Headscale asks for an API key."
+        )
     if not valid or parts.query or parts.fragment or any(char.isspace() for char in text):
         raise InputError(f"url is {url!r}: it must look like https://headscale.example.com or http://127.0.0.1:8080.")
     return text

@@ -75,11 +75,16 @@ class ProbingAction(ActionBase):
         self.host = str(self.known.get("inventory_hostname") or "localhost")
         checked = ArgumentSpecValidator(self.ARGUMENTS).validate(dict(self._task.args))
         if checked.unsupported_parameters:
-            names = ", ".join(sorted(".".join(path) for path in checked.unsupported_parameters))
+            # An option of the task itself is text, one inside another option is a path.
+            paths = ((path,) if isinstance(path, str) else path for path in checked.unsupported_parameters)
+            names = ", ".join(sorted(".".join(path) for path in paths))
             raise BadInput(f"there is no option {names}: the options are {', '.join(sorted(self.ARGUMENTS))}")
         if checked.error_messages:
             raise BadInput("; ".join(str(message) for message in checked.error_messages))
         self.options = plain(checked.validated_parameters)
+        for name in ("deadline", "interval"):
+            if (given := self.options.get(name)) is not None and given < 0:
+                raise BadInput(f"{name} is {given:g}: it must not be less than 0 seconds")
 
     def look(self, asks: Sequence[Ask], *, seconds: float) -> dict[str, Any]:
         """Return the probe's answer; what keeps the probe from answering is part of it."""

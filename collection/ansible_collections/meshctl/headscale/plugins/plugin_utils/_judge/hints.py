@@ -104,8 +104,8 @@ def _mesh_ping(seen: Seen, node: Node, address: str) -> str:
     if tsmp.get("answered") is True:
         return (
             f"{node.name} answers WireGuard pings via {way} but not ICMP: the policy or a firewall on "
-            f"{node.name} drops it "
-            "(`nft list ruleset` there; the policy on the server)"
+            f"{node.name} drops it, or {node.name} has no route back "
+            "(`nft list ruleset`, `ip rule` and `ip route` there; the policy on the server)"
         )
     return f"{node.name} answers disco pings via {way} but nothing inside WireGuard: restart tailscaled on both sides"
 

@@ -168,7 +168,10 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
             "magicdns-aaaa: set that, or leave ipv6 out of families"
         )
     direct = _asked(seen, name.fqdn, "A")
-    if direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses):
+    rightly = direct.get("rcode") == "NOERROR" and set(addresses(_values(direct))) & set(name.addresses)
+    # A client that is down still answers by what it knew, but it is no longer what the system asks.
+    running = text(mapping(seen.data("status")).get("BackendState")) in ("", "Running")
+    if rightly and running:
         return _other_dns(seen, name) or _not_asked(seen)
     client = hints.client(seen) if seen.data("status") is not None else ""
     return client or _other_dns(seen, name) or _not_known(direct, name)

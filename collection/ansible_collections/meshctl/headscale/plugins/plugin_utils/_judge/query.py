@@ -68,8 +68,18 @@ def judge_query(document: Json, frame: Frame, query: Query, *, why: str = "") ->
         expected=expected,
         observed=found,
         evidence={"query": query.expression},
-        hint=f"the result does not satisfy {', '.join(failed) or 'the query'}; an unknown name gives null in JMESPath",
+        hint=_hint(found, query, failed),
     )
+
+
+def _hint(found: Json, query: Query, failed: list[str]) -> str:
+    wanted = plain(query.compare.get("equals"))
+    if "equals" in failed and str(found) == str(wanted):
+        return (
+            f"{json.dumps(found)} and {json.dumps(wanted)} are of different types: give equals the type of the document"
+        )
+    why = "; an unknown name gives null in JMESPath" if found is None else ""
+    return f"the result does not satisfy {', '.join(failed) or 'the query'}{why}"
 
 
 def _true(value: Json) -> bool:

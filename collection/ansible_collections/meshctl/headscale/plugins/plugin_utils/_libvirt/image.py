@@ -169,7 +169,7 @@ def _reason(log: Path) -> str:
     if full := next((line for line in lines if "No space left" in line), ""):
         return full
     if unfetched := next((line for line in lines if line.startswith("E: Failed to fetch")), ""):
-        address, _, why = unfetched.removeprefix("E: Failed to fetch").strip().partition(" ")
+        address, _space, why = unfetched.removeprefix("E: Failed to fetch").strip().partition(" ")
         return (
             f"{address} could not be fetched ({why.strip() or 'no reason given'}); "
             "check the network, and this machine's apt sources and proxy"

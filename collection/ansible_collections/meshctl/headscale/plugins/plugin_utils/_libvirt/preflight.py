@@ -70,7 +70,7 @@ def _libvirt(settings: Settings) -> Iterator[Finding]:
     try:
         version = Virsh(settings.uri).version()
     except LabError as exc:
-        said, _, remedy = str(exc).partition("; start it")
+        said, _found, remedy = str(exc).partition("; start it")
         yield Finding(id="libvirt", verdict="warn", what=said, remedy=f"start it{remedy}")
     else:
         yield Finding(id="libvirt", verdict="ok", what=f"libvirt answers at {settings.uri} ({version})")
@@ -126,7 +126,9 @@ def require_memory(settings: Settings, guests: int, *, accelerated: bool) -> Non
     each = settings.memory_mb + (0 if accelerated else xml.TRANSLATED_MB)
     try:
         text = Path("/proc/meminfo").read_text(encoding="utf-8")
-        fields = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in text.splitlines())}
+        fields = {
+            name: int(value.split()[0]) for name, _colon, value in (line.partition(":") for line in text.splitlines())
+        }
         free = (fields["MemAvailable"] + fields["SwapFree"]) // 1024
     except (OSError, ValueError, KeyError, IndexError):
         return
