@@ -81,6 +81,14 @@ class Meshctl:
         return next(path for path in sorted((self.directory / "runs").iterdir()) if not path.is_symlink())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def signals_as_in_a_terminal() -> None:
+    """Heed what `nohup` and background jobs of a script have their children ignore: meshctl would ignore it too."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def meshctl(tmp_path: Path) -> Meshctl:
     return Meshctl(tmp_path)

@@ -87,7 +87,8 @@ def test_a_healthy_mesh_is_found_healthy(broken: Callable[..., Checks]) -> None:
 
 
 def test_a_firewall_on_the_peer_is_told_from_a_broken_tunnel(broken: Callable[..., Checks]) -> None:
-    checks = broken("assert_reachable", on=f"{ONE},{THREE}", breaks=DROPS_PINGS, deadline=1)
+    # What is asked here is who answers, not how quickly on a busy machine.
+    checks = broken("assert_reachable", on=f"{ONE},{THREE}", breaks=DROPS_PINGS, deadline=1, latency_budget_ms=1000)
     assert set(bad(checks)) == {("t.reachable.ipv4", ONE, TWO), ("t.reachable.ipv4", THREE, TWO)}
     assert "answers WireGuard pings" in checks["t.reachable.ipv4", ONE, TWO]["hint"]
     assert checks["t.reachable.ipv4", ONE, TWO]["reproduce"].startswith(f"meshctl exec {ONE} -- ping ")
