@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import BinariesError, Sources, find
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"

@@ -28,7 +28,7 @@ from .api_fixtures import RealHeadscale, api_key, real_headscale  # noqa: F401 -
 from .awx_stand_in import TOKEN, StandIn, serve
 from .lab_driver import PROJECT, Machine
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 SECRET = "hskey-api-standinsecret-0123456789abcdef"
 # The distribution that carries awx.awx; the collection itself is on no package index.

@@ -22,7 +22,6 @@ from .own_hosts import OwnMesh, Ran, differences, needs_root, own_mesh
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.slow,
     pytest.mark.skipif(needs_root(), reason="entering the machines of own hosts is left to root"),
 ]
 

@@ -44,7 +44,6 @@ def own_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.integration
-@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [False, True], ids=["one lab", "from nothing"])
 def test_all_stories_pass_again_and_again(own_lab: Path, *, fresh: bool) -> None:
     """Three healthy runs in a row are three passes."""
