@@ -206,7 +206,7 @@ def test_these_are_the_versions_that_are_meant(installed: Installed) -> None:
         assert tuple(map(int, installed.python.split("."))) >= NEW
 
 
-def test_the_unit_tests_hold(installed: Installed, tmp_path: Path) -> None:
+def test_the_unit_tests_hold(installed: Installed, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     installed.run("python", *pip, *FOR_TESTS, cwd=tmp_path)
     # What is asserted of tools of development (mkdocs, ansible-builder) is the same with every version of ours.
@@ -215,7 +215,8 @@ def test_the_unit_tests_hold(installed: Installed, tmp_path: Path) -> None:
         "-p",
         "no:cacheprovider",
         "--basetemp",
-        tmp_path / "pytest",
+        # A short name: the path of a socket has 107 characters.
+        tmp_path_factory.mktemp("u"),
         f"--rootdir={ROOT}",
         ROOT / "tests" / "unit",
     )

@@ -164,7 +164,11 @@ def test_no_network_is_noticed_within_seconds(cache: Path, tools: Path) -> None:
 def test_a_name_lookup_that_hangs_does_not_hang_the_search(
     cache: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "create_connection", lambda *_args, **_options: time.sleep(5))
+    def hang(*_args: object, **_options: object) -> None:
+        time.sleep(5)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", hang)
     started = time.monotonic()
     with pytest.raises(BinariesError, match=r"no answer within 0\.1 s"):
         find(
