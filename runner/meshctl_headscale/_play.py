@@ -160,6 +160,9 @@ class _GuardLink:
         return pid is None or waited > _GIVE_UP_S[self._sent - 1]
 
 
+_COLLECTIONS = ("~/.ansible/collections", "/usr/share/ansible/collections")
+
+
 def ansible_playbook_command() -> list[str]:
     """Return how this interpreter's ansible-playbook is started, whatever PATH says."""
     script = Path(sys.executable).with_name("ansible-playbook")
@@ -172,7 +175,9 @@ def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] |
     """Return the environment for ansible-playbook."""
     result = dict(os.environ if inherited is None else inherited)
     result.setdefault("ANSIBLE_CONFIG", str(files.ansible_cfg))
-    collections = [str(files.collections), *filter(None, [result.get("ANSIBLE_COLLECTIONS_PATH")])]
+    # Ansible's own defaults, which a path that is set replaces: what a user has installed is found.
+    others = result.get("ANSIBLE_COLLECTIONS_PATH") or os.pathsep.join(_COLLECTIONS)
+    collections = [str(files.collections), others]
     callbacks = ["meshctl.headscale.report", *filter(None, [result.get("ANSIBLE_CALLBACKS_ENABLED")])]
     result.update(
         ANSIBLE_COLLECTIONS_PATH=os.pathsep.join(collections),

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import uuid
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,6 @@ from .lab_driver import PROJECT, Machine
 pytestmark = pytest.mark.integration
 
 SECRET = "hskey-api-standinsecret-0123456789abcdef"
-# The distribution that carries awx.awx; the collection itself is on no package index.
-ANSIBLE = "ansible==12.3.0"
 FROM_TEMPLATES = ("--start-at-task", "A job template for each story")
 STORIES = ("us1", "us2", "us3", "us4")
 
@@ -43,15 +40,11 @@ def awx_collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if named := os.environ.get("MESHCTL_TEST_AWX_COLLECTIONS"):
         return Path(named)
     target = tmp_path_factory.mktemp("awx")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(target), ANSIBLE]
-    fetched = subprocess.run(pip, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    fetch = [sys.executable, "tools/fetch_collections.py", str(target), "awx.awx"]
+    fetched = subprocess.run(fetch, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if fetched.returncode:
         reason = f"awx.awx could not be fetched: {fetched.stderr.strip()}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    (wheel,) = target.glob("ansible-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target, [name for name in archive.namelist() if name.startswith("ansible_collections/awx/")])
-    wheel.unlink()
     return target
 
 

@@ -16,6 +16,7 @@ from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._lab.topology import Topology, TopologyError
 from ..plugin_utils._libvirt.guests import Guests
+from ..plugin_utils._libvirt.modules import module_runner
 
 
 class ActionModule(ActionBase):
@@ -41,11 +42,12 @@ class ActionModule(ActionBase):
                 # A lab that was named wrongly is nobody's: least of all the one of the default name.
                 named = options["name"]
                 name = self._templar.template(known.get("lab_name", "seed")) if named is None else named
-                return self._absent(Lab(str(name)), keep_logs=options["keep_logs"])
+                return self._absent(Lab(str(name)), self._guests(str(name), known), keep_logs=options["keep_logs"])
             topology = read_inventory(known)
             lab = Lab(topology.lab_name)
-            if lab.record is None and Guests(lab.name).made and not self._task.check_mode:
-                Guests(lab.name).down()  # left by a crash of a lab of virtual machines
+            guests = self._guests(lab.name, known)
+            if lab.record is None and guests.made and not self._task.check_mode:
+                guests.down()  # left by a crash of a lab of virtual machines
             return self._present(lab, topology, options["programs"])
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
@@ -67,11 +69,13 @@ class ActionModule(ActionBase):
             "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver},
         }
 
-    def _absent(self, lab: Lab, *, keep_logs: bool) -> dict[str, Any]:
+    def _guests(self, name: str, known: dict[str, Any]) -> Guests:
+        return Guests(name, module_runner(self, known))
+
+    def _absent(self, lab: Lab, guests: Guests, *, keep_logs: bool) -> dict[str, Any]:
         there = lab.directory.exists()
         result: dict[str, Any] = {"changed": there, "changes": [f"lab {lab.name} removed"] if there else []}
         # A lab of virtual machines has more than the lab knows of.
-        guests = Guests(lab.name)
         down = guests.down if guests.made else lab.down
         if there and not self._task.check_mode and (kept := down(keep_logs=keep_logs)):
             result["logs"] = str(kept)

@@ -18,6 +18,7 @@ from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._lab.topology import Topology, TopologyError
 from ..plugin_utils._libvirt.guests import Guests
 from ..plugin_utils._libvirt.model import Settings, as_facts, plan_guests, read_settings
+from ..plugin_utils._libvirt.modules import module_runner
 
 
 class ActionModule(ActionBase):
@@ -41,9 +42,11 @@ class ActionModule(ActionBase):
         try:
             if options["state"] == "absent":
                 name = options["name"] or str(self._templar.template(known.get("lab_name")) or "seed")
-                return self._absent(Guests(name), keep_logs=options["keep_logs"])
+                return self._absent(Guests(name, module_runner(self, known)), keep_logs=options["keep_logs"])
             settings = read_settings(plain(self._templar.template(known.get("mesh_libvirt"))))
-            return self._present(read_inventory(known), settings, options["programs"])
+            topology = read_inventory(known)
+            guests = Guests(topology.lab_name, module_runner(self, known))
+            return self._present(guests, topology, settings, options["programs"])
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
         except LabError as exc:
@@ -51,8 +54,9 @@ class ActionModule(ActionBase):
         except OSError as exc:
             return failure(f"{exc.filename or 'the state directory'}: {exc.strerror or exc}", "could_not_run")
 
-    def _present(self, topology: Topology, settings: Settings, programs: dict[str, str]) -> dict[str, Any]:
-        guests = Guests(topology.lab_name)
+    def _present(
+        self, guests: Guests, topology: Topology, settings: Settings, programs: dict[str, str]
+    ) -> dict[str, Any]:
         created = guests.lab.record is None
         if self._task.check_mode:
             changes = guests.changes(topology, settings, programs)

@@ -16,6 +16,7 @@ from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._lab.topology import TopologyError
 from ..plugin_utils._libvirt.guests import Guests
+from ..plugin_utils._libvirt.modules import module_runner
 
 
 class ActionModule(ActionBase):
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
         started_at = time.time()
         plugged = options["state"] == "plugged"
         try:
-            lab = Guests(name) if backend == "libvirt" else Lab(name)
+            lab = Guests(name, module_runner(self, known)) if backend == "libvirt" else Lab(name)
             if self._task.check_mode:
                 changed = lab.cable_plugged(host) != plugged
             else:

@@ -57,6 +57,8 @@ attributes:
     support: full
 requirements:
   - root, libvirt with QEMU, and C(mmdebstrap) to build the Debian image
+  - the collection community.libvirt
+  - libvirt-python and lxml, for Ansible's Python or for C(/usr/bin/python3) (Debian packages python3-libvirt, python3-lxml)
 seealso:
   - module: meshctl.headscale.lab
   - plugin: meshctl.headscale.lab_file

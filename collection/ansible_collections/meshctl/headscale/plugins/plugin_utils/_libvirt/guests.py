@@ -29,6 +29,7 @@ from .._lab.topology import Topology
 from . import acceleration, preflight, ssh, xml
 from .image import Image, Progress, cache_dir, cache_lock, ensure_image, ensure_programs
 from .model import Guest, Identity, Network, Plan, Settings, plan_guests, with_guests
+from .modules import Modules, RunModule
 from .virsh import Virsh, run
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class _Work:
 
     plan: Plan
     virsh: Virsh
+    modules: Modules
     image: Image
     programs: Path
     accelerated: bool
@@ -90,9 +92,10 @@ class _Work:
 class Guests:
     """The virtual machines of one lab of this user, by name."""
 
-    def __init__(self, name: str) -> None:
-        """Name a lab; nothing is started or read."""
+    def __init__(self, name: str, run_module: RunModule) -> None:
+        """Name a lab, and what runs modules; nothing is started or read."""
         self.lab = Lab(name)
+        self._run_module = run_module
         self.directory = self.lab.directory
         self._identity = Identity(name, str(self.directory))
 
@@ -116,7 +119,7 @@ class Guests:
             self._refuse_foreign(work)
             record = self.lab.record
             if record is None:  # nothing, or what a crash or a reboot left
-                self._remove_guests(work.virsh, Path(work.plan.disk_dir))
+                self._remove_guests(work.plan.settings.uri, Path(work.plan.disk_dir))
             else:
                 self._refuse_change(work.key)
             changes = self.lab.up(with_guests(topology), programs)
@@ -125,7 +128,7 @@ class Guests:
             except BaseException as exc:
                 if record is not None:
                     raise
-                kept = self._remove(work.virsh, Path(work.plan.disk_dir), keep_logs=True)
+                kept = self._remove(work.plan.settings.uri, Path(work.plan.disk_dir), keep_logs=True)
                 if isinstance(exc, LabError):
                     raise LabError(f"{exc}; what was made has been removed again, the logs are in {kept}") from None
                 raise
@@ -148,7 +151,7 @@ class Guests:
         with self._lock():
             if made is None:  # it is recorded before anything is made in libvirt
                 return self.lab.down(keep_logs=keep_logs)
-            return self._remove(Virsh(made.uri), Path(made.disk_dir), keep_logs=keep_logs)
+            return self._remove(made.uri, Path(made.disk_dir), keep_logs=keep_logs)
 
     def pull_cable(self, host: str, *, plugged: bool) -> bool:
         """Take the carrier from a guest's line, or give it back; whether that changed anything."""
@@ -185,9 +188,10 @@ class Guests:
                 "only root can lay them; run meshctl as root (sudo), or use inventory/lab.yml, which needs no root"
             )
         with_guests(topology)  # says what is wrong before anything is built
-        virsh = Virsh(settings.uri)
+        virsh, modules = Virsh(settings.uri), Modules(settings.uri, self._run_module)
         version = virsh.version()
         if self.lab.record is None:
+            modules.require()
             preflight.require_disk(settings)
         plan = plan_guests(topology, settings, directory=str(self.directory))
         image, disk = ensure_image(settings, progress), ensure_programs(programs, progress)
@@ -206,8 +210,9 @@ class Guests:
         ]
         key = hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
         return _Work(
-            plan=plan, virsh=virsh, image=image, programs=disk, accelerated=accelerated, key=key, progress=progress
-        )
+            plan=plan, virsh=virsh, modules=modules, image=image, programs=disk,
+            accelerated=accelerated, key=key, progress=progress,
+        )  # fmt: skip
 
     # --- What libvirt has ---------------------------------------------------------------------------------------------
 
@@ -234,10 +239,10 @@ class Guests:
                 "take it down with `meshctl down` first"
             )
 
-    def _remove(self, virsh: Virsh, disks: Path, *, keep_logs: bool) -> Path | None:
+    def _remove(self, uri: str, disks: Path, *, keep_logs: bool) -> Path | None:
         if keep_logs:
             self._keep_consoles(disks)
-        self._remove_guests(virsh, disks)
+        self._remove_guests(uri, disks)
         ssh.hang_up(self.directory)
         return self.lab.down(keep_logs=keep_logs)
 
@@ -248,19 +253,15 @@ class Guests:
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(console, target / "console.log")
 
-    def _remove_guests(self, virsh: Virsh, disks: Path) -> None:
+    def _remove_guests(self, uri: str, disks: Path) -> None:
+        virsh, modules = Virsh(uri), Modules(uri, self._run_module)
         running = virsh.running()
         for name, found in virsh.domains().items():
             if self._identity.owns("domain", name, found):
-                if name in running:
-                    virsh("destroy", name)
-                virsh("undefine", name, "--managed-save", "--snapshots-metadata")
-        active = virsh.active_networks()
+                modules.domain_absent(name, running=name in running)
         for name, found in virsh.networks().items():
             if self._identity.owns("network", name, found):
-                if name in active:
-                    virsh("net-destroy", name)
-                virsh("net-undefine", name)
+                modules.network_absent(name)
         if _owner(disks) == self._owner_mark:
             shutil.rmtree(disks)
 
@@ -275,7 +276,7 @@ class Guests:
         if work.accelerated:
             (self.directory / _KVM).touch()
         ssh.write(self.directory, work.image, work.plan.guests)
-        changes = [change for network in work.plan.networks for change in self._network(work.virsh, network)]
+        changes = [change for network in work.plan.networks for change in self._network(work, network)]
         domains, running = work.virsh.domains(), work.virsh.running()
         absent = [guest for guest in work.plan.guests if guest.domain not in domains]
         stopped = [guest for guest in work.plan.guests if guest.domain in domains and guest.domain not in running]
@@ -284,7 +285,7 @@ class Guests:
         if not restored:
             self._define(work, absent)
         for guest in [*([] if restored else absent), *stopped]:
-            work.virsh("start", guest.domain)
+            work.modules.domain_running(guest.domain)
         if absent or stopped:
             work.progress(
                 "guests restored from their saved state" if restored else "guests boot: waiting for them to answer ssh"
@@ -300,13 +301,12 @@ class Guests:
         changes += [f"guest {guest.host} {'restored' if restored else 'booted'}" for guest in absent]
         return [*changes, *(f"guest {guest.host} started again" for guest in stopped)]
 
-    def _network(self, virsh: Virsh, network: Network) -> list[str]:
+    def _network(self, work: _Work, network: Network) -> list[str]:
         changes = []
-        if network.name not in virsh.networks():
-            virsh.define("net-define", xml.network_xml(network))
+        if network.name not in work.virsh.active_networks() and work.modules.network_present(
+            network.name, xml.network_xml(network)
+        ):
             changes.append(f"network {network.name} made")
-        if network.name not in virsh.active_networks():
-            virsh("net-start", network.name)
         if self.lab.attach(network.subnet, cable=network.cable, bridge=network.bridge):
             changes.append(f"network {network.name} joined with the lab's {network.subnet}")
         return changes
@@ -335,7 +335,7 @@ class Guests:
                 ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "qcow2", str(work.disk(guest))],
                 what=f"the disk of guest {guest.host} could not be made",
             )
-            work.virsh.define("define", work.domain(guest))
+            work.modules.domain_defined(guest.domain, work.domain(guest))
 
     def _restore(self, work: _Work, guests: Sequence[Guest]) -> bool:
         """Bring guests back as they were after their first boot; whether that could be done."""
@@ -344,7 +344,7 @@ class Guests:
         try:
             for guest in guests:
                 _copy(work.store / f"{guest.host}.qcow2", work.disk(guest))
-                work.virsh.define("define", work.domain(guest))
+                work.modules.domain_defined(guest.domain, work.domain(guest))
             _each(
                 guests,
                 lambda guest: work.virsh("restore", str(work.store / f"{guest.host}.saved"), seconds=300),
@@ -355,10 +355,8 @@ class Guests:
             shutil.rmtree(work.store, ignore_errors=True)
             running, domains = work.virsh.running(), work.virsh.domains()
             for guest in guests:
-                if guest.domain in running:
-                    work.virsh("destroy", guest.domain)
                 if guest.domain in domains:
-                    work.virsh("undefine", guest.domain)
+                    work.modules.domain_absent(guest.domain, running=guest.domain in running)
             return False
         return True
 

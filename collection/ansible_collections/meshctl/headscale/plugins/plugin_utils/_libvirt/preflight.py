@@ -18,7 +18,7 @@ from typing import Final
 
 from .._lab.preflight import Finding
 from .._lab.supervisor import LabError
-from . import acceleration, xml
+from . import acceleration, modules, xml
 from .image import cache_dir, there
 from .model import Settings
 from .virsh import Virsh
@@ -74,6 +74,10 @@ def _libvirt(settings: Settings) -> Iterator[Finding]:
         yield Finding(id="libvirt", verdict="warn", what=said, remedy=f"start it{remedy}")
     else:
         yield Finding(id="libvirt", verdict="ok", what=f"libvirt answers at {settings.uri} ({version})")
+    if missing := modules.missing():
+        yield Finding(id="libvirt-modules", verdict="warn", what=missing[0], remedy=missing[1])
+    else:
+        yield Finding(id="libvirt-modules", verdict="ok", what=f"{modules.COLLECTION} and libvirt's binding are there")
     if os.geteuid() != 0:
         yield Finding(
             id="libvirt-root",

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The few things that are asked of libvirt, through its own command. PRIVATE to the collection.
+"""What no module of community.libvirt does, through libvirt's own command. PRIVATE to the collection.
 
-`virsh` and not the Python binding: that is compiled for the system's Python and not for Ansible's, and what
-brings guests back from a saved state in seconds (`save`, `restore`) is in no Ansible module.
+Saved states, which bring guests back in seconds (`save`, `restore`), cables (`domif-setlink`), and the UUIDs by which a lab
+knows its own. What is defined, started and removed is in `modules.py`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Virsh:
             done = self._once(words, stdin, seconds)
             if done.returncode == 0:
                 return done.stdout
-            if "ailed to connect" not in done.stderr or time.monotonic() > deadline:
+            if not no_connection(done.stderr) or time.monotonic() > deadline:
                 raise LabError(f"libvirt ({self.uri}), virsh {' '.join(words[:2])}: {_said(done.stderr)}")
             time.sleep(0.5)
 
@@ -95,9 +95,10 @@ class Virsh:
             return self._names(*words)
         return dict(zip(names, uuids, strict=True))
 
-    def define(self, command: str, xml: str) -> None:
-        """Define a domain (`define`) or a network (`net-define`) from its XML."""
-        self(command, "/dev/stdin", stdin=xml)
+
+def no_connection(said: str) -> bool:
+    """Whether libvirt's words mean that nobody listens, which a restart of libvirtd ends."""
+    return "ailed to connect" in said
 
 
 def _said(stderr: str) -> str:

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks and domains of libvirt, changed through community.libvirt's modules. PRIVATE to the collection.
+
+The modules are run from within the action that brings guests up and down, so that what an interrupted or failed run has
+made is known in one place. They want libvirt's Python binding, which distributions compile for their own Python: the
+first of Ansible's Python and the system's that has it runs them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+
+from .._lab.supervisor import LabError
+from .virsh import PATIENCE, no_connection
+
+if TYPE_CHECKING:
+    from ansible.plugins.action import ActionBase
+
+COLLECTION: Final = "community.libvirt"
+COLLECTION_REMEDY: Final = (
+    f"install it with `ansible-galaxy collection install {COLLECTION}`, or the Python package ansible, which has it"
+)
+BINDING_REMEDY: Final = "install the packages python3-libvirt and python3-lxml (Debian's names)"
+_FOLDER: Final = Path("ansible_collections", *COLLECTION.split("."))
+_SYSTEM_PYTHON: Final = "/usr/bin/python3"
+_PAUSE: Final = 0.5
+
+RunModule = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+
+
+class Modules:
+    """What community.libvirt's modules do to one libvirt, by its URI."""
+
+    def __init__(self, uri: str, run_module: RunModule) -> None:
+        """Name the connection; nothing is opened."""
+        self._uri = uri
+        self._run_module = run_module
+
+    def require(self) -> None:
+        """Raise `LabError` where the modules cannot be run, or nobody answers."""
+        self._changed("virt", command="virttype")
+
+    def network_present(self, name: str, xml: str) -> bool:
+        """Define a network and start it; whether it was defined only now."""
+        made = self._changed("virt_net", name=name, state="present", xml=xml)
+        self._changed("virt_net", name=name, state="active")
+        return made
+
+    def network_absent(self, name: str) -> None:
+        """End a network and forget its definition."""
+        self._changed("virt_net", name=name, state="absent")
+
+    def domain_defined(self, name: str, xml: str) -> None:
+        """Define a domain, or define it anew."""
+        self._changed("virt", name=name, command="define", xml=xml)
+
+    def domain_running(self, name: str) -> None:
+        """Start a domain."""
+        self._changed("virt", name=name, state="running")
+
+    def domain_absent(self, name: str, *, running: bool) -> None:
+        """End a domain at once and forget its definition and what libvirt has saved of it."""
+        if running:
+            self._changed("virt", name=name, state="destroyed")
+        self._changed("virt", name=name, command="undefine", flags=["managed_save", "snapshots_metadata"])
+
+    def _changed(self, module: str, **arguments: Any) -> bool:  # noqa: ANN401
+        """Run a module, again while libvirtd is away: guests outlive its restart. Raise `LabError` with libvirt's words."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            result = self._run_module(f"{COLLECTION}.{module}", {"uri": self._uri, **arguments})
+            if not result.get("failed"):
+                return bool(result.get("changed"))
+            said = str(result.get("msg") or "it failed without a word").strip()
+            if not no_connection(said) or time.monotonic() > deadline:
+                words = [module, *(str(arguments[key]) for key in ("state", "command", "name") if key in arguments)]
+                raise LabError(f"libvirt ({self._uri}), {' '.join(words)}: {said}")
+            time.sleep(_PAUSE)
+
+
+def module_runner(action: ActionBase, task_vars: Mapping[str, Any]) -> RunModule:
+    """Return what runs a module as a part of `action`'s task, on the controller."""
+
+    def run(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            result: dict[str, Any] = action._execute_module(
+                module_name=name,
+                module_args=dict(arguments),
+                task_vars=_with_python(task_vars, action._task.delegate_to, _python_or_error()),
+            )
+        except AnsibleError as exc:
+            if "not found" in str(exc) or "couldn't resolve" in str(exc):
+                raise LabError(f"virtual machines need the collection {COLLECTION}: {COLLECTION_REMEDY}") from None
+            raise LabError(f"{name} could not be run: {exc}") from None
+        return result
+
+    return run
+
+
+def missing() -> tuple[str, str] | None:
+    """Return what the modules lack on this machine, and its remedy."""
+    if not any(
+        (Path(path) / _FOLDER).is_dir() for path in (*C.config.get_config_value("COLLECTIONS_PATHS"), *sys.path)
+    ):
+        return f"the collection {COLLECTION} is missing", COLLECTION_REMEDY
+    if not python_with_binding():
+        return "no Python here has libvirt's binding", BINDING_REMEDY
+    return None
+
+
+def _with_python(task_vars: Mapping[str, Any], delegate: str | None, python: str) -> dict[str, Any]:
+    """Return the variables of a task whose modules run on that Python, whether it is delegated or not."""
+    own = {**task_vars, "ansible_python_interpreter": python}
+    if delegate:
+        delegated = dict(task_vars.get("ansible_delegated_vars") or {})
+        delegated[delegate] = {**(delegated.get(delegate) or {}), "ansible_python_interpreter": python}
+        own["ansible_delegated_vars"] = delegated
+    return own
+
+
+def _python_or_error() -> str:
+    if found := python_with_binding():
+        return found
+    raise LabError(f"no Python here has libvirt's binding, which the collection {COLLECTION} needs: {BINDING_REMEDY}")
+
+
+@lru_cache
+def python_with_binding() -> str:
+    """Return a Python that can import what the modules need; empty where none can."""
+    for python in dict.fromkeys((sys.executable, _SYSTEM_PYTHON)):
+        try:
+            done = subprocess.run(  # noqa: S603
+                [python, "-c", "import libvirt, lxml.etree"],
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if done.returncode == 0:
+            return python
+    return ""
