@@ -197,13 +197,13 @@ class _Probe:
     """Asks machines with the same probe as the assertions."""
 
     def __init__(self, found: Lab) -> None:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import remote  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote  # noqa: PLC0415
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
 
         self._lab = found
         self._remote = remote
         self._environment = labs.environment()
-        self._source = Path(remote.__file__).with_name("probe.py").read_text(encoding="utf-8")
+        self._source = package.script_of("probe")
 
     def observe(self, node: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Return one observation on a machine; one that could not be made has `ok` false, as everywhere."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._assertion import PROBE
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import remote
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import observing
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.observing import KINDS
 
 
 def send(source: str, request: dict[str, Any], *, noise: bytes = b"", deadline_s: float = 5) -> dict[str, Any]:
@@ -67,8 +70,28 @@ def test_the_probe_answers_through_the_reader() -> None:
     assert found["observations"]["now"]["ok"]
 
 
-def test_the_probe_imports_nothing_heavy() -> None:
-    script = f"import sys;exec(compile({PROBE!r},'probe','exec'),{{'__name__':'probe'}});print(' '.join(sys.modules))"
+def test_no_module_of_the_probe_imports_anything_heavy() -> None:
+    modules = sorted({made.partition(".")[0] for made in KINDS.values()})
+    script = (
+        f"import sys,importlib;exec(compile({PROBE!r},'probe','exec'),{{'__name__':'probe'}});"
+        f"[importlib.import_module('meshctl_sent.'+name) for name in {modules!r}];print(' '.join(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-ISc", script], capture_output=True, text=True, timeout=30, check=True)
     heavy = {"typing", "http.client", "subprocess", "concurrent.futures", "urllib.request", "ssl", "asyncio", "logging"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_the_host_compiles_only_what_it_is_asked_for() -> None:
+    script = (
+        f"import sys;g={{'__name__':'probe'}};exec(compile({PROBE!r},'probe','exec'),g);"
+        "g['main']({'observe': [{'kind': 'resolv_conf'}]});print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-ISc", script], capture_output=True, text=True, timeout=30, check=True)
+    sent = {name.partition(".")[2] for name in done.stdout.split() if name.startswith("meshctl_sent.")}
+    assert sent == {"base", "names", "observing"}
+
+
+@pytest.mark.parametrize("made", sorted(set(KINDS.values())))
+def test_every_kind_of_observation_has_what_makes_it(made: str) -> None:
+    module, _dot, function = made.partition(".")
+    assert callable(getattr(importlib.import_module(f"{observing.__package__}.{module}"), function))

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import probe
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import web
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.remote import RemoteError, _limited, decode
 
 
@@ -52,12 +52,12 @@ def test_a_name_with_two_addresses_is_reached_at_the_one_that_is_served(
         rows: list[Any] = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{2 if n != served else 1}", port)) for n in (0, 1)
         ]
-        monkeypatch.setattr(probe.socket, "getaddrinfo", lambda *_args, **_more: rows)
+        monkeypatch.setattr(web.socket, "getaddrinfo", lambda *_args, **_more: rows)
         found: dict[str, Any] = {"timings": {}}
-        sock = probe._connected(found, rows, {}, time.monotonic() + 5)
+        sock = web._connected(found, rows, {}, time.monotonic() + 5)
         assert sock is not None
         sock.close()
         assert found["address"] == "127.0.0.1"
     found = {"timings": {}}
-    assert probe._connected(found, rows, {}, time.monotonic() + 5) is None
+    assert web._connected(found, rows, {}, time.monotonic() + 5) is None
     assert found["outcome"] == "refused"

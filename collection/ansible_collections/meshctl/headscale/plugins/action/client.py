@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._client import UNSETTLED, ClientError, Plan, plan
 from ..plugin_utils._errors import failure
+from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._inventory import plain
 from ..plugin_utils._patience import patience
@@ -89,8 +90,7 @@ class ActionModule(ActionBase):
             "observe": [{"id": kind, "kind": kind, "socket": options["socket"]} for kind in ("status", "prefs")],
             "deadline_s": self._look_s,
         }
-        source = (_HOST / "probe.py").read_text(encoding="utf-8")
-        answer = run_script(self, source, request, deadline_s=self._look_s)
+        answer = run_script(self, script_of("probe"), request, deadline_s=self._look_s)
         seen = answer["observations"]
         for kind in ("status", "prefs"):
             if not seen[kind]["ok"]:

@@ -10,7 +10,6 @@ import json
 import math
 import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible.errors import AnsibleConnectionFailure
@@ -18,6 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ._errors import failure
+from ._host.package import script_of
 from ._host.remote import RemoteError, run_script
 from ._judge.frame import Frame, Node
 from ._judge.query import plain
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Ask = dict[str, Any]
 _Key = tuple[str, str | None, str]
 
-PROBE = (Path(__file__).parent / "_host" / "probe.py").read_text(encoding="utf-8")
+PROBE = script_of("probe")
 
 COMMON: dict[str, dict[str, Any]] = {
     "story": {"type": "str"},

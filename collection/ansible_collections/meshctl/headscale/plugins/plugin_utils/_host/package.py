@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes one script of a package of modules, for `remote.run_script` to send. PRIVATE to the collection.
+
+A host compiles what it is sent, every time, so each module is compiled only when it is imported there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+# Is run on the host, after a line that gives `_SOURCES`. `importlib.util` would cost more than this class.
+_IMPORTER = """
+import sys
+
+
+class _Importer:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        package, _dot, module = name.partition(".")
+        if package != "meshctl_sent" or (module or "__init__") not in _SOURCES:
+            return None
+        return type(sys.__spec__)(name, _Importer, is_package=not module)
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        name = module.__name__.partition(".")[2] or "__init__"
+        exec(compile(_SOURCES[name], "meshctl/" + name + ".py", "exec"), module.__dict__)
+
+
+sys.meta_path.insert(0, _Importer)
+from meshctl_sent import main
+"""
+
+
+@cache
+def script_of(name: str) -> str:
+    """Return a script with all modules of the package `name` beside this file, and its `main`."""
+    modules = sorted((Path(__file__).parent / name).glob("*.py"))
+    # What only type checkers read stays here.
+    sources = {path.stem: path.read_text(encoding="utf-8") for path in modules if path.stem != "_types"}
+    return f"_SOURCES = {sources!r}\n{_IMPORTER}"

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is sent to a host to look at it: observes, judges nothing. PRIVATE to the collection.
+
+Standard library only, Python 3.8 or later, imports kept light because every assertion pays for them on every host. `main`
+makes the observations that are asked for, all at once, and none outlives the deadline. An observation is `ok` when it
+could be made: a refused connection is a fact that was observed, a missing permission is not.
+
+`observing` has the table of what can be observed; `_host.remote.package` makes one script of these modules.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+from .observing import observe_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict
+
+
+def main(request: Dict) -> Dict:
+    """Make every observation of the request and return what was seen."""
+    deadline = time.monotonic() + float(request.get("deadline_s") or 10)
+    return {
+        "host": {
+            "hostname": socket.gethostname(),
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "euid": os.geteuid(),
+            "now": time.time(),
+        },
+        "observations": observe_all(request.get("observe") or [], deadline),
+    }

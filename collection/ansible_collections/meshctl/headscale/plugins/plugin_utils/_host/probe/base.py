@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all observations share: the error, time, threads, JSON without secrets. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Json, List, Work
+
+MAX_ANSWER = 32 << 20
+MAX_BODY = 64 << 10
+_MAX_WORKERS = 64
+
+
+class Unseen(Exception):
+    """An observation could not be made."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def left(until: float) -> float:
+    """Return the seconds until `until`; never 0, which would make a socket non-blocking."""
+    return max(0.001, until - time.monotonic())
+
+
+def ms_since(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 3)
+
+
+def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS) -> List:
+    """Return `work(item)` for every item, made in threads; None for what did not end in time."""
+    results: List = [None] * len(items)
+    todo = iter(range(len(items)))
+    lock = threading.Lock()
+
+    def run() -> None:
+        while True:
+            with lock:
+                index = next(todo, None)
+            if index is None or time.monotonic() >= until:
+                return
+            try:
+                results[index] = work(items[index])
+            except Exception as exc:  # one item that goes wrong must not take the others along
+                results[index] = {"outcome": "broken", "error": str(exc) or repr(exc)}
+
+    threads = [threading.Thread(target=run, daemon=True) for _worker in range(min(workers, len(items)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(left(until) + 0.1)
+    return list(results)
+
+
+def read_json(body: bytes) -> Json:
+    try:
+        return _scrub(json.loads(body))
+    except ValueError as exc:
+        raise Unseen("bad_response", f"the answer is not JSON: {exc}") from exc
+
+
+def _scrub(value: Json) -> Json:
+    """Drop whatever could be a secret: keys never leave the host."""
+    if isinstance(value, dict):
+        return {name: _scrub(item) for name, item in value.items() if not _is_secret(name, item)}
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    return value
+
+
+def _is_secret(name: str, item: Json) -> bool:
+    low = name.lower()
+    named = ("private" in low and "key" in low) or (low in ("preauthkey", "authkey", "authurl") and bool(item))
+    return named or (isinstance(item, str) and item.startswith(("nlpriv:", "privkey:")))

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What really is on the wire while other observations are made. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+
+from .base import Unseen
+from .observing import observe_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, Tuple
+
+_ETH_P_ALL, _SOL_PACKET, _PACKET_STATISTICS, _PACKET_OUTGOING = 3, 263, 6, 4
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
+_DISCO = b"TS\xf0\x9f\x92\xac"
+
+
+def capture(ask: Dict, until: float) -> Json:
+    """Watch every interface while the observations in `during` are made; count what went by, by flow."""
+    try:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+    except PermissionError as exc:
+        raise Unseen("not_permitted", "this user may not capture packets: use become: true") from exc
+    flows: Dict = {}
+    stop = threading.Event()
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.settimeout(0.05)
+        marker = str(ask.get("marker") or "").encode()
+        watcher = threading.Thread(target=_watch, args=(sock, flows, marker, stop), daemon=True)
+        watcher.start()
+        during = observe_all(ask.get("during") or [], until - 0.2)
+        time.sleep(0.05)  # what was sent last may still be on its way through tailscaled
+        stop.set()
+        watcher.join(1.0)
+        seen, dropped = struct.unpack("=II", sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+    return {"flows": list(flows.values()), "packets": seen, "dropped": dropped, "during": during}
+
+
+def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            packet, where = sock.recvfrom(65535)
+        except socket.timeout:
+            continue
+        except OSError:
+            return
+        flow = _flow(packet, where)
+        if flow is None:
+            continue
+        key, payload = flow
+        seen = flows.get(key)
+        if seen is None:
+            names = ("interface", "direction", "proto", "src", "dst", "sport", "dport")
+            seen = flows[key] = dict(zip(names, key), packets=0, bytes=0, marked=0, wireguard={}, disco=0)
+        seen["packets"] += 1
+        seen["bytes"] += len(payload)
+        if marker and marker in packet:
+            seen["marked"] += 1
+        if key[2] == "udp":
+            _classify(seen, payload)
+
+
+def _classify(seen: Dict, payload: bytes) -> None:
+    if payload.startswith(_DISCO):
+        seen["disco"] += 1
+    elif len(payload) >= 32 and payload[0] in (1, 2, 3, 4) and payload[1:4] == b"\0\0\0":
+        kind = str(payload[0])
+        seen["wireguard"][kind] = seen["wireguard"].get(kind, 0) + 1
+
+
+def _flow(packet: bytes, where: Tuple) -> Tuple | None:
+    """Return a packet's flow and its payload, None for what is not IP."""
+    if len(packet) < 20:
+        return None
+    if packet[0] >> 4 == 4:
+        proto, head = packet[9], (packet[0] & 15) * 4
+        src, dst = (socket.inet_ntop(socket.AF_INET, packet[at : at + 4]) for at in (12, 16))
+    elif packet[0] >> 4 == 6 and len(packet) >= 40:
+        proto, head = packet[6], 40
+        src, dst = (socket.inet_ntop(socket.AF_INET6, packet[at : at + 16]) for at in (8, 24))
+    else:
+        return None
+    ports = struct.unpack("!HH", packet[head : head + 4]) if proto in (6, 17) and len(packet) >= head + 4 else (0, 0)
+    body = head + 8 if proto == 17 else head
+    way = "out" if where[2] == _PACKET_OUTGOING else "in"
+    return (where[0], way, _PROTOCOLS.get(proto, str(proto)), src, dst, *ports), packet[body:]

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The API of the control server; the key is read on the host and stays there. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+
+from .base import MAX_ANSWER, Unseen, left, read_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json
+
+
+def headscale(ask: Dict, until: float) -> Json:
+    """Return the JSON of a path of headscale's HTTP API; the key is read here and stays here."""
+    url = str(ask.get("url") or "").rstrip("/")
+    key = str(ask.get("api_key") or "") or _api_key(str(ask.get("api_key_file") or ""))
+    return _ask_headscale(url, str(ask.get("path") or "/api/v1/node"), key, ask.get("ca_file"), until)
+
+
+def _api_key(path: str) -> str:
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            key = file.read().strip()
+    except OSError as exc:
+        said = f"the API key file {path!r} cannot be read: {exc.strerror}; mesh_api_key_file names another"
+        raise Unseen("no_api_key", said) from exc
+    if not key:
+        raise Unseen("no_api_key", f"the API key file {path!r} is empty")
+    return key
+
+
+def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: float) -> Json:
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    if not url.startswith(("https://", "http://")):
+        raise Unseen("bad_url", f"the server's URL {url!r} begins with neither https:// nor http://")
+    try:
+        request = urllib.request.Request(  # noqa: S310
+            url + path, headers={"Authorization": "Bearer " + key}
+        )
+        context = ssl.create_default_context(cafile=ca_file or None) if url.startswith("https:") else None
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()
+        )
+        with opener.open(request, timeout=left(until)) as answer:
+            return read_json(answer.read(MAX_ANSWER))
+    except urllib.error.HTTPError as exc:
+        if exc.code in (401, 403):
+            remedy = "`headscale apikeys create` makes another"
+            raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired; {remedy}") from exc
+        said = exc.read(500).decode("utf-8", "replace").strip()
+        raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
+    except (OSError, ValueError) as exc:
+        reason = str(getattr(exc, "reason", exc))
+        remedy = "; mesh_ca_path names what to trust instead" if "CERTIFICATE_VERIFY_FAILED" in reason else ""
+        raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{remedy}") from exc
+
+
+def _stay_here() -> Json:
+    """Return a handler that follows no redirect: the key is for one server."""
+    import urllib.request
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_args: object) -> None:
+            return None
+
+    return Stay()

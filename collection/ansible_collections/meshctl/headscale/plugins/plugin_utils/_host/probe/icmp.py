@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Echo requests by the kernel, over IPv4 and IPv6, to many targets at once. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+
+from .base import Unseen, ms_since
+from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List, Tuple
+
+_SO_TIMESTAMPNS = 35
+
+
+def _icmp_socket(family: int) -> Tuple:
+    """Return an echo socket and whether it is raw."""
+    protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
+    for kind in (socket.SOCK_RAW, socket.SOCK_DGRAM):
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except PermissionError:
+            continue
+        if family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.setblocking(False)
+        return sock, kind == socket.SOCK_RAW
+    raise Unseen(
+        "not_permitted",
+        "this user may not send ICMP echo requests: use become: true, or widen net.ipv4.ping_group_range on the host",
+    )
+
+
+class _Echo:
+    """Echo requests to many targets over one socket of a family."""
+
+    def __init__(self, family: int, ask: Dict) -> None:
+        self.family = family
+        self.sock, self.raw = _icmp_socket(family)
+        if ask.get("source"):
+            self.sock.bind((ask["source"], 0))
+        self.ident = int.from_bytes(os.urandom(2), "big")
+        self.payload = str(ask.get("marker") or "meshctl").encode().ljust(int(ask.get("size") or 24), b".")
+        self.sent: Dict = {}
+        self.found: Dict = {}
+        self.number = 0
+
+    def send(self, target: str) -> None:
+        """Send one request to `target`."""
+        self.number = (self.number + 1) & 0xFFFF
+        request = 8 if self.family == socket.AF_INET else 128
+        head = struct.pack("!BBHHH", request, 0, 0, self.ident, self.number)
+        if self.family == socket.AF_INET:  # the kernel fills in the checksum of ICMPv6 only
+            head = struct.pack("!BBHHH", request, 0, _checksum(head + self.payload), self.ident, self.number)
+        result = self.found.setdefault(target, {"sent": 0, "received": 0, "rtt_ms": [], "errors": []})
+        result["sent"] += 1
+        self.sent[self.number] = (target, time.time(), time.monotonic())
+        for last in (False, True):
+            try:
+                self.sock.sendto(head + self.payload, (target, 0))
+                return
+            except BlockingIOError:
+                select.select([], [self.sock], [], 0.05)
+            except OSError as exc:
+                # With RECVERR an earlier target's refusal surfaces here once: take it off, then ask again.
+                self.take_errors()
+                if last:
+                    self.sent.pop(self.number, None)
+                    result["errors"].append({"error": outcome_of(exc.errno), "from": "local", "errno": exc.errno})
+
+    def take(self) -> None:
+        """Take what has arrived."""
+        self.take_errors()
+        while True:
+            try:
+                packet, extra, _flags, _address = self.sock.recvmsg(2048, 256)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.take_errors()
+                continue
+            now = time.monotonic()
+            if self.raw and self.family == socket.AF_INET:
+                packet = packet[(packet[0] & 15) * 4 :]
+            reply = 0 if self.family == socket.AF_INET else 129
+            if len(packet) < 8 or packet[0] != reply:
+                continue
+            _kind, _code, _sum, ident, number = struct.unpack("!BBHHH", packet[:8])
+            if (self.raw and ident != self.ident) or packet[8:] != self.payload:
+                continue
+            self._count(number, extra, now)
+
+    def _count(self, number: int, extra: List, now: float) -> None:
+        if number not in self.sent:
+            return
+        target, wall, began = self.sent.pop(number)
+        rtt = now - began
+        for level, kind, data in extra:
+            # The kernel's own time of arrival: a busy host's Python wakes up late.
+            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == 16:
+                seconds, nanos = struct.unpack("qq", data)
+                exact = seconds + nanos / 1e9 - wall
+                rtt = exact if 0 < exact <= rtt else rtt
+        self.found[target]["received"] += 1
+        self.found[target]["rtt_ms"].append(round(rtt * 1000, 3))
+
+    def take_errors(self) -> None:
+        """Take the refusals that routers and hosts sent."""
+        while True:
+            try:
+                packet, extra, _flags, address = self.sock.recvmsg(2048, 512, MSG_ERRQUEUE)
+            except OSError:
+                return
+            refusal = refusal_of(extra, self.family)
+            number = struct.unpack("!H", packet[6:8])[0] if len(packet) >= 8 else -1
+            if refusal is None or number not in self.sent or self.sent[number][0] != address[0]:
+                continue
+            target, _wall, began = self.sent.pop(number)
+            refusal["ms"] = ms_since(began)
+            self.found[target]["errors"].append(refusal)
+
+
+def _checksum(data: bytes) -> int:
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    total += total >> 16
+    return int(~total & 0xFFFF)
+
+
+def icmp(ask: Dict, until: float) -> Json:
+    """Kernel ICMP echo, v4 and v6, to many targets."""
+    targets = list(dict.fromkeys(ask.get("targets") or []))
+    echoes = {family: _Echo(family, ask) for family in sorted({family_of(target) for target in targets})}
+    patience = float(ask.get("try_timeout_s") or 1.0)
+    interval = float(ask.get("interval_s") or 0.2)
+    try:
+        for number in range(int(ask.get("count") or 3)):
+            if number and time.monotonic() + interval >= until:
+                break
+            sent_at = time.monotonic()
+            for target in targets:
+                echoes[family_of(target)].send(target)
+                for echo in echoes.values():
+                    echo.take()
+            _listen(echoes, min(until, sent_at + interval), early=False)
+        _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), early=True)
+    finally:
+        for echo in echoes.values():
+            echo.sock.close()
+    found: Dict = {}
+    for echo in echoes.values():
+        found.update(echo.found)
+    for result in found.values():
+        result["lost"] = result["sent"] - result["received"]
+    return found
+
+
+def _listen(echoes: Dict, until: float, early: bool) -> None:
+    """Take replies until `until`; with `early`, no longer than something is outstanding."""
+    poll = select.poll()
+    for echo in echoes.values():
+        poll.register(echo.sock, select.POLLIN | select.POLLERR)
+    while time.monotonic() < until and not (early and not any(echo.sent for echo in echoes.values())):
+        poll.poll(max(1, int((until - time.monotonic()) * 1000)))
+        for echo in echoes.values():
+            echo.take()

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names as every program on the host resolves them. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from .base import MAX_BODY, Unseen, each, ms_since
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json
+
+
+def look_up(ask: Dict, until: float) -> Json:
+    """Resolve names as every program on the host does."""
+    names = list(ask.get("names") or [])
+    family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(int(ask.get("family") or 0), socket.AF_UNSPEC)
+    found = each(lambda name: _look_up_one(str(name), family), names, until, workers=16)
+    return [result or {"name": name, "outcome": "timeout", "addresses": []} for name, result in zip(names, found)]
+
+
+def _look_up_one(name: str, family: int) -> Dict:
+    began = time.monotonic()
+    found: Dict = {"name": name, "outcome": "found", "addresses": [], "canonical": ""}
+    try:
+        rows = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, socket.AI_CANONNAME)
+        found["addresses"] = list(dict.fromkeys(row[4][0] for row in rows))
+        found["canonical"] = rows[0][3] if rows else ""
+    except socket.gaierror as exc:
+        absent = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5))
+        found.update(outcome="not-found" if exc.errno in absent else "failed", error=str(exc))
+    except (OSError, UnicodeError) as exc:
+        found.update(outcome="failed", error=str(exc))
+    found["duration_ms"] = ms_since(began)
+    return found
+
+
+def read_resolv_conf() -> Dict:
+    found: Dict = {"nameservers": [], "search": [], "text": ""}
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+            found["text"] = file.read(MAX_BODY)
+    except OSError as exc:
+        raise Unseen("unreadable", f"/etc/resolv.conf: {exc.strerror}") from exc
+    for line in found["text"].splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver":
+            found["nameservers"].append(words[1])
+        elif len(words) > 1 and words[0] in ("search", "domain"):
+            found["search"] = words[1:]
+    return found
+
+
+def resolv_conf(_ask: Dict, _until: float) -> Json:
+    return read_resolv_conf()

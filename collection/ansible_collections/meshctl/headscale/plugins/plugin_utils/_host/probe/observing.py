@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the observations that were asked for, all at once, none beyond the deadline. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+
+from .base import Unseen, ms_since
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List, Observe
+
+# Which module's function makes an observation: it takes what was asked and the time until which it may take, and
+# returns what was seen. A module is loaded when it is asked for, for a host pays for each line that it compiles.
+KINDS = {
+    "addresses": "system.addresses",
+    "capture": "capture.capture",
+    "config": "system.config",
+    "derpmap": "tailscaled.derp_map",
+    "disco": "tailscaled.mesh_ping",
+    "dns": "dns.ask_servers",
+    "dns_config": "tailscaled.dns_config",
+    "files": "system.files",
+    "getaddrinfo": "names.look_up",
+    "headscale": "control.headscale",
+    "http": "web.fetch",
+    "icmp": "icmp.icmp",
+    "listening": "system.listening",
+    "metrics": "tailscaled.metrics",
+    "netmap": "tailscaled.netmap",
+    "prefs": "tailscaled.prefs",
+    "resolv_conf": "names.resolv_conf",
+    "routes": "system.routes",
+    "send": "tcp.send",
+    "sequence": "observing.sequence",
+    "status": "tailscaled.status",
+    "stun": "stun.ask_servers",
+    "tcp": "tcp.tcp",
+    "time": "system.clock",
+    "tsmp": "tailscaled.mesh_ping",
+}
+
+
+def observe_all(asks: List, deadline: float) -> Dict:
+    seen: Dict = {}
+    threads = []
+    for number, ask in enumerate(asks):
+        key = str(ask.get("id") or number)
+        thread = threading.Thread(target=_observe, args=(ask, deadline, seen, key), daemon=True)
+        threads.append((key, ask, thread))
+        thread.start()
+    for _key, _ask, thread in threads:
+        thread.join(max(0.0, deadline + 0.3 - time.monotonic()))
+    # A copy: a thread that is still blocked must not change the answer while it is written out.
+    answer = dict(seen)
+    for key, ask, _thread in threads:
+        if key not in answer:
+            answer[key] = _unseen(ask, "deadline", "no answer within the deadline", 0.0)
+    return answer
+
+
+def _observe(ask: Dict, deadline: float, seen: Dict, key: str) -> None:
+    began = time.monotonic()
+    limit = ask.get("timeout_s")
+    until = deadline if limit is None else min(deadline, began + float(limit))
+    try:
+        data = _maker_of(ask.get("kind"))(ask, until)
+    except Unseen as exc:
+        seen[key] = _unseen(ask, exc.kind, str(exc), began)
+    except Exception as exc:  # the other observations must still be reported
+        seen[key] = _unseen(ask, type(exc).__name__, str(exc) or repr(exc), began)
+    else:
+        seen[key] = {"kind": ask["kind"], "ok": True, "duration_ms": ms_since(began), "data": data}
+
+
+def _maker_of(kind: object) -> Observe:
+    """Return what makes the observations of a kind."""
+    if kind not in KINDS:
+        raise Unseen("unknown_kind", f"the probe does not know the observation {kind!r}")
+    module, _dot, function = KINDS[str(kind)].partition(".")
+    made: Observe = getattr(importlib.import_module("." + module, __package__), function)
+    return made
+
+
+def _unseen(ask: Dict, kind: str, message: str, began: float) -> Dict:
+    spent = ms_since(began) if began else 0.0
+    return {"kind": ask.get("kind"), "ok": False, "duration_ms": spent, "error": {"type": kind, "message": message}}
+
+
+def sequence(ask: Dict, until: float) -> Json:
+    """Make observations one after another; return them by id."""
+    found: Dict = {}
+    for number, step in enumerate(ask.get("steps") or []):
+        found.update(observe_all([dict(step, id=step.get("id") or str(number))], until - 0.3))
+    return found

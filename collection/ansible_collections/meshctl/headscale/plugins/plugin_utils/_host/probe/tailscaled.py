@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tailscaled of the host says, through its socket (LocalAPI). PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+from .base import MAX_ANSWER, Unseen, each, left, read_json
+from .http import exchange, request_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List
+
+_SOCKET = "/var/run/tailscale/tailscaled.sock"
+
+
+def _local_api(ask: Dict, method: str, path: str, until: float) -> bytes:
+    """Ask tailscaled through its socket."""
+    where = str(ask.get("socket") or _SOCKET)
+    what = path.partition("?")[0]
+    request = request_of(method, "/localapi/v0/" + path, {"Host": "local-tailscaled.sock", "Connection": "close"})
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(left(until))
+        try:
+            sock.connect(where)
+        except OSError as exc:
+            raise _no_tailscaled(where, exc) from exc
+        status, _headers, body, _first = exchange(sock, request, until, MAX_ANSWER)
+    except socket.timeout as exc:
+        raise Unseen("timeout", f"tailscaled did not answer {what} in time") from exc
+    finally:
+        sock.close()
+    if status == 403:
+        raise Unseen("not_permitted", f"tailscaled refuses {what} to this user: use become: true")
+    if status != 200:
+        said = body.decode("utf-8", "replace").strip()[:300]
+        raise Unseen("refused", f"tailscaled answered {status} to {what}: {said}")
+    return bytes(body)
+
+
+def _no_tailscaled(where: str, exc: OSError) -> Unseen:
+    if exc.errno in (errno.ENOENT, errno.ECONNREFUSED):
+        return Unseen("no_tailscaled", f"tailscaled is not running: nobody listens on {where}")
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        return Unseen("not_permitted", f"{where} may not be opened by this user: use become: true")
+    return Unseen("no_tailscaled", f"{where}: {exc}")
+
+
+def status(ask: Dict, until: float) -> Json:
+    found = read_json(_local_api(ask, "GET", "status", until))
+    if not ask.get("full") and isinstance(found, dict):
+        for node in [found.get("Self"), *list((found.get("Peer") or {}).values())]:
+            for noise in ("CapMap", "Capabilities", "sshHostKeys"):
+                (node or {}).pop(noise, None)
+    return found
+
+
+def prefs(ask: Dict, until: float) -> Json:
+    return read_json(_local_api(ask, "GET", "prefs", until))
+
+
+def netmap(ask: Dict, until: float) -> Json:
+    try:
+        return read_json(_local_api(ask, "POST", "debug?action=current-netmap", until))
+    except Unseen as exc:
+        if exc.kind != "refused":
+            raise
+        raise Unseen("refused", f"this tailscaled does not show its network map (1.90 or later does): {exc}") from exc
+
+
+def metrics(ask: Dict, until: float) -> Json:
+    """Return tailscaled's public metrics: `{name: [{labels, value}]}`."""
+    found: Dict = {}
+    for line in _local_api(ask, "GET", "usermetrics", until).decode("utf-8", "replace").splitlines():
+        series, _space, number = line.strip().rpartition(" ")
+        if not series or line.startswith("#"):
+            continue
+        name, _brace, labels = series.partition("{")
+        pairs = [pair.partition("=") for pair in labels.rstrip("}").split(",") if "=" in pair]
+        try:
+            value = float(number)
+        except ValueError:
+            continue
+        found.setdefault(name, []).append({"labels": {k: v.strip('"') for k, _e, v in pairs}, "value": value})
+    return found
+
+
+def derp_map(ask: Dict, until: float) -> Json:
+    return read_json(_local_api(ask, "GET", "derpmap", until))
+
+
+def dns_config(ask: Dict, until: float) -> Json:
+    return read_json(_local_api(ask, "GET", "dns-osconfig", until))
+
+
+def mesh_ping(ask: Dict, until: float) -> Json:
+    """Ping targets through tailscaled (`disco` tells the path, `tsmp` proves WireGuard)."""
+    kind = "TSMP" if ask["kind"] == "tsmp" else "disco"
+    targets = list(ask.get("targets") or [])
+    # One question tells whether tailscaled is there at all: without it every ping would look lost.
+    _local_api(ask, "GET", "status?peers=false", until)
+    found = each(lambda target: _ping_one(ask, kind, target, until), targets, until)
+    return {target: result or _pinged([], 0) for target, result in zip(targets, found)}
+
+
+def _ping_one(ask: Dict, kind: str, target: str, until: float) -> Dict:
+    answers: List = []
+    lost = 0
+    for attempt in range(int(ask.get("tries") or 5)):
+        if attempt:
+            time.sleep(min(float(ask.get("interval_s") or 0.2), max(0.0, until - time.monotonic())))
+        if time.monotonic() >= until:
+            break
+        # tailscaled waits for ever for a pong that was lost.
+        stop = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 1.0))
+        try:
+            pong = read_json(_local_api(ask, "POST", f"ping?ip={target}&type={kind}", stop))
+        except Unseen as exc:
+            if exc.kind != "timeout":
+                answers.append({"err": str(exc)})
+            lost += 1
+            continue
+        answers.append(_pong(pong if isinstance(pong, dict) else {}))
+        if answers[-1].get("err") or (ask.get("until_direct") and not answers[-1]["endpoint"]):
+            continue
+        if kind == "TSMP" or ask.get("until_direct"):
+            break
+    return _pinged(answers, lost)
+
+
+def _pong(pong: Dict) -> Dict:
+    return {
+        "err": pong.get("Err") or "",
+        "latency_ms": round((pong.get("LatencySeconds") or 0) * 1000, 3),
+        "endpoint": pong.get("Endpoint") or "",
+        "derp": pong.get("DERPRegionCode") or "",
+        "derp_id": pong.get("DERPRegionID") or 0,
+        "peer_relay": pong.get("PeerRelay") or "",
+        "name": pong.get("NodeName") or "",
+    }
+
+
+def _pinged(answers: List, lost: int) -> Dict:
+    good = [answer for answer in answers if not answer.get("err")]
+    return {
+        "answers": answers,
+        "lost": lost,
+        "answered": bool(good),
+        "direct": bool(good and good[-1].get("endpoint")),
+        "last": good[-1] if good else None,
+    }

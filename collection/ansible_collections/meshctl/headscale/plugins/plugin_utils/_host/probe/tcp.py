@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections over TCP, and datagrams over UDP. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+
+from .base import each, left, ms_since
+from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, Tuple
+
+
+def tcp(ask: Dict, until: float) -> Json:
+    """Try to connect to each target; the outcome is what the kernel was told."""
+    patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 3.0))
+    return each(lambda target: _connect_one(target, ask, patience), list(ask.get("targets") or []), until)
+
+
+def _connect_one(target: Dict, ask: Dict, until: float) -> Dict:
+    host, port = str(target["host"]), int(target["port"])
+    found: Dict = {"host": host, "port": port, "from": "", "local": ""}
+    began = time.monotonic()
+    sock = socket.socket(family_of(host), socket.SOCK_STREAM)
+    try:
+        if family_of(host) == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        if ask.get("source"):
+            sock.bind((ask["source"], 0))
+        found["outcome"], found["from"] = connect(sock, host, port, until)
+        if found["outcome"] == "connected":
+            found["local"] = sock.getsockname()[0]
+    except OSError as exc:
+        found["outcome"] = outcome_of(exc.errno)
+    finally:
+        sock.close()
+    found["duration_ms"] = ms_since(began)
+    return found
+
+
+def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
+    """Return the outcome of connecting, and the address of the router or host that refused by ICMP."""
+    sock.setblocking(False)
+    number = sock.connect_ex((host, port))
+    if number == errno.EINPROGRESS:
+        ready = select.poll()
+        ready.register(sock, select.POLLOUT)
+        if not ready.poll(int(left(until) * 1000)):
+            return "timeout", ""
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if not number:
+        return "connected", ""
+    try:
+        refusal = refusal_of(sock.recvmsg(2048, 512, MSG_ERRQUEUE)[1], sock.family)
+    except OSError:
+        refusal = None
+    if refusal:
+        return refusal["error"], refusal["from"]
+    # A refusal without an ICMP message is a reset from the host itself; no route is this host's own word.
+    return outcome_of(number), host if number == errno.ECONNREFUSED else "local"
+
+
+def send(ask: Dict, _until: float) -> Json:
+    """Send UDP datagrams with a marker."""
+    host, port = str(ask["host"]), int(ask["port"])
+    sock = socket.socket(family_of(host), socket.SOCK_DGRAM)
+    sent, errors = 0, []
+    with sock:
+        for _number in range(int(ask.get("count") or 1)):
+            try:
+                sock.sendto(str(ask.get("marker") or "meshctl").encode(), (host, port))
+                sent += 1
+            except OSError as exc:
+                errors.append(outcome_of(exc.errno))
+    return {"sent": sent, "errors": errors}

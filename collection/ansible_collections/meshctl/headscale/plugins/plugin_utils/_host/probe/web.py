@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pages over HTTP and HTTPS, with the resolver of the system and no proxy. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from .base import MAX_BODY, Unseen, each, left, ms_since
+from .http import exchange, request_of
+from .tcp import connect
+from .wire import outcome_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List, Tuple
+
+
+def fetch(ask: Dict, until: float) -> Json:
+    """Fetch each URL; what cannot be fetched has an outcome as well."""
+    patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 5.0))
+    return each(lambda target: _fetch_one(target, patience), list(ask.get("targets") or []), until)
+
+
+def _fetch_one(target: Dict, until: float) -> Dict:
+    url = str(target["url"])
+    found: Dict = {"url": url, "outcome": "", "address": "", "status": None, "body": "", "timings": {}}
+    began = time.monotonic()
+    try:
+        _fetch_into(found, target, url, until)
+    except Unseen as exc:
+        found["outcome"], found["error"] = exc.kind, str(exc)
+    except socket.gaierror as exc:
+        found["outcome"], found["error"] = "no-name", str(exc)
+    except socket.timeout as exc:
+        found["outcome"], found["error"] = "timeout", str(exc)
+    except OSError as exc:
+        found["outcome"] = outcome_of(exc.errno) if exc.errno else "broken"
+        found["error"] = str(exc)
+    found["timings"]["total_ms"] = ms_since(began)
+    return found
+
+
+def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
+    scheme, host, port, path = _split_url(url)
+    began = time.monotonic()
+    asked = str(target.get("connect") or host)
+    rows = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)
+    found["timings"]["resolve_ms"] = ms_since(began)
+    sock = _connected(found, rows, target, until)
+    if sock is None:
+        return
+    try:
+        sock.settimeout(left(until))
+        if scheme == "https":
+            sock = _tls(sock, host, target)
+        headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": "meshctl",
+                   "Accept": "*/*", "Connection": "close"}  # fmt: skip
+        if target.get("upgrade"):
+            # What a client asks for before it speaks Noise; what comes after the answer's head is not for us.
+            status, got, body, first = exchange(sock, _upgrade(path, headers), until, 1)
+        else:
+            status, got, body, first = exchange(sock, request_of("GET", path, headers), until, MAX_BODY + 16384)
+    finally:
+        sock.close()
+    found["timings"]["first_byte_ms"] = first
+    found.update(outcome="answered", status=status, headers=got, truncated=len(body) > MAX_BODY)
+    found["body"] = body[:MAX_BODY].decode("utf-8", "replace")
+
+
+def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.socket | None:
+    """Connect to the first address of a name that takes it, as programs do; None with the last outcome when none does."""
+    for remaining in range(len(rows), 0, -1):
+        kind, _type, _proto, _name, address = rows[-remaining]
+        sock = socket.socket(kind, socket.SOCK_STREAM)
+        began = time.monotonic()
+        try:
+            if target.get("source"):
+                sock.bind((target["source"], 0))
+            outcome, by = connect(sock, str(address[0]), address[1], began + left(until) / remaining)
+        except OSError:
+            sock.close()
+            raise
+        found["address"], found["timings"]["connect_ms"] = address[0], ms_since(began)
+        if outcome == "connected":
+            return sock
+        found["outcome"], found["from"] = outcome, by
+        sock.close()
+    return None
+
+
+def _upgrade(path: str, headers: Dict) -> bytes:
+    """Return the request by which a Tailscale client leaves HTTP, with a handshake that no server accepts."""
+    asked = {
+        **headers,
+        "Upgrade": "tailscale-control-protocol",
+        "Connection": "upgrade",
+        "X-Tailscale-Handshake": "AAAA",
+    }
+    return request_of("POST", path, asked).replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\n", 1)
+
+
+def _authority(host: str, port: int, scheme: str) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return name if port == (443 if scheme == "https" else 80) else f"{name}:{port}"
+
+
+def _split_url(url: str) -> Tuple:
+    scheme, _slashes, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    if scheme not in ("http", "https") or not authority or "@" in authority:
+        raise Unseen("bad_url", f"{url!r} is not an http or https URL")
+    host, port = authority, ""
+    if authority.startswith("["):
+        host, _bracket, port = authority[1:].partition("]")
+        port = port.lstrip(":")
+    elif ":" in authority:
+        host, _colon, port = authority.partition(":")
+    if port and not port.isdigit():
+        raise Unseen("bad_url", f"the port of {url!r} is not a number")
+    return scheme, host, int(port or (443 if scheme == "https" else 80)), slash + path or "/"
+
+
+def _tls(sock: socket.socket, host: str, target: Dict) -> socket.socket:
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=target.get("ca_file") or None)
+        return context.wrap_socket(sock, server_hostname=host)
+    except ssl.SSLError as exc:
+        raise Unseen("tls", f"{exc}") from exc

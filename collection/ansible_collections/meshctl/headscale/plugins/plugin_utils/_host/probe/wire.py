@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names of what the kernel says when a packet or a connection is refused. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, List
+
+_V4_REFUSALS = {
+    0: "net-unreachable", 1: "host-unreachable", 2: "protocol-unreachable", 3: "port-unreachable",
+    6: "net-unknown", 7: "host-unknown", 9: "net-prohibited", 10: "host-prohibited", 13: "prohibited",
+}  # fmt: skip
+IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE = 11, 25, 0x2000
+_V6_REFUSALS = {0: "net-unreachable", 1: "prohibited", 3: "host-unreachable", 4: "port-unreachable", 6: "net-rejected"}
+_ERRNO_OUTCOMES = {
+    errno.ECONNREFUSED: "refused", errno.ECONNRESET: "reset", errno.ENETUNREACH: "net-unreachable",
+    errno.EHOSTUNREACH: "host-unreachable", errno.ETIMEDOUT: "timeout", errno.EACCES: "prohibited",
+    errno.EPERM: "prohibited", errno.EADDRNOTAVAIL: "no-such-source", errno.ENETDOWN: "net-down",
+}  # fmt: skip
+
+
+def outcome_of(number: int | None) -> str:
+    return _ERRNO_OUTCOMES.get(number or 0) or errno.errorcode.get(number or 0, "unknown")
+
+
+def refusal_of(extra: List, family: int) -> Dict | None:
+    """Return who refused and why, from a socket's error queue."""
+    for level, _kind, data in extra:
+        if level not in (socket.IPPROTO_IP, socket.IPPROTO_IPV6) or len(data) < 16:
+            continue
+        number, origin, kind, code = struct.unpack("=IBBB", data[:7])
+        if origin not in (1, 2, 3):
+            continue
+        offender = "local"
+        if origin == 2 and len(data) >= 24:
+            offender = socket.inet_ntop(socket.AF_INET, data[20:24])
+        elif origin == 3 and len(data) >= 40:
+            offender = socket.inet_ntop(socket.AF_INET6, data[24:40])
+        names = _V4_REFUSALS if origin == 2 and kind == 3 else _V6_REFUSALS if origin == 3 and kind == 1 else {}
+        return {"error": names.get(code) or outcome_of(number), "from": offender, "type": kind, "code": code}
+    return None
+
+
+def family_of(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
