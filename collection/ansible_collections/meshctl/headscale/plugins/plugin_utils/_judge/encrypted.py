@@ -188,13 +188,13 @@ def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
     )  # fmt: skip
 
 
-def sent_by_path(metrics: Json) -> dict[str, float] | None:
+def sent_by_path(metrics: Json) -> dict[str, int] | None:
     """Return how many packets tailscaled has sent directly and by relays; None where it does not say."""
     samples = items(mapping(metrics).get("tailscaled_outbound_packets_total"))
     if not samples:
         return None
-    found = {"direct": 0.0, "relay": 0.0}
+    found = {"direct": 0, "relay": 0}
     for sample in map(mapping, samples):
         path = text(mapping(sample.get("labels")).get("path"))
-        found["direct" if path.startswith("direct") else "relay"] += number(sample.get("value")) or 0.0
+        found["direct" if path.startswith("direct") else "relay"] += _count(sample, "value")
     return found

@@ -38,14 +38,13 @@ def text(value: Json) -> str:
 
 
 def number(value: Json) -> float | None:
-    """Return `value` when it is a finite number."""
+    """Return `value` when it is a finite number; a whole one stays whole, for people read it in reports."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        found = float(value)
-    except OverflowError:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer that no float can hold
         return None
-    return found if math.isfinite(found) else None
 
 
 def numbers(value: Json) -> list[float]:
