@@ -223,7 +223,7 @@ def _row(check: Check) -> _Row:
 
 def _row_of(checks: list[Check]) -> _Row:
     """Return the row of many checks from one host which did not fail."""
-    values = [value for check in checks if (value := pairs.number(check["observed"], "median_ms")) is not None]
+    values = [value for check in checks if (value := pairs.round_trip(check)) is not None]
     worst = f", worst median {_number(max(values))} ms" if values else ""
     return _Row(
         verdict=pairs.worst_verdict(checks),

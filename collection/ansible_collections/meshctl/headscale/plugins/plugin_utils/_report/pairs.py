@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -90,12 +90,13 @@ def latencies(report: Report, family: str | None = None) -> Matrix:
         name = assertion(check).split(".")
         return name[0] in ("reachable", "latency") and (family is None or _family(check) == family)
 
-    return _matrix(filter(wanted, report.checks), "median_ms")
+    return _matrix(filter(wanted, report.checks), round_trip)
 
 
 def resolutions(report: Report) -> Matrix:
     """Return how long each host took to resolve each other's name."""
-    return _matrix((check for check in report.checks if assertion(check).startswith("resolves")), "ms")
+    found = (check for check in report.checks if assertion(check).startswith("resolves"))
+    return _matrix(found, lambda check: number(check["observed"], "ms"))
 
 
 def families(report: Report) -> list[str]:
@@ -126,7 +127,10 @@ def latency(report: Report) -> Latency | None:
     matrix = {pair: cell for pair, cell in latencies(report).items() if cell.value is not None}
     if not matrix:
         return None
-    worst = {pair: max(_numbers(cell.checks, "worst_ms", "median_ms")) for pair, cell in matrix.items()}
+    worst = {
+        pair: max(found for check in cell.checks if (found := _worst_trip(check)) is not None)
+        for pair, cell in matrix.items()
+    }
     pair = max(worst, key=lambda key: worst[key])
     middle = median(cell.value for cell in matrix.values() if cell.value is not None)
     return Latency(median_ms=middle, worst_ms=worst[pair], worst_pair=pair, pairs=len(matrix))
@@ -138,14 +142,26 @@ def number(document: Json, key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _numbers(checks: Iterable[Check], *keys: str) -> Iterator[float]:
-    """Yield the first of `keys` that each check observed."""
-    for check in checks:
-        values = [value for key in keys if (value := number(check["observed"], key)) is not None]
-        yield from values[:1]
+def round_trip(check: Check) -> float | None:
+    """Return the median round trip that a check saw: it says it, or has the round trips of one family."""
+    said = number(check["observed"], "median_ms")
+    return said if said is not None else median(trips) if (trips := _trips(check)) else None
 
 
-def _matrix(checks: Iterable[Check], key: str) -> Matrix:
+def _worst_trip(check: Check) -> float | None:
+    """Return the worst round trip that a check saw."""
+    said = number(check["observed"], "worst_ms")
+    return said if said is not None else max(_trips(check), default=None)
+
+
+def _trips(check: Check) -> list[float]:
+    """Return the round trips of a check's echo requests."""
+    observed: Any = check["observed"]
+    found = observed.get("rtt_ms") if isinstance(observed, dict) else None
+    return [trip for trip in found if isinstance(trip, int | float)] if isinstance(found, list) else []
+
+
+def _matrix(checks: Iterable[Check], value: Callable[[Check], float | None]) -> Matrix:
     """Gather checks by pair. The pair's number is the worst that was seen."""
     matrix: Matrix = {}
     for check in checks:
@@ -154,7 +170,7 @@ def _matrix(checks: Iterable[Check], key: str) -> Matrix:
         cell = matrix.setdefault((check["source"], check["target"]), Cell())
         cell.checks.append(check)
     for cell in matrix.values():
-        cell.value = max(_numbers(cell.checks, key), default=None)
+        cell.value = max((found for check in cell.checks if (found := value(check)) is not None), default=None)
         cell.verdict = worst_verdict(cell.checks)
     return matrix
 
