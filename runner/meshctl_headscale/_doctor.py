@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from meshctl_headscale._exit import MeshctlError
-from meshctl_headscale._play import ansible_playbook_command
+from meshctl_headscale._play import ansible_command
 from meshctl_headscale._project import load_collection_path, project
 
 _WANTED_ANSIBLE = (2, 19)
@@ -45,7 +45,7 @@ def _controller() -> Iterator[dict[str, str]]:
         yield _finding(
             "ansible",
             "ok" if new_enough else "fail",
-            f"ansible-core {version} ({' '.join(ansible_playbook_command()[1:])})",
+            f"ansible-core {version} ({' '.join(ansible_command('ansible-playbook')[1:])})",
             "" if new_enough else f"install ansible-core {wanted} or later",
         )
     missing = [

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import load_collection_path
-from meshctl_headscale._stories import _plain_loader
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, Record
@@ -24,12 +23,6 @@ _PROBE_S = 5.0
 _AT_ONCE = 16
 _SHELL = ("/bin/bash", "-i")
 _KINDS = {"clients": "client", "relays": "relay"}
-_DEFAULTS = {
-    "lab_name": "seed",
-    "mesh_server_url": "https://headscale.lab.test",
-    "mesh_api_key_file": "/var/lib/headscale/meshctl_api_key",
-    "mesh_domain": "mesh.internal",
-}
 
 
 @dataclass(kw_only=True)
@@ -57,22 +50,6 @@ class Machine:
     def reachable(self) -> bool:
         """Whether there is something to ask."""
         return self.guest or self.pid is not None
-
-
-def inventory_variables(inventory: str) -> dict[str, str]:
-    """Return the few variables of the whole inventory that are needed without Ansible."""
-    import yaml  # noqa: PLC0415
-
-    found: dict[str, Any] = {}
-    path = Path(inventory)
-    if path.is_file() and path.suffix in (".yml", ".yaml"):
-        try:
-            document = yaml.load(path.read_text(encoding="utf-8"), Loader=_plain_loader())  # noqa: S506
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise BadInputError(f"The inventory {path} is no YAML: {' '.join(str(error).split())}.") from None
-        groups = document if isinstance(document, dict) else {}
-        found = (groups.get("all") or {}).get("vars") or {}
-    return {name: str(found.get(name, default)) for name, default in _DEFAULTS.items()}
 
 
 def lab(name: str) -> Lab:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from meshctl_headscale._exit import MeshctlError
 from meshctl_headscale._project import Project, load_collection_path, project
@@ -163,12 +163,12 @@ class _GuardLink:
 _COLLECTIONS = ("~/.ansible/collections", "/usr/share/ansible/collections")
 
 
-def ansible_playbook_command() -> list[str]:
-    """Return how this interpreter's ansible-playbook is started, whatever PATH says."""
-    script = Path(sys.executable).with_name("ansible-playbook")
+def ansible_command(program: Literal["ansible", "ansible-playbook"]) -> list[str]:
+    """Return how this interpreter's Ansible is started, whatever PATH says."""
+    script = Path(sys.executable).with_name(program)
     if script.is_file():
         return [sys.executable, str(script)]
-    return [sys.executable, "-P", "-m", "ansible", "playbook"]
+    return [sys.executable, "-P", "-m", "ansible", "adhoc" if program == "ansible" else "playbook"]
 
 
 def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -239,7 +239,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
     """Return ansible-runner's object, ready to run."""
     from ansible_runner.interface import init_runner  # noqa: PLC0415
 
-    command = [*ansible_playbook_command(), *request.arguments(extra_vars)]
+    command = [*ansible_command("ansible-playbook"), *request.arguments(extra_vars)]
     whole = environment(project(), run_dir)
 
     def handle(event: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshctl_headscale import _lines
+from meshctl_headscale import _inventory, _lines
 from meshctl_headscale._events import Tally, sentences
 from meshctl_headscale._exit import BadInputError, ExitCode, Outcome, exit_code
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
@@ -196,8 +197,18 @@ def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
     if not reasons and code == ExitCode.COULD_NOT_RUN:
         if outcome.rc == 0:
             return ["Nothing was checked: no assertion ran. Look at --tags, --limit and the groups of the inventory."]
-        return [f"Ansible ended with code {outcome.rc} and gave no reason."]
+        return [_without_reason(outcome.rc)]
     return reasons[:_MOST_REASONS]
+
+
+def _without_reason(rc: int | None) -> str:
+    signalled = (rc or 0) - 128
+    if signalled in set(signal.Signals):
+        return (
+            f"Ansible was ended by {signal.Signals(signalled).name}, and not by meshctl. "
+            "The same command again goes on from here; `meshctl down` removes what there is."
+        )
+    return f"Ansible ended with code {rc} and gave no reason."
 
 
 def _in_our_words(reason: str, request: Request) -> str:
@@ -205,6 +216,11 @@ def _in_our_words(reason: str, request: Request) -> str:
     if "leaves us with no hosts" in reason:
         what = f"--limit {','.join(request.limit)}" if request.limit else "anything"
         return f"No host of the inventory {request.inventory} matches {what}. Check its names and groups."
+    if "failed to parse inventory" in reason and _inventory.encrypted(request.inventory):
+        return (
+            f"The inventory {request.inventory} is encrypted, and not with a password that is known here. "
+            "Name a file with the password in ANSIBLE_VAULT_PASSWORD_FILE."
+        )
     return reason
 
 

@@ -135,15 +135,20 @@ def _print_json(data: object) -> None:
 
 
 def _inventory(name: str | None) -> str:
+    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
     from meshctl_headscale._project import project  # noqa: PLC0415
 
-    return project().inventory(name)
+    return reading.check(project().inventory(name))
+
+
+def _variables(inventory: str | None) -> dict[str, str]:
+    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
+
+    return reading.variables(_inventory(inventory))
 
 
 def _lab_name(lab: str | None, inventory: str | None) -> str:
-    from meshctl_headscale import _labs  # noqa: PLC0415
-
-    return lab or _labs.inventory_variables(_inventory(inventory))["lab_name"]
+    return lab or _variables(inventory)["lab_name"]
 
 
 def _with_lab(lab: str | None) -> dict[str, Any]:
@@ -216,6 +221,7 @@ def _stand(  # noqa: PLR0913
     name: str, inventory: str | None, lab: str | None, extra_vars: list[str] | None, *, check: bool, show: Show
 ) -> NoReturn:
     """Run the playbook `up` or `down`; after `up`, show what stands."""
+    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
     from meshctl_headscale import _labs, _run, _tables  # noqa: PLC0415
     from meshctl_headscale._play import Request  # noqa: PLC0415
     from meshctl_headscale._project import project  # noqa: PLC0415
@@ -231,9 +237,10 @@ def _stand(  # noqa: PLR0913
     )
     result = _run.play(request, name=name, show=show, command=_command(name, inventory=inventory, lab=lab))
     _run.summary(result, show=show, title=name)
-    lab_name = str(variables.get("lab_name") or _lab_name(lab, inventory))
+    known = reading.variables(request.inventory, files)
+    lab_name = str(lab or variables.get("lab_name") or known["lab_name"])
     stands = name == "up" and result.code == ExitCode.PASSED and not check
-    machines = _labs.status_if_up(lab_name, _labs.inventory_variables(request.inventory)) if stands else None
+    machines = _labs.status_if_up(lab_name, known) if stands else None
     if show.as_json:
         _print_json({"lab": lab_name, **result.as_dict(), "machines": (machines or {}).get("machines", [])})
     elif machines and not show.quiet:
@@ -393,7 +400,8 @@ def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = F
     from meshctl_headscale import _labs, _tables  # noqa: PLC0415
 
     _Answer.as_json = as_json
-    found = _labs.status(_lab_name(lab, inventory), _labs.inventory_variables(_inventory(inventory)))
+    variables = _variables(inventory)
+    found = _labs.status(lab or variables["lab_name"], variables)
     if as_json:
         _print_json(found)
     else:

@@ -377,28 +377,29 @@ def up(lab: str, inventory: str, run_dir: Path) -> None:
 
 
 def _engine(lab: str, inventory: str | None) -> Engine:
-    from meshctl_headscale import _labs  # noqa: PLC0415
+    from meshctl_headscale import _inventory, _labs  # noqa: PLC0415
     from meshctl_headscale._play import new_run_dir  # noqa: PLC0415
 
     found = _labs.lab(lab)
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine  # noqa: PLC0415
 
     path = _inventory_path(inventory)
-    known = _labs.inventory_variables(path)
+    known = _inventory.variables(path)
     variables = {"SERVER_URL": known["mesh_server_url"], "DOMAIN": known["mesh_domain"]}
     return Engine(found, up=lambda: up(lab, path, new_run_dir("up")), variables=variables)
 
 
 def _inventory_path(name: str | None) -> str:
+    from meshctl_headscale import _inventory  # noqa: PLC0415
     from meshctl_headscale._project import project  # noqa: PLC0415
 
-    return project().inventory(name)
+    return _inventory.check(project().inventory(name))
 
 
 def _name(lab: str | None, inventory: str | None) -> str:
-    from meshctl_headscale._labs import inventory_variables  # noqa: PLC0415
+    from meshctl_headscale import _inventory  # noqa: PLC0415
 
-    return lab or inventory_variables(_inventory_path(inventory))["lab_name"]
+    return lab or _inventory.variables(_inventory_path(inventory))["lab_name"]
 
 
 def _chosen(ids: Sequence[str], families: Sequence[str]) -> list[Fault]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from meshctl_headscale import _labs, _play, _project, _run, _stories, _tail
+from meshctl_headscale import _inventory, _labs, _play, _project, _run, _stories, _tail
 from meshctl_headscale._exit import BadInputError
 from meshctl_headscale.cli import app
 from typer.main import get_command
@@ -123,11 +123,55 @@ def test_inventory_by_path_and_by_name(
 def test_variables_of_an_inventory(tmp_path: Path) -> None:
     path = tmp_path / "lab.yml"
     path.write_text("all: {vars: {lab_name: mine, key: !vault abc}}")
-    assert _labs.inventory_variables(str(path))["lab_name"] == "mine"
-    assert _labs.inventory_variables("a,b,")["lab_name"] == "seed"
-    path.write_text("all: [")
-    with pytest.raises(BadInputError, match="is no YAML"):
-        _labs.inventory_variables(str(path))
+    assert _inventory.variables(str(path))["lab_name"] == "mine"
+    assert _inventory.variables("a,b,")["lab_name"] == "seed"
+
+
+@pytest.mark.parametrize("how", ["group_vars", "template", "file"])
+def test_variables_that_only_ansible_can_tell(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "lab.yml"
+    name = "{{ base }}-lab" if how == "template" else "from-all"
+    path.write_text(
+        f"all: {{vars: {{lab_name: '{name}', base: mine}}, children: {{headscale: {{hosts: {{server: }}}}}}}}"
+    )
+    extra = tmp_path / "extra.yml"
+    extra.write_text("lab_name: mine-lab")
+    if how == "group_vars":
+        (tmp_path / "group_vars").mkdir()
+        extra.rename(tmp_path / "group_vars" / "headscale.yml")
+    found = _inventory.variables(str(path), [extra] if how == "file" else [])
+    assert found["lab_name"] == "mine-lab"
+    assert found["mesh_domain"] == "mesh.internal"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"all: [", "is no YAML"),
+        (b"all:\n\thosts: {}", "is no YAML"),
+        (b"\xff\xfe", "no text in UTF-8"),
+        (b"", "is empty"),
+        (b"hello", "holds no groups"),
+        (b"- a", "holds no groups"),
+        (b"all: [1]", "the group 'all' is .1."),
+        (b"all: {vars: [1]}", "'vars' of the group 'all'"),
+        (b"clients: {hosts: [a, b]}", "'hosts' of the group 'clients'"),
+    ],
+)
+def test_inventory_that_is_none_is_a_sentence(tmp_path: Path, text: bytes, message: str) -> None:
+    path = tmp_path / "lab.yml"
+    path.write_bytes(text)
+    with pytest.raises(BadInputError, match=message):
+        _inventory.check(str(path))
+
+
+def test_encrypted_inventory_and_plugins_are_left_to_ansible(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yml"
+    path.write_text("$ANSIBLE_VAULT;1.1;AES256\n6231")
+    assert _inventory.check(str(path)) == str(path)
+    assert _inventory.encrypted(str(path))
+    path.write_text("plugin: meshctl.headscale.headscale\nhosts: 5")
+    assert _inventory.check(str(path)) == str(path)
 
 
 def test_extra_variables(tmp_path: Path) -> None:
@@ -213,3 +257,8 @@ def test_stories_are_completed_in_the_shell() -> None:
     found = CliRunner().invoke(app, [], env=environment, prog_name="meshctl").output.split()
     assert {"us1", "us2"} <= set(found)
     assert "all" not in found
+
+
+def test_ansible_that_was_killed_is_named() -> None:
+    assert "ended by SIGKILL" in _run._without_reason(137)
+    assert _run._without_reason(250) == "Ansible ended with code 250 and gave no reason."
