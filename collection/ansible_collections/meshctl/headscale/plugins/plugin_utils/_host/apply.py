@@ -213,12 +213,7 @@ class S6:
         if fresh:
             self.work.changed(f"service {self.work.name} added")
             os.symlink(self.home, self.scan)
-            _must(["s6-svscanctl", "-a", _S6_SCAN])
-            _until(
-                lambda: _execute(["s6-svok", self.scan]).returncode == 0,
-                10,
-                f"s6-svscan does not take {self.work.name}",
-            )
+        self._have_watched()
         if want_up and up and restart:
             self.work.changed(f"service {self.work.name} restarted")
             _must(["s6-svc", "-wR", "-T15000", "-r", self.scan])
@@ -229,6 +224,16 @@ class S6:
         elif not want_up and self._up():
             self.work.changed(f"service {self.work.name} stopped")
             _must(["s6-svc", "-wD", "-T15000", "-d", self.scan])
+
+    def _have_watched(self) -> None:
+        """Have a supervisor for the service, also where an earlier run was ended right after the link."""
+        if not self._watched():
+            _must(["s6-svscanctl", "-a", _S6_SCAN])
+            _until(self._watched, 10, f"s6-svscan does not take {self.work.name}")
+
+    def _watched(self) -> bool:
+        # Not s6-svok: it is content a moment before there is a status, without which s6-svc cannot wait.
+        return _execute(["s6-svstat", self.scan]).returncode == 0
 
     def _up(self) -> bool:
         done = _execute(["s6-svstat", "-o", "up", self.scan])
