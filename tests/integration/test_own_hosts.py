@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -285,6 +286,36 @@ def test_init_writes_an_inventory_that_the_stories_take(own: OwnMesh) -> None:
     own.inventory = {"all": found}
     ran = own.play("us1.yml")
     assert ran.bad() == []
+
+
+def _listed(own: OwnMesh, **options: object) -> dict[str, Any]:
+    """Return what the inventory plugin makes of the mesh."""
+    source = own.home / "mesh.headscale.yml"
+    asked = {
+        "url": "https://headscale.lab.test",
+        "ca_path": own.vars["mesh_ca_path"],
+        "api_key_file": str(own.key_file),
+    }
+    source.write_text(yaml.safe_dump({"plugin": "meshctl.headscale.headscale", **asked, **options}), encoding="utf-8")
+    command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(source), "--list"]
+    done = subprocess.run(
+        own.command(command), capture_output=True, text=True, check=False, env=own.lab.machine.env(), cwd=own.home
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
+    return found
+
+
+def test_operating_systems_are_what_a_member_of_the_mesh_is_told(own: OwnMesh) -> None:
+    # As on a controller that is client-node-1 itself: the API does not tell them.
+    socket = f"/proc/{own.lab.process(_ONE)}/root/run/tailscale/tailscaled.sock"
+    found = _listed(own, tailscaled_socket=socket)
+    assert set(found["os_linux"]["hosts"]) == set(_PLACES)
+    assert found["_meta"]["hostvars"][_TWO]["headscale_os"] == "linux"
+    stranger = _listed(own, tailscaled_socket=str(own.home / "no-such.sock"))
+    assert set(stranger["headscale_nodes"]["hosts"]) == set(_PLACES)
+    assert "os_linux" not in stranger
+    assert stranger["_meta"]["hostvars"][_TWO]["headscale_os"] == ""
 
 
 def test_init_refuses_to_overwrite(own: OwnMesh) -> None:

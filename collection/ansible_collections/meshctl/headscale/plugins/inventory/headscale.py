@@ -86,9 +86,18 @@ options:
     default: headscale_nodes
   default_groups:
     description:
-      - Whether hosts are put in groups C(user_NAME), C(tag_NAME) for each tag, C(online) or C(offline), and C(expired).
+      - Whether hosts are put in groups C(user_NAME), C(tag_NAME) for each tag, C(online) or C(offline), C(expired), and
+        C(os_NAME), in small letters, where O(tailscaled_socket) tells the operating system.
     type: bool
     default: true
+  tailscaled_socket:
+    description:
+      - Where tailscaled of this machine listens. Headscale's API does not tell a node's operating system; tailscaled tells its own
+        and that of every node that it is shown.
+      - Where nobody listens, or this machine is no member of the mesh, the operating systems are not known, and nothing else
+        is different. An empty text asks nobody.
+    type: str
+    default: /var/run/tailscale/tailscaled.sock
   where:
     description:
       - A Jinja conditional over the variables of a host. Nodes for which it is false are left out.
@@ -98,7 +107,8 @@ notes:
     empty for tagged nodes), C(headscale_tags), C(headscale_ip_addresses), C(headscale_online), C(headscale_last_seen),
     C(headscale_expiry), C(headscale_expired), C(headscale_created_at), C(headscale_register_method),
     C(headscale_approved_routes), C(headscale_available_routes), C(headscale_subnet_routes), C(headscale_machine_key),
-    C(headscale_node_key) and C(headscale_disco_key), as M(meshctl.headscale.node_info) describes them.
+    C(headscale_node_key) and C(headscale_disco_key), as M(meshctl.headscale.node_info) describes them, and C(headscale_os), for
+    example C(linux), empty where it is not known.
 seealso:
   - module: meshctl.headscale.node_info
 """
@@ -108,7 +118,7 @@ EXAMPLES = r"""
 plugin: meshctl.headscale.headscale
 
 ---
-# mesh.headscale.yml: online nodes as clients, reached by their names in the mesh, grouped by what they route
+# mesh.headscale.yml: online nodes as clients, reached by their names in the mesh; those that route have a group
 plugin: meshctl.headscale.headscale
 url: https://headscale.example.com
 api_key_file: ~/.config/headscale_api_key
@@ -136,6 +146,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
 from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import host_name, owner
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._tailscaled import operating_systems
 
 if t.TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
@@ -180,7 +191,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _ask(self) -> list[Record]:
         options = {name: self._templated(self.get_option(name)) for name in _CONNECTION}
-        return connect(_stronger(options)).list_nodes()
+        nodes = connect(_stronger(options)).list_nodes()
+        known = operating_systems(str(self.get_option("tailscaled_socket") or ""))
+        return [{**node, "os": known.get(str(node["node_key"]), "")} for node in nodes]
 
     def _templated(self, value: Json) -> Json:
         return self.templar.template(value) if isinstance(value, str) else value
@@ -232,6 +245,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             groups.append(f"user_{user}")
         if node["expired"]:
             groups.append("expired")
+        # What an earlier version has left in the cache does not have it.
+        if system := node.get("os"):
+            groups.append(f"os_{system.lower()}")
         for group in groups:
             self._hosts.add_child(self._hosts.add_group(self._sanitize_group_name(group)), name)
 
