@@ -125,19 +125,27 @@ def metrics(direct: float) -> list[dict[str, Any]]:
     ]
 
 
+MESH = [address for peer in PEERS for address in peer.addresses]
+
+
 def wire() -> dict[str, Any]:
     flows = [
-        flow("eth0", "192.168.1.10", "203.0.113.3", dport=41642, wireguard={"4": 3}),
-        flow("eth0", "192.168.1.10", "10.0.0.11", dport=41643, wireguard={"4": 4}),
+        flow("eth0", "192.168.1.10", "203.0.113.3", dport=41642, wireguard={"4": 6}),
+        flow("eth0", "192.168.1.10", "10.0.0.11", dport=41643, wireguard={"4": 7}),
     ]
-    flows += [flow("tailscale0", "100.64.0.1", peer.addresses[0], proto="icmp", marked=3) for peer in PEERS]
-    during = {"icmp": seen(echoed("100.64.0.2", "100.64.0.3"))}
+    for peer in PEERS:
+        four, six = peer.addresses
+        flows += [
+            flow("tailscale0", "100.64.0.1", four, proto="icmp", marked=3),
+            flow("tailscale0", "fd7a:115c:a1e0::1", six, proto="icmp6", marked=3),
+        ]
+    during = {"icmp": seen(echoed(*MESH))}
     return {
         "disco": seen({peer.addresses[0]: pinged(ENDPOINTS[peer.name]) for peer in PEERS}),
         "addresses": seen(links()),
         "metrics_before": seen({"tailscaled_outbound_packets_total": metrics(10.0)}),
         "capture": seen({"flows": flows, "packets": 12, "dropped": 0, "during": during}),
-        "metrics_after": seen({"tailscaled_outbound_packets_total": metrics(18.0)}),
+        "metrics_after": seen({"tailscaled_outbound_packets_total": metrics(24.0)}),
     }
 
 
@@ -189,8 +197,6 @@ def routes() -> dict[str, Any]:
              {"dst": "100.64.0.2", "dev": "tailscale0", "table": "52"}]  # fmt: skip
     return {"routes": known, "get": {}}
 
-
-MESH = [address for peer in PEERS for address in peer.addresses]
 
 # For each judge: a healthy answer, and how it is judged.
 CASES: dict[str, tuple[dict[str, Any], Any]] = {

@@ -363,6 +363,34 @@ def test_a_marker_outside_the_mesh_interface_is_a_leak_whatever_its_addresses(
 
 
 @pytest.mark.parametrize(
+    ("flow", "leaking"),
+    [
+        (mesh.flow("eth0", "fd7a:115c:a1e0::1", TWO6, proto="icmp6", marked=3), {"two"}),
+        (mesh.flow("eth0", "100.64.0.1", TWO4, proto="tcp", dport=9), {"two"}),
+        (mesh.flow("eth0", "192.168.1.10", TWO4, proto="tcp", dport=9), set()),
+        (mesh.flow("lo", "100.64.0.1", TWO4, proto="tcp", dport=9), set()),
+        (mesh.flow("eth0", "100.64.0.1", "100.64.0.9", proto="tcp", dport=9), set()),
+    ],
+)
+def test_what_goes_from_one_mesh_address_to_another_leaves_encrypted_whatever_it_is(
+    flow: dict[str, Any], leaking: set[str]
+) -> None:
+    failed = {target for (_id, target), check in encrypted(flow).items() if check.verdict == "failed"}
+    assert failed == leaking
+
+
+def test_what_a_nat_rule_gives_to_another_node_has_not_reached_the_peer() -> None:
+    wire = mesh.wire()
+    for flow in wire["capture"]["data"]["flows"]:
+        if flow["dst"] == TWO4:
+            flow.update(dst="100.64.0.3")
+    _answer, judge = mesh.CASES["encrypted"]
+    check = judge(mesh.answer(wire=mesh.seen(wire)))[0]
+    assert (check.verdict, check.target) == ("failed", "two")
+    assert "leaves for 100.64.0.3: a NAT rule" in check.hint
+
+
+@pytest.mark.parametrize(
     "links", [[], [link("eth0", "192.168.1.10/24")], [link("lo", "100.64.0.1/32")], [None, {"name": None}]]
 )
 def test_without_a_mesh_interface_nothing_is_proven(links: Any) -> None:

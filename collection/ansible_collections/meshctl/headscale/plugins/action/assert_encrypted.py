@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
     from ..plugin_utils._judge.seen import Json
 
+_DISCARD = 9
+
 
 class ActionModule(Assertion):
     """Captures on every interface while marked payloads are sent to the peers."""
@@ -43,10 +45,19 @@ class ActionModule(Assertion):
         """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""
         peers = {peer.name for peer in wanted((way.peer for way in self._expect.ways), pending)}
         # The check of the counters, which has no target, needs traffic to somebody.
-        targets = [way.address for way in self._expect.ways if way.address and (not peers or way.peer.name in peers)]
+        chosen = [way for way in self._expect.ways if way.address and (not peers or way.peer.name in peers)]
+        targets = [way.address for way in chosen]
+        everywhere = [known for way in chosen for known in way.peer.addresses]
         marker = f"meshctl-marker-{token_hex(8)}"
-        pings: Ask = {"id": "icmp", "kind": "icmp", "targets": targets, "count": self.options["count"],
+        pings: Ask = {"id": "icmp", "kind": "icmp", "targets": everywhere, "count": self.options["count"],
                       "interval_s": 0.1, "marker": marker, "size": 64}  # fmt: skip
+        # Nobody need answer these: a rule may send one protocol another way than the others.
+        others: list[Ask] = [
+            {"id": f"udp {known}", "kind": "send", "host": known, "port": _DISCARD, "marker": marker}
+            for known in everywhere
+        ]
+        connects = [{"host": known, "port": _DISCARD} for known in everywhere]
+        others.append({"id": "tcp", "kind": "tcp", "targets": connects, "try_timeout_s": 0.5})
         steps: list[Ask] = [
             {"id": "disco", "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
             {"id": "addresses", "kind": "addresses"},
@@ -62,7 +73,7 @@ class ActionModule(Assertion):
                 "interval_s": 0.05,
             },
             {"id": "metrics_before", "kind": "metrics"},
-            {"id": "capture", "kind": "capture", "marker": marker, "during": [pings]},
+            {"id": "capture", "kind": "capture", "marker": marker, "during": [pings, *others]},
             {"id": "metrics_after", "kind": "metrics"},
         ]
         return [{"id": "wire", "kind": "sequence", "steps": steps}]

@@ -14,10 +14,11 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Captures on all interfaces of the node while echo requests with a random marker are sent to every peer's mesh
-    address.
-  - A check passes when the requests were answered, the marker was seen in clear on the mesh interface (so the capture
-    would have found it elsewhere) and nowhere else, and at least as many WireGuard data packets left for the peer's
-    endpoint. A capture that lost packets proves nothing and is an error.
+    addresses, with marked UDP and a TCP connection to the port 9 beside them, which nobody need answer.
+  - A check passes when the requests were answered, were seen in clear on the mesh interface on their way to the peer
+    (so the capture would have found them elsewhere), when neither the marker nor anything between two mesh addresses
+    was seen elsewhere, and when at least as many WireGuard data packets left for the peer's endpoint. A capture that
+    lost packets proves nothing and is an error.
   - tailscaled's own counters, read before and after, must have grown by at least as much on the same kind of path.
   - >-
     Through a relay, WireGuard packets are inside TLS: that the marker is not seen, and that the relay was used, is

@@ -4,8 +4,9 @@
 
 """Judges whether traffic over the mesh is encrypted and goes where it should. PRIVATE to the collection.
 
-The evidence is a capture on all interfaces while marked echo requests are sent to every peer. That the marker is seen
-in clear on the mesh interface proves that the capture would have found it elsewhere.
+The evidence is a capture on all interfaces while marked echo requests are sent to every peer, over IPv4 and IPv6, and
+marked UDP and a TCP connection beside them. That the marker is seen in clear on the mesh interface proves that the
+capture would have found it elsewhere.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from .path import observed_path
 from .seen import Json, Seen, address, endpoint, items, mapping, number, text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from .check import Check
     from .frame import Frame
     from .path import Way
 
 _TRANSPORT = "4"  # WireGuard's message type for data
+_ECHO = ("icmp", "icmp6")
+_UNMARKED = "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
 _RANGES = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 
 
@@ -50,14 +55,27 @@ def _peer(  # noqa: PLR0913, PLR0917
 ) -> Check:
     capture = mapping(steps.data("capture"))
     pings = Seen({"observations": capture.get("during")})
-    sent = number(mapping(mapping(pings.data("icmp")).get(way.address)).get("sent")) or 0
-    received = number(mapping(mapping(pings.data("icmp")).get(way.address)).get("received")) or 0
+    sent = {known: _pinged(pings, known, "sent") for known in way.peer.addresses}
+    received = {known: _pinged(pings, known, "received") for known in way.peer.addresses}
     path = observed_path(mapping(steps.data("disco")).get(way.address))
-    wire = _wire(flows, _inside(steps), way.address, path)
-    expected: dict[str, Any] = {"marker_in_clear": 0, "path": way.kind, "packets": {"at_least": expect.count}}
+    wire = _wire(flows, _inside(steps), sent, path)
+    # Of what a relay carries, several may be in one packet.
+    needed = expect.count * (len(sent) if path["path"] == "direct" else 1)
+    expected: dict[str, Any] = {"marker_in_clear": 0, "path": way.kind, "packets": {"at_least": needed}}
     if way.kind != "relay" and way.hosts:
         expected["endpoint"] = way.hosts
-    unproven = _unproven(steps, capture, wire, sent, received)
+    unproven = _unproven(steps, capture, sent, received)
+    hidden = not unproven and any(wire["clear"][known] < count for known, count in sent.items())
+    if hidden and (other := _turned(flows, _inside(steps), pings, way.peer.addresses)):
+        return frame.check(
+            False, target=way.peer.name, expected=expected, observed={**path, "went_to": other},
+            evidence={"sent": sent, "received": received, "seen_on_mesh_interface": wire["clear"]},
+            hint=f"what is sent to {way.peer.name} leaves for {other}: a NAT rule on this host gives it to another "
+            "(`nft list ruleset`)",
+            command="nft list ruleset",
+        )  # fmt: skip
+    if hidden:
+        unproven = _UNMARKED
     if unproven:
         hint = hints.client(seen) if seen.data("status") is not None else ""
         return frame.check(
@@ -67,29 +85,29 @@ def _peer(  # noqa: PLR0913, PLR0917
     observed = {"marker_in_clear": wire["leaked"], **path, "packets": wire["carried"]}
     ours = path["path"] != "direct" or not way.hosts or path["host"] in way.hosts
     right = ours and way.kind in ("any", path["path"])
-    carried = wire["carried"] >= sent
+    carried = wire["carried"] >= needed
     return frame.check(
         not wire["leaked"] and carried and right,
         target=way.peer.name,
         expected=expected,
         observed=observed,
-        evidence={"sent": int(sent), "received": int(received), "flows": wire["flows"], "leaks": wire["leaks"],
+        evidence={"sent": sent, "received": received, "flows": wire["flows"], "leaks": wire["leaks"],
                   "seen_on_mesh_interface": wire["clear"]},
         hint=_hint(wire, way, path, carried=carried),
         command=f"tcpdump -ni any 'udp and host {path.get('host', '')}'" if path.get("host") else "",
     )  # fmt: skip
 
 
-def _wire(flows: list[dict[str, Any]], inside: frozenset[str], mesh: str, path: dict[str, Any]) -> dict[str, Any]:
+def _pinged(pings: Seen, known: str, key: str) -> int:
+    return _count(mapping(mapping(pings.data("icmp")).get(known)), key)
+
+
+def _wire(
+    flows: list[dict[str, Any]], inside: frozenset[str], mesh: Iterable[str], path: dict[str, Any]
+) -> dict[str, Any]:
     """Return what was seen of the marker and of the traffic that should carry it."""
-    clear = sum(
-        _count(flow, "marked") for flow in flows if text(flow.get("interface")) in inside and flow.get("dst") == mesh
-    )
-    leaks = [
-        flow
-        for flow in flows
-        if text(flow.get("interface")) not in inside and _count(flow, "marked") and _about(flow, mesh)
-    ]
+    clear = {known: _marked(flows, inside, known) for known in mesh}
+    leaks = [flow for flow in flows if text(flow.get("interface")) not in inside and _leaks(flow, clear)]
     if path["path"] == "direct":
         host, port = endpoint(path.get("endpoint"))
         carriers = [f for f in flows if f.get("dst") == host and f.get("dport") == port and f.get("proto") == "udp"]
@@ -103,26 +121,37 @@ def _wire(flows: list[dict[str, Any]], inside: frozenset[str], mesh: str, path: 
             if f.get("proto") == "tcp" and f.get("direction") == "out" and text(f.get("interface")) not in inside
         ]
         carried = sum(_count(flow, "packets") for flow in carriers)
-    return {"clear": clear, "leaks": leaks[:5], "leaked": sum(_count(flow, "marked") for flow in leaks),
-            "flows": carriers[:5], "carried": carried}  # fmt: skip
+    leaked = sum(_count(flow, "marked") or _count(flow, "packets") for flow in leaks)
+    return {"clear": clear, "leaks": leaks[:5], "leaked": leaked, "flows": carriers[:5], "carried": carried}
 
 
-def _unproven(steps: Seen, capture: dict[str, Any], wire: dict[str, Any], sent: float, received: float) -> str:
-    """Return why the capture proves nothing, empty when it does."""
+def _marked(flows: list[dict[str, Any]], inside: frozenset[str], known: str) -> int:
+    """Return how many marked echo requests went to an address by the mesh interface."""
+    echoes = (f for f in flows if text(f.get("interface")) in inside and text(f.get("proto")) in _ECHO)
+    return sum(_count(flow, "marked") for flow in echoes if flow.get("dst") == known)
+
+
+def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: Seen, mesh: tuple[str, ...]) -> str:
+    """Return which other addresses got more than was sent to them; empty when none did."""
+    left = {text(flow.get("dst")) for flow in flows if flow.get("direction") == "out"} - set(mesh)
+    return ", ".join(sorted(known for known in left if _marked(flows, inside, known) > _pinged(pings, known, "sent")))
+
+
+def _unproven(steps: Seen, capture: dict[str, Any], sent: dict[str, int], received: dict[str, int]) -> str:
+    """Return why the capture proves nothing, empty when it may."""
     if not capture:
         return steps.why("capture")
     if number(capture.get("dropped")) != 0:
         return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
-    if not sent or received != sent:
-        return f"{received:g} of {sent:g} marked echo requests were answered: what was not delivered proves nothing"
+    if not sent or not all(sent.values()) or received != sent:
+        answered = f"{sum(received.values())} of {sum(sent.values())}"
+        return f"{answered} marked echo requests were answered: what was not delivered proves nothing"
     if not _inside(steps):
         return (
             steps.why("addresses")
             if steps.data("addresses") is None
             else "no interface of this host has a mesh address"
         )
-    if wire["clear"] < sent:
-        return "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
     return ""
 
 
@@ -140,10 +169,17 @@ def _hint(wire: dict[str, Any], way: Way, path: dict[str, Any], *, carried: bool
     return f"{path.get('host')} is not an address of {way.peer.name}'s side"
 
 
-def _about(flow: dict[str, Any], mesh: str) -> bool:
-    """Whether a packet may be of the traffic with a peer: its mesh address is an end, or no end is any mesh address."""
+def _leaks(flow: dict[str, Any], mesh: Collection[str]) -> bool:
+    """Whether a packet in clear may be of the traffic with a peer.
+
+    Marked, it is when the peer's mesh address is an end, or no end is any mesh address. Without the marker, which TCP
+    has not before it is connected, it is when it goes from one mesh address to another, one of them the peer's.
+    """
     ends = (address(flow.get("src")), address(flow.get("dst")))
-    return mesh in ends or not any(map(_mesh_address, ends))
+    about, within = any(end in mesh for end in ends), [_mesh_address(end) for end in ends]
+    if _count(flow, "marked"):
+        return about or not any(within)
+    return about and all(within) and flow.get("interface") != "lo"
 
 
 def _inside(steps: Seen) -> frozenset[str]:
@@ -170,7 +206,9 @@ def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
     sent = {"direct": 0, "relay": 0}
     for way in expect.ways:
         kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
-        sent[kind if kind in sent else "relay"] += _count(mapping(pings.get(way.address)), "sent")
+        sent[kind if kind in sent else "relay"] += sum(
+            _count(mapping(pings.get(known)), "sent") for known in way.peer.addresses
+        )
     before, after = sent_by_path(steps.data("metrics_before")), sent_by_path(steps.data("metrics_after"))
     expected = "as many packets more on each kind of path as were sent over it"
     if before is None or after is None or not any(sent.values()):
