@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _RESULTS = {
@@ -15,6 +15,7 @@ _RESULTS = {
     "runner_item_on_failed": True,
 }
 _MOST_HOSTS = 5
+_HIDDEN = "the output has been hidden"
 _BAD = ("failed", "error")
 _BAD_INPUT = re.compile(
     r"parse .*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
@@ -59,6 +60,8 @@ class TaskFailed:
     message: str
     error: str = ""
     unreachable: bool = False
+    sums_up: bool = False
+    """Whether it only names what has failed before it (`meshctl.headscale.verdict`)."""
 
     @property
     def sentence(self) -> str:
@@ -133,6 +136,8 @@ def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:
     if not isinstance(result, Mapping):
         return
     where = {"host": str(data.get("host") or "?"), "task": str(data.get("task") or "?")}
+    # What is odd without being wrong.
+    yield from (Said(message=f"Note: {note}") for note in result.get("meshctl_notes") or ())
     checks = _checks(result)
     if checks:
         yield ChecksMade(**where, checks=checks)
@@ -146,6 +151,7 @@ def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:
             message=_message(result),
             error=str(result.get("meshctl_error") or ""),
             unreachable=unreachable,
+            sums_up="bad_checks" in result,
         )
 
 
@@ -211,9 +217,30 @@ class Tally:
 
     def reasons(self) -> list[str]:
         """Return why the run could not be made, the best first, each once."""
-        own = sentences([failure for failure in self.failures if failure.error])
-        others = sentences([failure for failure in self.failures if not failure.error])
+        failures = _said_once(self.failures)
+        own = sentences([failure for failure in failures if failure.error])
+        others = sentences([failure for failure in failures if not failure.error])
         return list(dict.fromkeys([*own, *others, *self.ansible_errors]))
+
+
+def _said_once(failures: Sequence[TaskFailed]) -> list[TaskFailed]:
+    """Return the failures without those that only repeat another: a rescue's last word, the verdict of a story."""
+    found: list[TaskFailed] = []
+    for failure in failures:
+        if failure.sums_up and found:
+            continue
+        # `no_log` hides a message that the rescue gives.
+        first = next((k for k, other in enumerate(found) if other.message in failure.message), None)
+        hidden = next((k for k, other in enumerate(found) if f"{other.task}: " in failure.message), None)
+        if first is not None and failure.message != found[first].message:
+            more = failure.message.partition(found[first].message)[2]
+            found[first] = replace(found[first], message=found[first].message + more)
+        elif hidden is not None and _HIDDEN in found[hidden].message:
+            said = failure.message.partition(f"{found[hidden].task}: ")[2]
+            found[hidden] = replace(found[hidden], message=said)
+        else:
+            found.append(failure)
+    return found
 
 
 def sentences(failures: Sequence[TaskFailed]) -> list[str]:

@@ -79,6 +79,7 @@ class View:
         self._tally = Tally()
         self._good: dict[tuple[str, str], Counter[str]] = {}
         self._listed = 0
+        self._said: set[str] = set()
 
     def __rich__(self) -> RenderableType:
         """Return the line that lives: where the run is, what it has found, how long it takes."""
@@ -121,7 +122,8 @@ class View:
                 self._line(f"✗ {happening.sentence}", "red")
             case Noted(warning=False, message=message):
                 self._note(message)
-            case Said(message=message):
+            case Said(message=message) if message not in self._said:
+                self._said.add(message)
                 self._line(message, "bold yellow")
 
     def _note(self, message: str) -> None:

@@ -11,6 +11,7 @@ from meshctl_headscale._events import (
     Happening,
     Noted,
     PlayStarted,
+    Said,
     Tally,
     TaskFailed,
     TaskStarted,
@@ -113,3 +114,35 @@ def test_reasons_put_our_own_sentences_first_and_say_once_what_is_alike() -> Non
         tally.add(TaskFailed(host=host, task="Look", path="", message="no answer", unreachable=True))
     tally.add(TaskFailed(host="a", task="Lab", path="", message="nft is missing.", error="could_not_run"))
     assert tally.reasons() == ["nft is missing.", "a, b, c, d, e and 2 more cannot be reached: no answer"]
+
+
+def test_reasons_say_once_what_a_rescue_says_again() -> None:
+    tally = Tally()
+    tally.add(TaskFailed(host="a", task="Run it", path="", message="it is not ready", error="could_not_run"))
+    tally.add(TaskFailed(host="b", task="Say", path="", message="Run it: it is not ready; the logs are in /x"))
+    tally.add(TaskFailed(host="c", task="Say", path="", message="Run it: it is not ready; the logs are in /x"))
+    assert tally.reasons() == ["it is not ready; the logs are in /x"]
+
+
+def test_reasons_take_what_no_log_hides_from_the_rescue() -> None:
+    tally = Tally()
+    tally.add(TaskFailed(host="a", task="Mint", path="", message="the output has been hidden due to no_log"))
+    tally.add(TaskFailed(host="a", task="Say", path="", message="Mint: expiration is 'soon'"))
+    assert tally.reasons() == ["Mint failed on a: expiration is 'soon'"]
+
+
+def test_a_verdict_is_a_reason_only_where_there_is_no_other() -> None:
+    verdict = failure(
+        result("runner_on_failed", {"msg": "a: us1 failed: b (lost)", "bad_checks": {"us1": ["b (lost)"]}})
+    )
+    tally = Tally()
+    tally.add(verdict)
+    assert tally.reasons() == ["Look failed on a: a: us1 failed: b (lost)"]
+    tally = Tally()
+    tally.add(TaskFailed(host="b", task="Look", path="", message="wrong", error="bad_input"))
+    tally.add(verdict)
+    assert tally.reasons() == ["wrong"]
+
+
+def test_what_is_odd_about_an_inventory_is_said() -> None:
+    assert one(result("runner_on_ok", {"meshctl_notes": ["did you mean x?"]})) == Said(message="Note: did you mean x?")

@@ -156,6 +156,8 @@ BAD: list[tuple[str, Change, str]] = [
     ("delay without unit", lambda i: i.host("client-node-1").update(mesh_link={"delay": 20}), "delay '20' is not understood; write it like 20ms"),
     ("loss without percent", lambda i: i.host("client-node-1").update(mesh_link={"loss": 0.1}), "loss '0.1' is not understood; write it like 1%"),
     ("too much loss", lambda i: i.host("client-node-1").update(mesh_link={"loss": "101%"}), "loss '101%' is more than 100%"),
+    ("too long a delay", lambda i: i.host("client-node-1").update(mesh_link={"delay": "9999s"}), "delay '9999s' is more than 60s"),
+    ("a relay behind NAT", lambda i: i.host("relay").update(mesh_subnet="subnet-a", mesh_address="192.168.1.9"), "host relay: mesh_subnet is 'subnet-a', and a relay stands on the simulated internet, where all reach it: write wan"),
     ("rate", lambda i: i.host("client-node-1").update(mesh_link={"rate": "fast"}), "rate 'fast' is not understood; write it like 50mbit"),
     ("no rate", lambda i: i.host("client-node-1").update(mesh_link={"rate": "0mbit"}), "rate '0mbit' must be"),
     ("a rate that no counter holds", lambda i: i.host("client-node-1").update(mesh_link={"rate": "9" * 40 + "gbit"}), "must be"),

@@ -43,7 +43,10 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         try:
-            paths = self._strings("paths", arguments["paths"] or self._variable("mesh_binaries", task_vars))
+            given = arguments["paths"]
+            paths = self._strings(
+                "paths" if given else "mesh_binaries", given or self._variable("mesh_binaries", task_vars)
+            )
             versions = self._per_tool("versions", arguments["versions"], "mesh_{}_version", task_vars)
             urls = self._per_tool("release_urls", arguments["release_urls"], "mesh_release_url_{}", task_vars)
             result.update(self._search(arguments, paths=paths, versions=versions, urls=urls))

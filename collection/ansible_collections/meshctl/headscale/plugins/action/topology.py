@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._errors import failure
-from ..plugin_utils._inventory import read_inventory, read_own
+from ..plugin_utils._inventory import check_inventory, read_inventory, read_own
 from ..plugin_utils._lab.topology import TopologyError
 
 
@@ -33,12 +33,15 @@ class ActionModule(ActionBase):
                 "bad_input",
             )
         try:
-            if str(known.get("mesh_backend") or "hosts") == "hosts":
-                return {"changed": False, "ansible_facts": {"mesh_topology": read_own(known)}}
-            topology = read_inventory(known)
+            odd = check_inventory(known)
+            facts = self._facts(known)
         except TopologyError as exc:
             return failure(str(exc), "bad_input")
-        return {
-            "changed": False,
-            "ansible_facts": {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver},
-        }
+        return {"changed": False, "ansible_facts": facts, **({"warnings": odd, "meshctl_notes": odd} if odd else {})}
+
+    @staticmethod
+    def _facts(known: dict[str, Any]) -> dict[str, Any]:
+        if str(known.get("mesh_backend") or "hosts") == "hosts":
+            return {"mesh_topology": read_own(known)}
+        topology = read_inventory(known)
+        return {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}

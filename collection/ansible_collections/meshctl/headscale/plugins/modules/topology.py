@@ -14,6 +14,8 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Checks the subnets, addresses, NAT kinds and names of the inventory and sets what follows from them as facts.
+  - Refuses values of meshctl's other variables that cannot be meant, and the templates of any that cannot be filled in.
+    A variable that nothing reads, and that is called almost like one that something does, is a warning.
   - Assertions judge paths and isolation by these facts. Nothing is changed.
   - Of the user's own hosts (C(mesh_backend) is V(hosts) or not set) nothing has to be said. Those that name their network in
     C(mesh_subnet) have a record, with as much as the inventory says.
@@ -33,6 +35,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+meshctl_notes:
+  description: What is odd about the inventory without being wrong, as in the warnings.
+  returned: when there is something
+  type: list
+  elements: str
 ansible_facts:
   description: The facts.
   returned: success

@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from ._lab.topology import Topology, read_topology
+from ansible.errors import AnsibleError
+
+from ._lab.topology import Topology, TopologyError, read_topology
 from ._own import own_topology
+from ._settings import READ, check_settings, slips
 
 # What a topology is read from; nothing else is templated, so that a variable with a secret stays where it is.
 _VARIABLES = (
@@ -44,15 +48,35 @@ def read_own(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return own_topology(hosts=hosts, groups=groups)
 
 
-def _described(task_vars: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
-    """Return the variables of every host that a topology is read from, and the groups."""
-    groups: dict[str, list[str]] = task_vars["groups"]
+def check_inventory(task_vars: dict[str, Any]) -> list[str]:
+    """Return what is odd about the inventory's other variables.
+
+    :raises TopologyError: see `check_settings`.
+    """
+    hosts, groups = _described(task_vars, (*_VARIABLES, *READ))
+    check_settings(hosts, groups)
     hostvars = task_vars["hostvars"]
-    hosts = {
-        str(host): plain({key: hostvars[host][key] for key in _VARIABLES if key in hostvars[host]})
-        for host in groups["all"]
-    }
+    return list(slips({host: hostvars[host] for host in hosts}))
+
+
+def _described(
+    task_vars: dict[str, Any], names: Sequence[str] = _VARIABLES
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Return the named variables of every host, and the groups."""
+    groups: dict[str, list[str]] = task_vars["groups"]
+    hosts = {str(host): _variables(str(host), task_vars["hostvars"][host], names) for host in groups["all"]}
     return hosts, {str(name): [str(host) for host in members] for name, members in groups.items()}
+
+
+def _variables(host: str, own: Any, names: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        try:
+            if name in own:
+                found[name] = plain(own[name])
+        except AnsibleError as exc:
+            raise TopologyError(f"host {host}: {name} cannot be read: {exc}; correct its template") from None
+    return found
 
 
 def plain(value: Any) -> Any:

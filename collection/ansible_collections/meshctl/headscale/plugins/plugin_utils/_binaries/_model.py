@@ -147,7 +147,9 @@ def tool_of(program: str) -> Tool:
     for tool in TOOLS:
         if program in tool.packages:
             return tool
-    raise BadInputError(f"{program!r} is not a program that meshctl knows: choose from {', '.join(PROGRAMS)}")
+    raise BadInputError(
+        f"{program!r} is not a program of a mesh: mesh_binaries and programs know {', '.join(PROGRAMS)}"
+    )
 
 
 def architecture() -> str:

@@ -30,6 +30,7 @@ _THIS: Final = ipaddress.ip_network("0.0.0.0/8")
 # `router-NAME` is a host name too.
 _SUBNET_NAME_LENGTH: Final = 40
 _RATES: Final = (8 * 10**3, 100 * 10**9)
+_LONGEST_DELAY_MS: Final = 60_000
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -156,6 +157,12 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
         if len(members[group]) != 1:
             found = ", ".join(members[group]) or "none"
             raise TopologyError(f"group '{group}' must hold exactly one host, {want}; found: {found}")
+    relay = members["relays"][0]
+    if hosts[relay].get("mesh_subnet", WAN) != WAN:
+        raise TopologyError(
+            f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', and a relay stands on the simulated "
+            f"internet, where all reach it: write {WAN}"
+        )
     shared = hosts[members["headscale"][0]]
     wan = _network("mesh_wan", _mapping("mesh_wan", shared.get("mesh_wan", {})).get("cidr", "203.0.113.0/24"))
     stated = {
@@ -473,6 +480,8 @@ def read_link(where: str, raw: object) -> Link:
         raise TopologyError(f"{where}: rate '{data['rate']}' must be from 8kbit to 100gbit")
     if link.loss > 1:
         raise TopologyError(f"{where}: loss '{data['loss']}' is more than 100%")
+    if link.delay_ms > _LONGEST_DELAY_MS:
+        raise TopologyError(f"{where}: delay '{data['delay']}' is more than {_LONGEST_DELAY_MS // 1000}s")
     if link.jitter_ms > link.delay_ms:
         raise TopologyError(f"{where}: jitter '{data['jitter']}' needs a delay that is at least as long")
     return link

@@ -1,0 +1,302 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What may stand in the inventory's variables, apart from the topology. Pure. PRIVATE to the collection.
+
+They are looked at before anything is built: what roles and assertions would find out minutes later, or never, is one
+sentence here that names the variable, its value and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from ..module_utils import _hujson
+from ..module_utils._durations import parse_duration
+from ..module_utils._errors import InputError
+from ._expect import ExpectError, read_expect
+from ._lab.topology import GROUPS, WAN, TopologyError
+from ._patience import MOST
+
+Hosts = Mapping[str, Mapping[str, Any]]
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_BOOLEANS: Final = ("true", "false", "yes", "no", "on", "off", "1", "0", "t", "f", "y", "n")
+_HTTPS: Final = 443
+_NETNS: Final = "meshctl.headscale.netns"
+_LOCAL: Final = ("local", "ansible.builtin.local", "ansible.legacy.local")
+_LONGEST_NAME: Final = 253
+# So near to a variable's name is only a slip of the pen.
+_ALIKE: Final = 0.9
+
+
+@dataclass(frozen=True)
+class _Rule:
+    holds: Callable[[Any], bool]
+    write: str
+
+
+def _number(low: float, high: float = math.inf, *, write: str) -> _Rule:
+    def holds(value: Any) -> bool:  # noqa: ANN401 - an inventory's data
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            return False
+        return low <= found <= high and found < math.inf
+
+    return _Rule(holds, write)
+
+
+def _one_of(*words: str) -> _Rule:
+    return _Rule(lambda value: value in words, f"one of {', '.join(words)}")
+
+
+def _dns_name(value: Any) -> bool:  # noqa: ANN401
+    return (
+        isinstance(value, str)
+        and len(value) <= _LONGEST_NAME
+        and all(_LABEL.fullmatch(label) for label in value.removesuffix(".").split("."))
+    )
+
+
+def _list_of(holds: Callable[[Any], bool], *, write: str) -> _Rule:
+    return _Rule(lambda value: isinstance(value, list) and all(holds(item) for item in value), f"a list, {write}")
+
+
+def _duration(value: Any) -> bool:  # noqa: ANN401
+    try:
+        return parse_duration(str(value), option="").total_seconds() > 0
+    except InputError:
+        return False
+
+
+def _policy(value: Any) -> bool:  # noqa: ANN401
+    try:
+        return isinstance(_hujson.parse(value) if isinstance(value, str) else value, dict)
+    except ValueError:
+        return False
+
+
+def _is_url(value: Any) -> bool:  # noqa: ANN401
+    return _parts(value) is not None
+
+
+def _parts(value: Any) -> SplitResult | None:  # noqa: ANN401
+    """Return a URL's parts when it is one that a server can be reached by."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        good = parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if good and not re.search(r"\s", str(value)) else None
+
+
+_BOOLEAN = _Rule(lambda value: str(value).lower() in _BOOLEANS, "true or false")
+_ABOVE_ZERO = _number(math.ulp(0.0), write="a number above zero")
+_TEXT = _Rule(lambda value: isinstance(value, str | int | float) and str(value).strip() != "", "a text")
+_NAMES = _list_of(lambda name: isinstance(name, str) and name != "", write="as in [client-node-1]")
+
+_RULES: Final[dict[str, _Rule]] = {
+    "mesh_allow_disruptive": _BOOLEAN,
+    "mesh_artifacts": _BOOLEAN,
+    "mesh_backend": _one_of("lab", "libvirt", "hosts"),
+    "mesh_canaries": _NAMES,
+    "mesh_deadline_s": _number(0, write="a number of seconds"),
+    "mesh_deploy": _BOOLEAN,
+    "mesh_domain": _Rule(_dns_name, "a DNS name such as mesh.internal"),
+    "mesh_expiry_warning_days": _number(0, write="a number of days"),
+    "mesh_isolated": _BOOLEAN,
+    "mesh_keep_going": _BOOLEAN,
+    "mesh_key_expiration": _Rule(_duration, "a duration such as 24h or 1h30m"),
+    "mesh_latency_budget_ms": _ABOVE_ZERO,
+    "mesh_loss_budget_percent": _number(0, 100, write="a number from 0 to 100"),
+    "mesh_manage": _BOOLEAN,
+    "mesh_node_name": _Rule(
+        lambda value: isinstance(value, str) and bool(_LABEL.fullmatch(value)),
+        "letters, digits and '-', at most 63, or leave it out",
+    ),
+    "mesh_outside_names": _list_of(_dns_name, write="of DNS names, as in [www.example.com]"),
+    "mesh_path": _one_of("auto", "direct", "relay", "any"),
+    "mesh_patience": _number(1, MOST, write=f"a number from 1 to {MOST}"),
+    "mesh_policy": _Rule(_policy, "a policy of Headscale as a mapping or as HuJSON, as in {acls: [...]}"),
+    "mesh_propagation_budget_s": _ABOVE_ZERO,
+    "mesh_rejoin_budget_s": _ABOVE_ZERO,
+    "mesh_resolution_budget_ms": _ABOVE_ZERO,
+    "mesh_resolved_families": _list_of(lambda name: name in ("ipv4", "ipv6"), write="of ipv4, ipv6 or both"),
+    "mesh_server_url": _Rule(_is_url, "a URL such as https://headscale.example.com"),
+    "mesh_service_port": _number(1, 65535, write="a port from 1 to 65535"),
+    "mesh_service_private": _BOOLEAN,
+    "mesh_service_status": _number(100, 599, write="an HTTP status such as 200"),
+    "mesh_user": _TEXT,
+}
+_NEED_HOSTS: Final = ("mesh_canary", "mesh_service_host", "mesh_canaries", "mesh_expect")
+
+READ: Final = (*_RULES, *_NEED_HOSTS, "ansible_connection")
+"""The variables that are looked at; none of them is a secret."""
+
+KNOWN: Final = frozenset({
+    *_RULES,
+    *_NEED_HOSTS,
+    "mesh_address",
+    "mesh_api_key",
+    "mesh_api_key_file",
+    "mesh_binaries",
+    "mesh_ca_path",
+    "mesh_fail_late",
+    "mesh_headscale_version",
+    "mesh_libvirt",
+    "mesh_link",
+    "mesh_names",
+    "mesh_port",
+    "mesh_publish",
+    "mesh_release_url_headscale",
+    "mesh_release_url_tailscale",
+    "mesh_service_address",
+    "mesh_service_body",
+    "mesh_service_name",
+    "mesh_service_program",
+    "mesh_service_user",
+    "mesh_story",
+    "mesh_story_title",
+    "mesh_subnet",
+    "mesh_subnets",
+    "mesh_tailscale_version",
+    "mesh_tailscaled_socket",
+    "mesh_wan",
+})  # fmt: skip
+"""Every variable of docs/inventory.md whose name begins with `mesh_`."""
+
+FACTS: Final = frozenset({
+    "mesh_bad_checks",
+    "mesh_binaries_found",
+    "mesh_client",
+    "mesh_nodes",
+    "mesh_topology",
+    "mesh_versions",
+})  # fmt: skip
+"""What playbooks set and an inventory has no business with."""
+
+
+def check_settings(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
+    """Raise `TopologyError` for the first variable that cannot be meant; it names it, its value and the remedy."""
+    members = [host for host in hosts if any(host in groups.get(group, ()) for group in GROUPS)]
+    for host in members:
+        for name, rule in _RULES.items():
+            value = hosts[host].get(name)
+            if name in hosts[host] and not rule.holds(value) and not _left_out(name, value):
+                raise TopologyError(f"{_where(name, host, hosts, members)} is {value!r}: write {rule.write}")
+    for host in members:
+        _connection(host, hosts[host])
+        _name_hosts(host, hosts[host], hosts, groups)
+    if members:
+        _server(hosts, groups)
+
+
+def _left_out(name: str, value: object) -> bool:
+    """Whether a variable that is there says nothing."""
+    return name in ("mesh_server_url", "mesh_policy") and not value
+
+
+def _where(name: str, host: str, hosts: Hosts, members: Sequence[str]) -> str:
+    """Name the host as well where others have another value."""
+    shared = all(hosts[other].get(name) == hosts[host].get(name) for other in members)
+    return name if shared else f"host {host}: {name}"
+
+
+def _connection(host: str, own: Mapping[str, Any]) -> None:
+    """Refuse a lab's machine that is reached by a way that leads elsewhere: to the very machine that the lab is on."""
+    backend, given = own.get("mesh_backend", "hosts"), own.get("ansible_connection")
+    if (backend == "lab" and given != _NETNS) or (backend == "libvirt" and given in (None, *_LOCAL)):
+        raise TopologyError(
+            f"host {host}: ansible_connection is {given!r}, which does not lead into the {backend} lab: write "
+            + (_NETNS if backend == "lab" else "ansible.builtin.ssh")
+        )
+
+
+def _name_hosts(host: str, own: Mapping[str, Any], hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
+    members = list(hosts)
+    for name in ("mesh_canary", "mesh_service_host"):
+        if name in own and own[name] not in groups.get("clients", ()):
+            where = _where(name, host, hosts, members)
+            raise TopologyError(f"{where} is {own[name]!r}: write one of {_some(groups.get('clients', ()))}")
+    if unknown := [name for name in own.get("mesh_canaries", ()) if name not in hosts]:
+        where = _where("mesh_canaries", host, hosts, members)
+        raise TopologyError(f"{where} names {unknown[0]!r}, which is no host of the inventory: it has {_some(members)}")
+    try:
+        read_expect(own.get("mesh_expect"), groups)
+    except ExpectError as exc:
+        raise TopologyError(str(exc)) from None
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "nothing: the group is empty") + more
+
+
+def _server(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a server's URL that meshctl, where it is to deploy the server, could not keep."""
+    host = next((name for name in groups.get("headscale", ()) if name in hosts), None)
+    if host is None or not _true(hosts[host].get("mesh_manage", False)):
+        return
+    own = hosts[host]
+    url = own.get("mesh_server_url")
+    if not url:
+        raise TopologyError(
+            "mesh_server_url is missing: write what the clients reach the server by, as in https://headscale.lab.test"
+        )
+    parts = _parts(url)
+    assert parts is not None  # noqa: S101 - its rule has held
+    name, domain = str(parts.hostname).lower(), str(own.get("mesh_domain", "mesh.internal")).lower().strip(".")
+    if name == domain or name.endswith(f".{domain}"):
+        raise TopologyError(
+            f"mesh_domain is {domain!r}, which the server's name {name} is in: nobody would reach the server; "
+            "write another domain for the mesh"
+        )
+    if own.get("mesh_backend", "hosts") != "hosts":
+        for relay in groups.get("relays", ()):
+            if relay in hosts and not hosts[relay].get("mesh_names"):
+                raise TopologyError(
+                    f"host {relay} has no mesh_names: write what the clients relay through, as in [relay.lab.test]"
+                )
+        _server_of_lab(host, own, url=url, name=name, parts=parts)
+
+
+def _server_of_lab(host: str, own: Mapping[str, Any], *, url: str, name: str, parts: SplitResult) -> None:
+    names = [str(each).lower() for each in own.get("mesh_names") or ()]
+    if parts.scheme != "https" or parts.path.strip("/"):
+        raise TopologyError(
+            f"mesh_server_url is {url!r}: a lab's server speaks HTTPS, without a path; write https://{parts.netloc}"
+        )
+    if name not in names:
+        raise TopologyError(
+            f"mesh_server_url is {url!r}, and {host} has no such name: write one of its mesh_names "
+            f"({_some(names) if names else 'it has none'}), or add {name} to them"
+        )
+    subnets, subnet = own.get("mesh_subnets") or {}, own.get("mesh_subnet")
+    natted = subnet != WAN and subnets[subnet].get("nat", "easy") != "none"
+    port = parts.port or _HTTPS
+    published = {str(entry["port"]) for entry in own.get("mesh_publish") or () if entry.get("proto", "tcp") == "tcp"}
+    if natted and str(port) not in published:
+        raise TopologyError(
+            f"mesh_server_url is {url!r}, and the router of {host} forwards no tcp port {port}: nobody would reach the "
+            f"server; add {{port: {port}}} to its mesh_publish"
+        )
+
+
+def _true(value: object) -> bool:
+    return str(value).lower() in _BOOLEANS[::2]
+
+
+def slips(hosts: Hosts) -> Iterator[str]:
+    """Yield a sentence for each variable that nothing reads and that is called almost like one that something does."""
+    named = dict.fromkeys(name for own in hosts.values() for name in own if name.startswith("mesh_"))
+    for name in named:
+        if name not in KNOWN | FACTS and (near := difflib.get_close_matches(name, KNOWN, n=1, cutoff=_ALIKE)):
+            yield f"the inventory has {name}, which nothing reads: did you mean {near[0]}?"
