@@ -202,6 +202,26 @@ def test_4_stun_and_relay_that_do_not_answer(patient: Patient) -> None:
     assert "doctor.relay.stun" not in ids(findings)
 
 
+def test_4_a_proxy_before_the_relay_that_breaks_the_upgrade(patient: Patient) -> None:
+    proxy = (
+        "events {} http { access_log off; server { listen 8443 ssl; ssl_certificate /etc/meshctl/tls/cert.pem; "
+        "ssl_certificate_key /etc/meshctl/tls/key.pem; location / { proxy_pass https://127.0.0.1:443; proxy_ssl_server_name on; "
+        "proxy_ssl_name relay.lab.test; } } } pid /run/proxy.pid; error_log stderr; user root;"
+    )
+    patient.sh(_RELAY, f"printf '%s' '{proxy}' >/run/proxy.conf; nginx -c /run/proxy.conf >/dev/null 2>&1 </dev/null")
+    try:
+        # Connections that stand already go on; whoever comes now meets the proxy.
+        with patient.firewall(
+            _RELAY, "chain in { type nat hook prerouting priority -100; tcp dport 443 redirect to :8443; }"
+        ):
+            findings = patient.examine()
+    finally:
+        patient.sh(_RELAY, "kill $(cat /run/proxy.pid)")
+    assert ids(findings) == {"doctor.relay.upgrade"}, "its pages answer"
+    assert {f.source for f in findings} == {_ONE, _TWO, _THREE}
+    assert hint(findings, "doctor.relay.upgrade").startswith("nginx")
+
+
 def test_5_a_relay_map_that_cannot_be_loaded(patient: Patient) -> None:
     script = f"sed -i 's#^  urls: .*#  urls: [https://maps.lab.test/derp.json]#; /^  paths:/,+1d' {_CONFIG}"
     with patient.config(script, healthy=False):
@@ -369,7 +389,7 @@ def test_15_routes_that_nobody_approved(patient: Patient) -> None:
         patient.sh(_TWO, "tailscale set --advertise-routes=")
         patient.headscale(f"nodes approve-routes -i {node['id']} -r ''")
     assert ids(findings) == {"doctor.routes", "doctor.routes.forwarding"}
-    assert "not approved" in hint(findings, "doctor.routes")
+    assert f"approve-routes -i {node['id']} -r 10.9.0.0/24`" in hint(findings, "doctor.routes")
     assert ids(approved) == {"doctor.routes.forwarding"}
 
 

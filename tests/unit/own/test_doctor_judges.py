@@ -93,6 +93,23 @@ def test_two_of_one_name() -> None:
     assert "1, 2 all call themselves a" in _bad(nodes, config=_well_config())["doctor.names"]
 
 
+def test_two_that_call_themselves_alike_and_were_given_names_of_their_own() -> None:
+    nodes = [_node(1, "phone"), _node(2, "phone", givenName="kitchen")]
+    assert _bad(nodes, config=_well_config()) == {}
+
+
+def test_a_number_that_is_left_of_a_name_that_was_taken() -> None:
+    nodes = [_node(1, "laptop", givenName="laptop-1"), _node(2, "web-2"), _node(3, "other")]
+    checks = judge_server(_seen(nodes={"nodes": nodes}), _FRAME, Server(unknown_names=(), config={}))
+    names = {check.target: check for check in checks if check.id == "doctor.names"}
+    assert {name: check.verdict for name, check in names.items()} == {
+        "laptop-1": "skipped",
+        "web-2": "passed",
+        "other": "passed",
+    }
+    assert "headscale nodes rename -i 1 laptop" in names["laptop-1"].hint
+
+
 def test_online_is_held_against_who_reaches_whom() -> None:
     seer = Seer(name="a", key="nodekey:1", answered={"100.64.0.2": True, "100.64.0.3": False})
     nodes = [_node(1, "a"), _node(2, "b", online=False), _node(3, "c")]
@@ -140,6 +157,9 @@ def test_routes() -> None:
     ]
     checks = judge_server(_seen(nodes={"nodes": nodes}), _FRAME, Server(unknown_names=(), config={}))
     found = {check.target: (check.verdict, check.observed) for check in checks if check.id == "doctor.routes"}
+    hint = next(check.hint for check in checks if check.id == "doctor.routes" and check.target == "a")
+    # Approving replaces what was approved.
+    assert "approve-routes -i 1 -r 10.0.0.0/24,10.1.0.0/24,10.2.0.0/24`" in hint
     assert found["a"][1] == {
         "not_approved": ["10.0.0.0/24"],
         "not_advertised": ["10.2.0.0/24"],
@@ -177,6 +197,27 @@ def test_without_an_answer_the_api_is_the_finding() -> None:
 def test_no_answer_makes_the_servers_judge_raise(data: dict[str, Any]) -> None:
     for check in judge_server(_seen(**data), _FRAME, Server(clients=("a",), unknown_names=(), config={})):
         assert check.verdict in ("passed", "failed", "skipped", "error")
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [
+        ({"outcome": "answered", "status": 101}, "passed"),
+        ({"outcome": "answered", "status": 426, "headers": {"server": "nginx"}}, "failed"),
+        ({"outcome": "refused"}, "skipped"),
+    ],
+)
+def test_a_proxy_before_a_relay(row: dict[str, Any], verdict: str) -> None:
+    relay = {"HostName": "relay.example.com", "IPv4": "203.0.113.9", "DERPPort": 8443, "STUNPort": -1}
+    seen = _seen(
+        status={"Self": {}},
+        derpmap={"Regions": {"1": {"RegionCode": "home", "Nodes": [relay]}}},
+        web=[{"url": "https://relay.example.com:8443/derp", **row}],
+    )
+    checks = client.judge_client(seen, _FRAME, client.Patient())
+    (found,) = [check for check in checks if check.id == "doctor.relay.upgrade"]
+    assert found.verdict == verdict
+    assert verdict != "failed" or "nginx before the relay" in found.hint
 
 
 _LOOKS = [

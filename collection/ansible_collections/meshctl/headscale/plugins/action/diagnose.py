@@ -89,13 +89,14 @@ class ActionModule(Assertion):
         web: list[Ask] = [
             {"url": f"{url}/health"},
             {"url": f"{url}/key?v={client.KEY_VERSION}"},
-            {"url": f"{url}/ts2021", "upgrade": True},
+            {"url": f"{url}/ts2021", "upgrade": "tailscale-control-protocol"},
         ]
         web = web if url else []
         web += [
-            {"url": relay.url, **({"connect": relay.address} if relay.address else {})}
+            {**asked, **({"connect": relay.address} if relay.address else {})}
             for relay in relays
             if relay.derp_port > 0
+            for asked in ({"url": relay.url}, {"url": relay.derp_url, "upgrade": "DERP"})
         ]
         names = [
             name

@@ -51,8 +51,13 @@ class Relay:
     @property
     def url(self) -> str:
         """Return what a relay answers to anybody."""
+        return f"{self.derp_url}/probe"
+
+    @property
+    def derp_url(self) -> str:
+        """Return where clients leave HTTP for the relay's own protocol."""
         port = "" if self.derp_port == _DERP_PORT else f":{self.derp_port}"
-        return f"https://{self.host}{port}/derp/probe"
+        return f"https://{self.host}{port}/derp"
 
     @property
     def where(self) -> str:
@@ -318,15 +323,18 @@ def _relays(seen: Seen, frame: Frame) -> list[Check]:
     for relay in relays(seen):
         target = f"{relay.region}/{relay.host}"
         if relay.derp_port > 0:
-            checks.append(_relaying(seen, frame, relay, target))
+            checks += [_relaying(seen, frame, relay, target), _relay_upgrade(seen, frame, relay, target)]
         if relay.stun_port > 0:
             checks.append(_stun(seen, frame, relay, target))
     return checks
 
 
+def _fetched(seen: Seen, url: str) -> dict[str, Any]:
+    return next((row for row in map(mapping, items(seen.data("web"))) if row.get("url") == url), {})
+
+
 def _relaying(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
-    rows = [mapping(row) for row in items(seen.data("web"))]
-    row = next((row for row in rows if row.get("url") == relay.url), {})
+    row = _fetched(seen, relay.url)
     return frame.check(
         (row.get("outcome") == "answered" and row.get("status") == 200) if row else None,  # noqa: PLR2004
         aspect="https",
@@ -338,6 +346,27 @@ def _relaying(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
         else seen.why("web"),
         command=f"curl -sSi {relay.url}",
     )
+
+
+def _relay_upgrade(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
+    """Tell whether a proxy before the relay passes on what clients need: without, its pages answer and nothing is relayed."""
+    row, expected = _fetched(seen, relay.derp_url), {"url": relay.derp_url, "status": 101}
+    if row and text(row.get("outcome")) != "answered":
+        reason = f"the relay cannot be asked: {_no_answer(row)}"
+        return frame.skipped(reason, aspect="upgrade", target=target, expected=expected)
+    server = text(mapping(row.get("headers")).get("server"))
+    return frame.check(
+        row.get("status") == 101 if row else None,  # noqa: PLR2004
+        aspect="upgrade",
+        target=target,
+        expected=expected,
+        observed={"status": row.get("status"), "server": server} if row else None,
+        hint=(
+            f"{server or 'something'} before the relay does not pass the upgrade to DERP on, so that nothing is relayed: "
+            "have the proxy pass `Upgrade` and `Connection` on for /derp as for /ts2021, or leave it out"
+        ) if row else seen.why("web"),
+        command=f"curl -sSi --http1.1 -H 'Upgrade: DERP' -H 'Connection: upgrade' {relay.derp_url}",
+    )  # fmt: skip
 
 
 def _stun(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:

@@ -148,11 +148,20 @@ def _names(frame: Frame, server: Server, nodes: list[dict[str, Any]]) -> list[Ch
 
 def _name(frame: Frame, server: Server, node: dict[str, Any], nodes: list[dict[str, Any]]) -> Check:
     given, own = _given(node), text(node.get("name")).lower()
-    same = [text(other.get("id")) for other in nodes if text(other.get("name")).lower() == own]
+    alike = [other for other in nodes if text(other.get("name")).lower() == own]
+    same = [text(other.get("id")) for other in alike]
+    # Once each has been given a name of its own, there is nothing wrong with what they call themselves.
+    unresolved = any(_is_numbered(_given(other), own) for other in alike)
     seer = _seer(server, node)
     says = seer.dns_name.partition(".")[0] if seer else ""
     hint = ""
-    if len(same) > 1:
+    if len(same) == 1 and unresolved and all(_given(other).lower() != own for other in nodes):
+        reason = (
+            f"it calls itself {own}, and has a number from when another node had that name, which is free now: "
+            f"`headscale nodes rename -i {text(node.get('id'))} {own}`, unless it is meant"
+        )
+        return frame.skipped(reason, target=given, expected={"name": own})
+    if len(same) > 1 and unresolved:
         hint = (
             f"the nodes {', '.join(same)} all call themselves {own}, so only one has that name: delete the stale ones "
             f"(`headscale nodes delete -i ID`), or rename one"
@@ -167,6 +176,11 @@ def _name(frame: Frame, server: Server, node: dict[str, Any], nodes: list[dict[s
         hint=hint,
         command="headscale nodes list",
     )
+
+
+def _is_numbered(given: str, own: str) -> bool:
+    """Whether Headscale made a node's name from what the node calls itself, because that was taken."""
+    return bool(own) and re.fullmatch(re.escape(own) + r"-[0-9]+", given.lower()) is not None
 
 
 def _online(frame: Frame, server: Server, node: dict[str, Any]) -> list[Check]:
@@ -432,8 +446,10 @@ def _routes(frame: Frame, node: dict[str, Any], nodes: list[dict[str, Any]]) -> 
     waiting, gone = offered - approved, approved - offered
     idle = (offered & approved) - serving - served_by_others
     ident = text(node.get("id"))
+    # The command replaces what was approved before.
+    wanted = ",".join(sorted(offered | approved))
     hints = [
-        f"{', '.join(sorted(waiting))} is advertised and not approved: `headscale nodes approve-routes -i {ident} -r …`"
+        f"{', '.join(sorted(waiting))} is advertised and not approved: `headscale nodes approve-routes -i {ident} -r {wanted}`"
         if waiting
         else "",
         f"{', '.join(sorted(gone))} is approved and not advertised: `tailscale set --advertise-routes=…` on the node"

@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
+_CONTROL = "tailscale-control-protocol"
+
 
 def fetch(ask: Dict, until: float) -> Json:
     """Fetch each URL; what cannot be fetched has an outcome as well."""
@@ -60,8 +62,8 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
         headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": "meshctl",
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
         if target.get("upgrade"):
-            # What a client asks for before it speaks Noise; what comes after the answer's head is not for us.
-            status, got, body, first = exchange(sock, _upgrade(path, headers), until, 1)
+            # What a client asks for before it speaks its own protocol; what comes after the answer's head is not for us.
+            status, got, body, first = exchange(sock, _upgrade(path, headers, target["upgrade"]), until, 1)
         else:
             status, got, body, first = exchange(sock, request_of("GET", path, headers), until, MAX_BODY + 16384)
     finally:
@@ -92,15 +94,13 @@ def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.so
     return None
 
 
-def _upgrade(path: str, headers: Dict) -> bytes:
-    """Return the request by which a Tailscale client leaves HTTP, with a handshake that no server accepts."""
-    asked = {
-        **headers,
-        "Upgrade": "tailscale-control-protocol",
-        "Connection": "upgrade",
-        "X-Tailscale-Handshake": "AAAA",
-    }
-    return request_of("POST", path, asked).replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\n", 1)
+def _upgrade(path: str, headers: Dict, protocol: str) -> bytes:
+    """Return the request by which a Tailscale client leaves HTTP; of the control protocol, with a handshake that fails."""
+    asked = {**headers, "Upgrade": protocol, "Connection": "upgrade"}
+    method = "GET"
+    if protocol == _CONTROL:
+        method, asked = "POST", {**asked, "X-Tailscale-Handshake": "AAAA"}
+    return request_of(method, path, asked).replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\n", 1)
 
 
 def _authority(host: str, port: int, scheme: str) -> str:
