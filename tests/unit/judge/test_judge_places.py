@@ -97,6 +97,21 @@ def test_the_way_out_is_the_router_and_there_is_no_other(routes: Any, verdict: s
     assert said in check.hint
 
 
+@pytest.mark.parametrize(
+    ("taken", "verdict"),
+    [
+        ({"gateway": "192.168.1.1", "dev": "eth0"}, "passed"),
+        ({"error": "network is unreachable"}, "passed"),
+        ({"gateway": "192.168.1.5", "dev": "eth0"}, "failed"),
+        ({"dev": "tunnel0"}, "failed"),
+    ],
+)
+def test_the_way_that_the_kernel_takes_counts_and_not_the_table_alone(taken: dict[str, str], verdict: str) -> None:
+    check = addressed(routes={**mesh.routes(), "get": {"10.0.0.1": taken}})["gateway"]
+    assert check.verdict == verdict
+    assert ("10.0.0.0/24 via" in check.hint) is (verdict == "failed")
+
+
 def test_a_host_without_a_router_has_no_gateway_to_check() -> None:
     assert set(addressed(gateway="")) == {"address"}
 

@@ -14,7 +14,11 @@ import healthy_mesh as mesh
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted import Encrypted, judge_encrypted
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import Isolated, judge_isolated
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import (
+    Isolated,
+    doubtful,
+    judge_isolated,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Paths, Side, judge_path
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
@@ -361,7 +365,7 @@ BY_HOST = mesh.refused("10.0.0.10")
     ("icmp", "mesh_ping", "tcp", "verdicts"),
     [
         (REFUSED, ALIVE, "timeout", ("passed", "passed")),
-        (REFUSED, ALIVE, "refused", ("passed", "passed")),
+        (REFUSED, ALIVE, "refused", ("passed", "error")),
         (REFUSED, QUIET, "net-unreachable", ("passed", "passed")),
         (QUIET, ALIVE, "timeout", ("passed", "passed")),
         (QUIET, QUIET, "timeout", ("error", "error")),
@@ -384,6 +388,23 @@ def test_what_proves_isolation_and_what_does_not(
     checks = judge_isolated(answer, mesh.frame("isolated"), Isolated(walls=mesh.WALLS))
     assert tuple(check.verdict for check in checks) == verdicts
     assert all(check.hint for check in checks if check.verdict != "passed")
+
+
+@pytest.mark.parametrize(("ttl", "verdict"), [(64, "passed"), (62, "failed"), (None, "error")])
+def test_a_reset_beside_a_refusal_is_the_routers_where_both_have_come_as_far(ttl: int | None, verdict: str) -> None:
+    flows = [
+        mesh.flow("eth0", "192.168.1.1", "192.168.1.10", proto="icmp", direction="in", ttl=64),
+        mesh.flow("eth0", "192.168.1.10", "10.0.0.10", proto="tcp", ttl=64),
+        mesh.flow("eth0", "10.0.0.10", "192.168.1.10", proto="tcp", direction="in", ttl=ttl),
+    ]
+    answer = mesh.answer(
+        icmp=mesh.seen({"10.0.0.10": REFUSED, TWO4: ALIVE}),
+        tcp=mesh.seen([{"host": "10.0.0.10", "port": 22, "outcome": "refused", "from": "10.0.0.10"}]),
+        wire=mesh.seen({"flows": flows}),
+    )
+    check = judge_isolated(answer, mesh.frame("isolated"), Isolated(walls=mesh.WALLS))[1]
+    assert check.verdict == verdict
+    assert doubtful(check) is (verdict == "error")
 
 
 def test_silence_is_not_judged_while_there_is_time() -> None:
@@ -445,6 +466,15 @@ def test_silence_is_no_refusal(expected: str, outcome: str, verdict: str) -> Non
     answer = mesh.answer(http=mesh.seen([{"url": "http://192.168.1.10/", "outcome": outcome}]))
     expect = mesh.Http(urls=("http://192.168.1.10/",), outcome=expected)
     assert mesh.judge_http(answer, mesh.frame("http"), expect)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict"), [("192.168.1.10", "passed"), ("192.168.1.1", "failed"), ("local", "failed")]
+)
+def test_a_firewall_on_the_host_itself_refuses_as_well(by: str, verdict: str) -> None:
+    found = {"url": "http://192.168.1.10/", "outcome": "prohibited", "from": by, "address": "192.168.1.10"}
+    expect = mesh.Http(urls=("http://192.168.1.10/",), outcome="refused")
+    assert mesh.judge_http(mesh.answer(http=mesh.seen([found])), mesh.frame("http"), expect)[0].verdict == verdict
 
 
 def resolves(changes: Any = (), **more: Any) -> dict[tuple[str, str | None], Check]:

@@ -39,7 +39,10 @@ class ActionModule(Assertion):
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask the kernel."""
-        return [{"id": "addresses", "kind": "addresses"}, {"id": "routes", "kind": "routes"}]
+        return [
+            {"id": "addresses", "kind": "addresses"},
+            {"id": "routes", "kind": "routes", "get": list(self._place.samples)},
+        ]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge what the kernel says."""

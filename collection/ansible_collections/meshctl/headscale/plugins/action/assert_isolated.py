@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
 from ..plugin_utils._judge.frame import Node
-from ..plugin_utils._judge.isolated import Isolated, Wall, judge_isolated
+from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
 from ..plugin_utils._judge.seen import Json, address, mapping, text
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class ActionModule(Assertion):
         "nodes": {"type": "raw"},
         "port": {"type": "int", "default": 22},
     }
+
+    _watched = False
 
     def prepare(self) -> None:
         """Find out which addresses must not answer."""
@@ -67,12 +69,16 @@ class ActionModule(Assertion):
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known]
         tried = [{"host": wall.address, "port": self._expect.port} for wall in walls]
-        return [
+        asks: list[Ask] = [
             {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
             {"id": "tcp", "kind": "tcp", "targets": tried, "try_timeout_s": 1.0},
         ]
+        # Seen beside them is what they bring about, and the same once more: which of them is first does not matter.
+        return [*asks, {"id": "wire", "kind": "capture", "during": asks}] if self._watched else asks
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; what is silent is tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
-        return judge_isolated(answer, self.frame, expect)
+        checks = judge_isolated(answer, self.frame, expect)
+        self._watched = self._watched or any(map(doubtful, checks))
+        return checks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .frame import Frame
 from .seen import Json, Seen, items, mapping, text
@@ -25,6 +25,12 @@ class Place:
     cidr: str
     gateway: str = ""
     elsewhere: tuple[str, ...] = ()
+
+    @property
+    def samples(self) -> dict[str, str]:
+        """Return an address of each other subnet, to ask the kernel for its way there."""
+        known = (ipaddress.ip_network(cidr) for cidr in self.elsewhere)
+        return {str(next(network.hosts(), network[0])): str(network) for network in known}
 
     @property
     def interface(self) -> str:
@@ -82,12 +88,25 @@ def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
     main = [mapping(route) for route in routes if text(mapping(route).get("table")) in ("", "main", "254")]
     default = [text(route.get("gateway")) for route in main if route.get("dst") == "default"]
     leaks = [text(route.get("dst")) for route in main if _within(text(route.get("dst")), place.elsewhere)]
+    taken = _taken(seen, place)
+    other = next((f"{cidr} via {way}" for cidr, way in taken.items() if way != place.gateway), "")
+    observed: dict[str, Any] = {"default_routes_via": default, "routes_to_other_subnets": leaks}
     return frame.check(
-        place.gateway in default and not leaks,
+        place.gateway in default and not leaks and not other,
         aspect="gateway",
         expected=expected,
-        observed={"default_routes_via": default, "routes_to_other_subnets": leaks},
+        observed={**observed, "taken": taken} if other else observed,
         hint=f"it has a route of its own to {leaks[0]}: a leak between the subnets, remove it with `ip route del {leaks[0]}`" if leaks else
-        f"its default route should be via {place.gateway}; see `ip route`",
+        f"its default route should be via {place.gateway}; see `ip route`" if place.gateway not in default else
+        f"its default route is via {place.gateway}, but another one is taken to {other}; see `ip route` and `ip rule`",
         command="ip route",
     )  # fmt: skip
+
+
+def _taken(seen: Seen, place: Place) -> dict[str, str]:
+    """Return which way the kernel takes to each other subnet: the next hop, or the interface where there is none."""
+    asked = mapping(mapping(seen.data("routes")).get("get"))
+    found = {cidr: mapping(asked.get(known)) for known, cidr in place.samples.items()}
+    ways = {cidr: text(route.get("gateway")) or text(route.get("dev")) for cidr, route in found.items()}
+    # What the kernel refuses has no way at all.
+    return {cidr: way for cidr, way in ways.items() if way}

@@ -60,7 +60,9 @@ def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
         evidence = {"timings": found.get("timings"), "body": body[:_EXCERPT], "error": text(found.get("error"))}
     else:
         observed["from"] = text(found.get("from"))
-        right = outcome == "refused" or (expect.outcome == "unreachable" and outcome in _UNREACHABLE)
+        # A firewall on the host itself refuses in its own way.
+        itself = observed["from"] not in ("", "local") and observed["from"] == address(found.get("address"))
+        right = outcome == "refused" or (outcome in _UNREACHABLE and (itself or expect.outcome == "unreachable"))
         evidence = {"timings": found.get("timings"), "error": text(found.get("error"))}
     return frame.check(
         right, aspect=expect.aspect, target=target, expected=expected, observed=observed, evidence=evidence,

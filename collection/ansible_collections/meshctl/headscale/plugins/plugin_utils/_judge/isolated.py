@@ -5,7 +5,8 @@
 """Judges whether physical addresses cannot be reached outside the mesh. PRIVATE to the collection.
 
 What proves isolation, strongest first: a router's (or this host's) ICMP refusal; a TCP reset beside such a refusal for
-the same address (the router rejects TCP in its own way); silence, but only while the peer answers over the mesh: else
+the same address that has come as far (the router rejects TCP in its own way, in the host's name: the two have the same
+TTL left, and what comes from behind the router has less); silence, but only while the peer answers over the mesh: else
 silence may mean no more than that nothing gets out. An echo reply, a connection, or a reset from an address that no
 router refused, is a host that was reached.
 """
@@ -25,6 +26,8 @@ _REFUSALS = {
     "net-unreachable", "host-unreachable", "net-unknown", "host-unknown", "net-prohibited", "host-prohibited",
     "prohibited", "net-rejected",
 }  # fmt: skip
+_RESETS = ("refused", "reset")
+_UNTOLD = "a router refuses ICMP, and TCP is reset: only a capture tells by whom, which needs become: true"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +111,11 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
     proof = ""
     if outcome in _REFUSALS and by != wall.address:
         ok, proof = True, "refusal"
-    elif outcome in ("connected", "refused", "reset"):
-        # A router may reject TCP with a reset in the host's name; its ICMP refusal for the same address gives it away.
-        ok, proof = outcome != "connected" and bool(routed), "reset beside an ICMP refusal" if routed else ""
+    elif outcome == "connected" or (outcome in _RESETS and not routed):
+        ok = False
+    elif outcome in _RESETS:
+        ok = _by_router(seen, wall, text(routed.get("from")))
+        proof = "reset beside an ICMP refusal" if ok else ""
     elif outcome == "timeout":
         ok = True if routed else _silence(seen, wall, expect)
         proof = "silence beside an ICMP refusal" if routed else "silence"
@@ -121,9 +126,27 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
         expected={"address": wall.address, "port": port, "refused": True},
         observed=f"{outcome} from {by}" if by else outcome or None,
         evidence={"proof": proof, "icmp_refusal": routed, "mesh_answers": _alive(seen, wall)},
-        hint=_hint(wall, ok, seen.why("tcp") if not found else ""),
+        hint=_hint(wall, ok, seen.why("tcp") if not found else _UNTOLD if outcome in _RESETS else ""),
         command=f"nc -vz -w 3 {wall.address} {port}",
     )
+
+
+def doubtful(check: Check) -> bool:
+    """Whether only a capture can tell who has reset a connection: the host, or a router in its name."""
+    return check.hint == _UNTOLD
+
+
+def _by_router(seen: Seen, wall: Wall, router: str) -> bool | None:
+    """Whether a reset in a host's name has come as far as the refusal of a router; None where no capture says."""
+    reset, refusal = _ttl(seen, "tcp", wall.address), _ttl(seen, "icmp", router)
+    return None if reset is None or refusal is None else reset == refusal
+
+
+def _ttl(seen: Seen, proto: str, source: str) -> float | None:
+    """Return the TTL that was left of what came from an address."""
+    flows = [mapping(flow) for flow in items(mapping(seen.data("wire")).get("flows"))]
+    came = (flow for flow in flows if flow.get("direction") == "in" and flow.get("proto") == proto)
+    return next((number(flow.get("ttl")) for flow in came if flow.get("src") == source), None)
 
 
 def _hint(wall: Wall, ok: bool | None, why: str) -> str:

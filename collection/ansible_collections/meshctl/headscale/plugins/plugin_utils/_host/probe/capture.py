@@ -62,6 +62,7 @@ def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Even
             names = ("interface", "direction", "proto", "src", "dst", "sport", "dport")
             seen = flows[key] = dict(zip(names, key), packets=0, bytes=0, marked=0, wireguard={}, disco=0)
         seen["packets"] += 1
+        seen["ttl"] = packet[8] if packet[0] >> 4 == 4 else packet[7]
         seen["bytes"] += len(payload)
         if marker and marker in packet:
             seen["marked"] += 1
