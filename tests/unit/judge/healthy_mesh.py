@@ -128,18 +128,21 @@ def metrics(direct: float) -> list[dict[str, Any]]:
 MESH = [address for peer in PEERS for address in peer.addresses]
 
 
+def pings(**more: Any) -> dict[str, Any]:
+    """Return what became of marked echo requests, those of each family by themselves."""
+    four, six = ([peer.address(family) for peer in PEERS] for family in (4, 6))
+    return {"icmp": seen(echoed(*four, **more)), "icmp6": seen(echoed(*six, **more))}
+
+
 def wire() -> dict[str, Any]:
     flows = [
         flow("eth0", "192.168.1.10", "203.0.113.3", dport=41642, wireguard={"4": 6}),
         flow("eth0", "192.168.1.10", "10.0.0.11", dport=41643, wireguard={"4": 7}),
     ]
     for peer in PEERS:
-        four, six = peer.addresses
-        flows += [
-            flow("tailscale0", "100.64.0.1", four, proto="icmp", marked=3),
-            flow("tailscale0", "fd7a:115c:a1e0::1", six, proto="icmp6", marked=3),
-        ]
-    during = {"icmp": seen(echoed(*MESH))}
+        flows += [flow("tailscale0", ONE.address(4), peer.address(4), proto="icmp", marked=3)]
+        flows += [flow("tailscale0", ONE.address(6), peer.address(6), proto="icmp6", marked=3)]
+    during = {"pings": seen(pings())}
     return {
         "disco": seen({peer.addresses[0]: pinged(ENDPOINTS[peer.name]) for peer in PEERS}),
         "addresses": seen(links()),
@@ -154,9 +157,28 @@ def refused(router: str = "192.168.1.1") -> dict[str, Any]:
     return {"sent": 1, "received": 0, "rtt_ms": [], "errors": [error], "lost": 1}
 
 
+def rejected(ttl: Any, refusal_ttl: Any = 64, interface: str = "eth0") -> list[dict[str, Any]]:
+    """Return what a capture has of a reset in a host's name, and of its router's refusal."""
+    return [
+        flow(interface, "10.0.0.10", "192.168.1.10", proto="tcp", direction="in", sport=22, ttl=ttl),
+        flow("eth0", "192.168.1.1", "192.168.1.10", proto="icmp", direction="in", sport=0, ttl=refusal_ttl),
+    ]
+
+
 def looked_up(name: str, *addresses: str) -> dict[str, Any]:
     return {"name": name, "outcome": "found" if addresses else "not-found", "addresses": list(addresses),
             "duration_ms": 2.0}  # fmt: skip
+
+
+def backwards(known: str, name: str) -> dict[str, Any]:
+    """Return what the system takes an address for."""
+    return {
+        "name": known,
+        "outcome": "found" if name else "not-found",
+        "addresses": [],
+        "canonical": name,
+        "duration_ms": 2.0,
+    }
 
 
 def asked(name: str, kind: str, *values: str, rcode: str = "NOERROR") -> dict[str, Any]:
@@ -167,9 +189,10 @@ def asked(name: str, kind: str, *values: str, rcode: str = "NOERROR") -> dict[st
 
 def lookups() -> dict[str, Any]:
     mesh = [looked_up(asking, name.addresses[0]) for name in NAMES for asking in (name.fqdn, name.short)]
+    mesh.append(looked_up("meshctl-0123456789abcdef.mesh.internal"))
     flows = [
-        flow("tailscale0", "100.64.0.1", "100.100.100.100", dport=53, sport=4000, marked=4),
-        flow("tailscale0", "100.100.100.100", "100.64.0.1", dport=4000, sport=53, direction="in", marked=4),
+        flow("tailscale0", "100.64.0.1", "100.100.100.100", dport=53, sport=4000, marked=10),
+        flow("tailscale0", "100.100.100.100", "100.64.0.1", dport=4000, sport=53, direction="in", marked=10),
     ]
     return {"flows": flows, "packets": 8, "dropped": 0, "during": {"getaddrinfo": seen(mesh)}}
 
@@ -264,7 +287,10 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "resolves": (
         answer(
             lookups=seen(lookups()),
-            getaddrinfo=seen([looked_up("gone.mesh.internal"), looked_up("outside.test", "203.0.113.10")]),
+            getaddrinfo=seen([
+                looked_up("gone.mesh.internal"), looked_up("outside.test", "203.0.113.10"),
+                *(backwards(known, name.fqdn) for name in NAMES for known in name.addresses),
+            ]),
             dns=seen(dns()),
             resolv_conf=seen({"nameservers": ["100.100.100.100"], "search": ["mesh.internal"]}),
             files=seen({"/etc/hosts": {"text": "127.0.0.1 localhost\n"}, "/etc/nsswitch.conf": {"text": "hosts: files dns\n"}}),

@@ -451,12 +451,32 @@ def test_an_answer_at_the_budget_is_in_time() -> None:
 WIRE = ("us1.resolves.wire", None)
 
 
-@pytest.mark.parametrize(("server", "verdict"), [("127.0.0.53", "skipped"), ("100.100.100.100", "error")])
-def test_a_stub_that_answers_from_its_cache_is_no_witness(server: str, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("server", "verdict", "said"),
+    [("127.0.0.53", "failed", "without asking 100.100.100.100"), ("100.100.100.100", "error", "a cache")],
+)
+def test_who_answers_for_a_name_that_is_new_without_asking_is_not_the_mesh(
+    server: str, verdict: str, said: str
+) -> None:
     found = {**mesh.lookups(), "flows": []}
     check = resolves((("lookups", "data"), found), (("resolv_conf",), mesh.seen({"nameservers": [server]})))[WIRE]
-    assert (check.id, check.verdict) == (WIRE[0], verdict)
-    assert "cache" in check.hint
+    assert (check.verdict, said in check.hint) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    ("server", "questions", "verdict"),
+    [
+        ("100.100.100.100", 5, "passed"),
+        ("100.100.100.100", 4, "error"),
+        # What is before the system may know all but the new one.
+        ("127.0.0.53", 1, "passed"),
+    ],
+)
+def test_as_many_questions_are_seen_as_names_were_looked_up(server: str, questions: int, verdict: str) -> None:
+    found = mesh.lookups()
+    found["flows"][0]["marked"] = questions
+    check = resolves((("lookups", "data"), found), (("resolv_conf",), mesh.seen({"nameservers": [server]})))[WIRE]
+    assert check.verdict == verdict
 
 
 def test_questions_on_the_wire_count_whatever_stub_there_is() -> None:
@@ -468,7 +488,7 @@ def test_questions_of_several_flows_are_added_up() -> None:
     found = mesh.lookups()
     found["flows"] += [{**found["flows"][0], "sport": 4001, "marked": 3}]
     check = resolves((("lookups", "data"), found))[WIRE]
-    assert (check.verdict, check.evidence["questions"]) == ("passed", {"100.100.100.100": 7})
+    assert (check.verdict, check.evidence["questions"]) == ("passed", {"100.100.100.100": 13})
 
 
 # -- what leaves, and as what --

@@ -331,6 +331,32 @@ def test_a_marker_in_clear_on_any_other_interface_fails() -> None:
     assert "left in clear on eth0" in checks["us1.encrypted", "two"].hint
 
 
+def test_a_marker_in_clear_over_the_other_family_fails() -> None:
+    leak = mesh.flow("eth0", mesh.ONE.address(6), mesh.TWO.address(6), proto="icmp6", marked=1)
+    assert bad(encrypted(flow=leak)) == {("us1.encrypted", "two"): "failed"}
+
+
+def test_a_marker_in_what_is_no_ip_is_in_clear() -> None:
+    leak = {**mesh.flow("eth0", "", "", marked=1), "proto": "0x88b5", "sport": 0}
+    assert bad(encrypted(flow=leak)) == {("us1.encrypted", "two"): "failed", ("us1.encrypted", "three"): "failed"}
+
+
+@pytest.mark.parametrize("interface", ["lo", "tailscale0", ""])
+def test_wireguard_packets_count_on_a_line_only(interface: str) -> None:
+    astray = mesh.flow(interface, "192.168.1.10", "203.0.113.3", dport=41642, wireguard={"4": 6})
+    assert bad(encrypted(flow=astray)) == {}
+    flows = [astray, *mesh.wire()["capture"]["data"]["flows"][1:]]
+    assert bad(encrypted(flows=flows)) == {("us1.encrypted", "two"): "failed"}
+
+
+@pytest.mark.parametrize("family", ["icmp", "icmp6"])
+def test_both_families_must_have_been_sent_and_answered(family: str) -> None:
+    for pings in ({**mesh.pings(), **{family: mesh.pings(received=2)[family]}},
+                  {name: found for name, found in mesh.pings().items() if name != family}):  # fmt: skip
+        checks = encrypted(during={"pings": mesh.seen(pings)})
+        assert {checks["us1.encrypted", name].verdict for name in ("two", "three")} == {"error"}
+
+
 def test_no_wireguard_packets_to_the_endpoint_fails() -> None:
     checks = encrypted(drop_flow=0)
     assert bad(checks) == {("us1.encrypted", "two"): "failed"}
@@ -390,13 +416,28 @@ def test_what_proves_isolation_and_what_does_not(
     assert all(check.hint for check in checks if check.verdict != "passed")
 
 
-@pytest.mark.parametrize(("ttl", "verdict"), [(64, "passed"), (62, "failed"), (None, "error")])
-def test_a_reset_beside_a_refusal_is_the_routers_where_both_have_come_as_far(ttl: int | None, verdict: str) -> None:
-    flows = [
-        mesh.flow("eth0", "192.168.1.1", "192.168.1.10", proto="icmp", direction="in", ttl=64),
-        mesh.flow("eth0", "192.168.1.10", "10.0.0.10", proto="tcp", ttl=64),
-        mesh.flow("eth0", "10.0.0.10", "192.168.1.10", proto="tcp", direction="in", ttl=ttl),
-    ]
+@pytest.mark.parametrize(
+    ("flows", "verdict"),
+    [
+        (mesh.rejected(64), "passed"),
+        # Systems count down from different numbers.
+        (mesh.rejected(64, 255), "passed"),
+        (mesh.rejected(62), "failed"),
+        (mesh.rejected(63, 254), "passed"),
+        (mesh.rejected(126, 255), "failed"),
+        (mesh.rejected(64) + mesh.rejected(62), "failed"),
+        # This host's own firewall.
+        (mesh.rejected(64, interface="lo"), "passed"),
+        (mesh.rejected(None), "error"),
+        (mesh.rejected(0), "error"),
+        (mesh.rejected(300), "error"),
+        (mesh.rejected(64)[:1], "error"),
+        (mesh.rejected(64)[1:], "error"),
+        (None, "error"),
+        ([], "error"),
+    ],
+)
+def test_how_far_a_reset_has_come_tells_whose_it_is(flows: Any, verdict: str) -> None:
     answer = mesh.answer(
         icmp=mesh.seen({"10.0.0.10": REFUSED, TWO4: ALIVE}),
         tcp=mesh.seen([{"host": "10.0.0.10", "port": 22, "outcome": "refused", "from": "10.0.0.10"}]),
@@ -405,6 +446,7 @@ def test_a_reset_beside_a_refusal_is_the_routers_where_both_have_come_as_far(ttl
     check = judge_isolated(answer, mesh.frame("isolated"), Isolated(walls=mesh.WALLS))[1]
     assert check.verdict == verdict
     assert doubtful(check) is (verdict == "error")
+    assert bool(check.hint) is (verdict != "passed")
 
 
 def test_silence_is_not_judged_while_there_is_time() -> None:
@@ -504,11 +546,13 @@ def test_a_resolver_that_is_not_tailscaleds_is_named() -> None:
     assert "the system asks 10.0.0.1" in resolves(changes)["us1.resolves.name", "two"].hint
 
 
-def reverse(families: tuple[int, ...], **values: str) -> Check:
+def reverse(families: tuple[int, ...], hosts: str = "", **values: str) -> Check:
     known = dict(zip(mesh.TWO.addresses, (values["v4"], values["v6"]), strict=True))
     rows = [mesh.asked(address, "PTR", *([name] if name else [])) for address, name in known.items()]
+    system = [mesh.backwards(address, values.get("system", name)) for address, name in known.items()]
     names = tuple(replace(name, families=families) for name in mesh.NAMES if name.node == "two")
-    answer = mesh.answer(dns=mesh.seen(rows))
+    files = {"/etc/hosts": {"text": hosts}}
+    answer = mesh.answer(dns=mesh.seen(rows), getaddrinfo=mesh.seen(system), files=mesh.seen(files))
     checks = judge_resolves(answer, mesh.frame("resolves"), Names(present=names, wire=False))
     return next(check for check in checks if check.id == "us1.resolves.reverse")
 
@@ -531,6 +575,67 @@ def test_the_reverse_is_required_where_the_address_is(
     families: tuple[int, ...], v4: str, v6: str, verdict: str
 ) -> None:
     assert reverse(families, v4=v4, v6=v6).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("system", "hosts", "verdict", "said"),
+    [
+        ("two.mesh.internal", "", "passed", ""),
+        ("TWO.mesh.internal.", "", "passed", ""),
+        ("printer", "100.64.0.2 printer", "failed", "/etc/hosts says so"),
+        ("printer", "", "failed", "for printer"),
+        ("", "", "failed", "the system does not ask it"),
+    ],
+)
+def test_the_system_asks_for_the_reverse_as_well(system: str, hosts: str, verdict: str, said: str) -> None:
+    check = reverse((4,), hosts, v4="two.mesh.internal.", v6="two.mesh.internal.", system=system)
+    assert (check.verdict, said in check.hint) == (verdict, True)
+
+
+def test_a_reverse_that_the_system_was_not_asked_for_proves_nothing() -> None:
+    answer, judge = mesh.CASES["resolves"]
+    observations = {**answer["observations"], "getaddrinfo": mesh.seen([mesh.looked_up("gone.mesh.internal")])}
+    found = [check for check in judge({**answer, "observations": observations}) if check.id == "us1.resolves.reverse"]
+    assert {check.verdict for check in found} == {"error"}
+
+
+def replies(*flows: dict[str, Any], dropped: Any = 0) -> dict[str, str]:
+    watched = {"flows": list(flows), "dropped": dropped}
+    checks = judged("reachable", watched=watched)
+    return {check.id.rpartition(".")[2]: check.verdict for (_id, target), check in checks.items() if target == "two"}
+
+
+def reply(src: str, **more: Any) -> dict[str, Any]:
+    kind = "icmp6" if ":" in src else "icmp"
+    return mesh.flow("tailscale0", src, "100.64.0.1", **{"proto": kind, "direction": "in", "marked": 3, **more})
+
+
+def test_a_reply_that_another_sent_is_none() -> None:
+    own = [reply(known) for known in mesh.TWO.addresses]
+    assert replies(*own) == {"ipv4": "passed", "ipv6": "passed", "latency": "passed"}
+    others = [reply(known) for known in mesh.THREE.addresses]
+    assert replies(*others) == {"ipv4": "failed", "ipv6": "failed", "latency": "passed"}
+    assert replies(own[0], others[1])["ipv6"] == "failed"
+    checks = judged("reachable", watched={"flows": others, "dropped": 0})
+    assert "100.64.0.3 did: a NAT rule" in checks["us1.reachable.ipv4", "two"].hint
+
+
+@pytest.mark.parametrize(
+    "flows",
+    [
+        [],
+        [reply("100.64.0.3", marked=0)],
+        [reply("100.64.0.3", direction="out")],
+        [reply("fd7a:115c:a1e0::3")],
+    ],
+)
+def test_a_capture_without_replies_of_the_family_says_nothing_of_whose_they_are(flows: Any) -> None:
+    assert replies(*flows)["ipv4"] == "passed"
+
+
+@pytest.mark.parametrize("dropped", [3, None])
+def test_a_capture_that_has_lost_packets_says_nothing_of_whose_replies_they_are(dropped: Any) -> None:
+    assert replies(reply("100.64.0.3"), dropped=dropped)["ipv4"] == "passed"
 
 
 def test_missing_aaaa_are_explained() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import probe
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import capture
 
 
 def look(kind: str, *, deadline_s: float = 5, **ask: Any) -> dict[str, Any]:
@@ -228,6 +229,12 @@ def test_the_systems_resolver_knows_localhost() -> None:
     assert set(found["addresses"]) & {"127.0.0.1", "::1"}
 
 
+def test_of_an_address_the_system_knows_the_name() -> None:
+    found = data("getaddrinfo", names=["127.0.0.1", "192.0.2.1"])
+    assert (found[0]["outcome"], found[0]["canonical"].startswith("localhost")) == ("found", True)
+    assert (found[1]["outcome"], found[1]["canonical"]) != ("found", "")
+
+
 def test_a_text_file_and_one_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("hello", encoding="utf-8")
@@ -311,6 +318,29 @@ def test_metrics_are_read_by_name_and_label(tmp_path: Path) -> None:
 def test_steps_are_made_one_after_another() -> None:
     found = data("sequence", steps=[{"id": "a", "kind": "time"}, {"id": "b", "kind": "time"}])
     assert found["a"]["data"]["now"] <= found["b"]["data"]["now"]
+
+
+def test_a_capture_that_is_optional_and_not_permitted_lets_all_else_be_observed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_args: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(probe.socket, "socket", refused)
+    during = [{"id": "t", "kind": "time"}]
+    found = data("capture", optional=True, during=during)
+    assert (found["flows"], found["during"]["t"]["ok"]) == (None, True)
+    assert look("capture", during=during)["error"]["type"] == "not_permitted"
+
+
+def test_a_capture_counts_what_is_no_ip_only_where_it_is_marked() -> None:
+    flows: dict[Any, Any] = {}
+    where = ("eth0", 0x88B5, capture._PACKET_OUTGOING, 1)
+    key, payload = capture._other(b"\x11\x00find-me", where)
+    capture._count(flows, key, payload, payload, b"find-me")
+    (found,) = flows.values()
+    assert (found["interface"], found["direction"], found["proto"], found["marked"]) == ("eth0", "out", "0x88b5", 1)
+    assert found["ttl"] is None
 
 
 def test_a_capture_sees_the_marker_and_wireguard_by_their_form() -> None:

@@ -88,7 +88,7 @@ def test_the_host_compiles_only_what_it_is_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-ISc", script], capture_output=True, text=True, timeout=30, check=True)
     sent = {name.partition(".")[2] for name in done.stdout.split() if name.startswith("meshctl_sent.")}
-    assert sent == {"base", "names", "observing"}
+    assert sent == {"base", "names", "observing", "wire"}
 
 
 @pytest.mark.parametrize("made", sorted(set(KINDS.values())))

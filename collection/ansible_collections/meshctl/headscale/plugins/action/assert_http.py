@@ -25,7 +25,11 @@ class ActionModule(Assertion):
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
         **COMMON,
         "urls": {"type": "list", "elements": "str", "required": True, "aliases": ["url"]},
-        "outcome": {"type": "str", "choices": ["answered", "refused", "unreachable"], "default": "answered"},
+        "outcome": {
+            "type": "str",
+            "choices": ["answered", "refused", "unreachable", "unanswered"],
+            "default": "answered",
+        },
         "status": {"type": "int", "default": 200},
         "body": {"type": "str", "default": ""},
         "address": {"type": "str", "default": ""},

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, positive, wanted
+from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, lifted, positive, wanted
 from ..plugin_utils._judge.encrypted import sent_by_path
 from ..plugin_utils._judge.reachable import (
     LARGE,
@@ -70,15 +71,19 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ping the peers that have not all answered yet."""
         targets = self._addresses(pending)
+        marker = f"meshctl-{token_hex(8)}"
+        pings: Ask = {
+            "id": "icmp",
+            "kind": "icmp",
+            "targets": targets,
+            "count": self.options["count"],
+            "interval_s": 0.1,
+            "try_timeout_s": self._patience_s,
+            "marker": marker,
+        }
         return [
-            {
-                "id": "icmp",
-                "kind": "icmp",
-                "targets": targets,
-                "count": self.options["count"],
-                "interval_s": 0.1,
-                "try_timeout_s": self._patience_s,
-            },
+            # What the kernel takes for a peer's reply may be another's, whose address was changed on the way in.
+            {"id": "watched", "kind": "capture", "optional": True, "marker": marker, "during": [pings]},
             {"id": "addresses", "kind": "addresses"},
         ]
 
@@ -94,6 +99,7 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies."""
+        answer = lifted(answer, "watched", ("icmp",))
         kept_out = judge_unreachable(answer, self.frame, self._kept_out, aspect="forbidden")
         return [*judge_reachable(answer, self.frame, self._expect), *kept_out]
 

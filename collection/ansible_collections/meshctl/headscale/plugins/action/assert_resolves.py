@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
@@ -62,9 +63,13 @@ class ActionModule(Assertion):
         steps: list[Ask] = []
         if self._expect.wire:
             marker = wire_marker(present[0].fqdn)
+            # One that nobody can have asked for before: a cache on the host, right as it may be, has to ask for it.
+            unknown = f"meshctl-{token_hex(8)}.{present[0].fqdn.partition('.')[2]}"
+            lookups["names"].append(unknown)
             steps.append({"id": "lookups", "kind": "capture", "marker": marker, "during": [lookups]})
             lookups = {**lookups, "names": []}
-        lookups = {**lookups, "names": [*lookups["names"], *self._expect.absent]}
+        backwards = [known for name in present for known in name.addresses]
+        lookups = {**lookups, "names": [*lookups["names"], *backwards, *self._expect.absent]}
         queries = [{"name": name.fqdn, "type": kind} for name in present for kind in ("A", "AAAA")]
         queries += [{"name": known, "type": "PTR"} for name in present for known in name.addresses]
         queries += [{"name": name, "type": "A"} for name in self._expect.absent]

@@ -26,9 +26,9 @@ options:
     description:
       - What is expected. V(refused) means that the host itself refuses the connection; V(unreachable) also takes a
         router's
-        refusal. Silence is neither.
+        refusal. Silence is neither; V(unanswered) takes it as well, and proves little where nobody gets an answer.
     type: str
-    choices: [answered, refused, unreachable]
+    choices: [answered, refused, unreachable, unanswered]
     default: answered
   status:
     description: The status that is expected of an answer.

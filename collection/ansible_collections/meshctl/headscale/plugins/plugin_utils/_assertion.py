@@ -334,6 +334,15 @@ def _key(check: Check) -> _Key:
     return check.id, check.target, json.dumps(check.expected, sort_keys=True, default=str)
 
 
+def lifted(answer: Json, capture: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return an answer in which what was observed during a capture stands beside it, under these names."""
+    observations = mapping(mapping(answer).get("observations"))
+    watched = mapping(observations.get(capture))
+    # What kept the capture from being made has kept them as well.
+    during = mapping(mapping(watched.get("data")).get("during")) or dict.fromkeys(names, watched)
+    return {**mapping(answer), "observations": {**observations, **during}}
+
+
 def wanted(peers: Iterable[Node], pending: frozenset[str | None] | None) -> list[Node]:
     """Return the peers that are still to be looked at."""
     return [peer for peer in peers if pending is None or peer.name in pending]

@@ -202,7 +202,7 @@ class Engine:
         return supervisor.enter(init.pid, command)
 
     def _certify(self, step: Step, active: Active) -> None:
-        """Have a machine serve a certificate that is sound, expired, or of an authority that nobody knows."""
+        """Have a machine serve a certificate that is sound, expired, not valid yet, or of an authority that nobody knows."""
         machine = active.variables[step.at.upper()]
         own = self._lab.directory / "tls" / machine
         certificate, key = (own / "cert.pem").read_text("utf-8"), (own / "key.pem").read_text("utf-8")
@@ -255,10 +255,13 @@ def _certificate(kind: str, directory: Path, names: Sequence[str]) -> tuple[str,
 
     authority = trustme.CA(organization_name="somebody else")
     lifetime: dict[str, Any] = {}
-    if kind == "expired":
+    if kind != "foreign":
         authority = trustme.CA.from_pem((directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes())
-        now = datetime.now(UTC)
-        lifetime = {"not_before": now - timedelta(days=90), "not_after": now - timedelta(days=1)}
+        days = {"expired": (-90, -1), "early": (1, 90)}[kind]
+        lifetime = {
+            name: datetime.now(UTC) + timedelta(days=count)
+            for name, count in zip(("not_before", "not_after"), days, strict=True)
+        }
     made = authority.issue_cert(*names, **lifetime)
     chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
     return chain.decode(), made.private_key_pem.bytes().decode()

@@ -115,6 +115,32 @@ resolver_before() {
     rm -f /root/resolv-before-fault /root/resolv-fault
 }
 
+# stub [NAME IPV4 IPV6]...: a resolver on 127.0.0.1 that knows these names, and nothing else; `ended stub` ends it.
+stub() {
+    background stub python3 -ISc '
+import socket, struct, sys
+given = sys.argv[1:]
+known = {name.lower(): addresses for name, *addresses in zip(given[::3], given[1::3], given[2::3])}
+line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+line.bind(("127.0.0.1", 53))
+while True:
+    asked, who = line.recvfrom(4096)
+    labels, at = [], 12
+    while asked[at]:
+        labels.append(asked[at + 1 : at + 1 + asked[at]].decode().lower())
+        at += asked[at] + 1
+    question, (kind,) = asked[12 : at + 5], struct.unpack("!H", asked[at + 1 : at + 3])
+    found = known.get(".".join(labels))
+    answers = b""
+    for address in filter(None, found or []):
+        family, number = (socket.AF_INET6, 28) if ":" in address else (socket.AF_INET, 1)
+        data = socket.inet_pton(family, address)
+        answers += struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(data)) + data if kind == number else b""
+    head = struct.pack("!2sHHHHH", asked[:2], 0x8180 if found else 0x8183, 1, bool(answers), 0, 0)
+    line.sendto(head + question + answers, who)
+' "$@"
+}
+
 # delay PORT MS: hold back every frame of a line, both ways; `undelay PORT` lays the line as it was. For the fabric.
 delay() {
     bridge=$(master_of "$1")

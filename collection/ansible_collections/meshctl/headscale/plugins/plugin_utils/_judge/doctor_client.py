@@ -236,10 +236,12 @@ def _web(seen: Seen, path: str) -> dict[str, Any]:
 def _no_answer(row: dict[str, Any]) -> str:
     outcome = text(row.get("outcome"))
     if outcome == "tls":
-        return (
-            f"its certificate is not trusted here ({text(row.get('error'))}): add the authority to the host's "
-            "trust store"
+        said = text(row.get("error"))
+        dated = "not yet valid" in said or "has expired" in said
+        remedy = (
+            "renew it, unless this host's clock is wrong" if dated else "add the authority to the host's trust store"
         )
+        return f"its certificate is not trusted here ({said}): {remedy}"
     return {
         "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
         "refused": "nothing listens there: is headscale, or the proxy before it, running?",

@@ -54,7 +54,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     seen: Seen, steps: Seen, frame: Frame, expect: Encrypted, way: Way, flows: list[dict[str, Any]]
 ) -> Check:
     capture = mapping(steps.data("capture"))
-    pings = Seen({"observations": capture.get("during")})
+    pings = _pings(capture)
     sent = {known: _pinged(pings, known, "sent") for known in way.peer.addresses}
     received = {known: _pinged(pings, known, "received") for known in way.peer.addresses}
     path = observed_path(mapping(steps.data("disco")).get(way.address))
@@ -98,8 +98,15 @@ def _peer(  # noqa: PLR0913, PLR0917
     )  # fmt: skip
 
 
-def _pinged(pings: Seen, known: str, key: str) -> int:
-    return _count(mapping(mapping(pings.data("icmp")).get(known)), key)
+def _pings(capture: dict[str, Any]) -> dict[str, Any]:
+    """Return what became of the marked echo requests of both families, by address."""
+    during = Seen({"observations": mapping(capture.get("during"))})
+    families = Seen({"observations": mapping(during.data("pings"))})
+    return {**mapping(families.data("icmp")), **mapping(families.data("icmp6"))}
+
+
+def _pinged(pings: dict[str, Any], known: str, key: str) -> int:
+    return _count(mapping(pings.get(known)), key)
 
 
 def _wire(
@@ -111,7 +118,9 @@ def _wire(
     if path["path"] == "direct":
         host, port = endpoint(path.get("endpoint"))
         carriers = [f for f in flows if f.get("dst") == host and f.get("dport") == port and f.get("proto") == "udp"]
-        carriers = [flow for flow in carriers if flow.get("direction") == "out"]
+        # On a line, that is: what goes into the mesh itself, or to this very host, has not left.
+        elsewhere = inside | {"", "lo"}
+        carriers = [f for f in carriers if f.get("direction") == "out" and text(f.get("interface")) not in elsewhere]
         carried = sum(int(number(mapping(flow.get("wireguard")).get(_TRANSPORT)) or 0) for flow in carriers)
     else:
         # What the relay carries cannot be told from its other traffic: that there was some is all that is claimed.
@@ -131,7 +140,7 @@ def _marked(flows: list[dict[str, Any]], inside: frozenset[str], known: str) -> 
     return sum(_count(flow, "marked") for flow in echoes if flow.get("dst") == known)
 
 
-def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: Seen, mesh: tuple[str, ...]) -> str:
+def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: dict[str, Any], mesh: tuple[str, ...]) -> str:
     """Return which other addresses got more than was sent to them; empty when none did."""
     left = {text(flow.get("dst")) for flow in flows if flow.get("direction") == "out"} - set(mesh)
     return ", ".join(sorted(known for known in left if _marked(flows, inside, known) > _pinged(pings, known, "sent")))
@@ -202,13 +211,11 @@ def _count(flow: dict[str, Any], key: str) -> int:
 
 
 def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
-    pings = mapping(Seen({"observations": mapping(steps.data("capture")).get("during")}).data("icmp"))
+    pings = _pings(mapping(steps.data("capture")))
     sent = {"direct": 0, "relay": 0}
     for way in expect.ways:
         kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
-        sent[kind if kind in sent else "relay"] += sum(
-            _count(mapping(pings.get(known)), "sent") for known in way.peer.addresses
-        )
+        sent[kind if kind in sent else "relay"] += sum(_pinged(pings, known, "sent") for known in way.peer.addresses)
     before, after = sent_by_path(steps.data("metrics_before")), sent_by_path(steps.data("metrics_after"))
     expected = "as many packets more on each kind of path as were sent over it"
     if before is None or after is None or not any(sent.values()):

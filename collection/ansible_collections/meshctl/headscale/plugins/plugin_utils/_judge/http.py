@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _UNREACHABLE = ("net-unreachable", "host-unreachable", "net-unknown", "host-unknown", "net-prohibited",
                 "host-prohibited", "prohibited", "port-unreachable", "net-rejected")  # fmt: skip
+_REFUSING = {
+    "refused": ("refused",),
+    "unreachable": ("refused", *_UNREACHABLE),
+    "unanswered": ("refused", "reset", "timeout", *_UNREACHABLE),
+}
 _EXCERPT = 200
 
 
@@ -62,7 +67,7 @@ def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
         observed["from"] = text(found.get("from"))
         # A firewall on the host itself refuses in its own way.
         itself = observed["from"] not in ("", "local") and observed["from"] == address(found.get("address"))
-        right = outcome == "refused" or (outcome in _UNREACHABLE and (itself or expect.outcome == "unreachable"))
+        right = outcome in _REFUSING[expect.outcome] or (itself and outcome in _UNREACHABLE)
         evidence = {"timings": found.get("timings"), "error": text(found.get("error"))}
     return frame.check(
         right, aspect=expect.aspect, target=target, expected=expected, observed=observed, evidence=evidence,
@@ -81,7 +86,7 @@ def _expected(expect: Http, url: str) -> dict[str, Any]:
 
 def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     if expect.outcome != "answered":
-        return _no_refusal(outcome, text(found.get("error")))
+        return _no_refusal(expect, outcome, text(found.get("error")))
     if outcome == "answered" and found.get("status") != expect.status:
         return f"the service answers with another status than {expect.status}: look at its own log"
     if outcome == "answered" and expect.address not in ("", address(found.get("address"))):
@@ -92,7 +97,12 @@ def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     return client or _no_answer(outcome)
 
 
-def _no_refusal(outcome: str, said: str) -> str:
+def _no_refusal(expect: Http, outcome: str, said: str) -> str:
+    if outcome == "answered" and expect.outcome == "unanswered":
+        return (
+            "a host that is no member of the mesh gets an answer: a route leads it to the node's line (`ip route get` here and on "
+            "the router); have the node drop what comes for that address by another interface than the mesh's"
+        )
     if outcome == "answered":
         return "the service answers there: it is reached without the mesh; bind it to its mesh address only"
     if outcome == "timeout":

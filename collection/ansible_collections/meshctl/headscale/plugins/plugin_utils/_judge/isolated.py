@@ -5,8 +5,8 @@
 """Judges whether physical addresses cannot be reached outside the mesh. PRIVATE to the collection.
 
 What proves isolation, strongest first: a router's (or this host's) ICMP refusal; a TCP reset beside such a refusal for
-the same address that has come as far (the router rejects TCP in its own way, in the host's name: the two have the same
-TTL left, and what comes from behind the router has less); silence, but only while the peer answers over the mesh: else
+the same address that has come as far (the router rejects TCP in its own way, in the host's name; by the TTL, what comes from
+behind the router has passed more of them); silence, but only while the peer answers over the mesh: else
 silence may mean no more than that nothing gets out. An echo reply, a connection, or a reset from an address that no
 router refused, is a host that was reached.
 """
@@ -27,6 +27,8 @@ _REFUSALS = {
     "prohibited", "net-rejected",
 }  # fmt: skip
 _RESETS = ("refused", "reset")
+# What systems set a TTL to.
+_TTLS = (64, 128, 255)
 _UNTOLD = "a router refuses ICMP, and TCP is reset: only a capture tells by whom, which needs become: true"
 
 
@@ -114,7 +116,7 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
     elif outcome == "connected" or (outcome in _RESETS and not routed):
         ok = False
     elif outcome in _RESETS:
-        ok = _by_router(seen, wall, text(routed.get("from")))
+        ok = _by_router(seen, wall, port, text(routed.get("from")))
         proof = "reset beside an ICMP refusal" if ok else ""
     elif outcome == "timeout":
         ok = True if routed else _silence(seen, wall, expect)
@@ -136,17 +138,27 @@ def doubtful(check: Check) -> bool:
     return check.hint == _UNTOLD
 
 
-def _by_router(seen: Seen, wall: Wall, router: str) -> bool | None:
-    """Whether a reset in a host's name has come as far as the refusal of a router; None where no capture says."""
-    reset, refusal = _ttl(seen, "tcp", wall.address), _ttl(seen, "icmp", router)
-    return None if reset is None or refusal is None else reset == refusal
+def _by_router(seen: Seen, wall: Wall, port: int, router: str) -> bool | None:
+    """Whether a reset in a host's name is of the router that refuses echo requests; None where no capture says.
+
+    The routers that both have passed tell: one that lets TCP through has the host answer, from farther away.
+    """
+    arrived = [mapping(flow) for flow in items(mapping(seen.data("wire")).get("flows"))]
+    arrived = [flow for flow in arrived if flow.get("direction") == "in"]
+    resets = [flow for flow in arrived if flow.get("src") == wall.address and flow.get("sport") == port]
+    if any(flow.get("interface") == "lo" for flow in resets):  # this host's own firewall
+        return True
+    refusals = [flow for flow in arrived if flow.get("src") == router and flow.get("proto") == "icmp"]
+    far, near = ({_passed(flow) for flow in found} for found in (resets, refusals))
+    if None in far | near or not far or not near:
+        return None
+    return far <= near
 
 
-def _ttl(seen: Seen, proto: str, source: str) -> float | None:
-    """Return the TTL that was left of what came from an address."""
-    flows = [mapping(flow) for flow in items(mapping(seen.data("wire")).get("flows"))]
-    came = (flow for flow in flows if flow.get("direction") == "in" and flow.get("proto") == proto)
-    return next((number(flow.get("ttl")) for flow in came if flow.get("src") == source), None)
+def _passed(flow: dict[str, Any]) -> int | None:
+    """Return how many routers a packet has passed: systems begin with 64, 128 or 255."""
+    ttl = number(flow.get("ttl"))
+    return None if ttl is None or not 0 < ttl <= _TTLS[-1] else next(int(top - ttl) for top in _TTLS if ttl <= top)
 
 
 def _hint(wall: Wall, ok: bool | None, why: str) -> str:

@@ -58,5 +58,5 @@ def _hint(found: list[str], expect: Listening, sockets: list[dict[str, Any]]) ->
             f"the service{who} listens on every address ({', '.join(wild)}): bind it to {', '.join(expect.addresses)}"
         )
     if extra := [entry for entry in found if entry not in expect.addresses]:
-        return f"the service{who} also listens on {', '.join(extra)}, where it is reached without the mesh"
+        return f"the service{who} also listens on {', '.join(extra)}: bind it to {', '.join(expect.addresses)} and nothing else"
     return f"nothing listens on {', '.join(sorted(set(expect.addresses) - set(found)))}"

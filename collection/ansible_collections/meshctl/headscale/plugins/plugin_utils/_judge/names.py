@@ -287,26 +287,44 @@ def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
     # A client that gives no AAAA of its peers may know nothing of the reverse either; another name it may never give.
     expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
     command = f"dig +short @{QUAD_100} -x {next(iter(name.addresses), '')}"
-    took = [number(row.get("duration_ms")) for row in rows.values()]
-    if not rows or None in took or any(not text(row.get("outcome")) for row in rows.values()):
+    system = {known: _looked_up(seen, known) for known in name.addresses}
+    took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
+    if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
         why = _why(seen, "dns")
         return frame.check(
             None, aspect="reverse", target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     names = {known: ", ".join(value.rstrip(".").lower() for value in _values(row)) for known, row in rows.items()}
     slowest = max(entry for entry in took if entry is not None)
-    right = all(said == name.fqdn or not (said or known in name.required) for known, said in names.items())
+    ways = {known: text(row.get("canonical")).rstrip(".").lower() for known, row in system.items()}
+    right = all(
+        said == name.fqdn or not (said or known in name.required)
+        for way in (names, ways)
+        for known, said in way.items()
+    )
     return frame.check(
         bool(name.required) and right and slowest <= budget_ms,
         aspect="reverse",
         target=name.node,
         expected=expected,
-        observed={"names": names, "ms": slowest},
-        hint=(
-            f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
-        ),
+        observed={"names": names, "system": ways, "ms": slowest},
+        hint=_reverse_hint(seen, name, names, ways),
         command=command,
     )
+
+
+def _reverse_hint(seen: Seen, name: Name, names: dict[str, str], ways: dict[str, str]) -> str:
+    said = next((way for known, way in ways.items() if way and way != names[known]), "")
+    if said:
+        hosts = (
+            f"{HOSTS} says so, remove it there"
+            if said in (_file(seen, HOSTS) or "").lower().split()
+            else "who says so?"
+        )
+        return f"the system takes the addresses of {name.node} for {said}, where tailscaled has their name: {hosts}"
+    if names != ways:
+        return f"tailscaled has the reverse of {name.node}'s addresses, but the system does not ask it: see the other checks of resolves"
+    return f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
 
 
 def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
@@ -376,16 +394,23 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     answered = {server: packets for server, packets in answered.items() if packets}
     expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
     other = sorted(set(asked) - {QUAD_100})
-    stubs = [server for server in _resolver(seen) if ip_address(server).is_loopback]
-    if capture and not asked and stubs:
-        # systemd-resolved and the like: that the answer was right is another check's matter.
-        return frame.skipped(
-            f"the host's own resolver {stubs[0]} answered from its cache", aspect="wire", expected=expected
-        )
+    stub = next((server for server in _resolver(seen) if ip_address(server).is_loopback), "")
+    # A stub may know some; one of these names was never asked for before.
+    names = 1 if stub else len(items(mapping(mapping(capture.get("during")).get("getaddrinfo")).get("data")))
     if not capture or number(capture.get("dropped")) != 0:
         ok, hint = None, "packets of the capture were lost" if capture else _why(seen, "getaddrinfo")
+    elif not asked and stub:
+        ok, hint = (
+            False,
+            f"the system asks {stub}, which answers for the mesh without asking {QUAD_100}: what runs there?",
+        )
     elif not asked:
         ok, hint = None, "no question was seen on the wire: a cache on the host answered"
+    elif not other and asked[QUAD_100] < names:
+        ok, hint = (
+            None,
+            f"{asked[QUAD_100]} questions for {names} names were seen: a cache on the host answers for the rest",
+        )
     else:
         ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
         hint = f"{', '.join(other)} is asked for names of the mesh" if other else f"{QUAD_100} did not answer"

@@ -180,6 +180,19 @@ def _is_own(seen: Seen, known: str) -> bool:
     return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
 
 
+def _answered_by(seen: Seen, known: str) -> list[str]:
+    """Return whose replies came in, where a capture saw some and none from the address that was asked."""
+    watched = mapping(seen.data("watched"))
+    flows = [mapping(flow) for flow in items(watched.get("flows"))]
+    if number(watched.get("dropped")) != 0:
+        return []
+    replies = [flow for flow in flows if flow.get("direction") == "in" and number(flow.get("marked"))]
+    sources = {
+        address(flow.get("src")) for flow in replies if flow.get("proto") == ("icmp6" if ":" in known else "icmp")
+    }
+    return [] if known in sources else sorted(sources - {""})
+
+
 def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
     known = peer.address(family)
     aspect = f"ipv{family}"
@@ -206,6 +219,12 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
         return frame.check(
             False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
             hint=f"{known} is an address of this host as well, which answers in place of {peer.name}: remove it here",
+        )  # fmt: skip
+    if received and (others := _answered_by(seen, known)):
+        return frame.check(
+            False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
+            hint=f"{known} itself did not answer, {' or '.join(others)} did: a NAT rule of this host leads {peer.name}'s address there "
+            "(`nft list ruleset`)",
         )  # fmt: skip
     return frame.check(
         received == sent,

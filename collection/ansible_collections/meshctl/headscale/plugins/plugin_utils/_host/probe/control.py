@@ -59,8 +59,17 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
         raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
     except (OSError, ValueError) as exc:
         reason = str(getattr(exc, "reason", exc))
-        remedy = "; mesh_ca_path names what to trust instead" if "CERTIFICATE_VERIFY_FAILED" in reason else ""
-        raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{remedy}") from exc
+        raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{_certificate_remedy(reason)}") from exc
+
+
+def _certificate_remedy(reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return ""
+    if "not yet valid" in reason:
+        return "; by this host's clock: is it behind (`date -u`)?"
+    if "has expired" in reason:
+        return "; renew it, unless this host's clock is ahead (`date -u`)"
+    return "; mesh_ca_path names what to trust instead"
 
 
 def _stay_here() -> Json:

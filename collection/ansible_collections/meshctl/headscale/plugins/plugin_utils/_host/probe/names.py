@@ -10,6 +10,7 @@ import socket
 import time
 
 from .base import MAX_BODY, Unseen, each, ms_since
+from .wire import family_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def look_up(ask: Dict, until: float) -> Json:
-    """Resolve names as every program on the host does."""
+    """Resolve names as every program on the host does; of an address, the name."""
     names = list(ask.get("names") or [])
     family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(int(ask.get("family") or 0), socket.AF_UNSPEC)
     found = each(lambda name: _look_up_one(str(name), family), names, until, workers=16)
@@ -28,6 +29,10 @@ def _look_up_one(name: str, family: int) -> Dict:
     began = time.monotonic()
     found: Dict = {"name": name, "outcome": "found", "addresses": [], "canonical": ""}
     try:
+        if _is_address(name):
+            found["canonical"] = socket.getnameinfo((name, 0), socket.NI_NAMEREQD)[0]
+            found["duration_ms"] = ms_since(began)
+            return found
         rows = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, socket.AI_CANONNAME)
         found["addresses"] = list(dict.fromkeys(row[4][0] for row in rows))
         found["canonical"] = rows[0][3] if rows else ""
@@ -38,6 +43,14 @@ def _look_up_one(name: str, family: int) -> Dict:
         found.update(outcome="failed", error=str(exc))
     found["duration_ms"] = ms_since(began)
     return found
+
+
+def _is_address(name: str) -> bool:
+    try:
+        socket.inet_pton(family_of(name), name)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read_resolv_conf() -> Dict:
