@@ -24,6 +24,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -185,7 +186,12 @@ def main(arguments: list[str]) -> int:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         return 128 + signal.SIGTERM
-    return _Guard(_start(command, _environment(parent, descriptor)), command).run()
+    environment = _environment(parent, descriptor)
+    try:
+        return _Guard(_start(command, environment), command).run()
+    finally:
+        # What Ansible leaves there when it is killed; meshctl does the same, unless it was killed itself.
+        shutil.rmtree(os.path.join(environment["MESHCTL_RUN_DIR"], "artifacts", "tmp"), ignore_errors=True)  # noqa: PTH118
 
 
 if __name__ == "__main__":

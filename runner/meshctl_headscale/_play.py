@@ -193,6 +193,11 @@ def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] |
     return result
 
 
+def temporary(run_dir: Path) -> Path:
+    """Return where Ansible keeps its own files of a run: in one's home they would stay when it is killed."""
+    return run_dir / "artifacts" / "tmp"
+
+
 def _split(whole: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return what may be written to disk, and what may not."""
     public = {name: value for name, value in whole.items() if _PUBLIC.fullmatch(name)}
@@ -215,6 +220,8 @@ def run_playbooks(
         if extra_vars:
             # What the user gave with -e may be secret.
             extra_vars.unlink(missing_ok=True)
+        # The guard does it as well, for a meshctl that was killed.
+        shutil.rmtree(temporary(run_dir), ignore_errors=True)
         shutil.rmtree(run_dir / "artifacts" / "ansible" / "fact_cache", ignore_errors=True)
 
 
@@ -241,6 +248,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
 
     command = [*ansible_command("ansible-playbook"), *request.arguments(extra_vars)]
     whole = environment(project(), run_dir)
+    whole.setdefault("ANSIBLE_LOCAL_TEMP", str(temporary(run_dir)))
 
     def handle(event: dict[str, Any]) -> bool:
         on_event(event)

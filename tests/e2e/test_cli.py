@@ -262,6 +262,10 @@ class Waiting:
                     found.append(pid)
         return found
 
+    def temporary(self) -> list[Path]:
+        """Return what Ansible keeps for itself while it runs."""
+        return list(Path(self.directory).rglob("ansible-local-*"))
+
     def named(self, word: bytes) -> list[int]:
         """Return the processes that have `word` in their command line."""
         found = []
@@ -335,9 +339,11 @@ def test_second_signal_kills_at_once(waiting: Callable[..., Waiting]) -> None:
 @pytest.mark.parametrize("kind", MODULES)
 def test_killing_meshctl_leaves_nothing(waiting: Callable[..., Waiting], kind: str) -> None:
     run = waiting(*MODULES[kind])
+    assert run.temporary()
     run.process.kill()
     run.process.communicate()
     wait_until(lambda: not run.pids(), "everything to end after meshctl")
+    assert not run.temporary()
 
 
 def test_killing_ansible_leaves_nothing_and_is_reported(waiting: Callable[..., Waiting]) -> None:
@@ -347,7 +353,9 @@ def test_killing_ansible_leaves_nothing_and_is_reported(waiting: Callable[..., W
     os.kill(int(ansible[0]), signal.SIGKILL)
     _out, err = run.process.communicate(timeout=PATIENCE_S)
     assert run.process.returncode == 3, err
+    assert "Ansible was ended by SIGKILL" in err
     assert not run.pids()
+    assert not run.temporary()
 
 
 def test_killing_the_guard_leaves_nothing(waiting: Callable[..., Waiting]) -> None:
