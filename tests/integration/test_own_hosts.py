@@ -172,6 +172,27 @@ def test_an_ordinary_user_without_become_is_told_what_is_missing(own: OwnMesh) -
     assert ran.checks("us2.encrypted", source=_ONE, verdict="passed")
 
 
+def test_hosts_behind_a_jump_host(own: OwnMesh) -> None:
+    # This controller is no member of the mesh: it jumps over one, and reaches the others at their mesh addresses.
+    login = f"IdentitiesOnly yes\nIdentityFile {own.home}/user_key\nUserKnownHostsFile {own.home}/known_hosts\n"
+    config = own.home / "ssh_config"
+    config.write_text(
+        f"Host jump\nHostName 10.0.0.10\nUser meshop\nHost *\nHostKeyAlias own\n{login}", encoding="utf-8"
+    )
+    for name in (_ONE, _THREE):
+        address = json.loads(own.lab.shell(name, "tailscale status --json"))["Self"]["TailscaleIPs"][0]
+        own.hosts("clients")[name] = {
+            "ansible_host": address,
+            "ansible_user": "root",
+            "ansible_ssh_args": "-o ControlMaster=no",
+            "ansible_ssh_common_args": f"-F {config} -J jump",
+        }
+    ran = own.play("us2.yml")
+    assert ran.bad() == []
+    assert ran.status == 0, ran.output[-3000:]
+    assert ran.checks("us2.encrypted", source=_ONE, verdict="passed")
+
+
 def test_places_and_a_service_that_the_inventory_states(own: OwnMesh) -> None:
     own.vars.update(
         mesh_subnets={"left": {"cidr": "192.168.1.0/24", "gateway": "192.168.1.1"}, "right": {"cidr": "10.0.0.0/24"}},
@@ -385,3 +406,25 @@ def test_deploying_over_ssh_changes_nothing_the_second_time(own: OwnMesh) -> Non
     ran = own.play("us1.yml", "-e", "mesh_deploy=false")
     assert ran.bad() == []
     assert len(ran.checks("us1.reachable.ipv4", verdict="passed")) == 6
+
+
+def test_users_and_tags_of_the_server_become_groups_and_expectations(own: OwnMesh) -> None:
+    # After everything else: a node that was tagged stays so.
+    nodes = json.loads(own.lab.shell(_SERVER, "headscale nodes list -o json"))
+    (ident,) = [node["id"] for node in nodes if node["given_name"] == _THREE]
+    rule = {"action": "accept", "src": ["group:people"], "dst": ["default@:*", "tag:printer:*"]}
+    tagged = {"groups": {"group:people": ["default@"]}, "tagOwners": {"tag:printer": ["default@"]}, "acls": [rule]}
+    _set_policy(own, tagged)
+    own.lab.shell(_SERVER, f"headscale nodes tag -i {ident} -t tag:printer")
+    found = yaml.safe_load(_init(own).stdout)["all"]
+    assert set(found["children"]["tag_printer"]["hosts"]) == {_THREE}
+    assert set(found["children"]["user_default"]["hosts"]) == {_ONE, _TWO}
+    assert found["vars"]["mesh_expect"] == [{"from": _THREE, "to": "all", "reach": False}]
+    for name, variables in found["children"]["clients"]["hosts"].items():
+        variables.update(own.ssh(name))
+    own.inventory = {"all": found}
+    ran = own.play("us1.yml", "us4.yml")
+    assert ran.bad() == []
+    pairs = {(check["source"], check["target"]) for check in ran.checks("us1.reachable.forbidden", verdict="passed")}
+    assert pairs == {(_THREE, _ONE), (_THREE, _TWO)}
+    assert len(ran.checks("us1.reachable.ipv4", verdict="passed")) == 4
