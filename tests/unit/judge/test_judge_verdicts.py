@@ -449,6 +449,16 @@ def test_how_far_a_reset_has_come_tells_whose_it_is(flows: Any, verdict: str) ->
     assert bool(check.hint) is (verdict != "passed")
 
 
+def test_what_is_reached_through_the_mesh_has_a_subnet_router() -> None:
+    answer = mesh.answer(
+        icmp=mesh.seen({"10.0.0.10": ANSWERED, TWO4: ALIVE}),
+        routes=mesh.seen({"routes": [], "get": {"10.0.0.10": {"dev": "tailscale0"}}}),
+    )
+    check = judge_isolated(answer, mesh.frame("isolated"), Isolated(walls=mesh.WALLS))[0]
+    assert check.verdict == "failed"
+    assert "subnet router" in check.hint
+
+
 def test_silence_is_not_judged_while_there_is_time() -> None:
     answer = mesh.answer(icmp=mesh.seen({"10.0.0.10": QUIET, TWO4: ALIVE}), tcp=mesh.seen([]))
     patient = judge_isolated(answer, mesh.frame("isolated"), Isolated(walls=mesh.WALLS, patient=True))

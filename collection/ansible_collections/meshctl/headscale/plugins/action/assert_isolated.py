@@ -76,6 +76,11 @@ class ActionModule(Assertion):
         # Seen beside them is what they bring about, and the same once more: which of them is first does not matter.
         return [*asks, {"id": "wire", "kind": "capture", "during": asks}] if self._watched else asks
 
+    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+        """Ask the kernel which way it takes."""
+        known = [wall.address for wall in self._expect.walls if wall.name in failing]
+        return [{"id": "routes", "kind": "routes", "get": known}]
+
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; what is silent is tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)

@@ -108,5 +108,5 @@ def _taken(seen: Seen, place: Place) -> dict[str, str]:
     asked = mapping(mapping(seen.data("routes")).get("get"))
     found = {cidr: mapping(asked.get(known)) for known, cidr in place.samples.items()}
     ways = {cidr: text(route.get("gateway")) or text(route.get("dev")) for cidr, route in found.items()}
-    # What the kernel refuses has no way at all.
-    return {cidr: way for cidr, way in ways.items() if way}
+    # What the kernel refuses has no way at all, and a subnet route of the mesh is no leak beside it.
+    return {cidr: way for cidr, way in ways.items() if way and not way.startswith("tailscale")}

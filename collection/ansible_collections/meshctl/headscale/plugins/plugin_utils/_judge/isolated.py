@@ -98,7 +98,7 @@ def _icmp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
         expected={"address": wall.address, "refused": True},
         observed=seen_it if sent else None,
         evidence={"refusal": refusal, "proof": "refusal" if refusal else "silence", "mesh_answers": _alive(seen, wall)},
-        hint=_hint(wall, ok, seen.why("icmp") if seen.data("icmp") is None else ""),
+        hint=_hint(seen, wall, ok, seen.why("icmp") if seen.data("icmp") is None else ""),
         command=f"ping -c 1 {wall.address}",
     )
 
@@ -128,7 +128,7 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
         expected={"address": wall.address, "port": port, "refused": True},
         observed=f"{outcome} from {by}" if by else outcome or None,
         evidence={"proof": proof, "icmp_refusal": routed, "mesh_answers": _alive(seen, wall)},
-        hint=_hint(wall, ok, seen.why("tcp") if not found else _UNTOLD if outcome in _RESETS else ""),
+        hint=_hint(seen, wall, ok, seen.why("tcp") if not found else _UNTOLD if outcome in _RESETS else ""),
         command=f"nc -vz -w 3 {wall.address} {port}",
     )
 
@@ -161,7 +161,13 @@ def _passed(flow: dict[str, Any]) -> int | None:
     return None if ttl is None or not 0 < ttl <= _TTLS[-1] else next(int(top - ttl) for top in _TTLS if ttl <= top)
 
 
-def _hint(wall: Wall, ok: bool | None, why: str) -> str:
+def _hint(seen: Seen, wall: Wall, ok: bool | None, why: str) -> str:
+    taken = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(wall.address)).get("dev"))
+    if ok is False and taken.startswith("tailscale"):
+        return (
+            f"{wall.address} is reached through the mesh: a node there is a subnet router (`headscale nodes list-routes`), and "
+            "this host accepts its routes; `tailscale set --accept-routes=false` here ends it"
+        )
     if ok is False:
         return (
             f"{wall.address} is reached without the mesh: the two networks have a route to each other (`ip route get "
