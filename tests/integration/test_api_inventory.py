@@ -133,6 +133,10 @@ def test_environment_and_templates(tmp_path: Path, mesh: RealHeadscale) -> None:
     # What the file says is stronger.
     wrong = {"HEADSCALE_URL": mesh.url, "HEADSCALE_API_KEY": "wrong"}
     assert "web" in read(inventory(tmp_path, environ=wrong, api_key_file=str(tmp_path / "key")))["_meta"]["hostvars"]
+    # AWX sets every variable of a credential, and leaves empty what was left out; the empty one of a path is no directory.
+    (port,) = free_ports(1)
+    done = inventory(tmp_path, environ={**environ, "HEADSCALE_CA_PATH": ""}, url=f"https://127.0.0.1:{port}")
+    assert "refuses the connection" in done.stderr
     template = "{{ lookup('ansible.builtin.file', '" + str(tmp_path / "key") + "') }}"
     found = read(inventory(tmp_path, name="x.headscale.yaml", url=mesh.url, api_key=template))
     assert "web" in found["_meta"]["hostvars"]

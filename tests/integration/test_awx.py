@@ -141,6 +141,14 @@ def test_the_key_is_kept_encrypted_and_reaches_jobs_as_a_file(controller: Contro
     assert "api_key" not in injectors.get("extra_vars", {})
 
 
+def test_certificates_of_a_ca_of_ones_own_are_part_of_the_credential(controller: Controller) -> None:
+    ca = controller.home / "ca.pem"
+    ca.write_text("-----BEGIN CERTIFICATE-----\n")
+    changed = [_changed(controller.apply(meshctl_awx_headscale_ca_file=str(ca)).stdout) for _ in range(2)]
+    assert controller.api.named("credentials", "Headscale API")["inputs"]["ca"] == "-----BEGIN CERTIFICATE-----"
+    assert changed == [1, 0]
+
+
 def test_every_story_has_a_template_that_awx_finds(controller: Controller) -> None:
     found = {item["playbook"] for item in controller.api.objects["job_templates"]}
     assert found == {f"playbooks/{story}.yml" for story in STORIES} | {"awx/verdict.yml", "awx/lab_host.yml"}
@@ -215,7 +223,7 @@ def test_own_hosts_are_what_the_server_has(real_headscale: RealHeadscale, api_ke
         [Path(sys.executable).with_name("ansible-inventory"), "-i", "awx/inventory/own", "--list"],
         cwd=PROJECT,
         # As the type of credential injects them.
-        env={**kept, "HEADSCALE_URL": real_headscale.url, "HEADSCALE_API_KEY_FILE": str(key)},
+        env={**kept, "HEADSCALE_URL": real_headscale.url, "HEADSCALE_API_KEY_FILE": str(key), "HEADSCALE_CA_PATH": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -43,12 +43,12 @@ options:
       - name: HEADSCALE_API_KEY
   api_key_file:
     description: A file which holds the API key and nothing else.
-    type: path
+    type: str
     env:
       - name: HEADSCALE_API_KEY_FILE
   ca_path:
     description: A file of PEM certificates to trust instead of the system's.
-    type: path
+    type: str
     env:
       - name: HEADSCALE_CA_PATH
   validate_certs:
@@ -123,7 +123,8 @@ plugin: meshctl.headscale.headscale
 url: https://headscale.example.com
 api_key_file: ~/.config/headscale_api_key
 group: clients
-where: headscale_online
+# This machine is a member of the mesh, and its tailscaled knows who runs what.
+where: headscale_online and headscale_os == 'linux'
 compose:
   ansible_host: headscale_given_name ~ '.mesh.internal'
 groups:
@@ -140,6 +141,7 @@ cache_timeout: 300
 
 import os
 import typing as t
+from pathlib import Path
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -153,6 +155,8 @@ if t.TYPE_CHECKING:
     from ansible.parsing.dataloader import DataLoader
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Json, Record
 
+# Texts and not paths by type: of an empty variable in the environment, as AWX sets one, Ansible makes the working directory.
+_FILES = ("api_key_file", "ca_path", "tailscaled_socket")
 _CONNECTION = ("url", "api_key", "api_key_file", "ca_path", "validate_certs", "timeout", "use_proxy")
 _SUFFIXES = ("headscale.yml", "headscale.yaml")
 
@@ -190,13 +194,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return nodes
 
     def _ask(self) -> list[Record]:
-        options = {name: self._templated(self.get_option(name)) for name in _CONNECTION}
+        options = {name: self._option(name) for name in _CONNECTION}
         nodes = connect(_stronger(options)).list_nodes()
-        known = operating_systems(str(self.get_option("tailscaled_socket") or ""))
+        known = operating_systems(str(self._option("tailscaled_socket") or ""))
         return [{**node, "os": known.get(str(node["node_key"]), "")} for node in nodes]
 
-    def _templated(self, value: Json) -> Json:
-        return self.templar.template(value) if isinstance(value, str) else value
+    def _option(self, name: str) -> Json:
+        value = self.get_option(name)
+        value = self.templar.template(value) if isinstance(value, str) else value
+        return str(Path(os.path.expandvars(value)).expanduser()) if name in _FILES and value else value
 
     def _populate(self, nodes: list[Record]) -> None:
         group = self._hosts.add_group(self._sanitize_group_name(self.get_option("group")))
