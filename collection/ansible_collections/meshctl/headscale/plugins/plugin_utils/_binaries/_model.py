@@ -148,7 +148,7 @@ def tool_of(program: str) -> Tool:
         if program in tool.packages:
             return tool
     raise BadInputError(
-        f"{program!r} is not a program of a mesh: mesh_binaries and programs know {', '.join(PROGRAMS)}"
+        f"{program!r} is not a program of a mesh (mesh_binaries, programs): choose from {', '.join(PROGRAMS)}"
     )
 
 
