@@ -529,6 +529,17 @@ def test_a_firewall_on_the_host_itself_refuses_as_well(by: str, verdict: str) ->
     assert mesh.judge_http(mesh.answer(http=mesh.seen([found])), mesh.frame("http"), expect)[0].verdict == verdict
 
 
+@pytest.mark.parametrize(("interface", "verdict"), [("tailscale0", "passed"), ("fault0", "failed")])
+def test_the_resolver_is_asked_on_an_interface_of_the_mesh(interface: str, verdict: str) -> None:
+    answer, judge = mesh.CASES["resolves"]
+    seen = deepcopy({**answer["observations"], "addresses": mesh.seen(mesh.links())})
+    for flow in seen["lookups"]["data"]["flows"]:
+        flow["interface"] = interface
+    check = next(check for check in judge({**answer, "observations": seen}) if check.id.endswith(".wire"))
+    assert check.verdict == verdict
+    assert ("another program answers there" in check.hint) is (verdict == "failed")
+
+
 def resolves(changes: Any = (), **more: Any) -> dict[tuple[str, str | None], Check]:
     return judged("resolves", *changes, **more)
 

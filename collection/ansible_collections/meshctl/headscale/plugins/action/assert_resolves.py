@@ -78,6 +78,7 @@ class ActionModule(Assertion):
             {"id": "files", "kind": "files", "paths": [HOSTS, NSSWITCH]},
             lookups,
             {"id": "dns", "kind": "dns", "server": QUAD_100, "queries": queries},
+            {"id": "addresses", "kind": "addresses"},
             # Last: where the upstream is dead, they take all the time that is left.
             {"id": "outside", "kind": "getaddrinfo", "names": list(self._expect.outside)},
         ]

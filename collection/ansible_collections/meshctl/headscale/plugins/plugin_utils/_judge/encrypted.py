@@ -193,8 +193,13 @@ def _leaks(flow: dict[str, Any], mesh: Collection[str]) -> bool:
 
 def _inside(steps: Seen) -> frozenset[str]:
     """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
-    links = [mapping(link) for link in items(steps.data("addresses"))]
-    found = {text(link.get("name")) for link in links if any(map(_mesh_address, items(link.get("addresses"))))}
+    return mesh_interfaces(steps.data("addresses"))
+
+
+def mesh_interfaces(links: Json) -> frozenset[str]:
+    """Return the names of the interfaces that have a mesh address."""
+    known = [mapping(link) for link in items(links)]
+    found = {text(link.get("name")) for link in known if any(map(_mesh_address, items(link.get("addresses"))))}
     return frozenset(found - {"", "lo"})
 
 

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from . import hints
+from .encrypted import mesh_interfaces
 from .frame import Frame
 from .seen import Json, Seen, address, addresses, items, mapping, number, text
 
@@ -383,6 +384,7 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     """Judge from the packets which server the system's resolver asked for names of the mesh."""
     capture = mapping(seen.data("lookups"))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
+    beside = _beside(seen, flows)
     asked: dict[str, int] = {}
     answered: dict[str, int] = {}
     for flow in flows:
@@ -411,6 +413,11 @@ def _wire(seen: Seen, frame: Frame) -> Check:
             None,
             f"{asked[QUAD_100]} questions for {names} names were seen: a cache on the host answers for the rest",
         )
+    elif beside:
+        ok, hint = (
+            False,
+            f"{QUAD_100} is asked on {', '.join(beside)}, which is not the mesh's: another program answers there",
+        )
     else:
         ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
         hint = f"{', '.join(other)} is asked for names of the mesh" if other else f"{QUAD_100} did not answer"
@@ -421,8 +428,17 @@ def _wire(seen: Seen, frame: Frame) -> Check:
         observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
         evidence={"questions": asked, "answers": answered, "resolv_conf": _resolver(seen)},
         hint=hint,
-        command="cat /etc/resolv.conf",
+        command="cat /etc/resolv.conf" if not beside else f"ip route get {QUAD_100}",
     )
+
+
+def _beside(seen: Seen, flows: list[dict[str, Any]]) -> list[str]:
+    """Return the interfaces, other than the mesh's, on which tailscaled's address was asked for names of the mesh."""
+    inside = mesh_interfaces(seen.data("addresses"))
+    asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
+    found = {text(flow.get("interface")) for flow in asked if number(flow.get("marked"))}
+    # Where no interface is known to be the mesh's, this says nothing.
+    return sorted(found - inside - {"lo"}) if inside else []
 
 
 def _silent(seen: Seen, frame: Frame, node: str, known: str, aspect: str) -> Check:
