@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import modules
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import modules, preflight
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.model import Settings
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.modules import Modules, module_runner
 
 URI = "qemu:///system"
@@ -47,11 +50,11 @@ def test_a_network_that_was_only_stopped_is_not_called_made() -> None:
     assert Modules(URI, Scripted({"changed": False}, {"changed": True})).network_present("n", "<network/>") is False
 
 
-@pytest.mark.parametrize(("running", "first"), [(True, {"state": "destroyed"}), (False, {"command": "undefine"})])
-def test_a_domain_is_ended_only_where_it_runs(running: bool, first: dict[str, str]) -> None:
+@pytest.mark.parametrize(("active", "first"), [(True, {"state": "destroyed"}), (False, {"command": "undefine"})])
+def test_a_domain_is_ended_only_where_it_runs(active: bool, first: dict[str, str]) -> None:
     said = Scripted()
 
-    Modules(URI, said).domain_absent("d", running=running)
+    Modules(URI, said).domain_absent("d", active=active)
 
     assert said.asked[0][1].items() >= first.items()
     assert said.asked[-1][1]["command"] == "undefine"
@@ -136,3 +139,39 @@ def test_a_binding_that_is_missing_is_named_with_its_remedy(monkeypatch: pytest.
 
     with pytest.raises(LabError, match="install the packages python3-libvirt and python3-lxml"):
         module_runner(Action({}), {})("community.libvirt.virt", {})
+
+
+@pytest.mark.parametrize("virsh", ["virsh", None])
+def test_the_doctor_names_what_the_modules_lack_with_and_without_virsh(
+    virsh: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight.shutil, "which", lambda name, **_path: virsh if name == "virsh" else name)
+    monkeypatch.setattr(preflight.Virsh, "version", lambda _self: "QEMU 7.2.22")
+    monkeypatch.setattr(modules, "_FOLDER", Path("ansible_collections/of/nobody"))
+
+    found = {finding.id: finding for finding in preflight._libvirt(Settings())}
+
+    assert found["libvirt-modules"].what == "the collection community.libvirt is missing"
+    assert "ansible-galaxy collection install community.libvirt" in found["libvirt-modules"].remedy
+
+
+def test_a_folder_of_the_name_is_no_binding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "libvirt").mkdir()
+    for name in ("lxml/etree.py", "lxml/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    python = tmp_path / "python"
+    # Without what this machine may have of both.
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} -S "$@"\n', encoding="utf-8")
+    python.chmod(0o700)
+    monkeypatch.setattr(modules.sys, "executable", str(python))
+    monkeypatch.setattr(modules, "_SYSTEM_PYTHON", str(python))
+    modules.python_with_binding.cache_clear()
+
+    try:
+        assert modules.python_with_binding() == ""
+        (tmp_path / "libvirt.py").write_text("openAuth = None\n", encoding="utf-8")
+        modules.python_with_binding.cache_clear()
+        assert modules.python_with_binding() == str(python)
+    finally:
+        modules.python_with_binding.cache_clear()

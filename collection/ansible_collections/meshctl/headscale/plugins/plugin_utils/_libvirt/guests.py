@@ -255,10 +255,10 @@ class Guests:
 
     def _remove_guests(self, uri: str, disks: Path) -> None:
         virsh, modules = Virsh(uri), Modules(uri, self._run_module)
-        running = virsh.running()
+        active = virsh.active()
         for name, found in virsh.domains().items():
             if self._identity.owns("domain", name, found):
-                modules.domain_absent(name, running=name in running)
+                modules.domain_absent(name, active=name in active)
         for name, found in virsh.networks().items():
             if self._identity.owns("network", name, found):
                 modules.network_absent(name)
@@ -353,10 +353,10 @@ class Guests:
         except LabError as exc:
             work.progress(f"the saved guests cannot be used ({exc}): booting instead")
             shutil.rmtree(work.store, ignore_errors=True)
-            running, domains = work.virsh.running(), work.virsh.domains()
+            active, domains = work.virsh.active(), work.virsh.domains()
             for guest in guests:
                 if guest.domain in domains:
-                    work.modules.domain_absent(guest.domain, running=guest.domain in running)
+                    work.modules.domain_absent(guest.domain, active=guest.domain in active)
             return False
         return True
 

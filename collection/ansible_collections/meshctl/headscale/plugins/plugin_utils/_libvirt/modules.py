@@ -4,9 +4,9 @@
 
 """Networks and domains of libvirt, changed through community.libvirt's modules. PRIVATE to the collection.
 
-The modules are run from within the action that brings guests up and down, so that what an interrupted or failed run has
-made is known in one place. They want libvirt's Python binding, which distributions compile for their own Python: the
-first of Ansible's Python and the system's that has it runs them.
+The modules are run from within the action that brings guests up and down, so that what a failed run has made is known in
+one place. They want libvirt's Python binding, which distributions compile for their own Python: the first of Ansible's
+Python and the system's that has it runs them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ COLLECTION_REMEDY: Final = (
 BINDING_REMEDY: Final = "install the packages python3-libvirt and python3-lxml (Debian's names)"
 _FOLDER: Final = Path("ansible_collections", *COLLECTION.split("."))
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"
+# A folder that is called libvirt can be imported as well, and has nothing in it.
+_BINDING: Final = "import lxml.etree; from libvirt import openAuth"
 _PAUSE: Final = 0.5
 
 RunModule = Callable[[str, Mapping[str, Any]], dict[str, Any]]
@@ -70,9 +72,12 @@ class Modules:
         """Start a domain."""
         self._changed("virt", name=name, state="running")
 
-    def domain_absent(self, name: str, *, running: bool) -> None:
-        """End a domain at once and forget its definition and what libvirt has saved of it."""
-        if running:
+    def domain_absent(self, name: str, *, active: bool) -> None:
+        """End a domain at once and forget its definition and what libvirt has saved of it.
+
+        :param active: whether it has a hypervisor. One that is paused has, and would outlive its definition.
+        """
+        if active:
             self._changed("virt", name=name, state="destroyed")
         self._changed("virt", name=name, command="undefine", flags=["managed_save", "snapshots_metadata"])
 
@@ -142,7 +147,7 @@ def python_with_binding() -> str:
     for python in dict.fromkeys((sys.executable, _SYSTEM_PYTHON)):
         try:
             done = subprocess.run(  # noqa: S603
-                [python, "-c", "import libvirt, lxml.etree"],
+                [python, "-c", _BINDING],
                 stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired):

@@ -65,15 +65,14 @@ def _programs(settings: Settings) -> Iterator[Finding]:
 
 
 def _libvirt(settings: Settings) -> Iterator[Finding]:
-    if not shutil.which("virsh", path=_PATH):
-        return
-    try:
-        version = Virsh(settings.uri).version()
-    except LabError as exc:
-        said, _found, remedy = str(exc).partition("; start it")
-        yield Finding(id="libvirt", verdict="warn", what=said, remedy=f"start it{remedy}")
-    else:
-        yield Finding(id="libvirt", verdict="ok", what=f"libvirt answers at {settings.uri} ({version})")
+    if shutil.which("virsh", path=_PATH):
+        try:
+            version = Virsh(settings.uri).version()
+        except LabError as exc:
+            said, _found, remedy = str(exc).partition("; start it")
+            yield Finding(id="libvirt", verdict="warn", what=said, remedy=f"start it{remedy}")
+        else:
+            yield Finding(id="libvirt", verdict="ok", what=f"libvirt answers at {settings.uri} ({version})")
     if missing := modules.missing():
         yield Finding(id="libvirt-modules", verdict="warn", what=missing[0], remedy=missing[1])
     else:

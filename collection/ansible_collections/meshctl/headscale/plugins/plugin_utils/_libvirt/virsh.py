@@ -80,6 +80,10 @@ class Virsh:
         """Return the names of the domains that run."""
         return set(self._names("list", "--state-running"))
 
+    def active(self) -> set[str]:
+        """Return the names of the domains that have a hypervisor, also of those that are paused."""
+        return set(self._names("list"))
+
     def networks(self) -> dict[str, str]:
         """Return the UUID of every network, by name."""
         return self._names("net-list", "--all")
