@@ -118,6 +118,8 @@ BAD: list[tuple[str, Change, str]] = [
     ("multicast", lambda i: i.subnets["subnet-b"].update(cidr="224.0.1.0/24"), "224.0.1.0/24 cannot be a network of hosts"),
     ("WAN overlaps the mesh", lambda i: i.shared.update(mesh_wan={"cidr": "100.64.0.0/16"}), "mesh_wan: 100.64.0.0/16 overlaps"),
     ("WAN is a string", lambda i: i.shared.update(mesh_wan="203.0.113.0/24"), "mesh_wan must be a mapping"),
+    ("WAN with a slip", lambda i: i.shared.update(mesh_wan={"cdir": "198.51.100.0/24"}), "mesh_wan: unknown setting 'cdir'; use cidr"),
+    ("node that is spare as well", lambda i: i.groups["spare"].update({"client-node-1": {}}), "host client-node-1 is in clients and in spare"),
     ("too many subnets for the WAN", lambda i: i.shared.update(mesh_wan={"cidr": "203.0.113.0/29"}, mesh_subnets={f"s{n}": {"cidr": f"10.{n}.0.0/24"} for n in range(9)}), "mesh_wan: 203.0.113.0/29 has no address left for"),
     ("gateway outside", lambda i: i.subnets["subnet-a"].update(gateway="10.0.0.1"), "mesh_subnets.subnet-a.gateway: 10.0.0.1 is not a host address of its subnet 192.168.1.0/24"),
     ("WAN address outside", lambda i: i.subnets["subnet-a"].update(wan_address="10.0.0.1"), "mesh_subnets.subnet-a.wan_address: 10.0.0.1 is not"),

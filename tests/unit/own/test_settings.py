@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 from collections.abc import Iterator
@@ -219,3 +220,32 @@ def test_whatever_a_variable_is(host: str, name: str, value: Any) -> None:
         check_settings(hosts, groups)
     except TopologyError as exc:
         assert name.removeprefix("ansible_") in str(exc)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("mesh_subnets", 5, "mesh_subnets must be a mapping"),
+        ("mesh_subnets", ["subnet-a"], "mesh_subnets must be a mapping"),
+        ("mesh_subnets", None, "mesh_subnets must be a mapping"),
+        ("mesh_publish", 443, "mesh_publish must be a list"),
+        ("mesh_publish", [{"proto": "tcp"}], "is no port"),
+        ("mesh_publish", [{"proto": "icmp", "port": 1}], "unknown proto 'icmp'"),
+        ("mesh_names", "headscale.lab.test", "mesh_names must be a list"),
+        ("mesh_subnet", "Subnet-A", "unknown subnet 'Subnet-A'"),
+    ],
+)
+def test_a_topology_without_form_is_named_as_such(name: str, value: Any, message: str) -> None:
+    hosts, groups = seed()
+    hosts["headscale-server"][name] = value
+    with pytest.raises(TopologyError, match=message):
+        check_settings(hosts, groups)
+
+
+@given(name=st.sampled_from(["mesh_subnets", "mesh_publish", "mesh_names", "mesh_subnet", "mesh_wan"]), value=_JUNK)
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_server_s_place_is(name: str, value: Any) -> None:
+    hosts, groups = seed()
+    hosts["headscale-server"][name] = value
+    with contextlib.suppress(TopologyError):
+        check_settings(hosts, groups)

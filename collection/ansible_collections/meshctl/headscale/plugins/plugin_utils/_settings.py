@@ -22,7 +22,7 @@ from ..module_utils import _hujson
 from ..module_utils._durations import parse_duration
 from ..module_utils._errors import InputError
 from ._expect import ExpectError, read_expect
-from ._lab.topology import GROUPS, WAN, TopologyError
+from ._lab.topology import GROUPS, Machine, Topology, TopologyError, read_topology
 from ._patience import MOST
 
 Hosts = Mapping[str, Mapping[str, Any]]
@@ -260,32 +260,33 @@ def _server(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
             "write another domain for the mesh"
         )
     if own.get("mesh_backend", "hosts") != "hosts":
+        # First, for what is looked at here has its form from there.
+        topology = read_topology(hosts=hosts, groups=groups)
         for relay in groups.get("relays", ()):
             if relay in hosts and not hosts[relay].get("mesh_names"):
                 raise TopologyError(
                     f"host {relay} has no mesh_names: write what the clients relay through, as in [relay.lab.test]"
                 )
-        _server_of_lab(host, own, url=url, name=name, parts=parts)
+        _server_of_lab(topology, topology.machines[host], url=url, name=name, parts=parts)
 
 
-def _server_of_lab(host: str, own: Mapping[str, Any], *, url: str, name: str, parts: SplitResult) -> None:
-    names = [str(each).lower() for each in own.get("mesh_names") or ()]
+def _server_of_lab(topology: Topology, server: Machine, *, url: str, name: str, parts: SplitResult) -> None:
+    names = server.names
     if parts.scheme != "https" or parts.path.strip("/"):
         raise TopologyError(
             f"mesh_server_url is {url!r}: a lab's server speaks HTTPS, without a path; write https://{parts.netloc}"
         )
     if name not in names:
         raise TopologyError(
-            f"mesh_server_url is {url!r}, and {host} has no such name: write one of its mesh_names "
+            f"mesh_server_url is {url!r}, and {server.name} has no such name: write one of its mesh_names "
             f"({_some(names) if names else 'it has none'}), or add {name} to them"
         )
-    subnets, subnet = own.get("mesh_subnets") or {}, own.get("mesh_subnet")
-    natted = subnet != WAN and subnets[subnet].get("nat", "easy") != "none"
+    subnet = topology.subnets.get(server.subnet)
     port = parts.port or _HTTPS
-    published = {str(entry["port"]) for entry in own.get("mesh_publish") or () if entry.get("proto", "tcp") == "tcp"}
-    if natted and str(port) not in published:
+    published = {entry.port for entry in server.publish if entry.proto == "tcp"}
+    if subnet and subnet.nat != "none" and port not in published:
         raise TopologyError(
-            f"mesh_server_url is {url!r}, and the router of {host} forwards no tcp port {port}: nobody would reach the "
+            f"mesh_server_url is {url!r}, and the router of {server.name} forwards no tcp port {port}: nobody would reach the "
             f"server; add {{port: {port}}} to its mesh_publish"
         )
 

@@ -164,7 +164,14 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
             f"internet, where all reach it: write {WAN}"
         )
     shared = hosts[members["headscale"][0]]
-    wan = _network("mesh_wan", _mapping("mesh_wan", shared.get("mesh_wan", {})).get("cidr", "203.0.113.0/24"))
+    if both := [host for host in members["clients"] if host in members["spare"]]:
+        raise TopologyError(
+            f"host {both[0]} is in clients and in spare, which joins only where a story needs a new node; "
+            "take it out of one of them"
+        )
+    outside = _mapping("mesh_wan", shared.get("mesh_wan", {}))
+    _known_keys("mesh_wan", outside, ("cidr",))
+    wan = _network("mesh_wan", outside.get("cidr", "203.0.113.0/24"))
     stated = {
         str(own["mesh_address"]) for own in hosts.values() if own.get("mesh_subnet") == WAN and "mesh_address" in own
     }
