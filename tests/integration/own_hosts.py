@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,6 +32,8 @@ from .lab_driver import PLAYBOOKS, PROJECT, LabDriver, end_group, wait_for
 ROOT_PASSWORD = "in the test only"
 ORDINARY = "meshop"
 CONTROLLER = "client-node-4"
+
+_RESOLVED_POLICY = "usr/share/dbus-1/system.d/org.freedesktop.resolve1.conf"
 
 _SSHD = """
 Port 22
@@ -170,6 +173,45 @@ class OwnMesh:
             "ansible_become_password": f"{{{{ lookup('ansible.builtin.file', '{secret}') }}}}",
         }
 
+    @contextlib.contextmanager
+    def systemd_resolved(self, machine: str, tree: Path) -> Iterator[str]:
+        """Have tailscaled find a systemd-resolved on a machine, out of a package's tree; yield `resolvectl`."""
+        files = ("lib/systemd/systemd-resolved", "usr/bin/resolvectl", _RESOLVED_POLICY)
+        for name in files:
+            target = Path(f"/proc/{self.lab.process(machine)}/root/run/own/tree", name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(tree / name, target)
+        stop, start = ("s6-svc -wD -d /etc/service/tailscaled", "s6-svc -u /etc/service/tailscaled")
+        self.lab.shell(
+            machine,
+            "id systemd-resolve >/dev/null 2>&1 || useradd --system --no-create-home systemd-resolve\n"
+            f"mkdir -p /etc/dbus-1/system.d /run/dbus /run/systemd/resolve; cp /run/own/tree/{_RESOLVED_POLICY} "
+            "/etc/dbus-1/system.d/\n"
+            "chown systemd-resolve: /run/systemd/resolve\n"
+            f"{stop}; cp /etc/resolv.conf /run/own/resolv.before\n"
+            "mkdir -p /etc/systemd; sed -n 's/^nameserver /DNS=/p' /etc/resolv.conf | "
+            "sed '1i [Resolve]' >/etc/systemd/resolved.conf\n"
+            "dbus-daemon --system --fork --print-pid=3 3>/run/own/dbus.pid </dev/null >/dev/null 2>&1\n"
+            "setsid /run/own/tree/lib/systemd/systemd-resolved </dev/null >/run/own/resolved.log 2>&1 &\n"
+            "echo $! >/run/own/resolved.pid",
+        )
+        try:
+            stub = "/run/systemd/resolve/stub-resolv.conf"
+            wait_for(lambda: self.lab.shell(machine, f"cat {stub} 2>/dev/null || true"), "systemd-resolved is up")
+            self.lab.shell(machine, f"rm -f /etc/resolv.conf; ln -s {stub} /etc/resolv.conf; {start}")
+            control = "/run/own/tree/usr/bin/resolvectl"
+            wait_for(
+                lambda: "100.100.100.100" in self.lab.shell(machine, f"{control} dns tailscale0 || true"),
+                "tailscaled has told systemd-resolved",
+            )
+            yield control
+        finally:
+            self.lab.shell(
+                machine,
+                f"{stop}; kill $(cat /run/own/resolved.pid /run/own/dbus.pid); rm -rf /etc/resolv.conf /run/dbus\n"
+                f"cp /run/own/resolv.before /etc/resolv.conf; {start}",
+            )
+
     def start_sshd(self, machine: str) -> None:
         """Run a real sshd in a machine, with a user of its own beside root."""
         host_key = (self.home / "host_key").read_text(encoding="utf-8")
@@ -262,6 +304,17 @@ echo '--- processes'; ps -e -o ppid=,args= | grep -Ev 'ps -e|sshd:|nsenter|find|
 echo '--- prefs'; if pidof tailscaled >/dev/null; then tailscale debug prefs; fi
 echo '--- network'; ip -br address; ip route show table all; ip rule
 nft list ruleset | sed -E 's/packets [0-9]+ bytes [0-9]+//'
+if [ -e /var/lib/headscale/db.sqlite ]; then echo '--- database'; python3 -c '
+import sqlite3
+# What nodes tell of themselves whenever they like.
+told = {"nodes": {"endpoints", "host_info", "last_seen", "updated_at"}}
+base = sqlite3.connect("file:/var/lib/headscale/db.sqlite?mode=ro", uri=True)
+for (table,) in sorted(base.execute("select name from sqlite_master where type = ?", ("table",)).fetchall()):
+    rows = base.execute("select * from " + table)
+    names = [column[0] for column in rows.description]
+    for row in rows:
+        print(table, {name: cell for name, cell in zip(names, row) if name not in told.get(table, ())})
+'; fi
 """
         sections: dict[str, str] = {}
         name = "tree"

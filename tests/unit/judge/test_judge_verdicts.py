@@ -567,6 +567,14 @@ def test_a_resolver_that_is_not_tailscaleds_is_named() -> None:
     assert "the system asks 10.0.0.1" in resolves(changes)["us1.resolves.name", "two"].hint
 
 
+def test_a_resolver_of_the_host_that_does_not_pass_names_on_is_named() -> None:
+    servers = {"nameservers": ["127.0.0.53"]}
+    changes = [(LOOKUP, mesh.looked_up("two.mesh.internal")), (("resolv_conf", "data"), servers)]
+    hint = resolves(changes)["us1.resolves.name", "two"].hint
+    assert "127.0.0.53 does not pass names of the mesh on" in hint
+    assert "resolvectl" in hint
+
+
 def reverse(families: tuple[int, ...], hosts: str = "", **values: str) -> Check:
     known = dict(zip(mesh.TWO.addresses, (values["v4"], values["v6"]), strict=True))
     rows = [mesh.asked(address, "PTR", *([name] if name else [])) for address, name in known.items()]

@@ -180,6 +180,12 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
 
 def _not_asked(seen: Seen) -> str:
     servers = _resolver(seen)
+    if stub := _stub(servers):
+        return (
+            f"tailscaled answers rightly, but the host's own resolver {stub} does not pass names of the mesh on to it: "
+            "with systemd-resolved, `resolvectl status tailscale0` has to show its servers and domain (restart tailscaled), and "
+            "`resolvectl flush-caches` empties its cache"
+        )
     if servers and QUAD_100 not in servers:
         return (
             f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
@@ -195,9 +201,13 @@ def _not_asked(seen: Seen) -> str:
     if servers and searched == []:
         return "tailscaled answers rightly, but /etc/resolv.conf has no search domain: what has rewritten it?"
     return (
-        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd, systemd-resolved), "
-        "and into /etc/hosts"
+        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd), and into /etc/hosts"
     )
+
+
+def _stub(servers: list[str]) -> str:
+    """Return the host's own resolver (systemd-resolved, dnsmasq) that the system asks, empty where it asks none."""
+    return next((server for server in servers if ip_address(server).is_loopback), "")
 
 
 def _file(seen: Seen, path: str) -> str | None:
@@ -396,7 +406,7 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     answered = {server: packets for server, packets in answered.items() if packets}
     expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
     other = sorted(set(asked) - {QUAD_100})
-    stub = next((server for server in _resolver(seen) if ip_address(server).is_loopback), "")
+    stub = _stub(_resolver(seen))
     # A stub may know some; one of these names was never asked for before.
     names = 1 if stub else len(items(mapping(mapping(capture.get("during")).get("getaddrinfo")).get("data")))
     if not capture or number(capture.get("dropped")) != 0:
