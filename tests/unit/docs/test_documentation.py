@@ -130,6 +130,8 @@ def test_what_the_sanity_tests_refuse_after_minutes(path: Path) -> None:
     tree = ast.parse(path.read_text())
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     assert [node.lineno for node in names if node.id == "_"] == [], "pylint of ansible-test takes no variable _"
+    asserted = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert asserted == [], "no-assert of ansible-test takes no assert"
     imported = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
     imported += [str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level]
     strangers = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
