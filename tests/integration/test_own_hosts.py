@@ -174,21 +174,24 @@ def test_an_ordinary_user_without_become_is_told_what_is_missing(own: OwnMesh) -
     assert ran.checks("us2.encrypted", source=_ONE, verdict="passed")
 
 
-def test_hosts_behind_a_jump_host(own: OwnMesh) -> None:
-    # This controller is no member of the mesh: it jumps over one, and reaches the others at their mesh addresses.
+def _jumping(own: OwnMesh) -> dict[str, Any]:
+    """Return the connection variables of mesh addresses: this controller is no member, and jumps over one."""
     login = f"IdentitiesOnly yes\nIdentityFile {own.home}/user_key\nUserKnownHostsFile {own.home}/known_hosts\n"
     config = own.home / "ssh_config"
     config.write_text(
         f"Host jump\nHostName 10.0.0.10\nUser meshop\nHost *\nHostKeyAlias own\n{login}", encoding="utf-8"
     )
+    return {
+        "ansible_user": "root",
+        "ansible_ssh_args": "-o ControlMaster=no",
+        "ansible_ssh_common_args": f"-F {config} -J jump",
+    }
+
+
+def test_hosts_behind_a_jump_host(own: OwnMesh) -> None:
     for name in (_ONE, _THREE):
         address = json.loads(own.lab.shell(name, "tailscale status --json"))["Self"]["TailscaleIPs"][0]
-        own.hosts("clients")[name] = {
-            "ansible_host": address,
-            "ansible_user": "root",
-            "ansible_ssh_args": "-o ControlMaster=no",
-            "ansible_ssh_common_args": f"-F {config} -J jump",
-        }
+        own.hosts("clients")[name] = {"ansible_host": address, **_jumping(own)}
     ran = own.play("us2.yml")
     assert ran.bad() == []
     assert ran.status == 0, ran.output[-3000:]
@@ -344,15 +347,22 @@ def test_init_writes_an_inventory_that_the_stories_take(own: OwnMesh) -> None:
     assert ran.bad() == []
 
 
-def _listed(own: OwnMesh, **options: object) -> dict[str, Any]:
-    """Return what the inventory plugin makes of the mesh."""
-    source = own.home / "mesh.headscale.yml"
+def _live(own: OwnMesh, **options: object) -> Path:
+    """Write the source of the inventory plugin into a directory of its own."""
+    source = own.home / "live" / "mesh.headscale.yml"
+    source.parent.mkdir(exist_ok=True)
     asked = {
         "url": "https://headscale.lab.test",
         "ca_path": own.vars["mesh_ca_path"],
         "api_key_file": str(own.key_file),
     }
     source.write_text(yaml.safe_dump({"plugin": "meshctl.headscale.headscale", **asked, **options}), encoding="utf-8")
+    return source
+
+
+def _listed(own: OwnMesh, **options: object) -> dict[str, Any]:
+    """Return what the inventory plugin makes of the mesh."""
+    source = _live(own, **options)
     command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(source), "--list"]
     done = subprocess.run(
         own.command(command), capture_output=True, text=True, check=False, env=own.lab.machine.env(), cwd=own.home
@@ -372,6 +382,16 @@ def test_operating_systems_are_what_a_member_of_the_mesh_is_told(own: OwnMesh) -
     assert set(stranger["headscale_nodes"]["hosts"]) == set(_PLACES)
     assert "os_linux" not in stranger
     assert stranger["_meta"]["hostvars"][_TWO]["headscale_os"] == ""
+
+
+def test_a_directory_that_asks_the_server_for_its_nodes(own: OwnMesh) -> None:
+    source = _live(own, group="clients", where="headscale_online")
+    del own.inventory["all"]["children"]["clients"]["hosts"]
+    own.inventory["all"]["children"]["clients"]["vars"] = _jumping(own)
+    (source.parent / "server.yml").write_text(yaml.safe_dump(own.inventory), encoding="utf-8")
+    ran = own.run([str(Path(sys.executable).with_name("meshctl")), "run", "us2", "-i", str(source.parent)])
+    assert ran.status == 0, ran.output[-3000:]
+    assert {check["source"] for check in ran.checks("us2.encrypted", verdict="passed")} == set(_PLACES)
 
 
 def test_init_refuses_to_overwrite(own: OwnMesh) -> None:
