@@ -6,10 +6,15 @@
 set -eu
 own=$1
 mount --make-rprivate /
-# Over /etc/libvirt and the rest, and not with libvirtd's options: its programs have these paths built in.
-for name in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do
-    mkdir -p "$own/$name" "/$name"
-done
+# All of /etc and not files of it: whoever changes a table of accounts puts a new file in its place, which takes away what
+# is mounted there, in every namespace.
+mkdir -p "$own/etc"
+mount -t tmpfs -o mode=755 etc "$own/etc"
+cp -a /etc/. "$own/etc"
+rm -rf "$own/etc/libvirt"
+mkdir "$own/etc/libvirt"
+# Over the directories and not with libvirtd's options: its programs have these paths built in.
+for name in var/lib/libvirt var/log/libvirt var/cache/libvirt; do mkdir -p "$own/$name" "/$name"; done
 mkdir -p "$own/var/lib/libvirt/images" "$own/var/lib/libvirt/dnsmasq" "$own/var/lib/libvirt/qemu"
 cat > "$own/etc/libvirt/qemu.conf" <<'END'
 user = "root"
@@ -24,17 +29,12 @@ cat > "$own/etc/libvirt/libvirtd.conf" <<'END'
 auth_unix_rw = "none"
 auth_unix_ro = "none"
 END
-for name in etc/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do mount --bind "$own/$name" "/$name"; done
 # The account that guests would have, which Debian's libvirt-daemon-system makes: libvirtd asks for it before it reads that
 # they are to be root's.
-for table in passwd group; do
-    if ! getent "$table" libvirt-qemu >/dev/null; then
-        if [ "$table" = passwd ]; then line=libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin
-        else line=libvirt-qemu:x:64055:; fi
-        { cat "/etc/$table"; echo "$line"; } >"$own/$table"
-        mount --bind "$own/$table" "/etc/$table"
-    fi
-done
+grep -q ^libvirt-qemu: "$own/etc/group" || echo libvirt-qemu:x:64055: >>"$own/etc/group"
+grep -q ^libvirt-qemu: "$own/etc/passwd" ||
+    echo libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin >>"$own/etc/passwd"
+for name in etc var/lib/libvirt var/log/libvirt var/cache/libvirt; do mount --bind "$own/$name" "/$name"; done
 # What is in /sys/class/net is what the network namespace of the mount has.
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 run /run

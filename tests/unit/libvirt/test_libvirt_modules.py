@@ -70,6 +70,16 @@ def test_a_restart_of_libvirtd_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     assert len(said.asked) == 3
 
 
+def test_a_libvirtd_that_ended_while_it_was_asked_has_maybe_done_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules.time, "sleep", lambda _seconds: None)
+    lost = {"failed": True, "msg": "End of file while reading data: Input/output error"}
+    said = Scripted({"changed": True}, lost, {"failed": True, "msg": "virtual machine d not found"})
+
+    Modules(URI, said).domain_absent("d", active=True)
+
+    assert [arguments.get("command") for _name, arguments in said.asked] == [None, "undefine", "undefine"]
+
+
 def test_a_libvirtd_that_stays_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(modules.time, "monotonic", lambda: float(next(clock)))

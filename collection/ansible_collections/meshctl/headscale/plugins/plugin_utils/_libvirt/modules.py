@@ -23,7 +23,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from .._lab.supervisor import LabError
-from .virsh import PATIENCE, no_connection
+from .virsh import PATIENCE, lost_connection, no_connection
 
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
@@ -79,17 +79,22 @@ class Modules:
         """
         if active:
             self._changed("virt", name=name, state="destroyed")
-        self._changed("virt", name=name, command="undefine", flags=["managed_save", "snapshots_metadata"])
+        self._changed("virt", name=name, command="undefine", flags=["managed_save", "snapshots_metadata"], gone=True)
 
-    def _changed(self, module: str, **arguments: Any) -> bool:  # noqa: ANN401
-        """Run a module, again while libvirtd is away: guests outlive its restart. Raise `LabError` with libvirt's words."""
+    def _changed(self, module: str, *, gone: bool = False, **arguments: Any) -> bool:  # noqa: ANN401
+        """Run a module, again while libvirtd is away: guests outlive its restart. Raise `LabError` with libvirt's words.
+
+        :param gone: that there is no such domain is what is wanted: a libvirtd that ended has maybe done it before.
+        """
         deadline = time.monotonic() + PATIENCE
         while True:
             result = self._run_module(f"{COLLECTION}.{module}", {"uri": self._uri, **arguments})
             if not result.get("failed"):
                 return bool(result.get("changed"))
             said = str(result.get("msg") or "it failed without a word").strip()
-            if not no_connection(said) or time.monotonic() > deadline:
+            if gone and said == f"virtual machine {arguments['name']} not found":
+                return False
+            if not (no_connection(said) or lost_connection(said)) or time.monotonic() > deadline:
                 words = [module, *(str(arguments[key]) for key in ("state", "command", "name") if key in arguments)]
                 raise LabError(f"libvirt ({self._uri}), {' '.join(words)}: {said}")
             time.sleep(_PAUSE)

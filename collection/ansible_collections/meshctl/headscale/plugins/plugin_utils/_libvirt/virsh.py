@@ -105,6 +105,11 @@ def no_connection(said: str) -> bool:
     return "ailed to connect" in said
 
 
+def lost_connection(said: str) -> bool:
+    """Whether libvirt's words mean that libvirtd ended while it was asked: what was asked is done, or is not."""
+    return any(words in said for words in ("Cannot recv data", "End of file while reading data", "socket is closed"))
+
+
 def _said(stderr: str) -> str:
     lines = [line.removeprefix("error: ") for line in stderr.strip().splitlines() if line.strip()]
     return "; ".join(lines[-2:]) or "it failed without a word"
