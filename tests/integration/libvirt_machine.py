@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import modules
 
 ROOT = Path(__file__).parents[2]
 INVENTORY = "inventory/libvirt.yml"
@@ -38,6 +39,8 @@ def missing() -> str:
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     if lacking := [name for name in PROGRAMS if not shutil.which(name, path=path)]:
         return f"not installed: {', '.join(lacking)}"
+    if lack := modules.missing():
+        return f"{lack[0]}: {lack[1]}"
     # A container without privileges has a root that may do little.
     tried = subprocess.run(
         ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "ip", "tuntap", "add", "mode", "tap", "try"],

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,15 +105,19 @@ class Action:
 
     class _Task:
         delegate_to: str | None = None
+        environment: tuple[dict[str, str], ...] | list[dict[str, str]] = ({"MINE": "1"},)
 
-    def __init__(self, outcome: dict[str, Any] | Exception) -> None:
-        """Take what modules return or raise."""
+    def __init__(self, outcome: dict[str, Any] | Exception, *, transport: str = "local", seconds: float = 0) -> None:
+        """Take what modules return or raise, where they run, and how long they take."""
         self.outcome = outcome
+        self.seconds = seconds
         self._task = self._Task()
+        self._connection = SimpleNamespace(transport=transport)
         self.variables: dict[str, Any] = {}
 
     def _execute_module(self, *, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
         self.variables = task_vars
+        time.sleep(self.seconds)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -185,3 +192,38 @@ def test_a_folder_of_the_name_is_no_binding(tmp_path: Path, monkeypatch: pytest.
         assert modules.python_with_binding() == str(python)
     finally:
         modules.python_with_binding.cache_clear()
+
+
+@pytest.mark.usefixtures("binding")
+def test_libvirt_speaks_english_however_many_modules_run() -> None:
+    action = Action({"changed": False})
+    run = module_runner(action, {})
+
+    run("community.libvirt.virt", {})
+    run("community.libvirt.virt", {})
+
+    assert action._task.environment == [{"MINE": "1"}, {"LC_ALL": "C.UTF-8"}]
+
+
+@pytest.mark.usefixtures("binding")
+def test_a_task_of_another_machine_is_told_where_to_run() -> None:
+    with pytest.raises(LabError, match="run the task on localhost, or delegate it to localhost"):
+        module_runner(Action({}, transport="ssh"), {})("community.libvirt.virt", {})
+
+
+@pytest.mark.usefixtures("binding")
+def test_a_libvirtd_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules, "SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGALRM)
+
+    with pytest.raises(LabError, match="virt running d: no answer within 0 s"):
+        Modules(URI, module_runner(Action({}, seconds=5), {})).domain_running("d")
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_module_that_could_not_begin_says_why() -> None:
+    broken = {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "Traceback:\nImportError: no\n"}
+
+    with pytest.raises(LabError, match=r"virt running d: ImportError: no$"):
+        Modules(URI, Scripted(broken)).domain_running("d")

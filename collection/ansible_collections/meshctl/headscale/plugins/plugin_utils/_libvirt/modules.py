@@ -11,10 +11,12 @@ Python and the system's that has it runs them.
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,9 +25,11 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from .._lab.supervisor import LabError
-from .virsh import PATIENCE, lost_connection, no_connection
+from .virsh import PATIENCE, SECONDS, lost_connection, no_connection
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from ansible.plugins.action import ActionBase
 
 COLLECTION: Final = "community.libvirt"
@@ -69,7 +73,7 @@ class Modules:
         self._changed("virt", name=name, command="define", xml=xml)
 
     def domain_running(self, name: str) -> None:
-        """Start a domain."""
+        """Start a domain, or let one that is paused go on."""
         self._changed("virt", name=name, state="running")
 
     def domain_absent(self, name: str, *, active: bool) -> None:
@@ -91,7 +95,7 @@ class Modules:
             result = self._run_module(f"{COLLECTION}.{module}", {"uri": self._uri, **arguments})
             if not result.get("failed"):
                 return bool(result.get("changed"))
-            said = str(result.get("msg") or "it failed without a word").strip()
+            said = _said(result)
             if gone and said == f"virtual machine {arguments['name']} not found":
                 return False
             if not (no_connection(said) or lost_connection(said)) or time.monotonic() > deadline:
@@ -103,13 +107,24 @@ class Modules:
 def module_runner(action: ActionBase, task_vars: Mapping[str, Any]) -> RunModule:
     """Return what runs a module as a part of `action`'s task, on the controller."""
 
+    # What libvirt says is looked at.
+    english = {"LC_ALL": "C.UTF-8"}
+
     def run(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            result: dict[str, Any] = action._execute_module(
-                module_name=name,
-                module_args=dict(arguments),
-                task_vars=_with_python(task_vars, action._task.delegate_to, _python_or_error()),
+        if action._connection.transport != "local":
+            raise LabError(
+                "virtual machines are those of this machine: run the task on localhost, or delegate it to localhost"
             )
+        if english not in action._task.environment:
+            action._task.environment = [*action._task.environment, english]
+        variables = _with_python(task_vars, action._task.delegate_to, _python_or_error())
+        try:
+            with _limit():
+                result: dict[str, Any] = action._execute_module(
+                    module_name=name, module_args=dict(arguments), task_vars=variables
+                )
+        except _HangsError:
+            return {"failed": True, "msg": f"no answer within {SECONDS:.0f} s"}
         except AnsibleError as exc:
             if "not found" in str(exc) or "couldn't resolve" in str(exc):
                 raise LabError(f"virtual machines need the collection {COLLECTION}: {COLLECTION_REMEDY}") from None
@@ -117,6 +132,33 @@ def module_runner(action: ActionBase, task_vars: Mapping[str, Any]) -> RunModule
         return result
 
     return run
+
+
+class _HangsError(BaseException):
+    """A module waits for a libvirtd that hangs. Not for those who catch errors on the way."""
+
+
+@contextlib.contextmanager
+def _limit() -> Iterator[None]:
+    """Raise `_HangsError` after a minute: modules wait for libvirt without end, where virsh is given a time."""
+
+    def ring(_signum: int, _frame: FrameType | None) -> None:
+        raise _HangsError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    # A task's own `timeout` uses the same clock.
+    left, _interval = signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _said(result: Mapping[str, Any]) -> str:
+    """Return why a module failed: one that could not even begin has it at the end of what Python printed."""
+    lines = str(result.get("module_stderr") or result.get("msg") or "").strip().splitlines()
+    return lines[-1] if lines else "it failed without a word"
 
 
 def missing() -> tuple[str, str] | None:
