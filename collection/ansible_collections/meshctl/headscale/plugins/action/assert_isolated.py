@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput, lifted
 from ..plugin_utils._judge.frame import Node
 from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
 from ..plugin_utils._judge.seen import Json, address, mapping, text
@@ -73,8 +73,7 @@ class ActionModule(Assertion):
             {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
             {"id": "tcp", "kind": "tcp", "targets": tried, "try_timeout_s": 1.0},
         ]
-        # Seen beside them is what they bring about, and the same once more: which of them is first does not matter.
-        return [*asks, {"id": "wire", "kind": "capture", "during": asks}] if self._watched else asks
+        return [{"id": "wire", "kind": "capture", "optional": True, "during": asks}] if self._watched else asks
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the kernel which way it takes."""
@@ -84,6 +83,6 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; what is silent is tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
-        checks = judge_isolated(answer, self.frame, expect)
+        checks = judge_isolated(lifted(answer, "wire", ("icmp", "tcp")), self.frame, expect)
         self._watched = self._watched or any(map(doubtful, checks))
         return checks

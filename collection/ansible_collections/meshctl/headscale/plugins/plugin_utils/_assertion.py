@@ -335,8 +335,10 @@ def _key(check: Check) -> _Key:
 
 
 def lifted(answer: Json, capture: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return an answer in which what was observed during a capture stands beside it, under these names."""
+    """Return an answer in which what was observed during a capture, if one was asked for, stands beside it."""
     observations = mapping(mapping(answer).get("observations"))
+    if capture not in observations:
+        return mapping(answer)
     watched = mapping(observations.get(capture))
     # What kept the capture from being made has kept them as well.
     during = mapping(mapping(watched.get("data")).get("during")) or dict.fromkeys(names, watched)

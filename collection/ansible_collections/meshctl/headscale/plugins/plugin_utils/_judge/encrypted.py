@@ -54,19 +54,19 @@ def _peer(  # noqa: PLR0913, PLR0917
     seen: Seen, steps: Seen, frame: Frame, expect: Encrypted, way: Way, flows: list[dict[str, Any]]
 ) -> Check:
     capture = mapping(steps.data("capture"))
-    pings = _pings(capture)
+    pings, inside = _pings(capture), mesh_interfaces(steps.data("addresses"))
     sent = {known: _pinged(pings, known, "sent") for known in way.peer.addresses}
     received = {known: _pinged(pings, known, "received") for known in way.peer.addresses}
     path = observed_path(mapping(steps.data("disco")).get(way.address))
-    wire = _wire(flows, _inside(steps), sent, path)
+    wire = _wire(flows, inside, sent, path)
     # Of what a relay carries, several may be in one packet.
     needed = expect.count * (len(sent) if path["path"] == "direct" else 1)
     expected: dict[str, Any] = {"marker_in_clear": 0, "path": way.kind, "packets": {"at_least": needed}}
     if way.kind != "relay" and way.hosts:
         expected["endpoint"] = way.hosts
-    unproven = _unproven(steps, capture, sent, received)
+    unproven = _unproven(steps, capture, inside, sent, received)
     hidden = not unproven and any(wire["clear"][known] < count for known, count in sent.items())
-    if hidden and (other := _turned(flows, _inside(steps), pings, way.peer.addresses)):
+    if hidden and (other := _turned(flows, inside, pings, way.peer.addresses)):
         return frame.check(
             False, target=way.peer.name, expected=expected, observed={**path, "went_to": other},
             evidence={"sent": sent, "received": received, "seen_on_mesh_interface": wire["clear"]},
@@ -146,7 +146,9 @@ def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: dict[str
     return ", ".join(sorted(known for known in left if _marked(flows, inside, known) > _pinged(pings, known, "sent")))
 
 
-def _unproven(steps: Seen, capture: dict[str, Any], sent: dict[str, int], received: dict[str, int]) -> str:
+def _unproven(
+    steps: Seen, capture: dict[str, Any], inside: frozenset[str], sent: dict[str, int], received: dict[str, int]
+) -> str:
     """Return why the capture proves nothing, empty when it may."""
     if not capture:
         return steps.why("capture")
@@ -155,7 +157,7 @@ def _unproven(steps: Seen, capture: dict[str, Any], sent: dict[str, int], receiv
     if not sent or not all(sent.values()) or received != sent:
         answered = f"{sum(received.values())} of {sum(sent.values())}"
         return f"{answered} marked echo requests were answered: what was not delivered proves nothing"
-    if not _inside(steps):
+    if not inside:
         return (
             steps.why("addresses")
             if steps.data("addresses") is None
@@ -191,13 +193,8 @@ def _leaks(flow: dict[str, Any], mesh: Collection[str]) -> bool:
     return about and all(within) and flow.get("interface") != "lo"
 
 
-def _inside(steps: Seen) -> frozenset[str]:
-    """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
-    return mesh_interfaces(steps.data("addresses"))
-
-
 def mesh_interfaces(links: Json) -> frozenset[str]:
-    """Return the names of the interfaces that have a mesh address."""
+    """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
     known = [mapping(link) for link in items(links)]
     found = {text(link.get("name")) for link in known if any(map(_mesh_address, items(link.get("addresses"))))}
     return frozenset(found - {"", "lo"})
