@@ -1,4 +1,8 @@
 #!/bin/sh
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
 # Mutation testing of the judges: `tests/mutation.sh [DIRECTORY]`, with the project's environment active. Takes ten minutes.
 # Prints how many mutants were killed; then, in DIRECTORY: `mutmut results` and `mutmut show NAME`.
 set -eu

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Run ansible-playbook so that nothing of it outlives meshctl.
 
 Started by `meshctl` as a script of its own: `python -I -S _guard.py PARENT_PID FD COMMAND...`. Standard library only.

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What is seen while Ansible runs, on stderr, and what the log keeps.
 
 Events come in on ansible-runner's thread of execution and are only put into a queue there; a thread of this module

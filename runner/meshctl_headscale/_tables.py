@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Tables on stdout."""
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _NO_WIDTH = 1000
+# Left out of the status where a terminal is narrower than the table: --json has them.
+_STATUS_MIN_WIDTH = 100
+_STATUS_EXTRA = ("SUBNET", "PID")
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "bold red")}
 
 
@@ -21,18 +28,25 @@ def _draw(*parts: RenderableType, console: Console | None) -> None:
     """Print on the terminal, or, where there is none, without wrapping and without padding."""
     from rich.console import Console as Rich  # noqa: PLC0415
 
-    if console or sys.stdout.isatty():
-        (console or Rich(highlight=False)).print(*parts, sep="\n")
+    terminal = console or _terminal()
+    if terminal:
+        terminal.print(*parts, sep="\n")
         return
     buffer = io.StringIO()
     Rich(file=buffer, highlight=False, width=_NO_WIDTH).print(*parts, sep="\n")
     print("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
 
 
-def _table(*columns: str) -> Table:
+def _terminal() -> Console | None:
+    from rich.console import Console as Rich  # noqa: PLC0415
+
+    return Rich(highlight=False) if sys.stdout.isatty() else None
+
+
+def _table(*columns: str, gap: int = 2) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -42,32 +56,36 @@ def status(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Draw the machines of a lab."""
     from rich.text import Text  # noqa: PLC0415
 
-    table = _table("HOST", "KIND", "SUBNET", "ADDRESS", "MESH", "ONLINE", "DERP", "DIRECT", "PID", "UP")
-    for row in found["machines"]:
-        table.add_row(*map(_cell, _status_row(row)))
+    terminal = console or _terminal()
+    rows = [_status_row(row) for row in found["machines"]]
+    narrow = terminal is not None and terminal.width < _STATUS_MIN_WIDTH
+    columns = [column for column in rows[0] if not (narrow and column in _STATUS_EXTRA)] if rows else []
+    table = _table(*columns, gap=1 if narrow else 2)
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
     problem = found["server"]["problem"]
     note = [Text(f"The control server could not be asked: {problem}", style="yellow")] if problem else []
     _draw(table, *note, console=console)
 
 
-def _status_row(row: Mapping[str, Any]) -> list[str]:
+def _status_row(row: Mapping[str, Any]) -> dict[str, str]:
     online = {True: "yes", False: "no", None: ""}[row["online"]]
     # Of the two mesh addresses the short one is enough here; --json has both.
     mesh = str(row["mesh_addresses"][0]) if row["mesh_addresses"] else row["state"]
     direct = f"{row['direct']}/{row['peers']}" if row["peers"] else ""
     up = "guest" if row.get("guest") else "gone" if row["pid"] is None else _age(row["uptime_s"] or 0)
-    return [
-        row["host"],
-        row["kind"],
-        row["subnet"],
-        row["address"],
-        mesh,
-        online,
-        row["relay"],
-        direct,
-        str(row["pid"] or ""),
-        up,
-    ]
+    return {
+        "HOST": row["host"],
+        "KIND": row["kind"],
+        "SUBNET": row["subnet"],
+        "ADDRESS": row["address"],
+        "MESH": mesh,
+        "ONLINE": online,
+        "DERP": row["relay"],
+        "DIRECT": direct,
+        "PID": str(row["pid"] or ""),
+        "UP": up,
+    }
 
 
 def _cell(text: str) -> RenderableType:

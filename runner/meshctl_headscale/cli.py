@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """meshctl's commands: what they are called, what they take, what their help says."""
 
 from __future__ import annotations
@@ -187,7 +191,7 @@ def up(  # noqa: PLR0913, PLR0917
 
     \b
     Examples:
-      meshctl up                        the seed lab: five machines, two NAT routers, a relay
+      meshctl up                        the seed lab, as in inventory/lab.yml
       meshctl up --check                what would be done
       meshctl up -i my-lab.yml          your own topology
       meshctl up --lab second           a second lab, beside the first
@@ -390,7 +394,8 @@ def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = F
     """Show the lab's machines and what their nodes say.
 
     ONLINE is what the control server says; DERP is the node's home relay; DIRECT counts the peers that are
-    talked to without a relay right now. Ends with 3 when the lab is not up.
+    talked to without a relay right now. A terminal of less than 100 columns goes without SUBNET and PID.
+    Ends with 3 when the lab is not up.
 
     \b
     Examples:
@@ -503,7 +508,7 @@ def init(  # noqa: PLR0913, PLR0917
 
     \b
     Examples:
-      meshctl init --url https://headscale.example.com --api-key-file ~/.config/headscale_api_key
+      meshctl init --url https://headscale.example.com --api-key-file ~/api_key
       meshctl init --url https://headscale.example.com --output - | less
       meshctl doctor --mesh -i hosts.yml
       meshctl run all -i hosts.yml
@@ -627,7 +632,7 @@ def report(
     \b
     Examples:
       meshctl report                                  the newest run, as it ended
-      meshctl report us2 --format html > us2.html     the newest run with us2 in its name
+      meshctl report us2 --format html > us2.html     the newest that ran us2
       xdg-open "$(meshctl report --format path)/report.html"
       meshctl report --query "checks[?verdict=='failed'].[id, source, target]"
       meshctl report --compare 20260101T120000Z-all 20260102T120000Z-all

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """`meshctl faults`: break the lab on purpose, and see that the stories say so."""
 
 from __future__ import annotations
@@ -27,7 +31,17 @@ DEADLINE_S = 5.0
 
 app = typer.Typer(
     name="faults",
-    help="Break the mesh on purpose, and see what the stories make of it.",
+    help="""Break the mesh on purpose, and see what the stories make of it.
+
+    \b
+    Examples:
+      meshctl faults list               what can be broken, and who must see it
+      meshctl up
+      meshctl faults inject loss-30     break it, and leave it so
+      meshctl run us1 --no-deploy       see what the story says
+      meshctl faults clear              as it was
+      meshctl faults drill              all of them, one after the other
+    """,
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Sets `meshctl run all --down` beside the same work as a plain shell script, and shows how a run grows with the mesh.
 
     python tests/bench/bench.py                     two rounds of both, alternating

@@ -1,4 +1,8 @@
 #!/bin/bash
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
 # The yardstick of bench.py: what `meshctl run all --down` does, as a plain script. It builds the same lab (two NAT
 # routers, a relay with DERP and a resolver, headscale, three clients and a spare), makes the checks of US1 to US4 one
 # after another with the usual tools, waits by polling, prints passed and failed, and takes everything down.

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """meshctl as a process: exit codes, streams, files, and what is left after an interruption.
 
 The playbooks in `cli_project` return checks from an action plugin of their own: what is tested here is the

@@ -1,4 +1,8 @@
 #!/bin/sh
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
 # A libvirtd of the tests' own, with its own network, processes and directories: killing this script's `unshare` ends all
 # of it, guests too. An ordinary machine has a libvirtd that runs; this one is for machines without systemd.
 #

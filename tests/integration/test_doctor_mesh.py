@@ -401,3 +401,14 @@ def test_an_unreachable_server_does_not_hide_what_the_clients_tell(patient: Pati
     findings = patient.examine("-e", "mesh_api_key_file=/nowhere")
     assert ids(findings) == {"doctor.api"}
     assert "mesh_api_key_file" in hint(findings, "doctor.api")
+
+
+def test_a_client_that_waits_in_vain_says_what_it_sees_of_the_server(patient: Patient) -> None:
+    rules = "chain out { type filter hook output priority 0; tcp dport 443 reject with tcp reset; }"
+    patient.sh(_THREE, "tailscale logout")
+    with patient.firewall(_THREE, rules):
+        play = patient.lab.play("up.yml")
+    patient.lab.play("up.yml").succeeded()
+    wait_for(patient.online, "everybody is back")
+    assert play.status == 2
+    assert "of https://headscale.lab.test this host says: nothing listens there" in play.messages()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge import control
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge import doctor_client as client
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.doctor_server import (
     REMOVED,
@@ -218,6 +219,31 @@ def test_a_proxy_before_a_relay(row: dict[str, Any], verdict: str) -> None:
     (found,) = [check for check in checks if check.id == "doctor.relay.upgrade"]
     assert found.verdict == verdict
     assert verdict != "failed" or "nginx before the relay" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("health", "upgrade", "trouble"),
+    [
+        ({"outcome": "answered", "status": 200}, {"outcome": "answered", "status": 101}, ""),
+        ({"outcome": "answered", "status": 500}, {"outcome": "answered", "status": 101}, "the server answers 500"),
+        (
+            {"outcome": "answered", "status": 200},
+            {"outcome": "answered", "status": 426},
+            "does not pass the upgrade on",
+        ),
+        ({"outcome": "answered", "status": 200}, {"outcome": "timeout"}, "does not answer in time"),
+        ({"outcome": "tls", "error": "unknown authority"}, None, "add the authority"),
+        ({"outcome": "tls", "error": "certificate has expired"}, None, "this host's clock"),
+        (None, {"outcome": "refused"}, "nothing listens there"),
+        (None, None, "not even who has its name"),
+    ],
+)
+def test_what_a_host_sees_of_its_server(health: Any, upgrade: Any, trouble: str) -> None:
+    known = {"/health": health, "/ts2021": upgrade}
+    rows = [row and {"url": f"https://h{path}", **row} for path, row in known.items()]
+    said = control.trouble(rows, "https://h")
+    assert trouble in said
+    assert bool(said) is bool(trouble)
 
 
 _LOOKS = [

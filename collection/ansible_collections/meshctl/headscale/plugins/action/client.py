@@ -17,6 +17,7 @@ from ..plugin_utils._errors import failure
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._inventory import plain
+from ..plugin_utils._judge import control
 from ..plugin_utils._patience import patience
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
@@ -82,7 +83,23 @@ class ActionModule(ActionBase):
         source = (_HOST / "execute.py").read_text(encoding="utf-8")
         answer = run_script(self, source, request, deadline_s=(options["timeout"] + 10) * len(planned.commands) + 5)
         if not answer["ok"]:
-            raise ClientError(f"{' '.join(answer['command'][:2])} failed: {answer['said']}")
+            raise ClientError(f"{' '.join(answer['command'][:2])} failed: {answer['said']}{self._blame(options)}")
+
+    def _blame(self, options: dict[str, Any]) -> str:
+        """Return what the host sees wrong with its control server: a client only says that it waited in vain."""
+        url = str(options.get("login_server") or "").rstrip("/")
+        if not url:
+            return ""
+        request = {
+            "observe": [{"id": "web", "kind": "http", "targets": control.asked(url), "try_timeout_s": self._look_s}],
+            "deadline_s": self._look_s + 1,
+        }
+        try:
+            seen = run_script(self, script_of("probe"), request, deadline_s=self._look_s + 1)["observations"]["web"]
+        except RemoteError:
+            return ""
+        problem = control.trouble(seen.get("data") or [], url)
+        return f"; of {url} this host says: {problem}" if problem else ""
 
     def _look(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the client's status and preferences."""
@@ -117,6 +134,7 @@ class ActionModule(ActionBase):
             if time.monotonic() > deadline:
                 health = "; ".join(map(str, status.get("Health") or [])) or "it gives no reason"
                 raise ClientError(
-                    f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: {health}"
+                    f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: "
+                    f"{health}{self._blame(options)}"
                 )
             time.sleep(0.1)

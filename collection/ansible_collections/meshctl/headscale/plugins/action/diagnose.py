@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils import _hujson
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput
+from ..plugin_utils._judge import control
 from ..plugin_utils._judge import doctor_client as client
 from ..plugin_utils._judge.check import Check
 from ..plugin_utils._judge.doctor_server import Seer, Server, judge_server, listed
@@ -87,9 +88,8 @@ class ActionModule(Assertion):
     def _second(self, seen: Seen) -> list[Ask]:
         url, relays = client.control_url(seen), client.relays(seen)
         web: list[Ask] = [
-            {"url": f"{url}/health"},
+            *control.asked(url),
             {"url": f"{url}/key?v={client.KEY_VERSION}"},
-            {"url": f"{url}/ts2021", "upgrade": "tailscale-control-protocol"},
         ]
         web = web if url else []
         web += [

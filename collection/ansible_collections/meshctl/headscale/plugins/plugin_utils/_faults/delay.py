@@ -16,13 +16,15 @@ import time
 from collections import deque
 
 _ETH_P_ALL = 3
-_SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
+_SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23
 _LONGEST = 65535
 
 
 def _port(interface: str) -> socket.socket:
     port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     port.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    # Each frame with what the kernel knows of it: on a virtual line, checksums are often left to whoever needs them.
+    port.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
     port.bind((interface, 0))
     port.setblocking(False)
     return port

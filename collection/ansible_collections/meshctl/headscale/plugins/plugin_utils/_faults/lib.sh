@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
 # What every script of a fault can use. PRIVATE to the collection.
 
 # node_id NAME: the id that the control server has given to a node.
@@ -149,7 +153,7 @@ delay() {
     ip link set fault-far master "$bridge" up
     ip link set fault-near up
     printf '%s\n' "$bridge" > /run/fault-bridge
-    for port in "$1" fault-near fault-far; do offload "$port"; done
+    for port in "$1" fault-near fault-far; do single "$port"; done
     background delay python3 -IS "$FAULT_DELAY" "$1" fault-near "$2"
 }
 
@@ -157,24 +161,23 @@ undelay() {
     ended delay
     ip link del fault-near 2>/dev/null || true
     if [ -e /run/fault-bridge ]; then ip link set "$1" master "$(cat /run/fault-bridge)" up; fi
-    rm -f /run/fault-bridge /run/fault-offload-fault-*
-    onload "$1"
+    rm -f /run/fault-bridge /run/fault-single-fault-*
+    gathered "$1"
 }
 
-# offload INTERFACE: the kernel hands over no packets larger than the line takes, or without checksums; `onload` lets it
-# again as it did before: a line that gathers what it receives would be another line.
-offload() {
-    [ -e "/run/fault-offload-$1" ] || ethtool -k "$1" | sed -n \
-        -e 's/^tx-checksumming: \([onf]*\).*/tx \1/p' -e 's/^tcp-segmentation-offload: \([onf]*\).*/tso \1/p' \
-        -e 's/^generic-segmentation-offload: \([onf]*\).*/gso \1/p' \
-        -e 's/^generic-receive-offload: \([onf]*\).*/gro \1/p' > "/run/fault-offload-$1"
-    ethtool -K "$1" tx off tso off gso off gro off >/dev/null 2>&1 || true
+# single INTERFACE: the kernel sends no packet that stands for several (GSO), which another than the one at its end would take
+# for a large one; `gathered INTERFACE` lets it again.
+single() {
+    [ -e "/run/fault-single-$1" ] || ip -d -j link show "$1" | python3 -ISc '
+import json, sys
+print(json.load(sys.stdin)[0]["gso_max_segs"])' > "/run/fault-single-$1"
+    ip link set dev "$1" gso_max_segs 1
 }
 
-onload() {
-    [ -e "/run/fault-offload-$1" ] || return 0
-    ethtool -K "$1" $(cat "/run/fault-offload-$1") >/dev/null 2>&1 || true
-    rm -f "/run/fault-offload-$1"
+gathered() {
+    [ -e "/run/fault-single-$1" ] || return 0
+    ip link set dev "$1" gso_max_segs "$(cat "/run/fault-single-$1")"
+    rm -f "/run/fault-single-$1"
 }
 
 # unhandle TABLE CHAIN...: delete the rules that a fault has inserted before a router's own: those with `fault` in their comment.
@@ -216,7 +219,10 @@ answers() {
 
 # served: whether the service answers at all, on the mesh.
 served() {
-    curl -sS -m 2 -o /dev/null "http://$A_MESH4/"
+    python3 -ISc 'import http.client, sys
+line = http.client.HTTPConnection(sys.argv[1], 80, timeout=2)
+line.request("GET", "/")
+line.getresponse()' "$A_MESH4"
 }
 
 # configured NEW OLD: the server's configuration has NEW in place of OLD, and is read.

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import hints
+from . import control, hints
 from .names import QUAD_100
 from .path import observed_path
 from .seen import Json, Seen, address, addresses, endpoint, items, mapping, number, text
@@ -233,37 +233,18 @@ def _web(seen: Seen, path: str) -> dict[str, Any]:
     return next((row for row in rows if text(row.get("url")).endswith(path)), {})
 
 
-def _no_answer(row: dict[str, Any]) -> str:
-    outcome = text(row.get("outcome"))
-    if outcome == "tls":
-        said = text(row.get("error"))
-        dated = "not yet valid" in said or "has expired" in said
-        remedy = (
-            "renew it, unless this host's clock is wrong" if dated else "add the authority to the host's trust store"
-        )
-        return f"its certificate is not trusted here ({said}): {remedy}"
-    return {
-        "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
-        "refused": "nothing listens there: is headscale, or the proxy before it, running?",
-        "timeout": "it does not answer in time: is it up, and does a firewall drop the way to it?",
-    }.get(outcome, f"the connection ended with {outcome or 'no answer'}: {text(row.get('error'))}".rstrip(": "))
-
-
 def _server(seen: Seen, frame: Frame) -> Check:
     """Tell whether the control server answers and is well."""
     row, url = _web(seen, "/health"), control_url(seen)
     if not row:
-        return _named(frame, "server").check(None, expected={"status": 200}, observed=None, hint=seen.why("web"))
-    answered = text(row.get("outcome")) == "answered"
-    said = (
-        f"the server answers {row.get('status')}: its database or the proxy before it is broken; look at "
-        "headscale's log"
-    )
+        rows = seen.data("web")
+        hint = seen.why("web") if rows is None else control.trouble(items(rows), url)
+        return _named(frame, "server").check(None, expected={"status": 200}, observed=None, hint=hint)
     return _named(frame, "server").check(
-        answered and row.get("status") == 200,  # noqa: PLR2004
+        not control.unwell(row),
         expected={"url": f"{url}/health", "status": 200},
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
-        hint=said if answered else _no_answer(row),
+        hint=control.unwell(row),
         command=f"curl -sS {url}/health",
     )
 
@@ -274,18 +255,13 @@ def _upgrade(seen: Seen, frame: Frame) -> Check:
     if not row:
         return frame.check(None, expected={"status": 101}, observed=None, hint=seen.why("web"))
     if text(row.get("outcome")) != "answered":
-        return frame.skipped(f"the server cannot be asked: {_no_answer(row)}", expected={"status": 101})
+        return frame.skipped(f"the server cannot be asked: {control.no_answer(row)}", expected={"status": 101})
     server = text(mapping(row.get("headers")).get("server"))
     return frame.check(
-        row.get("status") == 101,  # noqa: PLR2004
+        not control.not_upgraded(row),
         expected={"status": 101},
         observed={"status": row.get("status"), "server": server},
-        hint=(
-            f"{server or 'something'} before headscale does not pass the upgrade on: in nginx set "
-            "`proxy_http_version 1.1`, "
-            "`proxy_set_header Upgrade $http_upgrade` and `proxy_set_header Connection $connection_upgrade`; "
-            "proxies that cannot (Cloudflare) must be left out"
-        ),
+        hint=control.not_upgraded(row),
         command=(
             "curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' "
             f"{text(row.get('url'))}"
@@ -343,7 +319,7 @@ def _relaying(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
         target=target,
         expected={"url": relay.url, "status": 200},
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")} if row else None,
-        hint=f"nodes without a direct path cannot reach each other through it: {_no_answer(row)}"
+        hint=f"nodes without a direct path cannot reach each other through it: {control.no_answer(row)}"
         if row
         else seen.why("web"),
         command=f"curl -sSi {relay.url}",
@@ -354,7 +330,7 @@ def _relay_upgrade(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check
     """Tell whether a proxy before the relay passes on what clients need: without, its pages answer and nothing is relayed."""
     row, expected = _fetched(seen, relay.derp_url), {"url": relay.derp_url, "status": 101}
     if row and text(row.get("outcome")) != "answered":
-        reason = f"the relay cannot be asked: {_no_answer(row)}"
+        reason = f"the relay cannot be asked: {control.no_answer(row)}"
         return frame.skipped(reason, aspect="upgrade", target=target, expected=expected)
     server = text(mapping(row.get("headers")).get("server"))
     return frame.check(

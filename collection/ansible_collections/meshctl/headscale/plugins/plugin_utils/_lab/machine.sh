@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
 # What a lab's build script is made of. Runs as the lab's root, in its mount, network and process
 # namespaces; /run/lab is the lab's own tmpfs and /run/lab/state its state directory on disk.
 set -eu

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
 # Builds the disk of the Debian guests from Debian packages alone. Run as root, in an empty directory that has
 # `authorized_keys` and the `host_key` pair; leaves vmlinuz, initrd.img and disk.qcow2 there.
 #
