@@ -217,12 +217,12 @@ answers() {
     until served; do sleep 0.1; done
 }
 
-# served: whether the service answers at all, on the mesh.
+# served [ADDRESS]: whether anything answers on port 80 there, or of the service on the mesh.
 served() {
     python3 -ISc 'import http.client, sys
 line = http.client.HTTPConnection(sys.argv[1], 80, timeout=2)
 line.request("GET", "/")
-line.getresponse()' "$A_MESH4"
+line.getresponse()' "${1:-$A_MESH4}" 2>/dev/null
 }
 
 # configured NEW OLD: the server's configuration has NEW in place of OLD, and is read.
