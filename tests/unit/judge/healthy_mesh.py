@@ -281,7 +281,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         answer(http=seen([{"url": "http://two/", "outcome": "answered", "status": 200, "body": "hello mesh",
                            "address": "100.64.0.2", "timings": {}}])),
         lambda found: judge_http(
-            found, frame("http"), Http(urls=("http://two/",), body="hello", address="100.64.0.2", target="two")
+            found, frame("http"), Http(urls=("http://two/",), body="hello", addresses=("100.64.0.2",), target="two")
         ),
     ),
     "resolves": (

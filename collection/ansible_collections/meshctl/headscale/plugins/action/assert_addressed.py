@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
-from ..plugin_utils._judge.addressed import Place, judge_addressed
+from ..plugin_utils._judge.addressed import Place, judge_addressed, physical_ipv6
 from ..plugin_utils._judge.seen import Json, mapping, text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..plugin_utils._judge.check import Check
 
 
@@ -25,6 +27,7 @@ class ActionModule(Assertion):
 
     def prepare(self) -> None:
         """Find out where the host should be."""
+        self._ipv6: list[str] = []
         topology = self.topology()
         own = mapping(topology.get(self.host))
         if not own:
@@ -35,15 +38,25 @@ class ActionModule(Assertion):
             cidr=text(own.get("cidr")),
             gateway=text(own.get("gateway")),
             elsewhere=tuple(sorted(others)),
+            others={
+                known: str(name)
+                for name, place in topology.items()
+                if name != self.host and (known := text(mapping(place).get("address")))
+            },
         )
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask the kernel."""
         return [
             {"id": "addresses", "kind": "addresses"},
-            {"id": "routes", "kind": "routes", "get": list(self._place.samples)},
+            {"id": "routes", "kind": "routes", "get": [*self._place.samples, *filter(None, [self._place.gateway])]},
         ]
+
+    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
+        """Return what no inventory has, and what isolation is asked about as well."""
+        return {"ansible_facts": {"mesh_physical_ipv6": self._ipv6}}
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge what the kernel says."""
+        self._ipv6 = physical_ipv6(answer)
         return judge_addressed(answer, self.frame, self._place)

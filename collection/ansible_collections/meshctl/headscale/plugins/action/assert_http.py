@@ -32,7 +32,7 @@ class ActionModule(Assertion):
         },
         "status": {"type": "int", "default": 200},
         "body": {"type": "str", "default": ""},
-        "address": {"type": "str", "default": ""},
+        "address": {"type": "list", "elements": "str", "default": []},
         "target": {"type": "str"},
         "connect": {"type": "str"},
         "host_header": {"type": "str"},
@@ -47,12 +47,12 @@ class ActionModule(Assertion):
             raise BadInput(f"urls is {list(urls)!r}: write at least one, each beginning with http:// or https://")
         if wrong := next((url for url in urls if not _has_port(url)), ""):
             raise BadInput(f"urls holds {wrong!r}, which has no host or a port that is none: ports are 1 to 65535")
-        known = address(self.options["address"])
-        if self.options["address"] and not known:
-            raise BadInput(f"address is {self.options['address']!r}, which is no IP address")
+        given = [entry for entry in self.options["address"] if entry]
+        if wrong := next((entry for entry in given if not address(entry)), ""):
+            raise BadInput(f"address is {wrong!r}, which is no IP address")
         self._expect = Http(
             urls=urls, outcome=self.options["outcome"], status=self.options["status"], body=self.options["body"],
-            address=known, target=self.options.get("target"), aspect=self.options["aspect"],
+            addresses=tuple(map(address, given)), target=self.options.get("target"), aspect=self.options["aspect"],
         )  # fmt: skip
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
@@ -71,7 +71,11 @@ class ActionModule(Assertion):
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
         """Ask the client how it is, where the host has one."""
-        return [{"id": "status", "kind": "status"}] if self.variable("mesh_client") else []
+        if not self.variable("mesh_client"):
+            return []
+        hosts = [urlsplit(url).hostname or "" for url in self._expect.urls]
+        known = [host for host in hosts if address(host)]
+        return [{"id": "status", "kind": "status"}, {"id": "routes", "kind": "routes", "get": known}]
 
 
 def _has_port(url: str) -> bool:

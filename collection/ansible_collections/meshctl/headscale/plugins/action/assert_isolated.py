@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput, lifted
 from ..plugin_utils._judge.frame import Node
 from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
-from ..plugin_utils._judge.seen import Json, address, mapping, text
+from ..plugin_utils._judge.seen import Json, address, items, mapping, text
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -50,7 +50,15 @@ class ActionModule(Assertion):
             raise BadInput(f"no host is in another subnet than {self.host}: pass targets as name: address")
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
         mesh = {name: Node.read(name, records.get(name)).address(4) for name in named}
-        return tuple(Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items())
+        walls = [Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items()]
+        others = [] if isinstance(given, dict) else [(name, known) for name in named if (known := self._ipv6(name))]
+        return (*walls, *(Wall(name=name, address=known, mesh=mesh[name], other="ipv6") for name, known in others))
+
+    def _ipv6(self, host: str) -> str:
+        """Return an IPv6 address of a host beside the mesh's, as assert_addressed has seen it: inventories have IPv4 alone."""
+        own = items(self.variable("mesh_physical_ipv6"))
+        found = [address(entry) for entry in items(self.of_host(host, "mesh_physical_ipv6")) if entry not in own]
+        return next(filter(None, found), "")
 
     def _elsewhere(self) -> list[str]:
         """Return the members of the mesh in other subnets, those left out that a lab's routers do not hide."""

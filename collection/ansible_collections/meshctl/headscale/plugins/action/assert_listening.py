@@ -32,13 +32,15 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find out where the port must be open."""
         given = self.options.get("addresses")
+        may: tuple[str, ...] = ()
         if given is None:
             node = self.nodes().get(self.host)
             given = [node.address(4)] if node else []
+            may = tuple(known for known in node.addresses if known not in given) if node else ()
         found = tuple(address(entry) for entry in given)
         if not found or not all(found):
             raise BadInput(f"addresses is {given!r}: name IP addresses, or have {self.host} join the mesh first")
-        self._expect = Listening(port=self.options["port"], addresses=found, proto=self.options["proto"])
+        self._expect = Listening(port=self.options["port"], addresses=found, may=may, proto=self.options["proto"])
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Ask for the sockets of the port."""

@@ -111,6 +111,7 @@ class ActionModule(Assertion):
             {"id": "status", "kind": "status"},
             {"id": "disco", "kind": "disco", **pings},
             {"id": "tsmp", "kind": "tsmp", **pings},
+            {"id": "routes", "kind": "routes", "get": targets},
         ]
 
     def afterwards(self, checks: Sequence[Check]) -> list[Check]:
@@ -206,7 +207,7 @@ class ActionModule(Assertion):
             {"id": "metrics_before", "kind": "metrics"},
             {"id": "steady", **burst, "count": count},
             {"id": "metrics_after", "kind": "metrics"},
-            {"id": "large", **burst, "count": 3, "size": LARGE},
+            {"id": "large", **burst, "count": max(3, count // 2), "size": LARGE},
         ]
         answer = self.look([{"id": "burst", "kind": "sequence", "steps": steps}], seconds=self.LOOK_S * 2)
         observations = mapping(answer.get("observations"))

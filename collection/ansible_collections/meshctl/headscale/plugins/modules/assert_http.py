@@ -39,9 +39,10 @@ options:
     type: str
     default: ''
   address:
-    description: The address that the URL's name must lead to; any when empty.
-    type: str
-    default: ''
+    description: The address that the URL's name must lead to, or several of which it must be one; any when empty.
+    type: list
+    elements: str
+    default: []
   target:
     description: Whom the checks are about; the URL when not set.
     type: str

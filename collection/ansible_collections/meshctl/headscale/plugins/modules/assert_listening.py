@@ -28,7 +28,7 @@ options:
     choices: [tcp, udp]
     default: tcp
   addresses:
-    description: Where it must listen; the host's own IPv4 mesh address when not set.
+    description: Where it must listen; when not set, on the host's own IPv4 mesh address, and it may on its IPv6 one.
     type: list
     elements: str
 extends_documentation_fragment:

@@ -202,6 +202,11 @@ master_of() {
     ip -j link show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
 }
 
+# line_of ADDRESS: the hardware address of a neighbour.
+line_of() {
+    ip neigh show "$1" dev eth0 | sed -n 's/.*lladdr \([^ ]*\).*/\1/p'
+}
+
 # listens DIRECTIVES, answers DIRECTIVES: what the service's nginx has in place of its own.
 listens() {
     keep /etc/mesh-service.conf

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .frame import Frame
-from .seen import Json, Seen, items, mapping, text
+from .interfaces import mesh_interfaces
+from .seen import Json, Seen, address, items, mapping, text
 
 if TYPE_CHECKING:
     from .check import Check
@@ -25,6 +27,8 @@ class Place:
     cidr: str
     gateway: str = ""
     elsewhere: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+    """The addresses of other hosts, and whose they are."""
 
     @property
     def samples(self) -> dict[str, str]:
@@ -50,27 +54,39 @@ def _address(seen: Seen, frame: Frame, place: Place) -> Check:
     if not isinstance(links, list) or not links:
         return frame.check(None, aspect="address", expected=expected, observed=None, hint=seen.why("addresses"))
     found = {
-        text(mapping(link).get("name")): [text(address) for address in items(mapping(link).get("addresses"))]
+        text(mapping(link).get("name")): [text(entry) for entry in items(mapping(link).get("addresses"))]
         for link in links
     }
     # Not a loopback, not the mesh: what other machines of the subnet can send to.
     physical = {name: known for name, known in found.items() if name != "lo" and not name.startswith("tailscale")}
-    known = [address for addresses in physical.values() for address in addresses]
-    foreign = [address for address in known if _within(address, place.elsewhere)]
+    known = [entry for entries in physical.values() for entry in entries]
+    foreign = [entry for entry in known if _within(entry, place.elsewhere)]
+    whose = {entry: owner for entry in known if (owner := place.others.get(entry.partition("/")[0]))}
     return frame.check(
-        place.interface in known and not foreign,
+        place.interface in known and not foreign and not whose,
         aspect="address",
         expected=expected,
         observed={"addresses": physical},
-        hint=f"it has {foreign[0]}, an address of another subnet: it bridges the two" if foreign else
+        hint=f"it has {next(iter(whose))}, which is the address of {next(iter(whose.values()))}: two hosts answer for it, take it from one" if whose else
+        f"it has {foreign[0]}, an address of another subnet: it bridges the two" if foreign else
         f"the inventory says {place.interface}; correct mesh_address or the host's network",
         command="ip -br address",
     )  # fmt: skip
 
 
-def _within(address: str, networks: tuple[str, ...]) -> bool:
+def physical_ipv6(answer: Json) -> list[str]:
+    """Return the host's IPv6 addresses beside the mesh's that other networks could have a route to."""
+    links = Seen(answer).data("addresses")
+    mesh = mesh_interfaces(links)
+    outside = [mapping(link) for link in items(links) if text(mapping(link).get("name")) not in mesh]
+    known = [address(entry) for link in outside for entry in items(link.get("addresses"))]
+    found = [ipaddress.ip_address(entry) for entry in known if ":" in entry]
+    return [str(entry) for entry in found if not (entry.is_link_local or entry.is_loopback)]
+
+
+def _within(known: str, networks: tuple[str, ...]) -> bool:
     try:
-        host = ipaddress.ip_interface(address).ip
+        host = ipaddress.ip_interface(known).ip
     except ValueError:
         return False
     return any(
@@ -90,13 +106,18 @@ def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
     leaks = [text(route.get("dst")) for route in main if _within(text(route.get("dst")), place.elsewhere)]
     taken = _taken(seen, place)
     other = next((f"{cidr} via {way}" for cidr, way in taken.items() if way != place.gateway), "")
+    own = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(place.gateway)).get("dev"))
+    led_away = own if own.startswith("tailscale") else ""
     observed: dict[str, Any] = {"default_routes_via": default, "routes_to_other_subnets": leaks}
+    observed |= {"own_subnet_by": own} if led_away else {}
     return frame.check(
-        place.gateway in default and not leaks and not other,
+        place.gateway in default and not leaks and not other and not led_away,
         aspect="gateway",
         expected=expected,
         observed={**observed, "taken": taken} if other else observed,
-        hint=f"it has a route of its own to {leaks[0]}: a leak between the subnets, remove it with `ip route del {leaks[0]}`" if leaks else
+        hint=f"its own subnet is led into the mesh by {led_away}: it uses an exit node (`tailscale set --exit-node=`, or "
+        "`--exit-node-allow-lan-access`), or another node advertises that subnet and this host accepts it (`--accept-routes`)" if led_away else
+        f"it has a route of its own to {leaks[0]}: a leak between the subnets, remove it with `ip route del {leaks[0]}`" if leaks else
         f"its default route should be via {place.gateway}; see `ip route`" if place.gateway not in default else
         f"its default route is via {place.gateway}, but another one is taken to {other}; see `ip route` and `ip rule`",
         command="ip route",

@@ -12,10 +12,10 @@ capture would have found it elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from . import hints
+from .interfaces import mesh_address, mesh_interfaces
 from .path import observed_path
 from .seen import Json, Seen, address, endpoint, items, mapping, number, text
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _TRANSPORT = "4"  # WireGuard's message type for data
 _ECHO = ("icmp", "icmp6")
 _UNMARKED = "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
-_RANGES = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,25 +186,10 @@ def _leaks(flow: dict[str, Any], mesh: Collection[str]) -> bool:
     has not before it is connected, it is when it goes from one mesh address to another, one of them the peer's.
     """
     ends = (address(flow.get("src")), address(flow.get("dst")))
-    about, within = any(end in mesh for end in ends), [_mesh_address(end) for end in ends]
+    about, within = any(end in mesh for end in ends), [mesh_address(end) for end in ends]
     if _count(flow, "marked"):
         return about or not any(within)
     return about and all(within) and flow.get("interface") != "lo"
-
-
-def mesh_interfaces(links: Json) -> frozenset[str]:
-    """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
-    known = [mapping(link) for link in items(links)]
-    found = {text(link.get("name")) for link in known if any(map(_mesh_address, items(link.get("addresses"))))}
-    return frozenset(found - {"", "lo"})
-
-
-def _mesh_address(value: Json) -> bool:
-    known = address(value)
-    if not known:
-        return False
-    found = ip_address(known)
-    return any(found in network for network in _RANGES if network.version == found.version)
 
 
 def _count(flow: dict[str, Any], key: str) -> int:

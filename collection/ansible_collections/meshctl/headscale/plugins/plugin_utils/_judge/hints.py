@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .interfaces import mesh_interfaces
 from .seen import Json, Seen, addresses, endpoint, items, mapping, moment, text
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _STATES = {
     "Starting": "it has no network map yet: is the control server reachable and its certificate trusted?",
     "NoState": "tailscaled has only just started, or cannot read its state",
 }
+# States that a client stays in while something is wrong.
+_STUCK = ("NoState", "Starting", "NeedsLogin", "")
+_LONGEST = 400
 
 
 def find_peer(status: Json, node: Node) -> dict[str, Any]:
@@ -41,12 +45,15 @@ def client(seen: Seen) -> str:
         return seen.why("status")
     state = text(status.get("BackendState"))
     own = mapping(status.get("Self"))
+    said = "; ".join(line for entry in items(status.get("Health")) if (line := text(entry)))[:_LONGEST]
     if state != "Running":
-        return f"the client is {state or 'in no known state'}: {_STATES.get(state, 'look at its log')}"
+        reason = _STATES.get(state, "look at its log")
+        # What keeps it from being more, such as a server that it does not find, it says itself.
+        reason = f"it says: {said}" if said and state in _STUCK else reason
+        return f"the client is {state or 'in no known state'}: {reason}"
     if own.get("Expired") is True or _past(own.get("KeyExpiry"), seen.now):
         return "the node's key has expired: join it again, or set a later expiry on the server"
     if own.get("Online") is False:
-        said = "; ".join(text(line) for line in items(status.get("Health")) if text(line))
         return f"the client has no connection to the control server{': ' + said if said else ''}"
     return ""
 
@@ -66,12 +73,21 @@ def peer(seen: Seen, node: Node) -> str:
     return ""
 
 
+def through_mesh(target: str) -> str:
+    """Return why a physical address is looked for in the mesh."""
+    return (
+        f"what is for {target} goes through the mesh: this host uses an exit node (`tailscale set --exit-node=` ends it), or accepts "
+        "the routes of a subnet router (`headscale nodes list-routes`; `tailscale set --accept-routes=false` here ends it)"
+    )
+
+
 def unreachable(seen: Seen, node: Node, address: str) -> str:
     """Return why a kernel ping over the mesh may not be answered."""
     refused = [mapping(error) for error in items(mapping(mapping(seen.data("icmp")).get(address)).get("errors"))]
     causes: list[Callable[[], str]] = [
         lambda: client(seen),
         lambda: peer(seen, node),
+        lambda: _astray(seen, address),
         lambda: _own_refusal(refused),
         lambda: _mesh_ping(seen, node, address),
     ]
@@ -79,10 +95,29 @@ def unreachable(seen: Seen, node: Node, address: str) -> str:
     return next(found, "no cause was found: look at the logs of both tailscaled")
 
 
+def _astray(seen: Seen, target: str) -> str:
+    """Return where the host sends what is for a mesh address, empty when into the mesh, or when that is not known."""
+    taken = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(target)).get("dev"))
+    links = seen.data("addresses")
+    if not taken or links is None or taken in mesh_interfaces(links):
+        return ""
+    return (
+        f"this host sends it by {taken} and not into the mesh: tailscaled's routes or rules are gone (`ip rule`, `ip route show "
+        "table 52`; restart tailscaled), tailscale0 is down, or tailscaled runs without a TUN device"
+    )
+
+
 def _own_refusal(errors: list[dict[str, Any]]) -> str:
     kinds = {text(error.get("error")) for error in errors if error.get("from") == "local"}
     if "prohibited" in kinds:
         return "this host's own firewall refuses to send: look at its output rules (`nft list ruleset`)"
+    if "no-such-source" in kinds:
+        return (
+            "this host has no address of that family in the mesh: IPv6 is switched off here (`sysctl net.ipv6.conf.all.disable_ipv6`), "
+            "or somebody took the address from tailscale0; restart tailscaled"
+        )
+    if "net-down" in kinds:
+        return "the mesh's interface is down on this host: `ip link set tailscale0 up`, or restart tailscaled"
     if kinds & {"net-unreachable", "host-unreachable"}:
         return "this host has no route to the mesh: tailscaled runs without a TUN device, or its routes were removed"
     far = {text(error.get("from")) for error in errors} - {"local", ""}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import hints
 from .frame import Frame
+from .interfaces import mesh_address
 from .seen import Json, Seen, address, items, mapping, number, text
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Http:
     outcome: str = "answered"
     status: int = 200
     body: str = ""
-    address: str = ""
+    addresses: tuple[str, ...] = ()
+    """Where the URL's name may lead to; anywhere when empty."""
     target: str | None = None
     aspect: str = ""
 
@@ -61,7 +63,7 @@ def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
         body = text(found.get("body"))
         observed |= {"status": number(found.get("status")), "address": address(found.get("address"))}
         right = outcome == "answered" and found.get("status") == expect.status and expect.body in body
-        right = right and expect.address in ("", observed["address"])
+        right = right and _rightly_led(expect, observed["address"])
         evidence = {"timings": found.get("timings"), "body": body[:_EXCERPT], "error": text(found.get("error"))}
     else:
         observed["from"] = text(found.get("from"))
@@ -75,29 +77,48 @@ def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
     )  # fmt: skip
 
 
+def _rightly_led(expect: Http, known: str) -> bool:
+    return not expect.addresses or known in expect.addresses
+
+
 def _expected(expect: Http, url: str) -> dict[str, Any]:
     expected: dict[str, Any] = {"url": url, "outcome": expect.outcome}
     if expect.outcome == "answered":
         expected["status"] = expect.status
         expected |= {"body": expect.body} if expect.body else {}
-        expected |= {"address": expect.address} if expect.address else {}
+        expected |= {"address": expect.addresses[0]} if len(expect.addresses) == 1 else {}
+        expected |= {"address": {"one_of": list(expect.addresses)}} if len(expect.addresses) > 1 else {}
     return expected
 
 
 def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     if expect.outcome != "answered":
-        return _no_refusal(expect, outcome, text(found.get("error")))
+        return _no_refusal(seen, expect, found, outcome)
     if outcome == "answered" and found.get("status") != expect.status:
         return f"the service answers with another status than {expect.status}: look at its own log"
-    if outcome == "answered" and expect.address not in ("", address(found.get("address"))):
-        return f"the name leads to {text(found.get('address'))}, not to {expect.address}"
+    if outcome == "answered" and not _rightly_led(expect, address(found.get("address"))):
+        return f"the name leads to {text(found.get('address'))}, not to {' or '.join(expect.addresses)}"
     if outcome == "answered":
         return "the body is not the expected one: another service answers, or its content changed"
     client = hints.client(seen) if seen.data("status") is not None else ""
+    if outcome == "timeout" and not client and mapping(found.get("timings")).get("connect_ms"):
+        return (
+            "it takes the connection, and no answer comes, or not the whole of it: the service hangs, or larger packets are lost on "
+            "the way (see reachable.large)"
+        )
     return client or _no_answer(outcome)
 
 
-def _no_refusal(expect: Http, outcome: str, said: str) -> str:
+def _no_refusal(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
+    known = text(found.get("address"))
+    taken = mapping(mapping(mapping(seen.data("routes")).get("get")).get(known))
+    if text(taken.get("dev")).startswith("tailscale") and not mesh_address(known):
+        return hints.through_mesh(known)
+    if outcome == "answered" and expect.outcome == "unanswered" and not mesh_address(known):
+        return (
+            f"{known} leads to the service: a port-forward of a router, or of the node (`nft list ruleset` on both); remove it, or "
+            "publish that port on purpose (mesh_publish)"
+        )
     if outcome == "answered" and expect.outcome == "unanswered":
         return (
             "a host that is no member of the mesh gets an answer: a route leads it to the node's line (`ip route get` here and on "
@@ -107,7 +128,7 @@ def _no_refusal(expect: Http, outcome: str, said: str) -> str:
         return "the service answers there: it is reached without the mesh; bind it to its mesh address only"
     if outcome == "timeout":
         return "silence is no refusal: a firewall drops the packets, or the host is down"
-    return f"a refusal was expected, the outcome is {outcome}: {said}".rstrip(": ")
+    return f"a refusal was expected, the outcome is {outcome}: {text(found.get('error'))}".rstrip(": ")
 
 
 def _no_answer(outcome: str) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import hints
 from .seen import Json, Seen, address, items, mapping, number, text
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Wall:
     name: str
     address: str
     mesh: str = ""
+    other: str = ""
+    """Which of a host's addresses it is, where it is not the one that the inventory has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,10 @@ def _alive(seen: Seen, wall: Wall) -> bool:
     return bool(wall.mesh) and _echo(seen, wall.mesh)[1] > 0
 
 
+def _aspect(protocol: str, wall: Wall) -> str:
+    return f"{protocol}.{wall.other}" if wall.other else protocol
+
+
 def _silence(seen: Seen, wall: Wall, expect: Isolated) -> bool | None:
     return True if not expect.patient and _alive(seen, wall) else None
 
@@ -93,7 +100,7 @@ def _icmp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
         ok = False if received > 0 else True if refusal else _silence(seen, wall, expect)
     return frame.check(
         ok,
-        aspect="icmp",
+        aspect=_aspect("icmp", wall),
         target=wall.name,
         expected={"address": wall.address, "refused": True},
         observed=seen_it if sent else None,
@@ -123,7 +130,7 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
         proof = "silence beside an ICMP refusal" if routed else "silence"
     return frame.check(
         ok,
-        aspect="tcp",
+        aspect=_aspect("tcp", wall),
         target=wall.name,
         expected={"address": wall.address, "port": port, "refused": True},
         observed=f"{outcome} from {by}" if by else outcome or None,
@@ -148,7 +155,7 @@ def _by_router(seen: Seen, wall: Wall, port: int, router: str) -> bool | None:
     resets = [flow for flow in arrived if flow.get("src") == wall.address and flow.get("sport") == port]
     if any(flow.get("interface") == "lo" for flow in resets):  # this host's own firewall
         return True
-    refusals = [flow for flow in arrived if flow.get("src") == router and flow.get("proto") == "icmp"]
+    refusals = [flow for flow in arrived if flow.get("src") == router and flow.get("proto") in ("icmp", "icmp6")]
     far, near = ({_passed(flow) for flow in found} for found in (resets, refusals))
     if None in far | near or not far or not near:
         return None
@@ -163,11 +170,8 @@ def _passed(flow: dict[str, Any]) -> int | None:
 
 def _hint(seen: Seen, wall: Wall, ok: bool | None, why: str) -> str:
     taken = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(wall.address)).get("dev"))
-    if ok is False and taken.startswith("tailscale"):
-        return (
-            f"{wall.address} is reached through the mesh: a node there is a subnet router (`headscale nodes list-routes`), and "
-            "this host accepts its routes; `tailscale set --accept-routes=false` here ends it"
-        )
+    if taken.startswith("tailscale"):
+        return hints.through_mesh(wall.address)
     if ok is False:
         return (
             f"{wall.address} is reached without the mesh: the two networks have a route to each other (`ip route get "

@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from . import hints
-from .encrypted import mesh_interfaces
 from .frame import Frame
+from .interfaces import mesh_interfaces
 from .seen import Json, Seen, address, addresses, items, mapping, number, text
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import hints
 from .frame import Frame, Node
+from .interfaces import mesh_interfaces
 from .seen import Json, Seen, address, items, mapping, number, numbers, text
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Payload of a large echo request: with its headers it just fits into the mesh's MTU of 1280 bytes over IPv6.
 LARGE = 1232
+# Of so many large packets, more than this share may be lost only where small ones are lost as well.
+_MANY, _LARGE_LOST = 20, 0.3
 # So many pings, and more than the budget, must have missed the direct path before it is said to lose packets.
 _MISSED = 3
 
@@ -157,13 +160,18 @@ def _large(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
         if (known := peer.address(family))
         and not number(mapping(mapping(seen.data("large")).get(known)).get("received"))
     ]
+    thinned = (
+        sent >= _MANY and sent - received > sent * _LARGE_LOST and small[0] - small[1] <= expect.lost_at_most(small[0])
+    )
     return frame.check(
-        not silent,
+        not silent and not thinned,
         aspect="large",
         target=peer.name,
         expected=expected,
         observed={"sent": sent, "received": received, "silent": silent},
         hint="nothing at all is answered, large or small" if not small[1] else
+        f"{round(100 * (sent - received) / sent)} % of the large packets are lost, and hardly any small one: a line or a router on the "
+        "way, or one of several ways, has trouble with large packets (`ip -s link`, `ping -s`)" if not silent else
         "small packets get through and large ones do not: the MTU of a line on the way is too small for WireGuard (it needs 1360 "
         "bytes for the mesh's 1280), and its refusals are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
         command=command,
@@ -180,17 +188,31 @@ def _is_own(seen: Seen, known: str) -> bool:
     return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
 
 
-def _answered_by(seen: Seen, known: str) -> list[str]:
-    """Return whose replies came in, where a capture saw some and none from the address that was asked."""
+def _marked(seen: Seen, known: str) -> list[dict[str, Any]]:
+    """Return what a capture saw of the pings of an address's family; nothing where it may have missed some."""
     watched = mapping(seen.data("watched"))
-    flows = [mapping(flow) for flow in items(watched.get("flows"))]
     if number(watched.get("dropped")) != 0:
         return []
-    replies = [flow for flow in flows if flow.get("direction") == "in" and number(flow.get("marked"))]
-    sources = {
-        address(flow.get("src")) for flow in replies if flow.get("proto") == ("icmp6" if ":" in known else "icmp")
-    }
+    proto = "icmp6" if ":" in known else "icmp"
+    flows = [mapping(flow) for flow in items(watched.get("flows"))]
+    return [flow for flow in flows if flow.get("proto") == proto and number(flow.get("marked"))]
+
+
+def _answered_by(seen: Seen, known: str) -> list[str]:
+    """Return whose replies came in, where a capture saw some and none from the address that was asked."""
+    sources = {address(flow.get("src")) for flow in _marked(seen, known) if flow.get("direction") == "in"}
     return [] if known in sources else sorted(sources - {""})
+
+
+def _beside_mesh(seen: Seen, known: str) -> list[str]:
+    """Return the interfaces that requests or replies took, where none of the mesh's was among them."""
+    mesh = mesh_interfaces(seen.data("addresses"))
+    for direction, end in (("out", "dst"), ("in", "src")):
+        flows = [flow for flow in _marked(seen, known) if flow.get("direction") == direction]
+        ways = {text(flow.get("interface")) for flow in flows if address(flow.get(end)) == known}
+        if ways and not ways & mesh:
+            return sorted(ways)
+    return []
 
 
 def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
@@ -225,6 +247,12 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
             False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
             hint=f"{known} itself did not answer, {' or '.join(others)} did: a NAT rule of this host leads {peer.name}'s address there "
             "(`nft list ruleset`)",
+        )  # fmt: skip
+    if received and seen.data("addresses") is not None and (ways := _beside_mesh(seen, known)):
+        return frame.check(
+            False, aspect=aspect, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
+            hint=f"{peer.name} answers by {', '.join(ways)} and not by the mesh: a rule or a route of this host, or of {peer.name}, leads "
+            "there, in clear (`ip rule`, `ip route get`)",
         )  # fmt: skip
     return frame.check(
         received == sent,

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which interfaces of a host are the mesh's. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Final
+
+from .seen import Json, address, items, mapping, text
+
+# The ranges that tailscaled takes for its own; Headscale refuses prefixes outside of them.
+_RANGES: Final = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
+
+
+def mesh_interfaces(links: Json) -> frozenset[str]:
+    """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
+    known = [mapping(link) for link in items(links)]
+    found = {text(link.get("name")) for link in known if any(map(mesh_address, items(link.get("addresses"))))}
+    return frozenset(found - {"", "lo"})
+
+
+def mesh_address(value: Json) -> bool:
+    """Whether an address is one of a mesh."""
+    known = address(value)
+    if not known:
+        return False
+    found = ip_address(known)
+    return any(found in network for network in _RANGES if network.version == found.version)
