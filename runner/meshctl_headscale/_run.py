@@ -94,6 +94,9 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
             if not equals or not name.isidentifier():
                 raise BadInputError(f"-e {item} is no extra variable: write key=value, a JSON object, or @file.")
             variables[name] = value
+    if "lab_name" in variables and not str(variables["lab_name"]).strip():
+        # Ansible would take the default's, and that is another lab.
+        raise BadInputError("-e lab_name is empty: give it a value, or leave it out.")
     return variables, files
 
 

@@ -17,6 +17,7 @@ import typer
 
 from meshctl_headscale import faults
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
+from meshctl_headscale._options import Answer, AsJson, not_empty
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -41,6 +42,7 @@ Inventory = Annotated[
         "-i",
         envvar="MESHCTL_INVENTORY",
         metavar="PATH",
+        callback=not_empty,
         show_default="lab.yml, the embedded lab",
         help="The topology: an Ansible inventory, or the name of one that meshctl brings along.",
     ),
@@ -51,6 +53,7 @@ LabName = Annotated[
         "--lab",
         envvar="MESHCTL_LAB",
         metavar="NAME",
+        callback=not_empty,
         show_default="lab_name of the inventory",
         help="Name of the lab; labs with different names stand side by side.",
     ),
@@ -98,7 +101,6 @@ Verbose = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="MESHCTL_QUIET", help="Show only what went wrong, and the summary.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")]
 
 
 def _story_names(incomplete: str) -> list[str]:
@@ -121,16 +123,9 @@ def _node_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in sorted(record.machines) if name.startswith(incomplete)]
 
 
-class _Answer:
-    """Whether stdout belongs to JSON: errors need to know."""
-
-    as_json = False
-
-
 def _show(*, as_json: bool, quiet: bool, verbose: int) -> Show:
     from meshctl_headscale._run import Show  # noqa: PLC0415
 
-    _Answer.as_json = as_json
     return Show(as_json=as_json, quiet=quiet, verbose=verbose)
 
 
@@ -156,7 +151,9 @@ def _lab_name(lab: str | None, inventory: str | None) -> str:
 
 
 def _with_lab(lab: str | None) -> dict[str, Any]:
-    return {"lab_name": lab} if lab else {}
+    from meshctl_headscale import _labs  # noqa: PLC0415
+
+    return {"lab_name": _labs.lab(lab).name} if lab else {}
 
 
 @app.callback()
@@ -404,7 +401,6 @@ def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = F
     """
     from meshctl_headscale import _labs, _tables  # noqa: PLC0415
 
-    _Answer.as_json = as_json
     variables = _variables(inventory)
     found = _labs.status(lab or variables["lab_name"], variables)
     if as_json:
@@ -550,7 +546,6 @@ def doctor(  # noqa: PLR0913, PLR0917
         _examine_mesh(inventory, lab, limit or [], extra_vars or [], show=show)
     from meshctl_headscale import _doctor, _tables  # noqa: PLC0415
 
-    _Answer.as_json = as_json
     found = _doctor.examine()
     if as_json:
         _print_json(found)
@@ -754,7 +749,7 @@ def _end_quietly_on_signals() -> None:
 
 def _complain(message: str, code: ExitCode) -> NoReturn:
     print(f"Error: {message}", file=sys.stderr)
-    if _Answer.as_json:
+    if Answer.as_json:
         _print_json({"exit_code": int(code), "error": message})
     sys.exit(int(code))
 

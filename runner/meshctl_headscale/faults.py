@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
+from meshctl_headscale._options import AsJson, not_empty
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import Fault
@@ -50,24 +51,40 @@ app = typer.Typer(
 Inventory = Annotated[
     str | None,
     typer.Option(
-        "--inventory", "-i", envvar="MESHCTL_INVENTORY", metavar="PATH", show_default="lab.yml", help="The topology."
+        "--inventory",
+        "-i",
+        envvar="MESHCTL_INVENTORY",
+        metavar="PATH",
+        callback=not_empty,
+        show_default="lab.yml",
+        help="The topology.",
     ),
 ]
 LabName = Annotated[
     str | None,
     typer.Option(
-        "--lab", envvar="MESHCTL_LAB", metavar="NAME", show_default="lab_name of the inventory", help="Name of the lab."
+        "--lab",
+        envvar="MESHCTL_LAB",
+        metavar="NAME",
+        callback=not_empty,
+        show_default="lab_name of the inventory",
+        help="Name of the lab.",
     ),
 ]
 DrillLab = Annotated[
     str,
-    typer.Option("--lab", envvar="MESHCTL_DRILL_LAB", metavar="NAME", help="Name of the lab; brought up if need be."),
+    typer.Option(
+        "--lab",
+        envvar="MESHCTL_DRILL_LAB",
+        metavar="NAME",
+        callback=not_empty,
+        help="Name of the lab; brought up if need be.",
+    ),
 ]
 Family = Annotated[
     list[str] | None,
     typer.Option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", help="Only this family. Repeatable."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", envvar="MESHCTL_JSON", help="Print JSON and nothing else on stdout.")]
 
 
 @app.command(name="list")

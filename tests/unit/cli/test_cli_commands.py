@@ -266,3 +266,34 @@ def test_stories_are_completed_in_the_shell() -> None:
 def test_ansible_that_was_killed_is_named() -> None:
     assert "ended by SIGKILL" in _run._without_reason(137)
     assert _run._without_reason(250) == "Ansible ended with code 250 and gave no reason."
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["down", "--lab", ""],
+        ["down", "--lab", " "],
+        ["status", "-i", ""],
+        ["exec", "--lab", "", "a", "true"],
+        ["logs", "--lab", "", "a"],
+        ["faults", "inject", "loss-30", "--lab", ""],
+        ["faults", "list", "-i", ""],
+        ["faults", "drill", "--lab", ""],
+        ["down", "-e", "lab_name="],
+    ],
+)
+def test_an_empty_option_is_refused_and_is_no_default(words: list[str]) -> None:
+    with pytest.raises(BadInputError, match="is empty: give it a value, or leave it out"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_an_empty_variable_of_the_environment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = get_command(app).commands["down"].make_context  # type: ignore[attr-defined]
+    monkeypatch.setenv("MESHCTL_LAB", "")
+    assert context("down", []).params["lab"] is None
+    monkeypatch.setenv("MESHCTL_LAB", "  ")
+    with pytest.raises(BadInputError, match="--lab is empty"):
+        context("down", [])
