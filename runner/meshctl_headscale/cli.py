@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from meshctl_headscale import faults
+from meshctl_headscale import _streams, faults
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
 from meshctl_headscale._options import Answer, AsJson, not_empty
 
@@ -720,6 +719,19 @@ def version(as_json: AsJson = False) -> None:
 def main() -> NoReturn:
     """Run meshctl; every error becomes one sentence and an exit code here."""
     _end_quietly_on_signals()
+    _streams.take_over()
+    try:
+        try:
+            _run_app()
+        finally:
+            _streams.flush()
+    except _streams.StdoutError as error:
+        _streams.discard()
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(int(ExitCode.COULD_NOT_RUN))
+
+
+def _run_app() -> NoReturn:
     try:
         Path.cwd()
         app(prog_name="meshctl")
@@ -731,8 +743,10 @@ def main() -> NoReturn:
         _internal(error)
     except BrokenPipeError:
         # Who read our output has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _streams.discard()
         sys.exit(int(ExitCode.PASSED))
+    except _streams.StdoutError:
+        raise
     except Exception as error:
         _internal(error)
     sys.exit(int(ExitCode.PASSED))
