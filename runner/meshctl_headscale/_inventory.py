@@ -17,6 +17,7 @@ from meshctl_headscale._exit import BadInputError
 from meshctl_headscale._stories import _plain_loader
 
 _DEFAULTS = {
+    "mesh_backend": "hosts",
     "lab_name": "seed",
     "mesh_server_url": "https://headscale.lab.test",
     "mesh_api_key_file": "/var/lib/headscale/meshctl_api_key",

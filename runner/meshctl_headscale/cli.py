@@ -341,6 +341,8 @@ def run(  # noqa: PLR0913, PLR0917
         skip_tags=skip_tags,
         verbosity=verbose,
     )
+    if not deploy and any(chosen.path.parent == project().playbooks for chosen in selected):
+        _lab_must_stand(request)
     names = [chosen.name for chosen in selected]
     result = _run.play(
         request,
@@ -356,6 +358,16 @@ def run(  # noqa: PLR0913, PLR0917
     if as_json:
         _print_json(_report_or_error(result))
     raise typer.Exit(int(code))
+
+
+def _lab_must_stand(request: Request) -> None:
+    """Say at once that there is no lab: each of its machines would be waited for."""
+    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
+    from meshctl_headscale import _labs  # noqa: PLC0415
+
+    known = {**reading.variables(request.inventory, request.extra_files), **request.extra_vars}
+    if known["mesh_backend"] == "lab":
+        _labs.standing(str(known["lab_name"]))
 
 
 def _down_after(request: Request, result: Result, show: Show) -> ExitCode:

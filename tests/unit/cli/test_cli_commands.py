@@ -10,10 +10,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from meshctl_headscale import _inventory, _labs, _play, _project, _run, _stories, _tail
-from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale.cli import app
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -297,3 +298,23 @@ def test_an_empty_variable_of_the_environment_is_none(monkeypatch: pytest.Monkey
     monkeypatch.setenv("MESHCTL_LAB", "  ")
     with pytest.raises(BadInputError, match="--lab is empty"):
         context("down", [])
+
+
+@pytest.mark.parametrize("backend", ["lab", "libvirt", "hosts"])
+def test_a_lab_that_is_not_up_is_said_before_ansible_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
+    path = tmp_path / "mine.yml"
+    path.write_text(f"all: {{vars: {{lab_name: mine, mesh_backend: {backend}}}}}")
+
+    def started(*_words: object, **_options: object) -> NoReturn:
+        raise InterruptedError
+
+    monkeypatch.setattr(_run, "play", started)
+    words = ["run", "us1", "--no-deploy", "-i", str(path)]
+    expected = (MeshctlError, "The lab 'mine' is not up") if backend == "lab" else (InterruptedError, None)
+    with pytest.raises(expected[0], match=expected[1]):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    with pytest.raises(InterruptedError):
+        CliRunner().invoke(app, [*words, "--deploy"], catch_exceptions=False)
