@@ -127,6 +127,24 @@ def stories(found: Sequence[Story], console: Console | None = None) -> None:
     _draw(table, console=console)
 
 
+def rows(
+    columns: Sequence[str],
+    found: Sequence[Sequence[str]],
+    *,
+    marked: Sequence[str],
+    console: Console | None = None,
+) -> None:
+    """Draw rows, each in the style that it is marked with; what is typed again, in the first column, is never folded."""
+    from rich.text import Text  # noqa: PLC0415
+
+    terminal = console or _terminal()
+    table = _table(*columns, gap=1 if terminal and terminal.width < _STATUS_MIN_WIDTH else 2)
+    table.columns[0].no_wrap = True
+    for row, style in zip(found, marked, strict=True):
+        table.add_row(*map(Text, row), style=style)
+    _draw(table, console=console)
+
+
 def versions(found: Mapping[str, str], console: Console | None = None) -> None:
     """Draw versions."""
     table = _table("", "")

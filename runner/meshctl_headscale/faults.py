@@ -104,13 +104,16 @@ def list_faults(
     if as_json:
         print(json.dumps({"faults": [_described(fault, active) for fault in chosen]}, indent=2))
         return
-    from rich.table import Table  # noqa: PLC0415
+    from meshctl_headscale import _tables  # noqa: PLC0415
 
-    table = Table("FAULT", "FAMILY", "STORY", "EXPECTED", "WHAT", box=None, header_style="bold", pad_edge=False)
-    for fault in chosen:
-        mark = f"[red]{fault.id} (in the lab)[/]" if fault.id in active else fault.id
-        table.add_row(mark, fault.family, fault.story, fault.verdict, fault.title)
-    _console(stderr=False).print(table)
+    _tables.rows(
+        ["FAULT", "FAMILY", "STORY", "EXPECTED", "WHAT"],
+        [
+            [fault.id, fault.family, fault.story, fault.verdict, fault.title + " (in the lab)" * (fault.id in active)]
+            for fault in chosen
+        ],
+        marked=["red" if fault.id in active else "" for fault in chosen],
+    )
 
 
 @app.command()
@@ -257,7 +260,7 @@ class _Drill:
         self._lab = lab
         self._inventory = _inventory_path(inventory)
         self._deadline = deadline
-        self._console = _console(stderr=True)
+        self._console = _console()
         self._quiet = as_json
         self._engine = _engine(lab, inventory)
         self._directory = new_run_dir("drill")
@@ -491,10 +494,10 @@ def _environment(given: Mapping[str, str]) -> Iterator[None]:
 # -- what is shown -------------------------------------------------------------------------------------------------------
 
 
-def _console(*, stderr: bool) -> Console:
+def _console() -> Console:
     from rich.console import Console  # noqa: PLC0415
 
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=True, highlight=False)
 
 
 def _described(fault: Fault, active: Mapping[str, Any]) -> dict[str, Any]:
@@ -529,16 +532,14 @@ def _line(console: Console, outcome: Outcome) -> None:
 
 
 def _show(outcomes: Sequence[Outcome], found: Mapping[str, Any]) -> None:
-    from rich.table import Table  # noqa: PLC0415
+    from meshctl_headscale import _tables  # noqa: PLC0415
 
-    table = Table("FAULT", "STORY", "EXPECTED", "CAUGHT", "NAMED", "FALSE ALARMS", "RECOVERED", "TIME", box=None,
-                  header_style="bold", pad_edge=False)  # fmt: skip
-    for outcome in outcomes:
-        style = "" if outcome.good else "red"
-        table.add_row(outcome.id, outcome.story, outcome.verdict, *_marks(outcome), style=style)
-    console = _console(stderr=False)
-    console.print(table)
-    console.print(sentence(found))
+    _tables.rows(
+        ["FAULT", "STORY", "EXPECTED", "CAUGHT", "NAMED", "FALSE ALARMS", "RECOVERED", "TIME"],
+        [[outcome.id, outcome.story, outcome.verdict, *_marks(outcome)] for outcome in outcomes],
+        marked=["" if outcome.good else "red" for outcome in outcomes],
+    )
+    print(sentence(found))
 
 
 def sentence(found: Mapping[str, Any]) -> str:

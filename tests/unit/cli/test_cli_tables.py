@@ -38,3 +38,18 @@ def test_status_without_machines() -> None:
     _tables.status({"machines": [], "server": {"problem": "no answer"}}, console)
     assert isinstance(console.file, io.StringIO)
     assert "could not be asked: no answer" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_an_id_is_never_shortened_and_nothing_is_lost(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    name = "control-certificate-early-or-late"
+    what = "The control server's certificate is not valid yet, as whoever has a clock that is behind sees it [it]"
+    columns = ["FAULT", "FAMILY", "STORY", "EXPECTED", "WHAT"]
+    _tables.rows(columns, [[name, "connectivity", "us1", "red", what]], marked=["red"], console=console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[1].startswith(name)
+    assert "…" not in console.file.getvalue()
+    assert "[it]" in console.file.getvalue()
