@@ -18,6 +18,7 @@ _RESULTS = {
     "runner_on_failed": True,
     "runner_item_on_failed": True,
 }
+_TEXT = ("verbose", "error", "warning", "deprecated", "system_warning")
 _MOST_HOSTS = 5
 _HIDDEN = "the output has been hidden"
 _BAD = ("failed", "error")
@@ -123,8 +124,30 @@ def happenings(event: Mapping[str, Any]) -> Iterator[Happening]:
         yield TaskStarted(name=str(data.get("task") or data.get("name") or ""))
     elif kind in _RESULTS or kind == "runner_on_unreachable":
         yield from _of_result(kind, data)
-    elif kind in ("verbose", "error", "warning", "deprecated", "system_warning"):
+    elif kind in _TEXT:
         yield from _of_text(plain(str(event.get("stdout") or "")))
+
+
+class Reader:
+    """Reads events one after another: what Ansible says outside of tasks has several lines, and each is an event."""
+
+    def __init__(self) -> None:
+        self._warning: str | None = None
+        """Colour of the warning that may still go on: the notes of plugins, which have none, do not belong to it."""
+
+    def read(self, event: Mapping[str, Any]) -> Iterator[Happening]:
+        """Return what the event means after those before it."""
+        if event.get("event") not in _TEXT:
+            self._warning = None
+        colour = "".join(_COLOUR.findall(str(event.get("stdout") or ""))[:1])
+        for happening in happenings(event):
+            if not isinstance(happening, Noted):
+                self._warning = None
+                yield happening
+                continue
+            goes_on = colour == self._warning
+            self._warning = colour if happening.warning or goes_on else None
+            yield replace(happening, warning=happening.warning or goes_on)
 
 
 def _of_text(text: str) -> Iterator[Happening]:
@@ -133,6 +156,37 @@ def _of_text(text: str) -> Iterator[Happening]:
         yield AnsibleError(message=" ".join(found[1].split()))
     elif line := " ".join(text.split()):
         yield Noted(message=line, warning=line.startswith(("[WARNING]", "[DEPRECATION")))
+
+
+_UNPARSED = re.compile(r"^Failed to parse inventory with '([^']+)' plugin\.$(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
+_CAUSED_BY = "<<< caused by >>>"
+# Why a plugin does not apply, as opposed to what is wrong with a file that is its.
+_NOT_MINE = ("no root 'plugin' key found", "Plugin configuration YAML file")
+
+
+def unparsed(output: str, *, like_ini: bool = False) -> str:
+    """Return why an inventory could not be read: of what each of Ansible's plugins has said, what applies to the file.
+
+    A script, a plugin's configuration and YAML are tried before INI, as which nearly everything can be tried.
+    """
+    text = "\n".join(line.rstrip() for line in plain(output).splitlines())
+    causes = {match[1]: _cause(match[1], match[2]) for match in _UNPARSED.finditer(text)}
+    mine = [cause for plugin, cause in causes.items() if not cause.startswith(_NOT_MINE)]
+    if like_ini and "script" not in causes:
+        return causes.get("ini", "")
+    return mine[0] if mine else ""
+
+
+def _cause(plugin: str, block: str) -> str:
+    """Return the innermost cause, for a plugin of its own configuration what it says itself; with the line, if known."""
+    parts = [part.strip() for part in block.split(_CAUSED_BY)[1:]]
+    said, _origin, more = (parts[0 if plugin == "auto" else -1] if parts else "").partition("\nOrigin: ")
+    where, _, rest = more.partition("\n")
+    said = " ".join(said.split()).removeprefix("Failed to parse inventory: ").rstrip(".")
+    if place := re.search(r":(\d+):\d+$", where):
+        said += f" (line {place[1]})"
+    _, wrote, error = rest.partition("Standard error from inventory script:")
+    return said + (f": {' '.join(error.split())}" if wrote and error.strip() else "")
 
 
 def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:

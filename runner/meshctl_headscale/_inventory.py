@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._project import is_host_list
 from meshctl_headscale._stories import _plain_loader
 
 _DEFAULTS = {
@@ -24,14 +26,78 @@ _DEFAULTS = {
     "mesh_domain": "mesh.internal",
 }
 _YAML = (".yml", ".yaml", ".json")
+# What a shell makes of `<(…)` and `-` stands there as well.
+_NO_FILES = ("/dev/", "/proc/")
 _VAULT = "$ANSIBLE_VAULT"
 _ANSIBLE_S = 60
 
 
 def check(inventory: str) -> str:
-    """Return the inventory; refuse one in YAML that is none: Ansible says only that it could not parse it."""
-    _document(inventory)
+    """Return the inventory; refuse what is none, which Ansible would wait for, or say only that it could not parse."""
+    if is_host_list(inventory):
+        return inventory
+    path = Path(inventory)
+    try:
+        _check_kind(path)
+        for file in _files(path) if path.is_dir() else ():
+            _check_kind(file)
+            document = _read(file)
+            if isinstance(document, dict) and "plugin" not in document:
+                _check_groups(file, document)
+        _document(inventory)
+    except OSError as error:
+        raise BadInputError(f"The inventory {error.filename} cannot be read: {error.strerror}.") from None
     return inventory
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a pipe, a terminal and the like: Ansible reads a source several times, and this one would never end."""
+    if not path.exists():
+        return
+    if not (path.is_file() or path.is_dir()) or str(path).startswith(_NO_FILES):
+        raise BadInputError(f"The inventory {path} is no file and no directory. Write it into a file.")
+    if path.is_file() and (program := _missing_program(path)):
+        # Ansible would take it for an INI file that holds nothing but comments.
+        raise BadInputError(f"The inventory {path} is a script for {program}, which is not on this machine.")
+
+
+def _missing_program(path: Path) -> str:
+    """Return the program in a script's first line, if it cannot be run."""
+    if not _is_script(path):
+        return ""
+    with path.open("rb") as file:
+        words = file.readline().decode(errors="replace")[2:].split()
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return "" if words and shutil.which(words[0]) else " ".join(words[:1]) or "nothing"
+
+
+def _is_script(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return os.access(path, os.X_OK) and file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Return what Ansible reads of an inventory that is a directory."""
+    for entry in sorted(directory.iterdir()):
+        if entry.name.startswith(".") or entry.name in ("group_vars", "host_vars", "vars_plugins"):
+            continue
+        if entry.is_dir():
+            yield from _files(entry)
+        else:
+            yield entry
+
+
+def like_ini(path: str) -> bool:
+    """Whether a file has a heading of INI, and no name of another kind."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return Path(path).suffix not in _YAML and any(line.startswith("[") for line in text.splitlines())
 
 
 def encrypted(inventory: str) -> bool:
@@ -49,28 +115,20 @@ def variables(inventory: str, files: Sequence[Path] = ()) -> dict[str, str]:
     A plain inventory is read here, in no time. What only Ansible can tell (an inventory of several files, a plugin's,
     a template, an encrypted one) Ansible is asked for.
     """
+    if is_host_list(inventory):
+        return dict(_DEFAULTS)
     found = None if files else _plain(inventory)
     if found is None:
-        found = _asked(inventory, files) if Path(inventory).exists() else {}
+        found = _asked(inventory, files)
     return {name: str(found.get(name, default)) for name, default in _DEFAULTS.items()}
 
 
 def _document(inventory: str) -> Any:  # noqa: ANN401 - an inventory's data
     """Return what an inventory in YAML holds; None for any other, and for an encrypted one."""
     path = Path(inventory)
-    if not (path.is_file() and path.suffix in _YAML) or os.access(path, os.X_OK):
+    if not _is_yaml(path) or encrypted(inventory):
         return None
-    import yaml  # noqa: PLC0415
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        if text.startswith(_VAULT):
-            return None
-        document = yaml.load(text, Loader=_plain_loader())  # noqa: S506
-    except UnicodeDecodeError:
-        raise BadInputError(f"The inventory {path} is no text in UTF-8. Write it in YAML.") from None
-    except yaml.YAMLError as error:
-        raise BadInputError(f"The inventory {path} is no YAML: {' '.join(str(error).split())}.") from None
+    document = _read(path)
     if document is None:
         raise BadInputError(f"The inventory {path} is empty. Write groups and hosts into it, as in lab.yml.")
     if not isinstance(document, dict):
@@ -79,6 +137,50 @@ def _document(inventory: str) -> Any:  # noqa: ANN401 - an inventory's data
         return None
     _check_groups(path, document)
     return document
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.is_file() and path.suffix in _YAML and not _is_script(path)
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
+    """Return what a file in YAML holds, None for any other; refuse one in which something is there twice."""
+    if not _is_yaml(path):
+        return None
+    import yaml  # noqa: PLC0415
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return None if text.startswith(_VAULT) else yaml.load(text, Loader=_strict_loader(path))  # noqa: S506
+    except UnicodeDecodeError:
+        raise BadInputError(f"The inventory {path} is no text in UTF-8. Write it in YAML.") from None
+    except yaml.YAMLError as error:
+        raise BadInputError(f"The inventory {path} is no YAML: {' '.join(str(error).split())}.") from None
+
+
+def _strict_loader(path: Path) -> type[Any]:
+    """Return a YAML loader that takes no key twice: Ansible would take the last and only warn."""
+    import yaml  # noqa: PLC0415
+
+    class Loader(_plain_loader()):  # type: ignore[misc]
+        """Looks at the keys of each mapping."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: dict[str, int] = {}
+            for key, _value in node.value:
+                line = key.start_mark.line + 1
+                if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                if key.value in seen:
+                    raise BadInputError(
+                        f"The inventory {path}: {key.value} is there twice (line {seen[key.value]} and line {line}), "
+                        "and only the last would count. Remove one, or make one of both."
+                    )
+                seen[key.value] = line
+            found: dict[Any, Any] = super().construct_mapping(node, deep)
+            return found
+
+    return Loader
 
 
 def _check_groups(path: Path, document: Mapping[str, Any]) -> None:

@@ -29,11 +29,11 @@ from meshctl_headscale._events import (
     Happening,
     Noted,
     PlayStarted,
+    Reader,
     Said,
     Tally,
     TaskFailed,
     TaskStarted,
-    happenings,
     plain,
 )
 from meshctl_headscale._project import load_collection_path
@@ -194,6 +194,7 @@ class Progress:
         self._console = console
         self._events: queue.SimpleQueue[dict[str, Any] | Said | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="meshctl-progress", daemon=True)
+        self._reader = Reader()
         self.tally = Tally()
 
     def __enter__(self) -> Progress:
@@ -238,7 +239,7 @@ class Progress:
             yield
 
     def _take(self, event: dict[str, Any] | Said) -> None:
-        found: list[Happening] = [event] if isinstance(event, Said) else list(happenings(event))
+        found: list[Happening] = [event] if isinstance(event, Said) else list(self._reader.read(event))
         for happening in found:
             self.tally.add(happening)
         for happening in found:

@@ -40,7 +40,7 @@ class Project:
         """Return the inventory that the user named, or the lab's; a wrong one is refused here, not by Ansible."""
         if name is None:
             return str(self._readable(self.root / "inventory" / "lab.yml", "inventory"))
-        if "," in name and not Path(name).exists():
+        if is_host_list(name):
             return name
         path = Path(name).expanduser()
         if not path.exists() and path.parent == Path() and (shipped := self._shipped_inventory(path.name)):
@@ -66,6 +66,11 @@ class Project:
         if not os.access(path, os.R_OK):
             raise BadInputError(f"The {what} {path} cannot be read by this user. Change its permissions.")
         return path
+
+
+def is_host_list(inventory: str) -> bool:
+    """Whether hosts themselves are named; such a list may be longer than any path."""
+    return "," in inventory and not os.path.exists(inventory)  # noqa: PTH110 (Path refuses a long one)
 
 
 @cache

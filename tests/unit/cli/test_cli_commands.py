@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -120,7 +121,9 @@ def test_inventory_by_path_and_by_name(
     shipped = str(tmp_path / "inventory" / "lab.yml")
     assert project.inventory(None) == shipped
     assert project.inventory("lab") == project.inventory("lab.yml") == shipped
-    assert project.inventory("a,b,") == "a,b,"
+    for hosts in ("a,b,", ",".join(f"client-node-{number}" for number in range(500))):
+        assert project.inventory(hosts) == _inventory.check(hosts) == hosts
+        assert _inventory.variables(hosts)["lab_name"] == "seed"
     with pytest.raises(BadInputError, match="There is no inventory"):
         project.inventory("nowhere.yml")
 
@@ -168,6 +171,51 @@ def test_inventory_that_is_none_is_a_sentence(tmp_path: Path, text: bytes, messa
     path.write_bytes(text)
     with pytest.raises(BadInputError, match=message):
         _inventory.check(str(path))
+
+
+@pytest.mark.parametrize("where", ["lab.yml", "part/of/it.yml"])
+def test_what_is_there_twice_is_refused_also_in_a_directory(tmp_path: Path, where: str) -> None:
+    path = tmp_path / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("clients:\n  hosts:\n    client-node-1: {mesh_subnet: a}\n    client-node-1: {mesh_subnet: b}\n")
+    message = r"yml: client-node-1 is there twice \(line 3 and line 4\)"
+    for inventory in (path, tmp_path):
+        with pytest.raises(BadInputError, match=message):
+            _inventory.check(str(inventory))
+
+
+def test_what_is_merged_is_not_there_twice(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yml"
+    path.write_text(
+        "all:\n  vars: {x: &x {a: 1}, y: &y {b: 2}}\n  hosts:\n    one: {<<: *x, a: 2}\n    two: {<<: [*x, *y]}\n"
+    )
+    assert _inventory.check(str(path)) == str(path)
+
+
+def test_group_vars_beside_an_inventory_are_left_to_ansible(tmp_path: Path) -> None:
+    (tmp_path / "lab.yml").write_text("all: {hosts: {a: }}")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("x: [")
+    assert _inventory.check(str(tmp_path)) == str(tmp_path)
+
+
+def test_an_inventory_that_would_never_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/stdin"), Path("/dev/null")):
+        with pytest.raises(BadInputError, match="is no file and no directory"):
+            _inventory.check(str(path))
+
+
+@pytest.mark.parametrize("first", ["#!/no/such/python", "#!/usr/bin/env no-such-python", "#!"])
+def test_a_script_for_a_program_that_is_not_there_is_refused(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "hosts"
+    path.write_text(f"{first}\n")
+    assert _inventory.check(str(path)) == str(path)
+    path.chmod(0o755)
+    with pytest.raises(BadInputError, match="is a script for"):
+        _inventory.check(str(path))
+    path.write_text("#!/usr/bin/env -S sh -e\n")
+    assert _inventory.check(str(path)) == str(path)
 
 
 def test_encrypted_inventory_and_plugins_are_left_to_ansible(tmp_path: Path) -> None:

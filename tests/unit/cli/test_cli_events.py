@@ -15,11 +15,13 @@ from meshctl_headscale._events import (
     Happening,
     Noted,
     PlayStarted,
+    Reader,
     Said,
     Tally,
     TaskFailed,
     TaskStarted,
     happenings,
+    unparsed,
 )
 
 CHECK = {"id": "us1.reachable", "story": "us1", "source": "a", "target": "b", "verdict": "passed"}
@@ -150,3 +152,61 @@ def test_a_verdict_is_a_reason_only_where_there_is_no_other() -> None:
 
 def test_what_is_odd_about_an_inventory_is_said() -> None:
     assert one(result("runner_on_ok", {"meshctl_notes": ["did you mean x?"]})) == Said(message="Note: did you mean x?")
+
+
+# --- what Ansible says in several lines
+
+DUPLICATE = """\x1b[1;35m[WARNING]: Found duplicate mapping key 'client-node-1'.\x1b[0m
+\x1b[1;35mOrigin: /x/lab.yml:44:9\x1b[0m
+\x1b[1;35m\x1b[0m
+\x1b[1;35m44         client-node-1: {mesh_subnet: a}\x1b[0m
+\x1b[1;35mUsing last defined value only.\x1b[0m
+building headscale: 120 s"""
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_the_lines_of_a_warning_belong_to_it(colours: bool) -> None:
+    lines = DUPLICATE.splitlines()
+    reader = Reader()
+    if not colours:
+        lines = [line.replace("\x1b[1;35m", "").replace("\x1b[0m", "") for line in lines[:-1]]
+    found = [happening for line in lines for happening in reader.read({"event": "verbose", "stdout": line})]
+    warnings = [happening.warning for happening in found if isinstance(happening, Noted)]
+    assert warnings == [True, True, True, True, False][: len(found)]
+    list(reader.read({"event": "playbook_on_task_start", "event_data": {"task": "Look"}}))
+    assert list(reader.read({"event": "verbose", "stdout": "building"})) == [Noted(message="building")]
+
+
+def attempt(plugin: str, *causes: str) -> str:
+    said = f"[WARNING]: Failed to parse inventory with '{plugin}' plugin: {': '.join(causes)}\n\n"
+    said += f"Failed to parse inventory with '{plugin}' plugin.\n"
+    return said + "".join(f"\n<<< caused by >>>\n\n{cause}\n" for cause in causes)
+
+
+NO_PLUGIN = attempt(
+    "auto", "no root 'plugin' key found, 'x' is not a valid YAML inventory plugin config file\nOrigin: x"
+)
+NO_INI = attempt("ini", "Failed to parse inventory: Invalid host pattern 'all:' supplied.\nOrigin: /x")
+NO_YAML = attempt("yaml", "YAML parsing failed: found no ']'.\nOrigin: /x/lab.yml:12:5\n\n11 a\n12 b")
+UNASKED = "https://a refuses the connection: look whether it runs.\nOrigin: x"
+SCRIPT = "It ended with exit code 1.\nOrigin: x\n\nStandard error from inventory script:\noops\nagain"
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (NO_PLUGIN + NO_YAML + NO_INI, "YAML parsing failed: found no ']' (line 12)"),
+        (attempt("auto", UNASKED, "<urlopen error [Errno 111]>") + NO_INI, UNASKED.partition(".\n")[0]),
+        (attempt("script", SCRIPT) + NO_INI, "It ended with exit code 1: oops again"),
+        (attempt("ini", "Failed to parse inventory.\nOrigin: x", "No vault secrets.\nOrigin: y"), "No vault secrets"),
+        ("[ERROR]: Completely failed to parse inventory source /x", ""),
+    ],
+)
+def test_why_an_inventory_could_not_be_read(output: str, cause: str) -> None:
+    assert unparsed(output + "[ERROR]: Completely failed to parse inventory source /x\n") == cause
+    coloured = "".join(f"\x1b[1;35m{line}\x1b[0m\r\n" for line in output.splitlines())
+    assert unparsed(coloured) == cause
+
+
+def test_what_looks_like_ini_has_the_cause_of_ini() -> None:
+    assert unparsed(NO_YAML + NO_INI, like_ini=True) == "Invalid host pattern 'all:' supplied"
