@@ -18,7 +18,7 @@ _RESULTS = {
     "runner_on_failed": True,
     "runner_item_on_failed": True,
 }
-_TEXT = ("verbose", "error", "warning", "deprecated", "system_warning")
+TEXT = ("verbose", "error", "warning", "deprecated", "system_warning")
 _MOST_HOSTS = 5
 _HIDDEN = "the output has been hidden"
 _BAD = ("failed", "error")
@@ -124,7 +124,7 @@ def happenings(event: Mapping[str, Any]) -> Iterator[Happening]:
         yield TaskStarted(name=str(data.get("task") or data.get("name") or ""))
     elif kind in _RESULTS or kind == "runner_on_unreachable":
         yield from _of_result(kind, data)
-    elif kind in _TEXT:
+    elif kind in TEXT:
         yield from _of_text(plain(str(event.get("stdout") or "")))
 
 
@@ -137,7 +137,7 @@ class Reader:
 
     def read(self, event: Mapping[str, Any]) -> Iterator[Happening]:
         """Return what the event means after those before it."""
-        if event.get("event") not in _TEXT:
+        if event.get("event") not in TEXT:
             self._warning = None
         colour = "".join(_COLOUR.findall(str(event.get("stdout") or ""))[:1])
         for happening in happenings(event):

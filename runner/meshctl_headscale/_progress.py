@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from meshctl_headscale import _lines
 from meshctl_headscale._events import (
+    TEXT,
     AnsibleError,
     ChecksMade,
     Happening,
@@ -195,6 +196,7 @@ class Progress:
         self._events: queue.SimpleQueue[dict[str, Any] | Said | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="meshctl-progress", daemon=True)
         self._reader = Reader()
+        self._stopping = False
         self.tally = Tally()
 
     def __enter__(self) -> Progress:
@@ -245,7 +247,13 @@ class Progress:
         for happening in found:
             for line in log_lines(happening):
                 self._log.write(line)
-        if isinstance(event, dict):
+        if isinstance(event, Said):
+            # Only that Ansible is being stopped is said here.
+            self._stopping = True
+        elif self._stopping and event.get("event") in TEXT:
+            # How Ansible dies: a traceback, where it was still starting.
+            return
+        else:
             self._view.output(str(event.get("stdout") or ""))
         for happening in found:
             self._view.show(happening)

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from meshctl_headscale import _signals
+
+# isort: split
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -19,8 +21,6 @@ from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
 from meshctl_headscale._options import Answer, AsJson, not_empty
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from meshctl_headscale._play import Request
     from meshctl_headscale._run import Result, Show
 
@@ -730,7 +730,7 @@ def version(as_json: AsJson = False) -> None:
 
 def main() -> NoReturn:
     """Run meshctl; every error becomes one sentence and an exit code here."""
-    _end_quietly_on_signals()
+    _signals.end_quietly()
     _streams.take_over()
     try:
         try:
@@ -762,15 +762,6 @@ def _run_app() -> NoReturn:
     except Exception as error:
         _internal(error)
     sys.exit(int(ExitCode.PASSED))
-
-
-def _end_quietly_on_signals() -> None:
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(int(ExitCode.INTERRUPTED))
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, stop)
 
 
 def _complain(message: str, code: ExitCode) -> NoReturn:

@@ -366,3 +366,16 @@ def test_a_lab_that_is_not_up_is_said_before_ansible_is_started(
         CliRunner().invoke(app, words, catch_exceptions=False)
     with pytest.raises(InterruptedError):
         CliRunner().invoke(app, [*words, "--deploy"], catch_exceptions=False)
+
+
+def test_an_interruption_while_meshctl_is_loaded_leaves_no_traceback() -> None:
+    code = "import os, signal, sys; sys.argv[0] = '/bin/meshctl'; import meshctl_headscale._signals\n"
+    code += "os.kill(os.getpid(), signal.SIGINT)\nraise RuntimeError"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")

@@ -139,3 +139,19 @@ def test_log_has_no_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(7.9, "0:07"), (61, "1:01"), (3723, "1:02:03")])
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_what_ansible_writes_when_it_is_stopped_goes_to_the_log_alone(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    log = Log(tmp_path / "meshctl.log")
+    lost = {"event": "verbose", "stdout": "Traceback (most recent call last):"}
+    found = {"event": "runner_on_ok", "event_data": {"host": "a", "task": "t", "res": {"checks": [check(2)]}}}
+    with Progress(View(console, verbose=True), log, console) as progress:
+        progress.say("SIGINT: stopping Ansible in order.")
+        progress.put(lost)
+        progress.put(found)
+    log.close()
+    assert isinstance(console.file, io.StringIO)
+    assert "Traceback" not in console.file.getvalue()
+    assert "us1.reachable.ipv4" in console.file.getvalue()
+    assert "Traceback" in (tmp_path / "meshctl.log").read_text()
