@@ -24,10 +24,13 @@ _HIDDEN = "the output has been hidden"
 _BAD = ("failed", "error")
 _BAD_INPUT = re.compile(
     r"parse .*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
-    r"|could not be found|Unable to retrieve file contents|extra.vars|Invalid .*option",
+    r"|could not be found|Unable to retrieve file contents|extra.vars|Invalid .*option|has an invalid value"
+    r"|Invalid play strategy|No inventory plugins available|password file .* was not found",
     re.IGNORECASE,
 )
-_ERROR = re.compile(r"(?:\[ERROR\]:|ERROR!)\s*(.*)", re.DOTALL)
+_ERROR = re.compile(r"(?:\[ERROR\]:|ERROR!|\AERROR:)\s*(.*)", re.DOTALL)
+# What follows the sentence of an error: causes that it has named already, the source, a traceback.
+_MORE = re.compile(r"\n\s*\n|\nOrigin: |\n?\s*Traceback \(", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -128,12 +131,21 @@ def happenings(event: Mapping[str, Any]) -> Iterator[Happening]:
         yield from _of_text(plain(str(event.get("stdout") or "")))
 
 
+def _error(text: str) -> str:
+    """Return what an error says in a sentence, and where."""
+    text = "\n".join(line.rstrip() for line in text.splitlines())
+    more = _MORE.search(text)
+    said = " ".join(text[: more.start()].split()) if more else " ".join(text.split())
+    place = re.search(r"^Origin: (/.*:\d+):\d+$", text, re.MULTILINE)
+    return f"{said.rstrip('.')} ({place[1]})." if place else said
+
+
 class Reader:
     """Reads events one after another: what Ansible says outside of tasks has several lines, and each is an event."""
 
     def __init__(self) -> None:
         self._warning: str | None = None
-        """Colour of the warning that may still go on: the notes of plugins, which have none, do not belong to it."""
+        """Colour of what may still go on, and is hidden: the notes of plugins, which have none, do not belong to it."""
 
     def read(self, event: Mapping[str, Any]) -> Iterator[Happening]:
         """Return what the event means after those before it."""
@@ -146,14 +158,16 @@ class Reader:
                 yield happening
                 continue
             goes_on = colour == self._warning
-            self._warning = colour if happening.warning or goes_on else None
-            yield replace(happening, warning=happening.warning or goes_on)
+            # A traceback is of use to nobody here; the sentence before it is.
+            hidden = happening.warning or goes_on or happening.message.startswith("Traceback (")
+            self._warning = colour if hidden else None
+            yield replace(happening, warning=hidden)
 
 
 def _of_text(text: str) -> Iterator[Happening]:
     """Return what a line that belongs to no task says; Ansible wraps them at the width of a terminal."""
     if found := _ERROR.search(text):
-        yield AnsibleError(message=" ".join(found[1].split()))
+        yield AnsibleError(message=_error(found[1]))
     elif line := " ".join(text.split()):
         yield Noted(message=line, warning=line.startswith(("[WARNING]", "[DEPRECATION")))
 

@@ -278,7 +278,8 @@ def _prepare(  # noqa: PLR0913, PLR0917
     if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:
         # ansible-runner turns the checking of host keys off; ansible.cfg decides.
         added.pop("ANSIBLE_HOST_KEY_CHECKING", None)
-    config.env, private = _split({**whole, **added})
+    # What shows events is built on this one; another would not show them, or not be there.
+    config.env, private = _split({**whole, **added, "ORIGINAL_STDOUT_CALLBACK": "default"})
     link.put(private)
     return runner
 

@@ -243,6 +243,8 @@ def _in_our_words(reason: str, request: Request, why: str) -> str:
             f"The inventory {request.inventory} is encrypted, and not with a password that is known here. "
             "Name a file with the password in ANSIBLE_VAULT_PASSWORD_FILE."
         )
+    if "locale" in reason:
+        return f"{reason.rstrip('.')}. Set LC_ALL=C.UTF-8."
     if found := _UNPARSED.search(reason):
         return f"The inventory {found[1]} cannot be read: {why or 'it holds nothing that Ansible knows'}."
     return reason

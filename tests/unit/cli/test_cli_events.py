@@ -210,3 +210,32 @@ def test_why_an_inventory_could_not_be_read(output: str, cause: str) -> None:
 
 def test_what_looks_like_ini_has_the_cause_of_ini() -> None:
     assert unparsed(NO_YAML + NO_INI, like_ini=True) == "Invalid host pattern 'all:' supplied"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ERROR: Config 'DEFAULT_FORKS' from 'env: ANSIBLE_FORKS' has an invalid value.", None),
+        ("[ERROR]: nosuch\r\nOrigin: /x/a.yml:3:7\r\n\r\n1 ---\r\n2 - a", "nosuch (/x/a.yml:3)."),
+        ("[ERROR]: Unexpected: it is None\nTraceback (most recent call last):\n  File x", "Unexpected: it is None"),
+        ("ERROR! the role 'x' was\nnot found.\n\nThe error appears to be in", "the role 'x' was not found."),
+    ],
+)
+def test_an_error_of_ansible_is_its_first_sentence_and_the_place(text: str, said: str | None) -> None:
+    assert one({"event": "verbose", "stdout": text}) == AnsibleError(message=said or text.removeprefix("ERROR: "))
+
+
+def test_a_value_in_the_environment_that_ansible_refuses_is_bad_input_and_has_no_traceback() -> None:
+    reader, tally = Reader(), Tally()
+    lines = [
+        "ERROR: Config 'X' has an invalid value: 'many'",
+        "Traceback (most recent call last):",
+        '  File "x.py"',
+        "",
+        "y",
+    ]
+    found = [happening for line in lines for happening in reader.read({"event": "verbose", "stdout": line})]
+    for happening in found:
+        tally.add(happening)
+    assert tally.bad_input
+    assert all(happening.warning for happening in found if isinstance(happening, Noted))
