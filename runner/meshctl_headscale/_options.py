@@ -6,11 +6,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshctl_headscale._exit import BadInputError
+
+if TYPE_CHECKING:
+    from click import UsageError as UsageError  # noqa: PLC0414 (exported)
+else:
+    # Click's, or that of the copy which newer versions of Typer carry.
+    UsageError = typer.BadParameter.__base__
+
+_YES = ("1", "true", "t", "yes", "y", "on")
 
 
 class Answer:
@@ -42,3 +52,8 @@ AsJson = Annotated[
         is_eager=True,
     ),
 ]
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether a command that was used wrongly was to answer in JSON: its options have not been read then."""
+    return "--json" in arguments or os.environ.get("MESHCTL_JSON", "").lower() in _YES

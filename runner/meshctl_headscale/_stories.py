@@ -49,7 +49,7 @@ def select(project: Project, names: Sequence[str]) -> list[Story]:
     for name in names or ["all"]:
         story = known.get(name) or _own(name)
         if story is None:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name.lower(), known, n=1)
             guess = f" Did you mean {near[0]}?" if near else ""
             raise BadInputError(f"There is no story {name!r}.{guess} The stories are: {', '.join(known)}.")
         chosen[story.name] = story
@@ -78,9 +78,18 @@ def _without_deployment(path: Path) -> Path:
 def _own(name: str) -> Story | None:
     """Return the user's own playbook, where `name` is a path."""
     path = Path(name).expanduser()
-    if path.suffix in (".yml", ".yaml") and path.is_file():
-        return _read(path.absolute())
-    return None
+    if path.suffix not in (".yml", ".yaml") and path.name == name:
+        return None
+    if not path.is_file():
+        raise BadInputError(f"There is no playbook {path.absolute()}. Check the path.")
+    try:
+        story = _read(path.absolute())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BadInputError(f"The playbook {path.absolute()} cannot be read: {reason}.") from None
+    if story is None:
+        raise BadInputError(f"The playbook {path.absolute()} holds no plays.")
+    return story
 
 
 def _read(path: Path) -> Story | None:

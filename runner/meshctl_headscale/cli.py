@@ -18,7 +18,7 @@ import typer
 
 from meshctl_headscale import _streams, faults
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
-from meshctl_headscale._options import Answer, AsJson, not_empty
+from meshctl_headscale._options import Answer, AsJson, UsageError, asks_for_json, not_empty
 
 if TYPE_CHECKING:
     from meshctl_headscale._play import Request
@@ -476,6 +476,9 @@ def logs(  # noqa: PLR0913, PLR0917
     from meshctl_headscale import _labs, _tail  # noqa: PLC0415
 
     files = _labs.log_files(_lab_name(lab, inventory), node, service)
+    if not files:
+        print(f"'{node}' has no services: there is nothing to show.", file=sys.stderr)
+        return
     _tail.show({_labs.service_of(path): path for path in files}, lines=lines, follow=follow)
 
 
@@ -652,6 +655,8 @@ def report(
         if run_name or query:
             raise BadInputError("--compare takes its two runs itself: leave out RUN and --query.")
         raise typer.Exit(int(_compare(*compare, form)))
+    if query and form not in ("text", "json"):
+        raise BadInputError(f"What --query finds is JSON: leave out --format {form}.")
     directory = _reports.find(run_name)
     if query:
         print(_reports.query(directory, query))
@@ -746,7 +751,15 @@ def main() -> NoReturn:
 def _run_app() -> NoReturn:
     try:
         Path.cwd()
-        app(prog_name="meshctl")
+        code = app(prog_name="meshctl", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else int(ExitCode.PASSED))
+    except UsageError as error:
+        error.show()
+        if asks_for_json(sys.argv[1:]):
+            _print_json({"exit_code": int(ExitCode.BAD_INPUT), "error": error.format_message()})
+        sys.exit(int(ExitCode.BAD_INPUT))
+    except typer.Abort:
+        _complain("Nothing was entered.", ExitCode.INTERRUPTED)
     except MeshctlError as error:
         _complain(str(error), error.code)
     except FileNotFoundError as error:
@@ -761,7 +774,6 @@ def _run_app() -> NoReturn:
         raise
     except Exception as error:
         _internal(error)
-    sys.exit(int(ExitCode.PASSED))
 
 
 def _complain(message: str, code: ExitCode) -> NoReturn:

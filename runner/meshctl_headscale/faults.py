@@ -451,7 +451,7 @@ def _chosen(ids: Sequence[str], families: Sequence[str]) -> list[Fault]:
         raise MeshctlError(f"The catalogue of faults cannot be used: {error}.") from None
     for name in ids:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name.lower(), known, n=1)
             guess = f" Did you mean {near[0]}?" if near else ""
             raise BadInputError(f"There is no fault {name!r}.{guess} `meshctl faults list` shows them.")
     kinds = {fault.family for fault in known.values()}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -96,7 +97,29 @@ def test_selection_knows_names_paths_and_near_misses(project: _project.Project, 
     assert [story.name for story in selected] == ["us2", "mine"]
     with pytest.raises(BadInputError, match=r"no story 'us11'\. Did you mean us1\? The stories are: us1, us2, all\."):
         _stories.select(project, ["us11"])
+    with pytest.raises(BadInputError, match=r"no story 'US1'\. Did you mean us1\?"):
+        _stories.select(project, ["US1"])
     assert [part.name for part in _stories.parts(project, _stories.select(project, ["all"]))] == ["us1", "us2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./nosuch.yml", r"no playbook .*/nosuch\.yml"),
+        ("nosuch.yaml", "no playbook"),
+        ("./us1", "no playbook"),
+        ("map.yml", "holds no plays"),
+        ("latin.yml", "no text in UTF-8"),
+    ],
+)
+def test_a_path_that_is_no_playbook_is_named(
+    project: _project.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "map.yml").write_text("a: 1")
+    (tmp_path / "latin.yml").write_bytes(b"- name: \xe4")
+    with pytest.raises(BadInputError, match=message):
+        _stories.select(project, [name])
 
 
 def test_lab_and_mesh_are_brought_up_once(project: _project.Project) -> None:
@@ -379,3 +402,35 @@ def test_an_interruption_while_meshctl_is_loaded_leaves_no_traceback() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    "words", ["run --nosuch --json", "run --json --limit", "faults list --nosuch --json", "up --lab A_B --json"]
+)
+def test_what_is_wrong_with_options_is_json_as_well(words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "meshctl_headscale", *words.split()],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["exit_code"]) == (2, 2)
+    assert answer["error"] in done.stderr
+
+
+@pytest.mark.parametrize("form", ["html", "path"])
+def test_a_query_has_no_other_format(form: str) -> None:
+    with pytest.raises(BadInputError, match=f"leave out --format {form}"):
+        CliRunner().invoke(app, ["report", "--query", "counts", "--format", form], catch_exceptions=False)
+
+
+def test_a_machine_without_services_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_labs, "log_files", lambda *_words: [])
+    done = CliRunner().invoke(app, ["logs", "router", "-f"], catch_exceptions=False)
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        0,
+        "",
+        "'router' has no services: there is nothing to show.\n",
+    )
