@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._events import plain, unparsed
+from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import is_host_list
 from meshctl_headscale._stories import _plain_loader
 
@@ -30,6 +32,9 @@ _YAML = (".yml", ".yaml", ".json")
 _NO_FILES = ("/dev/", "/proc/")
 _VAULT = "$ANSIBLE_VAULT"
 _ANSIBLE_S = 60
+_UNPARSED = re.compile(r"failed to parse inventory source\s+(\S.*)")
+# How the sentences of the inventory plugin begin that say that its server could not be asked.
+_UNASKED = re.compile(r"(The (certificate of|name in) )?https?://\S+ |Headscale refused")
 
 
 def check(inventory: str) -> str:
@@ -91,7 +96,7 @@ def _files(directory: Path) -> Iterator[Path]:
             yield entry
 
 
-def like_ini(path: str) -> bool:
+def _like_ini(path: str) -> bool:
     """Whether a file has a heading of INI, and no name of another kind."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -107,6 +112,23 @@ def encrypted(inventory: str) -> bool:
             return file.read(len(_VAULT)) == _VAULT.encode()
     except OSError:
         return False
+
+
+def refusal(output: str, inventory: str) -> MeshctlError | None:
+    """Return the error of an inventory that Ansible could not read, from all that it wrote; None where it could."""
+    found = _UNPARSED.search(plain(output))
+    if not found:
+        return None
+    # One of the files, where the inventory is a directory.
+    source = inventory if Path(inventory).is_file() else found[1].strip()
+    if encrypted(source):
+        return BadInputError(
+            f"The inventory {source} is encrypted, and not with a password that is known here. "
+            "Name a file with the password in ANSIBLE_VAULT_PASSWORD_FILE."
+        )
+    why = unparsed(output, like_ini=_like_ini(source))
+    error = MeshctlError if _UNASKED.match(why) else BadInputError
+    return error(f"The inventory {source} cannot be read: {why or 'it holds nothing that Ansible knows'}.")
 
 
 def variables(inventory: str, files: Sequence[Path] = ()) -> dict[str, str]:
@@ -222,14 +244,21 @@ def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
     words = ["headscale", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": f"{{{{ {{{pairs}}} | to_json }}}}"})]
     clean = environment(project(), Path(os.devnull)) | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "minimal"}
     del clean["ANSIBLE_CALLBACKS_ENABLED"], clean["MESHCTL_RUN_DIR"]
-    done = subprocess.run(  # noqa: S603
-        [*ansible_command("ansible"), "-i", inventory, *words, *(f"-e@{path}" for path in files)],
-        capture_output=True,
-        text=True,
-        timeout=_ANSIBLE_S,
-        check=False,
-        env=clean,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*ansible_command("ansible"), "-i", inventory, *words, *(f"-e@{path}" for path in files)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ANSIBLE_S,
+            check=False,
+            env=clean,
+        )
+    except subprocess.TimeoutExpired:
+        raise MeshctlError(f"The inventory {inventory} could not be read within {_ANSIBLE_S} s.") from None
+    if error := refusal(done.stdout + done.stderr, inventory):
+        # Not the default's: that would be another lab.
+        raise error
     try:
         answer = json.loads(json.loads(done.stdout.partition("SUCCESS => ")[2])["msg"])
     except (ValueError, KeyError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _inventory, _lines
-from meshctl_headscale._events import Tally, sentences, unparsed
-from meshctl_headscale._exit import BadInputError, ExitCode, Outcome, exit_code
+from meshctl_headscale._events import Tally, sentences
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
 from meshctl_headscale._progress import Log, Progress, View, clock
 from meshctl_headscale._project import load_collection_path
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _MOST_REASONS = 3
-_UNPARSED = re.compile(r"[Ff]ailed to parse inventory source (\S.*)")
-# How the sentences of the inventory plugin begin that say that its server could not be asked.
-_UNASKED = re.compile(r"(The (certificate of|name in) )?https?://\S+ |Headscale refused")
 _INTERRUPTED = {
     "run": "Interrupted: no process of the run is left, the lab stands. `meshctl up` undoes what was being disturbed.",
     "up": "Interrupted: `meshctl up` goes on from here, `meshctl down` removes what there is.",
@@ -168,7 +164,7 @@ def play(  # noqa: PLR0913
 def _result(  # noqa: PLR0913
     request: Request, ended: Ended, tally: Tally, run_dir: Path, stories: Sequence[Story], *, seconds: float
 ) -> Result:
-    why = _why_unparsed(tally, run_dir)
+    refusal = _inventory.refusal(_output(run_dir), request.inventory) if tally.ansible_errors else None
     outcome = Outcome(
         rc=ended.rc,
         interrupted=ended.interrupted,
@@ -176,7 +172,7 @@ def _result(  # noqa: PLR0913
         # What tasks returned, and not what the report makes of a task that failed without a check: that is no verdict.
         bad_checks=len(tally.bad),
         errors=tally.meshctl_errors,
-        bad_input=tally.bad_input and not _UNASKED.match(why),
+        bad_input=tally.bad_input if refusal is None else refusal.code == ExitCode.BAD_INPUT,
         proof_wanted=bool(stories),
     )
     code = exit_code(outcome)
@@ -188,7 +184,7 @@ def _result(  # noqa: PLR0913
         ended=ended,
         seconds=seconds,
         changed=changed,
-        reasons=[_in_our_words(reason, request, why) for reason in _reasons(code, outcome, tally)],
+        reasons=[_in_our_words(reason, request, refusal) for reason in _reasons(code, outcome, tally)],
         not_run=[story.name for story in stories if not _began(story, tally)],
     )
 
@@ -223,30 +219,23 @@ def _without_reason(rc: int | None) -> str:
     return f"Ansible ended with code {rc} and gave no reason."
 
 
-def _why_unparsed(tally: Tally, run_dir: Path) -> str:
-    """Return why an inventory could not be read, where that is so: what Ansible says of it fills a screen."""
-    source = next((found[1] for error in tally.ansible_errors if (found := _UNPARSED.search(error))), "")
+def _output(run_dir: Path) -> str:
+    """Return all that Ansible wrote."""
     try:
-        output = (run_dir / "artifacts" / "ansible" / "stdout").read_text(encoding="utf-8", errors="replace")
+        return (run_dir / "artifacts" / "ansible" / "stdout").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return unparsed(output, like_ini=_inventory.like_ini(source)) if source else ""
 
 
-def _in_our_words(reason: str, request: Request, why: str) -> str:
-    """Return a reason that Ansible gives without the value that is wrong, with it."""
+def _in_our_words(reason: str, request: Request, refusal: MeshctlError | None) -> str:
+    """Return a reason that Ansible gives without the value that is wrong, or without its cause, with it."""
     if "leaves us with no hosts" in reason:
         what = f"--limit {','.join(request.limit)}" if request.limit else "anything"
         return f"No host of the inventory {request.inventory} matches {what}. Check its names and groups."
-    if "failed to parse inventory" in reason and _inventory.encrypted(request.inventory):
-        return (
-            f"The inventory {request.inventory} is encrypted, and not with a password that is known here. "
-            "Name a file with the password in ANSIBLE_VAULT_PASSWORD_FILE."
-        )
     if "locale" in reason:
         return f"{reason.rstrip('.')}. Set LC_ALL=C.UTF-8."
-    if found := _UNPARSED.search(reason):
-        return f"The inventory {found[1]} cannot be read: {why or 'it holds nothing that Ansible knows'}."
+    if refusal and "failed to parse inventory" in reason:
+        return str(refusal)
     return reason
 
 

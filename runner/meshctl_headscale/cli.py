@@ -235,10 +235,10 @@ def _stand(  # noqa: PLR0913
         check=check,
         verbosity=show.verbose,
     )
-    result = _run.play(request, name=name, show=show, command=_command(name, inventory=inventory, lab=lab))
-    _run.summary(result, show=show, title=name)
     known = reading.variables(request.inventory, files)
     lab_name = str(lab or variables.get("lab_name") or known["lab_name"])
+    result = _run.play(request, name=name, show=show, command=_command(name, inventory=inventory, lab=lab))
+    _run.summary(result, show=show, title=name)
     stands = name == "up" and result.code == ExitCode.PASSED and not check
     machines = _labs.status_if_up(lab_name, known) if stands else None
     if show.as_json:

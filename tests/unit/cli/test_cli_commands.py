@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 from meshctl_headscale import _inventory, _labs, _play, _project, _run, _stories, _tail
-from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
 from meshctl_headscale.cli import app
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -239,6 +239,31 @@ def test_a_script_for_a_program_that_is_not_there_is_refused(tmp_path: Path, fir
         _inventory.check(str(path))
     path.write_text("#!/usr/bin/env -S sh -e\n")
     assert _inventory.check(str(path)) == str(path)
+
+
+def test_an_inventory_that_ansible_cannot_read_is_not_taken_for_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("#!/bin/sh\necho oops >&2\nexit 1\n")
+    path.chmod(0o755)
+    with pytest.raises(BadInputError, match=f"The inventory {path} cannot be read: .* exit code 1: oops"):
+        _inventory.variables(str(path))
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        ("https://a:1 refuses the connection: look whether headscale runs.", ExitCode.COULD_NOT_RUN),
+        ("The certificate of https://a is not trusted (expired): renew it.", ExitCode.COULD_NOT_RUN),
+        ("No Headscale server is named: set url.", ExitCode.BAD_INPUT),
+        ("url is 'a': it must look like https://headscale.example.com.", ExitCode.BAD_INPUT),
+    ],
+)
+def test_a_server_that_cannot_be_asked_for_the_inventory_is_no_bad_input(cause: str, code: ExitCode) -> None:
+    said = f"Failed to parse inventory with 'auto' plugin.\n\n<<< caused by >>>\n\n{cause}\nOrigin: x\n\n"
+    error = _inventory.refusal(said + "[ERROR]: Completely failed to parse inventory source\n/x.yml\n", "/x.yml")
+    assert error is not None
+    assert (error.code, str(error)) == (code, f"The inventory /x.yml cannot be read: {cause}")
+    assert _inventory.refusal("[ERROR]: another", "/x.yml") is None
 
 
 def test_encrypted_inventory_and_plugins_are_left_to_ansible(tmp_path: Path) -> None:
