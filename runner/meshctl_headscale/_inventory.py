@@ -28,7 +28,7 @@ _DEFAULTS = {
     "mesh_domain": "mesh.internal",
 }
 _YAML = (".yml", ".yaml", ".json")
-# What a shell makes of `<(…)` and `-` stands there as well.
+# What is a file there for this process is another for Ansible.
 _NO_FILES = ("/dev/", "/proc/")
 _VAULT = "$ANSIBLE_VAULT"
 _ANSIBLE_S = 60
