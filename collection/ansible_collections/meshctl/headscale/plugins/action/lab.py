@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._errors import failure
@@ -15,6 +18,7 @@ from ..plugin_utils._inventory import read_inventory
 from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._lab.topology import Topology, TopologyError
+from ..plugin_utils._lab.use import Play
 from ..plugin_utils._libvirt.guests import Guests
 from ..plugin_utils._libvirt.modules import module_runner
 
@@ -59,7 +63,7 @@ class ActionModule(ActionBase):
     def _present(self, lab: Lab, topology: Topology, programs: dict[str, str]) -> dict[str, Any]:
         check: bool = self._task.check_mode
         created = lab.record is None
-        changes = lab.changes(topology, programs) if check else lab.up(topology, programs)
+        changes = lab.changes(topology, programs) if check else lab.up(topology, programs, play=Play.this(_command()))
         return {
             "changed": bool(changes),
             "created": created,
@@ -80,3 +84,17 @@ class ActionModule(ActionBase):
         if there and not self._task.check_mode and (kept := down(keep_logs=keep_logs)):
             result["logs"] = str(kept)
         return result
+
+
+def _command() -> str:
+    """Return the program that runs and its playbooks; options may hold a secret, and are left out."""
+    program = Path(sys.argv[0]).name
+    given = context.CLIARGS.get("args") or ()
+    playbooks = [given] if isinstance(given, str) else [str(word) for word in given]
+    return " ".join(["ansible-playbook" if program == "__main__.py" else program, *map(_near, playbooks)])
+
+
+def _near(word: str) -> str:
+    """Return a path as people would write it here."""
+    path = Path(word)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else word

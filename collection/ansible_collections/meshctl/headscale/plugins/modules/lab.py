@@ -18,6 +18,8 @@ description:
   - The lab that stands is compared with the inventory; machines are added and removed, and NAT kinds, impairments and published
     ports are changed, in place. Any other difference is an error that asks to take the lab down first.
   - A machine that has ended is started again, with what it had written to its disk, as after a power cut.
+  - A lab is used by one play at a time. While C(ansible-playbook) runs that had the lab brought up, another one's V(present) is an
+    error that names the one that uses it; V(absent) always goes on.
   - When the lab cannot be built completely, what was started is taken down again.
 options:
   state:

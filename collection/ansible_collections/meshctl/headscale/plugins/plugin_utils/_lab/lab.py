@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import _paths
-from . import network, plan, preflight, supervisor, tls
+from . import network, plan, preflight, supervisor, tls, use
 from .supervisor import LabError, Process
 from .topology import Topology, checked_name
+from .use import Play
 
 BUILD_SECONDS: Final = 120
 _MACHINE_SH: Final = Path(__file__).with_name("machine.sh")
@@ -125,11 +126,20 @@ class Lab:
             raise LabError(f"the lab '{self.name}' runs another {changed[0]}; take it down with `meshctl down` first")
         return [*difference.sentences(), *(f"cable of {name} plugged in" for name in self._unplugged(record))]
 
-    def up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
-        """Bring the lab to the topology; return what was done.
+    def up(self, topology: Topology, programs: Mapping[str, str], *, play: Play | None = None) -> list[str]:
+        """Bring the lab to the topology, for `play` to use it; return what was done.
 
         :raises LabError: when it cannot; what this call made is then taken away again.
         """
+        if play:
+            use.claim(self.directory, play)
+        try:
+            return self._up(topology, programs)
+        finally:
+            if not self.directory.exists():
+                use.release(self.directory)
+
+    def _up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
         with supervisor.lock(self.directory):
             changes = self.changes(topology, programs)
             if not changes:
@@ -144,7 +154,7 @@ class Lab:
             return changes
 
     def down(self, *, keep_logs: bool = False) -> Path | None:
-        """End the lab and remove all that it left; return where the logs are, if they were to be kept."""
+        """End the lab, whoever uses it, and remove all that it left; return where the logs are, if they were to be kept."""
         if not self.directory.exists():
             return None
         with supervisor.lock(self.directory):
@@ -161,6 +171,7 @@ class Lab:
                 if (self.directory / name).exists():
                     shutil.move(self.directory / name, kept / name)
         shutil.rmtree(self.directory, ignore_errors=not self.directory.exists())
+        use.release(self.directory)
         return kept
 
     def pull_cable(self, name: str, *, plugged: bool) -> bool:
