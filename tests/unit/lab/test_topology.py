@@ -164,7 +164,8 @@ BAD: list[tuple[str, Change, str]] = [
     ("no rate", lambda i: i.host("client-node-1").update(mesh_link={"rate": "0mbit"}), "rate '0mbit' must be"),
     ("a rate that no counter holds", lambda i: i.host("client-node-1").update(mesh_link={"rate": "9" * 40 + "gbit"}), "must be"),
     ("jitter alone", lambda i: i.host("client-node-1").update(mesh_link={"jitter": "2ms"}), "jitter '2ms' needs a delay"),
-    ("mtu", lambda i: i.host("client-node-1").update(mesh_link={"mtu": 500}), "mtu '500' must be a number from 576 to 9000"),
+    ("mtu", lambda i: i.host("client-node-1").update(mesh_link={"mtu": 500}), "mtu '500' must be a number from 1280, the least that IPv6 needs, to 9000"),
+    ("mtu below IPv6", lambda i: i.subnets["subnet-a"].update(link={"mtu": 1279}), "mesh_subnets.subnet-a.link: mtu '1279' must be a number from 1280"),
     ("a router's line", lambda i: i.subnets["subnet-a"].update(link={"delay": "x"}), "mesh_subnets.subnet-a.link: delay 'x'"),
 ]  # fmt: skip
 

@@ -510,6 +510,6 @@ def _mtu(where: str, value: object) -> int:
         mtu = int(str(value))
     except ValueError:
         mtu = 0
-    if not 576 <= mtu <= 9000:  # noqa: PLR2004 (IPv4's minimum; jumbo frames)
-        raise TopologyError(f"{where}: mtu '{value}' must be a number from 576 to 9000")
+    if not 1280 <= mtu <= 9000:  # noqa: PLR2004 (IPv6's minimum; jumbo frames)
+        raise TopologyError(f"{where}: mtu '{value}' must be a number from 1280, the least that IPv6 needs, to 9000")
     return mtu
