@@ -41,7 +41,7 @@ def test_a_story_that_runs_keeps_others_away_until_it_ends(new_lab: Callable[...
     driver = new_lab()
     story = driver.start("us1.yml")
     try:
-        wait_for(lambda: (driver.directory / "record.json").exists(), "the lab is built", seconds=60)
+        wait_for((driver.directory / "record.json").exists, "the lab is built", seconds=60)
         _in_use(driver, driver.play("up.yml"), r"playbooks/us1\.yml")
         assert driver.directory.exists(), "the lab that stands still stands"
         # What foresees changes nothing, and is not kept away.
@@ -58,7 +58,7 @@ def test_down_goes_on_while_a_play_runs(new_lab: Callable[..., LabDriver]) -> No
     driver = new_lab()
     process = driver.start("us1.yml")
     try:
-        wait_for(lambda: (driver.directory / "record.json").exists(), "the lab is built", seconds=60)
+        wait_for((driver.directory / "record.json").exists, "the lab is built", seconds=60)
         driver.down().succeeded()
         assert not list(driver.directory.parent.glob(f"*{driver.name}*"))
     finally:

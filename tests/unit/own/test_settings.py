@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.modules.user import _check_name
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology import TopologyError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._settings import (
     FACTS,
@@ -89,6 +91,29 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_domain", "headscale.lab.test", "nobody would reach the server"),
     ("mesh_user", "", "mesh_user is '': write a text"),
     ("mesh_user", ["a"], "mesh_user is ['a']: write a text"),
+    ("mesh_user", True, "write a text"),
+    ("mesh_user", "1abc", "mesh_user is '1abc': write a letter and then letters, digits or '-._', and at most one '@'"),
+    ("mesh_user", "a", "write a letter and then"),
+    ("mesh_user", "my user", "write a letter and then"),
+    ("mesh_user", "a@b@c", "at most one '@'"),
+    ("mesh_service_name", "../../etc", "mesh_service_name is '../../etc': write a service's plain name, of letters, digits and '_-.@'"),
+    ("mesh_service_name", ".hidden", "write a service's plain name"),
+    ("mesh_service_name", "-x", "write a service's plain name"),
+    ("mesh_service_name", "a b", "write a service's plain name"),
+    ("mesh_service_name", "web\n", "write a service's plain name"),
+    ("mesh_service_name", "", "write a service's plain name"),
+    ("mesh_service_name", 7, "write a service's plain name"),
+    ("mesh_api_key_file", "", "mesh_api_key_file is '': write the absolute path of the file that holds the API key"),
+    ("mesh_api_key_file", ["/a"], "mesh_api_key_file is ['/a']: write the absolute path"),
+    ("mesh_api_key_file", "keys/meshctl", "mesh_api_key_file is '***': write the absolute path"),
+    ("mesh_tailscaled_socket", "tailscaled.sock", "mesh_tailscaled_socket is 'tailscaled.sock': write an absolute path such as /var/run"),
+    ("mesh_tailscaled_socket", 5, "write an absolute path"),
+    ("mesh_ca_path", ["/etc/ca.pem"], "mesh_ca_path is ['/etc/ca.pem']: write the path of a file with certificates"),
+    ("mesh_service_body", ["Welcome"], "mesh_service_body is ['Welcome']: write a text"),
+    ("mesh_fail_late", "perhaps", "mesh_fail_late is 'perhaps': write true or false"),
+    ("mesh_release_url_headscale", "mirror", "mesh_release_url_headscale is 'mirror': write a URL such as https://"),
+    ("mesh_release_url_tailscale", "file:///srv/mirror", "write a URL such as https://"),
+    ("mesh_libvirt", "debian", "mesh_libvirt is 'debian': write a mapping, as in {image: debian}"),
     ("mesh_key_expiration", "soon", "mesh_key_expiration is 'soon': write a duration such as 24h or 1h30m"),
     ("mesh_key_expiration", "-5h", "write a duration"),
     ("mesh_key_expiration", "0s", "write a duration"),
@@ -133,6 +158,34 @@ def test_a_variable_that_cannot_be_meant(name: str, value: Any, message: str) ->
         check_settings({host: {**own, name: value} for host, own in hosts.items()}, groups)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nginx", "nginx.service", "web@1", "_x", "a-b_c.d", "1"])
+def test_a_service_s_name(name: str) -> None:
+    hosts, groups = seed()
+    check_settings({host: {**own, "mesh_service_name": name} for host, own in hosts.items()}, groups)
+
+
+@pytest.mark.parametrize(
+    "name", ["default", "al", "Ünal", "a@b", "a.b-c_d", "", "a", "1a", "_a", "a b", "a@b@c", "a@@", "ab\n", "a/b"]
+)
+def test_the_module_user_has_the_same_rule(name: str) -> None:
+    hosts, groups = seed()
+    with contextlib.ExitStack() as refused:
+        try:
+            _check_name(name)
+        except InputError:
+            refused.enter_context(pytest.raises(TopologyError))
+        check_settings({host: {**own, "mesh_user": name} for host, own in hosts.items()}, groups)
+
+
+def test_a_user_of_one_s_own_server_has_any_name() -> None:
+    check_settings({"server": {"mesh_user": "1 user"}}, {"headscale": ["server"], "clients": []})
+
+
+def test_paths_of_own_hosts_may_begin_at_home() -> None:
+    own = {"mesh_api_key_file": "~/.config/headscale_api_key", "mesh_ca_path": ""}
+    check_settings({"server": own}, {"headscale": ["server"], "clients": []})
 
 
 def test_a_host_is_named_where_it_alone_is_wrong() -> None:

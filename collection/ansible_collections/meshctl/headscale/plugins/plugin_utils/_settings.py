@@ -33,6 +33,10 @@ _HTTPS: Final = 443
 _NETNS: Final = "meshctl.headscale.netns"
 _LOCAL: Final = ("local", "ansible.builtin.local", "ansible.legacy.local")
 _LONGEST_NAME: Final = 253
+# What the module `user` takes: Headscale 0.29 creates users of any name, and refuses the name later.
+_USER = re.compile(r"(?=[^@]*@?[^@]*$)[^\W\d_][\w.@-]+")
+# What s6 and systemd take; it names files as well.
+_SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@-]{0,199}")
 # So near to a variable's name is only a slip of the pen.
 _ALIKE: Final = 0.9
 
@@ -41,6 +45,8 @@ _ALIKE: Final = 0.9
 class _Rule:
     holds: Callable[[Any], bool]
     write: str
+    hidden: bool = False
+    """Whether a text that is wrong may be a secret that was put there by mistake."""
 
 
 def _number(low: float, high: float = math.inf, *, write: str) -> _Rule:
@@ -84,6 +90,16 @@ def _policy(value: Any) -> bool:  # noqa: ANN401
         return False
 
 
+def _is_text(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _path(write: str, *, home: bool = False, hidden: bool = False) -> _Rule:
+    """Return the rule of an absolute path; `home` is one that may begin with ~."""
+    form = re.compile(r"[/~][^\x00-\x1f]*" if home else r"/[^\x00-\x1f]*")
+    return _Rule(lambda value: isinstance(value, str) and bool(form.fullmatch(value)), write, hidden)
+
+
 def _is_url(value: Any) -> bool:  # noqa: ANN401
     return _parts(value) is not None
 
@@ -100,22 +116,26 @@ def _parts(value: Any) -> SplitResult | None:  # noqa: ANN401
 
 _BOOLEAN = _Rule(lambda value: str(value).lower() in _BOOLEANS, "true or false")
 _ABOVE_ZERO = _number(math.ulp(0.0), write="a number above zero")
-_TEXT = _Rule(lambda value: isinstance(value, str | int | float) and str(value).strip() != "", "a text")
+_TEXT = _Rule(lambda value: _is_text(value) and str(value).strip() != "", "a text")
 _NAMES = _list_of(lambda name: isinstance(name, str) and name != "", write="as in [client-node-1]")
 
 _RULES: Final[dict[str, _Rule]] = {
     "mesh_allow_disruptive": _BOOLEAN,
+    "mesh_api_key_file": _path("the absolute path of the file that holds the API key", home=True, hidden=True),
     "mesh_artifacts": _BOOLEAN,
     "mesh_backend": _one_of("lab", "libvirt", "hosts"),
+    "mesh_ca_path": _path("the path of a file with certificates, as in /etc/ssl/home-ca.pem", home=True),
     "mesh_canaries": _NAMES,
     "mesh_deadline_s": _number(0, write="a number of seconds"),
     "mesh_deploy": _BOOLEAN,
     "mesh_domain": _Rule(_dns_name, "a DNS name such as mesh.internal"),
     "mesh_expiry_warning_days": _number(0, write="a number of days"),
+    "mesh_fail_late": _BOOLEAN,
     "mesh_isolated": _BOOLEAN,
     "mesh_keep_going": _BOOLEAN,
     "mesh_key_expiration": _Rule(_duration, "a duration such as 24h or 1h30m"),
     "mesh_latency_budget_ms": _ABOVE_ZERO,
+    "mesh_libvirt": _Rule(lambda value: value is None or isinstance(value, dict), "a mapping, as in {image: debian}"),
     "mesh_loss_budget_percent": _number(0, 100, write="a number from 0 to 100"),
     "mesh_manage": _BOOLEAN,
     "mesh_node_name": _Rule(
@@ -128,12 +148,20 @@ _RULES: Final[dict[str, _Rule]] = {
     "mesh_policy": _Rule(_policy, "a policy of Headscale as a mapping or as HuJSON, as in {acls: [...]}"),
     "mesh_propagation_budget_s": _ABOVE_ZERO,
     "mesh_rejoin_budget_s": _ABOVE_ZERO,
+    "mesh_release_url_headscale": _Rule(_is_url, "a URL such as https://mirror.example.com/headscale"),
+    "mesh_release_url_tailscale": _Rule(_is_url, "a URL such as https://mirror.example.com/tailscale"),
     "mesh_resolution_budget_ms": _ABOVE_ZERO,
     "mesh_resolved_families": _list_of(lambda name: name in ("ipv4", "ipv6"), write="of ipv4, ipv6 or both"),
     "mesh_server_url": _Rule(_is_url, "a URL such as https://headscale.example.com"),
+    "mesh_service_body": _Rule(_is_text, "a text"),
+    "mesh_service_name": _Rule(
+        lambda value: isinstance(value, str) and bool(_SERVICE.fullmatch(value)),
+        "a service's plain name, of letters, digits and '_-.@', that does not begin with '.' or '-', or leave it out",
+    ),
     "mesh_service_port": _number(1, 65535, write="a port from 1 to 65535"),
     "mesh_service_private": _BOOLEAN,
     "mesh_service_status": _number(100, 599, write="an HTTP status such as 200"),
+    "mesh_tailscaled_socket": _path("an absolute path such as /var/run/tailscale/tailscaled.sock"),
     "mesh_user": _TEXT,
 }
 _NEED_HOSTS: Final = ("mesh_canary", "mesh_service_host", "mesh_canaries", "mesh_expect")
@@ -146,21 +174,13 @@ KNOWN: Final = frozenset({
     *_NEED_HOSTS,
     "mesh_address",
     "mesh_api_key",
-    "mesh_api_key_file",
     "mesh_binaries",
-    "mesh_ca_path",
-    "mesh_fail_late",
     "mesh_headscale_version",
-    "mesh_libvirt",
     "mesh_link",
     "mesh_names",
     "mesh_port",
     "mesh_publish",
-    "mesh_release_url_headscale",
-    "mesh_release_url_tailscale",
     "mesh_service_address",
-    "mesh_service_body",
-    "mesh_service_name",
     "mesh_service_program",
     "mesh_service_user",
     "mesh_story",
@@ -168,7 +188,6 @@ KNOWN: Final = frozenset({
     "mesh_subnet",
     "mesh_subnets",
     "mesh_tailscale_version",
-    "mesh_tailscaled_socket",
     "mesh_wan",
 })  # fmt: skip
 """Every variable of docs/inventory.md whose name begins with `mesh_`."""
@@ -191,7 +210,8 @@ def check_settings(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
         for name, rule in _RULES.items():
             value = hosts[host].get(name)
             if name in hosts[host] and not rule.holds(value) and not _left_out(name, value):
-                raise TopologyError(f"{_where(name, host, hosts, members)} is {value!r}: write {rule.write}")
+                shown = "***" if rule.hidden and isinstance(value, str) and value else value
+                raise TopologyError(f"{_where(name, host, hosts, members)} is {shown!r}: write {rule.write}")
     for host in members:
         _connection(host, hosts[host])
         _name_hosts(host, hosts[host], hosts, groups)
@@ -201,7 +221,7 @@ def check_settings(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
 
 def _left_out(name: str, value: object) -> bool:
     """Whether a variable that is there says nothing."""
-    return name in ("mesh_server_url", "mesh_policy") and not value
+    return name in ("mesh_ca_path", "mesh_policy", "mesh_server_url") and not value
 
 
 def _where(name: str, host: str, hosts: Hosts, members: Sequence[str]) -> str:
@@ -246,6 +266,7 @@ def _server(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
     if host is None or not _true(hosts[host].get("mesh_manage", False)):
         return
     own = hosts[host]
+    _managed(own)
     url = own.get("mesh_server_url")
     if not url:
         raise TopologyError(
@@ -269,6 +290,15 @@ def _server(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
                     f"host {relay} has no mesh_names: write what the clients relay through, as in [relay.lab.test]"
                 )
         _server_of_lab(topology, topology.machines[host], url=url, name=name, parts=parts)
+
+
+def _managed(own: Mapping[str, Any]) -> None:
+    """Refuse what a server of the user's own may have, and one that meshctl deploys may not."""
+    user = str(own.get("mesh_user", "default"))
+    if not _USER.fullmatch(user):
+        raise TopologyError(
+            f"mesh_user is {user!r}: write a letter and then letters, digits or '-._', and at most one '@'"
+        )
 
 
 def _server_of_lab(topology: Topology, server: Machine, *, url: str, name: str, parts: SplitResult) -> None:
