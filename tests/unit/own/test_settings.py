@@ -120,6 +120,15 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_key_expiration", 24, "mesh_key_expiration is 24: write a duration"),
     ("mesh_policy", "allow all", "mesh_policy is 'allow all': write a policy of Headscale"),
     ("mesh_policy", ["acls"], "write a policy of Headscale"),
+    ("mesh_policy", {"acl": []}, "mesh_policy: unknown key 'acl'; did you mean acls?"),
+    ("mesh_policy", {"akls": []}, "mesh_policy: unknown key 'akls'; did you mean acls?"),
+    ("mesh_policy", {"tagOwner": {}}, "did you mean tagOwners?"),
+    ("mesh_policy", {"postures": {}}, "mesh_policy: unknown key 'postures'; Headscale knows groups, hosts, tagOwners, acls,"),
+    ("mesh_policy", '{"acls": [], /* ours */ "acl": [],}', "mesh_policy: unknown key 'acl'; did you mean acls?"),
+    ("mesh_policy", {"acls": {}}, "mesh_policy: acls is {}: write a list"),
+    ("mesh_policy", {"groups": []}, "mesh_policy: groups is []: write a mapping"),
+    ("mesh_policy", {"randomizeClientPort": "yes"}, "mesh_policy: randomizeClientPort is 'yes': write true or false"),
+    ("mesh_domain", "Mesh.Internal", "mesh_domain is 'Mesh.Internal': write it in lower case: mesh.internal"),
     ("mesh_latency_budget_ms", "fast", "mesh_latency_budget_ms is 'fast': write a number above zero"),
     ("mesh_latency_budget_ms", -1, "write a number above zero"),
     ("mesh_latency_budget_ms", 0, "write a number above zero"),
@@ -177,6 +186,25 @@ def test_the_module_user_has_the_same_rule(name: str) -> None:
         except InputError:
             refused.enter_context(pytest.raises(TopologyError))
         check_settings({host: {**own, "mesh_user": name} for host, own in hosts.items()}, groups)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"ACLs": [], "tag_owners": {}, "ssh": None},
+        {"groups": {}, "hosts": {}, "autoApprovers": {}, "grants": [], "tests": [], "sshTests": []},
+        '{"acls": [], /* nothing */}',
+        {"randomizeClientPort": True},
+    ],
+)
+def test_a_policy_that_headscale_reads(policy: Any) -> None:
+    hosts, groups = seed()
+    check_settings({host: {**own, "mesh_policy": policy} for host, own in hosts.items()}, groups)
+
+
+def test_the_domain_and_policy_of_one_s_own_server_are_its_own_affair() -> None:
+    own = {"mesh_domain": "Mesh.Internal", "mesh_policy": {"acl": []}}
+    check_settings({"server": own}, {"headscale": ["server"], "clients": []})
 
 
 def test_a_user_of_one_s_own_server_has_any_name() -> None:

@@ -166,6 +166,23 @@ _RULES: Final[dict[str, _Rule]] = {
 }
 _NEED_HOSTS: Final = ("mesh_canary", "mesh_service_host", "mesh_canaries", "mesh_expect")
 
+_LIST: Final = (list, "a list")
+_MAPPING: Final = (dict, "a mapping")
+# The keys of Headscale 0.29's policy.
+_POLICY: Final[dict[str, tuple[type, str]]] = {
+    "groups": _MAPPING,
+    "hosts": _MAPPING,
+    "tagOwners": _MAPPING,
+    "acls": _LIST,
+    "grants": _LIST,
+    "nodeAttrs": _LIST,
+    "autoApprovers": _MAPPING,
+    "ssh": _LIST,
+    "tests": _LIST,
+    "sshTests": _LIST,
+    "randomizeClientPort": (bool, "true or false"),
+}
+
 READ: Final = (*_RULES, *_NEED_HOSTS, "ansible_connection")
 """The variables that are looked at; none of them is a secret."""
 
@@ -299,6 +316,25 @@ def _managed(own: Mapping[str, Any]) -> None:
         raise TopologyError(
             f"mesh_user is {user!r}: write a letter and then letters, digits or '-._', and at most one '@'"
         )
+    domain = str(own.get("mesh_domain", ""))
+    if domain != domain.lower():  # tailscaled compares questions in lower case with it as it stands
+        raise TopologyError(f"mesh_domain is {domain!r}: write it in lower case: {domain.lower()}")
+    if policy := own.get("mesh_policy"):
+        _check_policy(_hujson.parse(policy) if isinstance(policy, str) else policy)
+
+
+def _check_policy(policy: Mapping[str, Any]) -> None:
+    """Refuse keys that Headscale does not know; it reads those that it knows in any case."""
+    known = {name.lower(): name for name in _POLICY}
+    for key, value in policy.items():
+        name = known.get(re.sub("[_-]", "", key).lower())
+        if name is None:
+            near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.7)
+            meant = f"did you mean {known[near[0]]}?" if near else f"Headscale knows {', '.join(_POLICY)}"
+            raise TopologyError(f"mesh_policy: unknown key {key!r}; {meant}")
+        kind, write = _POLICY[name]
+        if value is not None and not isinstance(value, kind):
+            raise TopologyError(f"mesh_policy: {key} is {value!r}: write {write}")
 
 
 def _server_of_lab(topology: Topology, server: Machine, *, url: str, name: str, parts: SplitResult) -> None:
