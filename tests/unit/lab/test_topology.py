@@ -99,10 +99,10 @@ BAD: list[tuple[str, Change, str]] = [
     ("two relays", lambda i: i.groups["relays"].update(r2={"mesh_subnet": "wan"}), "group 'relays' must hold exactly one host"),
     ("no relay", lambda i: i.groups["relays"].clear(), "group 'relays' must hold exactly one host"),
     ("lab name", lambda i: i.shared.update(lab_name="../x"), "lab_name '../x' must be 1 to 32 lower-case letters, digits or '-'"),
-    ("lab name is a number", lambda i: i.shared.update(lab_name=7), "lab_name '7' must be"),
+    ("lab name is a number", lambda i: i.shared.update(lab_name=7), "lab_name 7 must be"),
     ("lab name is empty", lambda i: i.shared.update(lab_name=""), "lab_name '' must be"),
     ("no subnets", lambda i: i.shared.update(mesh_subnets={}), "mesh_subnets is empty"),
-    ("subnets are missing", lambda i: i.shared.pop("mesh_subnets"), "mesh_subnets must be a mapping, not 'None'"),
+    ("subnets are missing", lambda i: i.shared.pop("mesh_subnets"), "mesh_subnets must be a mapping, not null"),
     ("subnets are a list", lambda i: i.shared.update(mesh_subnets=["a"]), "mesh_subnets must be a mapping"),
     ("subnet is a string", lambda i: i.subnets.update(c="10.1.0.0/24"), "mesh_subnets.c must be a mapping, not '10.1.0.0/24'"),
     ("subnet without cidr", lambda i: i.subnets["subnet-a"].pop("cidr"), "mesh_subnets.subnet-a has no cidr"),
@@ -141,17 +141,19 @@ BAD: list[tuple[str, Change, str]] = [
     ("full subnet", lambda i: (i.subnets["subnet-b"].update(cidr="10.0.0.0/29"), i.groups.update(spare={}, clients={f"n{n}": {"mesh_subnet": "subnet-b"} for n in range(6)})), "host n5: no address is free in subnet-b (10.0.0.0/29)"),
     ("host name", lambda i: i.groups["clients"].update({"node_1": {"mesh_subnet": "subnet-a"}}), "host 'node_1' cannot be a hostname"),
     ("dotted host name", lambda i: i.groups["clients"].update({"a.b": {"mesh_subnet": "subnet-a"}}), "host 'a.b' cannot be a hostname"),
+    ("number as host name", lambda i: i.groups["clients"].update({"007": {"mesh_subnet": "subnet-a"}}), "host '007' cannot be a hostname: resolvers take a number for an address; put a letter before it, as in node-007"),
+    ("hexadecimal host name", lambda i: i.groups["clients"].update({"0x1F": {"mesh_subnet": "subnet-a"}}), "host '0x1F' cannot be a hostname"),
     ("a router's name", lambda i: i.groups["clients"].update({"router-subnet-a": {"mesh_subnet": "subnet-a"}}), "host router-subnet-a has the name of a router"),
     ("two names that differ in case", lambda i: i.groups["clients"].update({"Relay": {"mesh_subnet": "subnet-a"}}), "hosts relay and Relay both take the hostname relay"),
     ("a name twice", lambda i: i.host("client-node-1").update(mesh_names=["relay.lab.test"]), "hosts relay and client-node-1 both take the name relay.lab.test"),
     ("no DNS name", lambda i: i.host("client-node-1").update(mesh_names=["a b.test"]), "'a b.test' is no DNS name"),
     ("names are a string", lambda i: i.host("client-node-1").update(mesh_names="x.test"), "host client-node-1: mesh_names must be a list, not 'x.test'"),
     ("published twice", lambda i: i.host("client-node-1").update(mesh_publish=[{"port": 443}]), "hosts headscale-server and client-node-1 both take tcp port 443 of router-subnet-a"),
-    ("publish is a number", lambda i: i.host("client-node-1").update(mesh_publish=[443]), "host client-node-1: mesh_publish must be a mapping, not '443'"),
+    ("publish is a number", lambda i: i.host("client-node-1").update(mesh_publish=[443]), "host client-node-1: mesh_publish must be a mapping, not 443"),
     ("published proto", lambda i: i.host("client-node-1").update(mesh_publish=[{"proto": "sctp", "port": 1}]), "unknown proto 'sctp'; use tcp or udp"),
-    ("published port", lambda i: i.host("client-node-1").update(mesh_publish=[{"port": 70000}]), "'70000' is no port; use 1 to 65535"),
-    ("published nothing", lambda i: i.host("client-node-1").update(mesh_publish=[{}]), "'None' is no port"),
-    ("mesh_port", lambda i: i.host("client-node-1").update(mesh_port=0), "host client-node-1: mesh_port: '0' is no port"),
+    ("published port", lambda i: i.host("client-node-1").update(mesh_publish=[{"port": 70000}]), "70000 is no port; use 1 to 65535"),
+    ("published nothing", lambda i: i.host("client-node-1").update(mesh_publish=[{}]), "null is no port"),
+    ("mesh_port", lambda i: i.host("client-node-1").update(mesh_port=0), "host client-node-1: mesh_port: 0 is no port"),
     ("one mesh_port behind one router", lambda i: (i.host("client-node-2").update(mesh_port=9), i.host("client-node-3").update(mesh_port=9)), "hosts client-node-2 and client-node-3 both take mesh_port 9"),
     ("impairment", lambda i: i.host("client-node-1").update(mesh_link={"reorder": "1%"}), "host client-node-1: mesh_link: unknown setting 'reorder'; use delay, jitter, loss, rate, mtu"),
     ("impairment is a string", lambda i: i.host("client-node-1").update(mesh_link="20ms"), "mesh_link must be a mapping"),
@@ -164,8 +166,8 @@ BAD: list[tuple[str, Change, str]] = [
     ("no rate", lambda i: i.host("client-node-1").update(mesh_link={"rate": "0mbit"}), "rate '0mbit' must be"),
     ("a rate that no counter holds", lambda i: i.host("client-node-1").update(mesh_link={"rate": "9" * 40 + "gbit"}), "must be"),
     ("jitter alone", lambda i: i.host("client-node-1").update(mesh_link={"jitter": "2ms"}), "jitter '2ms' needs a delay"),
-    ("mtu", lambda i: i.host("client-node-1").update(mesh_link={"mtu": 500}), "mtu '500' must be a number from 1280, the least that IPv6 needs, to 9000"),
-    ("mtu below IPv6", lambda i: i.subnets["subnet-a"].update(link={"mtu": 1279}), "mesh_subnets.subnet-a.link: mtu '1279' must be a number from 1280"),
+    ("mtu", lambda i: i.host("client-node-1").update(mesh_link={"mtu": 500}), "mtu 500 must be a number from 1280, the least that IPv6 needs, to 9000"),
+    ("mtu below IPv6", lambda i: i.subnets["subnet-a"].update(link={"mtu": 1279}), "mesh_subnets.subnet-a.link: mtu 1279 must be a number from 1280"),
     ("a router's line", lambda i: i.subnets["subnet-a"].update(link={"delay": "x"}), "mesh_subnets.subnet-a.link: delay 'x'"),
 ]  # fmt: skip
 
@@ -252,3 +254,10 @@ def test_whatever_is_in_an_inventory_it_is_a_topology_or_a_sentence(
     assert isinstance(topology, Topology)
     for host in topology.hosts():
         assert host.address
+
+
+@pytest.mark.parametrize("name", ["1a", "a1", "12-3", "0xyz", "1e5", "3com"])
+def test_a_host_s_name_may_begin_with_a_digit(name: str) -> None:
+    inventory = Inventory()
+    inventory.groups["clients"][name] = {"mesh_subnet": "subnet-a"}
+    assert name in inventory.read().machines

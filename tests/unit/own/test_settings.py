@@ -91,7 +91,6 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_domain", "headscale.lab.test", "nobody would reach the server"),
     ("mesh_user", "", "mesh_user is '': write a text"),
     ("mesh_user", ["a"], "mesh_user is ['a']: write a text"),
-    ("mesh_user", True, "write a text"),
     ("mesh_user", "1abc", "mesh_user is '1abc': write a letter and then letters, digits or '-._', and at most one '@'"),
     ("mesh_user", "a", "write a letter and then"),
     ("mesh_user", "my user", "write a letter and then"),
@@ -129,6 +128,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_policy", {"groups": []}, "mesh_policy: groups is []: write a mapping"),
     ("mesh_policy", {"randomizeClientPort": "yes"}, "mesh_policy: randomizeClientPort is 'yes': write true or false"),
     ("mesh_domain", "Mesh.Internal", "mesh_domain is 'Mesh.Internal': write it in lower case: mesh.internal"),
+    ("mesh_domain", "mesh.internal.", "mesh_domain is 'mesh.internal.': write it without the dot at its end: mesh.internal"),
+    ("mesh_manage", None, "mesh_manage is null: write true or false"),
+    ("mesh_user", True, "mesh_user is true: write a text"),
+    ("mesh_canaries", [None], "mesh_canaries is [null]: write a list"),
     ("mesh_latency_budget_ms", "fast", "mesh_latency_budget_ms is 'fast': write a number above zero"),
     ("mesh_latency_budget_ms", -1, "write a number above zero"),
     ("mesh_latency_budget_ms", 0, "write a number above zero"),
@@ -155,7 +158,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_outside_names", "outside.lab.test", "write a list, of DNS names"),
     ("mesh_expect", [{"from": "nobody", "to": "all", "reach": False}], "entry 1 of mesh_expect, from: nobody is neither a host nor a group"),
     ("mesh_expect", {"from": "all"}, "mesh_expect is {'from': 'all'}: write a list"),
-    ("ansible_connection", "local", "host headscale-server: ansible_connection is 'local', which does not lead into the lab lab: write meshctl.headscale.netns"),
+    ("ansible_connection", "local", "host headscale-server: ansible_connection is 'local', which does not lead into the lab 'seed': write meshctl.headscale.netns"),
     ("ansible_connection", "meshctl.headscale.nets", "does not lead into the lab"),
 ]  # fmt: skip
 
@@ -231,6 +234,30 @@ def test_a_relay_needs(left_out: str) -> None:
         check_settings(hosts, groups)
 
 
+def test_a_way_into_the_lab_that_was_forgotten() -> None:
+    hosts, groups = seed()
+    for own in hosts.values():
+        del own["ansible_connection"]
+    with pytest.raises(TopologyError) as caught:
+        check_settings(hosts, groups)
+    assert str(caught.value) == (
+        "host headscale-server: ansible_connection is not set, and nothing leads into the lab 'seed': "
+        "write ansible_connection: meshctl.headscale.netns"
+    )
+
+
+def test_a_backend_that_was_forgotten() -> None:
+    hosts, groups = seed()
+    for own in hosts.values():
+        del own["mesh_backend"]
+    with pytest.raises(TopologyError, match=r"^mesh_backend is not set: write mesh_backend: lab$"):
+        check_settings(hosts, groups)
+    for own in hosts.values():
+        del own["ansible_connection"]
+    with pytest.raises(TopologyError, match=r"^mesh_backend is not set: write mesh_backend: lab, or libvirt for"):
+        check_settings(hosts, groups)
+
+
 def test_a_server_behind_a_router_is_published() -> None:
     hosts, groups = seed()
     del hosts["headscale-server"]["mesh_publish"]
@@ -256,7 +283,7 @@ def test_values_of_the_command_line_are_texts() -> None:
 def test_virtual_machines_are_not_this_machine() -> None:
     hosts, groups = read(ROOT / "inventory" / "libvirt.yml")
     hosts["client-node-1"]["ansible_connection"] = "local"
-    with pytest.raises(TopologyError, match=r"does not lead into the libvirt lab: write ansible\.builtin\.ssh"):
+    with pytest.raises(TopologyError, match=r"does not lead into the lab '[a-z-]+': write ansible\.builtin\.ssh"):
         check_settings(hosts, groups)
 
 

@@ -22,7 +22,7 @@ from ..module_utils import _hujson
 from ..module_utils._durations import parse_duration
 from ..module_utils._errors import InputError
 from ._expect import ExpectError, read_expect
-from ._lab.topology import GROUPS, Machine, Topology, TopologyError, read_topology
+from ._lab.topology import GROUPS, WAN, Machine, Topology, TopologyError, read_topology, shown
 from ._patience import MOST
 
 Hosts = Mapping[str, Mapping[str, Any]]
@@ -227,10 +227,10 @@ def check_settings(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
         for name, rule in _RULES.items():
             value = hosts[host].get(name)
             if name in hosts[host] and not rule.holds(value) and not _left_out(name, value):
-                shown = "***" if rule.hidden and isinstance(value, str) and value else value
-                raise TopologyError(f"{_where(name, host, hosts, members)} is {shown!r}: write {rule.write}")
+                safe = "***" if rule.hidden and isinstance(value, str) and value else value
+                raise TopologyError(f"{_where(name, host, hosts, members)} is {shown(safe)}: write {rule.write}")
     for host in members:
-        _connection(host, hosts[host])
+        _connection(host, hosts[host], relay=host in groups.get("relays", ()))
         _name_hosts(host, hosts[host], hosts, groups)
     if members:
         _server(hosts, groups)
@@ -247,14 +247,22 @@ def _where(name: str, host: str, hosts: Hosts, members: Sequence[str]) -> str:
     return name if shared else f"host {host}: {name}"
 
 
-def _connection(host: str, own: Mapping[str, Any]) -> None:
+def _connection(host: str, own: Mapping[str, Any], *, relay: bool) -> None:
     """Refuse a lab's machine that is reached by a way that leads elsewhere: to the very machine that the lab is on."""
     backend, given = own.get("mesh_backend", "hosts"), own.get("ansible_connection")
     if (backend == "lab" and given != _NETNS) or (backend == "libvirt" and given in (None, *_LOCAL)):
+        wanted = _NETNS if backend == "lab" else "ansible.builtin.ssh"
+        lab = own.get("lab_name", "seed")
         raise TopologyError(
-            f"host {host}: ansible_connection is {given!r}, which does not lead into the {backend} lab: write "
-            + (_NETNS if backend == "lab" else "ansible.builtin.ssh")
+            f"host {host}: ansible_connection is not set, and nothing leads into the lab '{lab}': write ansible_connection: {wanted}"
+            if given is None
+            else f"host {host}: ansible_connection is {shown(given)}, which does not lead into the lab '{lab}': write {wanted}"
         )
+    # A lab is meant, and taken for hosts of the user's own.
+    if "mesh_backend" not in own and given == _NETNS:
+        raise TopologyError("mesh_backend is not set: write mesh_backend: lab")
+    if "mesh_backend" not in own and relay and own.get("mesh_subnet") == WAN:
+        raise TopologyError("mesh_backend is not set: write mesh_backend: lab, or libvirt for virtual machines")
 
 
 def _name_hosts(host: str, own: Mapping[str, Any], hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
@@ -262,7 +270,7 @@ def _name_hosts(host: str, own: Mapping[str, Any], hosts: Hosts, groups: Mapping
     for name in ("mesh_canary", "mesh_service_host"):
         if name in own and own[name] not in groups.get("clients", ()):
             where = _where(name, host, hosts, members)
-            raise TopologyError(f"{where} is {own[name]!r}: write one of {_some(groups.get('clients', ()))}")
+            raise TopologyError(f"{where} is {shown(own[name])}: write one of {_some(groups.get('clients', ()))}")
     if unknown := [name for name in own.get("mesh_canaries", ()) if name not in hosts]:
         where = _where("mesh_canaries", host, hosts, members)
         raise TopologyError(f"{where} names {unknown[0]!r}, which is no host of the inventory: it has {_some(members)}")
@@ -317,8 +325,11 @@ def _managed(own: Mapping[str, Any]) -> None:
             f"mesh_user is {user!r}: write a letter and then letters, digits or '-._', and at most one '@'"
         )
     domain = str(own.get("mesh_domain", ""))
-    if domain != domain.lower():  # tailscaled compares questions in lower case with it as it stands
-        raise TopologyError(f"mesh_domain is {domain!r}: write it in lower case: {domain.lower()}")
+    # tailscaled compares questions, in lower case and without the last dot, with the domain as it stands.
+    if domain != domain.lower():
+        raise TopologyError(f"mesh_domain is {domain!r}: write it in lower case: {domain.lower().rstrip('.')}")
+    if domain.endswith("."):
+        raise TopologyError(f"mesh_domain is {domain!r}: write it without the dot at its end: {domain.rstrip('.')}")
     if policy := own.get("mesh_policy"):
         _check_policy(_hujson.parse(policy) if isinstance(policy, str) else policy)
 
@@ -334,7 +345,7 @@ def _check_policy(policy: Mapping[str, Any]) -> None:
             raise TopologyError(f"mesh_policy: unknown key {key!r}; {meant}")
         kind, write = _POLICY[name]
         if value is not None and not isinstance(value, kind):
-            raise TopologyError(f"mesh_policy: {key} is {value!r}: write {write}")
+            raise TopologyError(f"mesh_policy: {key} is {shown(value)}: write {write}")
 
 
 def _server_of_lab(topology: Topology, server: Machine, *, url: str, name: str, parts: SplitResult) -> None:

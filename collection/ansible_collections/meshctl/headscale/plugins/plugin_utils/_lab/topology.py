@@ -33,6 +33,7 @@ _RATES: Final = (8 * 10**3, 100 * 10**9)
 _LONGEST_DELAY_MS: Final = 60_000
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]+", re.IGNORECASE)
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(k|m|g)bit")
@@ -142,6 +143,15 @@ class Topology:
         }
 
 
+def shown(value: object) -> str:
+    """Return a value as YAML writes it: a user has written `null` or `true`, and never `None` or `True`."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{shown(key)}: {shown(entry)}' for key, entry in value.items())}}}"
+    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
+
+
 def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> Topology:
     """Return the checked topology of an inventory.
 
@@ -189,13 +199,13 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
 def checked_name(value: object) -> str:
     """Return the name of a lab when it can be one: it names a directory, which is removed with the lab."""
     if not isinstance(value, str) or not _LAB_NAME.fullmatch(value):
-        raise TopologyError(f"lab_name '{value}' must be 1 to 32 lower-case letters, digits or '-'")
+        raise TopologyError(f"lab_name {shown(value)} must be 1 to 32 lower-case letters, digits or '-'")
     return str(value)
 
 
 def _mapping(what: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise TopologyError(f"{what} must be a mapping, not '{value}'")
+        raise TopologyError(f"{what} must be a mapping, not {shown(value)}")
     return value
 
 
@@ -392,6 +402,11 @@ def _machine(  # noqa: PLR0913, PLR0917
 ) -> Machine:
     if not _LABEL.fullmatch(host):
         raise TopologyError(f"host '{host}' cannot be a hostname; use letters, digits and '-', at most 63")
+    if _NUMBER.fullmatch(host):
+        raise TopologyError(
+            f"host '{host}' cannot be a hostname: resolvers take a number for an address; "
+            f"put a letter before it, as in node-{host}"
+        )
     subnet = subnets.get(where)
     if any(host.lower() == other.router.lower() for other in subnets.values()):
         raise TopologyError(f"host {host} has the name of a router of the lab; rename it")
@@ -438,7 +453,7 @@ def _list(what: str, value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise TopologyError(f"{what} must be a list, not '{value}'")
+        raise TopologyError(f"{what} must be a list, not {shown(value)}")
     return value
 
 
@@ -466,7 +481,7 @@ def _port(where: str, value: object) -> int:
     except ValueError:
         port = 0
     if not 0 < port < 65536:  # noqa: PLR2004 (the range of ports)
-        raise TopologyError(f"{where}: '{value}' is no port; use 1 to 65535")
+        raise TopologyError(f"{where}: {shown(value)} is no port; use 1 to 65535")
     return port
 
 
@@ -511,5 +526,7 @@ def _mtu(where: str, value: object) -> int:
     except ValueError:
         mtu = 0
     if not 1280 <= mtu <= 9000:  # noqa: PLR2004 (IPv6's minimum; jumbo frames)
-        raise TopologyError(f"{where}: mtu '{value}' must be a number from 1280, the least that IPv6 needs, to 9000")
+        raise TopologyError(
+            f"{where}: mtu {shown(value)} must be a number from 1280, the least that IPv6 needs, to 9000"
+        )
     return mtu
