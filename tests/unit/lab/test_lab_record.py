@@ -37,6 +37,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "7", "null", '"x"', "{}", '{"machines": {}}', '{"machines": {"a": 1}, "created": "", "topology": {}, "programs": {}}',
+     '{"machines": {}, "created": "", "topology": {}, "programs": {}}',
+     '{"machines": {}, "created": "", "topology": {"machines": [], "subnets": {}, "ports": {}, "facts": {}}, "programs": {}}',
      '{"machines": {"a": ["x", "y"]}, "created": "", "topology": {}, "programs": {}}', "\x00\xff"],
 )  # fmt: skip
 def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
@@ -89,6 +91,25 @@ def test_a_lab_that_is_not_up_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
         Lab("x").machine("client-node-1")
     assert Lab("x").down() is None
     assert lab_module.names() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}"])
+def test_a_lab_that_stands_and_whose_record_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(supervisor, "first_process", lambda _directory: Process.of(os.getpid()))
+    lab = Lab("x")
+    lab.directory.mkdir(parents=True)
+    with pytest.raises(LabError, match="is not up"):  # it is being built
+        lab.machine("client-node-1")
+    (lab.directory / "record.json").write_text(text)
+    assert lab.record is None
+    with pytest.raises(LabError) as caught:
+        lab.machine("client-node-1")
+    assert str(caught.value) == (
+        "the record of the lab 'x' cannot be read: `meshctl down` and `meshctl up` make it anew"
+    )
 
 
 def test_what_differs_between_a_lab_and_an_inventory() -> None:

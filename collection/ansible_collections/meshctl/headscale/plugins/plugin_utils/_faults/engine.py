@@ -198,7 +198,7 @@ class Engine:
             return self._lab.enter(machine, command)
         init = supervisor.first_process(self._lab.directory)
         if init is None:
-            raise FaultError(f"the lab '{self._lab.name}' is not up; start it with `meshctl up`")
+            raise FaultError(self._lab.missing())
         return supervisor.enter(init.pid, command)
 
     def _certify(self, step: Step, active: Active) -> None:
@@ -218,7 +218,7 @@ class Engine:
     def _record(self) -> Record:
         record = self._lab.record
         if record is None:
-            raise FaultError(f"the lab '{self._lab.name}' is not up; start it with `meshctl up`")
+            raise FaultError(self._lab.missing())
         return record
 
     def _variables(self) -> dict[str, str]:

@@ -30,6 +30,8 @@ from .use import Play
 
 BUILD_SECONDS: Final = 120
 _MACHINE_SH: Final = Path(__file__).with_name("machine.sh")
+# What a record's topology has.
+_PARTS: Final = ("machines", "subnets", "ports", "facts")
 # What may differ between the record and the topology without building anew.
 _TUNABLE: Final = ("nat", "link", "publish")
 
@@ -49,6 +51,8 @@ class Record:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             machines = {name: Process(int(pid), int(started)) for name, (pid, started) in data["machines"].items()}
+            if not all(isinstance(data["topology"][part], dict) for part in _PARTS):
+                return None
             return cls(str(data["created"]), dict(data["topology"]), dict(data["programs"]), machines)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -80,10 +84,16 @@ class Lab:
 
     @property
     def record(self) -> Record | None:
-        """Return what was built, if it is there and its supervisor runs."""
+        """Return what was built, if it can be read and its supervisor runs; see `missing`."""
         if supervisor.first_process(self.directory) is None:
             return None
         return Record.load(self._record_path)
+
+    def missing(self) -> str:
+        """Return why there is no record: the lab is not up, or stands and its record cannot be read."""
+        if supervisor.first_process(self.directory) and self._record_path.exists():
+            return f"the record of the lab '{self.name}' cannot be read: `meshctl down` and `meshctl up` make it anew"
+        return f"the lab '{self.name}' is not up; start it with `meshctl up`"
 
     def machine(self, name: str) -> Process:
         """Return process 1 of a machine.
@@ -92,7 +102,7 @@ class Lab:
         """
         record = self.record
         if record is None:
-            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
+            raise LabError(self.missing())
         if name not in record.machines:
             known = ", ".join(record.machines)
             raise LabError(f"the lab '{self.name}' has no machine '{name}'; it has {known}")
@@ -197,7 +207,7 @@ class Lab:
         """Lay a cable from a bridge of this machine (as root) to a subnet of the lab; whether it was not there."""
         record, init = self.record, supervisor.first_process(self.directory)
         if record is None or init is None:
-            raise LabError(f"the lab '{self.name}' is not up; start it with `meshctl up`")
+            raise LabError(self.missing())
         index = list(record.topology["subnets"]).index(subnet) + 1
         port = f"up-{index}"
         show = ["ip", "-j", "link", "show", "dev", cable]
