@@ -31,7 +31,7 @@ ANY = st.recursive(
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))
 @given(value=ANY | st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_record(kind: str, value: Any) -> None:
     try:
         found = shaped(kind, value)
@@ -43,14 +43,14 @@ def test_any_record(kind: str, value: Any) -> None:
 
 
 @given(value=ANY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_refusal_has_a_reason_or_none(value: Any) -> None:
     reason = _api._reason(value)
     assert reason is None or isinstance(reason, str)
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet='{}[]",:/*\\ \n0a', max_size=40))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_policy_text_is_read_or_refused(text: str) -> None:
     try:
         _hujson.parse(text)
@@ -59,7 +59,7 @@ def test_any_policy_text_is_read_or_refused(text: str) -> None:
 
 
 @given(value=ANY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_json_is_hujson(value: Any) -> None:
     text = json.dumps(value, allow_nan=False) if _finite(value) else "{}"
     assert _hujson.same(text, text)

@@ -235,7 +235,7 @@ _host = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     shared=_shared,
     hosts=st.dictionaries(st.sampled_from(["h", "r", "c"]) | st.text(max_size=5), _host, max_size=5),

@@ -50,7 +50,7 @@ def judge(inventory: Inventory) -> None:
 
 
 @given(name=SHARED, value=ANY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_shared_variable(name: str, value: Any) -> None:
     inventory = Inventory()
     inventory.shared[name] = value
@@ -58,7 +58,7 @@ def test_any_shared_variable(name: str, value: Any) -> None:
 
 
 @given(host=HOSTS, name=OWN, value=ANY)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_variable_of_a_host(host: str, name: str, value: Any) -> None:
     inventory = Inventory()
     inventory.host(host)[name] = value
@@ -66,7 +66,7 @@ def test_any_variable_of_a_host(host: str, name: str, value: Any) -> None:
 
 
 @given(name=st.sampled_from(["subnet-a", "subnet-b", "third"]), value=ANY | st.dictionaries(KEYS, ANY, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_subnet(name: str, value: Any) -> None:
     inventory = Inventory()
     inventory.subnets[name] = value
@@ -74,7 +74,7 @@ def test_any_subnet(name: str, value: Any) -> None:
 
 
 @given(value=ANY | st.dictionaries(KEYS, ANY, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_link(value: Any) -> None:
     try:
         link = read_link("host x", value)

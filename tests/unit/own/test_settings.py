@@ -320,7 +320,7 @@ _JUNK = st.recursive(
 
 
 @given(host=st.sampled_from(sorted(seed()[0])), name=st.sampled_from(READ), value=_JUNK)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_a_variable_is(host: str, name: str, value: Any) -> None:
     hosts, groups = seed()
     hosts[host][name] = value
@@ -351,7 +351,7 @@ def test_a_topology_without_form_is_named_as_such(name: str, value: Any, message
 
 
 @given(name=st.sampled_from(["mesh_subnets", "mesh_publish", "mesh_names", "mesh_subnet", "mesh_wan"]), value=_JUNK)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_the_server_s_place_is(name: str, value: Any) -> None:
     hosts, groups = seed()
     hosts["headscale-server"][name] = value

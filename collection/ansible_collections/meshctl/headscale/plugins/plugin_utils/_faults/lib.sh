@@ -202,9 +202,19 @@ master_of() {
     ip -j link show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
 }
 
-# line_of ADDRESS: the hardware address of a neighbour.
-line_of() {
-    ip neigh show "$1" dev eth0 | sed -n 's/.*lladdr \([^ ]*\).*/\1/p'
+# in_clear MESH PHYSICAL OWN: what goes to a neighbour's IPv6 mesh address goes straight to that neighbour, from this host's own
+# one; `as_before MESH` ends that.
+in_clear() {
+    ip -6 rule add pref 100 to "$1" lookup 77
+    ip -6 route add "$1" dev eth0 src "$3" table 77
+    line=$(ip neigh show "$2" dev eth0 | sed -n 's/.*lladdr \([^ ]*\).*/\1/p')
+    ip -6 neigh replace "$1" dev eth0 lladdr "$line" nud permanent
+}
+
+as_before() {
+    ip -6 rule del pref 100 2>/dev/null || true
+    ip -6 route flush table 77 2>/dev/null || true
+    ip -6 neigh del "$1" dev eth0 2>/dev/null || true
 }
 
 # listens DIRECTIVES, answers DIRECTIVES: what the service's nginx has in place of its own.

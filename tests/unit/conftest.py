@@ -1,0 +1,11 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all unit tests have in common."""
+
+from hypothesis import settings
+
+# No wall-clock time: on a busy machine an example takes as long as it takes.
+settings.register_profile("meshctl", deadline=None)
+settings.load_profile("meshctl")
