@@ -73,7 +73,8 @@ def standing(name: str) -> tuple[Lab, Record]:
     found = lab(name)
     record = found.record
     if record is None:
-        raise MeshctlError(f"The lab '{name}' is not up. Start it with `meshctl up`{_others(name)}.")
+        why = found.missing()
+        raise MeshctlError(f"{why[0].upper()}{why[1:]}{_others(name)}.")
     return found, record
 
 

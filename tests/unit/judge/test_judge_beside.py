@@ -104,7 +104,9 @@ def test_what_goes_to_the_router_in_place_of_the_mesh(dev: str | None, astray: b
 @pytest.mark.parametrize(
     ("state", "health", "said"),
     [
-        ("NoState", ["failed to resolve x"], "it says: failed to resolve x"),
+        ("NoState", ["a relay", "The last login error was: no x"], "it says: The last login error was: no x"),
+        ("NeedsLogin", ["The last login error was: key expired"], "it says: The last login error was: key expired"),
+        ("NeedsLogin", ["Tailscale could not connect to a relay"], "logged out"),
         ("NeedsLogin", [], "logged out"),
         ("Stopped", ["Tailscale is stopped."], "tailscale up"),
         ("NoState", [None, 3.5], "only just started"),

@@ -27,6 +27,7 @@ _STATES = {
 }
 # States that a client stays in while something is wrong.
 _STUCK = ("NoState", "Starting", "NeedsLogin", "")
+_LOGIN = "last login error"
 _LONGEST = 400
 
 
@@ -45,12 +46,13 @@ def client(seen: Seen) -> str:
         return seen.why("status")
     state = text(status.get("BackendState"))
     own = mapping(status.get("Self"))
-    said = "; ".join(line for entry in items(status.get("Health")) if (line := text(entry)))[:_LONGEST]
+    health = [line for entry in items(status.get("Health")) if (line := text(entry))]
+    said = "; ".join(health)[:_LONGEST]
     if state != "Running":
         reason = _STATES.get(state, "look at its log")
-        # What keeps it from being more, such as a server that it does not find, it says itself.
-        reason = f"it says: {said}" if said and state in _STUCK else reason
-        return f"the client is {state or 'in no known state'}: {reason}"
+        # What keeps it from logging in, such as a server that it does not find, it says itself.
+        refused = next((line for line in health if _LOGIN in line), "")[:_LONGEST] if state in _STUCK else ""
+        return f"the client is {state or 'in no known state'}: {f'it says: {refused}' if refused else reason}"
     if own.get("Expired") is True or _past(own.get("KeyExpiry"), seen.now):
         return "the node's key has expired: join it again, or set a later expiry on the server"
     if own.get("Online") is False:
