@@ -21,6 +21,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated 
     judge_isolated,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.listening import Listening, judge_listening
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
@@ -235,3 +236,13 @@ def test_an_answer_that_does_not_come_whole() -> None:
     unconnected = {**found, "timings": {}}
     check = judge_http(mesh.answer(http=mesh.seen([unconnected])), mesh.frame("http"), Http(urls=("http://two/",)))[0]
     assert "is the node reachable" in check.hint
+
+
+@pytest.mark.parametrize(("led", "verdict"), [("", "passed"), ("203.0.113.10", "passed"), ("203.0.113.66", "failed")])
+def test_a_name_outside_leads_where_the_inventory_has_it(led: str, verdict: str) -> None:
+    found = {"name": "outside.test", "outcome": "found", "addresses": ["203.0.113.10"]}
+    expect = Names(outside=("outside.test",), led={"outside.test": led} if led else {}, wire=False)
+    checks = judge_resolves(mesh.answer(outside=mesh.seen([found])), mesh.frame("resolves"), expect)
+    (check,) = [check for check in checks if check.id.endswith("outside")]
+    assert check.verdict == verdict
+    assert verdict == "passed" or "203.0.113.66, and leads to 203.0.113.10" in check.hint

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
 from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100, Names, judge_resolves, wire_marker
-from ..plugin_utils._judge.seen import Json, mapping
+from ..plugin_utils._judge.seen import Json, address, items, mapping
 from ..plugin_utils._names import domain_of, gives_aaaa, name_of
 from ..plugin_utils._peers import seen
 
@@ -50,9 +50,20 @@ class ActionModule(Assertion):
             present=tuple(name_of(peer, domain, asked) for peer in self._peers),
             absent=tuple(self.options["absent"]),
             outside=tuple(self.options["outside"]),
+            led=self._led(),
             budget_ms=self.number_of("budget_ms", "mesh_resolution_budget_ms", 1000),
             wire=self.options["wire"],
         )
+
+    def _led(self) -> dict[str, str]:
+        """Return where the names of hosts lead to that are no members of the mesh, as the inventory has them."""
+        places = [mapping(place) for place in self.topology().values()]
+        return {
+            str(name): known
+            for place in places
+            if (known := address(place.get("public_address")))
+            for name in items(place.get("names"))
+        }
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
         """Look the names up, one kind after another: each is to be timed and captured by itself."""

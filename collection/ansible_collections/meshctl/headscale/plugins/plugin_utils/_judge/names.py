@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ class Names:
     present: tuple[Name, ...] = ()
     absent: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    led: Mapping[str, str] = field(default_factory=dict)
+    """Where names outside the mesh must lead to, for those of which it is known."""
     budget_ms: float = 1000.0
     wire: bool = True
 
@@ -81,7 +84,7 @@ def judge_resolves(answer: Json, frame: Frame, expect: Names) -> list[Check]:
             _reverse(seen, frame, name, expect.budget_ms),
         ]
     checks += [_absent(seen, frame, name, aspect="absent") for name in expect.absent]
-    checks += [_outside(seen, frame, name) for name in expect.outside]
+    checks += [_outside(seen, frame, name, expect.led.get(name, "")) for name in expect.outside]
     checks.append(_local(seen, frame, expect))
     return [*checks, _wire(seen, frame)] if expect.wire else checks
 
@@ -367,18 +370,20 @@ def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
     )
 
 
-def _outside(seen: Seen, frame: Frame, name: str) -> Check:
+def _outside(seen: Seen, frame: Frame, name: str, led: str) -> Check:
     found = _looked_up(seen, name)
     outcome, known = text(found.get("outcome")), addresses(found.get("addresses"))
     hint = (
         f"{text(found.get('error'))}: names outside the mesh need an upstream, which is dns.nameservers on the server "
         "or the resolver that the host had before"
     )
+    if outcome == "found" and led:
+        hint = f"{name} is {led}, and leads to {', '.join(known)}: the upstream resolver, or somebody before it, tells something else"
     return frame.check(
-        (outcome == "found" and bool(known)) if outcome else None,
+        (outcome == "found" and bool(known) and (not led or led in known)) if outcome else None,
         aspect="outside",
         target=name,
-        expected={"name": name, "outcome": "found"},
+        expected={"name": name, "outcome": "found", **({"address": led} if led else {})},
         observed={"name": name, "outcome": outcome, "addresses": known} if outcome else None,
         hint=hint if outcome else _why(seen, "getaddrinfo"),
         command=f"getent ahosts {name}",
