@@ -417,7 +417,9 @@ def test_a_lab_that_is_not_up_is_said_before_ansible_is_started(
 
 
 def test_an_interruption_while_meshctl_is_loaded_leaves_no_traceback() -> None:
-    code = "import os, signal, sys; sys.argv[0] = '/bin/meshctl'; import meshctl_headscale._signals\n"
+    # The tests themselves may have been started with the signal ignored.
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[0] = '/bin/meshctl'\n"
+    code += "import meshctl_headscale._signals\n"
     code += "os.kill(os.getpid(), signal.SIGINT)\nraise RuntimeError"
     done = subprocess.run(
         [sys.executable, "-c", code],
