@@ -230,10 +230,10 @@ def test_a_public_address_that_leads_to_the_service() -> None:
 
 
 def test_an_answer_that_does_not_come_whole() -> None:
-    found = {"url": "http://two/", "outcome": "timeout", "address": TWO4, "timings": {"connect_ms": 1.0}}
+    found = {"url": "http://two/", "outcome": "timeout", "address": TWO4, "connected": True}
     check = judge_http(mesh.answer(http=mesh.seen([found])), mesh.frame("http"), Http(urls=("http://two/",)))[0]
     assert "larger packets are lost" in check.hint
-    unconnected = {**found, "timings": {}}
+    unconnected = {**found, "connected": False}
     check = judge_http(mesh.answer(http=mesh.seen([unconnected])), mesh.frame("http"), Http(urls=("http://two/",)))[0]
     assert "is the node reachable" in check.hint
 

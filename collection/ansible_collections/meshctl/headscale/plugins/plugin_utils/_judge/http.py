@@ -101,7 +101,7 @@ def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     if outcome == "answered":
         return "the body is not the expected one: another service answers, or its content changed"
     client = hints.client(seen) if seen.data("status") is not None else ""
-    if outcome == "timeout" and not client and mapping(found.get("timings")).get("connect_ms"):
+    if outcome == "timeout" and not client and found.get("connected") is True:
         return (
             "it takes the connection, and no answer comes, or not the whole of it: the service hangs, or larger packets are lost on "
             "the way (see reachable.large)"

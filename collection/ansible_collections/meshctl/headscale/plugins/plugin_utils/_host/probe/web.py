@@ -87,7 +87,8 @@ def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.so
             sock.close()
             raise
         found["address"], found["timings"]["connect_ms"] = address[0], ms_since(began)
-        if outcome == "connected":
+        found["connected"] = outcome == "connected"
+        if found["connected"]:
             return sock
         found["outcome"], found["from"] = outcome, by
         sock.close()
