@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .frame import Frame
-from .interfaces import mesh_interfaces
+from .interfaces import device_to, mesh_interfaces, route_to
 from .seen import Json, Seen, address, items, mapping, text
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
     leaks = [text(route.get("dst")) for route in main if _within(text(route.get("dst")), place.elsewhere)]
     taken = _taken(seen, place)
     other = next((f"{cidr} via {way}" for cidr, way in taken.items() if way != place.gateway), "")
-    own = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(place.gateway)).get("dev"))
+    own = device_to(seen, place.gateway)
     led_away = own if own.startswith("tailscale") else ""
     observed: dict[str, Any] = {"default_routes_via": default, "routes_to_other_subnets": leaks}
     observed |= {"own_subnet_by": own} if led_away else {}
@@ -126,8 +126,7 @@ def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
 
 def _taken(seen: Seen, place: Place) -> dict[str, str]:
     """Return which way the kernel takes to each other subnet: the next hop, or the interface where there is none."""
-    asked = mapping(mapping(seen.data("routes")).get("get"))
-    found = {cidr: mapping(asked.get(known)) for known, cidr in place.samples.items()}
+    found = {cidr: route_to(seen, known) for known, cidr in place.samples.items()}
     ways = {cidr: text(route.get("gateway")) or text(route.get("dev")) for cidr, route in found.items()}
     # What the kernel refuses has no way at all, and a subnet route of the mesh is no leak beside it.
     return {cidr: way for cidr, way in ways.items() if way and not way.startswith("tailscale")}

@@ -235,7 +235,7 @@ def _web(seen: Seen, path: str) -> dict[str, Any]:
 
 def _server(seen: Seen, frame: Frame) -> Check:
     """Tell whether the control server answers and is well."""
-    row, url = _web(seen, "/health"), control_url(seen)
+    row, url = _web(seen, control.HEALTH), control_url(seen)
     if not row:
         rows = seen.data("web")
         hint = seen.why("web") if rows is None else control.trouble(items(rows), url)
@@ -251,7 +251,7 @@ def _server(seen: Seen, frame: Frame) -> Check:
 
 def _upgrade(seen: Seen, frame: Frame) -> Check:
     """Tell whether something between client and server breaks the upgrade that clients need (2)."""
-    frame, row = _named(frame, "proxy"), _web(seen, "/ts2021")
+    frame, row = _named(frame, "proxy"), _web(seen, control.UPGRADE)
     if not row:
         return frame.check(None, expected={"status": 101}, observed=None, hint=seen.why("web"))
     if text(row.get("outcome")) != "answered":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .interfaces import mesh_interfaces
+from .interfaces import device_to, mesh_interfaces
 from .seen import Json, Seen, addresses, endpoint, items, mapping, moment, text
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def unreachable(seen: Seen, node: Node, address: str) -> str:
 
 def _astray(seen: Seen, target: str) -> str:
     """Return where the host sends what is for a mesh address, empty when into the mesh, or when that is not known."""
-    taken = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(target)).get("dev"))
+    taken = device_to(seen, target)
     links = seen.data("addresses")
     if not taken or links is None or taken in mesh_interfaces(links):
         return ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import hints
 from .frame import Frame
-from .interfaces import mesh_address
+from .interfaces import device_to, mesh_address
 from .seen import Json, Seen, address, items, mapping, number, text
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
 
 def _no_refusal(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     known = text(found.get("address"))
-    taken = mapping(mapping(mapping(seen.data("routes")).get("get")).get(known))
-    if text(taken.get("dev")).startswith("tailscale") and not mesh_address(known):
+    if device_to(seen, known).startswith("tailscale") and not mesh_address(known):
         return hints.through_mesh(known)
     if outcome == "answered" and expect.outcome == "unanswered" and not mesh_address(known):
         return (

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import hints
+from .interfaces import device_to
 from .seen import Json, Seen, address, items, mapping, number, text
 
 if TYPE_CHECKING:
@@ -169,8 +170,7 @@ def _passed(flow: dict[str, Any]) -> int | None:
 
 
 def _hint(seen: Seen, wall: Wall, ok: bool | None, why: str) -> str:
-    taken = text(mapping(mapping(mapping(seen.data("routes")).get("get")).get(wall.address)).get("dev"))
-    if taken.startswith("tailscale"):
+    if device_to(seen, wall.address).startswith("tailscale"):
         return hints.through_mesh(wall.address)
     if ok is False:
         return (
