@@ -21,12 +21,12 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "collection"))
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import network  # noqa: E402
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology import (  # noqa: E402
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import (  # noqa: E402
     Machine,
     Topology,
     read_topology,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import network  # noqa: E402
 
 
 def document(inventory: dict[str, Any]) -> dict[str, Any]:

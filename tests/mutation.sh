@@ -14,7 +14,7 @@ collection=ansible_collections/meshctl/headscale/plugins/plugin_utils
 # mutmut names mutants by path: modules and tests stand in a tree of their own, in which both begin at the root.
 mkdir -p "$work/$collection" "$work/tests"
 cp -R "$root/collection/$collection/_judge" "$work/$collection/"
-cp -R "$root/tests/unit/judge/." "$work/tests/"
+cp -R "$root/tests/unit/plugins/plugin_utils/judge/." "$work/tests/"
 # What judges no observation: the loop around the judges is not in the tree.
 rm -f "$work/tests/test_assertion_loop.py"
 find "$work" -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -91,8 +91,8 @@ def pages() -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
-    import typer  # noqa: PLC0415 - the last of what is imported, and the heaviest
-    from meshctl_headscale import cli  # noqa: PLC0415
+    import typer
+    from meshctl_headscale import cli
 
     yield "# Every command and option"
     yield ""

@@ -25,8 +25,8 @@ _WANTED_ANSIBLE = (2, 19)
 def examine() -> dict[str, Any]:
     """Return the documented object of `meshctl doctor`."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight  # noqa: PLC0415
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests
 
     machine = [*preflight.examine(), *guests.examine()]
     findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in machine)]
@@ -73,7 +73,7 @@ def _there(module: str) -> bool:
 
 def _binaries() -> Iterator[dict[str, str]]:
     """Yield where each program is; one that is not there yet will be fetched or built."""
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
 
     try:
         found = _binaries.look(_binaries.PROGRAMS)

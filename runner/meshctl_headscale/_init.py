@@ -35,7 +35,7 @@ class Source:
     def api_key(self) -> tuple[str, str]:
         """Return the API key, and what the inventory says of where it is; it is never an argument."""
         load_collection_path()
-        from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _errors  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _errors
 
         given = {"api_key_file": str(self.api_key_file) if self.api_key_file else None}
         try:
@@ -89,7 +89,7 @@ def write(text: str, output: str) -> None:
 def compose(source: Source, *, expect: bool) -> str:
     """Ask the server and return the inventory."""
     key, place = source.api_key()
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _errors  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _errors
 
     try:
         server = _api.HeadscaleAPI(url=source.url, api_key=key, ca_path=str(source.ca_file) if source.ca_file else None)
@@ -114,7 +114,7 @@ def inventory(
     problem: str = "",
 ) -> str:
     """Return the inventory of these nodes as text."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
     variables: dict[str, Any] = {"mesh_backend": "hosts", "mesh_server_url": source.url.rstrip("/")}
     from_environment = place == "HEADSCALE_API_KEY"
@@ -171,7 +171,7 @@ def _groups(source: Source, nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any
 
 def _name(node: Mapping[str, Any]) -> str:
     """Return the node's name in the inventory, which is no group's."""
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes
 
     name: str = _nodes.host_name(str(node["given_name"] or node["name"]), taken=_GROUPS)
     return name
@@ -196,14 +196,15 @@ def _group(name: str) -> str:
 
 def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], str]:
     """Return `mesh_expect` as the policy has it, or why it cannot be told."""
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson  # noqa: PLC0415
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _expect, _policy  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import policy as policies
 
-    members = [_policy.Member.read(_name(node), node) for node in nodes if node["online"] and not node["expired"]]
+    members = [policies.Member.read(_name(node), node) for node in nodes if node["online"] and not node["expired"]]
     try:
         text = str(policy["policy"]) if policy else ""
-        rules = _policy.Policy.read(_hujson.parse(text) if text.strip() else None)
-        pairs = _policy.forbidden(rules, members)
-    except (ValueError, _policy.PolicyError) as error:
+        rules = policies.Policy.read(_hujson.parse(text) if text.strip() else None)
+        pairs = policies.forbidden(rules, members)
+    except (ValueError, policies.PolicyError) as error:
         return [], str(error)
-    return _expect.propose(pairs, [member.name for member in members]), ""
+    return expect.propose(pairs, [member.name for member in members]), ""

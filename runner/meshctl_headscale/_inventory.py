@@ -169,7 +169,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
     """Return what a file in YAML holds, None for any other; refuse one in which something is there twice."""
     if not _is_yaml(path):
         return None
-    import yaml  # noqa: PLC0415
+    import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -182,7 +182,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
 
 def _strict_loader(path: Path) -> type[Any]:
     """Return a YAML loader that takes no key twice: Ansible would take the last and only warn."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
     class Loader(_plain_loader()):  # type: ignore[misc]
         """Looks at the keys of each mapping."""
@@ -237,8 +237,8 @@ def _plain(inventory: str) -> Mapping[str, Any] | None:
 
 def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
     """Return the variables as a play on the control server would see them, none where Ansible finds no such host."""
-    from meshctl_headscale._play import ansible_command, environment  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale._play import ansible_command, environment
+    from meshctl_headscale._project import project
 
     pairs = ", ".join(f"'{name}': {name} | default('')" for name in _DEFAULTS)
     words = ["headscale", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": f"{{{{ {{{pairs}}} | to_json }}}}"})]

@@ -59,12 +59,12 @@ class Machine:
 def lab(name: str) -> Lab:
     """Return the lab called `name`."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab  # noqa: PLC0415
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.topology import TopologyError  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
 
     try:
         return Lab(name)
-    except TopologyError as error:
+    except InventoryError as error:
         raise BadInputError(f"{error}.") from None
 
 
@@ -80,7 +80,7 @@ def standing(name: str) -> tuple[Lab, Record]:
 
 def _others(name: str) -> str:
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
 
     others = [other for other in labs.names() if other != name and labs.Lab(other).record]
     return f"; labs that are up: {', '.join(others)} (--lab)" if others else ""
@@ -106,7 +106,7 @@ def _guest(record: Record, node: str) -> bool:
 def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
     """Become `command` in a machine: its terminal, its signals and its exit code are this process's."""
     words = enter(name, node, command)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
 
     sys.stdout.flush()
     sys.stderr.flush()
@@ -179,8 +179,8 @@ class _Probe:
     """Asks machines with the same probe as the assertions."""
 
     def __init__(self, found: Lab) -> None:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote  # noqa: PLC0415
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
 
         self._lab = found
         self._remote = remote

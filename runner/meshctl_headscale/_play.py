@@ -87,7 +87,7 @@ class Ended:
 def new_run_dir(name: str) -> Path:
     """Make the directory of a new run and return it."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir
 
     try:
         path: Path = rundir.make(name, datetime.now(tz=UTC))
@@ -248,7 +248,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
     interruption: Interruption,
 ) -> Runner:
     """Return ansible-runner's object, ready to run."""
-    from ansible_runner.interface import init_runner  # noqa: PLC0415
+    from ansible_runner.interface import init_runner
 
     command = [*ansible_command("ansible-playbook"), *request.arguments(extra_vars)]
     whole = environment(project(), run_dir)
@@ -285,7 +285,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
 
 
 def _run(runner: Runner) -> None:
-    import pexpect  # noqa: PLC0415
+    import pexpect
 
     try:
         runner.run()

@@ -51,7 +51,7 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         load_collection_path()
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
 
         self.path = path
         self._scrub = scrub.text
@@ -88,8 +88,8 @@ class View:
 
     def __rich__(self) -> RenderableType:
         """Return the line that lives: where the run is, what it has found, how long it takes."""
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.table import Table
+        from rich.text import Text
 
         total = self._tally.total
         bad = total["failed"] + total["error"]
@@ -172,8 +172,8 @@ class View:
 
     def _line(self, text: str, style: str = "") -> None:
         """Print a line: the mark in its colour, the rest as it is; long ones wrap below their own text."""
-        from rich.padding import Padding  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.padding import Padding
+        from rich.text import Text
 
         indent = len(text) - len(text.lstrip(" "))
         body = Text(text.strip(), overflow="fold")
@@ -232,7 +232,7 @@ class Progress:
         if not self._console.is_terminal:
             yield
             return
-        from rich.live import Live  # noqa: PLC0415
+        from rich.live import Live
 
         with Live(
             self._view, console=self._console, transient=True, refresh_per_second=4, redirect_stdout=False,

@@ -90,7 +90,7 @@ def project() -> Project:
 
 def load_collection_path() -> None:
     """Make `ansible_collections.meshctl.headscale` importable, also where only the runner is on the path."""
-    import sys  # noqa: PLC0415
+    import sys
 
     path = str(project().collections)
     if path not in sys.path:

@@ -24,7 +24,7 @@ _FILES = {"json": "report.json", "junit": "junit.xml", "html": "report.html"}
 def find(run: str | None) -> Path:
     """Return the directory of a run: a path, a name below the runs directory or a part of it, else the newest run."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
 
     runs = _paths.runs_dir()
     if run:
@@ -53,7 +53,7 @@ def _known(runs: Path) -> list[Path]:
 
 def load(directory: Path) -> Report:
     """Return the report in a run directory."""
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
     try:
         return model.load(directory)
@@ -75,7 +75,7 @@ def render(directory: Path, form: str, *, width: int, color: bool) -> str:
 
 def _text(directory: Path, *, width: int, color: bool) -> str:
     report = load(directory)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text
 
     return str(text.as_text(report, run_dir=directory, width=width, color=color))
 
@@ -83,7 +83,7 @@ def _text(directory: Path, *, width: int, color: bool) -> str:
 def _rendered(directory: Path, form: str) -> str:
     """Return a form that the run itself did not leave (it was killed before its end)."""
     report = load(directory)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit
 
     return str((html if form == "html" else junit).render(report))
 
@@ -91,7 +91,7 @@ def _rendered(directory: Path, form: str) -> str:
 def query(directory: Path, expression: str) -> str:
     """Return what a JMESPath expression finds in the report, as JSON."""
     report = load(directory)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
     try:
         return json.dumps(model.query(report, expression), indent=2, ensure_ascii=False)
@@ -102,7 +102,7 @@ def query(directory: Path, expression: str) -> str:
 def compare(old: Path, new: Path, form: str, *, width: int, color: bool) -> tuple[str, bool]:
     """Return what changed between two runs, and whether something that passed no longer does."""
     before, after = load(old), load(new)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import compare as comparing  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import compare as comparing
 
     found = comparing.compare(before, after)
     if form == "json":
@@ -111,10 +111,10 @@ def compare(old: Path, new: Path, form: str, *, width: int, color: bool) -> tupl
 
 
 def _comparison_text(found: Comparison, *, width: int, color: bool) -> str:
-    import io  # noqa: PLC0415
+    import io
 
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text
+    from rich.console import Console
 
     buffer = io.StringIO()
     text.comparison(found, Console(file=buffer, width=width, force_terminal=color, no_color=not color, highlight=False))

@@ -71,7 +71,7 @@ class Result:
 
 def stderr_console() -> Console:
     """Return the console for everything that is not the answer itself."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
@@ -102,7 +102,7 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
 
 def _check_variables(path: Path, item: str) -> None:
     """Refuse a file that holds no variables: Ansible would say that the inventory cannot be read."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -260,7 +260,7 @@ def _report_text(result: Result, console: Console) -> bool:
     load_collection_path()
     color = console.is_terminal and not console.no_color
     try:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text
 
         drawn = text.as_text(model.load(result.run_dir), run_dir=result.run_dir, width=console.width, color=color)
     except Exception:

@@ -121,7 +121,7 @@ def check_tags(project: Project, selected: Sequence[Story], tags: str) -> None:
 
 def _entries(path: Path, text: str) -> list[dict[str, Any]] | None:
     """Return the entries of a playbook, None when it is none."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
     try:
         plays = yaml.load(text, Loader=_plain_loader())  # noqa: S506
@@ -157,7 +157,7 @@ def _title(text: str) -> str:
 
 def _plain_loader() -> type[Any]:
     """Return a YAML loader that takes Ansible's tags (`!vault`, `!unsafe`) as what they carry."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
     class Loader(yaml.SafeLoader):
         """Knows any tag."""

@@ -26,7 +26,7 @@ _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "bold
 
 def _draw(*parts: RenderableType, console: Console | None) -> None:
     """Print on the terminal, or, where there is none, without wrapping and without padding."""
-    from rich.console import Console as Rich  # noqa: PLC0415
+    from rich.console import Console as Rich
 
     terminal = console or _terminal()
     if terminal:
@@ -38,13 +38,13 @@ def _draw(*parts: RenderableType, console: Console | None) -> None:
 
 
 def _terminal() -> Console | None:
-    from rich.console import Console as Rich  # noqa: PLC0415
+    from rich.console import Console as Rich
 
     return Rich(highlight=False) if sys.stdout.isatty() else None
 
 
 def _table(*columns: str, gap: int = 2) -> Table:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
     for column in columns:
@@ -54,7 +54,7 @@ def _table(*columns: str, gap: int = 2) -> Table:
 
 def status(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Draw the machines of a lab."""
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     terminal = console or _terminal()
     rows = [_status_row(row) for row in found["machines"]]
@@ -89,7 +89,7 @@ def _status_row(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _cell(text: str) -> RenderableType:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     style = {"yes": "green", "no": "bold red", "gone": "bold red", "no tailscaled": "red"}.get(text, "")
     return Text(text, style=style)
@@ -104,8 +104,8 @@ def _age(seconds: int) -> str:
 
 def findings(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Draw what the doctor found."""
-    from rich.padding import Padding  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.padding import Padding
+    from rich.text import Text
 
     parts: list[RenderableType] = []
     for finding in found["findings"]:
@@ -135,7 +135,7 @@ def rows(
     console: Console | None = None,
 ) -> None:
     """Draw rows, each in the style that it is marked with; what is typed again, in the first column, is never folded."""
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     terminal = console or _terminal()
     table = _table(*columns, gap=1 if terminal and terminal.width < _STATUS_MIN_WIDTH else 2)

@@ -35,7 +35,7 @@ def _own() -> str:
 def _tools() -> dict[str, str]:
     """Return the versions of headscale and tailscale that a lab gets."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
 
     try:
         return dict(_binaries.wanted_versions(tools=_binaries.tools_dir(), overrides={}))

@@ -104,15 +104,15 @@ Quiet = Annotated[
 
 def _story_names(incomplete: str) -> list[str]:
     """Complete the name of a story."""
-    from meshctl_headscale import _stories  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _stories
+    from meshctl_headscale._project import project
 
     return [story.name for story in _stories.stories(project()) if story.name.startswith(incomplete)]
 
 
 def _node_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a machine of the lab."""
-    from meshctl_headscale import _labs  # noqa: PLC0415
+    from meshctl_headscale import _labs
 
     given = ctx.params
     try:
@@ -123,7 +123,7 @@ def _node_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _show(*, as_json: bool, quiet: bool, verbose: int) -> Show:
-    from meshctl_headscale._run import Show  # noqa: PLC0415
+    from meshctl_headscale._run import Show
 
     return Show(as_json=as_json, quiet=quiet, verbose=verbose)
 
@@ -133,14 +133,14 @@ def _print_json(data: object) -> None:
 
 
 def _inventory(name: str | None) -> str:
-    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _inventory as reading
+    from meshctl_headscale._project import project
 
     return reading.check(project().inventory(name))
 
 
 def _variables(inventory: str | None) -> dict[str, str]:
-    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
+    from meshctl_headscale import _inventory as reading
 
     return reading.variables(_inventory(inventory))
 
@@ -150,7 +150,7 @@ def _lab_name(lab: str | None, inventory: str | None) -> str:
 
 
 def _with_lab(lab: str | None) -> dict[str, Any]:
-    from meshctl_headscale import _labs  # noqa: PLC0415
+    from meshctl_headscale import _labs
 
     return {"lab_name": _labs.lab(lab).name} if lab else {}
 
@@ -221,10 +221,10 @@ def _stand(  # noqa: PLR0913
     name: str, inventory: str | None, lab: str | None, extra_vars: list[str] | None, *, check: bool, show: Show
 ) -> NoReturn:
     """Run the playbook `up` or `down`; after `up`, show what stands."""
-    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
-    from meshctl_headscale import _labs, _run, _tables  # noqa: PLC0415
-    from meshctl_headscale._play import Request  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _inventory as reading
+    from meshctl_headscale import _labs, _run, _tables
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._project import project
 
     variables, files = _run.parse_extra_vars(extra_vars or [])
     request = Request(
@@ -250,7 +250,7 @@ def _stand(  # noqa: PLR0913
 
 def _command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool = False) -> str:
     """Return the command for the report: without extra variables, which may be secret."""
-    import shlex  # noqa: PLC0415
+    import shlex
 
     options = ["-i", inventory] if inventory else []
     options += ["--lab", lab] if lab else []
@@ -320,9 +320,9 @@ def run(  # noqa: PLR0913, PLR0917
       meshctl run all -i hosts.yml -e mesh_allow_disruptive=false
       meshctl run us1 --json | jq .verdict
     """
-    from meshctl_headscale import _run, _stories  # noqa: PLC0415
-    from meshctl_headscale._play import Request  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _run, _stories
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._project import project
 
     show = _show(as_json=as_json, quiet=quiet, verbose=verbose)
     selected = _stories.select(project(), story or [])
@@ -362,8 +362,8 @@ def run(  # noqa: PLR0913, PLR0917
 
 def _lab_must_stand(request: Request) -> None:
     """Say at once that there is no lab: each of its machines would be waited for."""
-    from meshctl_headscale import _inventory as reading  # noqa: PLC0415
-    from meshctl_headscale import _labs  # noqa: PLC0415
+    from meshctl_headscale import _inventory as reading
+    from meshctl_headscale import _labs
 
     known = {**reading.variables(request.inventory, request.extra_files), **request.extra_vars}
     if known["mesh_backend"] == "lab":
@@ -372,9 +372,9 @@ def _lab_must_stand(request: Request) -> None:
 
 def _down_after(request: Request, result: Result, show: Show) -> ExitCode:
     """Take the lab down after a run; return the exit code of both."""
-    from meshctl_headscale import _run  # noqa: PLC0415
-    from meshctl_headscale._play import Request  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _run
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._project import project
 
     ending = Request(
         playbooks=[project().playbook("down")],
@@ -410,7 +410,7 @@ def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = F
       meshctl status
       meshctl status --json | jq '.machines[] | select(.online == false) | .host'
     """
-    from meshctl_headscale import _labs, _tables  # noqa: PLC0415
+    from meshctl_headscale import _labs, _tables
 
     variables = _variables(inventory)
     found = _labs.status(lab or variables["lab_name"], variables)
@@ -443,7 +443,7 @@ def execute(
       meshctl exec client-node-2 -- ping -c 3 client-node-1.mesh.internal
       meshctl exec --lab second headscale-server -- headscale nodes list
     """
-    from meshctl_headscale import _labs  # noqa: PLC0415
+    from meshctl_headscale import _labs
 
     words = command or []
     _labs.execute(_lab_name(lab, inventory), node, words[1:] if words[:1] == ["--"] else words)
@@ -473,7 +473,7 @@ def logs(  # noqa: PLR0913, PLR0917
       meshctl logs headscale-server
       meshctl logs client-node-1 tailscaled -f
     """
-    from meshctl_headscale import _labs, _tail  # noqa: PLC0415
+    from meshctl_headscale import _labs, _tail
 
     files = _labs.log_files(_lab_name(lab, inventory), node, service)
     if not files:
@@ -523,7 +523,7 @@ def init(  # noqa: PLR0913, PLR0917
       meshctl doctor --mesh -i hosts.yml
       meshctl run all -i hosts.yml
     """
-    from meshctl_headscale import _init  # noqa: PLC0415
+    from meshctl_headscale import _init
 
     _init.refuse_to_overwrite(output, force=force)
     source = _init.Source(url=url, api_key_file=api_key_file, ca_file=ca_file)
@@ -558,7 +558,7 @@ def doctor(  # noqa: PLR0913, PLR0917
     if mesh:
         show = _show(as_json=as_json, quiet=quiet, verbose=verbose)
         _examine_mesh(inventory, lab, limit or [], extra_vars or [], show=show)
-    from meshctl_headscale import _doctor, _tables  # noqa: PLC0415
+    from meshctl_headscale import _doctor, _tables
 
     found = _doctor.examine()
     if as_json:
@@ -572,9 +572,9 @@ def _examine_mesh(
     inventory: str | None, lab: str | None, limit: list[str], extra_vars: list[str], *, show: Show
 ) -> NoReturn:
     """Run the playbook `doctor` and show its findings."""
-    from meshctl_headscale import _run, _stories  # noqa: PLC0415
-    from meshctl_headscale._play import Request  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _run, _stories
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._project import project
 
     variables, files = _run.parse_extra_vars(extra_vars)
     playbook = project().playbook("doctor")
@@ -646,7 +646,7 @@ def report(
       meshctl report --query "checks[?verdict=='failed'].[id, source, target]"
       meshctl report --compare 20260101T120000Z-all 20260102T120000Z-all
     """
-    from meshctl_headscale import _reports  # noqa: PLC0415
+    from meshctl_headscale import _reports
 
     form = form or "text"
     if form not in _reports.FORMATS:
@@ -666,7 +666,7 @@ def report(
 
 
 def _compare(old: str, new: str, form: str) -> ExitCode:
-    from meshctl_headscale import _reports  # noqa: PLC0415
+    from meshctl_headscale import _reports
 
     if form not in ("text", "json"):
         raise BadInputError(f"A comparison has the formats text and json, not {form}.")
@@ -678,7 +678,7 @@ def _compare(old: str, new: str, form: str) -> ExitCode:
 
 def _terminal() -> tuple[int, bool]:
     """Return the width of stdout, and whether it takes colours."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     console = Console()
     return console.width, console.is_terminal and not console.no_color
@@ -693,8 +693,8 @@ def list_stories(as_json: AsJson = False) -> None:
       meshctl list
       meshctl list --json | jq -r '.stories[].name'
     """
-    from meshctl_headscale import _stories, _tables  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _stories, _tables
+    from meshctl_headscale._project import project
 
     found = _stories.stories(project())
     if as_json:
@@ -724,7 +724,7 @@ def version(as_json: AsJson = False) -> None:
       meshctl version
       meshctl version --json | jq -r .meshctl
     """
-    from meshctl_headscale import _tables, _versions  # noqa: PLC0415
+    from meshctl_headscale import _tables, _versions
 
     found = _versions.versions()
     if as_json:
@@ -785,8 +785,8 @@ def _complain(message: str, code: ExitCode) -> NoReturn:
 
 def _internal(error: Exception) -> NoReturn:
     """Keep the traceback of a defect of meshctl's own in a file, and name it."""
-    import tempfile  # noqa: PLC0415
-    import traceback  # noqa: PLC0415
+    import tempfile
+    import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="meshctl-error-", suffix=".log", delete=False) as file:
         traceback.print_exception(error, file=file)

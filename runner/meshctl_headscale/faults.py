@@ -23,7 +23,7 @@ from meshctl_headscale._options import AsJson, not_empty
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import Fault
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import Outcome, Seen
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import Outcome, StoryRun
     from rich.console import Console
 
 # A drill does not touch the lab that somebody works with.
@@ -104,7 +104,7 @@ def list_faults(
     if as_json:
         print(json.dumps({"faults": [_described(fault, active) for fault in chosen]}, indent=2))
         return
-    from meshctl_headscale import _tables  # noqa: PLC0415
+    from meshctl_headscale import _tables
 
     _tables.rows(
         ["FAULT", "FAMILY", "STORY", "EXPECTED", "WHAT"],
@@ -254,7 +254,7 @@ class _Drill:
     """Runs stories against a lab with a fault in it."""
 
     def __init__(self, lab: str, inventory: str | None, *, deadline: float, as_json: bool) -> None:
-        from meshctl_headscale._play import new_run_dir  # noqa: PLC0415
+        from meshctl_headscale._play import new_run_dir
 
         self.interrupted = False
         self._lab = lab
@@ -268,7 +268,7 @@ class _Drill:
 
     def run(self, faults: Sequence[Fault], *, keep_going: bool, keep_lab: bool) -> list[Outcome]:
         """Return how each fault went; a lab that was brought up here is taken down again."""
-        from meshctl_headscale import _labs  # noqa: PLC0415
+        from meshctl_headscale import _labs
 
         outcomes: list[Outcome] = []
         stood = _labs.lab(self._lab).record is not None
@@ -325,7 +325,7 @@ class _Drill:
         up(self._lab, self._inventory, self._run_dir("up"))
 
     def _one(self, fault: Fault) -> Outcome:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import drill as drills  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import drill as drills
 
         if not self._quiet:
             self._console.print(f"{fault.id:<28}", end="", markup=False)
@@ -335,12 +335,12 @@ class _Drill:
             _line(self._console, outcome)
         return outcome
 
-    def _story(self, fault: Fault, confirm: bool) -> Seen:
+    def _story(self, fault: Fault, confirm: bool) -> StoryRun:
         """Run a fault's story; `confirm` sees it green again, with all the time that a story has."""
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import Seen  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import StoryRun
 
         if self.interrupted:
-            return Seen(exit_code=int(ExitCode.INTERRUPTED), reasons=["interrupted"])
+            return StoryRun(exit_code=int(ExitCode.INTERRUPTED), reasons=["interrupted"])
         variables: dict[str, Any] = {"mesh_deploy": False, "mesh_allow_disruptive": fault.disruptive and not confirm}
         if not confirm:
             variables |= {**fault.vars, **self._promise(fault)}
@@ -352,16 +352,16 @@ class _Drill:
         return seen
 
     def _promise(self, fault: Fault) -> dict[str, Any]:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.drill import promised  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.drill import promised
 
-        from meshctl_headscale import _labs  # noqa: PLC0415
+        from meshctl_headscale import _labs
 
-        if not fault.promise:
+        if not fault.declare_nat:
             return {}
         record = _labs.standing(self._lab)[1]
-        return {"mesh_subnets": promised(record.topology, fault.promise, vars(self._engine.roles))}
+        return {"mesh_subnets": promised(record.topology, fault.declare_nat, vars(self._engine.roles))}
 
-    def _play(self, name: str, variables: Mapping[str, Any], *, own_directory: bool = True) -> Seen:
+    def _play(self, name: str, variables: Mapping[str, Any], *, own_directory: bool = True) -> StoryRun:
         directory = self._run_dir(name) if own_directory else None
         return play(name, {**variables, "lab_name": self._lab}, self._inventory, directory)
 
@@ -374,14 +374,14 @@ class _Drill:
             self._console.print(text, markup=False, style="dim")
 
 
-def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path | None) -> Seen:
+def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path | None) -> StoryRun:
     """Run a playbook (in a run directory of the usual kind, where none is given), and return what its report says."""
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import Seen  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.verdict import StoryRun
+    from rich.console import Console
 
-    from meshctl_headscale import _run, _stories  # noqa: PLC0415
-    from meshctl_headscale._play import Request  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _run, _stories
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._project import project
 
     stories = [] if name in ("up", "down") else _stories.select(project(), [name])
     began = time.monotonic()
@@ -393,12 +393,12 @@ def play(name: str, variables: Mapping[str, Any], inventory: str, run_dir: Path 
             result = _run.play(request, name=name, show=show, stories=stories, run_dir=run_dir, console=console)
         run_dir = result.run_dir
     except MeshctlError as error:
-        return Seen(exit_code=int(error.code), reasons=[str(error)], seconds=time.monotonic() - began)
+        return StoryRun(exit_code=int(error.code), reasons=[str(error)], seconds=time.monotonic() - began)
     try:
         checks = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))["checks"]
     except (OSError, ValueError, KeyError):
         checks = []
-    return Seen(exit_code=int(result.code), checks=checks, reasons=result.reasons, seconds=result.seconds)
+    return StoryRun(exit_code=int(result.code), checks=checks, reasons=result.reasons, seconds=result.seconds)
 
 
 def up(lab: str, inventory: str, run_dir: Path) -> None:
@@ -411,11 +411,11 @@ def up(lab: str, inventory: str, run_dir: Path) -> None:
 
 
 def _engine(lab: str, inventory: str | None) -> Engine:
-    from meshctl_headscale import _inventory, _labs  # noqa: PLC0415
-    from meshctl_headscale._play import new_run_dir  # noqa: PLC0415
+    from meshctl_headscale import _inventory, _labs
+    from meshctl_headscale._play import new_run_dir
 
     found = _labs.lab(lab)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine
 
     path = _inventory_path(inventory)
     known = _inventory.variables(path)
@@ -424,26 +424,26 @@ def _engine(lab: str, inventory: str | None) -> Engine:
 
 
 def _inventory_path(name: str | None) -> str:
-    from meshctl_headscale import _inventory  # noqa: PLC0415
-    from meshctl_headscale._project import project  # noqa: PLC0415
+    from meshctl_headscale import _inventory
+    from meshctl_headscale._project import project
 
     return _inventory.check(project().inventory(name))
 
 
 def _name(lab: str | None, inventory: str | None) -> str:
-    from meshctl_headscale import _inventory  # noqa: PLC0415
+    from meshctl_headscale import _inventory
 
     return lab or _inventory.variables(_inventory_path(inventory))["lab_name"]
 
 
 def _chosen(ids: Sequence[str], families: Sequence[str]) -> list[Fault]:
     """Return the faults that were named, in the catalogue's order; raise `BadInputError`."""
-    import difflib  # noqa: PLC0415
+    import difflib
 
-    from meshctl_headscale._project import load_collection_path  # noqa: PLC0415
+    from meshctl_headscale._project import load_collection_path
 
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue
 
     try:
         known = catalogue.load()
@@ -466,13 +466,13 @@ def _chosen(ids: Sequence[str], families: Sequence[str]) -> list[Fault]:
 @contextmanager
 def _told() -> Iterator[None]:
     """Make the errors of faults and labs the user's."""
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import FaultError  # noqa: PLC0415
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.roles import CastError  # noqa: PLC0415
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.actors import ActorError
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import FaultError
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError
 
     try:
         yield
-    except (FaultError, CastError, LabError) as error:
+    except (FaultError, ActorError, LabError) as error:
         text = str(error)
         raise MeshctlError(f"{text[:1].upper()}{text[1:]}.") from None
 
@@ -495,19 +495,19 @@ def _environment(given: Mapping[str, str]) -> Iterator[None]:
 
 
 def _console() -> Console:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def _described(fault: Fault, active: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("id", "family", "title", "why", "story", "verdict", "red", "may", "green", "cause", "disruptive")
+    names = ("id", "family", "title", "why", "story", "verdict", "red", "tolerated", "green", "cause", "disruptive")
     found = {name: getattr(fault, name) for name in names}
     return {**found, "active": fault.id in active, "since": active[fault.id].since if fault.id in active else None}
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.drill import figures  # noqa: PLC0415
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.drill import figures
 
     return figures(outcomes)
 
@@ -532,7 +532,7 @@ def _line(console: Console, outcome: Outcome) -> None:
 
 
 def _show(outcomes: Sequence[Outcome], found: Mapping[str, Any]) -> None:
-    from meshctl_headscale import _tables  # noqa: PLC0415
+    from meshctl_headscale import _tables
 
     _tables.rows(
         ["FAULT", "STORY", "EXPECTED", "CAUGHT", "NAMED", "FALSE ALARMS", "RECOVERED", "TIME"],

@@ -12,12 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pages
 import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "docs"))
-import pages
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -35,7 +35,7 @@ class Finding:
     hint: str
 
 
-class Patient:
+class ClientContext:
     """A mesh of its own, to be made ill and well again."""
 
     def __init__(self, lab: LabDriver) -> None:
@@ -117,10 +117,10 @@ class Patient:
 
 
 @pytest.fixture(scope="module")
-def patient(machine: Machine) -> Iterator[Patient]:
+def patient(machine: Machine) -> Iterator[ClientContext]:
     with standing(LabDriver(machine)) as lab:
         lab.play("up.yml").succeeded()
-        found = Patient(lab)
+        found = ClientContext(lab)
         wait_for(found.online, "everybody is online")
         yield found
 
@@ -135,14 +135,14 @@ def hint(findings: list[Finding], check: str) -> str:
     return " | ".join(finding.hint for finding in findings if finding.id == check)
 
 
-def test_a_well_mesh_has_no_findings(patient: Patient) -> None:
+def test_a_well_mesh_has_no_findings(patient: ClientContext) -> None:
     assert patient.examine() == []
     assert patient.last is not None
     assert patient.last.status == 0
     assert patient.last.changed() == [], "the doctor only looks"
 
 
-def test_1_traffic_that_is_relayed(patient: Patient) -> None:
+def test_1_traffic_that_is_relayed(patient: ClientContext) -> None:
     rules = "chain out { type filter hook output priority 0; oifname eth0 udp dport != { 53, 3478 } drop; }"
     with patient.firewall(_ONE, rules):
         wait_for(lambda: not patient.peer(_ONE, _TWO).get("CurAddr"), "the direct path is given up")
@@ -151,7 +151,7 @@ def test_1_traffic_that_is_relayed(patient: Patient) -> None:
     assert ids(findings) == {"doctor.path"}
 
 
-def test_2_a_proxy_that_breaks_the_upgrade(patient: Patient) -> None:
+def test_2_a_proxy_that_breaks_the_upgrade(patient: ClientContext) -> None:
     proxy = (
         "printf '%s' 'events {} http { access_log off; server { listen 443 ssl; ssl_certificate "
         "/etc/meshctl/tls/cert.pem; "
@@ -174,7 +174,7 @@ def test_2_a_proxy_that_breaks_the_upgrade(patient: Patient) -> None:
     assert "doctor.server" not in ids(findings), "the server itself answers"
 
 
-def test_3_a_server_url_that_clients_lose(patient: Patient) -> None:
+def test_3_a_server_url_that_clients_lose(patient: ClientContext) -> None:
     join = (
         "timeout 3 tailscale up --login-server=http://headscale.lab.test --reset --hostname=client-node-3 "
         "--force-reauth --accept-risk=all --auth-key=none"
@@ -189,7 +189,7 @@ def test_3_a_server_url_that_clients_lose(patient: Patient) -> None:
     assert "port 443" in hint(findings, "doctor.server_url")
 
 
-def test_4_stun_and_relay_that_do_not_answer(patient: Patient) -> None:
+def test_4_stun_and_relay_that_do_not_answer(patient: ClientContext) -> None:
     with patient.firewall(_RELAY, "chain in { type filter hook input priority 0; udp dport 3478 drop; }"):
         findings = patient.examine()
     assert ids(findings) == {"doctor.relay.stun"}
@@ -202,7 +202,7 @@ def test_4_stun_and_relay_that_do_not_answer(patient: Patient) -> None:
     assert "doctor.relay.stun" not in ids(findings)
 
 
-def test_4_a_proxy_before_the_relay_that_breaks_the_upgrade(patient: Patient) -> None:
+def test_4_a_proxy_before_the_relay_that_breaks_the_upgrade(patient: ClientContext) -> None:
     proxy = (
         "events {} http { access_log off; server { listen 8443 ssl; ssl_certificate /etc/meshctl/tls/cert.pem; "
         "ssl_certificate_key /etc/meshctl/tls/key.pem; location / { proxy_pass https://127.0.0.1:443; proxy_ssl_server_name on; "
@@ -222,7 +222,7 @@ def test_4_a_proxy_before_the_relay_that_breaks_the_upgrade(patient: Patient) ->
     assert hint(findings, "doctor.relay.upgrade").startswith("nginx")
 
 
-def test_5_a_relay_map_that_cannot_be_loaded(patient: Patient) -> None:
+def test_5_a_relay_map_that_cannot_be_loaded(patient: ClientContext) -> None:
     script = f"sed -i 's#^  urls: .*#  urls: [https://maps.lab.test/derp.json]#; /^  paths:/,+1d' {_CONFIG}"
     with patient.config(script, healthy=False):
         wait_for(lambda: not patient._serving(), "headscale has stopped")
@@ -232,7 +232,7 @@ def test_5_a_relay_map_that_cannot_be_loaded(patient: Patient) -> None:
     assert "doctor.api" in ids(findings)
 
 
-def test_6_names_of_the_mesh_that_do_not_resolve(patient: Patient) -> None:
+def test_6_names_of_the_mesh_that_do_not_resolve(patient: ClientContext) -> None:
     patient.sh(_ONE, "tailscale set --accept-dns=false")
     # tailscaled takes the file back when it can.
     patient.sh(_TWO, "echo nameserver 203.0.113.10 >/run/other; mount --bind /run/other /etc/resolv.conf")
@@ -247,7 +247,7 @@ def test_6_names_of_the_mesh_that_do_not_resolve(patient: Patient) -> None:
     assert "rewrites /etc/resolv.conf" in by[_TWO]
 
 
-def test_7_a_domain_that_hides_real_names(patient: Patient) -> None:
+def test_7_a_domain_that_hides_real_names(patient: ClientContext) -> None:
     with patient.config(f"sed -i 's/^  base_domain:.*/  base_domain: relay.lab.test/' {_CONFIG}"):
         wait_for(lambda: patient.status(_ONE)["MagicDNSSuffix"] == "relay.lab.test", "the new domain arrives")
         wait_for(patient.online, "everybody is back")
@@ -256,7 +256,7 @@ def test_7_a_domain_that_hides_real_names(patient: Patient) -> None:
     assert {f.source for f in findings if f.id == "doctor.domain"} == {_ONE, _TWO, _THREE}
 
 
-def test_8_names_outside_that_do_not_resolve(patient: Patient) -> None:
+def test_8_names_outside_that_do_not_resolve(patient: ClientContext) -> None:
     patient.sh(_RELAY, "s6-svc -d /etc/service/resolver")
     try:
         findings = patient.examine()
@@ -268,7 +268,7 @@ def test_8_names_outside_that_do_not_resolve(patient: Patient) -> None:
     assert "doctor.magic_dns" not in ids(findings)
 
 
-def test_9_two_nodes_of_one_name(patient: Patient) -> None:
+def test_9_two_nodes_of_one_name(patient: ClientContext) -> None:
     key = "hskey-authreq-" + "d" * 24
     patient.sh(_SERVER, f"headscale debug create-node --name {_ONE} --user default --key {key} >/dev/null")
     made = patient.headscale(f"auth register --auth-id {key} --user default")
@@ -280,7 +280,7 @@ def test_9_two_nodes_of_one_name(patient: Patient) -> None:
     assert "delete the stale ones" in hint(findings, "doctor.names")
 
 
-def test_10_a_node_that_the_server_thinks_is_offline(patient: Patient) -> None:
+def test_10_a_node_that_the_server_thinks_is_offline(patient: ClientContext) -> None:
     def thinks(online: bool) -> Callable[[], bool]:
         return lambda: (
             {node["name"]: bool(node.get("online")) for node in patient.headscale("nodes list")}[_THREE] is online
@@ -300,7 +300,7 @@ def test_10_a_node_that_the_server_thinks_is_offline(patient: Patient) -> None:
     assert "reach it" in hint(findings, "doctor.online")
 
 
-def test_11_a_node_that_is_not_registered(patient: Patient) -> None:
+def test_11_a_node_that_is_not_registered(patient: ClientContext) -> None:
     node = next(node for node in patient.headscale("nodes list") if node["name"] == _THREE)
     patient.headscale(f"nodes delete -i {node['id']} --force")
     for key in patient.headscale("preauthkeys list") or []:
@@ -315,7 +315,7 @@ def test_11_a_node_that_is_not_registered(patient: Patient) -> None:
     assert "no usable preauthkey" in hint(findings, "doctor.registration")
 
 
-def test_12_a_key_that_expires_soon(patient: Patient) -> None:
+def test_12_a_key_that_expires_soon(patient: ClientContext) -> None:
     node = next(node for node in patient.headscale("nodes list") if node["name"] == _TWO)
     soon = patient.sh(_SERVER, "date -u -d '+2 days' +%Y-%m-%dT%H:%M:%SZ").strip()
     patient.headscale(f"nodes expire -i {node['id']} -e {soon}")
@@ -329,11 +329,11 @@ def test_12_a_key_that_expires_soon(patient: Patient) -> None:
     assert relaxed == []
 
 
-def _set_policy(patient: Patient, policy: str) -> None:
+def _set_policy(patient: ClientContext, policy: str) -> None:
     patient.sh(_SERVER, f"printf %s '{policy}' >/run/policy; headscale policy set -f /run/policy >/dev/null")
 
 
-def test_13_a_policy_that_names_nobody_and_a_firewall(patient: Patient) -> None:
+def test_13_a_policy_that_names_nobody_and_a_firewall(patient: ClientContext) -> None:
     address = patient.status(_TWO)["TailscaleIPs"][0]
     rule = (
         f'{{"action": "accept", "src": ["nosuch@"], "dst": ["*:*"]}}, '
@@ -358,7 +358,7 @@ def test_13_a_policy_that_names_nobody_and_a_firewall(patient: Patient) -> None:
     assert f"firewall on {_TWO}" in hint(blocked, "doctor.policy.reach")
 
 
-def test_14_an_upgrade_that_would_fail_and_a_lost_key(patient: Patient) -> None:
+def test_14_an_upgrade_that_would_fail_and_a_lost_key(patient: ClientContext) -> None:
     with patient.config(f"printf 'randomize_client_port: true\\n' >>{_CONFIG}", restart=False):
         findings = patient.examine()
     assert ids(findings) == {"doctor.config"}
@@ -377,7 +377,7 @@ def test_14_an_upgrade_that_would_fail_and_a_lost_key(patient: Patient) -> None:
     assert not ids(findings) & {"doctor.server", "doctor.proxy"}, "as far as it goes, the server is well"
 
 
-def test_15_routes_that_nobody_approved(patient: Patient) -> None:
+def test_15_routes_that_nobody_approved(patient: ClientContext) -> None:
     node = next(node for node in patient.headscale("nodes list") if node["name"] == _TWO)
     patient.sh(_TWO, "tailscale set --advertise-routes=10.9.0.0/24")
     try:
@@ -393,17 +393,17 @@ def test_15_routes_that_nobody_approved(patient: Patient) -> None:
     assert ids(approved) == {"doctor.routes.forwarding"}
 
 
-def _offered(patient: Patient, name: str) -> bool:
+def _offered(patient: ClientContext, name: str) -> bool:
     return bool(next(node for node in patient.headscale("nodes list") if node["name"] == name).get("available_routes"))
 
 
-def test_an_unreachable_server_does_not_hide_what_the_clients_tell(patient: Patient, tmp_path: Path) -> None:
+def test_an_unreachable_server_does_not_hide_what_the_clients_tell(patient: ClientContext, tmp_path: Path) -> None:
     findings = patient.examine("-e", "mesh_api_key_file=/nowhere")
     assert ids(findings) == {"doctor.api"}
     assert "mesh_api_key_file" in hint(findings, "doctor.api")
 
 
-def test_a_client_that_waits_in_vain_says_what_it_sees_of_the_server(patient: Patient) -> None:
+def test_a_client_that_waits_in_vain_says_what_it_sees_of_the_server(patient: ClientContext) -> None:
     rules = "chain out { type filter hook output priority 0; tcp dport 443 reject with tcp reset; }"
     patient.sh(_THREE, "tailscale logout")
     with patient.firewall(_THREE, rules):

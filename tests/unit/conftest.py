@@ -5,6 +5,9 @@
 """What all unit tests have in common."""
 
 from hypothesis import settings
+from release_server import cache, no_proxy, release, tools
+
+__all__ = ["cache", "no_proxy", "release", "tools"]
 
 # No wall-clock time: on a busy machine an example takes as long as it takes.
 settings.register_profile("meshctl", deadline=None)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 STORIES = ["us1", "us2", "us3", "us4"]
 
 

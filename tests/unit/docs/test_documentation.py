@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from project import COLLECTION
 
-COLLECTION = Path(__file__).resolve().parents[3] / "collection" / "ansible_collections" / "meshctl" / "headscale"
 PLUGINS = COLLECTION / "plugins"
 ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("*.py"))
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))

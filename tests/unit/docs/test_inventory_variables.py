@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
 PAGE = (ROOT / "docs" / "inventory.md").read_text()
 # Set by tasks for other tasks: nobody writes them into an inventory.

@@ -6,35 +6,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
 from pathlib import Path
-from types import ModuleType
 
+import pages as docs
 import pytest
 import typer
 import yaml
 from meshctl_headscale import cli
+from project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up.
-    import sys  # noqa: PLC0415
-
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-docs = _load("pages")
 PAGES = docs.pages()
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import typer
 from meshctl_headscale import cli
+from project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
 
 

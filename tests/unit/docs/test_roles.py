@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from project import COLLECTION
 
-COLLECTION = Path(__file__).resolve().parents[3] / "collection" / "ansible_collections" / "meshctl" / "headscale"
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir())
 
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import pytest
 import yaml
+from project import ROOT
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 NIX = ROOT / "nix"
 SERVER, CLIENT = "headscale-server.nix", "tailscale-client.nix"
 HOSTS = {

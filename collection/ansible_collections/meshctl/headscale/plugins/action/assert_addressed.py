@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
 from ..plugin_utils._judge.addressed import Place, judge_addressed, physical_ipv6
-from ..plugin_utils._judge.seen import Json, mapping, text
+from ..plugin_utils._judge.answer import Json, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class ActionModule(Assertion):
             },
         )
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask the kernel."""
         return [
             {"id": "addresses", "kind": "addresses"},
@@ -59,4 +59,4 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge what the kernel says."""
         self._ipv6 = physical_ipv6(answer)
-        return judge_addressed(answer, self.frame, self._place)
+        return judge_addressed(answer, self.context, self._place)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request
+from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._judge.connected import Connected, judge_connected
-from ..plugin_utils._peers import expectation
 
 if TYPE_CHECKING:
+    from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
-    from ..plugin_utils._judge.seen import Json
 
 
 class ActionModule(Assertion):
@@ -35,10 +35,10 @@ class ActionModule(Assertion):
             raise BadInput(f"offline names {', '.join(unknown)}, which is no peer of {self.host}")
         self._expect = Connected(own=self.nodes().get(self.host), peers=peers, offline=offline, hidden=hidden)
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the client's status."""
         return [{"id": "status", "kind": "status"}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the status."""
-        return judge_connected(answer, self.frame, self._expect)
+        return judge_connected(answer, self.context, self._expect)

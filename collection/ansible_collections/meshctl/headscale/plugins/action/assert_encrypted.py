@@ -9,14 +9,14 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, positive, wanted
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, Request, positive, wanted
+from ..plugin_utils._action.expected_paths import expected_paths
+from ..plugin_utils._action.peers import reached
 from ..plugin_utils._judge.encrypted import Encrypted, judge_encrypted
-from ..plugin_utils._peers import reached
-from ..plugin_utils._ways import ways
 
 if TYPE_CHECKING:
+    from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
-    from ..plugin_utils._judge.seen import Json
 
 _DISCARD = 9
 
@@ -38,14 +38,14 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find out which path is expected to whom."""
         positive("count", self.options["count"])
-        found = ways(self, reached(self, self.peers()), kind=self.options["path"])
-        self._expect = Encrypted(ways=found, count=self.options["count"])
+        found = expected_paths(self, reached(self, self.peers()), kind=self.options["path"])
+        self._expect = Encrypted(expected_paths=found, count=self.options["count"])
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""
-        peers = {peer.name for peer in wanted((way.peer for way in self._expect.ways), pending)}
+        peers = {peer.name for peer in wanted((way.peer for way in self._expect.expected_paths), pending)}
         # The check of the counters, which has no target, needs traffic to somebody.
-        chosen = [way for way in self._expect.ways if way.address and (not peers or way.peer.name in peers)]
+        chosen = [way for way in self._expect.expected_paths if way.address and (not peers or way.peer.name in peers)]
         targets = [way.address for way in chosen]
         everywhere = [known for way in chosen for known in way.peer.addresses]
         marker = f"meshctl-marker-{token_hex(8)}"
@@ -53,20 +53,26 @@ class ActionModule(Assertion):
         # behind the capture.
         families = {"icmp": [known for known in everywhere if ":" not in known],
                     "icmp6": [known for known in everywhere if ":" in known]}  # fmt: skip
-        sent: Ask = {"kind": "icmp", "count": self.options["count"], "interval_s": 0.1, "marker": marker, "size": 64}
-        pings: Ask = {
+        sent: Request = {
+            "kind": "icmp",
+            "count": self.options["count"],
+            "interval_s": 0.1,
+            "marker": marker,
+            "size": 64,
+        }
+        pings: Request = {
             "id": "pings",
             "kind": "sequence",
             "steps": [{"id": name, "targets": known, **sent} for name, known in families.items() if known],
         }
         # Nobody need answer these: a rule may send one protocol another way than the others.
-        others: list[Ask] = [
+        others: list[Request] = [
             {"id": f"udp {known}", "kind": "send", "host": known, "port": _DISCARD, "marker": marker}
             for known in everywhere
         ]
         connects = [{"host": known, "port": _DISCARD} for known in everywhere]
         others.append({"id": "tcp", "kind": "tcp", "targets": connects, "try_timeout_s": 0.5})
-        steps: list[Ask] = [
+        steps: list[Request] = [
             {"id": "disco", "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
             {"id": "addresses", "kind": "addresses"},
             # A peer that does not answer has cost seconds, in which the other paths went stale: their first packet would
@@ -88,8 +94,8 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the capture."""
-        return judge_encrypted(answer, self.frame, self._expect)
+        return judge_encrypted(answer, self.context, self._expect)
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""
         return [{"id": "status", "kind": "status"}]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..plugin_utils._judge.answer import Json, address
 from ..plugin_utils._judge.http import Http, judge_http
-from ..plugin_utils._judge.seen import Json, address
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -55,7 +55,7 @@ class ActionModule(Assertion):
             addresses=tuple(map(address, given)), target=self.options.get("target"), aspect=self.options["aspect"],
         )  # fmt: skip
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Fetch the URLs."""
         extra = {
             key: self.options[option]
@@ -67,9 +67,9 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
-        return judge_http(answer, self.frame, self._expect)
+        return judge_http(answer, self.context, self._expect)
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is, where the host has one."""
         if not self.variable("mesh_client"):
             return []

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput, lifted
-from ..plugin_utils._judge.frame import Node
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request, lifted
+from ..plugin_utils._judge.answer import Json, address, items, mapping, text
+from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
-from ..plugin_utils._judge.seen import Json, address, items, mapping, text
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -72,18 +72,18 @@ class ActionModule(Assertion):
         open_ = {name for name in subnets if not hidden and text(mapping(topology.get(name)).get("nat")) == "none"}
         return [name for name, subnet in subnets.items() if subnet and subnet != own and name not in open_]
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Try the physical addresses, and the mesh addresses beside them: silence must mean something."""
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known]
         tried = [{"host": wall.address, "port": self._expect.port} for wall in walls]
-        asks: list[Ask] = [
+        requests: list[Request] = [
             {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
             {"id": "tcp", "kind": "tcp", "targets": tried, "try_timeout_s": 1.0},
         ]
-        return [{"id": "wire", "kind": "capture", "optional": True, "during": asks}] if self._watched else asks
+        return [{"id": "wire", "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the kernel which way it takes."""
         known = [wall.address for wall in self._expect.walls if wall.name in failing]
         return [{"id": "routes", "kind": "routes", "get": known}]
@@ -91,6 +91,6 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; what is silent is tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
-        checks = judge_isolated(lifted(answer, "wire", ("icmp", "tcp")), self.frame, expect)
+        checks = judge_isolated(lifted(answer, "wire", ("icmp", "tcp")), self.context, expect)
         self._watched = self._watched or any(map(doubtful, checks))
         return checks

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..plugin_utils._judge.answer import Json, address
 from ..plugin_utils._judge.listening import Listening, judge_listening
-from ..plugin_utils._judge.seen import Json, address
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -42,10 +42,10 @@ class ActionModule(Assertion):
             raise BadInput(f"addresses is {given!r}: name IP addresses, or have {self.host} join the mesh first")
         self._expect = Listening(port=self.options["port"], addresses=found, may=may, proto=self.options["proto"])
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the sockets of the port."""
         return [{"id": "listening", "kind": "listening", "ports": [self._expect.port]}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the sockets."""
-        return [judge_listening(answer, self.frame, self._expect)]
+        return [judge_listening(answer, self.context, self._expect)]

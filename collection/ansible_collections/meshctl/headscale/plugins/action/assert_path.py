@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request, wanted
+from ..plugin_utils._action.expected_paths import expected_paths, underlay
+from ..plugin_utils._action.peers import reached
+from ..plugin_utils._judge.answer import Json, mapping
 from ..plugin_utils._judge.path import Paths, judge_path
-from ..plugin_utils._judge.seen import Json, mapping
-from ..plugin_utils._peers import reached
-from ..plugin_utils._ways import side, ways
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -35,34 +35,35 @@ class ActionModule(Assertion):
         peers = reached(self, self.peers())
         if unknown := set(self.options["endpoints"]) - {peer.name for peer in peers}:
             raise BadInput(f"endpoints names {', '.join(sorted(unknown))}, which is no peer of {self.host}")
-        found = ways(self, peers, kind=self.options["path"], endpoints=self.options["endpoints"])
-        self._expect = Paths(ways=found, own=side(self, self.host, deep=False))
+        found = expected_paths(self, peers, kind=self.options["path"], endpoints=self.options["endpoints"])
+        self._expect = Paths(expected_paths=found, own=underlay(self, self.host, deep=False))
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ping through the client until a direct path answers, or long enough to say that none does."""
-        peers = {peer.name for peer in wanted((way.peer for way in self._expect.ways), pending)}
-        asks: list[Ask] = []
-        for way in self._expect.ways:
+        peers = {peer.name for peer in wanted((way.peer for way in self._expect.expected_paths), pending)}
+        requests: list[Request] = []
+        for way in self._expect.expected_paths:
             if way.peer.name in peers and way.address:
-                asks.append({"id": way.address, "kind": "disco", "targets": [way.address], **_patience(way.kind)})
-        return asks
+                requests.append({"id": way.address, "kind": "disco", "targets": [way.address], **_patience(way.kind)})
+        return requests
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
-        return judge_path(_together(answer), self.frame, self._expect)
+        return judge_path(_together(answer), self.context, self._expect)
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Find out what both clients know of their endpoints."""
-        names = [way.peer for way in self._expect.ways if way.peer.name in failing]
-        found = {way.peer.name: way for way in ways(self, names, kind=self.options["path"],
+        names = [way.peer for way in self._expect.expected_paths if way.peer.name in failing]
+        found = {way.peer.name: way for way in expected_paths(self, names, kind=self.options["path"],
                                                     endpoints=self.options["endpoints"], deep=True)}  # fmt: skip
         self._expect = Paths(
-            ways=tuple(found.get(way.peer.name, way) for way in self._expect.ways), own=side(self, self.host, deep=True)
+            expected_paths=tuple(found.get(way.peer.name, way) for way in self._expect.expected_paths),
+            own=underlay(self, self.host, deep=True),
         )
         return [{"id": "status", "kind": "status"}]
 
 
-def _patience(kind: str) -> Ask:
+def _patience(kind: str) -> Request:
     if kind == "relay":
         # Only time shows that no direct path is found: tailscaled needs some seconds for one.
         return {"tries": 8, "interval_s": 0.5, "until_direct": True}

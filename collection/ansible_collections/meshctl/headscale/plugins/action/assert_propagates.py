@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..plugin_utils._judge.answer import Json, address, addresses
 from ..plugin_utils._judge.names import QUAD_100, Name, Propagates, judge_propagates
-from ..plugin_utils._judge.seen import Json, address, addresses
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -57,10 +57,10 @@ class ActionModule(Assertion):
         given = self.options.get("deadline")
         return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the names, and ping what must be silent."""
         names = [name.fqdn for name in self._expect.present]
-        asks: list[Ask] = [
+        requests: list[Request] = [
             {"id": "getaddrinfo", "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
             {"id": "dns", "kind": "dns", "server": QUAD_100, "try_timeout_s": 1.0,
              "queries": [{"name": name, "type": "A"} for name in (*names, *self._expect.absent)]},
@@ -68,15 +68,15 @@ class ActionModule(Assertion):
         ]  # fmt: skip
         targets = [known for _node, known in self._expect.silent]
         if targets:
-            asks.append({"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1,
+            requests.append({"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1,
                          "try_timeout_s": 0.7})  # fmt: skip
-        return asks
+        return requests
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
-        return judge_propagates(answer, self.frame, self._expect, elapsed_s=time.time() - self.options["since"])
+        return judge_propagates(answer, self.context, self._expect, elapsed_s=time.time() - self.options["since"])
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""
         return [{"id": "status", "kind": "status"}]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..plugin_utils._judge.answer import Answer, Json, mapping
 from ..plugin_utils._judge.query import BadQuery, Query, compile_query, judge_query
-from ..plugin_utils._judge.seen import Json, Seen, mapping
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -51,21 +51,21 @@ class ActionModule(Assertion):
         except BadQuery as exc:
             raise BadInput(str(exc)) from None
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the document, where it is the client's."""
         source = self.options.get("from")
         return [{"id": "document", "kind": source, "full": True}] if source and source != "nodes" else []
 
-    def look(self, asks: list[Ask], *, seconds: float) -> dict[str, Any]:  # type: ignore[override]
+    def probe(self, requests: list[Request], *, seconds: float) -> dict[str, Any]:  # type: ignore[override]
         """Look at the host only when it has what is asked for."""
-        return super().look(asks, seconds=seconds) if asks else {}
+        return super().probe(requests, seconds=seconds) if requests else {}
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the expression's result."""
         document, why = self._document(answer)
-        check = judge_query(document, self.frame, self._expect, why=why)
+        check = judge_query(document, self.context, self._expect, why=why)
         if name := self.options.get("name"):
-            check.id = f"{self.frame.story}.{name}"
+            check.id = f"{self.context.story}.{name}"
         return [check]
 
     def _document(self, answer: Json) -> tuple[Json, str]:
@@ -75,6 +75,6 @@ class ActionModule(Assertion):
         if source == "nodes":
             nodes = mapping(self.shared("mesh_nodes"))
             return nodes, "" if nodes else "no node is known: run meshctl.headscale.assert_registered before"
-        seen = Seen(answer)
+        seen = Answer(answer)
         found = seen.data("document")
         return found, "" if found is not None else seen.why("document")

@@ -11,7 +11,9 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, lifted, positive, wanted
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, Request, families, lifted, positive, wanted
+from ..plugin_utils._action.peers import expectation
+from ..plugin_utils._judge.answer import Answer, mapping, number
 from ..plugin_utils._judge.encrypted import sent_by_path
 from ..plugin_utils._judge.reachable import (
     LARGE,
@@ -21,15 +23,13 @@ from ..plugin_utils._judge.reachable import (
     judge_reachable,
     judge_steady,
 )
-from ..plugin_utils._judge.seen import Seen, mapping, number
 from ..plugin_utils._judge.unreachable import judge_unreachable
-from ..plugin_utils._peers import expectation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
-    from ..plugin_utils._judge.seen import Json
 
 _FEWEST, _MOST, _PACKETS = 5, 20, 400
 # WireGuard tries a handshake again after 5 s, and up to 0.3 s more.
@@ -68,11 +68,11 @@ class ActionModule(Assertion):
             loss_budget=self.number_of("loss_budget", "mesh_loss_budget_percent", 5),
         )
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ping the peers that have not all answered yet."""
         targets = self._addresses(pending)
         marker = f"meshctl-{token_hex(8)}"
-        pings: Ask = {
+        pings: Request = {
             "id": "icmp",
             "kind": "icmp",
             "targets": targets,
@@ -100,13 +100,13 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies."""
         answer = lifted(answer, "watched", ("icmp",))
-        kept_out = judge_unreachable(answer, self.frame, self._kept_out, aspect="forbidden")
-        return [*judge_reachable(answer, self.frame, self._expect), *kept_out]
+        kept_out = judge_unreachable(answer, self.context, self._kept_out, aspect="forbidden")
+        return [*judge_reachable(answer, self.context, self._expect), *kept_out]
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client what it knows of the peers, and try the layers below."""
         targets = self._addresses(failing)
-        pings: Ask = {"targets": targets, "tries": 2, "try_timeout_s": 1.5}
+        pings: Request = {"targets": targets, "tries": 2, "try_timeout_s": 1.5}
         return [
             {"id": "status", "kind": "status"},
             {"id": "disco", "kind": "disco", **pings},
@@ -114,7 +114,7 @@ class ActionModule(Assertion):
             {"id": "routes", "kind": "routes", "get": targets},
         ]
 
-    def afterwards(self, checks: Sequence[Check]) -> list[Check]:
+    def followup_checks(self, checks: Sequence[Check]) -> list[Check]:
         """Measure the paths that were found: a lucky run of pings is no proof of a line that does not lose packets."""
         answering = {(check.target, check.id[-1]) for check in checks if check.verdict == "passed" or _answered(check)}
         # An address that has not answered at all has failed already; what is lost on the way is another question.
@@ -129,7 +129,7 @@ class ActionModule(Assertion):
         )
         expect = replace(self._expect, peers=tuple(peer for peer in peers if peer.addresses))
         silent = [peer for peer in peers if not peer.addresses]
-        found = [self.frame.skipped("it does not answer at all", aspect="loss", target=peer.name) for peer in silent]
+        found = [self.context.skipped("it does not answer at all", aspect="loss", target=peer.name) for peer in silent]
         if not expect.peers:
             return found
         answer = self._measure(expect)
@@ -139,14 +139,14 @@ class ActionModule(Assertion):
     def _confirm_latency(self, answer: Json, expect: Reachable, checks: Sequence[Check]) -> None:
         """Let no lucky look stand: who answers a burst too slowly is asked again, in peace."""
         passed = {check.target: check for check in checks if _is(check, "latency") and check.verdict == "passed"}
-        burst = judge_latency(answer, self.frame, expect, of="steady")
+        burst = judge_latency(answer, self.context, expect, of="steady")
         slow = _only(expect, {check.target for check in burst if check.bad and check.target in passed})
         if not slow.peers:
             return
-        asked: Ask = {"id": "calm", "kind": "icmp", "targets": self._targets(slow), "count": _CALM, "interval_s": 0.15,
+        asked: Request = {"id": "calm", "kind": "icmp", "targets": self._targets(slow), "count": _CALM, "interval_s": 0.15,
                       "try_timeout_s": self._patience_s}  # fmt: skip
-        calm = self.look([asked], seconds=self.LOOK_S * 2)
-        for check in judge_latency(calm, self.frame, slow, of="calm"):
+        calm = self.probe([asked], seconds=self.LOOK_S * 2)
+        for check in judge_latency(calm, self.context, slow, of="calm"):
             if check.bad:
                 vars(passed[check.target]).update(
                     verdict=check.verdict, observed=check.observed, evidence=check.evidence, hint=check.hint
@@ -154,7 +154,7 @@ class ActionModule(Assertion):
 
     def _steady(self, answer: Json, expect: Reachable) -> list[Check]:
         """Judge a burst, and measure again what was bad: a path may have changed just then."""
-        measured = judge_steady(answer, self.frame, expect)
+        measured = judge_steady(answer, self.context, expect)
         # Where the relay has carried some of it, a direct path may have been given up.
         doubtful: set[str | None] = {peer.name for peer in expect.peers} if _relayed(answer) else set()
         for final in (False, True):
@@ -167,7 +167,7 @@ class ActionModule(Assertion):
             if final:
                 self._await_replies(again)
             names = {peer.name for peer in again.peers}
-            repeated = judge_steady(self._measure(again), self.frame, again)
+            repeated = judge_steady(self._measure(again), self.context, again)
             measured = [*(check for check in measured if check.target not in names), *repeated]
         doubtful -= {check.target for check in measured if check.bad and _is(check, "loss")}
         hidden = {check.target: check for check in self._hidden(_only(expect, doubtful))}
@@ -181,8 +181,8 @@ class ActionModule(Assertion):
         targets = self._targets(expect)
         end = time.monotonic() + _HANDSHAKE_S
         while time.monotonic() < end:
-            asked: Ask = {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.5}
-            answer = mapping(self.look([asked], seconds=self.LOOK_S).get("observations"))
+            asked: Request = {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.5}
+            answer = mapping(self.probe([asked], seconds=self.LOOK_S).get("observations"))
             found = mapping(mapping(answer.get("icmp")).get("data"))
             if all(number(mapping(found.get(known)).get("received")) for known in targets):
                 return
@@ -193,8 +193,8 @@ class ActionModule(Assertion):
             if not expect.peers:
                 return []
             targets = [next(iter(peer.addresses)) for peer in expect.peers]
-            asked: Ask = {"id": "direct", "kind": "disco", "targets": targets, "tries": _TRIES, "interval_s": 0.05}
-            found = hidden_losses(self.look([asked], seconds=self.LOOK_S * 2), self.frame, expect)
+            asked: Request = {"id": "direct", "kind": "disco", "targets": targets, "tries": _TRIES, "interval_s": 0.05}
+            found = hidden_losses(self.probe([asked], seconds=self.LOOK_S * 2), self.context, expect)
             expect = _only(expect, {check.target for check in found})
         return found
 
@@ -202,14 +202,14 @@ class ActionModule(Assertion):
         targets = self._targets(expect)
         # All nodes do this at once: where there are many, each sends less.
         count = max(_FEWEST, min(_MOST, _PACKETS // len(targets)))
-        burst: Ask = {"kind": "icmp", "targets": targets, "interval_s": 0.05, "try_timeout_s": self._patience_s}
+        burst: Request = {"kind": "icmp", "targets": targets, "interval_s": 0.05, "try_timeout_s": self._patience_s}
         steps = [
             {"id": "metrics_before", "kind": "metrics"},
             {"id": "steady", **burst, "count": count},
             {"id": "metrics_after", "kind": "metrics"},
             {"id": "large", **burst, "count": max(3, count // 2), "size": LARGE},
         ]
-        answer = self.look([{"id": "burst", "kind": "sequence", "steps": steps}], seconds=self.LOOK_S * 2)
+        answer = self.probe([{"id": "burst", "kind": "sequence", "steps": steps}], seconds=self.LOOK_S * 2)
         observations = mapping(answer.get("observations"))
         return {**answer, "observations": {**observations, **mapping(mapping(observations.get("burst")).get("data"))}}
 
@@ -233,7 +233,7 @@ def _heard_nothing(check: Check) -> bool:
 
 def _relayed(answer: Json) -> bool:
     """Whether a relay has carried some of a burst."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     before, after = sent_by_path(seen.data("metrics_before")), sent_by_path(seen.data("metrics_after"))
     return before is not None and after is not None and after["relay"] - before["relay"] >= _FEWEST
 

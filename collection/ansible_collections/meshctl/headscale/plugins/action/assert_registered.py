@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._assertion import COMMON, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..plugin_utils._action.server import server
+from ..plugin_utils._judge.answer import Json, mapping, text
 from ..plugin_utils._judge.query import plain
 from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records
-from ..plugin_utils._judge.seen import Json, mapping, text
-from ..plugin_utils._server import server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class ActionModule(Assertion):
             user=self.options.get("user") or "",
             tags=None if tags is None else tuple(tags),
         )
-        self._ask: Ask = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **server(self)}
+        self._ask: Request = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **server(self)}
 
     def _names(self) -> list[str]:
         if self.options.get("nodes") is not None:
@@ -71,14 +71,14 @@ class ActionModule(Assertion):
         label = text(self.of_host(name, "mesh_node_name"))
         return Wanted(name=name, key=text(client.get("key")), previous_id=text(before.get("id")), label=label)
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the list of nodes."""
         return [self._ask]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the list, and keep it for the facts."""
         self._answer = answer
-        return judge_registered(answer, self.frame, self._expect)
+        return judge_registered(answer, self.context, self._expect)
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return what the server holds of the nodes, beside what was known of others before."""

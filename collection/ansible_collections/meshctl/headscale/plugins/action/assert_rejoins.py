@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request, wanted
+from ..plugin_utils._action.peers import reached
 from ..plugin_utils._judge.rejoins import Rejoins, judge_rejoins
-from ..plugin_utils._peers import reached
 
 if TYPE_CHECKING:
+    from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
-    from ..plugin_utils._judge.seen import Json
 
 
 class ActionModule(Assertion):
@@ -50,7 +50,7 @@ class ActionModule(Assertion):
         given = self.options.get("deadline")
         return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Look at the client and ping the peers."""
         targets = [address for peer in wanted(self._expect.peers, pending) for address in peer.addresses]
         return [
@@ -60,10 +60,10 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge what the node is now against what it was."""
-        return judge_rejoins(answer, self.frame, self._expect, elapsed_s=time.time() - self.options["since"])
+        return judge_rejoins(answer, self.context, self._expect, elapsed_s=time.time() - self.options["since"])
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Try the layers below."""
         targets = [address for peer in wanted(self._expect.peers, failing) for address in peer.addresses]
-        pings: Ask = {"targets": targets, "tries": 2, "try_timeout_s": 1.0}
+        pings: Request = {"targets": targets, "tries": 2, "try_timeout_s": 1.0}
         return [{"id": "disco", "kind": "disco", **pings}, {"id": "tsmp", "kind": "tsmp", **pings}]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, families, wanted
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, Request, families, wanted
+from ..plugin_utils._action.names import domain_of, gives_aaaa, name_of
+from ..plugin_utils._action.peers import seen
+from ..plugin_utils._judge.answer import Json, address, items, mapping
 from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100, Names, judge_resolves, wire_marker
-from ..plugin_utils._judge.seen import Json, address, items, mapping
-from ..plugin_utils._names import domain_of, gives_aaaa, name_of
-from ..plugin_utils._peers import seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,13 +65,13 @@ class ActionModule(Assertion):
             for name in items(place.get("names"))
         }
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Look the names up, one kind after another: each is to be timed and captured by itself."""
         nodes = {peer.name for peer in wanted(self._peers, pending)} or {peer.name for peer in self._peers}
         present = [name for name in self._expect.present if name.node in nodes]
-        lookups: Ask = {"id": "getaddrinfo", "kind": "getaddrinfo",
+        lookups: Request = {"id": "getaddrinfo", "kind": "getaddrinfo",
                         "names": [asked for name in present for asked in (name.fqdn, name.short)]}  # fmt: skip
-        steps: list[Ask] = []
+        steps: list[Request] = []
         if self._expect.wire:
             marker = wire_marker(present[0].fqdn)
             # One that nobody can have asked for before: a cache on the host, right as it may be, has to ask for it. With its
@@ -101,15 +101,17 @@ class ActionModule(Assertion):
         """Judge the answers."""
         observations = mapping(mapping(answer).get("observations"))
         steps = mapping(mapping(observations.get("steps")).get("data"))
-        return judge_resolves({**mapping(answer), "observations": {**observations, **steps}}, self.frame, self._expect)
+        return judge_resolves(
+            {**mapping(answer), "observations": {**observations, **steps}}, self.context, self._expect
+        )
 
-    def afterwards(self, checks: Sequence[Check]) -> list[Check]:
+    def followup_checks(self, checks: Sequence[Check]) -> list[Check]:
         """Say what was not asked for."""
         if not self._too_old:
             return []
         reason = "a client older than 1.84 gives no AAAA of its peers: only their IPv4 addresses were asked for"
-        return [self.frame.skipped(reason, aspect="ipv6")]
+        return [self.context.skipped(reason, aspect="ipv6")]
 
-    def diagnose(self, failing: frozenset[str | None]) -> list[Ask]:
+    def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""
         return [{"id": "status", "kind": "status"}]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput, wanted
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request, wanted
 from ..plugin_utils._judge.unreachable import judge_unreachable
 
 if TYPE_CHECKING:
+    from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
-    from ..plugin_utils._judge.seen import Json
 
 
 _INTERVAL_S = 0.25
@@ -34,7 +34,7 @@ class ActionModule(Assertion):
         self.LOOK_S = self.SHORTEST_LOOK_S = self.options["silence"] + 2.0 * self.patience  # type: ignore[misc]
         self._peers = self.peers()
 
-    def observe(self, pending: frozenset[str | None] | None) -> list[Ask]:
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ping those that have answered so far."""
         targets = [known for peer in wanted(self._peers, pending) for known in peer.addresses]
         # For a while: a path that is only changing is silent as well, for a moment.
@@ -53,4 +53,4 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the silence."""
-        return judge_unreachable(answer, self.frame, self._peers)
+        return judge_unreachable(answer, self.context, self._peers)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries, _errors
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ class ActionModule(ActionBase):
             urls = self._per_tool("release_urls", arguments["release_urls"], "mesh_release_url_{}", task_vars)
             result.update(self._search(arguments, paths=paths, versions=versions, urls=urls))
         except _binaries.BinariesError as exc:
-            result.update(_errors.failure(str(exc), exc.kind))
+            result.update(errors.failure(str(exc), exc.kind))
         return result
 
     def _search(

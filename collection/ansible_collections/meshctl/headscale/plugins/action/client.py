@@ -12,13 +12,13 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._client import UNSETTLED, ClientError, Plan, plan
-from ..plugin_utils._errors import failure
+from ..plugin_utils._action.client import UNSETTLED, ClientError, Plan, plan
+from ..plugin_utils._action.errors import failure
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._inventory import plain
+from ..plugin_utils._inventory.patience import patience
+from ..plugin_utils._inventory.reading import plain
 from ..plugin_utils._judge import control
-from ..plugin_utils._patience import patience
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
 _LOOK_S, _SETTLE_S = 5.0, 10.0

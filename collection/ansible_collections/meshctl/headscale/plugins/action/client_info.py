@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..plugin_utils._assertion import BadInput, ProbingAction
-from ..plugin_utils._errors import failure
-from ..plugin_utils._judge.seen import Seen, addresses, items, mapping, text
+from ..plugin_utils._action.assertion import BadInput, ProbingAction
+from ..plugin_utils._action.errors import failure
+from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
 
 
 class ActionModule(ProbingAction):
@@ -29,7 +29,7 @@ class ActionModule(ProbingAction):
             self.start(task_vars)
         except BadInput as exc:
             return {**result, **failure(f"client_info: {exc}", "bad_input")}
-        seen = Seen(self.look([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
+        seen = Answer(self.probe([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
         status = mapping(seen.data("status"))
         if not status and not self.options["required"]:
             unknown = {**describe({}), "error": seen.why("status")}

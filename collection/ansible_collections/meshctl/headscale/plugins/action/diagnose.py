@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils import _hujson
-from ..plugin_utils._assertion import COMMON, MEMBERS, Ask, Assertion, BadInput
+from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request
+from ..plugin_utils._action.expected_paths import expected_paths
+from ..plugin_utils._action.peers import expectation
+from ..plugin_utils._action.server import server, server_url
+from ..plugin_utils._inventory.policy import Member, Policy, PolicyError, forbidden, unknown_names
 from ..plugin_utils._judge import control
 from ..plugin_utils._judge import doctor_client as client
+from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
 from ..plugin_utils._judge.check import Check
-from ..plugin_utils._judge.doctor_server import Seer, Server, judge_server, listed
+from ..plugin_utils._judge.doctor_server import ClientView, Server, judge_server, listed
 from ..plugin_utils._judge.query import plain
-from ..plugin_utils._judge.seen import Seen, addresses, items, mapping, text
-from ..plugin_utils._peers import expectation
-from ..plugin_utils._policy import Member, Policy, PolicyError, forbidden, unknown_names
-from ..plugin_utils._server import server, server_url
-from ..plugin_utils._ways import ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,29 +65,33 @@ class ActionModule(Assertion):
     # -- a client
 
     def _examine_client(self) -> list[Check]:
-        first = self.look(_first(), seconds=_LOOK_S)
-        seen = Seen(first)
-        more = self.look(self._second(seen), seconds=_LOOK_S) if mapping(seen.data("status")) else {}
+        first = self.probe(_first(), seconds=_LOOK_S)
+        seen = Answer(first)
+        more = self.probe(self._second(seen), seconds=_LOOK_S) if mapping(seen.data("status")) else {}
         together = {
             **first,
             "observations": {**mapping(first.get("observations")), **mapping(more.get("observations"))},
         }
-        self._diagnosis = _diagnosis(Seen(together))
-        patient = client.Patient(ways=self._ways(), server_url=self._url, outside=tuple(self._outside))
-        return client.judge_client(together, self.frame, patient)
+        self._diagnosis = _diagnosis(Answer(together))
+        patient = client.ClientContext(
+            expected_paths=self._expected_paths(), server_url=self._url, outside=tuple(self._outside)
+        )
+        return client.judge_client(together, self.context, patient)
 
-    def _ways(self) -> tuple[Any, ...]:
+    def _expected_paths(self) -> tuple[Any, ...]:
         try:
             peers = self.peers()
         except BadInput:
             # Nobody else is known: there is no path to tell of.
             return ()
         expect = expectation(self)
-        return ways(self, [peer for peer in peers if expect.sees(self.host, peer.name)], kind="auto", deep=True)
+        return expected_paths(
+            self, [peer for peer in peers if expect.sees(self.host, peer.name)], kind="auto", deep=True
+        )
 
-    def _second(self, seen: Seen) -> list[Ask]:
+    def _second(self, seen: Answer) -> list[Request]:
         url, relays = client.control_url(seen), client.relays(seen)
-        web: list[Ask] = [
+        web: list[Request] = [
             *control.asked(url),
             {"url": f"{url}/key?v={client.KEY_VERSION}"},
         ]
@@ -102,7 +106,7 @@ class ActionModule(Assertion):
             name
             for name in (
                 client.own_name(seen),
-                *client.outside_names(seen, client.Patient(outside=tuple(self._outside))),
+                *client.outside_names(seen, client.ClientContext(outside=tuple(self._outside))),
             )
             if name
         ]
@@ -130,22 +134,22 @@ class ActionModule(Assertion):
     # -- the server
 
     def _examine_server(self) -> list[Check]:
-        asks: list[Ask] = [
+        requests: list[Request] = [
             {"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **self._server} for name, path in _API.items()
         ]
         extra = {"ca_file": self._server["ca_file"]} if "ca_file" in self._server else {}
         web = [{"url": f"{self._server['url'].rstrip('/')}/{path}", **extra} for path in ("version", "health")]
-        asks += [
+        requests += [
             {"id": "web", "kind": "http", "targets": web},
             {"id": "config", "kind": "config", "path": self.options["config"]},
         ]
-        answer = self.look(asks, seconds=_LOOK_S)
-        return judge_server(answer, self.frame, self._known(Seen(answer)))
+        answer = self.probe(requests, seconds=_LOOK_S)
+        return judge_server(answer, self.context, self._known(Answer(answer)))
 
-    def _known(self, seen: Seen) -> Server:
+    def _known(self, seen: Answer) -> Server:
         clients = [str(name) for name in mapping(plain(self.known.get("groups") or {})).get("clients") or []]
         seers = tuple(
-            Seer.read(name, found) for name in clients if (found := mapping(self.of_host(name, "mesh_diagnosis")))
+            ClientView.read(name, found) for name in clients if (found := mapping(self.of_host(name, "mesh_diagnosis")))
         )
         config, problem = _config(seen, self._server["url"])
         return Server(
@@ -158,7 +162,7 @@ class ActionModule(Assertion):
             **self._policy(seen, seers),
         )
 
-    def _policy(self, seen: Seen, seers: Sequence[Seer]) -> dict[str, Any]:
+    def _policy(self, seen: Answer, seers: Sequence[ClientView]) -> dict[str, Any]:
         """Return what the policy says of these clients."""
         said = mapping(seen.data("policy")).get("policy")
         if said is None and "policy not found" not in seen.why("policy"):
@@ -183,7 +187,7 @@ class ActionModule(Assertion):
         }
 
 
-def _first() -> list[Ask]:
+def _first() -> list[Request]:
     return [
         {"id": "status", "kind": "status"},
         {"id": "prefs", "kind": "prefs"},
@@ -194,7 +198,7 @@ def _first() -> list[Ask]:
     ]
 
 
-def _diagnosis(seen: Seen) -> dict[str, Any]:
+def _diagnosis(seen: Answer) -> dict[str, Any]:
     """Return the fact that the server's examination reads."""
     status = mapping(seen.data("status"))
     me = mapping(status.get("Self"))
@@ -238,9 +242,9 @@ def _member(name: str, node: dict[str, Any]) -> Member:
     )
 
 
-def _config(seen: Seen, url: str) -> tuple[dict[str, Any] | None, str]:
+def _config(seen: Answer, url: str) -> tuple[dict[str, Any] | None, str]:
     """Return the server's configuration, or why it is not looked at."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
     found = mapping(seen.data("config"))
     if not found:

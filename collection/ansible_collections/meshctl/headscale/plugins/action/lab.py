@@ -13,11 +13,11 @@ from typing import Any
 from ansible import context
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._errors import failure
-from ..plugin_utils._inventory import read_inventory
+from ..plugin_utils._action.errors import failure
+from ..plugin_utils._inventory.reading import read_inventory
+from ..plugin_utils._inventory.topology import InventoryError, Topology
 from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
-from ..plugin_utils._lab.topology import Topology, TopologyError
 from ..plugin_utils._lab.use import Play
 from ..plugin_utils._libvirt.guests import Guests
 from ..plugin_utils._libvirt.modules import module_runner
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
             if lab.record is None and guests.made and not self._task.check_mode:
                 guests.down()  # left by a crash of a lab of virtual machines
             return self._present(lab, topology, options["programs"])
-        except TopologyError as exc:
+        except InventoryError as exc:
             return failure(str(exc), "bad_input")
         except LabError as exc:
             return failure(str(exc), "could_not_run")

@@ -12,10 +12,10 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..plugin_utils._errors import failure
-from ..plugin_utils._inventory import plain, read_inventory
+from ..plugin_utils._action.errors import failure
+from ..plugin_utils._inventory.reading import plain, read_inventory
+from ..plugin_utils._inventory.topology import InventoryError, Topology
 from ..plugin_utils._lab.supervisor import LabError
-from ..plugin_utils._lab.topology import Topology, TopologyError
 from ..plugin_utils._libvirt.guests import Guests
 from ..plugin_utils._libvirt.model import Settings, as_facts, plan_guests, read_settings
 from ..plugin_utils._libvirt.modules import module_runner
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
             topology = read_inventory(known)
             guests = Guests(topology.lab_name, module_runner(self, known))
             return self._present(guests, topology, settings, options["programs"])
-        except TopologyError as exc:
+        except InventoryError as exc:
             return failure(str(exc), "bad_input")
         except LabError as exc:
             return failure(str(exc), "could_not_run")

@@ -11,10 +11,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._errors import failure
+from ..plugin_utils._action.errors import failure
+from ..plugin_utils._inventory.topology import InventoryError
 from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
-from ..plugin_utils._lab.topology import TopologyError
 from ..plugin_utils._libvirt.guests import Guests
 from ..plugin_utils._libvirt.modules import module_runner
 
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
                 changed = lab.cable_plugged(host) != plugged
             else:
                 changed = lab.pull_cable(host, plugged=plugged)
-        except TopologyError as exc:
+        except InventoryError as exc:
             return failure(str(exc), "bad_input")
         except LabError as exc:
             return failure(str(exc), "could_not_run")

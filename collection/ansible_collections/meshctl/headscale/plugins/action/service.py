@@ -12,10 +12,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._errors import failure
+from ..plugin_utils._action.errors import failure
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._inventory import plain
-from ..plugin_utils._patience import patience
+from ..plugin_utils._inventory.patience import patience
+from ..plugin_utils._inventory.reading import plain
 
 _SCRIPT = Path(__file__).parent.parent / "plugin_utils" / "_host" / "apply.py"
 _DEADLINE_S = 120

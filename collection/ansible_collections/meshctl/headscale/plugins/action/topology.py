@@ -10,9 +10,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._errors import failure
-from ..plugin_utils._inventory import check_inventory, read_inventory, read_own
-from ..plugin_utils._lab.topology import TopologyError
+from ..plugin_utils._action.errors import failure
+from ..plugin_utils._inventory.reading import check_inventory, read_inventory, read_own
+from ..plugin_utils._inventory.topology import InventoryError
 
 
 class ActionModule(ActionBase):
@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         try:
             odd = check_inventory(known)
             facts = self._facts(known)
-        except TopologyError as exc:
+        except InventoryError as exc:
             return failure(str(exc), "bad_input")
         return {"changed": False, "ansible_facts": facts, **({"warnings": odd, "meshctl_notes": odd} if odd else {})}
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._inventory import plain
-from ..plugin_utils._judge.seen import items, mapping
+from ..plugin_utils._inventory.reading import plain
+from ..plugin_utils._judge.answer import items, mapping
 
 
 class ActionModule(ActionBase):

@@ -81,7 +81,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._preload import preload
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ class CallbackModule(CallbackBase):
     def _write_files(self, now: datetime) -> tuple[model.Report, Path, list[str]]:
         """Write the files, and return what they hold."""
         # Only who writes pays for loading what writing needs.
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir
 
         directory = self._run_directory()
         finished = self._ended and self._signal is None and not self._lost
@@ -331,7 +331,7 @@ class CallbackModule(CallbackBase):
         """Bring report.json up to date when that is due: an unfinished run reads as an interrupted one."""
         if not self._dirty or time.monotonic() < self._next_checkpoint or not self._kept:
             return
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir
 
         begun = time.monotonic()
         directory = self._run_directory()
@@ -348,7 +348,7 @@ class CallbackModule(CallbackBase):
 
     def _run_directory(self) -> Path:
         """Return the run directory, made when it is first needed."""
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir
 
         if self._directory is None:
             named = self.get_option("run_dir")
@@ -359,7 +359,7 @@ class CallbackModule(CallbackBase):
     def _summarize(self, report: model.Report, directory: Path) -> None:
         """Print the closing summary."""
         try:
-            from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text  # noqa: PLC0415
+            from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text
 
             width = max((self._display.columns or 79) + 1, 60)
             lines = text.as_text(report, run_dir=directory, width=width, color=bool(color.ANSIBLE_COLOR))

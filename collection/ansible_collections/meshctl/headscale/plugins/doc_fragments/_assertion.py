@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the documentation of all assertions shares. PRIVATE to the collection."""
+"""What the documentation of all assertions shares."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that say where a Headscale server is. PRIVATE to the collection."""
+"""The options that say where a Headscale server is."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
 from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import host_name, owner
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._tailscaled import operating_systems
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.tailscaled import operating_systems
 
 if t.TYPE_CHECKING:
     from ansible.inventory.data import InventoryData

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A client of Headscale's HTTP API v1 (0.29 and later). PRIVATE to the collection.
+"""A client of Headscale's HTTP API v1 (0.29 and later).
 
 It needs no AnsibleModule: `HeadscaleAPI(url=..., api_key=...)` works in modules, actions, inventory and elsewhere.
 What it returns is described by `_shapes.SHAPES`.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""API keys through the `headscale` command, for when there is no key yet. PRIVATE to the collection.
+"""API keys through the `headscale` command, for when there is no key yet.
 
 The command's JSON is Go's own form of protobuf in 0.29 (snake_case, numbers, seconds and nanos) and the API's form in
 0.30; both are read.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong with a Headscale server, each as one sentence. PRIVATE to the collection.
+"""What can go wrong with a Headscale server, each as one sentence.
 
 Every error carries its whole message: what was tried, what was seen, what to do.  Nothing but `_module.run` and other
 entry points turns one into output.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that hold one secret. PRIVATE to the collection."""
+"""Files that hold one secret."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One HTTP request, and every way in which it can fail to be answered. PRIVATE to the collection."""
+"""One HTTP request, and every way in which it can fail to be answered."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read HuJSON, JSON with comments and trailing commas, in which policies are written. PRIVATE to the collection."""
+"""Read HuJSON, JSON with comments and trailing commas, in which policies are written."""
 
 from __future__ import annotations
 

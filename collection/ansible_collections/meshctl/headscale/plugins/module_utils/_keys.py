@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keys that are kept in a file, and the options of the modules that make them. PRIVATE to the collection."""
+"""Keys that are kept in a file, and the options of the modules that make them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all modules share: options, one guarded write, one place where errors end. PRIVATE to the collection."""
+"""What all modules share: options, one guarded write, one place where errors end."""
 
 from __future__ import annotations
 

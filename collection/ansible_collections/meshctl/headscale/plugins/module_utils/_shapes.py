@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Headscale's JSON becomes: checked, snake_case, every field there. PRIVATE to the collection.
+"""What Headscale's JSON becomes: checked, snake_case, every field there.
 
 The table is the whole truth about what this collection reads from the server.  A field that the server leaves out gets
 its zero value (protobuf's own rule); a field of the wrong type is an error that names it.

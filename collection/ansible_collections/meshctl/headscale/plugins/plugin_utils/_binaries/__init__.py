@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where headscale, tailscale, tailscaled and derper come from. PRIVATE to the collection.
+"""Where headscale, tailscale, tailscaled and derper come from.
 
 A program is looked for in this order: a path that the inventory names, meshctl's cache, the official release archive
 (checksum verified), and a build from the Go modules that are pinned in `tools/`.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fetch programs from the official release archives. PRIVATE to the collection."""
+"""Fetch programs from the official release archives."""
 
 from __future__ import annotations
 

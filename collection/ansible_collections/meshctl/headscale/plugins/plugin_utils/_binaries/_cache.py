@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""meshctl's cache of programs: verified, locked, and never half-written. PRIVATE to the collection."""
+"""meshctl's cache of programs: verified, locked, and never half-written."""
 
 from __future__ import annotations
 

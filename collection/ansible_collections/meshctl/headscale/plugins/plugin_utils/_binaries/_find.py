@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The search: inventory, cache, archive, build. PRIVATE to the collection."""
+"""The search: inventory, cache, archive, build."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class _Making:
         self, way: str, names: list[str], staging: Path, sources: Sources, progress: Progress
     ) -> dict[str, Program]:
         # Loaded here: HTTP and its friends cost more than a whole search that ends in the cache.
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import (  # noqa: PLC0415
+        from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import (
             _archive,
             _gobuild,
         )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a program is, which tool it belongs to, and what the search may use. PRIVATE to the collection."""
+"""What a program is, which tool it belongs to, and what the search may use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._errors import Kind
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.errors import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

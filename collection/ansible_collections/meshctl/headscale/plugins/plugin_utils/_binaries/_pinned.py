@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read what `tools/` pins: versions, the Go release they need, and known checksums. PRIVATE to the collection."""
+"""Read what `tools/` pins: versions, the Go release they need, and known checksums."""
 
 from __future__ import annotations
 

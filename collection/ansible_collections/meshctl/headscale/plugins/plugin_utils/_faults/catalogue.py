@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The catalogue of faults: read from YAML, checked against its schema. PRIVATE to the collection."""
+"""The catalogue of faults: read from YAML, checked against its schema."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Fault:
     why: str = ""
     red: tuple[str, ...] = ()
     """Checks that must not pass; each selector is `assertion[.aspect][: SOURCE[ -> TARGET]]`, with `*`."""
-    may: tuple[str, ...] = ()
+    tolerated: tuple[str, ...] = ()
     """Checks that may be red as well, as a consequence. All others must stay green."""
     green: tuple[str, ...] = ()
     """Checks that must have been made, and pass."""
@@ -69,7 +69,7 @@ class Fault:
     deadline: float | None = None
     """Seconds that an assertion has, where the drill's are not enough."""
     vars: Mapping[str, Any] = field(default_factory=dict)
-    promise: Mapping[str, str] = field(default_factory=dict)
+    declare_nat: Mapping[str, str] = field(default_factory=dict)
     """NAT kinds, by role of a client in the subnet, that the inventory is made to promise."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment of the run, for faults of the machine that meshctl runs on."""
@@ -102,7 +102,7 @@ def families(directory: Path = DIRECTORY) -> dict[str, str]:
 
 def _document(path: Path) -> dict[str, Any]:
     # Here, because ansible-test imports every file without what is not Ansible's own.
-    import jsonschema  # noqa: PLC0415
+    import jsonschema
 
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def _fault(path: Path, family: str, entry: Mapping[str, Any]) -> Fault:
         re.compile(given.get("cause", ""))
     except re.error as exc:
         raise CatalogueError(f"{path.name}: {given['id']}: cause is no regular expression: {exc}") from None
-    for name in ("red", "may", "green"):
+    for name in ("red", "tolerated", "green"):
         given[name] = tuple(given.get(name, ()))
     for name in ("inject", "undo"):
         given[name] = tuple(Step(**step) for step in given.get(name, ()))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Carries frames between two interfaces, each some milliseconds late: for kernels without sch_netem. PRIVATE.
+"""Carries frames between two interfaces, each some milliseconds late: for kernels without sch_netem.
 
 Run as `python3 delay.py INTERFACE INTERFACE MILLISECONDS`, in the network namespace of both.
 """

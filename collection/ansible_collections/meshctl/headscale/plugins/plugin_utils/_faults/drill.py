@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fault after fault: inject, see what the story says, undo, see it green again. PRIVATE to the collection."""
+"""Fault after fault: inject, see what the story says, undo, see it green again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 from .catalogue import Fault
 from .engine import Engine, FaultError
-from .verdict import Outcome, Seen, judge
+from .verdict import Outcome, StoryRun, judge
 
-Story = Callable[[Fault, bool], Seen]
+Story = Callable[[Fault, bool], StoryRun]
 """Runs a fault's story: with the fault in the lab, or (True) to see it green again."""
 
 
@@ -48,14 +48,16 @@ def one(fault: Fault, engine: Engine, story: Story) -> Outcome:
     return outcome
 
 
-def promised(topology: Mapping[str, Any], promise: Mapping[str, str], cast: Mapping[str, str]) -> dict[str, Any]:
+def promised(
+    topology: Mapping[str, Any], declare_nat: Mapping[str, str], assign_actors: Mapping[str, str]
+) -> dict[str, Any]:
     """Return `mesh_subnets` with other kinds of NAT than the lab has; `cast` has the machine of each role."""
     subnets = {
         name: {key: subnet[key] for key in ("cidr", "gateway", "nat", "wan_address") if key in subnet}
         for name, subnet in topology["subnets"].items()
     }
-    for role, kind in promise.items():
-        subnets[topology["facts"][cast[role]]["subnet"]]["nat"] = kind
+    for role, kind in declare_nat.items():
+        subnets[topology["facts"][assign_actors[role]]["subnet"]]["nat"] = kind
     return subnets
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Injects faults into a standing lab, remembers them, and undoes them. PRIVATE to the collection.
+"""Injects faults into a standing lab, remembers them, and undoes them.
 
 What was injected is recorded in the lab's state directory *before* anything is done, with the steps that undo it: `clear`
 works after a crash, and when the catalogue has changed since.
@@ -24,8 +24,8 @@ from typing import Any, Final
 from .._lab import supervisor
 from .._lab.lab import Lab, Record, environment
 from .._lab.supervisor import LabError
+from .actors import Roles, assign_actors
 from .catalogue import Fault, Step
-from .roles import Roles, cast
 
 _LIBRARY: Final = Path(__file__).with_name("lib.sh")
 _DELAY: Final = Path(__file__).with_name("delay.py")
@@ -84,7 +84,7 @@ class Engine:
     @property
     def roles(self) -> Roles:
         """Return which machine plays which part; raise `FaultError`."""
-        return cast(self._record().topology)
+        return assign_actors(self._record().topology)
 
     def active(self) -> list[Active]:
         """Return the faults that are in the lab, the latest last."""
@@ -224,7 +224,7 @@ class Engine:
     def _variables(self) -> dict[str, str]:
         """Return what the scripts know of the lab."""
         record = self._record()
-        found = cast(record.topology).variables(record.topology)
+        found = assign_actors(record.topology).variables(record.topology)
         found |= {**self._given, "LAB_DIR": str(self._lab.directory), "FAULT_DELAY": str(_DELAY)}
         for role in ("a", "b", "c"):
             known = self._mesh_addresses(found[role.upper()])
@@ -251,7 +251,7 @@ class Engine:
 
 
 def _certificate(kind: str, directory: Path, names: Sequence[str]) -> tuple[str, str]:
-    import trustme  # noqa: PLC0415 - only faults of certificates need it
+    import trustme  # only faults of certificates need it
 
     authority = trustme.CA(organization_name="somebody else")
     lifetime: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges the judge: what a story made of a fault, against what it had to. Pure. PRIVATE to the collection."""
+"""Judges the judge: what a story made of a fault, against what it had to. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .actors import Roles
 from .catalogue import Fault
-from .roles import Roles
 
 _BAD = ("failed", "error")
 _PASSED, _COULD_NOT_RUN, _BAD_INPUT = 0, 3, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class StoryRun:
     """What a run of the story left."""
 
     exit_code: int
@@ -56,7 +56,7 @@ class Outcome:
         return {**asdict(self), "good": self.good}
 
 
-def judge(fault: Fault, seen: Seen, roles: Roles) -> Outcome:
+def judge(fault: Fault, seen: StoryRun, roles: Roles) -> Outcome:
     """Return what the story made of the fault; whether it recovered is for another run to say."""
     outcome = Outcome(id=fault.id, family=fault.family, story=fault.story, verdict=fault.verdict, seconds=seen.seconds)
     if fault.verdict == "green":
@@ -81,7 +81,7 @@ def matches(selector: str, check: Mapping[str, Any], roles: Roles) -> bool:
     return all(fnmatchcase(value, pattern) for value, pattern in pairs)
 
 
-def _red(outcome: Outcome, fault: Fault, seen: Seen, roles: Roles) -> None:
+def _red(outcome: Outcome, fault: Fault, seen: StoryRun, roles: Roles) -> None:
     wanted = {selector: [check for check in seen.checks if matches(selector, check, roles)] for selector in fault.red}
     for selector, found in wanted.items():
         passed = [check for check in found if check.get("verdict") == "passed"]
@@ -96,23 +96,23 @@ def _red(outcome: Outcome, fault: Fault, seen: Seen, roles: Roles) -> None:
     _alarms(outcome, fault, seen, roles)
 
 
-def _green(outcome: Outcome, fault: Fault, seen: Seen, roles: Roles) -> None:
+def _green(outcome: Outcome, fault: Fault, seen: StoryRun, roles: Roles) -> None:
     outcome.caught = seen.exit_code == _PASSED and any(check.get("verdict") == "passed" for check in seen.checks)
     outcome.named = True
     outcome.problems += [] if outcome.caught else [f"exit code {seen.exit_code}", *seen.reasons]
     _alarms(outcome, fault, seen, roles)
 
 
-def _refused(outcome: Outcome, fault: Fault, seen: Seen) -> None:
+def _refused(outcome: Outcome, fault: Fault, seen: StoryRun) -> None:
     outcome.caught = seen.exit_code in (_COULD_NOT_RUN, _BAD_INPUT)
     outcome.problems += [] if outcome.caught else [f"exit code {seen.exit_code}, and not 3 or 2"]
     outcome.hints = list(seen.reasons)
     outcome.named = any(re.search(fault.cause, reason, re.IGNORECASE) for reason in seen.reasons)
 
 
-def _alarms(outcome: Outcome, fault: Fault, seen: Seen, roles: Roles) -> None:
+def _alarms(outcome: Outcome, fault: Fault, seen: StoryRun, roles: Roles) -> None:
     for check in seen.checks:
-        known = any(matches(selector, check, roles) for selector in (*fault.red, *fault.may))
+        known = any(matches(selector, check, roles) for selector in (*fault.red, *fault.tolerated))
         if check.get("verdict") in _BAD and not known:
             whom = f" -> {check['target']}" if check.get("target") else ""
             outcome.false_alarms.append(f"{check.get('id')}: {check.get('source')}{whom}: {check.get('hint')}")

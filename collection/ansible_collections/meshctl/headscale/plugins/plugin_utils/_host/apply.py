@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sent to a host: brings one service with its files to a wanted state. PRIVATE to the collection.
+"""Sent to a host: brings one service with its files to a wanted state.
 
 Stdlib only, Python 3.8 or later, imports nothing of the project. All that it does is in one
 answer: `{"changed", "changes", "diff", "failed", "msg"}`. The service manager, s6 in the lab and

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sent to a host: runs commands, one of whose arguments may name a file with a secret. PRIVATE to the collection.
+"""Sent to a host: runs commands, one of whose arguments may name a file with a secret.
 
 Stdlib only, Python 3.8 or later. A secret reaches a command as a file that only its user can
 read and that is gone before the answer is given: never as an argument, which every process list shows.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes one script of a package of modules, for `remote.run_script` to send. PRIVATE to the collection.
+"""Makes one script of a package of modules, for `remote.run_script` to send.
 
 A host compiles what it is sent, every time, so each module is compiled only when it is imported there.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs one of our scripts on the task's host, over the task's own connection. PRIVATE to the collection.
+"""Runs one of our scripts on the task's host, over the task's own connection.
 
 A script is one stdlib-only Python file with `main(request: dict) -> dict`. Its source and the request travel on
 standard input, so nothing is written on the host and nothing of the request is seen in a process list.

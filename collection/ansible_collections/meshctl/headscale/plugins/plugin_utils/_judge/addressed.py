@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a host is where the inventory has it: physical address, subnet and way out. PRIVATE to the collection."""
+"""Judges whether a host is where the inventory has it: physical address, subnet and way out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .frame import Frame
+from .answer import Answer, Json, address, items, mapping, text
+from .context import CheckContext
 from .interfaces import device_to, mesh_interfaces, route_to
-from .seen import Json, Seen, address, items, mapping, text
 
 if TYPE_CHECKING:
     from .check import Check
@@ -42,17 +42,17 @@ class Place:
         return f"{self.address}/{ipaddress.ip_network(self.cidr).prefixlen}"
 
 
-def judge_addressed(answer: Json, frame: Frame, place: Place) -> list[Check]:
+def judge_addressed(answer: Json, context: CheckContext, place: Place) -> list[Check]:
     """Return a check for the host's own address, and one for its way to other subnets."""
-    seen = Seen(answer)
-    return [_address(seen, frame, place), *([_gateway(seen, frame, place)] if place.gateway else [])]
+    seen = Answer(answer)
+    return [_address(seen, context, place), *([_gateway(seen, context, place)] if place.gateway else [])]
 
 
-def _address(seen: Seen, frame: Frame, place: Place) -> Check:
+def _address(seen: Answer, context: CheckContext, place: Place) -> Check:
     links = seen.data("addresses")
     expected = {"address": place.interface}
     if not isinstance(links, list) or not links:
-        return frame.check(None, aspect="address", expected=expected, observed=None, hint=seen.why("addresses"))
+        return context.check(None, aspect="address", expected=expected, observed=None, hint=seen.why("addresses"))
     found = {
         text(mapping(link).get("name")): [text(entry) for entry in items(mapping(link).get("addresses"))]
         for link in links
@@ -62,7 +62,7 @@ def _address(seen: Seen, frame: Frame, place: Place) -> Check:
     known = [entry for entries in physical.values() for entry in entries]
     foreign = [entry for entry in known if _within(entry, place.elsewhere)]
     whose = {entry: owner for entry in known if (owner := place.others.get(entry.partition("/")[0]))}
-    return frame.check(
+    return context.check(
         place.interface in known and not foreign and not whose,
         aspect="address",
         expected=expected,
@@ -76,7 +76,7 @@ def _address(seen: Seen, frame: Frame, place: Place) -> Check:
 
 def physical_ipv6(answer: Json) -> list[str]:
     """Return the host's IPv6 addresses beside the mesh's that other networks could have a route to."""
-    links = Seen(answer).data("addresses")
+    links = Answer(answer).data("addresses")
     mesh = mesh_interfaces(links)
     outside = [mapping(link) for link in items(links) if text(mapping(link).get("name")) not in mesh]
     known = [address(entry) for link in outside for entry in items(link.get("addresses"))]
@@ -96,11 +96,11 @@ def _within(known: str, networks: tuple[str, ...]) -> bool:
     )
 
 
-def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
+def _gateway(seen: Answer, context: CheckContext, place: Place) -> Check:
     routes = mapping(seen.data("routes")).get("routes")
     expected = {"default_route_via": place.gateway}
     if not isinstance(routes, list):
-        return frame.check(None, aspect="gateway", expected=expected, observed=None, hint=seen.why("routes"))
+        return context.check(None, aspect="gateway", expected=expected, observed=None, hint=seen.why("routes"))
     main = [mapping(route) for route in routes if text(mapping(route).get("table")) in ("", "main", "254")]
     default = [text(route.get("gateway")) for route in main if route.get("dst") == "default"]
     leaks = [text(route.get("dst")) for route in main if _within(text(route.get("dst")), place.elsewhere)]
@@ -110,7 +110,7 @@ def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
     led_away = own if own.startswith("tailscale") else ""
     observed: dict[str, Any] = {"default_routes_via": default, "routes_to_other_subnets": leaks}
     observed |= {"own_subnet_by": own} if led_away else {}
-    return frame.check(
+    return context.check(
         place.gateway in default and not leaks and not other and not led_away,
         aspect="gateway",
         expected=expected,
@@ -124,7 +124,7 @@ def _gateway(seen: Seen, frame: Frame, place: Place) -> Check:
     )  # fmt: skip
 
 
-def _taken(seen: Seen, place: Place) -> dict[str, str]:
+def _taken(seen: Answer, place: Place) -> dict[str, str]:
     """Return which way the kernel takes to each other subnet: the next hop, or the interface where there is none."""
     found = {cidr: route_to(seen, known) for known, cidr in place.samples.items()}
     ways = {cidr: text(route.get("gateway")) or text(route.get("dev")) for cidr, route in found.items()}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one record that every assertion leaves. PRIVATE to the collection."""
+"""The one record that every assertion leaves."""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a node is in the mesh and sees its peers as it should. PRIVATE to the collection."""
+"""Judges whether a node is in the mesh and sees its peers as it should."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hints
-from .frame import Frame, Node
-from .seen import Json, Seen, addresses, mapping, text
+from . import causes
+from .answer import Answer, Json, addresses, mapping, text
+from .context import CheckContext, Node
 
 if TYPE_CHECKING:
     from .check import Check
@@ -28,14 +28,14 @@ class Connected:
     """Those that the policy keeps from this node, which the server must not even show to it."""
 
 
-def judge_connected(answer: Json, frame: Frame, expect: Connected) -> list[Check]:
+def judge_connected(answer: Json, context: CheckContext, expect: Connected) -> list[Check]:
     """Return a check of the node itself and one for each peer."""
-    seen = Seen(answer)
-    peers = [_peer(seen, frame, peer, expect) for peer in expect.peers]
-    return [_running(seen, frame, expect.own), *peers, *(_hidden(seen, frame, peer) for peer in expect.hidden)]
+    seen = Answer(answer)
+    peers = [_peer(seen, context, peer, expect) for peer in expect.peers]
+    return [_running(seen, context, expect.own), *peers, *(_hidden(seen, context, peer) for peer in expect.hidden)]
 
 
-def _running(seen: Seen, frame: Frame, own: Node | None) -> Check:
+def _running(seen: Answer, context: CheckContext, own: Node | None) -> Check:
     status = mapping(seen.data("status"))
     me = mapping(status.get("Self"))
     known = addresses(me.get("TailscaleIPs"))
@@ -45,13 +45,13 @@ def _running(seen: Seen, frame: Frame, own: Node | None) -> Check:
     observed = {"state": text(status.get("BackendState")), "online": me.get("Online"), "addresses": known}
     fine = observed["state"] == "Running" and observed["online"] is True and bool(known)
     same = not (own and own.addresses) or known == list(own.addresses)
-    hint = hints.client(seen)
+    hint = causes.client(seen)
     if fine and not same:
         hint = (
             "the node's addresses are not those that the server holds for it: it registered again, or the server's "
             "record is old"
         )
-    return frame.check(
+    return context.check(
         fine and same if status else None,
         aspect="self",
         expected=expected,
@@ -62,19 +62,19 @@ def _running(seen: Seen, frame: Frame, own: Node | None) -> Check:
     )
 
 
-def _peer(seen: Seen, frame: Frame, peer: Node, expect: Connected) -> Check:
+def _peer(seen: Answer, context: CheckContext, peer: Node, expect: Connected) -> Check:
     wanted = peer.name not in expect.offline
     expected: dict[str, Any] = {"online": wanted, "addresses": list(peer.addresses)}
     status = seen.data("status")
     if not mapping(status) or not (peer.addresses or peer.key):
         why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
-        return frame.check(None, aspect="peer", target=peer.name, expected=expected, observed=None, hint=why)
-    found = hints.find_peer(status, peer)
+        return context.check(None, aspect="peer", target=peer.name, expected=expected, observed=None, hint=why)
+    found = causes.find_peer(status, peer)
     known = addresses(found.get("TailscaleIPs"))
     observed = {"online": found.get("Online"), "addresses": known} if found else "not seen"
     right = bool(found) and found.get("Online") is wanted
     same = bool(found) and known == list(peer.addresses)
-    return frame.check(
+    return context.check(
         right and same,
         aspect="peer",
         target=peer.name,
@@ -88,13 +88,13 @@ def _peer(seen: Seen, frame: Frame, peer: Node, expect: Connected) -> Check:
     )
 
 
-def _hidden(seen: Seen, frame: Frame, peer: Node) -> Check:
+def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
     status = seen.data("status")
     if not mapping(status) or not (peer.addresses or peer.key):
         why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
-        return frame.check(None, aspect="hidden", target=peer.name, expected="not seen", observed=None, hint=why)
-    found = hints.find_peer(status, peer)
-    return frame.check(
+        return context.check(None, aspect="hidden", target=peer.name, expected="not seen", observed=None, hint=why)
+    found = causes.find_peer(status, peer)
+    return context.check(
         not found,
         aspect="hidden",
         target=peer.name,
@@ -107,7 +107,7 @@ def _hidden(seen: Seen, frame: Frame, peer: Node) -> Check:
     )
 
 
-def _hint(seen: Seen, peer: Node, *, wanted: bool, right: bool) -> str:
+def _hint(seen: Answer, peer: Node, *, wanted: bool, right: bool) -> str:
     if right:
         return (
             f"the addresses of {peer.name} are not those that the server holds: the node's network map is old, or it "
@@ -115,4 +115,4 @@ def _hint(seen: Seen, peer: Node, *, wanted: bool, right: bool) -> str:
         )
     if not wanted:
         return f"{peer.name} is expected to be offline, but the server still tells this node that it is online"
-    return hints.client(seen) or hints.peer(seen, peer) or f"{peer.name} is not shown as online"
+    return causes.client(seen) or causes.peer(seen, peer) or f"{peer.name} is not shown as online"

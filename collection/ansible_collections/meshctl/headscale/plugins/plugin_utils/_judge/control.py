@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with a control server, or a relay, as a host sees it who fetched its pages. PRIVATE to the collection."""
+"""What is wrong with a control server, or a relay, as a host sees it who fetched its pages."""
 
 from __future__ import annotations
 
-from .seen import Json, mapping, text
+from .answer import Json, mapping, text
 
 HEALTH, UPGRADE = "/health", "/ts2021"
 _OK, _SWITCHING = 200, 101

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a client's examination tells: relays, names, its way to the control server. PRIVATE to the collection."""
+"""What a client's examination tells: relays, names, its way to the control server."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import control, hints
+from . import causes, control
+from .answer import Answer, Json, address, addresses, endpoint, items, mapping, number, text
 from .names import QUAD_100
 from .path import observed_path
-from .seen import Json, Seen, address, addresses, endpoint, items, mapping, number, text
 
 if TYPE_CHECKING:
     from .check import Check
-    from .frame import Frame
-    from .path import Way
+    from .context import CheckContext
+    from .path import ExpectedPath
 
 _FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
 # A map of many regions is the public one: only the home region of the node matters then.
@@ -30,10 +30,10 @@ KEY_VERSION = 113
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class ClientContext:
     """What is known of a client before it is examined."""
 
-    ways: tuple[Way, ...] = ()
+    expected_paths: tuple[ExpectedPath, ...] = ()
     server_url: str = ""
     outside: tuple[str, ...] = ()
 
@@ -65,12 +65,12 @@ class Relay:
         return self.address or self.host
 
 
-def control_url(seen: Seen) -> str:
+def control_url(seen: Answer) -> str:
     """Return the control server that the client itself talks to."""
     return text(mapping(seen.data("prefs")).get("ControlURL")).rstrip("/")
 
 
-def control_host(seen: Seen) -> str:
+def control_host(seen: Answer) -> str:
     """Return the name, or address, of that server."""
     try:
         return urlsplit(control_url(seen)).hostname or ""
@@ -78,7 +78,7 @@ def control_host(seen: Seen) -> str:
         return ""
 
 
-def relays(seen: Seen) -> list[Relay]:
+def relays(seen: Answer) -> list[Relay]:
     """Return the relays that matter to this client."""
     regions = [mapping(region) for region in mapping(mapping(seen.data("derpmap")).get("Regions")).values()]
     home = text(mapping(mapping(seen.data("status")).get("Self")).get("Relay"))
@@ -97,7 +97,7 @@ def relays(seen: Seen) -> list[Relay]:
     ]
 
 
-def suffix(seen: Seen) -> str:
+def suffix(seen: Answer) -> str:
     """Return the domain of MagicDNS."""
     status = mapping(seen.data("status"))
     return (
@@ -107,85 +107,85 @@ def suffix(seen: Seen) -> str:
     )
 
 
-def own_name(seen: Seen) -> str:
+def own_name(seen: Answer) -> str:
     """Return the client's own name in the mesh."""
     return text(mapping(mapping(seen.data("status")).get("Self")).get("DNSName")).rstrip(".").lower()
 
 
-def judge_client(answer: Json, frame: Frame, patient: Patient) -> list[Check]:
+def judge_client(answer: Json, context: CheckContext, patient: ClientContext) -> list[Check]:
     """Return what the examination of a client found."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     if not mapping(seen.data("status")):
         why = f"{seen.why('status')}: start tailscaled on this host"
-        return [_named(frame, "client").check(None, expected="tailscaled answers", observed=None, hint=why)]
+        return [_named(context, "client").check(None, expected="tailscaled answers", observed=None, hint=why)]
     return [
-        _client(seen, frame),
-        *_paths(seen, frame, patient),
-        _server_url(seen, frame, patient),
-        _server(seen, frame),
-        _upgrade(seen, frame),
-        _derp_map(seen, frame),
-        *_relays(seen, frame),
-        _magic_dns(seen, frame),
-        _domain(seen, frame, patient),
-        _upstream_dns(seen, frame, patient),
-        *_routes(seen, frame),
+        _client(seen, context),
+        *_paths(seen, context, patient),
+        _server_url(seen, context, patient),
+        _server(seen, context),
+        _upgrade(seen, context),
+        _derp_map(seen, context),
+        *_relays(seen, context),
+        _magic_dns(seen, context),
+        _domain(seen, context, patient),
+        _upstream_dns(seen, context, patient),
+        *_routes(seen, context),
     ]
 
 
-def _named(frame: Frame, name: str) -> Frame:
-    return replace(frame, assertion=name)
+def _named(context: CheckContext, name: str) -> CheckContext:
+    return replace(context, assertion=name)
 
 
-def _client(seen: Seen, frame: Frame) -> Check:
+def _client(seen: Answer, context: CheckContext) -> Check:
     status = mapping(seen.data("status"))
     me = mapping(status.get("Self"))
     health = [text(line) for line in items(status.get("Health"))]
-    return _named(frame, "client").check(
-        not hints.client(seen),
+    return _named(context, "client").check(
+        not causes.client(seen),
         expected={"state": "Running", "online": True},
         observed={"state": text(status.get("BackendState")), "online": me.get("Online"), "health": health},
-        hint=hints.client(seen),
+        hint=causes.client(seen),
         command="tailscale status",
     )
 
 
-def _paths(seen: Seen, frame: Frame, patient: Patient) -> list[Check]:
+def _paths(seen: Answer, context: CheckContext, patient: ClientContext) -> list[Check]:
     """Tell for each peer whether traffic to it takes a relay (1)."""
-    return [_path(seen, _named(frame, "path"), way) for way in patient.ways]
+    return [_path(seen, _named(context, "path"), way) for way in patient.expected_paths]
 
 
-def _path(seen: Seen, frame: Frame, way: Way) -> Check:
-    peer = hints.find_peer(seen.data("status"), way.peer)
+def _path(seen: Answer, context: CheckContext, way: ExpectedPath) -> Check:
+    peer = causes.find_peer(seen.data("status"), way.peer)
     expected = {"path": "relay" if way.kind == "relay" else "direct"}
     if not peer or peer.get("Online") is False:
-        return frame.skipped(
+        return context.skipped(
             "the server does not show it, or shows it offline: see the other findings", target=way.peer.name
         )
     pinged = mapping(mapping(seen.data("disco")).get(way.address))
     if not pinged:
-        return frame.check(None, target=way.peer.name, expected=expected, observed=None, hint=seen.why("disco"))
+        return context.check(None, target=way.peer.name, expected=expected, observed=None, hint=seen.why("disco"))
     found = observed_path(pinged)
     endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs")
     hosts = [endpoint(entry)[0] for entry in items(endpoints)]
     local = [host for host in hosts if host and ip_address(host).is_private]
-    theirs = (list(way.side.endpoints), list(way.side.local))
-    hint = hints.relayed({"this node": (endpoints, local), way.peer.name: theirs})
+    theirs = (list(way.underlay.endpoints), list(way.underlay.local))
+    hint = causes.relayed({"this node": (endpoints, local), way.peer.name: theirs})
     if found["path"] == "none":
         hint = f"{way.peer.name} answers neither directly nor through a relay: see doctor.relay of both"
     if found["path"] == "direct":
         hint = f"it is direct, where the topology expects a relay ({way.reason}): the topology is not what it says"
-    return frame.check(
+    return context.check(
         found["path"] == expected["path"], target=way.peer.name, expected=expected, observed=found, hint=hint,
         evidence={"reason": way.reason}, command=f"tailscale ping --c 5 {way.address}",
     )  # fmt: skip
 
 
-def _server_url(seen: Seen, frame: Frame, patient: Patient) -> Check:
+def _server_url(seen: Answer, context: CheckContext, patient: ClientContext) -> Check:
     """Look for an address of the server from which a client never recovers (3)."""
-    frame, url = _named(frame, "server_url"), control_url(seen)
+    context, url = _named(context, "server_url"), control_url(seen)
     if not url:
-        return frame.check(None, expected="a control server", observed=None, hint=seen.why("prefs"))
+        return context.check(None, expected="a control server", observed=None, hint=seen.why("prefs"))
     problem = url_problem(url)
     wanted = patient.server_url.rstrip("/")
     if not problem and wanted and wanted.lower() != url.lower():
@@ -193,7 +193,7 @@ def _server_url(seen: Seen, frame: Frame, patient: Patient) -> Check:
             f"the inventory says {wanted}: join with `tailscale up --login-server={wanted} --force-reauth`, or "
             "correct it"
         )
-    return frame.check(
+    return context.check(
         not problem,
         expected={"url": wanted or "https://…"},
         observed={"url": url},
@@ -228,19 +228,19 @@ def _rfc1918(known: str) -> bool:
     return known.startswith(("10.", "192.168.")) or (known.startswith("172.") and 16 <= int(known.split(".")[1]) < 32)  # noqa: PLR2004
 
 
-def _web(seen: Seen, path: str) -> dict[str, Any]:
+def _web(seen: Answer, path: str) -> dict[str, Any]:
     rows = [mapping(row) for row in items(seen.data("web"))]
     return next((row for row in rows if text(row.get("url")).endswith(path)), {})
 
 
-def _server(seen: Seen, frame: Frame) -> Check:
+def _server(seen: Answer, context: CheckContext) -> Check:
     """Tell whether the control server answers and is well."""
     row, url = _web(seen, control.HEALTH), control_url(seen)
     if not row:
         rows = seen.data("web")
         hint = seen.why("web") if rows is None else control.trouble(items(rows), url)
-        return _named(frame, "server").check(None, expected={"status": 200}, observed=None, hint=hint)
-    return _named(frame, "server").check(
+        return _named(context, "server").check(None, expected={"status": 200}, observed=None, hint=hint)
+    return _named(context, "server").check(
         not control.unwell(row),
         expected={"url": f"{url}/health", "status": 200},
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
@@ -249,15 +249,15 @@ def _server(seen: Seen, frame: Frame) -> Check:
     )
 
 
-def _upgrade(seen: Seen, frame: Frame) -> Check:
+def _upgrade(seen: Answer, context: CheckContext) -> Check:
     """Tell whether something between client and server breaks the upgrade that clients need (2)."""
-    frame, row = _named(frame, "proxy"), _web(seen, control.UPGRADE)
+    context, row = _named(context, "proxy"), _web(seen, control.UPGRADE)
     if not row:
-        return frame.check(None, expected={"status": 101}, observed=None, hint=seen.why("web"))
+        return context.check(None, expected={"status": 101}, observed=None, hint=seen.why("web"))
     if text(row.get("outcome")) != "answered":
-        return frame.skipped(f"the server cannot be asked: {control.no_answer(row)}", expected={"status": 101})
+        return context.skipped(f"the server cannot be asked: {control.no_answer(row)}", expected={"status": 101})
     server = text(mapping(row.get("headers")).get("server"))
-    return frame.check(
+    return context.check(
         not control.not_upgraded(row),
         expected={"status": 101},
         observed={"status": row.get("status"), "server": server},
@@ -269,11 +269,11 @@ def _upgrade(seen: Seen, frame: Frame) -> Check:
     )
 
 
-def _derp_map(seen: Seen, frame: Frame) -> Check:
+def _derp_map(seen: Answer, context: CheckContext) -> Check:
     """Tell whether the node knows relays, and has chosen one (5)."""
-    frame = _named(frame, "derp_map")
+    context = _named(context, "derp_map")
     if seen.data("derpmap") is None:
-        return frame.check(None, expected="regions", observed=None, hint=seen.why("derpmap"))
+        return context.check(None, expected="regions", observed=None, hint=seen.why("derpmap"))
     regions = mapping(mapping(seen.data("derpmap")).get("Regions"))
     named = {
         text(mapping(region).get("RegionCode")): len(items(mapping(region).get("Nodes"))) for region in regions.values()
@@ -285,7 +285,7 @@ def _derp_map(seen: Seen, frame: Frame) -> Check:
             "the server gave no relay: look at derp.urls (does it reach them?), derp.paths and derp.server in its "
             "configuration"
         )
-    return frame.check(
+    return context.check(
         bool(any(named.values()) and home),
         expected={"regions": "at least one", "home": "one of them"},
         observed={"regions": named, "home": home},
@@ -294,26 +294,26 @@ def _derp_map(seen: Seen, frame: Frame) -> Check:
     )
 
 
-def _relays(seen: Seen, frame: Frame) -> list[Check]:
+def _relays(seen: Answer, context: CheckContext) -> list[Check]:
     """Tell of each relay whether it relays, and whether its STUN answers (4)."""
-    frame = _named(frame, "relay")
+    context = _named(context, "relay")
     checks = []
     for relay in relays(seen):
         target = f"{relay.region}/{relay.host}"
         if relay.derp_port > 0:
-            checks += [_relaying(seen, frame, relay, target), _relay_upgrade(seen, frame, relay, target)]
+            checks += [_relaying(seen, context, relay, target), _relay_upgrade(seen, context, relay, target)]
         if relay.stun_port > 0:
-            checks.append(_stun(seen, frame, relay, target))
+            checks.append(_stun(seen, context, relay, target))
     return checks
 
 
-def _fetched(seen: Seen, url: str) -> dict[str, Any]:
+def _fetched(seen: Answer, url: str) -> dict[str, Any]:
     return next((row for row in map(mapping, items(seen.data("web"))) if row.get("url") == url), {})
 
 
-def _relaying(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
+def _relaying(seen: Answer, context: CheckContext, relay: Relay, target: str) -> Check:
     row = _fetched(seen, relay.url)
-    return frame.check(
+    return context.check(
         (row.get("outcome") == "answered" and row.get("status") == 200) if row else None,  # noqa: PLR2004
         aspect="https",
         target=target,
@@ -326,14 +326,14 @@ def _relaying(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
     )
 
 
-def _relay_upgrade(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
+def _relay_upgrade(seen: Answer, context: CheckContext, relay: Relay, target: str) -> Check:
     """Tell whether a proxy before the relay passes on what clients need: without, its pages answer and nothing is relayed."""
     row, expected = _fetched(seen, relay.derp_url), {"url": relay.derp_url, "status": 101}
     if row and text(row.get("outcome")) != "answered":
         reason = f"the relay cannot be asked: {control.no_answer(row)}"
-        return frame.skipped(reason, aspect="upgrade", target=target, expected=expected)
+        return context.skipped(reason, aspect="upgrade", target=target, expected=expected)
     server = text(mapping(row.get("headers")).get("server"))
-    return frame.check(
+    return context.check(
         row.get("status") == 101 if row else None,  # noqa: PLR2004
         aspect="upgrade",
         target=target,
@@ -347,10 +347,10 @@ def _relay_upgrade(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check
     )  # fmt: skip
 
 
-def _stun(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
+def _stun(seen: Answer, context: CheckContext, relay: Relay, target: str) -> Check:
     rows = [mapping(row) for row in items(seen.data("stun"))]
     row = next((row for row in rows if row.get("host") == relay.where and row.get("port") == relay.stun_port), {})
-    return frame.check(
+    return context.check(
         row.get("outcome") == "answered" if row else None,
         aspect="stun",
         target=target,
@@ -366,14 +366,14 @@ def _stun(seen: Seen, frame: Frame, relay: Relay, target: str) -> Check:
     )  # fmt: skip
 
 
-def _looked_up(seen: Seen, name: str) -> dict[str, Any]:
+def _looked_up(seen: Answer, name: str) -> dict[str, Any]:
     rows = [mapping(row) for row in items(seen.data("getaddrinfo"))]
     return next((row for row in rows if row.get("name") == name), {})
 
 
-def _magic_dns(seen: Seen, frame: Frame) -> Check:
+def _magic_dns(seen: Answer, context: CheckContext) -> Check:
     """Ask tailscaled, then the host, for the node's own name: the level that fails is the cause (6)."""
-    frame, name = _named(frame, "magic_dns"), own_name(seen)
+    context, name = _named(context, "magic_dns"), own_name(seen)
     tailnet = mapping(mapping(seen.data("status")).get("CurrentTailnet"))
     known = addresses(mapping(mapping(seen.data("status")).get("Self")).get("TailscaleIPs"))
     asked = next((mapping(row) for row in items(seen.data("dns")) if mapping(row).get("name") == name), {})
@@ -387,7 +387,7 @@ def _magic_dns(seen: Seen, frame: Frame) -> Check:
         ),
         "host": bool(set(addresses(system.get("addresses"))) & set(known)),
     }
-    return frame.check(
+    return context.check(
         all(levels.values()) if name else None,
         expected=dict.fromkeys(levels, True),
         observed=levels if name else None,
@@ -416,15 +416,15 @@ def _magic_hint(levels: dict[str, bool], servers: list[str]) -> str:
     )
 
 
-def _domain(seen: Seen, frame: Frame, patient: Patient) -> Check:
+def _domain(seen: Answer, context: CheckContext, patient: ClientContext) -> Check:
     """Look for real names that the mesh's domain hides (7)."""
-    frame, domain = _named(frame, "domain"), suffix(seen)
+    context, domain = _named(context, "domain"), suffix(seen)
     if not domain:
-        return frame.skipped("MagicDNS gives no domain", expected="a domain of its own")
+        return context.skipped("MagicDNS gives no domain", expected="a domain of its own")
     names = [control_host(seen), *(relay.host for relay in relays(seen)), *patient.outside]
     real = [name for name in dict.fromkeys(names) if name and not address(name)]
     hidden = [name for name in real if within(name, domain)]
-    return frame.check(
+    return context.check(
         not hidden,
         expected={"domain": domain, "hides": []},
         observed={"domain": domain, "hides": hidden},
@@ -444,17 +444,17 @@ def within(name: str, domain: str) -> bool:
     return low == domain or low.endswith(f".{domain}")
 
 
-def outside_names(seen: Seen, patient: Patient) -> list[str]:
+def outside_names(seen: Answer, patient: ClientContext) -> list[str]:
     """Return names that have nothing to do with the mesh."""
     host = control_host(seen)
     return list(dict.fromkeys([*([host] if host and not address(host) else []), *patient.outside]))
 
 
-def _upstream_dns(seen: Seen, frame: Frame, patient: Patient) -> Check:
+def _upstream_dns(seen: Answer, context: CheckContext, patient: ClientContext) -> Check:
     """Tell whether names outside the mesh still resolve (8)."""
-    frame, names = _named(frame, "upstream_dns"), outside_names(seen, patient)
+    context, names = _named(context, "upstream_dns"), outside_names(seen, patient)
     if not names:
-        return frame.skipped("no name outside the mesh is known: set mesh_outside_names", expected="names resolve")
+        return context.skipped("no name outside the mesh is known: set mesh_outside_names", expected="names resolve")
     rows = {name: _looked_up(seen, name) for name in names}
     outcome = {name: text(row.get("outcome")) or "not asked" for name, row in rows.items()}
     servers = addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
@@ -467,18 +467,18 @@ def _upstream_dns(seen: Seen, frame: Frame, patient: Patient) -> Check:
             f"({', '.join(resolvers) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "
             "dns.override_local_dns to false"
         )
-    return frame.check(
+    return context.check(
         not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=hint,
         evidence={"resolv_conf": servers, "upstream": resolvers}, command=f"getent ahosts {(bad or names)[0]}",
     )  # fmt: skip
 
 
-def _routes(seen: Seen, frame: Frame) -> list[Check]:
+def _routes(seen: Answer, context: CheckContext) -> list[Check]:
     """Tell whether a router forwards, and whether a node takes the routes that others serve (15)."""
-    frame, prefs = _named(frame, "routes"), mapping(seen.data("prefs"))
+    context, prefs = _named(context, "routes"), mapping(seen.data("prefs"))
     checks = []
     if advertised := [text(route) for route in items(prefs.get("AdvertiseRoutes"))]:
-        checks.append(_forwards(seen, frame, advertised))
+        checks.append(_forwards(seen, context, advertised))
     served = {
         text(mapping(peer).get("HostName")): text(route)
         for peer in mapping(mapping(seen.data("status")).get("Peer")).values()
@@ -491,17 +491,17 @@ def _routes(seen: Seen, frame: Frame) -> list[Check]:
             f"this node does not take the routes that others serve, {who}, as Linux does not by default: "
             "`tailscale set --accept-routes`"
         )
-        checks.append(frame.skipped(reason, aspect="accepted", expected=sorted(served.values())))
+        checks.append(context.skipped(reason, aspect="accepted", expected=sorted(served.values())))
     return checks
 
 
-def _forwards(seen: Seen, frame: Frame, advertised: list[str]) -> Check:
+def _forwards(seen: Answer, context: CheckContext, advertised: list[str]) -> Check:
     families = {6 if ":" in route else 4 for route in advertised}
     files = mapping(seen.data("files"))
     observed = {
         f"ipv{family}": text(mapping(files.get(_FORWARDING[family])).get("text")).strip() for family in sorted(families)
     }
-    return frame.check(
+    return context.check(
         all(value == "1" for value in observed.values()),
         aspect="forwarding",
         expected=dict.fromkeys(observed, "1"),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the control server's records tell, held against what the clients saw. PRIVATE to the collection."""
+"""What the control server's records tell, held against what the clients saw."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .answer import Answer, Json, addresses, items, mapping, moment, text
+from .context import CheckContext
 from .doctor_client import url_problem, within
-from .frame import Frame
-from .seen import Json, Seen, addresses, items, mapping, moment, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ REMOVED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seer:
+class ClientView:
     """What a client's examination left for the server's."""
 
     name: str
@@ -63,7 +63,7 @@ class Seer:
     """For each mesh address that was pinged by the kernel, whether it answered."""
 
     @classmethod
-    def read(cls, name: str, record: Json) -> Seer:
+    def read(cls, name: str, record: Json) -> ClientView:
         """Return what a client left as a fact."""
         known = mapping(record)
         return cls(
@@ -88,7 +88,7 @@ class Server:
 
     url: str = ""
     clients: tuple[str, ...] = ()
-    seers: tuple[Seer, ...] = ()
+    seers: tuple[ClientView, ...] = ()
     warning_days: float = 7.0
     unknown_names: tuple[str, ...] | None = None
     """Users and tags that the policy names and that do not exist; None when the policy could not be read."""
@@ -101,52 +101,52 @@ class Server:
     config_problem: str = ""
 
 
-def judge_server(answer: Json, frame: Frame, server: Server) -> list[Check]:
+def judge_server(answer: Json, context: CheckContext, server: Server) -> list[Check]:
     """Return what the examination of the server found."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     nodes = listed(seen)
     if nodes is None:
         hint = f"{seen.why('nodes')}: what the server knows is not looked at"
-        api = _named(frame, "api").check(None, expected="the API answers", observed=None, hint=hint)
-        return [api, *_config(frame, server), *_derp_maps(frame, server)]
+        api = _named(context, "api").check(None, expected="the API answers", observed=None, hint=hint)
+        return [api, *_config(context, server), *_derp_maps(context, server)]
     return [
-        *_names(frame, server, nodes),
-        *(check for node in nodes for check in _online(frame, server, node)),
-        *(_registered(seen, frame, server, nodes, name) for name in server.clients),
-        *(_expiry(seen, frame, server, node) for node in nodes),
-        *_policy(frame, server, nodes),
-        *_versions(seen, frame, server),
-        _identity(frame, server),
-        *(check for node in nodes for check in _routes(frame, node, nodes)),
-        *_config(frame, server),
-        *_derp_maps(frame, server),
+        *_names(context, server, nodes),
+        *(check for node in nodes for check in _online(context, server, node)),
+        *(_registered(seen, context, server, nodes, name) for name in server.clients),
+        *(_expiry(seen, context, server, node) for node in nodes),
+        *_policy(context, server, nodes),
+        *_versions(seen, context, server),
+        _identity(context, server),
+        *(check for node in nodes for check in _routes(context, node, nodes)),
+        *_config(context, server),
+        *_derp_maps(context, server),
     ]
 
 
-def listed(seen: Seen) -> list[dict[str, Any]] | None:
+def listed(seen: Answer) -> list[dict[str, Any]] | None:
     """Return the nodes that the server lists, None when it does not."""
     data = seen.data("nodes")
     return [mapping(node) for node in items(mapping(data).get("nodes"))] if mapping(data) else None
 
 
-def _named(frame: Frame, name: str) -> Frame:
-    return replace(frame, assertion=name)
+def _named(context: CheckContext, name: str) -> CheckContext:
+    return replace(context, assertion=name)
 
 
 def _given(node: dict[str, Any]) -> str:
     return text(node.get("givenName")) or text(node.get("name"))
 
 
-def _seer(server: Server, node: dict[str, Any]) -> Seer | None:
+def _seer(server: Server, node: dict[str, Any]) -> ClientView | None:
     return next((seer for seer in server.seers if seer.key and seer.key == text(node.get("nodeKey"))), None)
 
 
-def _names(frame: Frame, server: Server, nodes: list[dict[str, Any]]) -> list[Check]:
+def _names(context: CheckContext, server: Server, nodes: list[dict[str, Any]]) -> list[Check]:
     """Look for names that are not what their machines are called (9)."""
-    return [_name(_named(frame, "names"), server, node, nodes) for node in nodes]
+    return [_name(_named(context, "names"), server, node, nodes) for node in nodes]
 
 
-def _name(frame: Frame, server: Server, node: dict[str, Any], nodes: list[dict[str, Any]]) -> Check:
+def _name(context: CheckContext, server: Server, node: dict[str, Any], nodes: list[dict[str, Any]]) -> Check:
     given, own = _given(node), text(node.get("name")).lower()
     alike = [other for other in nodes if text(other.get("name")).lower() == own]
     same = [text(other.get("id")) for other in alike]
@@ -160,7 +160,7 @@ def _name(frame: Frame, server: Server, node: dict[str, Any], nodes: list[dict[s
             f"it calls itself {own}, and has a number from when another node had that name, which is free now: "
             f"`headscale nodes rename -i {text(node.get('id'))} {own}`, unless it is meant"
         )
-        return frame.skipped(reason, target=given, expected={"name": own})
+        return context.skipped(reason, target=given, expected={"name": own})
     if len(same) > 1 and unresolved:
         hint = (
             f"the nodes {', '.join(same)} all call themselves {own}, so only one has that name: delete the stale ones "
@@ -168,7 +168,7 @@ def _name(frame: Frame, server: Server, node: dict[str, Any], nodes: list[dict[s
         )
     elif says and says != given:
         hint = f"its own client still believes that it is {says}: it has an old network map; restart tailscaled there"
-    return frame.check(
+    return context.check(
         not hint,
         target=given,
         expected={"name": given, "nodes_of_that_name": 1},
@@ -183,7 +183,7 @@ def _is_numbered(given: str, own: str) -> bool:
     return bool(own) and re.fullmatch(re.escape(own) + r"-[0-9]+", given.lower()) is not None
 
 
-def _online(frame: Frame, server: Server, node: dict[str, Any]) -> list[Check]:
+def _online(context: CheckContext, server: Server, node: dict[str, Any]) -> list[Check]:
     """Hold what the server says of a node against who reaches it (10)."""
     known = addresses(node.get("ipAddresses"))
     own = _seer(server, node)
@@ -203,7 +203,7 @@ def _online(frame: Frame, server: Server, node: dict[str, Any]) -> list[Check]:
             "to the server is broken; look at doctor.server and doctor.proxy of it, and at the idle timeout of a proxy"
         )
     return [
-        _named(frame, "online").check(
+        _named(context, "online").check(
             online == bool(reached),
             target=_given(node),
             expected={"online": bool(reached)},
@@ -215,14 +215,14 @@ def _online(frame: Frame, server: Server, node: dict[str, Any]) -> list[Check]:
     ]
 
 
-def _registered(seen: Seen, frame: Frame, server: Server, nodes: list[dict[str, Any]], name: str) -> Check:
+def _registered(seen: Answer, context: CheckContext, server: Server, nodes: list[dict[str, Any]], name: str) -> Check:
     """Tell why a client is no node of this server (11)."""
     seer = next((known for known in server.seers if known.name == name), None)
-    frame = _named(frame, "registration")
+    context = _named(context, "registration")
     if seer is None:
-        return frame.skipped(f"{name} was not examined", target=name, expected={"registered": True})
+        return context.skipped(f"{name} was not examined", target=name, expected={"registered": True})
     found = bool(seer.key) and any(text(node.get("nodeKey")) == seer.key for node in nodes)
-    return frame.check(
+    return context.check(
         found and seer.state in ("Running", "Stopped"),
         target=name,
         expected={"registered": True, "state": "Running"},
@@ -233,7 +233,7 @@ def _registered(seen: Seen, frame: Frame, server: Server, nodes: list[dict[str, 
     )
 
 
-def _keys(seen: Seen) -> dict[str, int]:
+def _keys(seen: Answer) -> dict[str, int]:
     """Return how many preauthkeys there are in each state."""
     keys = [mapping(key) for key in items(mapping(seen.data("preauthkeys")).get("preAuthKeys"))]
     counts = {"usable": 0, "used": 0, "expired": 0}
@@ -249,7 +249,7 @@ def _key_state(key: dict[str, Any], now: float | None) -> str:
     return "used" if key.get("used") is True and key.get("reusable") is not True else "usable"
 
 
-def _not_registered(seen: Seen, seer: Seer, *, found: bool) -> str:
+def _not_registered(seen: Answer, seer: ClientView, *, found: bool) -> str:
     keys = _keys(seen)
     left = "" if keys["usable"] else f"; there is no usable preauthkey ({keys['used']} used, {keys['expired']} expired)"
     join = (
@@ -267,7 +267,7 @@ def _not_registered(seen: Seen, seer: Seer, *, found: bool) -> str:
     return f"it is not registered ({seer.state or 'no tailscaled'}): {join}{left}"
 
 
-def _expiry(seen: Seen, frame: Frame, server: Server, node: dict[str, Any]) -> Check:
+def _expiry(seen: Answer, context: CheckContext, server: Server, node: dict[str, Any]) -> Check:
     """Look for keys that have expired, soon do, or have a date that nobody meant (12)."""
     said = text(node.get("expiry"))
     at = moment(said)
@@ -285,7 +285,7 @@ def _expiry(seen: Seen, frame: Frame, server: Server, node: dict[str, Any]) -> C
             f"its key expires in {days:.1f} days: join it again before, or `headscale nodes expire --disable -i "
             f"{ident}`"
         )
-    return _named(frame, "expiry").check(
+    return _named(context, "expiry").check(
         not hint,
         target=_given(node),
         expected={"expires": f"never, or in more than {server.warning_days:g} days"},
@@ -295,17 +295,17 @@ def _expiry(seen: Seen, frame: Frame, server: Server, node: dict[str, Any]) -> C
     )
 
 
-def _policy(frame: Frame, server: Server, nodes: list[dict[str, Any]]) -> list[Check]:
+def _policy(context: CheckContext, server: Server, nodes: list[dict[str, Any]]) -> list[Check]:
     """Look for names that mean nobody, and hold what the policy says against what passes (13)."""
-    frame = _named(frame, "policy")
+    context = _named(context, "policy")
     if server.unknown_names is None:
         return [
-            frame.check(
+            context.check(
                 None, aspect="names", expected="a policy that can be read", observed=None, hint=server.policy_problem
             )
         ]
     unknown = list(server.unknown_names)
-    names = frame.check(
+    names = context.check(
         not unknown, aspect="names", expected={"unknown": []}, observed={"unknown": unknown},
         hint=(
             f"headscale accepts {', '.join(unknown)}, whom it does not know, and the rules with them match nobody: "
@@ -315,10 +315,10 @@ def _policy(frame: Frame, server: Server, nodes: list[dict[str, Any]]) -> list[C
         command="headscale policy get",
     )  # fmt: skip
     found = {text(node.get("nodeKey")): addresses(node.get("ipAddresses")) for node in nodes}
-    return [names, *(_passes(frame, server, seer, found) for seer in server.seers if seer.echoed)]
+    return [names, *(_passes(context, server, seer, found) for seer in server.seers if seer.echoed)]
 
 
-def _passes(frame: Frame, server: Server, seer: Seer, nodes: dict[str, list[str]]) -> Check:
+def _passes(context: CheckContext, server: Server, seer: ClientView, nodes: dict[str, list[str]]) -> Check:
     blocked, open_, stated = [], [], []
     for other in server.seers:
         known = [entry for entry in nodes.get(other.key, []) if entry in seer.echoed]
@@ -345,7 +345,7 @@ def _passes(frame: Frame, server: Server, seer: Seer, nodes: dict[str, list[str]
             "expected"
         ) if stated else "",
     ]  # fmt: skip
-    return frame.check(
+    return context.check(
         not any(hints),
         aspect="reach",
         target=seer.name,
@@ -362,16 +362,16 @@ def version_of(said: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups()) if match else ()
 
 
-def _versions(seen: Seen, frame: Frame, server: Server) -> list[Check]:
+def _versions(seen: Answer, context: CheckContext, server: Server) -> list[Check]:
     """Hold the clients' versions against the server's (14)."""
-    frame = _named(frame, "upgrade")
+    context = _named(context, "upgrade")
     rows = [mapping(row) for row in items(seen.data("web"))]
     body = next((text(row.get("body")) for row in rows if text(row.get("url")).endswith("/version")), "")
     said = next(iter(re.findall(r'"version":\s*"([^"]+)"', body)), "")
     number = version_of(said)
     oldest = next((client for minor, client in _OLDEST_CLIENT if number >= minor), ()) if number else ()
     checks = [
-        frame.check(
+        context.check(
             number >= _SUPPORTED if number else None,
             aspect="server",
             expected={"at_least": ".".join(map(str, _SUPPORTED))},
@@ -389,7 +389,7 @@ def _versions(seen: Seen, frame: Frame, server: Server) -> list[Check]:
         client = version_of(seer.version)
         if client and oldest:
             checks.append(
-                frame.check(
+                context.check(
                     client >= oldest,
                     aspect="client",
                     target=seer.name,
@@ -405,12 +405,12 @@ def _versions(seen: Seen, frame: Frame, server: Server) -> list[Check]:
     return checks
 
 
-def _identity(frame: Frame, server: Server) -> Check:
+def _identity(context: CheckContext, server: Server) -> Check:
     """Look for clients that hold the server for another one than it is (14)."""
-    frame = _named(frame, "identity")
+    context = _named(context, "identity")
     keys = {seer.name: seer.server_key for seer in server.seers if seer.server_key}
     if not keys:
-        return frame.skipped("no client could ask the server for its key", expected="one key")
+        return context.skipped("no client could ask the server for its key", expected="one key")
     strangers = [
         seer.name for seer in server.seers if seer.state == "Running" and not seer.online and seer.server_answers
     ]
@@ -426,7 +426,7 @@ def _identity(frame: Frame, server: Server) -> Check:
             "tailscaled "
             "on every client"
         )
-    return frame.check(
+    return context.check(
         len(set(keys.values())) == 1 and not strangers,
         expected={"keys": 1, "cannot_authenticate": []},
         observed={"keys": len(set(keys.values())), "cannot_authenticate": strangers},
@@ -436,7 +436,7 @@ def _identity(frame: Frame, server: Server) -> Check:
     )
 
 
-def _routes(frame: Frame, node: dict[str, Any], nodes: list[dict[str, Any]]) -> list[Check]:
+def _routes(context: CheckContext, node: dict[str, Any], nodes: list[dict[str, Any]]) -> list[Check]:
     """Tell whether the routes that a node offers are approved and served (15)."""
     offered, approved = set(_texts(node, "availableRoutes")), set(_texts(node, "approvedRoutes"))
     if not offered and not approved:
@@ -458,7 +458,7 @@ def _routes(frame: Frame, node: dict[str, Any], nodes: list[dict[str, Any]]) -> 
         f"{', '.join(sorted(idle))} is approved and nobody serves it: is the node online?" if idle else "",
     ]
     return [
-        _named(frame, "routes").check(
+        _named(context, "routes").check(
             not any(hints),
             target=_given(node),
             expected={"not_approved": [], "not_advertised": [], "not_served": []},
@@ -473,14 +473,14 @@ def _texts(node: dict[str, Any], key: str) -> list[str]:
     return [text(entry) for entry in items(node.get(key))]
 
 
-def _config(frame: Frame, server: Server) -> list[Check]:
+def _config(context: CheckContext, server: Server) -> list[Check]:
     """Read the server's configuration for what will go wrong."""
-    frame, config = _named(frame, "config"), server.config
+    context, config = _named(context, "config"), server.config
     if config is None:
-        return [frame.skipped(server.config_problem, expected="a configuration without known traps")]
+        return [context.skipped(server.config_problem, expected="a configuration without known traps")]
     problems = [problem for problem in (*_removed(config), *_derp_problem(config), *_dns_problem(config)) if problem]
     return [
-        frame.check(
+        context.check(
             not problems, expected={"problems": []}, observed={"problems": len(problems)}, hint="; ".join(problems),
             evidence={"problems": problems}, command="headscale configtest",
         )
@@ -543,13 +543,13 @@ def _dns_problem(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _derp_maps(frame: Frame, server: Server) -> list[Check]:
+def _derp_maps(context: CheckContext, server: Server) -> list[Check]:
     """Look for clients that were given different relays (5)."""
     maps = {seer.name: sorted(seer.regions) for seer in server.seers if seer.regions}
     if len(maps) < 2:  # noqa: PLR2004
         return []
     return [
-        _named(frame, "derp_map").check(
+        _named(context, "derp_map").check(
             len({tuple(regions) for regions in maps.values()}) == 1,
             aspect="same",
             expected="the same regions on every client",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether traffic over the mesh is encrypted and goes where it should. PRIVATE to the collection.
+"""Judges whether traffic over the mesh is encrypted and goes where it should.
 
 The evidence is a capture on all interfaces while marked echo requests are sent to every peer, over IPv4 and IPv6, and
 marked UDP and a TCP connection beside them. That the marker is seen in clear on the mesh interface proves that the
@@ -14,17 +14,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hints
+from . import causes
+from .answer import Answer, Json, address, endpoint, items, mapping, number, text
 from .interfaces import mesh_address, mesh_interfaces
 from .path import observed_path
-from .seen import Json, Seen, address, endpoint, items, mapping, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from .check import Check
-    from .frame import Frame
-    from .path import Way
+    from .context import CheckContext
+    from .path import ExpectedPath
 
 _TRANSPORT = "4"  # WireGuard's message type for data
 _ECHO = ("icmp", "icmp6")
@@ -35,22 +35,27 @@ _UNMARKED = "the marker was not seen on the mesh interface, so the capture would
 class Encrypted:
     """What is expected on the wire."""
 
-    ways: tuple[Way, ...]
+    expected_paths: tuple[ExpectedPath, ...]
     count: int = 3
 
 
-def judge_encrypted(answer: Json, frame: Frame, expect: Encrypted) -> list[Check]:
+def judge_encrypted(answer: Json, context: CheckContext, expect: Encrypted) -> list[Check]:
     """Return a check for each peer and one of tailscaled's own counters."""
-    seen = Seen(answer)
-    steps = Seen({"observations": mapping(seen.data("wire")), "failure": seen.error("wire")})
+    seen = Answer(answer)
+    steps = Answer({"observations": mapping(seen.data("wire")), "failure": seen.error("wire")})
     capture = mapping(steps.data("capture"))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
-    checks = [_peer(seen, steps, frame, expect, way, flows) for way in expect.ways]
-    return [*checks, _counters(steps, frame, expect)]
+    checks = [_peer(seen, steps, context, expect, way, flows) for way in expect.expected_paths]
+    return [*checks, _counters(steps, context, expect)]
 
 
 def _peer(  # noqa: PLR0913, PLR0917
-    seen: Seen, steps: Seen, frame: Frame, expect: Encrypted, way: Way, flows: list[dict[str, Any]]
+    seen: Answer,
+    steps: Answer,
+    context: CheckContext,
+    expect: Encrypted,
+    way: ExpectedPath,
+    flows: list[dict[str, Any]],
 ) -> Check:
     capture = mapping(steps.data("capture"))
     pings, inside = _pings(capture), mesh_interfaces(steps.data("addresses"))
@@ -66,7 +71,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     unproven = _unproven(steps, capture, inside, sent, received)
     hidden = not unproven and any(wire["clear"][known] < count for known, count in sent.items())
     if hidden and (other := _turned(flows, inside, pings, way.peer.addresses)):
-        return frame.check(
+        return context.check(
             False, target=way.peer.name, expected=expected, observed={**path, "went_to": other},
             evidence={"sent": sent, "received": received, "seen_on_mesh_interface": wire["clear"]},
             hint=f"what is sent to {way.peer.name} leaves for {other}: a NAT rule on this host gives it to another "
@@ -76,8 +81,8 @@ def _peer(  # noqa: PLR0913, PLR0917
     if hidden:
         unproven = _UNMARKED
     if unproven:
-        hint = hints.client(seen) if seen.data("status") is not None else ""
-        return frame.check(
+        hint = causes.client(seen) if seen.data("status") is not None else ""
+        return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=unproven + (f"; {hint}" if hint else ""),
             evidence={"wire": wire, "sent": sent, "received": received, "path": path},
         )  # fmt: skip
@@ -85,7 +90,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     ours = path["path"] != "direct" or not way.hosts or path["host"] in way.hosts
     right = ours and way.kind in ("any", path["path"])
     carried = wire["carried"] >= needed
-    return frame.check(
+    return context.check(
         not wire["leaked"] and carried and right,
         target=way.peer.name,
         expected=expected,
@@ -99,8 +104,8 @@ def _peer(  # noqa: PLR0913, PLR0917
 
 def _pings(capture: dict[str, Any]) -> dict[str, Any]:
     """Return what became of the marked echo requests of both families, by address."""
-    during = Seen({"observations": mapping(capture.get("during"))})
-    families = Seen({"observations": mapping(during.data("pings"))})
+    during = Answer({"observations": mapping(capture.get("during"))})
+    families = Answer({"observations": mapping(during.data("pings"))})
     return {**mapping(families.data("icmp")), **mapping(families.data("icmp6"))}
 
 
@@ -146,7 +151,7 @@ def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: dict[str
 
 
 def _unproven(
-    steps: Seen, capture: dict[str, Any], inside: frozenset[str], sent: dict[str, int], received: dict[str, int]
+    steps: Answer, capture: dict[str, Any], inside: frozenset[str], sent: dict[str, int], received: dict[str, int]
 ) -> str:
     """Return why the capture proves nothing, empty when it may."""
     if not capture:
@@ -165,7 +170,7 @@ def _unproven(
     return ""
 
 
-def _hint(wire: dict[str, Any], way: Way, path: dict[str, Any], *, carried: bool) -> str:
+def _hint(wire: dict[str, Any], way: ExpectedPath, path: dict[str, Any], *, carried: bool) -> str:
     if wire["leaked"]:
         where = sorted({text(flow.get("interface")) for flow in wire["leaks"]})
         return f"the payload left in clear on {', '.join(where)}: that traffic does not go through WireGuard"
@@ -196,19 +201,19 @@ def _count(flow: dict[str, Any], key: str) -> int:
     return int(number(flow.get(key)) or 0)
 
 
-def _counters(steps: Seen, frame: Frame, expect: Encrypted) -> Check:
+def _counters(steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
     pings = _pings(mapping(steps.data("capture")))
     sent = {"direct": 0, "relay": 0}
-    for way in expect.ways:
+    for way in expect.expected_paths:
         kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
         sent[kind if kind in sent else "relay"] += sum(_pinged(pings, known, "sent") for known in way.peer.addresses)
     before, after = sent_by_path(steps.data("metrics_before")), sent_by_path(steps.data("metrics_after"))
     expected = "as many packets more on each kind of path as were sent over it"
     if before is None or after is None or not any(sent.values()):
         why = "no echo request was sent" if before is not None and after is not None else steps.why("metrics_after")
-        return frame.check(None, aspect="counters", expected=expected, observed=None, hint=why)
+        return context.check(None, aspect="counters", expected=expected, observed=None, hint=why)
     grown = {f"{kind}_packets": after[kind] - before[kind] for kind in sent}
-    return frame.check(
+    return context.check(
         all(grown[f"{kind}_packets"] >= packets for kind, packets in sent.items()),
         aspect="counters", expected=expected, observed=grown, evidence={"sent": sent, "before": before, "after": after},
         hint=(

@@ -2,17 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges what a URL answers, or that it refuses. PRIVATE to the collection."""
+"""Judges what a URL answers, or that it refuses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hints
-from .frame import Frame
+from . import causes
+from .answer import Answer, Json, address, items, mapping, number, text
+from .context import CheckContext
 from .interfaces import device_to, mesh_address
-from .seen import Json, Seen, address, items, mapping, number, text
 
 if TYPE_CHECKING:
     from .check import Check
@@ -41,13 +41,13 @@ class Http:
     aspect: str = ""
 
 
-def judge_http(answer: Json, frame: Frame, expect: Http) -> list[Check]:
+def judge_http(answer: Json, context: CheckContext, expect: Http) -> list[Check]:
     """Return a check for each URL."""
-    seen = Seen(answer)
-    return [_one(seen, frame, expect, url) for url in expect.urls]
+    seen = Answer(answer)
+    return [_one(seen, context, expect, url) for url in expect.urls]
 
 
-def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
+def _one(seen: Answer, context: CheckContext, expect: Http, url: str) -> Check:
     found = next((entry for entry in map(mapping, items(seen.data("http"))) if entry.get("url") == url), {})
     outcome = text(found.get("outcome"))
     expected = _expected(expect, url)
@@ -55,7 +55,7 @@ def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
     command = f"curl -sS -m 5 {url}"
     if not outcome:
         why = seen.why("http") if seen.data("http") is None else "the URL was not fetched in time"
-        return frame.check(
+        return context.check(
             None, aspect=expect.aspect, target=target, expected=expected, observed=None, hint=why, command=command
         )
     observed: dict[str, Any] = {"url": url, "outcome": outcome}
@@ -71,7 +71,7 @@ def _one(seen: Seen, frame: Frame, expect: Http, url: str) -> Check:
         itself = observed["from"] not in ("", "local") and observed["from"] == address(found.get("address"))
         right = outcome in _REFUSING[expect.outcome] or (itself and outcome in _UNREACHABLE)
         evidence = {"timings": found.get("timings"), "error": text(found.get("error"))}
-    return frame.check(
+    return context.check(
         right, aspect=expect.aspect, target=target, expected=expected, observed=observed, evidence=evidence,
         hint=_hint(seen, expect, found, outcome), command=command,
     )  # fmt: skip
@@ -91,7 +91,7 @@ def _expected(expect: Http, url: str) -> dict[str, Any]:
     return expected
 
 
-def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
+def _hint(seen: Answer, expect: Http, found: dict[str, Any], outcome: str) -> str:
     if expect.outcome != "answered":
         return _no_refusal(seen, expect, found, outcome)
     if outcome == "answered" and found.get("status") != expect.status:
@@ -100,7 +100,7 @@ def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
         return f"the name leads to {text(found.get('address'))}, not to {' or '.join(expect.addresses)}"
     if outcome == "answered":
         return "the body is not the expected one: another service answers, or its content changed"
-    client = hints.client(seen) if seen.data("status") is not None else ""
+    client = causes.client(seen) if seen.data("status") is not None else ""
     if outcome == "timeout" and not client and found.get("connected") is True:
         return (
             "it takes the connection, and no answer comes, or not the whole of it: the service hangs, or larger packets are lost on "
@@ -109,10 +109,10 @@ def _hint(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
     return client or _no_answer(outcome)
 
 
-def _no_refusal(seen: Seen, expect: Http, found: dict[str, Any], outcome: str) -> str:
+def _no_refusal(seen: Answer, expect: Http, found: dict[str, Any], outcome: str) -> str:
     known = text(found.get("address"))
     if device_to(seen, known).startswith("tailscale") and not mesh_address(known):
-        return hints.through_mesh(known)
+        return causes.through_mesh(known)
     if outcome == "answered" and expect.outcome == "unanswered" and not mesh_address(known):
         return (
             f"{known} leads to the service: a port-forward of a router, or of the node (`nft list ruleset` on both); remove it, or "

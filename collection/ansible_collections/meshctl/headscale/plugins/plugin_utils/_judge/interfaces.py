@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which interfaces of a host are the mesh's, and which one is taken. PRIVATE to the collection."""
+"""Which interfaces of a host are the mesh's, and which one is taken."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from .seen import Json, Seen, address, items, mapping, text
+from .answer import Answer, Json, address, items, mapping, text
 
 # The ranges that tailscaled takes for its own; Headscale refuses prefixes outside of them.
 _RANGES: Final = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
@@ -22,12 +22,12 @@ def mesh_interfaces(links: Json) -> frozenset[str]:
     return frozenset(found - {"", "lo"})
 
 
-def route_to(seen: Seen, target: str) -> dict[str, Json]:
+def route_to(seen: Answer, target: str) -> dict[str, Json]:
     """Return the route that the kernel takes to an address, empty where it was not asked or has none."""
     return mapping(mapping(mapping(seen.data("routes")).get("get")).get(target))
 
 
-def device_to(seen: Seen, target: str) -> str:
+def device_to(seen: Answer, target: str) -> str:
     """Return the interface by which the kernel sends to an address, empty as `route_to`."""
     return text(route_to(seen, target).get("dev"))
 

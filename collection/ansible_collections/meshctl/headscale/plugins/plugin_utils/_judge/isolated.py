@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether physical addresses cannot be reached outside the mesh. PRIVATE to the collection.
+"""Judges whether physical addresses cannot be reached outside the mesh.
 
 What proves isolation, strongest first: a router's (or this host's) ICMP refusal; a TCP reset beside such a refusal for
 the same address that has come as far (the router rejects TCP in its own way, in the host's name; by the TTL, what comes from
@@ -16,13 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hints
+from . import causes
+from .answer import Answer, Json, address, items, mapping, number, text
 from .interfaces import device_to
-from .seen import Json, Seen, address, items, mapping, number, text
 
 if TYPE_CHECKING:
     from .check import Check
-    from .frame import Frame
+    from .context import CheckContext
 
 _REFUSALS = {
     "net-unreachable", "host-unreachable", "net-unknown", "host-unknown", "net-prohibited", "host-prohibited",
@@ -55,15 +55,17 @@ class Isolated:
     """Whether silence is not judged yet: routers send only so many refusals a second."""
 
 
-def judge_isolated(answer: Json, frame: Frame, expect: Isolated) -> list[Check]:
+def judge_isolated(answer: Json, context: CheckContext, expect: Isolated) -> list[Check]:
     """Return a check for each address and protocol."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     return [
-        check for wall in expect.walls for check in (_icmp(seen, frame, wall, expect), _tcp(seen, frame, wall, expect))
+        check
+        for wall in expect.walls
+        for check in (_icmp(seen, context, wall, expect), _tcp(seen, context, wall, expect))
     ]
 
 
-def _echo(seen: Seen, target: str) -> tuple[float, float, dict[str, Any]]:
+def _echo(seen: Answer, target: str) -> tuple[float, float, dict[str, Any]]:
     """Return how many echo requests were sent and answered, and the first refusal."""
     result = mapping(mapping(seen.data("icmp")).get(target))
     refusals = [mapping(error) for error in items(result.get("errors"))]
@@ -76,7 +78,7 @@ def _refusal(error: dict[str, Any], target: str) -> bool:
     return text(error.get("error")) in _REFUSALS and text(error.get("from")) not in ("", target)
 
 
-def _alive(seen: Seen, wall: Wall) -> bool:
+def _alive(seen: Answer, wall: Wall) -> bool:
     """Whether the peer answers over the mesh at the same time, so that silence means something."""
     return bool(wall.mesh) and _echo(seen, wall.mesh)[1] > 0
 
@@ -85,11 +87,11 @@ def _aspect(protocol: str, wall: Wall) -> str:
     return f"{protocol}.{wall.other}" if wall.other else protocol
 
 
-def _silence(seen: Seen, wall: Wall, expect: Isolated) -> bool | None:
+def _silence(seen: Answer, wall: Wall, expect: Isolated) -> bool | None:
     return True if not expect.patient and _alive(seen, wall) else None
 
 
-def _icmp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
+def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
     sent, received, refusal = _echo(seen, wall.address)
     seen_it = "no answer"
     if refusal:
@@ -99,7 +101,7 @@ def _icmp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
     ok: bool | None = None
     if sent > 0 and received >= 0 and address(wall.address):
         ok = False if received > 0 else True if refusal else _silence(seen, wall, expect)
-    return frame.check(
+    return context.check(
         ok,
         aspect=_aspect("icmp", wall),
         target=wall.name,
@@ -111,7 +113,7 @@ def _icmp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
     )
 
 
-def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
+def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
     port = expect.port
     tried = [mapping(entry) for entry in items(seen.data("tcp"))]
     found = next((entry for entry in tried if entry.get("host") == wall.address and entry.get("port") == port), {})
@@ -129,7 +131,7 @@ def _tcp(seen: Seen, frame: Frame, wall: Wall, expect: Isolated) -> Check:
     elif outcome == "timeout":
         ok = True if routed else _silence(seen, wall, expect)
         proof = "silence beside an ICMP refusal" if routed else "silence"
-    return frame.check(
+    return context.check(
         ok,
         aspect=_aspect("tcp", wall),
         target=wall.name,
@@ -146,7 +148,7 @@ def doubtful(check: Check) -> bool:
     return check.hint == _UNTOLD
 
 
-def _by_router(seen: Seen, wall: Wall, port: int, router: str) -> bool | None:
+def _by_router(seen: Answer, wall: Wall, port: int, router: str) -> bool | None:
     """Whether a reset in a host's name is of the router that refuses echo requests; None where no capture says.
 
     The routers that both have passed tell: one that lets TCP through has the host answer, from farther away.
@@ -169,9 +171,9 @@ def _passed(flow: dict[str, Any]) -> int | None:
     return None if ttl is None or not 0 < ttl <= _TTLS[-1] else next(int(top - ttl) for top in _TTLS if ttl <= top)
 
 
-def _hint(seen: Seen, wall: Wall, ok: bool | None, why: str) -> str:
+def _hint(seen: Answer, wall: Wall, ok: bool | None, why: str) -> str:
     if device_to(seen, wall.address).startswith("tailscale"):
-        return hints.through_mesh(wall.address)
+        return causes.through_mesh(wall.address)
     if ok is False:
         return (
             f"{wall.address} is reached without the mesh: the two networks have a route to each other (`ip route get "

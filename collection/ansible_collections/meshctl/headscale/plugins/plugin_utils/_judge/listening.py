@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges where a service listens. PRIVATE to the collection."""
+"""Judges where a service listens."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from .seen import Json, Seen, address, items, mapping, text
+from .answer import Answer, Json, address, items, mapping, text
 
 if TYPE_CHECKING:
     from .check import Check
-    from .frame import Frame
+    from .context import CheckContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +28,20 @@ class Listening:
     proto: str = "tcp"
 
 
-def judge_listening(answer: Json, frame: Frame, expect: Listening) -> Check:
+def judge_listening(answer: Json, context: CheckContext, expect: Listening) -> Check:
     """Return the check of a port's listening sockets."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     data = seen.data("listening")
     command = f"ss -Hlnp{'u' if expect.proto == 'udp' else 't'} sport = :{expect.port}"
     expected = {"port": expect.port, "proto": expect.proto, "addresses": sorted(expect.addresses)}
     expected |= {"may": sorted(expect.may)} if expect.may else {}
     if not isinstance(data, list) or not expect.addresses:
         why = seen.why("listening") if expect.addresses else "no address is expected"
-        return frame.check(None, expected=expected, observed=None, hint=why, command=command)
+        return context.check(None, expected=expected, observed=None, hint=why, command=command)
     sockets = [mapping(entry) for entry in items(data)]
     sockets = [entry for entry in sockets if entry.get("port") == expect.port and entry.get("proto") == expect.proto]
     found = sorted({address(entry.get("address")) for entry in sockets})
-    return frame.check(
+    return context.check(
         set(expect.addresses) <= set(found) <= {*expect.addresses, *expect.may},
         expected=expected,
         observed={"port": expect.port, "proto": expect.proto, "addresses": found},

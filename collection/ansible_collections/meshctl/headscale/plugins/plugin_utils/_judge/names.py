@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges what names lead to: MagicDNS, its reverse, and how fast a change arrives. PRIVATE to the collection."""
+"""Judges what names lead to: MagicDNS, its reverse, and how fast a change arrives."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from . import hints
-from .frame import Frame
+from . import causes
+from .answer import Answer, Json, address, addresses, items, mapping, number, text
+from .context import CheckContext
 from .interfaces import mesh_interfaces
-from .seen import Json, Seen, address, addresses, items, mapping, number, text
 
 if TYPE_CHECKING:
     from .check import Check
@@ -72,29 +72,29 @@ class Propagates:
     silent: tuple[tuple[str, str], ...] = ()
 
 
-def judge_resolves(answer: Json, frame: Frame, expect: Names) -> list[Check]:
+def judge_resolves(answer: Json, context: CheckContext, expect: Names) -> list[Check]:
     """Return checks of every name, and one of where the answers come from."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     checks = []
     for name in expect.present:
         checks += [
-            _system(seen, frame, name, name.fqdn, "name", expect.budget_ms),
-            _system(seen, frame, name, name.short, "short", expect.budget_ms),
-            _records(seen, frame, name, expect.budget_ms),
-            _reverse(seen, frame, name, expect.budget_ms),
+            _system(seen, context, name, name.fqdn, "name", expect.budget_ms),
+            _system(seen, context, name, name.short, "short", expect.budget_ms),
+            _records(seen, context, name, expect.budget_ms),
+            _reverse(seen, context, name, expect.budget_ms),
         ]
-    checks += [_absent(seen, frame, name, aspect="absent") for name in expect.absent]
-    checks += [_outside(seen, frame, name, expect.led.get(name, "")) for name in expect.outside]
-    checks.append(_local(seen, frame, expect))
-    return [*checks, _wire(seen, frame)] if expect.wire else checks
+    checks += [_absent(seen, context, name, aspect="absent") for name in expect.absent]
+    checks += [_outside(seen, context, name, expect.led.get(name, "")) for name in expect.outside]
+    checks.append(_local(seen, context, expect))
+    return [*checks, _wire(seen, context)] if expect.wire else checks
 
 
-def judge_propagates(answer: Json, frame: Frame, expect: Propagates, *, elapsed_s: float) -> list[Check]:
+def judge_propagates(answer: Json, context: CheckContext, expect: Propagates, *, elapsed_s: float) -> list[Check]:
     """Return a check of each name and address after a change; `elapsed_s` is what has passed since."""
-    seen = Seen(answer)
-    checks = [_system(seen, frame, name, name.fqdn, expect.aspect, None) for name in expect.present]
-    checks += [_absent(seen, frame, name, aspect=expect.aspect) for name in expect.absent]
-    checks += [_silent(seen, frame, node, known, expect.aspect) for node, known in expect.silent]
+    seen = Answer(answer)
+    checks = [_system(seen, context, name, name.fqdn, expect.aspect, None) for name in expect.present]
+    checks += [_absent(seen, context, name, aspect=expect.aspect) for name in expect.absent]
+    checks += [_silent(seen, context, node, known, expect.aspect) for node, known in expect.silent]
     for check in checks:
         check.evidence["after_s"] = round(elapsed_s, 3)
         check.evidence["budget_s"] = expect.budget_s
@@ -104,21 +104,21 @@ def judge_propagates(answer: Json, frame: Frame, expect: Propagates, *, elapsed_
     return checks
 
 
-def _looked_up(seen: Seen, name: str) -> dict[str, Any]:
-    captured = Seen({"observations": mapping(seen.data("lookups")).get("during")}).data("getaddrinfo")
+def _looked_up(seen: Answer, name: str) -> dict[str, Any]:
+    captured = Answer({"observations": mapping(seen.data("lookups")).get("during")}).data("getaddrinfo")
     rows = [
         mapping(entry) for found in (captured, seen.data("getaddrinfo"), seen.data("outside")) for entry in items(found)
     ]
     return next((row for row in rows if row.get("name") == name), {})
 
 
-def _asked(seen: Seen, name: str, kind: str) -> dict[str, Any]:
+def _asked(seen: Answer, name: str, kind: str) -> dict[str, Any]:
     rows = [mapping(entry) for entry in items(seen.data("dns"))]
     return next((row for row in rows if row.get("name") == name and row.get("type") == kind), {})
 
 
 def _system(  # noqa: PLR0913, PLR0917
-    seen: Seen, frame: Frame, name: Name, asked: str, aspect: str, budget_ms: float | None
+    seen: Answer, context: CheckContext, name: Name, asked: str, aspect: str, budget_ms: float | None
 ) -> Check:
     found = _looked_up(seen, asked)
     outcome = text(found.get("outcome"))
@@ -129,13 +129,13 @@ def _system(  # noqa: PLR0913, PLR0917
     command = f"getent ahosts {asked}"
     if not outcome or not name.required or took is None:
         why = _why(seen, "getaddrinfo") if name.required else f"the server has no such address of {name.node}"
-        return frame.check(
+        return context.check(
             None, aspect=aspect, target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     known = addresses(found.get("addresses"))
     same = outcome == "found" and name.leads_to(known)
     fast = budget_ms is None or took <= budget_ms
-    return frame.check(
+    return context.check(
         same and fast,
         aspect=aspect,
         target=name.node,
@@ -147,17 +147,17 @@ def _system(  # noqa: PLR0913, PLR0917
     )
 
 
-def _why(seen: Seen, kind: str) -> str:
+def _why(seen: Answer, kind: str) -> str:
     if seen.data("lookups") is None and seen.error("lookups"):
         return seen.why("lookups")
     return "the resolver did not answer in time" if seen.data(kind) is not None else seen.why(kind)
 
 
-def _resolver(seen: Seen) -> list[str]:
+def _resolver(seen: Answer) -> list[str]:
     return addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
 
 
-def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> str:
+def _resolve_hint(seen: Answer, name: Name, known: list[str], *, same: bool) -> str:
     if same:
         return "the right answer came too late: does a name server in /etc/resolv.conf not answer?"
     if _in_hosts(seen, name) and not set(known) - set(name.addresses):
@@ -177,11 +177,11 @@ def _resolve_hint(seen: Seen, name: Name, known: list[str], *, same: bool) -> st
     running = text(mapping(seen.data("status")).get("BackendState")) in ("", "Running")
     if rightly and running:
         return _other_dns(seen, name) or _not_asked(seen)
-    client = hints.client(seen) if seen.data("status") is not None else ""
+    client = causes.client(seen) if seen.data("status") is not None else ""
     return client or _other_dns(seen, name) or _not_known(direct, name)
 
 
-def _not_asked(seen: Seen) -> str:
+def _not_asked(seen: Answer) -> str:
     servers = _resolver(seen)
     if stub := _stub(servers):
         return (
@@ -213,7 +213,7 @@ def _stub(servers: list[str]) -> str:
     return next((server for server in servers if ip_address(server).is_loopback), "")
 
 
-def _file(seen: Seen, path: str) -> str | None:
+def _file(seen: Answer, path: str) -> str | None:
     """Return a file's text without comments; None where it was not read, empty where there is none."""
     found = mapping(mapping(seen.data("files")).get(path))
     if not found:
@@ -221,24 +221,24 @@ def _file(seen: Seen, path: str) -> str | None:
     return "\n".join(line.partition("#")[0] for line in text(found.get("text")).splitlines())
 
 
-def _in_hosts(seen: Seen, name: Name) -> bool:
+def _in_hosts(seen: Answer, name: Name) -> bool:
     words = (_file(seen, HOSTS) or "").lower().split()
     return name.fqdn in words or name.short in words
 
 
-def _sources(seen: Seen) -> list[str]:
+def _sources(seen: Answer) -> list[str]:
     """Return where the system looks for hosts, in the words of nsswitch.conf."""
     lines = (line.split() for line in (_file(seen, NSSWITCH) or "").splitlines())
     return next((words[1:] for words in lines if words and words[0] == "hosts:"), [])
 
 
-def _local(seen: Seen, frame: Frame, expect: Names) -> Check:
+def _local(seen: Answer, context: CheckContext, expect: Names) -> Check:
     """Judge that no name of the mesh is in /etc/hosts: what stands there answers for MagicDNS, and never changes."""
     hosts = _file(seen, HOSTS)
     ours = {known.lower() for name in expect.present for known in (name.fqdn, name.short)} | set(expect.absent)
     lines = [line.split() for line in (hosts or "").splitlines()]
     found = {word: words[0] for words in lines if words for word in words[1:] if word.lower().rstrip(".") in ours}
-    return frame.check(
+    return context.check(
         None if hosts is None else not found,
         aspect="local",
         expected={HOSTS: "no name of the mesh"},
@@ -249,7 +249,7 @@ def _local(seen: Seen, frame: Frame, expect: Names) -> Check:
     )  # fmt: skip
 
 
-def _other_dns(seen: Seen, name: Name) -> str:
+def _other_dns(seen: Answer, name: Name) -> str:
     """Return what the client has of MagicDNS that cannot give this name."""
     tailnet = mapping(mapping(seen.data("status")).get("CurrentTailnet"))
     if tailnet.get("MagicDNSEnabled") is False:
@@ -270,21 +270,21 @@ def _values(row: dict[str, Any]) -> list[str]:
     return [text(mapping(entry).get("value")) for entry in items(row.get("answers"))]
 
 
-def _records(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
+def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
     rows = {kind: _asked(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
     took = [number(row.get("duration_ms")) for row in rows.values()]
     expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
     command = f"dig +short @{QUAD_100} {name.fqdn} A {name.fqdn} AAAA"
     if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
         why = _why(seen, "dns")
-        return frame.check(
+        return context.check(
             None, aspect="dns", target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     known = addresses([value for row in rows.values() for value in _values(row)])
     slowest = max(entry for entry in took if entry is not None)
     same = name.leads_to(known) and all(row.get("server") == QUAD_100 for row in rows.values())
     observed = {"addresses": known, "rcode": {kind: row.get("rcode") for kind, row in rows.items()}, "ms": slowest}
-    return frame.check(
+    return context.check(
         same and slowest <= budget_ms,
         aspect="dns",
         target=name.node,
@@ -296,7 +296,7 @@ def _records(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
     )
 
 
-def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
+def _reverse(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
     rows = {known: _asked(seen, known, "PTR") for known in name.addresses}
     # A client that gives no AAAA of its peers may know nothing of the reverse either; another name it may never give.
     expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
@@ -305,7 +305,7 @@ def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
     took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
     if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
         why = _why(seen, "dns")
-        return frame.check(
+        return context.check(
             None, aspect="reverse", target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     names = {known: ", ".join(value.rstrip(".").lower() for value in _values(row)) for known, row in rows.items()}
@@ -316,7 +316,7 @@ def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
         for way in (names, ways)
         for known, said in way.items()
     )
-    return frame.check(
+    return context.check(
         bool(name.required) and right and slowest <= budget_ms,
         aspect="reverse",
         target=name.node,
@@ -327,7 +327,7 @@ def _reverse(seen: Seen, frame: Frame, name: Name, budget_ms: float) -> Check:
     )
 
 
-def _reverse_hint(seen: Seen, name: Name, names: dict[str, str], ways: dict[str, str]) -> str:
+def _reverse_hint(seen: Answer, name: Name, names: dict[str, str], ways: dict[str, str]) -> str:
     said = next((way for known, way in ways.items() if way and way != names[known]), "")
     if said:
         hosts = (
@@ -341,13 +341,13 @@ def _reverse_hint(seen: Seen, name: Name, names: dict[str, str], ways: dict[str,
     return f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
 
 
-def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
+def _absent(seen: Answer, context: CheckContext, name: str, *, aspect: str) -> Check:
     found, row = _looked_up(seen, name), _asked(seen, name, "A")
     expected = {"name": name, "outcome": "not-found", "rcode": "NXDOMAIN"}
     outcome, rcode = text(found.get("outcome")), text(row.get("rcode"))
     if outcome not in ("found", "not-found") or row.get("outcome") != "answered":
         why = text(found.get("error")) or f"{QUAD_100} did not answer ({text(row.get('outcome')) or _why(seen, 'dns')})"
-        return frame.check(
+        return context.check(
             None,
             aspect=aspect,
             target=name,
@@ -357,7 +357,7 @@ def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
             command=f"getent ahosts {name}",
         )
     leads = ", ".join(addresses(found.get("addresses")) or _values(row))
-    return frame.check(
+    return context.check(
         outcome == "not-found" and rcode == "NXDOMAIN",
         aspect=aspect,
         target=name,
@@ -370,7 +370,7 @@ def _absent(seen: Seen, frame: Frame, name: str, *, aspect: str) -> Check:
     )
 
 
-def _outside(seen: Seen, frame: Frame, name: str, led: str) -> Check:
+def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
     found = _looked_up(seen, name)
     outcome, known = text(found.get("outcome")), addresses(found.get("addresses"))
     hint = (
@@ -379,7 +379,7 @@ def _outside(seen: Seen, frame: Frame, name: str, led: str) -> Check:
     )
     if outcome == "found" and led:
         hint = f"{name} is {led}, and leads to {', '.join(known)}: the upstream resolver, or somebody before it, tells something else"
-    return frame.check(
+    return context.check(
         (outcome == "found" and bool(known) and (not led or led in known)) if outcome else None,
         aspect="outside",
         target=name,
@@ -395,7 +395,7 @@ def wire_marker(fqdn: str) -> str:
     return "".join(f"{chr(len(label))}{label}" for label in fqdn.split(".")[1:])
 
 
-def _wire(seen: Seen, frame: Frame) -> Check:
+def _wire(seen: Answer, context: CheckContext) -> Check:
     """Judge from the packets which server the system's resolver asked for names of the mesh."""
     capture = mapping(seen.data("lookups"))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
@@ -436,7 +436,7 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     else:
         ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
         hint = f"{', '.join(other)} is asked for names of the mesh" if other else f"{QUAD_100} did not answer"
-    return frame.check(
+    return context.check(
         ok,
         aspect="wire",
         expected=expected,
@@ -447,7 +447,7 @@ def _wire(seen: Seen, frame: Frame) -> Check:
     )
 
 
-def _beside(seen: Seen, flows: list[dict[str, Any]]) -> list[str]:
+def _beside(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
     """Return the interfaces, other than the mesh's, on which tailscaled's address was asked for names of the mesh."""
     inside = mesh_interfaces(seen.data("addresses"))
     asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
@@ -456,13 +456,13 @@ def _beside(seen: Seen, flows: list[dict[str, Any]]) -> list[str]:
     return sorted(found - inside - {"lo"}) if inside else []
 
 
-def _silent(seen: Seen, frame: Frame, node: str, known: str, aspect: str) -> Check:
+def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: str) -> Check:
     """Judge that an address over the mesh is not reached any more."""
     result = mapping(mapping(seen.data("icmp")).get(known))
     sent, received = number(result.get("sent")), number(result.get("received"))
     expected = {"address": known, "replies": 0}
     ok = None if not sent or received is None or received < 0 else received == 0
-    return frame.check(
+    return context.check(
         ok,
         aspect=aspect,
         target=node,

@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges which way the traffic between two nodes goes. PRIVATE to the collection."""
+"""Judges which way the traffic between two nodes goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import hints
-from .frame import Frame, Node
-from .seen import Json, Seen, endpoint, items, mapping, text
+from . import causes
+from .answer import Answer, Json, endpoint, items, mapping, text
+from .context import CheckContext, Node
 
 if TYPE_CHECKING:
     from .check import Check
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class Underlay:
     """What is known of a node's physical side."""
 
     owned: tuple[str, ...] = ()
@@ -28,13 +28,13 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class ExpectedPath:
     """The path that is expected to one peer."""
 
     peer: Node
     kind: Kind
     reason: str = ""
-    side: Side = field(default_factory=Side)
+    underlay: Underlay = field(default_factory=Underlay)
 
     @property
     def address(self) -> str:
@@ -44,23 +44,23 @@ class Way:
     @property
     def hosts(self) -> list[str]:
         """Return the physical addresses at which the peer may answer; none known, none checked."""
-        if self.side.owned:
-            return list(self.side.owned)
-        return list(dict.fromkeys(host for entry in self.side.endpoints if (host := endpoint(entry)[0])))
+        if self.underlay.owned:
+            return list(self.underlay.owned)
+        return list(dict.fromkeys(host for entry in self.underlay.endpoints if (host := endpoint(entry)[0])))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
     """What is expected of a node's paths to its peers."""
 
-    ways: tuple[Way, ...]
-    own: Side = field(default_factory=Side)
+    expected_paths: tuple[ExpectedPath, ...]
+    own: Underlay = field(default_factory=Underlay)
 
 
-def judge_path(answer: Json, frame: Frame, expect: Paths) -> list[Check]:
+def judge_path(answer: Json, context: CheckContext, expect: Paths) -> list[Check]:
     """Return a check of the path to each peer."""
-    seen = Seen(answer)
-    return [_way(seen, frame, way, expect.own) for way in expect.ways]
+    seen = Answer(answer)
+    return [_expected_path(seen, context, way, expect.own) for way in expect.expected_paths]
 
 
 def observed_path(pinged: Json) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def observed_path(pinged: Json) -> dict[str, Any]:
     return {"path": "none"}
 
 
-def _way(seen: Seen, frame: Frame, way: Way, own: Side) -> Check:
+def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: Underlay) -> Check:
     pinged = mapping(mapping(seen.data("disco")).get(way.address))
     expected: dict[str, Any] = {"path": way.kind}
     if way.kind != "relay" and way.hosts:
@@ -83,7 +83,7 @@ def _way(seen: Seen, frame: Frame, way: Way, own: Side) -> Check:
     command = f"tailscale ping --c 5 {way.address or way.peer.name}"
     if not pinged:
         why = seen.why("disco") if way.address else f"the server has no address of {way.peer.name}"
-        return frame.check(
+        return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("disco")},
         )  # fmt: skip
@@ -91,7 +91,7 @@ def _way(seen: Seen, frame: Frame, way: Way, own: Side) -> Check:
     direct = found["path"] == "direct"
     ours = not direct or not way.hosts or found["host"] in way.hosts
     right = found["path"] in (("direct", "relay", "peer-relay") if way.kind == "any" else (way.kind,))
-    return frame.check(
+    return context.check(
         right and ours,
         target=way.peer.name,
         expected=expected,
@@ -109,12 +109,12 @@ def _way(seen: Seen, frame: Frame, way: Way, own: Side) -> Check:
     )
 
 
-def _hint(seen: Seen, way: Way, own: Side, found: dict[str, Any]) -> str:
+def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any]) -> str:
     kind = found["path"]
     if kind == "none":
         return (
-            hints.client(seen)
-            or hints.peer(seen, way.peer)
+            causes.client(seen)
+            or causes.peer(seen, way.peer)
             or f"{way.peer.name} answers neither directly nor through a relay: is its client up, and the relay?"
         )
     if kind == "direct" and way.kind == "relay":
@@ -129,5 +129,5 @@ def _hint(seen: Seen, way: Way, own: Side, found: dict[str, Any]) -> str:
         )
     own_endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}
-    sides[way.peer.name] = (list(way.side.endpoints), list(way.side.local))
-    return hints.relayed(sides)
+    sides[way.peer.name] = (list(way.underlay.endpoints), list(way.underlay.local))
+    return causes.relayed(sides)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges a JMESPath expression over any document. PRIVATE to the collection."""
+"""Judges a JMESPath expression over any document."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .answer import Json
     from .check import Check
-    from .frame import Frame
-    from .seen import Json
+    from .context import CheckContext
 
 
 class BadQuery(ValueError):
@@ -39,7 +39,7 @@ def plain(value: Json) -> Json:
 def compile_query(expression: str) -> Json:
     """Return the compiled expression; raise `BadQuery`."""
     try:
-        import jmespath  # noqa: PLC0415 - only who asks needs it; all other assertions do without
+        import jmespath  # only who asks needs it; all other assertions do without
     except ModuleNotFoundError as exc:
         raise BadQuery("queries need the Python package jmespath on the controller: install it there") from exc
     try:
@@ -50,20 +50,20 @@ def compile_query(expression: str) -> Json:
         raise BadQuery(f"the query {expression!r} is not valid JMESPath: {where}") from exc
 
 
-def judge_query(document: Json, frame: Frame, query: Query, *, why: str = "") -> Check:
+def judge_query(document: Json, context: CheckContext, query: Query, *, why: str = "") -> Check:
     """Return the check of a query; `why` says why there is no document."""
     expected = dict(query.compare) or {"true": True}
     if why:
-        return frame.check(None, expected=expected, observed=None, hint=why, evidence={"query": query.expression})
+        return context.check(None, expected=expected, observed=None, hint=why, evidence={"query": query.expression})
     try:
         found = compile_query(query.expression).search(plain(document))
         failed = [name for name, wanted in query.compare.items() if not _COMPARE[name](found, plain(wanted))]
     except ValueError as exc:
         said = str(exc).splitlines()[0]
         hint = f"the query {query.expression!r} cannot be applied to this document: {said}"
-        return frame.check(None, expected=expected, observed=None, hint=hint, evidence={"query": query.expression})
+        return context.check(None, expected=expected, observed=None, hint=hint, evidence={"query": query.expression})
     ok = not failed if query.compare else _true(found)
-    return frame.check(
+    return context.check(
         ok,
         expected=expected,
         observed=found,

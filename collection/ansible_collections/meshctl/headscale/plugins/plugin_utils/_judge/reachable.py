@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether the kernels of two nodes reach each other over the mesh, and how fast. PRIVATE to the collection."""
+"""Judges whether the kernels of two nodes reach each other over the mesh, and how fast."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from . import hints
-from .frame import Frame, Node
+from . import causes
+from .answer import Answer, Json, address, items, mapping, number, numbers, text
+from .context import CheckContext, Node
 from .interfaces import mesh_interfaces
-from .seen import Json, Seen, address, items, mapping, number, numbers, text
 
 if TYPE_CHECKING:
     from .check import Check
@@ -41,27 +41,27 @@ class Reachable:
         return max(1, int(sent * self.loss_budget / 100))
 
 
-def judge_reachable(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
+def judge_reachable(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
     """Return a check for each peer and family, and one for each peer's latency."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     checks = []
     for peer in expect.peers:
-        checks += [_reached(seen, frame, peer, family) for family in expect.families]
-        checks.append(_latency(seen, frame, peer, expect))
+        checks += [_reached(seen, context, peer, family) for family in expect.families]
+        checks.append(_latency(seen, context, peer, expect))
     return checks
 
 
-def judge_steady(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
+def judge_steady(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
     """Return a check of each peer's lost packets, and one of large packets, once the paths are found."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     return [
         check
         for peer in expect.peers
-        for check in (_loss(seen, frame, peer, expect), _large(seen, frame, peer, expect))
+        for check in (_loss(seen, context, peer, expect), _large(seen, context, peer, expect))
     ]
 
 
-def _counted(seen: Seen, name: str, peer: Node, families: tuple[int, ...]) -> tuple[int, int] | None:
+def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> tuple[int, int] | None:
     """Return how many packets were sent to a peer and answered; None where that is not known."""
     found = mapping(seen.data(name))
     sent = received = 0
@@ -76,12 +76,12 @@ def _counted(seen: Seen, name: str, peer: Node, families: tuple[int, ...]) -> tu
     return sent, received
 
 
-def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
+def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
     counted = _counted(seen, "steady", peer, expect.families)
     expected = {"lost_percent": {"at_most": expect.loss_budget}}
     command = f"ping -c 20 -i 0.1 {next(iter(peer.addresses), peer.name)}"
     if counted is None:
-        return frame.check(
+        return context.check(
             None,
             aspect="loss",
             target=peer.name,
@@ -92,7 +92,7 @@ def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
         )
     sent, received = counted
     share = round(100 * (sent - received) / sent, 1)
-    return frame.check(
+    return context.check(
         sent - received <= expect.lost_at_most(sent),
         aspect="loss",
         target=peer.name,
@@ -104,16 +104,16 @@ def _loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
     )
 
 
-def hidden_losses(answer: Json, frame: Frame, expect: Reachable) -> list[Check]:
+def hidden_losses(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
     """Return a failed check for each peer whose direct path loses packets while the relay delivers in its place.
 
     A client whose direct path does not answer for seconds sends by the relay, over TCP, where no echo request is lost.
     """
-    seen = Seen(answer)
-    return [check for peer in expect.peers if (check := _hidden_loss(seen, frame, peer, expect)) is not None]
+    seen = Answer(answer)
+    return [check for peer in expect.peers if (check := _hidden_loss(seen, context, peer, expect)) is not None]
 
 
-def _hidden_loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check | None:
+def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check | None:
     known = next(iter(peer.addresses), "")
     pinged = mapping(mapping(seen.data("direct")).get(known))
     answers = [mapping(entry) for entry in items(pinged.get("answers"))]
@@ -125,7 +125,7 @@ def _hidden_loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Che
     if not settled or missed < _MISSED or missed <= expect.lost_at_most(total):
         return None
     share = round(100 * missed / total, 1)
-    return frame.check(
+    return context.check(
         False,
         aspect="loss",
         target=peer.name,
@@ -138,13 +138,13 @@ def _hidden_loss(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Che
     )
 
 
-def _large(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
+def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
     counted = _counted(seen, "large", peer, expect.families)
     small = _counted(seen, "steady", peer, expect.families)
     expected = {"bytes": LARGE, "replies": {"at_least": 1}}
     command = f"ping -c 3 -s {LARGE} {next(iter(peer.addresses), peer.name)}"
     if counted is None or small is None:
-        return frame.check(
+        return context.check(
             None,
             aspect="large",
             target=peer.name,
@@ -163,7 +163,7 @@ def _large(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
     thinned = (
         sent >= _MANY and sent - received > sent * _LARGE_LOST and small[0] - small[1] <= expect.lost_at_most(small[0])
     )
-    return frame.check(
+    return context.check(
         not silent and not thinned,
         aspect="large",
         target=peer.name,
@@ -178,17 +178,17 @@ def _large(seen: Seen, frame: Frame, peer: Node, expect: Reachable) -> Check:
     )  # fmt: skip
 
 
-def _unsent(seen: Seen, name: str) -> str:
+def _unsent(seen: Answer, name: str) -> str:
     return "no echo request was sent" if seen.data(name) is not None else seen.why(name)
 
 
-def _is_own(seen: Seen, known: str) -> bool:
+def _is_own(seen: Answer, known: str) -> bool:
     """Whether a peer's address is one of this host's: its pings are answered by this very host."""
     links = [mapping(link) for link in items(seen.data("addresses"))]
     return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
 
 
-def _marked(seen: Seen, known: str) -> list[dict[str, Any]]:
+def _marked(seen: Answer, known: str) -> list[dict[str, Any]]:
     """Return what a capture saw of the pings of an address's family; nothing where it may have missed some."""
     watched = mapping(seen.data("watched"))
     if number(watched.get("dropped")) != 0:
@@ -198,13 +198,13 @@ def _marked(seen: Seen, known: str) -> list[dict[str, Any]]:
     return [flow for flow in flows if flow.get("proto") == proto and number(flow.get("marked"))]
 
 
-def _answered_by(seen: Seen, known: str) -> list[str]:
+def _answered_by(seen: Answer, known: str) -> list[str]:
     """Return whose replies came in, where a capture saw some and none from the address that was asked."""
     sources = {address(flow.get("src")) for flow in _marked(seen, known) if flow.get("direction") == "in"}
     return [] if known in sources else sorted(sources - {""})
 
 
-def _beside_mesh(seen: Seen, known: str) -> list[str]:
+def _beside_mesh(seen: Answer, known: str) -> list[str]:
     """Return the interfaces that requests or replies took, where none of the mesh's was among them."""
     mesh = mesh_interfaces(seen.data("addresses"))
     for direction, end in (("out", "dst"), ("in", "src")):
@@ -215,7 +215,7 @@ def _beside_mesh(seen: Seen, known: str) -> list[str]:
     return []
 
 
-def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
+def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Check:
     known = peer.address(family)
     aspect = f"ipv{family}"
     command = f"ping -c 3 {known}"
@@ -224,7 +224,7 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
             f"the server gave {peer.name} no IPv{family} address: set prefixes.v{family} there, or leave it out of "
             "families"
         )
-        return frame.check(
+        return context.check(
             False, aspect=aspect, target=peer.name, expected=f"an IPv{family} address", observed=None, hint=hint
         )
     result = mapping(mapping(seen.data("icmp")).get(known))
@@ -233,28 +233,28 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
     expected = {"address": known, "replies": "all"}
     if not sent or received is None or sent < 0 or received > sent or len(replies) != received:
         why = "no echo request was sent" if seen.data("icmp") is not None else seen.why("icmp")
-        return frame.check(
+        return context.check(
             None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("icmp")},
         )  # fmt: skip
     if _is_own(seen, known):
-        return frame.check(
+        return context.check(
             False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
             hint=f"{known} is an address of this host as well, which answers in place of {peer.name}: remove it here",
         )  # fmt: skip
     if received and (others := _answered_by(seen, known)):
-        return frame.check(
+        return context.check(
             False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
             hint=f"{known} itself did not answer, {' or '.join(others)} did: a NAT rule of this host leads {peer.name}'s address there "
             "(`nft list ruleset`)",
         )  # fmt: skip
     if received and seen.data("addresses") is not None and (ways := _beside_mesh(seen, known)):
-        return frame.check(
+        return context.check(
             False, aspect=aspect, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
             hint=f"{peer.name} answers by {', '.join(ways)} and not by the mesh: a rule or a route of this host, or of {peer.name}, leads "
             "there, in clear (`ip rule`, `ip route get`)",
         )  # fmt: skip
-    return frame.check(
+    return context.check(
         received == sent,
         aspect=aspect,
         target=peer.name,
@@ -266,7 +266,7 @@ def _reached(seen: Seen, frame: Frame, peer: Node, family: int) -> Check:
     )
 
 
-def _evidence(seen: Seen, known: str, result: dict[str, Any]) -> dict[str, Any]:
+def _evidence(seen: Answer, known: str, result: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"address": known}
     if refused := [
         {"error": text(error.get("error")), "from": text(error.get("from"))}
@@ -279,32 +279,32 @@ def _evidence(seen: Seen, known: str, result: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _hint(seen: Seen, peer: Node, known: str, received: float) -> str:
+def _hint(seen: Answer, peer: Node, known: str, received: float) -> str:
     if received:
         return (
             "some packets were lost: the path is still settling, or a link loses packets (`ip -s link` on both sides)"
         )
     if seen.data("status") is None and seen.data("disco") is None:
         return f"{peer.name} does not answer"
-    return hints.unreachable(seen, peer, known)
+    return causes.unreachable(seen, peer, known)
 
 
-def judge_latency(answer: Json, frame: Frame, expect: Reachable, *, of: str) -> list[Check]:
+def judge_latency(answer: Json, context: CheckContext, expect: Reachable, *, of: str) -> list[Check]:
     """Return a check of each peer's latency, by the echo requests of one observation."""
-    seen = Seen(answer)
-    return [_latency(seen, frame, peer, expect, of=of) for peer in expect.peers]
+    seen = Answer(answer)
+    return [_latency(seen, context, peer, expect, of=of) for peer in expect.peers]
 
 
-def _latency(seen: Seen, frame: Frame, peer: Node, expect: Reachable, *, of: str = "icmp") -> Check:
+def _latency(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, *, of: str = "icmp") -> Check:
     found = mapping(seen.data(of))
     wanted = [peer.address(family) for family in expect.families]
     replies = [rtt for known in wanted for rtt in numbers(mapping(found.get(known)).get("rtt_ms")) if rtt >= 0]
     expected = {"median_ms": {"at_most": expect.latency_budget_ms}}
     if not replies:
         reason = "there was no reply whose latency could be measured"
-        return frame.skipped(reason, aspect="latency", target=peer.name, expected=expected)
+        return context.skipped(reason, aspect="latency", target=peer.name, expected=expected)
     middle = median(replies)
-    return frame.check(
+    return context.check(
         middle <= expect.latency_budget_ms,
         aspect="latency",
         target=peer.name,
@@ -320,7 +320,7 @@ def _figures(replies: list[float]) -> dict[str, float]:
     return {"median_ms": round(median(replies), 3), "worst_ms": round(max(replies), 3)} if replies else {}
 
 
-def _slow(seen: Seen, wanted: list[str]) -> str:
+def _slow(seen: Answer, wanted: list[str]) -> str:
     last = next((mapping(mapping(mapping(seen.data("disco")).get(known)).get("last")) for known in wanted if known), {})
     if last.get("derp") and not last.get("endpoint"):
         return (

@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether nodes are what they should be on the control server. PRIVATE to the collection."""
+"""Judges whether nodes are what they should be on the control server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .frame import Frame
-from .seen import Json, Seen, addresses, items, mapping, moment, text
+from .answer import Answer, Json, addresses, items, mapping, moment, text
+from .context import CheckContext
 
 if TYPE_CHECKING:
     from .check import Check
@@ -39,27 +39,27 @@ class Registered:
 
 def records(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
     """Return `mesh_nodes`: what the server holds of each wanted node that it knows."""
-    listed = _listed(Seen(answer))
+    listed = _listed(Answer(answer))
     return {wanted.name: _record(found) for wanted in expect.nodes if listed and (found := _find(listed, wanted))}
 
 
-def judge_registered(answer: Json, frame: Frame, expect: Registered) -> list[Check]:
+def judge_registered(answer: Json, context: CheckContext, expect: Registered) -> list[Check]:
     """Return a check for each wanted node, and one for each name that several nodes claim."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     listed = _listed(seen)
     if listed is None or not expect.nodes:
         why = seen.why("nodes") if listed is None else "no node is expected: pass nodes"
         targets: list[str | None] = [wanted.name for wanted in expect.nodes] or [None]
         evidence = {"error": seen.error("nodes")}
         return [
-            frame.check(None, target=name, expected="registered", observed=None, hint=why, evidence=evidence)
+            context.check(None, target=name, expected="registered", observed=None, hint=why, evidence=evidence)
             for name in targets
         ]
-    checks = [_one(seen, frame, expect, wanted, listed) for wanted in expect.nodes]
-    return checks + _duplicates(frame, expect, listed)
+    checks = [_one(seen, context, expect, wanted, listed) for wanted in expect.nodes]
+    return checks + _duplicates(context, expect, listed)
 
 
-def _listed(seen: Seen) -> list[dict[str, Any]] | None:
+def _listed(seen: Answer) -> list[dict[str, Any]] | None:
     data = seen.data("nodes")
     if not isinstance(data, dict) or "nodes" not in data:
         return None
@@ -104,11 +104,13 @@ def _expected(expect: Registered) -> dict[str, Any]:
     return expected
 
 
-def _one(seen: Seen, frame: Frame, expect: Registered, wanted: Wanted, listed: list[dict[str, Any]]) -> Check:
+def _one(
+    seen: Answer, context: CheckContext, expect: Registered, wanted: Wanted, listed: list[dict[str, Any]]
+) -> Check:
     expected = _expected(expect)
     found = _find(listed, wanted)
     if not found:
-        return frame.check(
+        return context.check(
             False, target=wanted.name, expected=expected, observed={"registered": False},
             evidence={"key": wanted.key, "listed": sorted(text(node.get("givenName")) for node in listed)},
             hint=_missing(wanted, listed), command="headscale nodes list",
@@ -126,7 +128,7 @@ def _one(seen: Seen, frame: Frame, expect: Registered, wanted: Wanted, listed: l
     observed = {key: has[key] for key in expected}
     if wanted.previous_id and wanted.previous_id != record["id"]:
         record["registered_before_as"] = wanted.previous_id
-    return frame.check(
+    return context.check(
         observed == expected, target=wanted.name, expected=expected, observed=observed, evidence=record,
         hint=_hint(observed, expected, record), command="headscale nodes list",
     )  # fmt: skip
@@ -165,20 +167,20 @@ def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, 
     return f"it was registered with another {' and other '.join(wrong)}: which preauthkey was used?"
 
 
-def _duplicates(frame: Frame, expect: Registered, listed: list[dict[str, Any]]) -> list[Check]:
+def _duplicates(context: CheckContext, expect: Registered, listed: list[dict[str, Any]]) -> list[Check]:
     checks = []
     for wanted in expect.nodes:
         name = text(_find(listed, wanted).get("name")).lower()
         claims = [node for node in listed if name and text(node.get("name")).lower() == name]
         if not claims:
             continue
-        checks.append(_unique(frame, wanted, name, claims))
+        checks.append(_unique(context, wanted, name, claims))
     return checks
 
 
-def _unique(frame: Frame, wanted: Wanted, name: str, claims: list[dict[str, Any]]) -> Check:
+def _unique(context: CheckContext, wanted: Wanted, name: str, claims: list[dict[str, Any]]) -> Check:
     ids = [f"{text(node.get('id'))} ({text(node.get('givenName'))})" for node in claims]
-    return frame.check(
+    return context.check(
         len(claims) == 1,
         aspect="unique",
         target=wanted.name,

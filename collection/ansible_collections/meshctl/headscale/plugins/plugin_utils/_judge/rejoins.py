@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a node came back as itself, in time, after a disturbance. PRIVATE to the collection."""
+"""Judges whether a node came back as itself, in time, after a disturbance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hints
-from .frame import Frame, Node
-from .seen import Json, Seen, addresses, mapping, number, text
+from . import causes
+from .answer import Answer, Json, addresses, mapping, number, text
+from .context import CheckContext, Node
 
 if TYPE_CHECKING:
     from .check import Check
@@ -27,17 +27,17 @@ class Rejoins:
     budget_s: float
 
 
-def judge_rejoins(answer: Json, frame: Frame, expect: Rejoins, *, elapsed_s: float) -> list[Check]:
+def judge_rejoins(answer: Json, context: CheckContext, expect: Rejoins, *, elapsed_s: float) -> list[Check]:
     """Return a check of the node itself and one for each peer; `elapsed_s` is what has passed since the disturbance."""
-    seen = Seen(answer)
+    seen = Answer(answer)
     late = elapsed_s > expect.budget_s
     return [
-        _itself(seen, frame, expect, elapsed_s, late=late),
-        *(_reaches(seen, frame, expect, peer, elapsed_s, late=late) for peer in expect.peers),
+        _itself(seen, context, expect, elapsed_s, late=late),
+        *(_reaches(seen, context, expect, peer, elapsed_s, late=late) for peer in expect.peers),
     ]
 
 
-def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late: bool) -> Check:
+def _itself(seen: Answer, context: CheckContext, expect: Rejoins, elapsed_s: float, *, late: bool) -> Check:
     status = mapping(seen.data("status"))
     me = mapping(status.get("Self"))
     expected = {
@@ -49,7 +49,7 @@ def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late
     }
     if not status or not expect.before.id or not expect.before.addresses:
         why = "mesh_nodes does not say what the node was before the disturbance" if status else seen.why("status")
-        return frame.check(
+        return context.check(
             None, aspect=expect.aspect, expected=expected, observed=None, hint=why, command="tailscale status",
             evidence={"error": seen.error("status")},
         )  # fmt: skip
@@ -60,7 +60,7 @@ def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late
         "online": me.get("Online"),
     }
     same = all(observed[key] == expected[key] for key in observed)
-    return frame.check(
+    return context.check(
         same and not late,
         aspect=expect.aspect,
         expected=expected,
@@ -71,14 +71,14 @@ def _itself(seen: Seen, frame: Frame, expect: Rejoins, elapsed_s: float, *, late
     )
 
 
-def _changed(seen: Seen, observed: dict[str, Any], expect: Rejoins) -> str:
+def _changed(seen: Answer, observed: dict[str, Any], expect: Rejoins) -> str:
     if observed["state"] == "Running" and observed["id"] not in ("", expect.before.id):
         return (
             f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is "
             "tailscaled's state "
             "directory kept, is its key ephemeral?) or the server had deleted it"
         )
-    return hints.client(seen) or "its addresses changed: the server's record of it was deleted and made again"
+    return causes.client(seen) or "its addresses changed: the server's record of it was deleted and made again"
 
 
 def _late(elapsed_s: float, expect: Rejoins) -> str:
@@ -89,7 +89,7 @@ def _late(elapsed_s: float, expect: Rejoins) -> str:
 
 
 def _reaches(  # noqa: PLR0913
-    seen: Seen, frame: Frame, expect: Rejoins, peer: Node, elapsed_s: float, *, late: bool
+    seen: Answer, context: CheckContext, expect: Rejoins, peer: Node, elapsed_s: float, *, late: bool
 ) -> Check:
     found = mapping(seen.data("icmp"))
     results = {known: mapping(found.get(known)) for known in peer.addresses}
@@ -97,19 +97,19 @@ def _reaches(  # noqa: PLR0913
     command = f"ping -c 3 {next(iter(peer.addresses), peer.name)}"
     if not results or any(not number(result.get("sent")) for result in results.values()):
         why = seen.why("icmp") if results else f"mesh_nodes has no address of {peer.name}"
-        return frame.check(
+        return context.check(
             None, aspect=expect.aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("icmp")},
         )  # fmt: skip
     silent = [known for known, result in results.items() if result.get("received") != result.get("sent")]
     received = {known: result.get("received") for known, result in results.items()}
-    return frame.check(
+    return context.check(
         not silent and not late,
         aspect=expect.aspect,
         target=peer.name,
         expected=expected,
         observed={"received": received, "after_s": round(elapsed_s, 3)},
         evidence={"sent": {known: result.get("sent") for known, result in results.items()}},
-        hint=hints.unreachable(seen, peer, silent[0]) if silent else _late(elapsed_s, expect),
+        hint=causes.unreachable(seen, peer, silent[0]) if silent else _late(elapsed_s, expect),
         command=command,
     )

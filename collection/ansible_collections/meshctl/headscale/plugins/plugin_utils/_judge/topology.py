@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the topology says about the path between two nodes. PRIVATE to the collection."""
+"""What the topology says about the path between two nodes."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from .seen import Json, address, mapping, text
+from .answer import Json, address, mapping, text
 
 Kind = Literal["direct", "relay", "any"]
 

@@ -2,26 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges that nodes are not reached over the mesh. PRIVATE to the collection."""
+"""Judges that nodes are not reached over the mesh."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .seen import Json, Seen, items, mapping, number, text
+from .answer import Answer, Json, items, mapping, number, text
 
 if TYPE_CHECKING:
     from .check import Check
-    from .frame import Frame, Node
+    from .context import CheckContext, Node
 
 
-def judge_unreachable(answer: Json, frame: Frame, peers: tuple[Node, ...], *, aspect: str = "") -> list[Check]:
+def judge_unreachable(answer: Json, context: CheckContext, peers: tuple[Node, ...], *, aspect: str = "") -> list[Check]:
     """Return a check for each peer: no address of it answers."""
-    seen = Seen(answer)
-    return [_silent(seen, frame, peer, aspect) for peer in peers]
+    seen = Answer(answer)
+    return [_silent(seen, context, peer, aspect) for peer in peers]
 
 
-def _silent(seen: Seen, frame: Frame, peer: Node, aspect: str) -> Check:
+def _silent(seen: Answer, context: CheckContext, peer: Node, aspect: str) -> Check:
     results = {known: mapping(mapping(seen.data("icmp")).get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": 0}
     command = f"ping -c 1 {next(iter(peer.addresses), peer.name)}"
@@ -29,7 +29,7 @@ def _silent(seen: Seen, frame: Frame, peer: Node, aspect: str) -> Check:
     tried = bool(results) and all(number(result.get("sent")) for result in results.values())
     if not tried or any(count is None or count < 0 for count in received.values()):
         why = seen.why("icmp") if results else f"the server has no address of {peer.name}"
-        return frame.check(
+        return context.check(
             None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("icmp")},
         )  # fmt: skip
@@ -37,7 +37,7 @@ def _silent(seen: Seen, frame: Frame, peer: Node, aspect: str) -> Check:
     status = mapping(seen.data("status"))
     errors = [mapping(entry) for result in results.values() for entry in items(result.get("errors"))]
     refused = {text(error.get("error")) for error in errors}
-    return frame.check(
+    return context.check(
         not answering,
         aspect=aspect,
         target=peer.name,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A lab: what stands, what was recorded of it, and how it comes and goes. PRIVATE to the collection.
+"""A lab: what stands, what was recorded of it, and how it comes and goes.
 
 `up` compares the topology that is asked for with the *record* of what was built; `down` needs nothing
 but the state directory, and works when the inventory was edited or is gone.
@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import _paths
+from .._inventory.topology import Topology, checked_name
 from . import network, plan, preflight, supervisor, tls, use
 from .supervisor import LabError, Process
-from .topology import Topology, checked_name
 from .use import Play
 
 BUILD_SECONDS: Final = 120
@@ -76,7 +76,7 @@ class Lab:
     def __init__(self, name: str) -> None:
         """Name a lab; nothing is started or read.
 
-        :raises TopologyError: when no lab can have that name.
+        :raises InventoryError: when no lab can have that name.
         """
         self.name = checked_name(name)
         self.directory = _paths.lab_dir(name)

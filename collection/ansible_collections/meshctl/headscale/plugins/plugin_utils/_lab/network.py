@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Topology to what `ip -batch`, `tc -batch` and `nft -f` read. Pure. PRIVATE to the collection.
+"""Topology to what `ip -batch`, `tc -batch` and `nft -f` read. Pure.
 
 In the fabric, the lab's own network namespace, a bridge stands for each physical network
 and a port `pN` for the far end of a machine's cable: taking the port down pulls the cable.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .topology import WAN, Link, Machine, Subnet, Topology
+from .._inventory.topology import WAN, Link, Machine, Subnet, Topology
 
 # Counted, and remembered with its protocol: what tries to leave the lab can be named.
 _OUTSIDE = "counter name egress update @tried { ip daddr . meta l4proto } reject with icmp net-unreachable"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Topology to the one shell script that builds it inside the lab's namespaces. Pure. PRIVATE to the collection.
+"""Topology to the one shell script that builds it inside the lab's namespaces. Pure.
 
 One script and not a command per step: 50 nodes are built in a second, and what a lab is made of
 can be read (`up` keeps it as `build.sh` in the lab's state directory). The few shell functions
@@ -14,9 +14,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping
 
+from .._inventory.topology import WAN, Machine, Topology
 from . import network
 from .network import Cable
-from .topology import WAN, Machine, Topology
 
 PREAMBLE = ". /run/lab/state/machine.sh\n"
 

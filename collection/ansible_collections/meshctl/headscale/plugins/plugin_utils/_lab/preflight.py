@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What this machine must have for a lab; each missing thing with its remedy. PRIVATE to the collection.
+"""What this machine must have for a lab; each missing thing with its remedy.
 
 Kernel features are tried, in namespaces that end with the try: a module list or a device
 file proves nothing.
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from .. import _paths
+from .._inventory.topology import Topology
 from .network import needs_netem
 from .supervisor import LabError, rootless
-from .topology import Topology
 
 # Program to the Debian package that has it; elsewhere the packages have the same or a similar name.
 PROGRAMS: Final = {

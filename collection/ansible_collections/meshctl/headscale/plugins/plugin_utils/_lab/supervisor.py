@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process below which a whole lab lives, and how to enter what it holds. PRIVATE to the collection.
+"""The process below which a whole lab lives, and how to enter what it holds.
 
 `unshare --fork --kill-child` makes the lab's namespaces; its child is process 1 of the lab. When either
 ends, for whatever reason, the kernel kills every process of the lab and with them its namespaces and mounts.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which play uses a lab: one at a time, for as long as its ansible-playbook runs. PRIVATE to the collection.
+"""Which play uses a lab: one at a time, for as long as its ansible-playbook runs.
 
 A task's process ends with the task, and a lock that it holds with it: what lasts as long as the play is the process that
 started it. That one is recorded beside the lab, and a record of a process that is gone counts for nothing.

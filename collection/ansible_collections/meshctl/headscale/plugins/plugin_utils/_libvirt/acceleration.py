@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether KVM really runs guests here. PRIVATE to the collection.
+"""Whether KVM really runs guests here.
 
 That /dev/kvm opens proves nothing, and libvirt's own answer is no more: there are hosts where a guest starts and
 then has its kernel emulated, a hundred times slower than TCG. So a guest of one sector is run, and timed.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where this machine gets Debian packages from, for the guests' image. PRIVATE to the collection.
+"""Where this machine gets Debian packages from, for the guests' image.
 
 A machine behind a proxy or with a mirror of its own has that in its apt; mmdebstrap knows nothing of it by itself.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A lab whose hosts are virtual machines: how it comes and goes. PRIVATE to the collection.
+"""A lab whose hosts are virtual machines: how it comes and goes.
 
 Routers, relay and their wires are the embedded lab's (`_lab.lab.Lab`). Here are the networks and domains in libvirt,
 the cables between the two, and the saved states that bring guests back in seconds.
@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from .._inventory.topology import Topology
 from .._lab import supervisor
 from .._lab.lab import Lab
 from .._lab.supervisor import LabError
-from .._lab.topology import Topology
 from . import acceleration, preflight, ssh, xml
 from .image import Image, Progress, cache_dir, cache_lock, ensure_image, ensure_programs
 from .model import Guest, Identity, Network, Plan, Settings, plan_guests, with_guests

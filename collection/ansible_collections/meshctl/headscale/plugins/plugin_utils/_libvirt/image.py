@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The disk that all guests of a lab start from, and the disk with the mesh's programs. PRIVATE to the collection.
+"""The disk that all guests of a lab start from, and the disk with the mesh's programs.
 
 Both are made once and kept in the cache, under names that say what they were made of. The image knows the key
 that may enter and shows a host key that is known here: no guest is trusted on first use.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks and domains of libvirt, changed through community.libvirt's modules. PRIVATE to the collection.
+"""Networks and domains of libvirt, changed through community.libvirt's modules.
 
 The modules are run from within the action that brings guests up and down, so that what a failed run has made is known in
 one place. They want libvirt's Python binding, which distributions compile for their own Python: the first of Ansible's

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What this machine can do with virtual machines and Nix; what is missing with its remedy. PRIVATE to the collection.
+"""What this machine can do with virtual machines and Nix; what is missing with its remedy.
 
 Nothing here is a failure: the embedded lab needs none of it.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How guests are entered: files for `ssh` in the lab's state directory. PRIVATE to the collection."""
+"""How guests are entered: files for `ssh` in the lab's state directory."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What no module of community.libvirt does, through libvirt's own command. PRIVATE to the collection.
+"""What no module of community.libvirt does, through libvirt's own command.
 
 Saved states, which bring guests back in seconds (`save`, `restore`), cables (`domif-setlink`), and the UUIDs by which a lab
 knows its own. What is defined, started and removed is in `modules.py`.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan of a lab's guests to libvirt's XML. Pure. PRIVATE to the collection."""
+"""The plan of a lab's guests to libvirt's XML. Pure."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Gathers a report from what tasks return; knows nothing of Ansible's classes. PRIVATE to the collection."""
+"""Gathers a report from what tasks return; knows nothing of Ansible's classes."""
 
 from __future__ import annotations
 

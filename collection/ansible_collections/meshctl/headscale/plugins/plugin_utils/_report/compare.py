@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two reports side by side: what broke, what was mended, what got slower. PRIVATE to the collection."""
+"""Two reports side by side: what broke, what was mended, what got slower."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where everything stands in the drawing of a topology, for the page's template. PRIVATE to the collection."""
+"""Where everything stands in the drawing of a topology, for the page's template."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the controller itself knows of a run: versions, groups, paths. PRIVATE to the collection."""
+"""What the controller itself knows of a run: versions, groups, paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GROUPS = ("headscale", "relay", "clients", "spare")
 
 def versions() -> dict[str, str]:
     """Return the versions that take part in every run."""
-    from ansible.release import __version__ as ansible_version  # noqa: PLC0415 - other readers have no Ansible
+    from ansible.release import __version__ as ansible_version  # other readers have no Ansible
 
     return {
         "meshctl": _collection_version(),

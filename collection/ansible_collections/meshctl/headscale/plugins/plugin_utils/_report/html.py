@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report as one HTML page without JavaScript. PRIVATE to the collection."""
+"""The report as one HTML page without JavaScript."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class _Row:
 
 def render(report: Report) -> str:
     """Return the report as a page that needs nothing beside itself."""
-    import jinja2  # noqa: PLC0415 - only who writes needs it
+    import jinja2  # only who writes needs it
 
     groups = list(_groups(report))
     # `FileSystemLoader` would want the folder to be one for templates alone.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JUnit XML for CI systems: a suite per story, a case per check. PRIVATE to the collection."""
+"""JUnit XML for CI systems: a suite per story, a case per check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def render(report: Report) -> str:
     """Return the report as JUnit XML."""
-    import junitparser  # noqa: PLC0415 - only who writes needs it
+    import junitparser  # only who writes needs it
 
     document = junitparser.JUnitXml(name=f"meshctl {report.run_id}")
     suites = [_suite(report, story) for story in report.stories]
@@ -40,7 +40,7 @@ def render(report: Report) -> str:
 
 def _suite(report: Report, story: Story) -> junitparser.TestSuite:
     """Return the suite of one story."""
-    import junitparser  # noqa: PLC0415
+    import junitparser
 
     suite = junitparser.TestSuite(_xml(story.title or story.id))
     suite.timestamp = story.started.removesuffix("Z")
@@ -53,7 +53,7 @@ def _suite(report: Report, story: Story) -> junitparser.TestSuite:
 
 def _case(check: Check) -> junitparser.TestCase:
     """Return the case of one check."""
-    import junitparser  # noqa: PLC0415
+    import junitparser
 
     name = check["source"] if check["target"] is None else f"{check['source']} -> {check['target']}"
     case = junitparser.TestCase(_xml(name), classname=_xml(check["id"]), time=round(check["duration_ms"] / 1000, 6))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of a run: its parts, how it is read, the verdicts that follow from checks. PRIVATE to the collection."""
+"""The report of a run: its parts, how it is read, the verdicts that follow from checks."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def schema() -> dict[str, Any]:
 
 def validate(data: Mapping[str, Any]) -> None:
     """Raise `ReportError` naming the first place where `data` differs from the published schema."""
-    import jsonschema  # noqa: PLC0415 - 60 ms that a run without a report need not pay
+    import jsonschema  # 60 ms that a run without a report need not pay
 
     validator = jsonschema.Draft202012Validator(schema())
     error = jsonschema.exceptions.best_match(validator.iter_errors(data))
@@ -246,7 +246,7 @@ def validate(data: Mapping[str, Any]) -> None:
 
 def query(report: Report | Mapping[str, Any], expression: str) -> Json:
     """Return what the JMESPath `expression` finds in the report."""
-    import jmespath  # noqa: PLC0415 - only who asks needs it
+    import jmespath  # only who asks needs it
 
     data = report.as_dict() if isinstance(report, Report) else report
     try:

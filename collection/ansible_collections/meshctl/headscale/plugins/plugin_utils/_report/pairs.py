@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What pairs of hosts have to do with each other, read from a report's checks. PRIVATE to the collection."""
+"""What pairs of hosts have to do with each other, read from a report's checks."""
 
 from __future__ import annotations
 

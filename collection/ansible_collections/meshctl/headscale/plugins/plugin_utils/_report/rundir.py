@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run directory: made once, written whole or not at all, file by file. PRIVATE to the collection."""
+"""The run directory: made once, written whole or not at all, file by file."""
 
 from __future__ import annotations
 

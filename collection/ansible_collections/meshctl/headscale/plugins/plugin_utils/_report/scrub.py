@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What must never stand in a report: keys and secrets, replaced wherever they occur. PRIVATE to the collection."""
+"""What must never stand in a report: keys and secrets, replaced wherever they occur."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A report and a comparison for the terminal, readable from 80 columns on. PRIVATE to the collection."""
+"""A report and a comparison for the terminal, readable from 80 columns on."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is sent to a host to look at it: observes, judges nothing. PRIVATE to the collection.
+"""What is sent to a host to look at it: observes, judges nothing.
 
 Standard library only, Python 3.8 or later, imports kept light because every assertion pays for them on every host. `main`
 makes the observations that are asked for, all at once, and none outlives the deadline. An observation is `ok` when it

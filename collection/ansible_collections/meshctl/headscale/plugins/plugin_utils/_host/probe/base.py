@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all observations share: the error, time, threads, JSON without secrets. PRIVATE to the collection."""
+"""What all observations share: the error, time, threads, JSON without secrets."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What really is on the wire while other observations are made. PRIVATE to the collection."""
+"""What really is on the wire while other observations are made."""
 
 from __future__ import annotations
 

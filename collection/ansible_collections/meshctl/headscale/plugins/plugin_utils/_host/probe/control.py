@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The API of the control server; the key is read on the host and stays there. PRIVATE to the collection."""
+"""The API of the control server; the key is read on the host and stays there."""
 
 from __future__ import annotations
 

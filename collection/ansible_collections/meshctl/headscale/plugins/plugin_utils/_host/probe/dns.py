@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Name servers asked over UDP, without the resolver of the system in between. PRIVATE to the collection."""
+"""Name servers asked over UDP, without the resolver of the system in between."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Echo requests by the kernel, over IPv4 and IPv6, to many targets at once. PRIVATE to the collection."""
+"""Echo requests by the kernel, over IPv4 and IPv6, to many targets at once."""
 
 from __future__ import annotations
 

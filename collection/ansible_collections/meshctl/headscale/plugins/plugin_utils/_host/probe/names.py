@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names as every program on the host resolves them. PRIVATE to the collection."""
+"""Names as every program on the host resolves them."""
 
 from __future__ import annotations
 

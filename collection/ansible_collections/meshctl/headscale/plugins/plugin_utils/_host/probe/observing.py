@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the observations that were asked for, all at once, none beyond the deadline. PRIVATE to the collection."""
+"""Makes the observations that were asked for, all at once, none beyond the deadline."""
 
 from __future__ import annotations
 

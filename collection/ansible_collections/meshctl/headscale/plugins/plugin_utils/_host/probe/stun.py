@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""STUN, as Tailscale's servers want it. PRIVATE to the collection."""
+"""STUN, as Tailscale's servers want it."""
 
 from __future__ import annotations
 

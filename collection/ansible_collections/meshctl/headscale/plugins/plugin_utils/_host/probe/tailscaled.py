@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tailscaled of the host says, through its socket (LocalAPI). PRIVATE to the collection."""
+"""What the tailscaled of the host says, through its socket (LocalAPI)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pages over HTTP and HTTPS, with the resolver of the system and no proxy. PRIVATE to the collection."""
+"""Pages over HTTP and HTTPS, with the resolver of the system and no proxy."""
 
 from __future__ import annotations
 

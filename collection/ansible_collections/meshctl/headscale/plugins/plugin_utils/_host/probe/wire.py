@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of what the kernel says when a packet or a connection is refused. PRIVATE to the collection."""
+"""Names of what the kernel says when a packet or a connection is refused."""
 
 from __future__ import annotations
 

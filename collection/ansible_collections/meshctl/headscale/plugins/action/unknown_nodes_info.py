@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Finds clients that the server does not know; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plugin_utils._action.assertion import BadInput, ProbingAction
+from ..plugin_utils._action.errors import failure
+from ..plugin_utils._judge.answer import Answer, items, mapping, text
+
+
+class ActionModule(ProbingAction):
+    """Asks the server for its nodes through the probe: a fraction of what a module costs, as every `up` pays for it."""
+
+    ARGUMENTS = {  # noqa: RUF012
+        "keys": {"type": "dict", "required": True},
+        "url": {"type": "str", "required": True},
+        "api_key_file": {"type": "path", "required": True},
+    }
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the hosts whose node key the server does not list."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            self.start(task_vars)
+        except BadInput as exc:
+            return {**result, **failure(f"unregistered: {exc}", "bad_input")}
+        request = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node",
+               "url": self.options["url"], "api_key_file": self.options["api_key_file"]}  # fmt: skip
+        seen = Answer(self.probe([request], seconds=10))
+        if "nodes" not in mapping(seen.data("nodes")):
+            return {**result, **failure(f"{self.options['url']}: {seen.why('nodes')}", "could_not_run")}
+        listed = {text(mapping(node).get("nodeKey")) for node in items(mapping(seen.data("nodes"))["nodes"])}
+        unknown = sorted(host for host, key in self.options["keys"].items() if key and key not in listed)
+        return {**result, "changed": False, "unregistered": unknown}

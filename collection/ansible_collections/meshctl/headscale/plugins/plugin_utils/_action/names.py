@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names of nodes, from what the server holds."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .._inventory.reading import plain
+from .._judge.answer import mapping, text
+from .._judge.names import Name
+from .assertion import BadInput
+
+if TYPE_CHECKING:
+    from .._judge.context import Node
+    from .assertion import ProbingAction
+
+
+def domain_of(task: ProbingAction) -> str:
+    """Return MagicDNS's domain: the inventory's, else what this host's client or another was told, else nothing."""
+    if stated := text(task.variable("mesh_domain")):
+        return stated
+    others = mapping(plain(task.known.get("groups") or {})).get("clients") or []
+    told = (task.variable("mesh_client"), *(task.of_host(str(host), "mesh_client") for host in others))
+    return next((domain for one in told if (domain := text(mapping(one).get("dns_name")).partition(".")[2])), "")
+
+
+# The first line of clients that gives the AAAA of its peers where the policy says so (magicdns-aaaa).
+FIRST_WITH_AAAA = (1, 84)
+
+
+def gives_aaaa(task: ProbingAction) -> bool:
+    """Whether the host's client is of a line that can give the AAAA of its peers; one of no known version is."""
+    found = [int(part) for part in re.findall(r"\d+", text(mapping(task.variable("mesh_client")).get("version")))]
+    return len(found) < len(FIRST_WITH_AAAA) or tuple(found[:2]) >= FIRST_WITH_AAAA
+
+
+def name_of(node: Node, domain: str, families: tuple[int, ...]) -> Name:
+    """Return the name that MagicDNS gives to a node; raise `BadInput`."""
+    if not domain:
+        raise BadInput("the domain of MagicDNS is not known: pass domain, or set mesh_domain")
+    if not node.given_name:
+        raise BadInput(f"the server's record of {node.name} has no name: run meshctl.headscale.assert_registered again")
+    fqdn = f"{node.given_name}.{domain.strip('.')}".lower()
+    return Name(node=node.name, fqdn=fqdn, addresses=node.addresses, families=families)

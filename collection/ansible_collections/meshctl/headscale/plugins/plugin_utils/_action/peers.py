@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which peers an assertion is about, where `mesh_expect` says that not everybody reaches everybody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._inventory.expect import Expectation, ExpectError, read_expect
+from .._judge.answer import mapping
+from .._judge.query import plain
+from .assertion import BadInput, NotAsserted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._judge.context import Node
+    from .assertion import Assertion, ProbingAction
+
+
+def expectation(task: ProbingAction) -> Expectation:
+    """Return what the inventory's `mesh_expect` states; raise `BadInput`."""
+    groups = {
+        name: [str(host) for host in members]
+        for name, members in mapping(plain(task.known.get("groups") or {})).items()
+    }
+    try:
+        return read_expect(task.variable("mesh_expect"), groups)
+    except ExpectError as exc:
+        raise BadInput(str(exc)) from None
+
+
+def reached(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
+    """Return the peers that the host is expected to reach; raise `NotAsserted` when it is none."""
+    expect = expectation(task)
+    return _some(task, [peer for peer in peers if expect.reaches(task.host, peer.name)])
+
+
+def seen(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
+    """Return the peers that the server is expected to show to the host; raise `NotAsserted` when it is none."""
+    expect = expectation(task)
+    return _some(task, [peer for peer in peers if expect.sees(task.host, peer.name)])
+
+
+def _some(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
+    if not peers:
+        raise NotAsserted(f"mesh_expect has no peer for {task.host} here")
+    return tuple(peers)

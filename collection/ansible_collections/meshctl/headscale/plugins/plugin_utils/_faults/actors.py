@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which machine of a lab plays which part in a fault. Pure.
+
+The catalogue knows no names: `a` is a client that serves, `b` and `c` are clients of one other subnet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class ActorError(ValueError):
+    """The lab has not the machines that faults need; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """Machine names by part."""
+
+    a: str
+    b: str
+    c: str
+    server: str
+    relay: str
+    router_a: str
+    router_b: str
+    spare: str = ""
+
+    def filled(self, text: str) -> str:
+        """Return `text` with `{a}`, `{server}`... replaced by names."""
+        for role, name in vars(self).items():
+            text = text.replace("{" + role + "}", name)
+        return text
+
+    def variables(self, topology: Mapping[str, Any]) -> dict[str, str]:
+        """Return what a script knows of each part: `$B`, `$B_ADDRESS`, `$B_GATEWAY`, `$B_CIDR`, `$B_PORT`."""
+        found: dict[str, str] = {}
+        for role, name in vars(self).items():
+            machine = topology["machines"].get(name) or {}
+            fact = topology["facts"].get(name) or {}
+            known = {
+                "": name,
+                "_ADDRESS": machine.get("address"),
+                "_PUBLIC": machine.get("public_address"),
+                "_GATEWAY": fact.get("gateway"),
+                "_CIDR": fact.get("cidr"),
+                "_PORT": topology["ports"].get(name),
+            }
+            found |= {f"{role.upper()}{suffix}": str(value) for suffix, value in known.items() if value}
+        return found
+
+
+def assign_actors(topology: Mapping[str, Any]) -> Roles:
+    """Return the parts of a lab from its recorded topology; raise `ActorError`."""
+    facts: Mapping[str, Mapping[str, Any]] = topology["facts"]
+    groups: dict[str, list[str]] = {}
+    for name, fact in facts.items():
+        groups.setdefault(str(fact["group"]), []).append(name)
+    clients = groups.get("clients", [])
+    a = clients[0] if clients else ""
+    elsewhere: dict[str, list[str]] = {}
+    for name in clients:
+        if facts[name]["subnet"] != facts[a]["subnet"]:
+            elsewhere.setdefault(str(facts[name]["subnet"]), []).append(name)
+    pair = next((names for names in elsewhere.values() if len(names) > 1), [])
+    if not a or not pair or not groups.get("headscale") or not groups.get("relays"):
+        raise ActorError(
+            "faults need a client in one subnet and two in another, a control server and a relay, as in the seed lab"
+        )
+    b, c = pair[:2]
+    return Roles(
+        a=a, b=b, c=c, server=groups["headscale"][0], relay=groups["relays"][0],
+        router_a=str(facts[a]["router"] or ""), router_b=str(facts[b]["router"] or ""),
+        spare=next(iter(groups.get("spare", [])), ""),
+    )  # fmt: skip

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible's view of the inventory to a topology."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+from .existing import existing_topology
+from .settings import READ, check_settings, slips
+from .topology import InventoryError, Topology, read_topology
+
+# What a topology is read from; nothing else is templated, so that a variable with a secret stays where it is.
+_VARIABLES = (
+    "lab_name",
+    "mesh_address",
+    "mesh_link",
+    "mesh_names",
+    "mesh_port",
+    "mesh_publish",
+    "mesh_subnet",
+    "mesh_subnets",
+    "mesh_wan",
+)
+
+
+def read_inventory(task_vars: dict[str, Any]) -> Topology:
+    """Return the topology of the inventory of a running play.
+
+    :raises InventoryError: see `read_topology`.
+    """
+    hosts, groups = _described(task_vars)
+    return read_topology(hosts=hosts, groups=groups)
+
+
+def read_own(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the inventory says of where the user's own hosts are: as much, or as little, as it does.
+
+    :raises InventoryError: see `own_topology`.
+    """
+    hosts, groups = _described(task_vars)
+    return existing_topology(hosts=hosts, groups=groups)
+
+
+def check_inventory(task_vars: dict[str, Any]) -> list[str]:
+    """Return what is odd about the inventory's other variables.
+
+    :raises InventoryError: see `check_settings`.
+    """
+    hosts, groups = _described(task_vars, (*_VARIABLES, *READ))
+    check_settings(hosts, groups)
+    hostvars = task_vars["hostvars"]
+    return list(slips({host: hostvars[host] for host in hosts}))
+
+
+def _described(
+    task_vars: dict[str, Any], names: Sequence[str] = _VARIABLES
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Return the named variables of every host, and the groups."""
+    groups: dict[str, list[str]] = task_vars["groups"]
+    hosts = {str(host): _variables(str(host), task_vars["hostvars"][host], names) for host in groups["all"]}
+    return hosts, {str(name): [str(host) for host in members] for name, members in groups.items()}
+
+
+def _variables(host: str, own: Any, names: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        try:
+            if name in own:
+                found[name] = plain(own[name])
+        except AnsibleError as exc:
+            raise InventoryError(f"host {host}: {name} cannot be read: {exc}; correct its template") from None
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return plain JSON data: ansible-core 2.19 and later hand out tagged strings and lazy containers."""
+    return json.loads(json.dumps(value, default=str))

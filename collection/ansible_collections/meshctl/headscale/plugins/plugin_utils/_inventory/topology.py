@@ -1,0 +1,536 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Inventory data to a checked topology. Pure: reads no file, runs nothing.
+
+Every address of the lab is decided here. What is wrong with an inventory is one
+`InventoryError` that names the host or subnet, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, get_args
+
+Nat = Literal["easy", "hard", "none", "udp_blocked"]
+
+WAN: Final = "wan"
+NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
+GROUPS: Final = ("headscale", "relays", "clients", "spare")
+# What Headscale hands out: a physical subnet inside it would shadow the mesh.
+TAILNET: Final = ipaddress.ip_network("100.64.0.0/10")
+FIRST_PORT: Final = 41641
+
+_THIS: Final = ipaddress.ip_network("0.0.0.0/8")
+# `router-NAME` is a host name too.
+_SUBNET_NAME_LENGTH: Final = 40
+_RATES: Final = (8 * 10**3, 100 * 10**9)
+_LONGEST_DELAY_MS: Final = 60_000
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]+", re.IGNORECASE)
+_LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)(k|m|g)bit")
+_LOSS = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_DURATION_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+_RATE_BIT: Final = {"k": 10**3, "m": 10**6, "g": 10**9}
+
+
+class InventoryError(ValueError):
+    """The inventory does not describe a lab that can be built; the message says why and what to do."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message on one line, whatever the inventory's value that it names looks like."""
+        super().__init__(" ".join(message.split()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """What is wrong with a line, in numbers: milliseconds, bits per second, a fraction, bytes."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    rate_bit: int = 0
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publish:
+    """A port of a machine that its router forwards from its WAN address."""
+
+    proto: str
+    port: int
+    to_port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """A physical network behind a router of its own."""
+
+    name: str
+    cidr: str
+    gateway: str
+    nat: Nat
+    wan_address: str
+    router: str
+    link: Link = field(default_factory=Link)
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """Return the subnet as a network object."""
+        return ipaddress.IPv4Network(self.cidr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A host of the inventory, or a router that a subnet implies; a `guest` is a host that the lab does not start."""
+
+    name: str
+    kind: Literal["host", "router", "guest"]
+    groups: tuple[str, ...]
+    subnet: str
+    address: str
+    public_address: str
+    port: int = 0
+    names: tuple[str, ...] = ()
+    publish: tuple[Publish, ...] = ()
+    link: Link = field(default_factory=Link)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """All that a lab is made of."""
+
+    lab_name: str
+    wan_cidr: str
+    resolver: str
+    subnets: dict[str, Subnet]
+    machines: dict[str, Machine]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, for the record."""
+        return asdict(self)
+
+    def hosts(self) -> Iterator[Machine]:
+        """Yield the machines that stand in the inventory."""
+        return (machine for machine in self.machines.values() if machine.kind != "router")
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return what the assertions and the report need to know of each host (the fact `mesh_topology`)."""
+        return {machine.name: self._host_facts(machine) for machine in self.hosts()}
+
+    def _host_facts(self, machine: Machine) -> dict[str, Any]:
+        subnet = self.subnets.get(machine.subnet)
+        return {
+            "group": machine.groups[0],
+            "subnet": machine.subnet,
+            "cidr": subnet.cidr if subnet else self.wan_cidr,
+            "address": machine.address,
+            "router": subnet.router if subnet else None,
+            "gateway": subnet.gateway if subnet else None,
+            "nat": subnet.nat if subnet else "none",
+            "public_address": machine.public_address,
+            "port": machine.port,
+            "interface": "eth0",
+            "names": list(machine.names),
+        }
+
+
+def shown(value: object) -> str:
+    """Return a value as YAML writes it: a user has written `null` or `true`, and never `None` or `True`."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{shown(key)}: {shown(entry)}' for key, entry in value.items())}}}"
+    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
+
+
+def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> Topology:
+    """Return the checked topology of an inventory.
+
+    :param hosts: variables of every host, in inventory order.
+    :param groups: hosts of every group.
+    :raises InventoryError: naming the host or subnet, the value and the remedy.
+    """
+    members = {group: [host for host in groups.get(group, ()) if host in hosts] for group in GROUPS}
+    for group, want in (
+        ("headscale", "the control server"),
+        ("relays", "the WAN host with DERP, STUN and the resolver"),
+    ):
+        if len(members[group]) != 1:
+            found = ", ".join(members[group]) or "none"
+            raise InventoryError(f"group '{group}' must hold exactly one host, {want}; found: {found}")
+    relay = members["relays"][0]
+    if hosts[relay].get("mesh_subnet", WAN) != WAN:
+        raise InventoryError(
+            f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', and a relay stands on the simulated "
+            f"internet, where all reach it: write {WAN}"
+        )
+    shared = hosts[members["headscale"][0]]
+    if both := [host for host in members["clients"] if host in members["spare"]]:
+        raise InventoryError(
+            f"host {both[0]} is in clients and in spare, which joins only where a story needs a new node; "
+            "take it out of one of them"
+        )
+    outside = _mapping("mesh_wan", shared.get("mesh_wan", {}))
+    _known_keys("mesh_wan", outside, ("cidr",))
+    wan = _network("mesh_wan", outside.get("cidr", "203.0.113.0/24"))
+    stated = {
+        str(own["mesh_address"]) for own in hosts.values() if own.get("mesh_subnet") == WAN and "mesh_address" in own
+    }
+    subnets = _subnets(_mapping("mesh_subnets", shared.get("mesh_subnets")), wan, stated)
+    machines = _machines(hosts, members, subnets, wan)
+    return Topology(
+        lab_name=checked_name(shared.get("lab_name", "seed")),
+        wan_cidr=str(wan),
+        resolver=machines[members["relays"][0]].address,
+        subnets=subnets,
+        machines=machines | {subnet.router: _router(subnet) for subnet in subnets.values()},
+    )
+
+
+def checked_name(value: object) -> str:
+    """Return the name of a lab when it can be one: it names a directory, which is removed with the lab."""
+    if not isinstance(value, str) or not _LAB_NAME.fullmatch(value):
+        raise InventoryError(f"lab_name {shown(value)} must be 1 to 32 lower-case letters, digits or '-'")
+    return str(value)
+
+
+def _mapping(what: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InventoryError(f"{what} must be a mapping, not {shown(value)}")
+    return value
+
+
+def _network(what: str, value: object) -> ipaddress.IPv4Network:
+    try:
+        network = ipaddress.IPv4Network(str(value))
+    except ValueError as exc:
+        raise InventoryError(f"{what}: '{value}' is no IPv4 network ({exc}); write it like 192.168.1.0/24") from None
+    if network.prefixlen > 29:  # noqa: PLR2004 (gateway and a few hosts must fit)
+        raise InventoryError(f"{what}: {network} is too small for a router and hosts; use a /29 or larger")
+    if (
+        network.is_loopback
+        or network.is_multicast
+        or network.is_link_local
+        or network.overlaps(_THIS)
+        or network.is_reserved
+    ):
+        raise InventoryError(
+            f"{what}: {network} cannot be a network of hosts; use a private one such as 192.168.1.0/24"
+        )
+    if network.overlaps(TAILNET):
+        raise InventoryError(f"{what}: {network} overlaps {TAILNET}, which Headscale gives to mesh addresses")
+    return network
+
+
+def _address(what: str, value: object, network: ipaddress.IPv4Network) -> str:
+    try:
+        address = ipaddress.IPv4Address(str(value))
+    except ValueError:
+        raise InventoryError(f"{what}: '{value}' is no IPv4 address") from None
+    if address not in network or address in (network.network_address, network.broadcast_address):
+        raise InventoryError(f"{what}: {address} is not a host address of its subnet {network}")
+    return str(address)
+
+
+def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collection[str]) -> dict[str, Subnet]:
+    if not data:
+        raise InventoryError(
+            "mesh_subnets is empty; give it at least one subnet, such as subnet-a: {cidr: 192.168.1.0/24}"
+        )
+    taken: dict[str, ipaddress.IPv4Network] = {WAN: wan}
+    wan_addresses: dict[str, str] = {}
+    stated = {
+        *stated,
+        *(str(raw["wan_address"]) for raw in data.values() if isinstance(raw, Mapping) and "wan_address" in raw),
+    }
+    subnets: dict[str, Subnet] = {}
+    for name, raw in data.items():
+        own = _mapping(f"mesh_subnets.{name}", raw)
+        if "wan_address" not in own:
+            own = {**own, "wan_address": _free_wan_address(str(name), wan, {*stated, *wan_addresses})}
+        subnet = _subnet(str(name), own, wan)
+        for other, network in taken.items():
+            if subnet.network.overlaps(network):
+                raise InventoryError(
+                    f"subnet {name} ({subnet.cidr}) overlaps {other} ({network}); give it another cidr"
+                )
+        if twin := wan_addresses.get(subnet.wan_address):
+            raise InventoryError(f"subnets {twin} and {name} both have wan_address {subnet.wan_address}; change one")
+        taken[subnet.name] = subnet.network
+        wan_addresses[subnet.wan_address] = subnet.name
+        subnets[subnet.name] = subnet
+    return subnets
+
+
+def _free_wan_address(name: str, wan: ipaddress.IPv4Network, taken: Collection[str]) -> str:
+    # From the second on: the first is where one looks for a provider's gateway.
+    for address in itertools.islice(wan.hosts(), 1, None):
+        if str(address) not in taken:
+            return str(address)
+    raise InventoryError(f"mesh_wan: {wan} has no address left for the router of {name}; use a larger cidr")
+
+
+def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network) -> Subnet:
+    where = f"mesh_subnets.{name}"
+    _known_keys(where, raw, ("cidr", "gateway", "nat", "wan_address", "link"))
+    if not _LABEL.fullmatch(name) or name == WAN or len(name) > _SUBNET_NAME_LENGTH:
+        raise InventoryError(
+            f"{where}: '{name}' cannot name a subnet; "
+            f"use at most {_SUBNET_NAME_LENGTH} letters, digits and '-', and not '{WAN}'"
+        )
+    if "cidr" not in raw:
+        raise InventoryError(f"{where} has no cidr; write one like 192.168.1.0/24")
+    network = _network(where, raw["cidr"])
+    nat = raw.get("nat", "easy")
+    if nat not in NAT_KINDS:
+        raise InventoryError(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}")
+    return Subnet(
+        name=name,
+        cidr=str(network),
+        gateway=_address(f"{where}.gateway", raw.get("gateway", network[1]), network),
+        nat=nat,
+        wan_address=_address(f"{where}.wan_address", raw["wan_address"], wan),
+        router=f"router-{name}",
+        link=read_link(f"{where}.link", raw.get("link")),
+    )
+
+
+def _known_keys(where: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := sorted(set(raw) - set(known)):
+        raise InventoryError(f"{where}: unknown setting '{unknown[0]}'; use {', '.join(known)}")
+
+
+def _machines(
+    hosts: Mapping[str, Mapping[str, Any]],
+    members: Mapping[str, Sequence[str]],
+    subnets: Mapping[str, Subnet],
+    wan: ipaddress.IPv4Network,
+) -> dict[str, Machine]:
+    inside = {host: tuple(group for group in GROUPS if host in members[group]) for host in hosts}
+    wanted = {host: variables for host, variables in hosts.items() if inside[host]}
+    taken = {(name, s.gateway): s.router for name, s in subnets.items()}
+    taken |= {(WAN, s.wan_address): s.router for s in subnets.values()}
+    for host, variables in wanted.items():  # stated addresses first: a free one must not take a stated one
+        if "mesh_address" in variables:
+            _claim(host, *_stated(host, variables, subnets, wan), taken)
+    machines: dict[str, Machine] = {}
+    published: dict[tuple[str, str, int], str] = {}
+    ports: dict[tuple[str, int], str] = {}
+    for host, variables in wanted.items():
+        where = _subnet_name(host, variables, subnets)
+        address = (
+            _stated(host, variables, subnets, wan)[1]
+            if "mesh_address" in variables
+            else _free(host, where, subnets, wan, taken)
+        )
+        machine = _machine(host, variables, inside[host], where, address, subnets)
+        for entry in machine.publish:
+            _unique(
+                published, (where, entry.proto, entry.port), host, f"{entry.proto} port {entry.port} of router-{where}"
+            )
+        if machine.port:
+            _unique(ports, (where, machine.port), host, f"mesh_port {machine.port} behind the same router")
+        machines[host] = machine
+    _unique_names(machines)
+    return machines
+
+
+def _unique(taken: dict[Any, str], key: object, host: str, what: str) -> None:
+    if other := taken.get(key):
+        raise InventoryError(f"hosts {other} and {host} both take {what}; change one")
+    taken[key] = host
+
+
+def _unique_names(machines: Mapping[str, Machine]) -> None:
+    taken: dict[str, str] = {}
+    hostnames: dict[str, str] = {}
+    for machine in machines.values():
+        _unique(hostnames, machine.name.lower(), machine.name, f"the hostname {machine.name.lower()}")
+        for name in machine.names:
+            _unique(taken, name, machine.name, f"the name {name} (mesh_names)")
+
+
+def _subnet_name(host: str, variables: Mapping[str, Any], subnets: Mapping[str, Subnet]) -> str:
+    known = [*subnets, WAN]
+    name = variables.get("mesh_subnet")
+    if name is None:
+        raise InventoryError(f"host {host} has no mesh_subnet; give it one of {', '.join(known)}")
+    if name not in known:
+        raise InventoryError(
+            f"host {host}: unknown subnet '{name}'; use one of {', '.join(known)}, or add it to mesh_subnets"
+        )
+    return str(name)
+
+
+def _stated(
+    host: str, variables: Mapping[str, Any], subnets: Mapping[str, Subnet], wan: ipaddress.IPv4Network
+) -> tuple[str, str]:
+    where = _subnet_name(host, variables, subnets)
+    network = wan if where == WAN else subnets[where].network
+    return where, _address(f"host {host}: mesh_address", variables["mesh_address"], network)
+
+
+def _claim(host: str, where: str, address: str, taken: dict[tuple[str, str], str]) -> None:
+    if other := taken.get((where, address)):
+        raise InventoryError(f"{other} and {host} both have the address {address} in {where}; change one")
+    taken[where, address] = host
+
+
+def _free(
+    host: str, where: str, subnets: Mapping[str, Subnet], wan: ipaddress.IPv4Network, taken: dict[tuple[str, str], str]
+) -> str:
+    network = wan if where == WAN else subnets[where].network
+    for candidate in network.hosts():
+        if (where, str(candidate)) not in taken:
+            taken[where, str(candidate)] = host
+            return str(candidate)
+    raise InventoryError(f"host {host}: no address is free in {where} ({network}); use a larger cidr")
+
+
+def _machine(  # noqa: PLR0913, PLR0917
+    host: str,
+    variables: Mapping[str, Any],
+    groups: tuple[str, ...],
+    where: str,
+    address: str,
+    subnets: Mapping[str, Subnet],
+) -> Machine:
+    if not _LABEL.fullmatch(host):
+        raise InventoryError(f"host '{host}' cannot be a hostname; use letters, digits and '-', at most 63")
+    if _NUMBER.fullmatch(host):
+        raise InventoryError(
+            f"host '{host}' cannot be a hostname: resolvers take a number for an address; "
+            f"put a letter before it, as in node-{host}"
+        )
+    subnet = subnets.get(where)
+    if any(host.lower() == other.router.lower() for other in subnets.values()):
+        raise InventoryError(f"host {host} has the name of a router of the lab; rename it")
+    client = bool({"clients", "spare"} & set(groups))
+    return Machine(
+        name=host,
+        kind="host",
+        groups=groups,
+        subnet=where,
+        address=address,
+        public_address=subnet.wan_address if subnet and subnet.nat != "none" else address,
+        port=_port(f"host {host}: mesh_port", variables.get("mesh_port", _default_port(address, where, subnets)))
+        if client
+        else 0,
+        names=tuple(_dns_name(host, name) for name in _list(f"host {host}: mesh_names", variables.get("mesh_names"))),
+        publish=tuple(
+            _publish(host, entry) for entry in _list(f"host {host}: mesh_publish", variables.get("mesh_publish"))
+        ),
+        link=read_link(f"host {host}: mesh_link", variables.get("mesh_link")),
+    )
+
+
+def _default_port(address: str, where: str, subnets: Mapping[str, Subnet]) -> int:
+    """Return a WireGuard port of the machine's own: behind one router, two nodes with one port cannot both keep it."""
+    if where == WAN:
+        return FIRST_PORT
+    host_part = int(ipaddress.IPv4Address(address)) - int(subnets[where].network.network_address)
+    return FIRST_PORT + 1000 * list(subnets).index(where) % 10000 + host_part % 1000
+
+
+def _router(subnet: Subnet) -> Machine:
+    return Machine(
+        name=subnet.router,
+        kind="router",
+        groups=("routers",),
+        subnet=subnet.name,
+        address=subnet.gateway,
+        public_address=subnet.wan_address,
+        link=subnet.link,
+    )
+
+
+def _list(what: str, value: object) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InventoryError(f"{what} must be a list, not {shown(value)}")
+    return value
+
+
+def _dns_name(host: str, value: object) -> str:
+    labels = str(value).split(".")
+    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004 (host and domain)
+        raise InventoryError(f"host {host}: mesh_names: '{value}' is no DNS name such as headscale.lab.test")
+    return str(value).lower()
+
+
+def _publish(host: str, raw: object) -> Publish:
+    where = f"host {host}: mesh_publish"
+    entry = _mapping(where, raw)
+    _known_keys(where, entry, ("proto", "port", "to_port"))
+    proto = entry.get("proto", "tcp")
+    if proto not in ("tcp", "udp"):
+        raise InventoryError(f"{where}: unknown proto '{proto}'; use tcp or udp")
+    port = _port(where, entry.get("port"))
+    return Publish(proto=proto, port=port, to_port=_port(where, entry.get("to_port", port)))
+
+
+def _port(where: str, value: object) -> int:
+    try:
+        port = int(str(value))
+    except ValueError:
+        port = 0
+    if not 0 < port < 65536:  # noqa: PLR2004 (the range of ports)
+        raise InventoryError(f"{where}: {shown(value)} is no port; use 1 to 65535")
+    return port
+
+
+def read_link(where: str, raw: object) -> Link:
+    """Return the impairments of a line from their inventory form, such as `{rate: 50mbit, loss: 1%, delay: 20ms}`."""
+    if raw is None:
+        return Link()
+    data = _mapping(where, raw)
+    _known_keys(where, data, ("delay", "jitter", "loss", "rate", "mtu"))
+    link = Link(
+        delay_ms=_quantity(where, "delay", data, _DURATION, "20ms", _DURATION_MS),
+        jitter_ms=_quantity(where, "jitter", data, _DURATION, "2ms", _DURATION_MS),
+        loss=_quantity(where, "loss", data, _LOSS, "1%", {}) / 100,
+        rate_bit=int(_quantity(where, "rate", data, _RATE, "50mbit", _RATE_BIT)),
+        mtu=_mtu(where, data.get("mtu", 1500)),
+    )
+    if "rate" in data and not _RATES[0] <= link.rate_bit <= _RATES[1]:
+        raise InventoryError(f"{where}: rate '{data['rate']}' must be from 8kbit to 100gbit")
+    if link.loss > 1:
+        raise InventoryError(f"{where}: loss '{data['loss']}' is more than 100%")
+    if link.delay_ms > _LONGEST_DELAY_MS:
+        raise InventoryError(f"{where}: delay '{data['delay']}' is more than {_LONGEST_DELAY_MS // 1000}s")
+    if link.jitter_ms > link.delay_ms:
+        raise InventoryError(f"{where}: jitter '{data['jitter']}' needs a delay that is at least as long")
+    return link
+
+
+def _quantity(  # noqa: PLR0913, PLR0917
+    where: str, key: str, data: Mapping[str, Any], form: re.Pattern[str], example: str, units: Mapping[str, float]
+) -> float:
+    if key not in data:
+        return 0.0
+    match = form.fullmatch(str(data[key]).lower())
+    if not match:
+        raise InventoryError(f"{where}: {key} '{data[key]}' is not understood; write it like {example}")
+    return float(match[1]) * (units[match[2]] if units else 1.0)
+
+
+def _mtu(where: str, value: object) -> int:
+    try:
+        mtu = int(str(value))
+    except ValueError:
+        mtu = 0
+    if not 1280 <= mtu <= 9000:  # noqa: PLR2004 (IPv6's minimum; jumbo frames)
+        raise InventoryError(
+            f"{where}: mtu {shown(value)} must be a number from 1280, the least that IPv6 needs, to 9000"
+        )
+    return mtu

@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Likely causes, from evidence that was fetched after a check had failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .answer import Answer, Json, addresses, endpoint, items, mapping, moment, text
+from .interfaces import device_to, mesh_interfaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .context import Node
+
+_STATES = {
+    "NeedsLogin": (
+        "it is logged out or its registration was refused: look at its log, mint a preauthkey and join it again"
+    ),
+    "NeedsMachineAuth": "the server has not approved it: approve it there",
+    "Stopped": "somebody ran `tailscale down`: run `tailscale up`",
+    "Starting": "it has no network map yet: is the control server reachable and its certificate trusted?",
+    "NoState": "tailscaled has only just started, or cannot read its state",
+}
+# States that a client stays in while something is wrong.
+_STUCK = ("NoState", "Starting", "NeedsLogin", "")
+_LOGIN = "last login error"
+_LONGEST = 400
+
+
+def find_peer(status: Json, node: Node) -> dict[str, Any]:
+    """Return what a client's status says of a node, found by node key or mesh address; empty when nothing."""
+    peers = [mapping(peer) for peer in mapping(mapping(status).get("Peer")).values()]
+    by_key = [peer for peer in peers if node.key and text(peer.get("PublicKey")) == node.key]
+    by_address = [peer for peer in peers if set(addresses(peer.get("TailscaleIPs"))) & set(node.addresses)]
+    return next(iter(by_key or by_address), {})
+
+
+def client(seen: Answer) -> str:
+    """Return what is wrong with the host's own client, empty when nothing is seen to be."""
+    status = mapping(seen.data("status"))
+    if not status:
+        return seen.why("status")
+    state = text(status.get("BackendState"))
+    own = mapping(status.get("Self"))
+    health = [line for entry in items(status.get("Health")) if (line := text(entry))]
+    said = "; ".join(health)[:_LONGEST]
+    if state != "Running":
+        reason = _STATES.get(state, "look at its log")
+        # What keeps it from logging in, such as a server that it does not find, it says itself.
+        refused = next((line for line in health if _LOGIN in line), "")[:_LONGEST] if state in _STUCK else ""
+        return f"the client is {state or 'in no known state'}: {f'it says: {refused}' if refused else reason}"
+    if own.get("Expired") is True or _past(own.get("KeyExpiry"), seen.now):
+        return "the node's key has expired: join it again, or set a later expiry on the server"
+    if own.get("Online") is False:
+        return f"the client has no connection to the control server{': ' + said if said else ''}"
+    return ""
+
+
+def peer(seen: Answer, node: Node) -> str:
+    """Return what the host's client knows to be wrong with a peer, empty when nothing."""
+    known = find_peer(seen.data("status"), node)
+    if not known:
+        return (
+            f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither reach "
+            "the other"
+        )
+    if known.get("Expired") is True or _past(known.get("KeyExpiry"), seen.now):
+        return f"the key of {node.name} has expired: join it again, or set a later expiry on the server"
+    if known.get("Online") is False:
+        return f"the server says that {node.name} is offline: is tailscaled running there, and can it reach the server?"
+    return ""
+
+
+def through_mesh(target: str) -> str:
+    """Return why a physical address is looked for in the mesh."""
+    return (
+        f"what is for {target} goes through the mesh: this host uses an exit node (`tailscale set --exit-node=` ends it), or accepts "
+        "the routes of a subnet router (`headscale nodes list-routes`; `tailscale set --accept-routes=false` here ends it)"
+    )
+
+
+def unreachable(seen: Answer, node: Node, address: str) -> str:
+    """Return why a kernel ping over the mesh may not be answered."""
+    refused = [mapping(error) for error in items(mapping(mapping(seen.data("icmp")).get(address)).get("errors"))]
+    causes: list[Callable[[], str]] = [
+        lambda: client(seen),
+        lambda: peer(seen, node),
+        lambda: _astray(seen, address),
+        lambda: _own_refusal(refused),
+        lambda: _mesh_ping(seen, node, address),
+    ]
+    found = (said for cause in causes if (said := cause()))
+    return next(found, "no cause was found: look at the logs of both tailscaled")
+
+
+def _astray(seen: Answer, target: str) -> str:
+    """Return where the host sends what is for a mesh address, empty when into the mesh, or when that is not known."""
+    taken = device_to(seen, target)
+    links = seen.data("addresses")
+    if not taken or links is None or taken in mesh_interfaces(links):
+        return ""
+    return (
+        f"this host sends it by {taken} and not into the mesh: tailscaled's routes or rules are gone (`ip rule`, `ip route show "
+        "table 52`; restart tailscaled), tailscale0 is down, or tailscaled runs without a TUN device"
+    )
+
+
+def _own_refusal(errors: list[dict[str, Any]]) -> str:
+    kinds = {text(error.get("error")) for error in errors if error.get("from") == "local"}
+    if "prohibited" in kinds:
+        return "this host's own firewall refuses to send: look at its output rules (`nft list ruleset`)"
+    if "no-such-source" in kinds:
+        return (
+            "this host has no address of that family in the mesh: IPv6 is switched off here (`sysctl net.ipv6.conf.all.disable_ipv6`), "
+            "or somebody took the address from tailscale0; restart tailscaled"
+        )
+    if "net-down" in kinds:
+        return "the mesh's interface is down on this host: `ip link set tailscale0 up`, or restart tailscaled"
+    if kinds & {"net-unreachable", "host-unreachable"}:
+        return "this host has no route to the mesh: tailscaled runs without a TUN device, or its routes were removed"
+    far = {text(error.get("from")) for error in errors} - {"local", ""}
+    return f"refused by {', '.join(sorted(far))}: its firewall answers for the peer" if far else ""
+
+
+def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
+    disco = mapping(mapping(seen.data("disco")).get(address))
+    tsmp = mapping(mapping(seen.data("tsmp")).get(address))
+    if not disco:
+        return ""
+    if disco.get("answered") is not True:
+        return (
+            f"{node.name} answers neither directly nor through a relay: is its client up, and does it reach the relay "
+            "(`tailscale status`, `tailscale netcheck` there)?"
+        )
+    last = mapping(disco.get("last"))
+    way = text(last.get("endpoint")) or f"relay {text(last.get('derp')) or '?'}"
+    if tsmp.get("answered") is True:
+        return (
+            f"{node.name} answers WireGuard pings via {way} but not ICMP: the policy or a firewall on "
+            f"{node.name} drops it, or {node.name} has no route back "
+            "(`nft list ruleset`, `ip rule` and `ip route` there; the policy on the server)"
+        )
+    return f"{node.name} answers disco pings via {way} but nothing inside WireGuard: restart tailscaled on both sides"
+
+
+def relayed(sides: dict[str, tuple[Json, Json]]) -> str:
+    """Return why a path stays on a relay; `sides` has each node's endpoints and its own interface's addresses."""
+    for who, (endpoints, local) in sides.items():
+        inside, outside = _ports(endpoints, local)
+        if inside and not outside:
+            return (
+                f"{who} has not learned a public endpoint: UDP to the relay's STUN port (3478) is blocked on its side"
+            )
+        if inside and not inside & outside:
+            return (
+                f"the router of {who} maps its UDP port ({_some(inside)} became {_some(outside)}): a hard NAT, "
+                "or a stale "
+                "conntrack entry that holds the port; drop new packets on the router's WAN side and flush its conntrack"
+            )
+    return "UDP is blocked between the two sides, or both are behind a hard NAT (`tailscale netcheck` on each)"
+
+
+def _ports(endpoints: Json, local: Json) -> tuple[set[int], set[int]]:
+    """Return the ports of a node's own IPv4 endpoints, and of those that were learned from outside."""
+    own = set(addresses(local))
+    inside: set[int] = set()
+    outside: set[int] = set()
+    for host, port in (endpoint(entry) for entry in items(endpoints)):
+        if own and host and ":" not in host:
+            (inside if host in own else outside).add(port)
+    return inside, outside
+
+
+def _some(ports: set[int]) -> str:
+    return ", ".join(str(port) for port in sorted(ports)[:3])
+
+
+def _past(expiry: Json, now: float | None) -> bool:
+    found = moment(expiry)
+    return found is not None and now is not None and found <= now

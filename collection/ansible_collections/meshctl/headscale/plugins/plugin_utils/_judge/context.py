@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all checks of one task have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .answer import Json, addresses, mapping, text
+from .check import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .check import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckContext:
+    """Who asserts what, and how a person runs a command there."""
+
+    story: str
+    assertion: str
+    source: str
+    shell: str = ""
+
+    def check(  # noqa: PLR0913
+        self,
+        ok: bool | None,
+        *,
+        aspect: str = "",
+        target: str | None = None,
+        expected: Json,
+        observed: Json,
+        evidence: Mapping[str, Any] | None = None,
+        hint: str = "",
+        command: str = "",
+    ) -> Check:
+        """Return a check that passed, failed, or could not be judged (`ok` is None)."""
+        verdict: Verdict = "error" if ok is None else "passed" if ok else "failed"
+        return Check(
+            id=".".join(part for part in (self.story, self.assertion, aspect) if part),
+            story=self.story,
+            source=self.source,
+            target=target,
+            verdict=verdict,
+            expected=expected,
+            observed=observed,
+            evidence=dict(evidence or {}),
+            hint="" if ok else hint,
+            reproduce=self.shell + command if command else "",
+        )
+
+    def skipped(self, reason: str, *, aspect: str = "", target: str | None = None, expected: Json = None) -> Check:
+        """Return a check that was not made, with the reason."""
+        check = self.check(None, aspect=aspect, target=target, expected=expected, observed=None, hint=reason)
+        check.verdict = "skipped"
+        return check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A member of the mesh as the control server knows it."""
+
+    name: str
+    id: str = ""
+    key: str = ""
+    given_name: str = ""
+    addresses: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, name: str, record: Json) -> Node:
+        """Return a node from its record in `mesh_nodes`."""
+        known = mapping(record)
+        return cls(
+            name=name,
+            id=text(known.get("id")),
+            key=text(known.get("key")),
+            given_name=text(known.get("given_name")),
+            addresses=tuple(addresses(known.get("addresses"))),
+        )
+
+    def address(self, family: int) -> str:
+        """Return the node's mesh address of a family (4 or 6), empty when it has none."""
+        return next((known for known in self.addresses if (":" in known) == (family == 6)), "")  # noqa: PLR2004

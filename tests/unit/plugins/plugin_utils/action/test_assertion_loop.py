@@ -1,0 +1,351 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The loop of probe and judge, with a clock and a host of its own."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import healthy_mesh as mesh
+import pytest
+import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import assertion
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion, BadInput, summary
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.names import gives_aaaa
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable
+
+
+class Clock:
+    """Moves when somebody sleeps or looks."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        assert seconds <= 0.25
+        self.now += seconds
+
+
+class Scripted(Assertion):
+    """Sees what the test says, look after look; a look takes a tenth of a second."""
+
+    ASSERTION = "scripted"
+
+    def __init__(self, clock: Clock, looks: list[dict[str, bool | None]], *, deadline: float = 3.0) -> None:
+        """Take the looks, each target's verdict."""
+        self.clock, self.looks, self.pending = clock, looks, []  # type: ignore[var-annotated]
+        self.options = {"deadline": deadline, "interval": 0.25}
+        self.context = mesh.context("scripted")
+        self.diagnosed = False
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[dict[str, Any]]:
+        """Take note of whom the look is about."""
+        self.pending.append(pending)
+        return [{"kind": "x"}]
+
+    def probe(self, requests: Any, *, seconds: float) -> dict[str, Any]:
+        """Return the next look; the last one stays."""
+        self.clock.now += 0.1
+        if requests == ["more"]:
+            self.diagnosed = True
+            return {"observations": {"why": 1}}
+        return {"observations": self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]}
+
+    def judge(self, answer: Any) -> list[Check]:
+        """Return the verdicts that were looked up."""
+        seen = answer["observations"]
+        hint = "found out why" if "why" in seen else "no idea"
+        return [
+            self.context.check(ok, target=target, expected=1, observed=ok, hint=hint)
+            for target, ok in seen.items() if target != "why"
+        ]  # fmt: skip
+
+    def diagnose(self, failing: frozenset[str | None]) -> list[Any]:
+        """Ask for more."""
+        return ["more"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(assertion, "time", clock)
+    return clock
+
+
+def verdicts(checks: list[Check]) -> dict[str | None, str]:
+    return {check.target: check.verdict for check in checks}
+
+
+def test_all_true_at_once_is_one_look(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": True, "b": True}])
+    assert set(verdicts(action._converge()).values()) == {"passed"}
+    assert action.pending == [None]
+    assert not action.diagnosed
+
+
+def test_only_what_has_not_passed_is_looked_at_again(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": True, "b": False}, {"a": False, "b": None}, {"a": False, "b": True}])
+    checks = action._converge()
+    assert verdicts(checks) == {"a": "passed", "b": "passed"}
+    assert action.pending[1:] == [frozenset({"b"})] * 2
+    times = {check.target: check.duration_ms for check in checks}
+    assert times["a"] == pytest.approx(100)
+    assert times["b"] == pytest.approx(800)
+    assert checks[1].evidence["looks"] == 3
+
+
+def test_at_the_deadline_the_last_look_and_its_cause_are_told(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": True, "b": False}], deadline=1.0)
+    checks = action._converge()
+    assert verdicts(checks) == {"a": "passed", "b": "failed"}
+    assert checks[1].hint == "found out why"
+    assert checks[1].duration_ms >= 1000
+    assert clock.now < 102
+
+
+def test_a_deadline_of_zero_is_one_look(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": False}], deadline=0)
+    assert verdicts(action._converge()) == {"a": "failed"}
+    assert action.pending == [None]
+
+
+def test_slow_hosts_are_given_more_time_by_one_variable(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = Scripted(clock, [{"a": True}])
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(action, "variable", lambda name, default=None: given.get(name, default), raising=False)
+    action.longest_s = 1000
+    action._be_patient()
+    assert (action.LOOK_S, action.SHORTEST_LOOK_S, action.DEADLINE_S) == (5, 2, 15)
+    given["mesh_patience"] = "4"
+    action._be_patient()
+    assert (action.LOOK_S, action.SHORTEST_LOOK_S, action.DEADLINE_S) == (20, 8, 60)
+    assert action.deadline_s == 3.0  # what a task says itself stays
+    for wrong in (0, 61, "lots", -4, "nan"):
+        given["mesh_patience"] = wrong
+        with pytest.raises(BadInput, match="mesh_patience is"):
+            action._be_patient()
+
+
+def test_nothing_to_assert_is_no_success(clock: Clock) -> None:
+    result = summary(Scripted(clock, [{}])._converge())
+    assert result["failed"]
+
+
+def test_the_message_names_checks_with_one_cause_together() -> None:
+    context = mesh.context("x")
+    checks = [
+        context.check(False, target=f"n{number}", expected=1, observed=2, hint="same cause") for number in range(7)
+    ]
+    result = summary([*checks, context.check(True, target="good", expected=1, observed=1)])
+    assert result["failed"]
+    assert result["msg"].startswith("7 of 8 checks did not pass: us1.x (one -> n0), ")
+    assert result["msg"].endswith(" and 2 more: same cause")
+    assert summary([context.skipped("not here")])["msg"] == "0 of 1 checks passed, 1 skipped"
+
+
+def test_members_and_peers_come_from_what_the_server_holds(clock: Clock) -> None:
+    action = Scripted(clock, [])
+    action.host = "one"
+    records = {node.name: {"id": node.id, "addresses": list(node.addresses)} for node in (mesh.ONE, *mesh.PEERS)}
+    action.options = {"nodes": records}
+    assert [peer.name for peer in action.peers()] == ["two", "three"]
+    action.options = {"nodes": records, "peers": ["three"]}
+    assert [peer.name for peer in action.peers()] == ["three"]
+    for peers, said in ((["nobody"], "no node for the peer nobody"), ([], "one has no peer")):
+        action.options = {"nodes": records, "peers": peers}
+        with pytest.raises(BadInput, match=said):
+            action.peers()
+
+
+NAMES = (
+    "client_info", "assert_connected", "assert_encrypted", "assert_http", "assert_isolated", "assert_listening",
+    "assert_path", "assert_propagates", "assert_query", "assert_reachable", "assert_registered", "assert_rejoins",
+    "assert_resolves", "assert_unreachable",
+)  # fmt: skip
+
+
+def documented(name: str) -> dict[str, Any]:
+    base = "ansible_collections.meshctl.headscale.plugins"
+    document = yaml.safe_load(import_module(f"{base}.modules.{name}").DOCUMENTATION)
+    options = dict(document.get("options") or {})
+    for fragment in document.get("extends_documentation_fragment") or []:
+        where = fragment.removeprefix("meshctl.headscale.").split(".")
+        holder = import_module(f"{base}.doc_fragments.{where[0]}").ModuleDocFragment
+        text = getattr(holder, where[1].upper() if len(where) > 1 else "DOCUMENTATION")
+        options.update(yaml.safe_load(text).get("options") or {})
+    return options
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_action_takes_what_its_documentation_says(name: str) -> None:
+    action = import_module(f"ansible_collections.meshctl.headscale.plugins.action.{name}").ActionModule
+    keys = ("type", "elements", "required", "default", "choices", "aliases")
+    told = {key: {k: v for k, v in option.items() if k in keys} for key, option in documented(name).items()}
+    taken = {key: {k: v for k, v in option.items() if k in keys} for key, option in action.ARGUMENTS.items()}
+    assert told == taken
+
+
+# -- what assert_reachable makes of the paths once they are found --
+
+TWO4, TWO6 = mesh.TWO.addresses
+
+
+class Measured:
+    """A host whose bursts, calm pings and pings along the direct path are scripted; the last of each stays."""
+
+    def __init__(self, **scripts: list[Any]) -> None:
+        """Take what each observation will be."""
+        self.scripts = {"burst": [burst()], "calm": [], "icmp": [], "direct": [], **scripts}
+        self.asked: list[str] = []
+        self.checks = [
+            mesh.context("reachable").check(True, aspect=aspect, target="two", expected=1, observed={"received": 3})
+            for aspect in ("ipv4", "ipv6", "latency")
+        ]
+        action = import_module("ansible_collections.meshctl.headscale.plugins.action.assert_reachable").ActionModule
+        self.action = object.__new__(action)
+        self.action.context, self.action.probe = mesh.context("reachable"), self.probe
+        self.action._expect = Reachable(peers=(mesh.TWO,))
+
+    def probe(self, requests: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
+        """Return the next of the observation that is asked for."""
+        assert seconds > 0
+        name = requests[0]["id"]
+        self.asked.append(name)
+        script = self.scripts[name]
+        return mesh.answer(**{name: mesh.seen(script.pop(0) if len(script) > 1 else script[0])})
+
+    def verdicts(self) -> dict[str, str]:
+        """Return the verdict of each aspect."""
+        found = self.action.followup_checks(self.checks)
+        return {check.id.rpartition(".")[2]: check.verdict for check in [*self.checks, *found]}
+
+
+def echoes(received: int = 20, rtt_ms: float = 1.0) -> dict[str, Any]:
+    return {
+        known: {"sent": 20, "received": received, "rtt_ms": [rtt_ms] * received, "errors": []} for known in (TWO4, TWO6)
+    }
+
+
+def burst(received: int = 20, rtt_ms: float = 1.0, relayed: float = 0) -> dict[str, Any]:
+    def metrics(packets: float) -> dict[str, Any]:
+        rows = [{"labels": {"path": "direct_ipv4"}, "value": 1.0}, {"labels": {"path": "derp"}, "value": packets}]
+        return mesh.seen({"tailscaled_outbound_packets_total": rows})
+
+    return {
+        "metrics_before": metrics(7.0),
+        "steady": mesh.seen(echoes(received, rtt_ms)),
+        "metrics_after": metrics(7.0 + relayed),
+        "large": mesh.seen(echoes(20)),
+    }
+
+
+def path_pings(expected_paths: str) -> dict[str, Any]:
+    answers = [{"err": "", "endpoint": "203.0.113.3:1" if way == "d" else ""} for way in expected_paths]
+    return {TWO4: {"answers": answers, "lost": 0}}
+
+
+def test_a_sound_path_is_measured_once() -> None:
+    measured = Measured()
+    assert set(measured.verdicts().values()) == {"passed"}
+    assert measured.asked == ["burst"]
+
+
+@pytest.mark.parametrize(("rtt_ms", "verdict"), [(120.0, "failed"), (1.0, "passed")])
+def test_a_lucky_look_at_the_latency_does_not_stand(rtt_ms: float, verdict: str) -> None:
+    measured = Measured(burst=[burst(rtt_ms=120.0)], calm=[echoes(rtt_ms=rtt_ms)])
+    assert measured.verdicts()["latency"] == verdict
+    assert measured.asked == ["burst", "calm"]
+    assert bool(measured.checks[-1].hint) is (verdict == "failed")
+
+
+@pytest.mark.parametrize(
+    ("direct", "verdict"),
+    [
+        (["drdrdrdr"], "failed"),
+        (["drdrdrdr", "dddddddd"], "passed"),
+        (["rrrrrrrr"], "passed"),
+        (["rrdddddd"], "passed"),
+    ],
+)
+def test_loss_that_a_relay_hides_is_found(direct: list[str], verdict: str) -> None:
+    measured = Measured(burst=[burst(relayed=20)], direct=[path_pings(expected_paths) for expected_paths in direct])
+    assert measured.verdicts()["loss"] == verdict
+    measured = Measured(
+        burst=[burst(received=10), burst(relayed=20)], direct=[path_pings(expected_paths) for expected_paths in direct]
+    )
+    assert measured.verdicts()["loss"] == verdict
+
+
+def test_a_few_packets_by_a_relay_are_no_doubt() -> None:
+    measured = Measured(burst=[burst(relayed=4)])
+    assert measured.verdicts()["loss"] == "passed"
+    assert measured.asked == ["burst"]
+
+
+def test_steady_loss_is_lost_twice() -> None:
+    measured = Measured(burst=[burst(received=10)])
+    assert measured.verdicts()["loss"] == "failed"
+    assert measured.asked == ["burst", "burst"]
+
+
+def test_a_handshake_that_was_missed_is_no_loss() -> None:
+    measured = Measured(
+        burst=[burst(received=0), burst(received=0), burst()], icmp=[echoes(0), echoes()], direct=[path_pings("dddd")]
+    )
+    assert measured.verdicts()["loss"] == "passed"
+    assert measured.asked == ["burst", "burst", "icmp", "icmp", "burst", "direct"]
+
+
+def test_who_stays_silent_has_lost_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("ansible_collections.meshctl.headscale.plugins.action.assert_reachable")
+    monkeypatch.setattr(module, "_HANDSHAKE_S", 0.01)
+    assert Measured(burst=[burst(received=0)], icmp=[echoes(0)]).verdicts()["loss"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("version", "gives"),
+    [
+        ("1.80.3", False),
+        ("1.83.99", False),
+        ("1.84.0", True),
+        ("1.102.5", True),
+        ("2.0", True),
+        ("", True),
+        (None, True),
+    ],
+)
+def test_old_clients_give_no_aaaa(version: Any, gives: bool) -> None:
+    task = SimpleNamespace(variable=lambda name: {"version": version} if name == "mesh_client" else None)
+    assert gives_aaaa(task) is gives  # type: ignore[arg-type]
+
+
+def _start(name: str, **arguments: Any) -> None:
+    action = import_module(f"ansible_collections.meshctl.headscale.plugins.action.{name}").ActionModule
+    started = object.__new__(action)
+    started._task = SimpleNamespace(args=arguments)
+    started.start({"inventory_hostname": "client-node-1"})
+    started.prepare()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("assert_query", {"document": {}, "query": "a", "expected": 1}, "there is no option expected:"),
+        ("assert_query", {"document": {}, "query": "a", "deadline": -1}, "deadline is -1"),
+        ("assert_http", {"urls": ["http://host:99999/"]}, "ports are 1 to 65535"),
+        ("assert_http", {"urls": ["http://host:0/"]}, "ports are 1 to 65535"),
+        ("assert_http", {"urls": ["http://"]}, "has no host"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(name: str, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        _start(name, **arguments)

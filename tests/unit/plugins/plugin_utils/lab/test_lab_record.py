@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is kept of a lab, and who its processes are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as lab_module
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import supervisor
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, Record
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process
+from lab_inventory import Inventory
+
+
+def _record(inventory: Inventory, *, dead: tuple[str, ...] = ()) -> Record:
+    topology = inventory.read()
+    me = Process.of(os.getpid())
+    assert me
+    machines = {name: Process(me.pid, 1) if name in dead else me for name in topology.machines}
+    return Record("2026-01-01T00:00:00+00:00", lab_module._recorded(topology), {"headscale": "/x"}, machines)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    record = _record(Inventory())
+    record.save(tmp_path / "record.json")
+    assert Record.load(tmp_path / "record.json") == record
+    assert [entry.name for entry in tmp_path.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "7", "null", '"x"', "{}", '{"machines": {}}', '{"machines": {"a": 1}, "created": "", "topology": {}, "programs": {}}',
+     '{"machines": {}, "created": "", "topology": {}, "programs": {}}',
+     '{"machines": {}, "created": "", "topology": {"machines": [], "subnets": {}, "ports": {}, "facts": {}}, "programs": {}}',
+     '{"machines": {"a": ["x", "y"]}, "created": "", "topology": {}, "programs": {}}', "\x00\xff"],
+)  # fmt: skip
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert Record.load(path) is None
+
+
+def test_no_record_is_none(tmp_path: Path) -> None:
+    assert Record.load(tmp_path / "record.json") is None
+    assert Record.load(tmp_path) is None
+
+
+def test_a_process_is_known_by_when_it_started() -> None:
+    me = Process.of(os.getpid())
+    assert me
+    assert me.alive
+    assert not Process(me.pid, me.started + 1).alive, "another process with the same id"
+
+
+def test_a_zombie_and_a_process_that_is_gone_are_not_alive() -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert Process.of(child.pid) is None
+    child.wait()
+    assert Process.of(child.pid) is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "999999999", str(os.getpid())])
+def test_a_supervisor_file_that_names_no_supervisor_of_ours(tmp_path: Path, text: str) -> None:
+    (tmp_path / "supervisor.pid").write_text(text)
+    assert supervisor.supervisor(tmp_path) is None
+    assert supervisor.stop(tmp_path) is False, "and nothing of anybody else's is killed"
+
+
+def test_the_lock_leaves_no_file_where_there_is_no_lab(tmp_path: Path) -> None:
+    with supervisor.lock(tmp_path / "labs" / "x"):
+        assert (tmp_path / "labs" / ".x.lock").exists()
+        with (
+            pytest.raises(LabError, match="another meshctl has been working on the lab 'x'"),
+            supervisor.lock(tmp_path / "labs" / "x", seconds=0),
+        ):
+            pass
+    assert list((tmp_path / "labs").iterdir()) == []
+
+
+def test_a_lab_that_is_not_up_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
+    with pytest.raises(LabError, match="the lab 'x' is not up; start it with `meshctl up`"):
+        Lab("x").machine("client-node-1")
+    assert Lab("x").down() is None
+    assert lab_module.names() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}"])
+def test_a_lab_that_stands_and_whose_record_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(supervisor, "first_process", lambda _directory: Process.of(os.getpid()))
+    lab = Lab("x")
+    lab.directory.mkdir(parents=True)
+    with pytest.raises(LabError, match="is not up"):  # it is being built
+        lab.machine("client-node-1")
+    (lab.directory / "record.json").write_text(text)
+    assert lab.record is None
+    with pytest.raises(LabError) as caught:
+        lab.machine("client-node-1")
+    assert str(caught.value) == (
+        "the record of the lab 'x' cannot be read: `meshctl down` and `meshctl up` make it anew"
+    )
+
+
+def test_what_differs_between_a_lab_and_an_inventory() -> None:
+    inventory = Inventory()
+    record = _record(inventory, dead=("client-node-1",))
+    inventory.groups["clients"]["newcomer"] = {"mesh_subnet": "subnet-a"}
+    del inventory.groups["spare"]["client-node-4"]
+    inventory.subnets["subnet-b"]["nat"] = "hard"
+    inventory.host("client-node-3")["mesh_link"] = {"loss": "1%"}
+    difference = lab_module._difference(record, inventory.read())
+    assert difference.sentences() == [
+        "machine newcomer added",
+        "machine client-node-1 started again",
+        "machine client-node-4 removed",
+        "subnet subnet-b: nat changed",
+        "client-node-3: link changed",
+    ]
+    assert difference.renat == ["subnet-b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda i: i.shared.update(mesh_wan={"cidr": "203.0.112.0/23"}), "stands with wan_cidr 203.0.113.0/24, the inventory says 203.0.112.0/23"),
+        (lambda i: i.host("relay").update(mesh_address="203.0.113.11"), "stands with resolver 203.0.113.10"),
+        (lambda i: i.subnets["subnet-a"].update(gateway="192.168.1.254"), "stands with subnet subnet-a: gateway 192.168.1.1"),
+        (lambda i: i.host("client-node-1").update(mesh_address="192.168.1.9"), "stands with client-node-1: address 192.168.1.10"),
+    ],
+)  # fmt: skip
+def test_what_needs_another_lab_is_refused_with_the_remedy(change: object, message: str) -> None:
+    inventory = Inventory()
+    record = _record(inventory)
+    change(inventory)  # type: ignore[operator]
+    with pytest.raises(LabError, match="take it down with `meshctl down` first") as caught:
+        lab_module._difference(record, inventory.read())
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../..", "../../victim", "/etc", "a/b", "BAD", "x" * 33, "a\n"])
+def test_a_name_that_no_lab_can_have_names_no_directory_to_remove(name: str) -> None:
+    with pytest.raises(InventoryError, match="lab_name"):
+        Lab(name)
