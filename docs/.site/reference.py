@@ -70,7 +70,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def pages() -> dict[str, str]:
     """Return the pages by name."""
-    found = {"cli": "\n".join(_commands()), "roles": "\n".join(_roles()), "report": "\n".join(_schema())}
+    found = {"commands": "\n".join(_commands()), "roles": "\n".join(_roles()), "report-fields": "\n".join(_schema())}
     index = ["# Modules and plugins", "", "Made from what `ansible-doc` shows.", ""]
     for kind in KINDS:
         documented = _documented(kind)
@@ -96,7 +96,7 @@ def _commands() -> Iterator[str]:
 
     yield "# Every command and option"
     yield ""
-    yield "What each command prints for `--help`. [The command line](../cli.md) explains them."
+    yield "What each command prints for `--help`. [The command line](cli.md) explains them."
     program = typer.main.get_command(cli.app)
     yield from _command(program, ["meshctl"], None)
 
@@ -227,7 +227,7 @@ def _roles() -> Iterator[str]:
 
 def _schema() -> Iterator[str]:
     schema = json.loads((COLLECTION / "plugins" / "plugin_utils" / "_report" / "report.schema.json").read_text())
-    yield f"# Fields of the report\n\n{schema['description']} [The report of a run](../report.md) explains it.\n"
+    yield f"# Fields of the report\n\n{schema['description']} [The report of a run](report.md) explains it.\n"
     yield f"Schema: `{schema['$id']}`.\n\n## report.json\n\n| field | type | |\n|---|---|---|"
     yield from _fields(schema)
     for name, part in schema["$defs"].items():

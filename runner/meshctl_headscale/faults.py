@@ -231,7 +231,7 @@ def drill(  # noqa: PLR0913, PLR0917
       meshctl faults drill
       meshctl faults drill --family dns
       meshctl faults drill --fault loss-30 --fault mtu-black-hole --keep-lab
-      meshctl faults drill --write docs/faults.md
+      meshctl faults drill --write docs/reference/faults.md
     """
     chosen = [entry for entry in _chosen(fault or [], family or []) if not story or entry.story in story]
     if not chosen:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""docs/inventory.md names the variables that there are, all of them and no others."""
+"""docs/reference/inventory.md names the variables that there are, all of them and no others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from project import ROOT
 
 COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
-PAGE = (ROOT / "docs" / "inventory.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "inventory.md").read_text()
 # Set by tasks for other tasks: nobody writes them into an inventory.
 FACTS = {
     "mesh_addresses",

@@ -49,8 +49,8 @@ def test_every_command_and_option_is_in_it(pages: dict[str, str]) -> None:
     for name, command in program.commands.items():
         if command.hidden:
             continue
-        assert f"## meshctl {name}\n" in pages["cli"]
-        section = pages["cli"].split(f"## meshctl {name}\n")[1].split("\n## ")[0]
+        assert f"## meshctl {name}\n" in pages["commands"]
+        section = pages["commands"].split(f"## meshctl {name}\n")[1].split("\n## ")[0]
         for parameter in command.params:
             for option in parameter.opts:
                 if option.startswith("--") and not getattr(parameter, "hidden", False):
@@ -61,7 +61,7 @@ def test_every_field_of_the_report_is_in_it(pages: dict[str, str]) -> None:
     schema = json.loads((COLLECTION / "plugins" / "plugin_utils" / "_report" / "report.schema.json").read_text())
     parts = [schema, *schema["$defs"].values()]
     for field in {name for part in parts for name in part.get("properties", {})}:
-        assert f"| `{field}` |" in pages["report"]
+        assert f"| `{field}` |" in pages["report-fields"]
 
 
 def test_every_role_with_its_ways_in_is_in_it(pages: dict[str, str]) -> None:

@@ -207,7 +207,7 @@ KNOWN: Final = frozenset({
     "mesh_tailscale_version",
     "mesh_wan",
 })  # fmt: skip
-"""Every variable of docs/inventory.md whose name begins with `mesh_`."""
+"""Every variable of docs/reference/inventory.md whose name begins with `mesh_`."""
 
 FACTS: Final = frozenset({
     "mesh_bad_checks",

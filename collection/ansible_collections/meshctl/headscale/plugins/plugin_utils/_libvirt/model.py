@@ -153,7 +153,7 @@ def _check_values(settings: Settings) -> None:
         raise InventoryError(f"mesh_libvirt: disks '{settings.disks}' must be the absolute path of a directory")
     if settings.image == "nixos" and not settings.image_path:
         raise InventoryError(
-            "mesh_libvirt: image nixos needs image_path, a directory with its boot files; see docs/nix.md"
+            "mesh_libvirt: image nixos needs image_path, a directory with its boot files; see docs/how-to/nixos.md"
         )
 
 
