@@ -59,10 +59,14 @@ class Builder:
 
     def check(self, name: str, source: str, target: str | None = None, **fields: object) -> dict[str, Any]:
         """Return a check as an assertion returns it."""
-        story = name.partition(".")[0]
+        story, _dot, rest = name.partition(".")
+        assertion, _dot, aspect = rest.partition(".")
         base = {
             "id": name,
             "story": story,
+            "assertion": assertion,
+            "aspect": aspect,
+            "family": aspect if aspect in ("ipv4", "ipv6") else None,
             "source": source,
             "target": target,
             "verdict": "passed",

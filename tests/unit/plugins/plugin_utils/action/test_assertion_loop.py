@@ -207,8 +207,10 @@ class Measured:
         self.scripts = {"burst": [burst()], "calm": [], "icmp": [], "direct": [], **scripts}
         self.asked: list[str] = []
         self.checks = [
-            mesh.context("reachable").check(True, aspect=aspect, target="two", expected=1, observed={"received": 3})
-            for aspect in ("ipv4", "ipv6", "latency")
+            mesh.context("reachable").check(
+                True, aspect=aspect, family=family, target="two", expected=1, observed={"received": 3}
+            )
+            for aspect, family in (("ipv4", 4), ("ipv6", 6), ("latency", None))
         ]
         action = import_module("ansible_collections.meshctl.headscale.plugins.action.assert_reachable").ActionModule
         self.action = object.__new__(action)
@@ -226,7 +228,7 @@ class Measured:
     def verdicts(self) -> dict[str, str]:
         """Return the verdict of each aspect."""
         found = self.action.followup_checks(self.checks)
-        return {check.id.rpartition(".")[2]: check.verdict for check in [*self.checks, *found]}
+        return {check.aspect: check.verdict for check in [*self.checks, *found]}
 
 
 def echoes(received: int = 20, rtt_ms: float = 1.0) -> dict[str, Any]:

@@ -24,7 +24,9 @@ RED = Fault(
 def check(
     name: str, source: str = "one", target: str | None = "two", verdict: str = "passed", hint: str = ""
 ) -> dict[str, Any]:
-    return {"id": f"us1.{name}", "source": source, "target": target, "verdict": verdict, "hint": hint}
+    assertion, _dot, aspect = name.partition(".")
+    made = {"id": f"us1.{name}", "assertion": assertion, "aspect": aspect}
+    return {**made, "source": source, "target": target, "verdict": verdict, "hint": hint}
 
 
 def seen(*checks: dict[str, Any], code: int = 1, reasons: tuple[str, ...] = ()) -> StoryRun:

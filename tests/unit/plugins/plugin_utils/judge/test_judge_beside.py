@@ -46,7 +46,7 @@ def reached(*flows: dict[str, Any], **more: Any) -> dict[str, Check]:
         **more,
     )
     checks = judge_reachable(answer, mesh.context("reachable"), Reachable(peers=(mesh.TWO,)))
-    return {check.id.rpartition(".")[2]: check for check in checks}
+    return {check.aspect: check for check in checks}
 
 
 @pytest.mark.parametrize("known", [TWO4, TWO6])
@@ -134,7 +134,7 @@ def test_large_packets_that_thin_out(sent: int, large: int, small: int, verdict:
         large=mesh.seen(mesh.echoed(TWO4, sent=sent, received=large)),
     )
     expect = Reachable(peers=(mesh.TWO,), families=(4,))
-    check = next(c for c in judge_steady(answer, mesh.context("reachable"), expect) if c.id.endswith("large"))
+    check = next(c for c in judge_steady(answer, mesh.context("reachable"), expect) if c.aspect == "large")
     assert check.verdict == verdict
     assert ("of the large packets are lost" in check.hint) is (verdict == "failed" and large > 0)
 
@@ -142,7 +142,7 @@ def test_large_packets_that_thin_out(sent: int, large: int, small: int, verdict:
 def addressed(**changes: Any) -> dict[str, Check]:
     answer = mesh.answer(addresses=mesh.seen(mesh.links()), routes=mesh.seen({**mesh.routes(), **changes}))
     place = replace(mesh.PLACE, others={"10.0.0.10": "two", "192.168.1.77": "neighbour"})
-    return {check.id.rpartition(".")[2]: check for check in judge_addressed(answer, mesh.context("addressed"), place)}
+    return {check.aspect: check for check in judge_addressed(answer, mesh.context("addressed"), place)}
 
 
 def test_the_own_subnet_is_not_the_meshs() -> None:
@@ -243,6 +243,6 @@ def test_a_name_outside_leads_where_the_inventory_has_it(led: str, verdict: str)
     found = {"name": "outside.test", "outcome": "found", "addresses": ["203.0.113.10"]}
     expect = Names(outside=("outside.test",), led={"outside.test": led} if led else {}, wire=False)
     checks = judge_resolves(mesh.answer(outside=mesh.seen([found])), mesh.context("resolves"), expect)
-    (check,) = [check for check in checks if check.id.endswith("outside")]
+    (check,) = [check for check in checks if check.aspect == "outside"]
     assert check.verdict == verdict
     assert verdict == "passed" or "203.0.113.66, and leads to 203.0.113.10" in check.hint

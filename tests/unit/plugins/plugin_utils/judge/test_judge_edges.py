@@ -225,7 +225,7 @@ def isolated(icmp: Any, tcp: Any = None, **expect: Any) -> dict[str, Check]:
     answer = mesh.answer(icmp=mesh.seen(icmp), tcp=mesh.seen(rows))
     given = Isolated(**{"walls": mesh.WALLS, **expect})
     found = judge_isolated(answer, mesh.context("isolated"), given)
-    return {check.id.rpartition(".")[2]: check for check in found}
+    return {check.aspect: check for check in found}
 
 
 ALIVE = mesh.echoed(TWO4)
@@ -338,7 +338,7 @@ def test_when_a_node_was_last_seen_is_kept() -> None:
 def test_figures_that_cannot_be_are_an_error(result: Any) -> None:
     answer = mesh.answer(icmp=mesh.seen({TWO4: result}))
     checks = judge_reachable(answer, mesh.context("reachable"), Reachable(peers=(mesh.TWO,), families=(4,)))
-    assert next(check for check in checks if check.id.endswith("ipv4")).verdict == "error"
+    assert next(check for check in checks if check.aspect == "ipv4").verdict == "error"
 
 
 def test_one_packet_is_a_measurement_and_so_is_a_reply_in_no_time() -> None:

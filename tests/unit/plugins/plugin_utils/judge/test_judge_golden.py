@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whole checks, word for word: what people read, and what programs find in a report.
+"""Compare whole checks with the golden file: every word that people and programs read in a report.
 
-After a change that is meant: `python tests/unit/judge/test_judge_golden.py`, and read the difference.
+After an intended change run `PYTHONPATH=tests/support python tests/unit/plugins/plugin_utils/judge/test_judge_golden.py` and review the diff.
 """
 
 from __future__ import annotations

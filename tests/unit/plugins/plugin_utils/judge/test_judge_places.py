@@ -35,7 +35,7 @@ TWO4, TWO6 = mesh.TWO.addresses
 def addressed(links: Any = None, routes: Any = None, **place: Any) -> dict[str, Check]:
     answer = mesh.answer(addresses=mesh.seen(links or mesh.links()), routes=mesh.seen(routes or mesh.routes()))
     found = judge_addressed(answer, mesh.context("addressed"), replace(mesh.PLACE, **place))
-    return {check.id.rpartition(".")[2]: check for check in found}
+    return {check.aspect: check for check in found}
 
 
 def link(name: str, *addresses: str) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def steady(sent: int = 20, received: int = 20, large: int = 3, large6: int = 3, 
         large=mesh.seen({**mesh.echoed(TWO4, received=large), **mesh.echoed(TWO6, received=large6)}),
     )
     found = judge_steady(answer, mesh.context("reachable"), Reachable(peers=(mesh.TWO,), **expect))
-    return {check.id.rpartition(".")[2]: check for check in found}
+    return {check.aspect: check for check in found}
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,7 @@ def test_a_burst_that_was_not_sent_proves_nothing(sent: Any) -> None:
     expect = Reachable(peers=(mesh.TWO,))
     for names in (("steady", "large"), ("large", "steady")):
         answer = mesh.answer(**dict(zip(names, (mesh.seen(broken), whole), strict=True)))
-        checks = {
-            check.id.rpartition(".")[2]: check for check in judge_steady(answer, mesh.context("reachable"), expect)
-        }
+        checks = {check.aspect: check for check in judge_steady(answer, mesh.context("reachable"), expect)}
         assert checks["large"].verdict == "error"
         assert checks["large"].hint
         assert checks["loss"].verdict == ("error" if names[0] == "steady" else "passed")

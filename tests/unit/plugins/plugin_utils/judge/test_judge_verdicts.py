@@ -541,7 +541,7 @@ def test_the_resolver_is_asked_on_an_interface_of_the_mesh(interface: str, verdi
     seen = deepcopy({**answer["observations"], "addresses": mesh.seen(mesh.links())})
     for flow in seen["lookups"]["data"]["flows"]:
         flow["interface"] = interface
-    check = next(check for check in judge({**answer, "observations": seen}) if check.id.endswith(".wire"))
+    check = next(check for check in judge({**answer, "observations": seen}) if check.aspect == "wire")
     assert check.verdict == verdict
     assert ("another program answers there" in check.hint) is (verdict == "failed")
 
@@ -637,7 +637,7 @@ def test_a_reverse_that_the_system_was_not_asked_for_proves_nothing() -> None:
 def replies(*flows: dict[str, Any], dropped: Any = 0) -> dict[str, str]:
     watched = {"flows": list(flows), "dropped": dropped}
     checks = judged("reachable", watched=watched)
-    return {check.id.rpartition(".")[2]: check.verdict for (_id, target), check in checks.items() if target == "two"}
+    return {check.aspect: check.verdict for (_id, target), check in checks.items() if target == "two"}
 
 
 def reply(src: str, **more: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class ActionModule(Assertion):
         document, why = self._document(answer)
         check = judge_query(document, self.context, self._expect, why=why)
         if name := self.options.get("name"):
-            check.id = f"{self.context.story}.{name}"
+            check.id, check.aspect = f"{self.context.story}.{name}", name
         return [check]
 
     def _document(self, answer: Json) -> tuple[Json, str]:

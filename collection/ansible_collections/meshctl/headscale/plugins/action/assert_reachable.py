@@ -116,13 +116,13 @@ class ActionModule(Assertion):
 
     def followup_checks(self, checks: Sequence[Check]) -> list[Check]:
         """Measure the paths that were found: a lucky run of pings is no proof of a line that does not lose packets."""
-        answering = {(check.target, check.id[-1]) for check in checks if check.verdict == "passed" or _answered(check)}
+        answering = {(check.target, check.family) for check in checks if check.verdict == "passed" or _answered(check)}
         # An address that has not answered at all has failed already; what is lost on the way is another question.
         peers = tuple(
             replace(
                 peer,
                 addresses=tuple(
-                    known for known in peer.addresses if (peer.name, "6" if ":" in known else "4") in answering
+                    known for known in peer.addresses if (peer.name, "ipv6" if ":" in known else "ipv4") in answering
                 ),
             )
             for peer in self._expect.peers
@@ -224,7 +224,7 @@ def _only(expect: Reachable, names: Collection[str | None]) -> Reachable:
 
 
 def _is(check: Check, aspect: str) -> bool:
-    return check.id.endswith("." + aspect)
+    return check.aspect == aspect
 
 
 def _heard_nothing(check: Check) -> bool:

@@ -110,7 +110,7 @@ class ActionModule(Assertion):
         if not self._too_old:
             return []
         reason = "a client older than 1.84 gives no AAAA of its peers: only their IPv4 addresses were asked for"
-        return [self.context.skipped(reason, aspect="ipv6")]
+        return [self.context.skipped(reason, aspect="ipv6", family=6)]
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils._judge.check import BAD
 from ..plugin_utils._report import collect
 
 _SHOWN = 20
@@ -37,7 +38,7 @@ def summary(report: dict[str, Any], story: str | None) -> dict[str, Any]:
     """Return what fits into a notification: verdict, counts, and the checks that did not hold."""
     stories = [entry for entry in report["stories"] if story in (None, entry["id"])]
     checks = [check for check in report["checks"] if story in (None, check["story"])]
-    bad = [check for check in checks if check["verdict"] in ("failed", "error")]
+    bad = [check for check in checks if check["verdict"] in BAD]
     verdict = report["verdict"] if story is None else next((entry["verdict"] for entry in stories), "error")
     return {
         "verdict": verdict,

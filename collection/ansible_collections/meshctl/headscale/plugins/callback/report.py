@@ -82,6 +82,7 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class CallbackModule(CallbackBase):
         """Keep the checks that failed; a failure without any is one itself, unless the playbook deals with it."""
         checks = self._keep(result)
         # A story's verdict says again what its checks have said.
-        if "bad_checks" in result.result or any(check["verdict"] in ("failed", "error") for check in checks):
+        if "bad_checks" in result.result or any(check["verdict"] in BAD for check in checks):
             return
         task = _task_of(result)
         data = result.result

@@ -20,6 +20,7 @@ from .._host.package import script_of
 from .._host.remote import RemoteError, run_script
 from .._inventory.patience import MOST
 from .._judge.answer import Json, items, mapping, number, text
+from .._judge.check import BAD
 from .._judge.context import CheckContext, Node
 from .._judge.query import plain
 from .errors import failure
@@ -193,7 +194,7 @@ class Assertion(ProbingAction):
         if not result["failed"] or not self.variable("mesh_fail_late"):
             return result
         known = mapping(self.variable("mesh_bad_checks"))
-        bad = [check["id"] for check in result["checks"] if check["verdict"] in ("failed", "error")]
+        bad = [check["id"] for check in result["checks"] if check["verdict"] in BAD]
         story = self.context.story
         facts = {"mesh_bad_checks": {**known, story: [*items(known.get(story)), *bad]}}
         return {

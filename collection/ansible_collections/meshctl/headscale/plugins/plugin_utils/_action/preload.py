@@ -23,7 +23,7 @@ _USUAL = ("client", "client_info", "service", "topology", "verdict")
 
 def preload() -> None:
     """Load the actions, the connection and the shell; what cannot be loaded is the matter of the task that needs it."""
-    assertions = (path.stem for path in (Path(__file__).parent.parent / "action").glob("assert_*.py"))
+    assertions = (path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))
     for name in sorted({*assertions, *_USUAL}):
         with contextlib.suppress(Exception):
             import_module(f"{_ACTIONS}.{name}")

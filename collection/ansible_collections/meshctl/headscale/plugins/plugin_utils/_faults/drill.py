@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .._judge.check import BAD
 from .catalogue import Fault
 from .engine import Engine, FaultError
 from .verdict import Outcome, StoryRun, judge
@@ -40,7 +41,7 @@ def one(fault: Fault, engine: Engine, story: Story) -> Outcome:
     green = story(fault, True)
     outcome.recovered = green.exit_code == 0 and not left
     if green.exit_code:
-        bad = sorted({str(check["id"]) for check in green.checks if check.get("verdict") in ("failed", "error")})
+        bad = sorted({str(check["id"]) for check in green.checks if check.get("verdict") in BAD})
         outcome.problems.append(
             f"not green again: {', '.join([*bad, *green.reasons]) or f'exit code {green.exit_code}'}"
         )

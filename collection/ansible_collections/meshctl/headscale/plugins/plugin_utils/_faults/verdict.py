@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .._judge.check import BAD
 from .actors import Roles
 from .catalogue import Fault
 
-_BAD = ("failed", "error")
-_PASSED, _COULD_NOT_RUN, _BAD_INPUT = 0, 3, 2
+_PASSED, _COULD_NOT_RUN, BAD_INPUT = 0, 3, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def matches(selector: str, check: Mapping[str, Any], roles: Roles) -> bool:
     """Whether a selector (`assertion[.aspect][: SOURCE[ -> TARGET]]`) is about a check."""
     what, _colon, whom = roles.filled(selector).partition(": ")
     source, _arrow, target = whom.partition(" -> ")
-    name = str(check.get("id", "")).partition(".")[2]
+    name = ".".join(filter(None, (check.get("assertion"), check.get("aspect"))))
     pairs = (
         (name, what),
         (str(check.get("source") or ""), source or "*"),
@@ -87,10 +87,10 @@ def _red(outcome: Outcome, fault: Fault, seen: StoryRun, roles: Roles) -> None:
         passed = [check for check in found if check.get("verdict") == "passed"]
         if passed:
             outcome.problems.append(f"{len(passed)} of {len(found)} {roles.filled(selector)} passed")
-        elif not any(check.get("verdict") in _BAD for check in found):
+        elif not any(check.get("verdict") in BAD for check in found):
             outcome.problems.append(f"{roles.filled(selector)} was not made")
     outcome.caught = not outcome.problems and seen.exit_code != _PASSED
-    red = [check for found in wanted.values() for check in found if check.get("verdict") in _BAD]
+    red = [check for found in wanted.values() for check in found if check.get("verdict") in BAD]
     outcome.hints = list(dict.fromkeys(str(check.get("hint") or "") for check in red))
     outcome.named = any(re.search(fault.cause, hint, re.IGNORECASE) for hint in outcome.hints)
     _alarms(outcome, fault, seen, roles)
@@ -104,7 +104,7 @@ def _green(outcome: Outcome, fault: Fault, seen: StoryRun, roles: Roles) -> None
 
 
 def _refused(outcome: Outcome, fault: Fault, seen: StoryRun) -> None:
-    outcome.caught = seen.exit_code in (_COULD_NOT_RUN, _BAD_INPUT)
+    outcome.caught = seen.exit_code in (_COULD_NOT_RUN, BAD_INPUT)
     outcome.problems += [] if outcome.caught else [f"exit code {seen.exit_code}, and not 3 or 2"]
     outcome.hints = list(seen.reasons)
     outcome.named = any(re.search(fault.cause, reason, re.IGNORECASE) for reason in seen.reasons)
@@ -113,7 +113,7 @@ def _refused(outcome: Outcome, fault: Fault, seen: StoryRun) -> None:
 def _alarms(outcome: Outcome, fault: Fault, seen: StoryRun, roles: Roles) -> None:
     for check in seen.checks:
         known = any(matches(selector, check, roles) for selector in (*fault.red, *fault.tolerated))
-        if check.get("verdict") in _BAD and not known:
+        if check.get("verdict") in BAD and not known:
             whom = f" -> {check['target']}" if check.get("target") else ""
             outcome.false_alarms.append(f"{check.get('id')}: {check.get('source')}{whom}: {check.get('hint')}")
     for selector in fault.green:

@@ -2,22 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one record that every assertion leaves."""
+"""The record that every assertion leaves."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Verdict = Literal["passed", "failed", "skipped", "error"]
+Family = Literal["ipv4", "ipv6"]
+BAD: Final = ("failed", "error")
+"""The verdicts that fail a task, a story and a run."""
 
 
 @dataclass(kw_only=True)
 class Check:
-    """One thing that was asserted: what was expected of whom, what was seen, and what to do about it."""
+    """One asserted fact: what was expected, what was observed, and what to do about a difference."""
 
     id: str
     story: str
+    assertion: str
+    aspect: str = ""
+    family: Family | None = None
     source: str
     target: str | None = None
     verdict: Verdict
@@ -30,8 +36,8 @@ class Check:
 
     @property
     def bad(self) -> bool:
-        """Whether this check must fail its task."""
-        return self.verdict in ("failed", "error")
+        """Whether this check fails its task."""
+        return self.verdict in BAD
 
     def as_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON data."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Json, addresses, mapping, text
 from .check import Check
@@ -15,7 +15,9 @@ from .check import Check
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .check import Verdict
+    from .check import Family, Verdict
+
+_FAMILIES: Final[dict[int, Family]] = {4: "ipv4", 6: "ipv6"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class CheckContext:
         ok: bool | None,
         *,
         aspect: str = "",
+        family: int | None = None,
         target: str | None = None,
         expected: Json,
         observed: Json,
@@ -44,6 +47,9 @@ class CheckContext:
         return Check(
             id=".".join(part for part in (self.story, self.assertion, aspect) if part),
             story=self.story,
+            assertion=self.assertion,
+            aspect=aspect,
+            family=_FAMILIES[family] if family else None,
             source=self.source,
             target=target,
             verdict=verdict,
@@ -54,9 +60,19 @@ class CheckContext:
             reproduce=self.shell + command if command else "",
         )
 
-    def skipped(self, reason: str, *, aspect: str = "", target: str | None = None, expected: Json = None) -> Check:
+    def skipped(
+        self,
+        reason: str,
+        *,
+        aspect: str = "",
+        family: int | None = None,
+        target: str | None = None,
+        expected: Json = None,
+    ) -> Check:
         """Return a check that was not made, with the reason."""
-        check = self.check(None, aspect=aspect, target=target, expected=expected, observed=None, hint=reason)
+        check = self.check(
+            None, aspect=aspect, family=family, target=target, expected=expected, observed=None, hint=reason
+        )
         check.verdict = "skipped"
         return check
 

@@ -465,6 +465,7 @@ def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: 
     return context.check(
         ok,
         aspect=aspect,
+        family=6 if ":" in known else 4,
         target=node,
         expected=expected,
         observed={"sent": sent, "received": received} if ok is not None else None,

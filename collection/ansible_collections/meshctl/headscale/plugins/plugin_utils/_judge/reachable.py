@@ -225,7 +225,13 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
             "families"
         )
         return context.check(
-            False, aspect=aspect, target=peer.name, expected=f"an IPv{family} address", observed=None, hint=hint
+            False,
+            aspect=aspect,
+            family=family,
+            target=peer.name,
+            expected=f"an IPv{family} address",
+            observed=None,
+            hint=hint,
         )
     result = mapping(mapping(seen.data("icmp")).get(known))
     sent, received = number(result.get("sent")), number(result.get("received"))
@@ -234,29 +240,30 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
     if not sent or received is None or sent < 0 or received > sent or len(replies) != received:
         why = "no echo request was sent" if seen.data("icmp") is not None else seen.why("icmp")
         return context.check(
-            None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
+            None, aspect=aspect, family=family, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error("icmp")},
         )  # fmt: skip
     if _is_own(seen, known):
         return context.check(
-            False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
+            False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
             hint=f"{known} is an address of this host as well, which answers in place of {peer.name}: remove it here",
         )  # fmt: skip
     if received and (others := _answered_by(seen, known)):
         return context.check(
-            False, aspect=aspect, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
+            False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
             hint=f"{known} itself did not answer, {' or '.join(others)} did: a NAT rule of this host leads {peer.name}'s address there "
             "(`nft list ruleset`)",
         )  # fmt: skip
     if received and seen.data("addresses") is not None and (ways := _beside_mesh(seen, known)):
         return context.check(
-            False, aspect=aspect, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
+            False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
             hint=f"{peer.name} answers by {', '.join(ways)} and not by the mesh: a rule or a route of this host, or of {peer.name}, leads "
             "there, in clear (`ip rule`, `ip route get`)",
         )  # fmt: skip
     return context.check(
         received == sent,
         aspect=aspect,
+        family=family,
         target=peer.name,
         expected=expected,
         observed={"sent": int(sent), "received": int(received), "rtt_ms": replies},

@@ -249,6 +249,7 @@ class Collector:
         story = self._current or OUTSIDE
         data = {
             "id": f"{story}.{assertion}",
+            "assertion": assertion,
             "source": source,
             "verdict": "error",
             "expected": expected,

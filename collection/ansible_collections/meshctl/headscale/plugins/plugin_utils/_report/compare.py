@@ -10,8 +10,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import pairs
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD, Check, Report
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report
 
 Key = tuple[str, str, str, int]
 

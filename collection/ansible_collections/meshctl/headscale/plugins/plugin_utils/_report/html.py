@@ -13,8 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import drawing, pairs
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD, seconds_between
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import seconds_between
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story

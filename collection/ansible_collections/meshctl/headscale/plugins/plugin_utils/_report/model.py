@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
@@ -24,7 +25,6 @@ FILE_NAME = "report.json"
 CheckVerdict = Literal["passed", "failed", "skipped", "error"]
 RunVerdict = Literal["passed", "failed", "error", "interrupted"]
 CHECK_VERDICTS: tuple[CheckVerdict, ...] = ("passed", "failed", "skipped", "error")
-BAD = ("failed", "error")
 _AGAIN = "run the story again to write a new one"
 
 Check = dict[str, Any]
@@ -151,6 +151,9 @@ def check(data: Mapping[str, Any], *, story: str, at: str = "") -> Check:
     return {
         "id": str(data.get("id") or f"{owner}.unnamed"),
         "story": owner,
+        "assertion": str(data.get("assertion") or ""),
+        "aspect": str(data.get("aspect") or ""),
+        "family": family if (family := data.get("family")) in ("ipv4", "ipv6") else None,
         "source": str(data.get("source") or ""),
         "target": None if target is None else str(target),
         "verdict": verdict,
@@ -202,7 +205,10 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
         stories = [Story(**{**story, "counts": Counts(**story["counts"])}) for story in data["stories"]]
         notes = [Note(**note) for note in data["notes"]]
         known = {key: value for key, value in data.items() if key in Report.__dataclass_fields__}
-        return Report(**{**known, "stories": stories, "notes": notes, "counts": Counts(**data["counts"])})
+        checks = [{"assertion": "", "aspect": "", "family": None, **check} for check in data["checks"]]
+        return Report(
+            **{**known, "stories": stories, "notes": notes, "counts": Counts(**data["counts"]), "checks": checks}
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"{where} is damaged ({type(error).__name__}: {error}); {_AGAIN}.") from error
 

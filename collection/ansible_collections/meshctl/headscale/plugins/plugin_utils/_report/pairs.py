@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD, Check, Report
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
 # With one node down, each other node is in half as many bad checks; with one bad pair, both are in the same.
@@ -53,11 +54,6 @@ class Latency:
     pairs: int
 
 
-def assertion(check: Check) -> str:
-    """Return what a check asserts: the part of its id after the story."""
-    return str(check["id"]).partition(".")[2] or str(check["id"])
-
-
 def by_id(checks: Iterable[Check]) -> dict[str, list[Check]]:
     """Return checks by what they assert, in the order in which that was first asserted."""
     found: dict[str, list[Check]] = {}
@@ -87,29 +83,28 @@ def latencies(report: Report, family: str | None = None) -> Matrix:
     """Return the round trips of all pairs; a pair's cell is bad when any of its checks is."""
 
     def wanted(check: Check) -> bool:
-        name = assertion(check).split(".")
-        return name[0] in ("reachable", "latency") and (family is None or _family(check) == family)
+        return check["assertion"] == "reachable" and family in (None, check["family"])
 
     return _matrix(filter(wanted, report.checks), round_trip)
 
 
 def resolutions(report: Report) -> Matrix:
     """Return how long each host took to resolve each other's name."""
-    found = (check for check in report.checks if assertion(check).startswith("resolves"))
+    found = (check for check in report.checks if check["assertion"] == "resolves")
     return _matrix(found, lambda check: number(check["observed"], "ms"))
 
 
 def families(report: Report) -> list[str]:
     """Return the address families that the pairs were reached by."""
-    found = {_family(check) for check in report.checks if assertion(check).startswith("reachable")}
-    return sorted(found - {""})
+    found = {check["family"] for check in report.checks if check["assertion"] == "reachable"}
+    return sorted(found - {None})
 
 
 def links(report: Report) -> list[Link]:
     """Return the path of each pair that was asked for it; relayed one way counts as relayed."""
     found: dict[tuple[str, str], list[Check]] = {}
     for check in report.checks:
-        if assertion(check).startswith("path") and check["target"] and _path(check):
+        if check["assertion"] == "path" and check["target"] and _path(check):
             first, second = sorted((check["source"], check["target"]))
             found.setdefault((first, second), []).append(check)
     return [_link(a, b, checks) for (a, b), checks in found.items()]
@@ -201,14 +196,6 @@ def _path_text(check: Check) -> str:
     observed = check["observed"]
     via = observed.get("endpoint") or observed.get("derp") or ""
     return f"{check['source']} to {check['target']}: {observed['path']}" + (f" via {via}" if via else "")
-
-
-def _family(check: Check) -> str:
-    """Return the address family of a check: observed, else from its id."""
-    observed = check["observed"]
-    family = observed.get("family") if isinstance(observed, dict) else None
-    known = family or assertion(check).split(".")[-1]
-    return known if known in ("ipv4", "ipv6") else ""
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

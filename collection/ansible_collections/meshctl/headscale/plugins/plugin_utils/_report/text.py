@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import environment, pairs
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import BAD
 
 try:
     from rich import box
