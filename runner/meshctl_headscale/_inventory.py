@@ -17,8 +17,7 @@ from typing import Any
 
 from meshctl_headscale._events import plain, unparsed
 from meshctl_headscale._exit import BadInputError, MeshctlError
-from meshctl_headscale._project import is_host_list
-from meshctl_headscale._stories import _plain_loader
+from meshctl_headscale._project import is_host_list, load_collection_path
 
 _DEFAULTS = {
     "mesh_backend": "hosts",
@@ -184,7 +183,10 @@ def _strict_loader(path: Path) -> type[Any]:
     """Return a YAML loader that takes no key twice: Ansible would take the last and only warn."""
     import yaml
 
-    class Loader(_plain_loader()):  # type: ignore[misc]
+    load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import plain_loader
+
+    class Loader(plain_loader()):  # type: ignore[misc]
         """Looks at the keys of each mapping."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

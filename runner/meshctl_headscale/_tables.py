@@ -120,10 +120,13 @@ def findings(found: Mapping[str, Any], console: Console | None = None) -> None:
 
 def stories(found: Sequence[Story], console: Console | None = None) -> None:
     """Draw the list of stories."""
-    table = _table("", "")
-    table.show_header = False
+    table = _table("STORY", "ALIAS", "PROVES", "REQUIRES", "DISRUPTS", "TIME")
     for story in found:
-        table.add_row(story.name, story.title)
+        if story.about:
+            about, time = story.about, f"{story.about.seconds} s"
+            table.add_row(story.name, about.alias, about.summary, about.requires, about.disrupts or "nothing", time)
+        else:
+            table.add_row(story.name, "", story.title, "", "", "")
     _draw(table, console=console)
 
 

@@ -107,7 +107,7 @@ def _story_names(incomplete: str) -> list[str]:
     from meshctl_headscale import _stories
     from meshctl_headscale._project import project
 
-    return [story.name for story in _stories.stories(project()) if story.name.startswith(incomplete)]
+    return [word for story in _stories.stories(project()) for word in story.words if word.startswith(incomplete)]
 
 
 def _node_names(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -706,6 +706,7 @@ def list_stories(as_json: AsJson = False) -> None:
                         "title": story.title,
                         "playbook": str(story.path),
                         "imports": list(story.imports),
+                        **story.described,
                     }
                     for story in found
                 ]

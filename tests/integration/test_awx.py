@@ -22,6 +22,7 @@ from typing import Any
 import ansible_runner
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import stories
 
 from .api_fixtures import RealHeadscale, api_key, real_headscale  # noqa: F401 - fixtures
 from .awx_stand_in import TOKEN, StandIn, serve
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 SECRET = "hskey-api-standinsecret-0123456789abcdef"
 FROM_TEMPLATES = ("--start-at-task", "A job template for each story")
-STORIES = ("us1", "us2", "us3", "us4")
+STORIES = tuple(story.id for story in stories(PROJECT / "playbooks" / "stories"))
 
 
 @pytest.fixture(scope="session")
@@ -155,8 +156,8 @@ def test_every_story_has_a_template_that_awx_finds(controller: Controller) -> No
 
 
 def test_a_playbook_that_awx_does_not_find_is_refused(controller: Controller) -> None:
-    stories = [{"id": "us9", "name": "meshctl US9", "description": "there is none"}]
-    done = controller.apply(*FROM_TEMPLATES, meshctl_awx_stories=stories)
+    missing = [{"id": "us9", "title": "US9", "summary": "there is none"}]
+    done = controller.apply(*FROM_TEMPLATES, meshctl_awx_stories=missing)
     assert done.returncode != 0
     assert "Playbook not found for project: playbooks/us9.yml" in done.stdout
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
@@ -13,9 +14,13 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import stories
 from project import ROOT
 
-STORIES = ["us1", "us2", "us3", "us4"]
+FOUND = stories(ROOT / "playbooks" / "stories")
+STORIES = [story.id for story in FOUND]
 
 
 class _Loader(yaml.SafeLoader):
@@ -32,19 +37,41 @@ def objects() -> dict[str, Any]:
     return found
 
 
-def test_every_story_has_a_template_and_a_node(objects: dict[str, Any]) -> None:
-    assert [story["id"] for story in objects["meshctl_awx_stories"]] == STORIES
-    nodes = objects["meshctl_awx_workflow"]["nodes"]
+def _rendered(objects: dict[str, Any]) -> dict[str, Any]:
+    """Return the data that depends on the stories, as Ansible renders it."""
+
+    def trust(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: trust(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [trust(item) for item in value]
+        return trust_as_template(value) if isinstance(value, str) else value
+
+    assert objects["meshctl_awx_stories"] == "{{ query('meshctl.headscale.stories', '../playbooks/stories') }}"
+    names = ("organization", "verdict", "workflow", "lab")
+    chosen = trust({f"meshctl_awx_{name}": objects[f"meshctl_awx_{name}"] for name in names})
+    found = [{"id": story.id, "title": story.title} for story in FOUND]
+    templar = Templar(loader=DataLoader(), variables={**chosen, "meshctl_awx_stories": found})
+    return {name: templar.template(value) for name, value in chosen.items()}
+
+
+def test_every_story_is_a_node_and_only_failures_skip_to_the_verdict(objects: dict[str, Any]) -> None:
+    nodes = _rendered(objects)["meshctl_awx_workflow"]["nodes"]
     assert [node["identifier"] for node in nodes] == [*STORIES, "verdict"]
-    names = {story["name"] for story in objects["meshctl_awx_stories"]} | {objects["meshctl_awx_verdict"]["name"]}
-    assert {node["unified_job_template"]["name"] for node in nodes} == names
+    titles = [f"meshctl {story.title}" for story in FOUND]
+    assert [node["unified_job_template"]["name"] for node in nodes] == [*titles, "meshctl verdict"]
+    for node, following in itertools.pairwise(nodes):
+        assert node["related"] == {
+            "success_nodes": [{"identifier": following["identifier"]}],
+            "failure_nodes": [{"identifier": "verdict"}],
+        }
+    assert "related" not in nodes[-1]
 
 
-def test_nothing_leads_past_a_failure_but_the_verdict(objects: dict[str, Any]) -> None:
-    for node in objects["meshctl_awx_workflow"]["nodes"]:
-        related = node.get("related", {})
-        assert set(related) <= {"success_nodes", "failure_nodes"}
-        assert related.get("failure_nodes", [{"identifier": "verdict"}]) == [{"identifier": "verdict"}]
+def test_the_lab_offers_every_story(objects: dict[str, Any]) -> None:
+    question = _rendered(objects)["meshctl_awx_lab"]["survey"]["spec"][0]
+    assert question["choices"] == ["all", *STORIES]
+    assert question["question_description"] == f"{', '.join(STORIES)} or all"
 
 
 def test_no_secret_is_in_the_data(objects: dict[str, Any]) -> None:

@@ -65,17 +65,17 @@ def test_environment_variables_are_in_the_help() -> None:
 def project(tmp_path: Path) -> _project.Project:
     books = tmp_path / "playbooks"
     (books / "stories").mkdir(parents=True)
-    for name in ("us1", "us2"):
+    for number, alias in ((1, "connectivity"), (2, "cross-network")):
+        name = f"us{number}"
         (books / f"{name}.yml").write_text(
-            f"---\n# {name.upper()}: a title that is\n# on two lines. More.\n"
-            f"- ansible.builtin.import_playbook: up.yml\n- ansible.builtin.import_playbook: stories/{name}.yml\n"
+            f"- import_playbook: up.yml\n- ansible.builtin.import_playbook: stories/{name}.yml\n"
         )
-        (books / "stories" / f"{name}.yml").write_text(f"- name: Play of {name}\n  hosts: all\n  tasks: []\n")
-    (books / "stories" / "verdict.yml").write_text("- name: Verdict\n  hosts: all\n  tasks: []\n")
-    (books / "up.yml").write_text("- name: Lab\n  hosts: localhost\n  vars: {secret: !vault x}\n")
-    (books / "down.yml").write_text("- name: Lab\n  hosts: localhost\n")
-    names = ("up", "stories/us1", "stories/us2", "stories/verdict")
-    (books / "all.yml").write_text("".join(f"- ansible.builtin.import_playbook: {name}.yml\n" for name in names))
+        info = "{summary: It works., requires: a mesh, disrupts: '', seconds: 9}"
+        (books / "stories" / f"{name}.yml").write_text(
+            f"- name: US{number} {alias}\n  hosts: all\n  vars: {{mesh_story: {name}, mesh_story_info: {info}}}\n"
+        )
+    for name in ("up", "down", "all"):
+        (books / f"{name}.yml").write_text("- name: Lab\n  hosts: localhost\n  vars: {secret: !vault x}\n")
     (tmp_path / "inventory").mkdir()
     (tmp_path / "inventory" / "lab.yml").write_text("all: {vars: {lab_name: seed}}")
     return _project.Project(root=tmp_path, collections=tmp_path)
@@ -84,9 +84,21 @@ def project(tmp_path: Path) -> _project.Project:
 def test_stories_are_read_from_the_playbooks(project: _project.Project) -> None:
     found = {story.name: story for story in _stories.stories(project)}
     assert list(found) == ["us1", "us2", "all"]
-    assert found["us1"].title == "US1: a title that is on two lines"
-    assert found["us1"].plays == {"Play of us1"}
+    assert found["us1"].title == "US1 connectivity"
+    assert found["us1"].plays == {"US1 connectivity"}
     assert found["all"].imports == ("us1", "us2")
+
+
+def test_a_playbook_that_is_not_a_story_is_named(project: _project.Project) -> None:
+    (project.playbooks / "stories" / "us3.yml").write_text("- name: US3 more\n  hosts: all\n")
+    with pytest.raises(BadInputError, match=r"us3\.yml: exactly one play of a story sets mesh_story, here 0 do\.$"):
+        _stories.stories(project)
+
+
+@pytest.mark.parametrize("word", ["us2", "cross-network"])
+def test_a_story_has_two_names(project: _project.Project, word: str) -> None:
+    assert [story.name for story in _stories.select(project, [word])] == ["us2"]
+    assert len(_stories.select(project, ["us2", "cross-network"])) == 1
 
 
 def test_selection_knows_names_paths_and_near_misses(project: _project.Project, tmp_path: Path) -> None:
@@ -108,8 +120,8 @@ def test_selection_knows_names_paths_and_near_misses(project: _project.Project, 
         ("./nosuch.yml", r"no playbook .*/nosuch\.yml"),
         ("nosuch.yaml", "no playbook"),
         ("./us1", "no playbook"),
-        ("map.yml", "holds no plays"),
-        ("latin.yml", "no text in UTF-8"),
+        ("map.yml", "has no plays"),
+        ("latin.yml", "not UTF-8 text"),
     ],
 )
 def test_a_path_that_is_no_playbook_is_named(
@@ -130,7 +142,7 @@ def test_lab_and_mesh_are_brought_up_once(project: _project.Project) -> None:
 def test_broken_playbook_is_a_sentence(tmp_path: Path, project: _project.Project) -> None:
     broken = tmp_path / "broken.yml"
     broken.write_text("- name: [")
-    with pytest.raises(BadInputError, match="is no YAML"):
+    with pytest.raises(BadInputError, match="is not YAML"):
         _stories.select(project, [str(broken)])
 
 

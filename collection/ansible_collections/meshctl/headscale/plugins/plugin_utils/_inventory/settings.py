@@ -201,6 +201,7 @@ KNOWN: Final = frozenset({
     "mesh_service_program",
     "mesh_service_user",
     "mesh_story",
+    "mesh_story_info",
     "mesh_story_title",
     "mesh_subnet",
     "mesh_subnets",

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbooks agree with the directory of the stories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import Story, StoryError, stories
+from project import ROOT
+
+BOOKS = ROOT / "playbooks"
+FOUND = stories(BOOKS / "stories")
+DEPLOY = {
+    "name": "Lab and mesh",
+    "ansible.builtin.import_playbook": "up.yml",
+    "when": "mesh_deploy | default(true) | bool",
+}
+
+
+def _imported(path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((BOOKS / path).read_text())
+    return found
+
+
+def _entry(story: Story) -> dict[str, Any]:
+    return {"name": story.title, "ansible.builtin.import_playbook": f"stories/{story.id}.yml"}
+
+
+def test_every_story_has_two_names() -> None:
+    assert len({story.alias for story in FOUND} | {story.id for story in FOUND}) == 2 * len(FOUND)
+
+
+@pytest.mark.parametrize("story", FOUND, ids=lambda story: story.id)
+def test_a_story_has_a_playbook_that_brings_up_the_mesh_first(story: Story) -> None:
+    assert _imported(f"{story.id}.yml") == [DEPLOY, _entry(story)]
+
+
+def test_all_runs_every_story_in_order() -> None:
+    verdict = {"name": "Verdict", "ansible.builtin.import_playbook": "verdict.yml"}
+    assert _imported("all.yml") == [DEPLOY, *map(_entry, FOUND), verdict]
+
+
+STORY = """
+- name: US7 more
+  hosts: all
+  vars:
+    mesh_story: us7
+    mesh_story_info: {summary: It works., requires: a mesh, disrupts: "", seconds: 9}
+"""
+
+
+def test_stories_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("us10", "us7"):
+        (tmp_path / f"{name}.yml").write_text(STORY.replace("US7", name.upper()).replace("us7", name))
+    assert [story.id for story in stories(tmp_path)] == ["us7", "us10"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("mesh_story: us7", "other: us7", "exactly one play of a story sets mesh_story, here 0 do"),
+        ("mesh_story: us7", "mesh_story: us8", "name the play 'US7 …' and set mesh_story to us7"),
+        ("name: US7 more", "name: More", "name the play 'US7 …'"),
+        ("seconds: 9", "minutes: 9", "mesh_story_info must have exactly summary, requires, disrupts and seconds"),
+    ],
+)
+def test_what_a_story_lacks_is_named(tmp_path: Path, before: str, after: str, message: str) -> None:
+    (tmp_path / "us7.yml").write_text(STORY.replace(before, after))
+    with pytest.raises(StoryError, match=message):
+        stories(tmp_path)
