@@ -176,7 +176,7 @@ def test_the_survey_asks_for_variables_that_there_are(controller: Controller) ->
     workflow = controller.api.named("workflow_job_templates", "meshctl all")
     survey = controller.api.surveys["workflow_job_templates", workflow["id"]]
     asked = {question["variable"] for question in survey["spec"]}
-    documented = set(re.findall(r"`(mesh_\w+)`", (PROJECT / "docs" / "inventory.md").read_text()))
+    documented = set(re.findall(r"`(mesh_\w+)`", (PROJECT / "docs" / "reference" / "inventory.md").read_text()))
     assert asked - documented == set()
     for story in STORIES:
         template = next(

@@ -295,7 +295,9 @@ def test_slips_of_the_pen() -> None:
 
 
 def test_every_documented_variable_is_known() -> None:
-    rows = re.findall(r"^\| (`[^|]+)\|", (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`[^|]+)\|", (ROOT / "docs" / "reference" / "inventory.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     documented = {name for row in rows for name in re.findall(r"`(mesh_\w+)`", row)}
     assert documented == KNOWN
 
