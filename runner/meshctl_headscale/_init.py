@@ -40,7 +40,7 @@ class Source:
         given = {"api_key_file": str(self.api_key_file) if self.api_key_file else None}
         try:
             key: str = _api.find_api_key(given)
-        except _errors.InputError as error:
+        except _errors.BadInput as error:
             if self.api_key_file or _in_environment() or not sys.stdin.isatty():
                 raise BadInputError(str(error).replace("api_key or api_key_file", "--api-key-file")) from None
             return _asked(self.url), "HEADSCALE_API_KEY"
@@ -95,7 +95,7 @@ def compose(source: Source, *, expect: bool) -> str:
         server = _api.HeadscaleAPI(url=source.url, api_key=key, ca_path=str(source.ca_file) if source.ca_file else None)
         nodes = server.list_nodes()
         policy = server.get_policy() if expect else None
-    except _errors.InputError as error:
+    except _errors.BadInput as error:
         raise BadInputError(str(error)) from None
     except _errors.HeadscaleError as error:
         raise MeshctlError(str(error)) from None
@@ -205,6 +205,6 @@ def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | No
         text = str(policy["policy"]) if policy else ""
         rules = policies.Policy.read(_hujson.parse(text) if text.strip() else None)
         pairs = policies.forbidden(rules, members)
-    except (ValueError, policies.PolicyError) as error:
+    except ValueError as error:
         return [], str(error)
     return expect.propose(pairs, [member.name for member in members]), ""

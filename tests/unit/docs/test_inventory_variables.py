@@ -100,20 +100,3 @@ def test_the_defaults_are_those_of_the_roles() -> None:
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{variable}`"))
         assert f"| `{default}` |" in row
         assert any(f"{variable} | default('{default}')" in str(value) for value in defaults.values())
-
-
-@pytest.mark.parametrize(
-    ("variable", "default"),
-    [
-        ("mesh_latency_budget_ms", "50"),
-        ("mesh_loss_budget_percent", "5"),
-        ("mesh_rejoin_budget_s", "30"),
-        ("mesh_propagation_budget_s", "30"),
-        ("mesh_resolution_budget_ms", "1000"),
-    ],
-)
-def test_the_defaults_are_those_of_the_assertions(variable: str, default: str) -> None:
-    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{variable}`"))
-    assert f"| `{default}` |" in row
-    actions = "\n".join(path.read_text() for path in COLLECTION.glob("plugins/action/assert_*.py"))
-    assert re.search(rf'"{variable}", {default}\b', actions)

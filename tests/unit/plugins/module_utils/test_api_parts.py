@@ -21,8 +21,8 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     ApiError,
     AuthError,
     BadAnswerError,
+    BadInput,
     HeadscaleError,
-    InputError,
     NotFoundError,
     TlsError,
     UnreachableError,
@@ -64,12 +64,12 @@ def test_durations(text: str, expected: timedelta) -> None:
     "text", ["", " ", "24", "h", "-1h", "1.5h", "30m1h", "1h1h", "1 h", "1H", "never", "9" * 30 + "h"]
 )
 def test_texts_that_are_no_durations(text: str) -> None:
-    with pytest.raises(InputError, match=r"expiration is .*, which is not a duration"):
+    with pytest.raises(BadInput, match=r"expiration is .*, which is not a duration"):
         _durations.parse_duration(text, option="expiration")
 
 
 def test_duration_that_is_too_long() -> None:
-    with pytest.raises(InputError, match="290 years"):
+    with pytest.raises(BadInput, match="290 years"):
         _durations.parse_duration("999y", option="expiration")
 
 
@@ -304,20 +304,20 @@ def test_reasons_of_several_lines() -> None:
 
 @pytest.mark.parametrize("key", ["", "  ", "two words", "a\nb"])
 def test_keys_that_cannot_be_sent(key: str) -> None:
-    with pytest.raises(InputError, match="API key"):
+    with pytest.raises(BadInput, match="API key"):
         HeadscaleAPI(url="http://127.0.0.1", api_key=key)
 
 
 @pytest.mark.parametrize("url", ["https://me:s3cret@host", "https://:s3cret@host", "https://me@host/x"])
 def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(InputError, match="url holds") as caught:
+    with pytest.raises(BadInput, match="url holds") as caught:
         HeadscaleAPI(url=url, api_key="key")
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
 def test_no_time_at_all_is_refused_and_not_taken_for_the_default(timeout: float) -> None:
-    with pytest.raises(InputError, match="timeout is"):
+    with pytest.raises(BadInput, match="timeout is"):
         connect({"url": "http://127.0.0.1", "api_key": "key", "timeout": timeout}, environ={})
 
 
@@ -326,7 +326,7 @@ def test_a_ca_path_without_certificates_is_named(tmp_path: Path, text: str) -> N
     junk = tmp_path / "ca.pem"
     junk.write_text(text)
     api = HeadscaleAPI(url="https://127.0.0.1:1", api_key="key", ca_path=str(junk))
-    with pytest.raises(InputError, match=r"ca_path is .*ca\.pem"):
+    with pytest.raises(BadInput, match=r"ca_path is .*ca\.pem"):
         api.list_users()
 
 
@@ -337,9 +337,9 @@ def test_connect_takes_the_environment_last(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("file-key\n")
     assert connect({"api_key_file": str(tmp_path / "key")}, environ=environ).api_key == "file-key"
     assert connect({"api_key": "given"}, environ=environ).api_key == "given"
-    with pytest.raises(InputError, match="set url"):
+    with pytest.raises(BadInput, match="set url"):
         connect({}, environ={})
-    with pytest.raises(InputError, match="is empty"):
+    with pytest.raises(BadInput, match="is empty"):
         (tmp_path / "key").write_text("\n")
         connect({"api_key_file": str(tmp_path / "key")}, environ=environ)
 
@@ -351,8 +351,8 @@ def test_connect_takes_the_environment_last(tmp_path: Path) -> None:
         (ConnectionResetError(104, "reset"), UnreachableError),
         (TimeoutError("timed out"), UnreachableError),
         (urllib.error.URLError(ssl.SSLError(1, "WRONG_VERSION_NUMBER")), TlsError),
-        (ValueError("unknown url type"), InputError),
-        (urllib.error.URLError("unknown"), InputError),
+        (ValueError("unknown url type"), BadInput),
+        (urllib.error.URLError("unknown"), BadInput),
     ],
 )
 def test_failed_requests_are_one_sentence(error: BaseException, kind: type[Exception]) -> None:
@@ -387,7 +387,7 @@ def test_nodes_are_found_by_each_property() -> None:
     assert _nodes.the_one(nodes, {"node_key": "cd"}) == nodes[1]
     assert _nodes.the_one(nodes, {"name": "n1", "user": None}) == nodes[0]
     assert _nodes.the_one(nodes, {"name": "n1", "user": "bob"}) is None
-    with pytest.raises(InputError, match=r"Several nodes have hostname 'debian': id 1 .*, id 2 "):
+    with pytest.raises(BadInput, match=r"Several nodes have hostname 'debian': id 1 .*, id 2 "):
         _nodes.the_one(nodes, {"hostname": "debian"})
 
 
@@ -467,7 +467,7 @@ def test_secret_files_are_closed_and_replaced_at_once(tmp_path: Path) -> None:
 
 def test_files_that_hold_something_else(tmp_path: Path) -> None:
     (tmp_path / "two-lines").write_text("a\nb\n")
-    with pytest.raises(InputError, match="more than one line"):
+    with pytest.raises(BadInput, match="more than one line"):
         read_secret(str(tmp_path / "two-lines"))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(BadInput, match="cannot be read"):
         read_secret(str(tmp_path))

@@ -121,6 +121,7 @@ def test_a_deadline_of_zero_is_one_look(clock: Clock) -> None:
 def test_slow_hosts_are_given_more_time_by_one_variable(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     action = Scripted(clock, [{"a": True}])
     given: dict[str, Any] = {}
+    action.known = {}
     monkeypatch.setattr(action, "variable", lambda name, default=None: given.get(name, default), raising=False)
     action.longest_s = 1000
     action._be_patient()

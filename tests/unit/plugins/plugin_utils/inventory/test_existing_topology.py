@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.existing import existing_topology
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.topology import expected_path
 
 _GROUPS = {"headscale": ["server"], "clients": ["one", "two"], "all": ["server", "one", "two"]}
@@ -61,5 +61,5 @@ def test_nat_that_is_stated_is_held_against_the_path() -> None:
     ],
 )
 def test_what_is_said_must_fit(one: dict[str, Any], subnets: Any, words: str) -> None:
-    with pytest.raises(InventoryError, match=words):
+    with pytest.raises(BadInput, match=words):
         _read(one, subnets=subnets)

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.expect import (
-    ExpectError,
     propose,
     read_expect,
 )
@@ -52,7 +52,7 @@ def test_a_node_is_shown_when_one_of_the_two_may_reach_the_other() -> None:
     ],
 )
 def test_what_cannot_be_understood_is_named(value: object, words: str) -> None:
-    with pytest.raises(ExpectError, match=words):
+    with pytest.raises(BadInput, match=words):
         read_expect(value, _GROUPS)
 
 

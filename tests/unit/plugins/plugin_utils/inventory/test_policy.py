@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.policy import (
     Member,
     Policy,
-    PolicyError,
     forbidden,
     unknown_names,
 )
@@ -77,7 +77,7 @@ def test_a_grant_of_packets_passes_and_one_of_capabilities_does_not() -> None:
     ],
 )
 def test_what_cannot_be_read_is_an_error_and_no_guess(policy: object) -> None:
-    with pytest.raises(PolicyError):
+    with pytest.raises(BadInput):
         forbidden(Policy.read(policy), _ALL)
 
 

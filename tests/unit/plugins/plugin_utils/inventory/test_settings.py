@@ -17,16 +17,15 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.modules.user import _check_name
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.settings import (
     FACTS,
-    KNOWN,
-    READ,
     check_settings,
+    checked_names,
     slips,
 )
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.variables import known_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from project import ROOT
@@ -79,16 +78,16 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_server_url", 443, "mesh_server_url is 443: write a URL"),
     ("mesh_server_url", "https://headscale.lab.test:99999", "write a URL"),
     ("mesh_server_url", "https://[::1", "write a URL"),
-    ("mesh_server_url", "", "mesh_server_url is missing: write what the clients reach the server by"),
-    ("mesh_server_url", "http://headscale.lab.test", "a lab's server speaks HTTPS, without a path; write https://headscale.lab.test"),
-    ("mesh_server_url", "https://headscale.lab.test/hs", "a lab's server speaks HTTPS, without a path"),
+    ("mesh_server_url", "", "mesh_server_url is missing: write the URL at which clients reach the server"),
+    ("mesh_server_url", "http://headscale.lab.test", "a lab's server uses HTTPS, without a path; write https://headscale.lab.test"),
+    ("mesh_server_url", "https://headscale.lab.test/hs", "a lab's server uses HTTPS, without a path"),
     ("mesh_server_url", "https://other.lab.test", "headscale-server has no such name: write one of its mesh_names (headscale.lab.test), or add other.lab.test to them"),
-    ("mesh_server_url", "https://headscale.lab.test:8443", "the router of headscale-server forwards no tcp port 8443: nobody would reach the server; add {port: 8443}"),
+    ("mesh_server_url", "https://headscale.lab.test:8443", "the router of headscale-server does not forward tcp port 8443: clients would not reach the server; add {port: 8443}"),
     ("mesh_domain", "mesh internal", "mesh_domain is 'mesh internal': write a DNS name such as mesh.internal"),
     ("mesh_domain", 7, "mesh_domain is 7: write a DNS name"),
     ("mesh_domain", "", "mesh_domain is '': write a DNS name"),
-    ("mesh_domain", "lab.test", "mesh_domain is 'lab.test', which the server's name headscale.lab.test is in"),
-    ("mesh_domain", "headscale.lab.test", "nobody would reach the server"),
+    ("mesh_domain", "lab.test", "mesh_domain is 'lab.test', and contains the server's name headscale.lab.test: clients would not"),
+    ("mesh_domain", "headscale.lab.test", "clients would not reach the server"),
     ("mesh_user", "", "mesh_user is '': write a text"),
     ("mesh_user", ["a"], "mesh_user is ['a']: write a text"),
     ("mesh_user", "1abc", "mesh_user is '1abc': write a letter and then letters, digits or '-._', and at most one '@'"),
@@ -149,7 +148,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_canary", "client-node-9", "mesh_canary is 'client-node-9': write one of client-node-1, client-node-2, client-node-3"),
     ("mesh_canary", "headscale-server", "write one of client-node-1"),
     ("mesh_canaries", "client-node-1", "mesh_canaries is 'client-node-1': write a list, as in [client-node-1]"),
-    ("mesh_canaries", ["nobody"], "mesh_canaries names 'nobody', which is no host of the inventory: it has headscale-server, relay"),
+    ("mesh_canaries", ["nobody"], "mesh_canaries names 'nobody', which is not a host of the inventory: it has headscale-server, relay"),
     ("mesh_service_host", "relay", "mesh_service_host is 'relay': write one of client-node-1"),
     ("mesh_service_port", 70000, "write a port from 1 to 65535"),
     ("mesh_service_port", "http", "write a port from 1 to 65535"),
@@ -166,7 +165,7 @@ BAD: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize(("name", "value", "message"), BAD)
 def test_a_variable_that_cannot_be_meant(name: str, value: Any, message: str) -> None:
     hosts, groups = seed()
-    with pytest.raises(InventoryError) as caught:
+    with pytest.raises(BadInput) as caught:
         check_settings({host: {**own, name: value} for host, own in hosts.items()}, groups)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -186,8 +185,8 @@ def test_the_module_user_has_the_same_rule(name: str) -> None:
     with contextlib.ExitStack() as refused:
         try:
             _check_name(name)
-        except InputError:
-            refused.enter_context(pytest.raises(InventoryError))
+        except BadInput:
+            refused.enter_context(pytest.raises(BadInput))
         check_settings({host: {**own, "mesh_user": name} for host, own in hosts.items()}, groups)
 
 
@@ -222,7 +221,7 @@ def test_paths_of_own_hosts_may_begin_at_home() -> None:
 def test_a_host_is_named_where_it_alone_is_wrong() -> None:
     hosts, groups = seed()
     hosts["client-node-2"]["mesh_node_name"] = "über node"
-    with pytest.raises(InventoryError, match=r"^host client-node-2: mesh_node_name is 'über node': write letters"):
+    with pytest.raises(BadInput, match=r"^host client-node-2: mesh_node_name is 'über node': write letters"):
         check_settings(hosts, groups)
 
 
@@ -230,7 +229,7 @@ def test_a_host_is_named_where_it_alone_is_wrong() -> None:
 def test_a_relay_needs(left_out: str) -> None:
     hosts, groups = seed()
     del hosts["relay"][left_out]
-    with pytest.raises(InventoryError, match=f"^host relay.*{left_out}"):
+    with pytest.raises(BadInput, match=f"^host relay.*{left_out}"):
         check_settings(hosts, groups)
 
 
@@ -238,7 +237,7 @@ def test_a_way_into_the_lab_that_was_forgotten() -> None:
     hosts, groups = seed()
     for own in hosts.values():
         del own["ansible_connection"]
-    with pytest.raises(InventoryError) as caught:
+    with pytest.raises(BadInput) as caught:
         check_settings(hosts, groups)
     assert str(caught.value) == (
         "host headscale-server: ansible_connection is not set, and nothing leads into the lab 'seed': "
@@ -250,18 +249,18 @@ def test_a_backend_that_was_forgotten() -> None:
     hosts, groups = seed()
     for own in hosts.values():
         del own["mesh_backend"]
-    with pytest.raises(InventoryError, match=r"^mesh_backend is not set: write mesh_backend: lab$"):
+    with pytest.raises(BadInput, match=r"^mesh_backend is not set: write mesh_backend: lab$"):
         check_settings(hosts, groups)
     for own in hosts.values():
         del own["ansible_connection"]
-    with pytest.raises(InventoryError, match=r"^mesh_backend is not set: write mesh_backend: lab, or libvirt for"):
+    with pytest.raises(BadInput, match=r"^mesh_backend is not set: write mesh_backend: lab, or libvirt for"):
         check_settings(hosts, groups)
 
 
 def test_a_server_behind_a_router_is_published() -> None:
     hosts, groups = seed()
     del hosts["headscale-server"]["mesh_publish"]
-    with pytest.raises(InventoryError, match=r"forwards no tcp port 443: .*; add \{port: 443\} to its mesh_publish"):
+    with pytest.raises(BadInput, match=r"does not forward tcp port 443: .*; add \{port: 443\} to its mesh_publish"):
         check_settings(hosts, groups)
     for own in hosts.values():
         own["mesh_subnets"]["subnet-a"]["nat"] = "none"
@@ -283,14 +282,14 @@ def test_values_of_the_command_line_are_texts() -> None:
 def test_virtual_machines_are_not_this_machine() -> None:
     hosts, groups = read(ROOT / "inventory" / "libvirt.yml")
     hosts["client-node-1"]["ansible_connection"] = "local"
-    with pytest.raises(InventoryError, match=r"does not lead into the lab '[a-z-]+': write ansible\.builtin\.ssh"):
+    with pytest.raises(BadInput, match=r"does not lead into the lab '[a-z-]+': write ansible\.builtin\.ssh"):
         check_settings(hosts, groups)
 
 
 def test_slips_of_the_pen() -> None:
     hosts = {"one": {"mesh_latency_buget_ms": 5, "mesh_mine": 1, "mesh_nodes": {}}}
     assert list(slips(hosts)) == [
-        "the inventory has mesh_latency_buget_ms, which nothing reads: did you mean mesh_latency_budget_ms?"
+        "the inventory sets mesh_latency_buget_ms, which meshctl does not use: did you mean mesh_latency_budget_ms?"
     ]
 
 
@@ -299,7 +298,7 @@ def test_every_documented_variable_is_known() -> None:
         r"^\| (`[^|]+)\|", (ROOT / "docs" / "reference" / "inventory.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     documented = {name for row in rows for name in re.findall(r"`(mesh_\w+)`", row)}
-    assert documented == KNOWN
+    assert documented == known_names()
 
 
 def test_what_playbooks_set_is_no_slip() -> None:
@@ -311,7 +310,7 @@ def test_what_playbooks_set_is_no_slip() -> None:
         for name in re.findall(r"\bmesh_\w+", path.read_text(encoding="utf-8"))
     }
     assert list(slips({"one": dict.fromkeys(named)})) == []
-    assert not FACTS & KNOWN
+    assert not FACTS & known_names()
 
 
 _JUNK = st.recursive(
@@ -321,14 +320,14 @@ _JUNK = st.recursive(
 )
 
 
-@given(host=st.sampled_from(sorted(seed()[0])), name=st.sampled_from(READ), value=_JUNK)
+@given(host=st.sampled_from(sorted(seed()[0])), name=st.sampled_from(checked_names()), value=_JUNK)
 @settings(max_examples=300)
 def test_whatever_a_variable_is(host: str, name: str, value: Any) -> None:
     hosts, groups = seed()
     hosts[host][name] = value
     try:
         check_settings(hosts, groups)
-    except InventoryError as exc:
+    except BadInput as exc:
         assert name.removeprefix("ansible_") in str(exc)
 
 
@@ -348,7 +347,7 @@ def test_whatever_a_variable_is(host: str, name: str, value: Any) -> None:
 def test_a_topology_without_form_is_named_as_such(name: str, value: Any, message: str) -> None:
     hosts, groups = seed()
     hosts["headscale-server"][name] = value
-    with pytest.raises(InventoryError, match=message):
+    with pytest.raises(BadInput, match=message):
         check_settings(hosts, groups)
 
 
@@ -357,5 +356,5 @@ def test_a_topology_without_form_is_named_as_such(name: str, value: Any, message
 def test_whatever_the_server_s_place_is(name: str, value: Any) -> None:
     hosts, groups = seed()
     hosts["headscale-server"][name] = value
-    with contextlib.suppress(InventoryError):
+    with contextlib.suppress(BadInput):
         check_settings(hosts, groups)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import (
     GROUPS,
     NAT_KINDS,
-    InventoryError,
     Link,
     Topology,
     read_link,
@@ -178,7 +178,7 @@ BAD: list[tuple[str, Change, str]] = [
 def test_bad_input_gets_one_sentence(change: Change, message: str) -> None:
     inventory = Inventory()
     change(inventory)
-    with pytest.raises(InventoryError) as caught:
+    with pytest.raises(BadInput) as caught:
         inventory.read()
     said = str(caught.value)
     assert message in said
@@ -248,7 +248,7 @@ def test_whatever_is_in_an_inventory_it_is_a_topology_or_a_sentence(
 ) -> None:
     try:
         topology = read_topology(hosts={name: {**shared, **own} for name, own in hosts.items()}, groups=members)
-    except InventoryError as exc:
+    except BadInput as exc:
         assert str(exc)
         return
     assert isinstance(topology, Topology)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError, read_link
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import read_link
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ def judge(inventory: Inventory) -> None:
     """A topology that is read is one whose plan can be made, in which all addresses differ and are in their subnets."""
     try:
         topology = inventory.read()
-    except InventoryError as exc:
+    except BadInput as exc:
         assert str(exc)
         assert "\n" not in str(exc)
         return
@@ -78,7 +79,7 @@ def test_any_subnet(name: str, value: Any) -> None:
 def test_any_link(value: Any) -> None:
     try:
         link = read_link("host x", value)
-    except InventoryError as exc:
+    except BadInput as exc:
         assert str(exc).startswith("host x")
     else:
         assert 0 <= link.loss <= 1

@@ -10,8 +10,8 @@ from typing import Any
 
 import healthy_mesh as mesh
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.query import (
-    BadQuery,
     Query,
     compile_query,
     judge_query,
@@ -69,7 +69,7 @@ def test_a_query_that_does_not_hold(expression: str, compare: dict[str, Any]) ->
 
 @pytest.mark.parametrize("expression", ["a[", "", "sum(", "a.b c", "\x00"])
 def test_a_query_that_is_none_is_one_clear_sentence(expression: str) -> None:
-    with pytest.raises(BadQuery, match="is not valid JMESPath") as raised:
+    with pytest.raises(BadInput, match="is not valid JMESPath") as raised:
         compile_query(expression)
     assert "\n" not in str(raised.value)
 

@@ -38,7 +38,7 @@ class ActionModule(Assertion):
             raise BadInput(f"since is {self.options['since']}, which is in the future: pass the time of the change")
         self._expect = Propagates(
             aspect=self.options["aspect"],
-            budget_s=self.number_of("budget", "mesh_propagation_budget_s", 30),
+            budget_s=self.setting("propagation_budget_s", self.options.get("budget")),
             present=tuple(_name(str(fqdn), given) for fqdn, given in self.options["present"].items()),
             absent=tuple(self.options["absent"]),
             silent=tuple(

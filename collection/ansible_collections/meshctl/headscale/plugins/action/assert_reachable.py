@@ -64,8 +64,8 @@ class ActionModule(Assertion):
         self._expect = Reachable(
             peers=peers,
             families=families(self.options["families"]),
-            latency_budget_ms=self.number_of("latency_budget_ms", "mesh_latency_budget_ms", 50),
-            loss_budget=self.number_of("loss_budget", "mesh_loss_budget_percent", 5),
+            latency_budget_ms=self.setting("latency_budget_ms", self.options.get("latency_budget_ms")),
+            loss_budget=self.setting("loss_budget_percent", self.options.get("loss_budget")),
         )
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:

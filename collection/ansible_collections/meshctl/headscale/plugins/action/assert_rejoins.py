@@ -36,7 +36,7 @@ class ActionModule(Assertion):
         nodes = self.nodes()
         if self.host not in nodes:
             raise BadInput(f"the server has no node for {self.host}: known are {', '.join(nodes)}")
-        budget = self.number_of("budget", "mesh_rejoin_budget_s", 30)
+        budget = self.setting("rejoin_budget_s", self.options.get("budget"))
         if self.options["since"] > time.time() + 1:
             raise BadInput(f"since is {self.options['since']}, which lies ahead: pass the time of the disturbance")
         self._expect = Rejoins(

@@ -51,7 +51,7 @@ class ActionModule(Assertion):
             absent=tuple(self.options["absent"]),
             outside=tuple(self.options["outside"]),
             led=self._led(),
-            budget_ms=self.number_of("budget_ms", "mesh_resolution_budget_ms", 1000),
+            budget_ms=self.setting("resolution_budget_ms", self.options.get("budget_ms")),
             wire=self.options["wire"],
         )
 

@@ -13,10 +13,10 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._action.client import UNSETTLED, ClientError, Plan, plan
-from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.errors import failure, reports_bad_input
+from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._inventory.patience import patience
 from ..plugin_utils._inventory.reading import plain
 from ..plugin_utils._judge import control
 
@@ -45,12 +45,13 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
+    @reports_bad_input
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what changed, and what the client says of itself afterwards."""
         super().run(tmp, task_vars)
         _result, raw = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         options = plain(raw)
-        slow = patience(self._templar, task_vars)
+        slow = settings_of(self, task_vars)["patience"]
         self._look_s, options["timeout"] = _LOOK_S * slow, round(options["timeout"] * slow)
         try:
             return self._bring(options)

@@ -13,7 +13,7 @@ from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInpu
 from ..plugin_utils._action.expected_paths import expected_paths
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.server import server, server_url
-from ..plugin_utils._inventory.policy import Member, Policy, PolicyError, forbidden, unknown_names
+from ..plugin_utils._inventory.policy import Member, Policy, forbidden, unknown_names
 from ..plugin_utils._judge import control
 from ..plugin_utils._judge import doctor_client as client
 from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
@@ -156,7 +156,7 @@ class ActionModule(Assertion):
             url=self._server["url"].rstrip("/"),
             clients=tuple(clients),
             seers=seers,
-            warning_days=self.number_of("warning_days", "mesh_expiry_warning_days", 7),
+            warning_days=self.setting("expiry_warning_days", self.options.get("warning_days")),
             config=config,
             config_problem=problem,
             **self._policy(seen, seers),
@@ -174,7 +174,7 @@ class ActionModule(Assertion):
             policy = Policy.read(document)
             members = [_member(seer.name, nodes[seer.key]) for seer in seers if seer.key in nodes]
             kept = frozenset(forbidden(policy, members))
-        except (ValueError, PolicyError) as exc:
+        except ValueError as exc:
             return {"policy_problem": f"the policy cannot be read: {exc}"}
         expect = expectation(self)
         names = [member.name for member in members]

@@ -12,9 +12,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.errors import failure, reports_bad_input
+from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._inventory.patience import patience
 from ..plugin_utils._inventory.reading import plain
 
 _SCRIPT = Path(__file__).parent.parent / "plugin_utils" / "_host" / "apply.py"
@@ -65,6 +65,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
+    @reports_bad_input
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what changed on the host."""
         super().run(tmp, task_vars)
@@ -73,7 +74,7 @@ class ActionModule(ActionBase):
             required_if=[("state", "started", ("command",))],
         )
         request = {key: value for key, value in plain(options).items() if value is not None}
-        slow = patience(self._templar, task_vars)
+        slow = settings_of(self, task_vars)["patience"]
         if ready := request.get("ready"):
             request["ready"] = {key: value for key, value in ready.items() if value is not None}
             request["ready"]["seconds"] *= slow

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads the inventory's topology as facts; see the module of the same name."""
+"""Read the inventory's topology and settings as facts; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._action.errors import failure
-from ..plugin_utils._inventory.reading import check_inventory, read_inventory, read_own
-from ..plugin_utils._inventory.topology import InventoryError
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.errors import reports_bad_input
+from ..plugin_utils._action.settings import settings_of
+from ..plugin_utils._inventory.reading import check_inventory, read_existing, read_inventory
+from ..plugin_utils._inventory.resolved import Settings
 
 
 class ActionModule(ActionBase):
@@ -21,27 +23,35 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _requires_connection = False
 
+    @reports_bad_input
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the topology as facts."""
+        """Return the facts; the first host of the play checks the whole inventory before."""
         super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         known = task_vars or {}
-        if lacking := [group for group in ("headscale", "clients") if not (known.get("groups") or {}).get(group)]:
-            return failure(
-                f"the inventory has no host in the group {' and none in '.join(lacking)}: headscale holds the server, "
-                "clients the nodes",
-                "bad_input",
-            )
-        try:
-            odd = check_inventory(known)
-            facts = self._facts(known)
-        except InventoryError as exc:
-            return failure(str(exc), "bad_input")
+        _check_groups(known.get("groups") or {})
+        odd = check_inventory(known) if _is_first(known) else []
+        facts = _facts(known, settings_of(self, known))
         return {"changed": False, "ansible_facts": facts, **({"warnings": odd, "meshctl_notes": odd} if odd else {})}
 
-    @staticmethod
-    def _facts(known: dict[str, Any]) -> dict[str, Any]:
-        if str(known.get("mesh_backend") or "hosts") == "hosts":
-            return {"mesh_topology": read_own(known)}
-        topology = read_inventory(known)
-        return {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}
+
+def _check_groups(groups: dict[str, Any]) -> None:
+    if lacking := [group for group in ("headscale", "clients") if not groups.get(group)]:
+        raise BadInput(
+            f"the inventory has no host in the group {' and none in '.join(lacking)}: headscale holds the server, "
+            "clients the nodes"
+        )
+
+
+def _is_first(known: dict[str, Any]) -> bool:
+    """Whether this host checks for all: one check is enough for a play."""
+    host = known.get("inventory_hostname")
+    return next(iter(known.get("ansible_play_hosts") or ()), host) == host
+
+
+def _facts(known: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    facts: dict[str, Any] = {"mesh": dict(settings)}
+    if not settings.in_lab:
+        return {**facts, "mesh_topology": read_existing(known)}
+    topology = read_inventory(known)
+    return {**facts, "mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}

@@ -22,7 +22,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     ApiError,
     AuthError,
     BadAnswerError,
-    InputError,
+    BadInput,
     NotFoundError,
     WrongUrlError,
 )
@@ -102,11 +102,11 @@ class HeadscaleAPI:
     ) -> None:
         """Keep where the server is and how it is spoken to; nothing is sent yet."""
         if ca_path and not os.access(ca_path, os.R_OK):
-            raise InputError(f"ca_path is {ca_path!r}, which cannot be read: name a file of PEM certificates.")
+            raise BadInput(f"ca_path is {ca_path!r}, which cannot be read: name a file of PEM certificates.")
         if timeout <= 0:
-            raise InputError(f"timeout is {timeout:g}: it must be more than 0 seconds.")
+            raise BadInput(f"timeout is {timeout:g}: it must be more than 0 seconds.")
         if not api_key.strip() or not api_key.strip().isprintable() or " " in api_key.strip():
-            raise InputError("The API key is empty or holds spaces: it looks like hskey-api-….")
+            raise BadInput("The API key is empty or holds spaces: it looks like hskey-api-….")
         self.url = _base_url(url)
         self.api_key = api_key.strip()
         self._transport = Transport(ca_path, validate_certs, float(timeout), use_proxy)
@@ -368,11 +368,9 @@ def _base_url(url: str) -> str:
         valid = False
     if valid and (parts.username or parts.password):
         # The message would show the password.
-        raise InputError(
-            "url holds a user or a password before its '@': leave them out, Headscale asks for an API key."
-        )
+        raise BadInput("url holds a user or a password before its '@': leave them out, Headscale asks for an API key.")
     if not valid or parts.query or parts.fragment or any(char.isspace() for char in text):
-        raise InputError(f"url is {url!r}: it must look like https://headscale.example.com or http://127.0.0.1:8080.")
+        raise BadInput(f"url is {url!r}: it must look like https://headscale.example.com or http://127.0.0.1:8080.")
     return text
 
 
@@ -406,7 +404,7 @@ def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] | None =
     environ = os.environ if environ is None else environ
     url = options.get("url") or environ.get("HEADSCALE_URL")
     if not url:
-        raise InputError("No Headscale server is named: set url, or HEADSCALE_URL in the environment of this host.")
+        raise BadInput("No Headscale server is named: set url, or HEADSCALE_URL in the environment of this host.")
     return HeadscaleAPI(
         url=url,
         api_key=find_api_key(options, environ=environ),
@@ -428,12 +426,12 @@ def find_api_key(options: Mapping[str, t.Any], *, environ: Mapping[str, str] | N
             return key
         path = environ.get("HEADSCALE_API_KEY_FILE")
     if not path:
-        raise InputError(
+        raise BadInput(
             "No API key is given: set api_key or api_key_file, or HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE in the "
             "environment of this host."
         )
     key = read_secret(str(path))
     if not key:
         state = "does not exist" if key is None else "is empty"
-        raise InputError(f"api_key_file is {str(path)!r}, which {state} on this host.")
+        raise BadInput(f"api_key_file is {str(path)!r}, which {state} on this host.")
     return key

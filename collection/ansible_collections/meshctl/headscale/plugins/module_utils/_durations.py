@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 
 _UTC = timezone.utc
 # A Prometheus duration: each unit at most once, the largest first.
@@ -28,13 +28,13 @@ def parse_duration(text: str, *, option: str) -> timedelta:
     """Return the duration that a text such as `90d` or `1h30m` means."""
     match = _DURATION.fullmatch(text.strip()) if text.strip() else None
     if match is None:
-        raise InputError(
+        raise BadInput(
             f"{option} is {text!r}, which is not a duration: write for example 30m, 24h, 90d or 1h30m "
             "(units y, w, d, h, m, s, ms, the largest first)."
         )
     seconds = sum(int(number) * _SECONDS[unit] for unit, number in match.groupdict().items() if number)
     if seconds > _LONGEST.total_seconds():
-        raise InputError(f"{option} is {text!r}, which is longer than the 290 years that Headscale can hold.")
+        raise BadInput(f"{option} is {text!r}, which is longer than the 290 years that Headscale can hold.")
     return timedelta(seconds=seconds)
 
 

@@ -2,21 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong with a Headscale server, each as one sentence.
+"""Errors of the collection, each with its whole message: what was tried, what was seen, what to do.
 
-Every error carries its whole message: what was tried, what was seen, what to do.  Nothing but `_module.run` and other
-entry points turns one into output.
+Only entry points (modules, actions, plugins, commands) catch them, and turn them into output.
 """
 
 from __future__ import annotations
 
 
 class HeadscaleError(Exception):
-    """Anything that this client has to say to a person."""
+    """An error that the user can act on."""
 
 
-class InputError(HeadscaleError):
-    """An option, a file or an environment variable cannot be used as it is."""
+class BadInput(HeadscaleError, ValueError):
+    """The user gave a value that cannot be used: one sentence that names the thing, the value and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message on one line, even if the value that it quotes has several."""
+        super().__init__(" ".join(message.split()))
 
 
 class UnreachableError(HeadscaleError):

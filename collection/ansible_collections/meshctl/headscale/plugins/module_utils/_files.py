@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 
 _LARGEST = 4096
 
@@ -24,10 +24,10 @@ def read_secret(path: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"The file {path!r} cannot be read ({error.strerror}).") from None
+        raise BadInput(f"The file {path!r} cannot be read ({error.strerror}).") from None
     text = content.decode("utf-8", errors="replace").strip()
     if len(content) > _LARGEST or "\n" in text:
-        raise InputError(f"The file {path!r} holds more than one line: it should hold a key and nothing else.")
+        raise BadInput(f"The file {path!r} holds more than one line: it should hold a key and nothing else.")
     return text
 
 
@@ -38,7 +38,7 @@ def write_secret(path: str, secret: str) -> None:
         # mkstemp makes it 0600 from the first moment on.
         handle, temporary = tempfile.mkstemp(prefix=".meshctl-", dir=target.parent)
     except OSError as error:
-        raise InputError(f"No file can be written in {str(target.parent)!r} ({error.strerror}).") from None
+        raise BadInput(f"No file can be written in {str(target.parent)!r} ({error.strerror}).") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(secret + "\n")
@@ -49,7 +49,7 @@ def write_secret(path: str, secret: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
-        raise InputError(f"The file {path!r} cannot be written ({error.strerror}).") from None
+        raise BadInput(f"The file {path!r} cannot be written ({error.strerror}).") from None
 
 
 def _keep_owner(target: Path, descriptor: int) -> None:
@@ -62,11 +62,11 @@ def writable(path: str) -> None:
     """Say before anything is minted that a file could not be written."""
     target = Path(path).expanduser().resolve()
     if target.is_dir():
-        raise InputError(f"The path {path!r} is a directory: name a file in it.")
+        raise BadInput(f"The path {path!r} is a directory: name a file in it.")
     if not target.parent.is_dir():
-        raise InputError(f"The directory of {path!r} does not exist: make it first.")
+        raise BadInput(f"The directory of {path!r} does not exist: make it first.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise InputError(f"The directory of {path!r} cannot be written by this user.")
+        raise BadInput(f"The directory of {path!r} cannot be written by this user.")
 
 
 def remove(path: str) -> None:
@@ -76,4 +76,4 @@ def remove(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InputError(f"The file {path!r} cannot be removed ({error.strerror}).") from None
+        raise BadInput(f"The file {path!r} cannot be removed ({error.strerror}).") from None

@@ -16,8 +16,8 @@ import urllib.error
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import SSLValidationError, open_url
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
+    BadInput,
     HeadscaleError,
-    InputError,
     TlsError,
     UnreachableError,
     WrongUrlError,
@@ -113,13 +113,13 @@ def explain(error: BaseException, *, url: str, transport: Transport) -> Headscal
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     where, said = _server(url), _words(reason)
     if transport.ca_path and said.startswith("[X509"):  # nothing else is loaded before a server is spoken to
-        return InputError(f"ca_path is {transport.ca_path!r}, which holds no certificates: name a file of PEM ones.")
+        return BadInput(f"ca_path is {transport.ca_path!r}, which holds no certificates: name a file of PEM ones.")
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _untrusted(reason, where=where, transport=transport)
     for kinds, result, sentence in _SENTENCES:
         if isinstance(reason, kinds):
             return result(sentence.format(where=where, said=said, timeout=transport.timeout))
-    return InputError(f"No request can be made to {where} ({said}): look at url.")
+    return BadInput(f"No request can be made to {where} ({said}): look at url.")
 
 
 # The first line that fits counts: special errors stand before general ones.

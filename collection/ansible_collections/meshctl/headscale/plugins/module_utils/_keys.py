@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from ansible_collections.meshctl.headscale.plugins.module_utils import _files, _shapes
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import parse_moment
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError, InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, HeadscaleError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,9 +30,7 @@ def kept_key(task: Task, path: str, kind: str) -> str | None:
     if not content:
         return None
     if not _shapes.is_secret(content, kind):
-        raise InputError(
-            f"The file {path!r} holds something else than {_NAMES[kind]}: remove it, or name another path."
-        )
+        raise BadInput(f"The file {path!r} holds something else than {_NAMES[kind]}: remove it, or name another path.")
     task.hide(content)
     return content
 
@@ -62,7 +60,7 @@ def lasts(record: Record, *, now: datetime, ahead: timedelta) -> bool:
 def check_ahead(ahead: timedelta, lifetime: timedelta) -> None:
     """Refuse a renewal so early that each run would renew."""
     if ahead >= lifetime:
-        raise InputError(
+        raise BadInput(
             f"renew_before ({ahead}) is not shorter than expiration ({lifetime}), so every run would make a new key: "
             "lower renew_before."
         )

@@ -15,7 +15,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.meshctl.headscale.plugins.module_utils import _files
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI, connect
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError, InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, HeadscaleError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,11 +122,11 @@ def run(
 def check_id(value: str | None, *, option: str = "id") -> None:
     """Refuse an id that is none."""
     if value is not None and not (value.isascii() and value.isdigit()):
-        raise InputError(f"{option} is {value!r}: it must be a number, as the _info module lists it.")
+        raise BadInput(f"{option} is {value!r}: it must be a number, as the _info module lists it.")
 
 
 def check_tags(tags: list[str] | None) -> None:
     """Refuse tags that Headscale would refuse."""
     for tag in tags or []:
         if not tag.startswith("tag:") or tag != tag.lower() or len(tag.split()) != 1 or tag == "tag:":
-            raise InputError(f"tags holds {tag!r}: a tag looks like tag:server, in lower case and without blanks.")
+            raise BadInput(f"tags holds {tag!r}: a tag looks like tag:server, in lower case and without blanks.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ def the_one(nodes: Iterable[Record], wanted: Mapping[str, t.Any]) -> Record | No
     found = matching(nodes, wanted)
     if len(found) > 1:
         listed = ", ".join(f"id {node['id']} ({node['given_name']}, user {owner(node) or 'none'})" for node in found)
-        raise InputError(f"Several nodes have {describe(wanted)}: {listed}. Name one of them by id.")
+        raise BadInput(f"Several nodes have {describe(wanted)}: {listed}. Name one of them by id.")
     return found[0] if found else None
 
 

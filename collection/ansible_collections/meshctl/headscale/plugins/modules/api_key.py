@@ -130,7 +130,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils import _files, _
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._cli import ApiKeyCommand
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, parse_duration
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import AuthError, InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import AuthError, BadInput
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, check_id, run
 
 if t.TYPE_CHECKING:
@@ -171,7 +171,7 @@ class ApiKey:
         name = self.options["executable"]
         executable = self.task.module.get_bin_path(name)
         if executable is None:
-            raise InputError(
+            raise BadInput(
                 f"executable is {name!r}, which is not on this host: via=cli works on the server's own host."
             )
         return ApiKeyCommand(self.task.module.run_command, executable=executable, config=self.options["config"])
@@ -183,8 +183,8 @@ class ApiKey:
             self.options["api_key_file"] = self.path
         try:
             return _OverApi(self.task)
-        except InputError as error:
-            raise InputError(f"{error} A server's first key is made with via=cli on its own host.") from None
+        except BadInput as error:
+            raise BadInput(f"{error} A server's first key is made with via=cli on its own host.") from None
 
     # -- present
 
@@ -250,7 +250,7 @@ class ApiKey:
         """See to it that the key is not accepted any more."""
         before = self._chosen()
         if before is None:
-            raise InputError(
+            raise BadInput(
                 "There is no such API key on the server to expire: look at api_key_info, or use state=absent."
             )
         after = before
@@ -282,11 +282,11 @@ def _handle(task: Task) -> dict[str, t.Any]:
     options = task.options
     check_id(options["id"])
     if options["state"] == "present" and (options["id"] or options["prefix"]):
-        raise InputError(
+        raise BadInput(
             "id and prefix name a key to end; with state=present name the file of the one to keep with path."
         )
     if options["state"] != "present" and not (options["id"] or options["prefix"] or options["path"]):
-        raise InputError(f"state={options['state']} needs id, prefix or path to know which API key is meant.")
+        raise BadInput(f"state={options['state']} needs id, prefix or path to know which API key is meant.")
     key = ApiKey(task)
     handlers = {"present": key.present, "expired": key.expired, "absent": key.absent}
     return handlers[options["state"]]()

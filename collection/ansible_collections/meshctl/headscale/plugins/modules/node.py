@@ -137,7 +137,7 @@ import typing as t
 
 from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, parse_moment
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, check_id, check_tags, run
 
 if t.TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Node:
     def _must_exist(self) -> Record:
         if self.before is None:
             names = ", ".join(node["given_name"] for node in self.all[:20]) or "none"
-            raise InputError(
+            raise BadInput(
                 f"No node has {_nodes.describe(self.wanted)} (there are: {names}): "
                 "a node exists once its machine has joined."
             )
@@ -215,12 +215,12 @@ class Node:
         if name is None or name == node["given_name"]:
             return None
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-            raise InputError(
+            raise BadInput(
                 f"new_name is {name!r}: a node's name is a DNS label (lower case letters, digits and '-', 63 at most)."
             )
         for other in self.all:
             if other["given_name"] == name:
-                raise InputError(
+                raise BadInput(
                     f"Node {node['given_name']!r} cannot be renamed to {name!r}: node {other['id']} has this name."
                 )
         return lambda: self.task.api.rename_node(node["id"], name), {"given_name": name}
@@ -231,7 +231,7 @@ class Node:
         if tags is None or set(tags) == set(node["tags"]):
             return None
         if not tags:
-            raise InputError(
+            raise BadInput(
                 f"Node {node['given_name']!r} is tagged, and Headscale has no way back: "
                 "it must keep a tag, or be deleted."
             )
@@ -267,7 +267,7 @@ def _moment(text: str) -> datetime:
     try:
         return parse_moment(text)
     except ValueError:
-        raise InputError(
+        raise BadInput(
             f"expiry is {text!r}: it must be 'never' or an RFC 3339 time such as 2030-01-31T12:00:00Z."
         ) from None
 
@@ -283,7 +283,7 @@ def _network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise InputError(
+        raise BadInput(
             f"approved_routes holds {text!r}, which is not a network such as 192.168.1.0/24 ({error})."
         ) from None
 

@@ -79,7 +79,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import ApiError, InputError, WrongUrlError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import ApiError, BadInput, WrongUrlError
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, run
 
 if t.TYPE_CHECKING:
@@ -96,9 +96,9 @@ def _wanted(options: dict[str, t.Any]) -> str:
     try:
         document = _hujson.parse(text)
     except ValueError as error:
-        raise InputError(f"The policy is not HuJSON: {error}.") from None
+        raise BadInput(f"The policy is not HuJSON: {error}.") from None
     if not isinstance(document, dict):
-        raise InputError("The policy is not a HuJSON object: it begins with '{'.")
+        raise BadInput("The policy is not a HuJSON object: it begins with '{'.")
     return text
 
 
@@ -110,7 +110,7 @@ def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
+        raise BadInput(
             f"src is {path!r}, which cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})."
         ) from None
 
@@ -120,14 +120,14 @@ def _set(task: Task, text: str) -> Record:
         return task.api.set_policy(text)
     except ApiError as error:
         if "update is disabled" in error.reason:
-            raise InputError(_FILE_MODE) from None
+            raise BadInput(_FILE_MODE) from None
         raise
 
 
 def _would_set(task: Task, text: str, before: Record | None) -> None:
     """Refuse in check mode what would be refused without."""
     if before and before["updated_at"] is None:
-        raise InputError(_FILE_MODE)
+        raise BadInput(_FILE_MODE)
     try:
         task.api.check_policy(text)
     except WrongUrlError:

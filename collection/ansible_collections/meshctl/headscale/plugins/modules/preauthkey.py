@@ -157,7 +157,7 @@ import typing as t
 
 from ansible_collections.meshctl.headscale.plugins.module_utils import _files, _keys, _shapes
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, parse_duration
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, check_id, check_tags, run
 
 if t.TYPE_CHECKING:
@@ -180,7 +180,7 @@ class PreAuthKey:
     def _known_secret(self) -> str | None:
         if key := self.options["key"]:
             if not _shapes.is_secret(key.strip(), "auth"):
-                raise InputError("key is not a preauthkey: one looks like hskey-auth-….")
+                raise BadInput("key is not a preauthkey: one looks like hskey-auth-….")
             return str(key.strip())
         return _keys.kept_key(self.task, self.path, "auth") if self.path else None
 
@@ -190,7 +190,7 @@ class PreAuthKey:
         """Keep the known key where it will do, else mint one."""
         lifetime = parse_duration(self.options["expiration"], option="expiration")
         if not lifetime:
-            raise InputError("expiration is no time at all: nobody could join with the key.")
+            raise BadInput("expiration is no time at all: nobody could join with the key.")
         ahead = parse_duration(self.options["renew_before"], option="renew_before")
         _keys.check_ahead(ahead, lifetime)
         user_id = self._user_id()
@@ -217,11 +217,11 @@ class PreAuthKey:
         check_tags(self.options["tags"])
         if name is None:
             if not self.options["tags"]:
-                raise InputError("A preauthkey belongs to a user or has tags: set user, tags or both.")
+                raise BadInput("A preauthkey belongs to a user or has tags: set user, tags or both.")
             return None
         users = {user["name"]: user for user in self.task.api.list_users()}
         if name not in users:
-            raise InputError(f"There is no user {name!r} (there are: {', '.join(users) or 'none'}): create it first.")
+            raise BadInput(f"There is no user {name!r} (there are: {', '.join(users) or 'none'}): create it first.")
         return str(users[name]["id"])
 
     def _will_do(self, record: Record, user_id: str | None) -> bool:
@@ -271,7 +271,7 @@ class PreAuthKey:
         """See to it that nobody joins with the key any more."""
         before = self._chosen()
         if before is None:
-            raise InputError(
+            raise BadInput(
                 "There is no such preauthkey on the server to expire: look at preauthkey_info, or use state=absent."
             )
         after = before
@@ -314,9 +314,9 @@ def _handle(task: Task) -> dict[str, t.Any]:
     options = task.options
     check_id(options["id"])
     if options["state"] == "present" and (options["id"] or options["prefix"]):
-        raise InputError("id and prefix name a key to end; with state=present name the one to keep with path or key.")
+        raise BadInput("id and prefix name a key to end; with state=present name the one to keep with path or key.")
     if options["state"] != "present" and not (options["id"] or options["prefix"] or options["path"] or options["key"]):
-        raise InputError(f"state={options['state']} needs id, prefix, path or key to know which preauthkey is meant.")
+        raise BadInput(f"state={options['state']} needs id, prefix, path or key to know which preauthkey is meant.")
     key = PreAuthKey(task)
     handlers = {"present": key.present, "expired": key.expired, "absent": key.absent}
     return handlers[options["state"]]()

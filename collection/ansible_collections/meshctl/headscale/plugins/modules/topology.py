@@ -8,36 +8,41 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: topology
-short_description: Read the inventory's topology as facts
+short_description: Read the inventory's topology and settings as facts
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Checks the subnets, addresses, NAT kinds and names of the inventory and sets what follows from them as facts.
-  - Refuses values of meshctl's other variables that cannot be meant, and the templates of any that cannot be filled in.
-    A variable that nothing reads, and that is called almost like one that something does, is a warning.
-  - Assertions judge paths and isolation by these facts. Nothing is changed.
-  - Of the user's own hosts (C(mesh_backend) is V(hosts) or not set) nothing has to be said. Those that name their network in
-    C(mesh_subnet) have a record, with as much as the inventory says.
+  - Checks the inventory and sets facts that follow from it. Changes nothing.
+  - Refuses a wrong value of a variable, a topology that cannot work, and a template that cannot be evaluated. Warns about a
+    variable that meshctl does not use if its name is almost the name of one that it uses.
+  - The first host of the play checks the whole inventory, so run the task with C(any_errors_fatal) on several hosts.
+  - Existing hosts (C(mesh_backend) is V(hosts) or not set) need no topology. The fact C(mesh_topology) has a record of each host
+    that names its network in C(mesh_subnet), with as much as the inventory says.
 options: {}
 attributes:
   check_mode:
-    description: It never changes anything.
+    description: The action never changes anything.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: There is no difference to show.
     support: none
 """
 
 EXAMPLES = r"""
-- name: Read the topology
+- name: Read the inventory
   meshctl.headscale.topology:
+  any_errors_fatal: true
+
+- name: Print the host's latency budget
+  ansible.builtin.debug:
+    var: mesh.latency_budget_ms
 """
 
 RETURN = r"""
 meshctl_notes:
-  description: What is odd about the inventory without being wrong, as in the warnings.
-  returned: when there is something
+  description: Oddities of the inventory that are not errors, as in the warnings.
+  returned: when there are some
   type: list
   elements: str
 ansible_facts:
@@ -45,6 +50,13 @@ ansible_facts:
   returned: success
   type: dict
   contains:
+    mesh:
+      description:
+        - The host's settings. Every inventory variable of meshctl has an entry without its prefix C(mesh_), with the value's type
+          and with the default of a variable that is not set. C(mesh_api_key) has none.
+      returned: success
+      type: dict
+      sample: {backend: hosts, manage: false, latency_budget_ms: 50}
     mesh_topology:
       description: For each host its C(group), C(subnet), C(address), C(router), C(nat), C(public_address) and C(port).
       returned: success

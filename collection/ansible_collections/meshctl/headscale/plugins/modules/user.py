@@ -97,7 +97,7 @@ user:
 import re
 import typing as t
 
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, check_id, run
 from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import owner
 
@@ -125,19 +125,17 @@ class User:
         if self.options["id"]:
             found = self.by_id.get(self.options["id"])
             if found and self.options["state"] == "absent" and name not in (None, found["name"]):
-                raise InputError(
-                    f"The user of id {found['id']} is {found['name']!r}, not {name!r}: nothing is deleted."
-                )
+                raise BadInput(f"The user of id {found['id']} is {found['name']!r}, not {name!r}: nothing is deleted.")
             return found
         if previous in self.by_name and name in self.by_name:
-            raise InputError(f"Both users {previous!r} and {name!r} exist: delete one, or leave rename_from out.")
+            raise BadInput(f"Both users {previous!r} and {name!r} exist: delete one, or leave rename_from out.")
         return self.by_name.get(name) or self.by_name.get(previous)
 
     def present(self) -> dict[str, t.Any]:
         """Create or rename the user where needed."""
         _check_name(self.options["name"])
         if self.before is None and self.options["id"]:
-            raise InputError(f"There is no user of id {self.options['id']!r}; leave id out to create one.")
+            raise BadInput(f"There is no user of id {self.options['id']!r}; leave id out to create one.")
         after = self._create() if self.before is None else self._rename(self.before)
         return self.task.finish(before=self.before, after=after, user=after)
 
@@ -153,9 +151,9 @@ class User:
         if user["name"] == name:
             return user
         if name in self.by_name:
-            raise InputError(f"User {user['name']!r} cannot be renamed to {name!r}: another user has this name.")
+            raise BadInput(f"User {user['name']!r} cannot be renamed to {name!r}: another user has this name.")
         if user["provider"] == "oidc":
-            raise InputError(f"User {user['name']!r} comes from OIDC: Headscale does not rename such users.")
+            raise BadInput(f"User {user['name']!r} comes from OIDC: Headscale does not rename such users.")
         renamed = self.task.write(lambda: self.task.api.rename_user(user["id"], name))
         return renamed or {**user, "name": name}
 
@@ -163,7 +161,7 @@ class User:
         for option, field in _PROFILE.items():
             wanted = self.options[option]
             if wanted is not None and wanted != user[field]:
-                raise InputError(
+                raise BadInput(
                     f"User {user['name']!r} has {option} {user[field]!r}, not {wanted!r}, and Headscale's API sets it "
                     f"only when it creates a user: leave {option} out, or delete the user first."
                 )
@@ -180,15 +178,13 @@ class User:
         names = [node["given_name"] for node in self.task.api.list_nodes() if owner(node) == user["name"]]
         if names:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")  # noqa: PLR2004
-            raise InputError(
-                f"User {user['name']!r} still has {len(names)} node(s): {shown}. Delete or tag them first."
-            )
+            raise BadInput(f"User {user['name']!r} still has {len(names)} node(s): {shown}. Delete or tag them first.")
 
 
 def _check_name(name: str) -> None:
     # Headscale 0.29 creates users of any name, and refuses the name later in renames and in policies.
     if not re.fullmatch(r"[^\W\d_][\w.@-]+", name) or name.count("@") > 1:
-        raise InputError(
+        raise BadInput(
             f"name is {name!r}: a user's name begins with a letter and has two characters or more, "
             "all of them letters, digits or '-._', and at most one '@'."
         )

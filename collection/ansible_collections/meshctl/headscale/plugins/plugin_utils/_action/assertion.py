@@ -16,9 +16,10 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
+from ...module_utils._errors import BadInput as BadInput  # noqa: PLC0414 - assertions import it from here
 from .._host.package import script_of
 from .._host.remote import RemoteError, run_script
-from .._inventory.patience import MOST
+from .._inventory.resolved import Settings
 from .._judge.answer import Json, items, mapping, number, text
 from .._judge.check import BAD
 from .._judge.context import CheckContext, Node
@@ -48,10 +49,6 @@ MEMBERS: dict[str, dict[str, Any]] = {
 }
 _NAMED_IN_MSG = 5
 _LONGEST_PAUSE_S = 0.25
-
-
-class BadInput(ValueError):
-    """Options or facts that an assertion cannot work with; the message is one sentence with the remedy."""
 
 
 class NotAsserted(Exception):
@@ -107,14 +104,10 @@ class ProbingAction(ActionBase):
         value = self.known.get(name)
         return default if value is None else plain(self._templar.template(value))
 
-    def number_of(self, option: str, variable: str, default: float) -> float:
-        """Return an option's number, else a variable's, else the default; raise `BadInput` when it is none."""
-        given = self.options.get(option)
-        value = self.variable(variable, default) if given is None else given
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise BadInput(f"{variable} is {value!r}: write a number") from None
+    def setting(self, name: str, given: Json = None) -> Json:
+        """Return an option if it is given, else this host's setting, such as `latency_budget_ms`; raise `BadInput`."""
+        clients = items(mapping(plain(self.known.get("groups") or {})).get("clients"))
+        return Settings(self.variable, clients)[name] if given is None else given
 
     def of_host(self, host: str, name: str) -> Json:
         """Return a variable of another host as plain data; None where there is none."""
@@ -176,7 +169,8 @@ class Assertion(ProbingAction):
         try:
             self.start(task_vars)
             self.context = self._frame()
-            self.longest_s = self.number_of("", "mesh_deadline_s", math.inf)
+            longest = self.setting("deadline_s")
+            self.longest_s = math.inf if longest is None else longest
             self._be_patient()
             if self.options["skip"]:
                 return {**result, **summary([self.context.skipped(self.options["skip"])])}
@@ -206,9 +200,7 @@ class Assertion(ProbingAction):
 
     def _be_patient(self) -> None:
         """Give slow hosts, such as emulated ones, more time to look and to become what they are to be."""
-        self.patience = self.number_of("", "mesh_patience", 1)
-        if not 1 <= self.patience <= MOST:
-            raise BadInput(f"mesh_patience is {self.patience:g}: write a number from 1 to {MOST}")
+        self.patience = self.setting("patience")
         for name in ("DEADLINE_S", "LOOK_S", "SHORTEST_LOOK_S"):
             setattr(self, name, getattr(type(self), name) * self.patience)
 

@@ -2,16 +2,35 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How an action's error becomes a result."""
+"""Turn an action's errors into results."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
-# meshctl's exit codes follow from this: 2 for bad input, 3 for what could not run.
+from ...module_utils._errors import BadInput
+
+# meshctl's exit code follows from this: 2 for bad input, 3 for what could not run.
 Kind = Literal["bad_input", "could_not_run"]
+
+Run = Callable[..., dict[str, Any]]
 
 
 def failure(message: str, kind: Kind) -> dict[str, Any]:
     """Return the result of a task that failed for a reason that the user can act on."""
     return {"failed": True, "changed": False, "msg": message, "meshctl_error": kind}
+
+
+def reports_bad_input(run: Run) -> Run:
+    """Let an action's `run` return `BadInput` as the task's result; `PREFIX` of the action begins the message."""
+
+    @functools.wraps(run)
+    def reporting(action: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        try:
+            return run(action, *args, **kwargs)
+        except BadInput as exc:
+            return failure(f"{getattr(action, 'PREFIX', '')}{exc}", "bad_input")
+
+    return reporting

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._inventory.expect import Expectation, ExpectError, read_expect
+from .._inventory.expect import Expectation, read_expect
 from .._judge.answer import mapping
 from .._judge.query import plain
-from .assertion import BadInput, NotAsserted
+from .assertion import NotAsserted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,7 @@ def expectation(task: ProbingAction) -> Expectation:
         name: [str(host) for host in members]
         for name, members in mapping(plain(task.known.get("groups") or {})).items()
     }
-    try:
-        return read_expect(task.variable("mesh_expect"), groups)
-    except ExpectError as exc:
-        raise BadInput(str(exc)) from None
+    return read_expect(task.setting("expect"), groups)
 
 
 def reached(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:

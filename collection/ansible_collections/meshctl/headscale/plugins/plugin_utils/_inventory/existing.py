@@ -13,7 +13,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from .topology import GROUPS, NAT_KINDS, InventoryError
+from ...module_utils._errors import BadInput
+from .topology import GROUPS, NAT_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ def existing_topology(
 ) -> dict[str, dict[str, Any]]:
     """Return the fact `mesh_topology` for the hosts that name their network.
 
-    :raises InventoryError: naming the host or network, the value and the remedy.
+    :raises BadInput: naming the host or network, the value and the remedy.
     """
     found: dict[str, dict[str, Any]] = {}
     for group in GROUPS:
@@ -34,16 +35,16 @@ def existing_topology(
             if host not in found and (name := hosts[host].get("mesh_subnet")):
                 found[host] = _place(host, str(name), hosts[host], group)
             elif hosts[host].get("mesh_address") and not hosts[host].get("mesh_subnet"):
-                raise InventoryError(f"host {host} has a mesh_address and no mesh_subnet; name its network as well")
+                raise BadInput(f"host {host} has a mesh_address and no mesh_subnet; name its network as well")
     return found
 
 
 def _place(host: str, name: str, variables: Mapping[str, Any], group: str) -> dict[str, Any]:
     subnets = variables.get("mesh_subnets") or {}
     if not isinstance(subnets, dict):
-        raise InventoryError(f"mesh_subnets must be a mapping, not '{subnets}'")
+        raise BadInput(f"mesh_subnets must be a mapping, not '{subnets}'")
     if subnets and name not in subnets:
-        raise InventoryError(
+        raise BadInput(
             f"host {host}: unknown subnet '{name}'; use one of {', '.join(subnets)}, or add it to mesh_subnets"
         )
     subnet = _subnet(f"mesh_subnets.{name}", subnets.get(name) or {})
@@ -55,19 +56,17 @@ def _place(host: str, name: str, variables: Mapping[str, Any], group: str) -> di
 
 def _subnet(where: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - an inventory's data
     if not isinstance(raw, dict):
-        raise InventoryError(f"{where} must be a mapping, not '{raw}'")
+        raise BadInput(f"{where} must be a mapping, not '{raw}'")
     if unknown := sorted(set(raw) - set(_SUBNET_KEYS)):
-        raise InventoryError(f"{where}: unknown setting '{unknown[0]}'; own networks have {', '.join(_SUBNET_KEYS)}")
+        raise BadInput(f"{where}: unknown setting '{unknown[0]}'; own networks have {', '.join(_SUBNET_KEYS)}")
     if (nat := raw.get("nat")) not in (None, *NAT_KINDS):
-        raise InventoryError(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}, or leave it out")
+        raise BadInput(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}, or leave it out")
     cidr = None
     if raw.get("cidr") is not None:
         try:
             cidr = str(ipaddress.ip_network(str(raw["cidr"])))
         except ValueError as exc:
-            raise InventoryError(
-                f"{where}: '{raw['cidr']}' is no network ({exc}); write it like 192.168.1.0/24"
-            ) from None
+            raise BadInput(f"{where}: '{raw['cidr']}' is no network ({exc}); write it like 192.168.1.0/24") from None
     if (gateway := raw.get("gateway")) is not None:
         _inside(f"{where}.gateway", str(gateway), cidr)
     if (public := raw.get("wan_address")) is not None:
@@ -79,6 +78,6 @@ def _inside(what: str, value: str, cidr: str | None) -> None:
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        raise InventoryError(f"{what}: '{value}' is no IP address") from None
+        raise BadInput(f"{what}: '{value}' is no IP address") from None
     if cidr is not None and address not in ipaddress.ip_network(cidr):
-        raise InventoryError(f"{what}: {value} is not in its network {cidr}")
+        raise BadInput(f"{what}: {value} is not in its network {cidr}")

@@ -13,15 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._errors import BadInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _KEYS = ("from", "to", "reach")
 _EVERYBODY = ("all", "*")
-
-
-class ExpectError(ValueError):
-    """What `mesh_expect` says cannot be understood; the message names the entry and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +53,11 @@ class Expectation:
 
 
 def read_expect(value: Any, groups: Mapping[str, Sequence[str]]) -> Expectation:  # noqa: ANN401 - an inventory's data
-    """Return what `mesh_expect` states; groups and hosts of the inventory may be named. Raise `ExpectError`."""
+    """Return what `mesh_expect` states; groups and hosts of the inventory may be named. Raise `BadInput`."""
     if value in (None, ""):
         return Expectation()
     if not isinstance(value, list):
-        raise ExpectError(
+        raise BadInput(
             f"mesh_expect is {value!r}: write a list of entries like {{from: guests, to: all, reach: false}}"
         )
     hosts = frozenset(host for members in groups.values() for host in members)
@@ -69,9 +67,9 @@ def read_expect(value: Any, groups: Mapping[str, Sequence[str]]) -> Expectation:
 def _rule(number: int, entry: Any, groups: Mapping[str, Sequence[str]], hosts: frozenset[str]) -> Rule:  # noqa: ANN401
     where = f"entry {number} of mesh_expect"
     if not isinstance(entry, dict) or set(entry) != set(_KEYS):
-        raise ExpectError(f"{where} is {entry!r}: it needs {', '.join(_KEYS)}, and nothing else")
+        raise BadInput(f"{where} is {entry!r}: it needs {', '.join(_KEYS)}, and nothing else")
     if not isinstance(entry["reach"], bool):
-        raise ExpectError(f"{where}: reach is {entry['reach']!r}; write true or false")
+        raise BadInput(f"{where}: reach is {entry['reach']!r}; write true or false")
     return Rule(
         sources=_members(f"{where}, from", entry["from"], groups, hosts),
         targets=_members(f"{where}, to", entry["to"], groups, hosts),
@@ -89,7 +87,7 @@ def _members(
     if any(name in _EVERYBODY for name in names):
         return None
     if unknown := [name for name in names if name not in groups and name not in hosts]:
-        raise ExpectError(f"{where}: {', '.join(unknown)} is neither a host nor a group of the inventory")
+        raise BadInput(f"{where}: {', '.join(unknown)} is neither a host nor a group of the inventory")
     return frozenset(host for name in names for host in groups.get(name, (name,)))
 
 

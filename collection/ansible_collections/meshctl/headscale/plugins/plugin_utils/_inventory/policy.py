@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._errors import BadInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # Where everybody else is: no node is meant by it.
 _OUTSIDE = ("autogroup:internet",)
-
-
-class PolicyError(ValueError):
-    """A policy says something that cannot be read; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +64,11 @@ class Policy:
 
     @classmethod
     def read(cls, document: Any) -> Policy:  # noqa: ANN401 - what came out of HuJSON
-        """Return a policy; None is no policy. Raise `PolicyError`."""
+        """Return a policy; None is no policy. Raise `BadInput`."""
         if document is None or document == {}:
             return cls(rules=(), everybody=True)
         if not isinstance(document, dict):
-            raise PolicyError("the policy is not an object")
+            raise BadInput("the policy is not an object")
         acls, grants = document.get("acls"), document.get("grants")
         return cls(
             rules=(*_acls(acls or []), *_grants(grants or [])),
@@ -103,7 +101,7 @@ class Policy:
             return True
         if name.startswith("group:"):
             if name not in self.groups:
-                raise PolicyError(f"the policy names {name}, which its groups do not have")
+                raise BadInput(f"the policy names {name}, which its groups do not have")
             return any(self._means(user, node) for user in self.groups[name])
         if name.startswith("tag:"):
             return name in node.tags
@@ -112,7 +110,7 @@ class Policy:
         if name == "autogroup:tagged":
             return bool(node.tags)
         if name.startswith("autogroup:"):
-            raise PolicyError(f"the policy names {name}, which is not known here")
+            raise BadInput(f"the policy names {name}, which is not known here")
         if "@" in name:
             # `alice@` is the user alice; a whole address is the one that the user's provider gave.
             return bool(node.user) and (name in (f"{node.user}@", node.email) or name == node.user)
@@ -122,14 +120,14 @@ class Policy:
         try:
             network = ip_network(text, strict=False)
         except ValueError:
-            raise PolicyError(f"the policy names {text!r}, which is no user, group, tag, host or address") from None
+            raise BadInput(f"the policy names {text!r}, which is no user, group, tag, host or address") from None
         return any(ip_address(address) in network for address in node.addresses)
 
 
 def _acls(rules: Any) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:  # noqa: ANN401
     for rule in _objects("acls", rules):
         if rule.get("action", "accept") != "accept":
-            raise PolicyError(f"a rule of the policy has the action {rule.get('action')!r}")
+            raise BadInput(f"a rule of the policy has the action {rule.get('action')!r}")
         yield _names(rule, "src"), tuple(_without_port(name) for name in _names(rule, "dst"))
 
 
@@ -142,21 +140,21 @@ def _grants(rules: Any) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:  #
 
 def _objects(what: str, rules: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise PolicyError(f"{what} of the policy is no list of rules")
+        raise BadInput(f"{what} of the policy is no list of rules")
     return rules
 
 
 def _names(rule: dict[str, Any], key: str) -> tuple[str, ...]:
     names = rule.get(key)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise PolicyError(f"a rule of the policy has no list {key}")
+        raise BadInput(f"a rule of the policy has no list {key}")
     return tuple(names)
 
 
 def _without_port(target: str) -> str:
     name, colon, _ports = target.rpartition(":")
     if not colon:
-        raise PolicyError(f"the policy has the target {target!r} without a port")
+        raise BadInput(f"the policy has the target {target!r} without a port")
     return name.strip("[]")
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
+from ...module_utils._errors import BadInput
 from .existing import existing_topology
-from .settings import READ, check_settings, slips
-from .topology import InventoryError, Topology, read_topology
+from .settings import check_settings, checked_names, slips
+from .topology import Topology, read_topology
 
 # What a topology is read from; nothing else is templated, so that a variable with a secret stays where it is.
 _VARIABLES = (
@@ -33,16 +34,16 @@ _VARIABLES = (
 def read_inventory(task_vars: dict[str, Any]) -> Topology:
     """Return the topology of the inventory of a running play.
 
-    :raises InventoryError: see `read_topology`.
+    :raises BadInput: see `read_topology`.
     """
     hosts, groups = _described(task_vars)
     return read_topology(hosts=hosts, groups=groups)
 
 
-def read_own(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what the inventory says of where the user's own hosts are: as much, or as little, as it does.
+def read_existing(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the places of existing hosts, as far as the inventory gives them.
 
-    :raises InventoryError: see `own_topology`.
+    :raises BadInput: see `existing_topology`.
     """
     hosts, groups = _described(task_vars)
     return existing_topology(hosts=hosts, groups=groups)
@@ -51,9 +52,9 @@ def read_own(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def check_inventory(task_vars: dict[str, Any]) -> list[str]:
     """Return what is odd about the inventory's other variables.
 
-    :raises InventoryError: see `check_settings`.
+    :raises BadInput: see `check_settings`.
     """
-    hosts, groups = _described(task_vars, (*_VARIABLES, *READ))
+    hosts, groups = _described(task_vars, (*_VARIABLES, *checked_names()))
     check_settings(hosts, groups)
     hostvars = task_vars["hostvars"]
     return list(slips({host: hostvars[host] for host in hosts}))
@@ -75,7 +76,7 @@ def _variables(host: str, own: Any, names: Sequence[str]) -> dict[str, Any]:
             if name in own:
                 found[name] = plain(own[name])
         except AnsibleError as exc:
-            raise InventoryError(f"host {host}: {name} cannot be read: {exc}; correct its template") from None
+            raise BadInput(f"host {host}: {name} cannot be read: {exc}; correct its template") from None
     return found
 
 

@@ -5,7 +5,7 @@
 """Inventory data to a checked topology. Pure: reads no file, runs nothing.
 
 Every address of the lab is decided here. What is wrong with an inventory is one
-`InventoryError` that names the host or subnet, the value and the remedy.
+`BadInput` that names the host or subnet, the value and the remedy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from ...module_utils._errors import BadInput
+from .variables import shown
+
 Nat = Literal["easy", "hard", "none", "udp_blocked"]
+
+# Until every module imports `BadInput`.
+InventoryError = BadInput
 
 WAN: Final = "wan"
 NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
@@ -40,14 +46,6 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)(k|m|g)bit")
 _LOSS = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _DURATION_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _RATE_BIT: Final = {"k": 10**3, "m": 10**6, "g": 10**9}
-
-
-class InventoryError(ValueError):
-    """The inventory does not describe a lab that can be built; the message says why and what to do."""
-
-    def __init__(self, message: str) -> None:
-        """Keep the message on one line, whatever the inventory's value that it names looks like."""
-        super().__init__(" ".join(message.split()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,21 +141,12 @@ class Topology:
         }
 
 
-def shown(value: object) -> str:
-    """Return a value as YAML writes it: a user has written `null` or `true`, and never `None` or `True`."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(shown, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{shown(key)}: {shown(entry)}' for key, entry in value.items())}}}"
-    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
-
-
 def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> Topology:
     """Return the checked topology of an inventory.
 
     :param hosts: variables of every host, in inventory order.
     :param groups: hosts of every group.
-    :raises InventoryError: naming the host or subnet, the value and the remedy.
+    :raises BadInput: naming the host or subnet, the value and the remedy.
     """
     members = {group: [host for host in groups.get(group, ()) if host in hosts] for group in GROUPS}
     for group, want in (
@@ -166,16 +155,16 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     ):
         if len(members[group]) != 1:
             found = ", ".join(members[group]) or "none"
-            raise InventoryError(f"group '{group}' must hold exactly one host, {want}; found: {found}")
+            raise BadInput(f"group '{group}' must hold exactly one host, {want}; found: {found}")
     relay = members["relays"][0]
     if hosts[relay].get("mesh_subnet", WAN) != WAN:
-        raise InventoryError(
+        raise BadInput(
             f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', and a relay stands on the simulated "
             f"internet, where all reach it: write {WAN}"
         )
     shared = hosts[members["headscale"][0]]
     if both := [host for host in members["clients"] if host in members["spare"]]:
-        raise InventoryError(
+        raise BadInput(
             f"host {both[0]} is in clients and in spare, which joins only where a story needs a new node; "
             "take it out of one of them"
         )
@@ -199,13 +188,13 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
 def checked_name(value: object) -> str:
     """Return the name of a lab when it can be one: it names a directory, which is removed with the lab."""
     if not isinstance(value, str) or not _LAB_NAME.fullmatch(value):
-        raise InventoryError(f"lab_name {shown(value)} must be 1 to 32 lower-case letters, digits or '-'")
+        raise BadInput(f"lab_name {shown(value)} must be 1 to 32 lower-case letters, digits or '-'")
     return str(value)
 
 
 def _mapping(what: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InventoryError(f"{what} must be a mapping, not {shown(value)}")
+        raise BadInput(f"{what} must be a mapping, not {shown(value)}")
     return value
 
 
@@ -213,9 +202,9 @@ def _network(what: str, value: object) -> ipaddress.IPv4Network:
     try:
         network = ipaddress.IPv4Network(str(value))
     except ValueError as exc:
-        raise InventoryError(f"{what}: '{value}' is no IPv4 network ({exc}); write it like 192.168.1.0/24") from None
+        raise BadInput(f"{what}: '{value}' is no IPv4 network ({exc}); write it like 192.168.1.0/24") from None
     if network.prefixlen > 29:  # noqa: PLR2004 (gateway and a few hosts must fit)
-        raise InventoryError(f"{what}: {network} is too small for a router and hosts; use a /29 or larger")
+        raise BadInput(f"{what}: {network} is too small for a router and hosts; use a /29 or larger")
     if (
         network.is_loopback
         or network.is_multicast
@@ -223,11 +212,9 @@ def _network(what: str, value: object) -> ipaddress.IPv4Network:
         or network.overlaps(_THIS)
         or network.is_reserved
     ):
-        raise InventoryError(
-            f"{what}: {network} cannot be a network of hosts; use a private one such as 192.168.1.0/24"
-        )
+        raise BadInput(f"{what}: {network} cannot be a network of hosts; use a private one such as 192.168.1.0/24")
     if network.overlaps(TAILNET):
-        raise InventoryError(f"{what}: {network} overlaps {TAILNET}, which Headscale gives to mesh addresses")
+        raise BadInput(f"{what}: {network} overlaps {TAILNET}, which Headscale gives to mesh addresses")
     return network
 
 
@@ -235,17 +222,15 @@ def _address(what: str, value: object, network: ipaddress.IPv4Network) -> str:
     try:
         address = ipaddress.IPv4Address(str(value))
     except ValueError:
-        raise InventoryError(f"{what}: '{value}' is no IPv4 address") from None
+        raise BadInput(f"{what}: '{value}' is no IPv4 address") from None
     if address not in network or address in (network.network_address, network.broadcast_address):
-        raise InventoryError(f"{what}: {address} is not a host address of its subnet {network}")
+        raise BadInput(f"{what}: {address} is not a host address of its subnet {network}")
     return str(address)
 
 
 def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collection[str]) -> dict[str, Subnet]:
     if not data:
-        raise InventoryError(
-            "mesh_subnets is empty; give it at least one subnet, such as subnet-a: {cidr: 192.168.1.0/24}"
-        )
+        raise BadInput("mesh_subnets is empty; give it at least one subnet, such as subnet-a: {cidr: 192.168.1.0/24}")
     taken: dict[str, ipaddress.IPv4Network] = {WAN: wan}
     wan_addresses: dict[str, str] = {}
     stated = {
@@ -260,11 +245,9 @@ def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collec
         subnet = _subnet(str(name), own, wan)
         for other, network in taken.items():
             if subnet.network.overlaps(network):
-                raise InventoryError(
-                    f"subnet {name} ({subnet.cidr}) overlaps {other} ({network}); give it another cidr"
-                )
+                raise BadInput(f"subnet {name} ({subnet.cidr}) overlaps {other} ({network}); give it another cidr")
         if twin := wan_addresses.get(subnet.wan_address):
-            raise InventoryError(f"subnets {twin} and {name} both have wan_address {subnet.wan_address}; change one")
+            raise BadInput(f"subnets {twin} and {name} both have wan_address {subnet.wan_address}; change one")
         taken[subnet.name] = subnet.network
         wan_addresses[subnet.wan_address] = subnet.name
         subnets[subnet.name] = subnet
@@ -276,23 +259,23 @@ def _free_wan_address(name: str, wan: ipaddress.IPv4Network, taken: Collection[s
     for address in itertools.islice(wan.hosts(), 1, None):
         if str(address) not in taken:
             return str(address)
-    raise InventoryError(f"mesh_wan: {wan} has no address left for the router of {name}; use a larger cidr")
+    raise BadInput(f"mesh_wan: {wan} has no address left for the router of {name}; use a larger cidr")
 
 
 def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network) -> Subnet:
     where = f"mesh_subnets.{name}"
     _known_keys(where, raw, ("cidr", "gateway", "nat", "wan_address", "link"))
     if not _LABEL.fullmatch(name) or name == WAN or len(name) > _SUBNET_NAME_LENGTH:
-        raise InventoryError(
+        raise BadInput(
             f"{where}: '{name}' cannot name a subnet; "
             f"use at most {_SUBNET_NAME_LENGTH} letters, digits and '-', and not '{WAN}'"
         )
     if "cidr" not in raw:
-        raise InventoryError(f"{where} has no cidr; write one like 192.168.1.0/24")
+        raise BadInput(f"{where} has no cidr; write one like 192.168.1.0/24")
     network = _network(where, raw["cidr"])
     nat = raw.get("nat", "easy")
     if nat not in NAT_KINDS:
-        raise InventoryError(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}")
+        raise BadInput(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}")
     return Subnet(
         name=name,
         cidr=str(network),
@@ -306,7 +289,7 @@ def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network) -> Su
 
 def _known_keys(where: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
     if unknown := sorted(set(raw) - set(known)):
-        raise InventoryError(f"{where}: unknown setting '{unknown[0]}'; use {', '.join(known)}")
+        raise BadInput(f"{where}: unknown setting '{unknown[0]}'; use {', '.join(known)}")
 
 
 def _machines(
@@ -346,7 +329,7 @@ def _machines(
 
 def _unique(taken: dict[Any, str], key: object, host: str, what: str) -> None:
     if other := taken.get(key):
-        raise InventoryError(f"hosts {other} and {host} both take {what}; change one")
+        raise BadInput(f"hosts {other} and {host} both take {what}; change one")
     taken[key] = host
 
 
@@ -363,9 +346,9 @@ def _subnet_name(host: str, variables: Mapping[str, Any], subnets: Mapping[str, 
     known = [*subnets, WAN]
     name = variables.get("mesh_subnet")
     if name is None:
-        raise InventoryError(f"host {host} has no mesh_subnet; give it one of {', '.join(known)}")
+        raise BadInput(f"host {host} has no mesh_subnet; give it one of {', '.join(known)}")
     if name not in known:
-        raise InventoryError(
+        raise BadInput(
             f"host {host}: unknown subnet '{name}'; use one of {', '.join(known)}, or add it to mesh_subnets"
         )
     return str(name)
@@ -381,7 +364,7 @@ def _stated(
 
 def _claim(host: str, where: str, address: str, taken: dict[tuple[str, str], str]) -> None:
     if other := taken.get((where, address)):
-        raise InventoryError(f"{other} and {host} both have the address {address} in {where}; change one")
+        raise BadInput(f"{other} and {host} both have the address {address} in {where}; change one")
     taken[where, address] = host
 
 
@@ -393,7 +376,7 @@ def _free(
         if (where, str(candidate)) not in taken:
             taken[where, str(candidate)] = host
             return str(candidate)
-    raise InventoryError(f"host {host}: no address is free in {where} ({network}); use a larger cidr")
+    raise BadInput(f"host {host}: no address is free in {where} ({network}); use a larger cidr")
 
 
 def _machine(  # noqa: PLR0913, PLR0917
@@ -405,15 +388,15 @@ def _machine(  # noqa: PLR0913, PLR0917
     subnets: Mapping[str, Subnet],
 ) -> Machine:
     if not _LABEL.fullmatch(host):
-        raise InventoryError(f"host '{host}' cannot be a hostname; use letters, digits and '-', at most 63")
+        raise BadInput(f"host '{host}' cannot be a hostname; use letters, digits and '-', at most 63")
     if _NUMBER.fullmatch(host):
-        raise InventoryError(
+        raise BadInput(
             f"host '{host}' cannot be a hostname: resolvers take a number for an address; "
             f"put a letter before it, as in node-{host}"
         )
     subnet = subnets.get(where)
     if any(host.lower() == other.router.lower() for other in subnets.values()):
-        raise InventoryError(f"host {host} has the name of a router of the lab; rename it")
+        raise BadInput(f"host {host} has the name of a router of the lab; rename it")
     client = bool({"clients", "spare"} & set(groups))
     return Machine(
         name=host,
@@ -457,14 +440,14 @@ def _list(what: str, value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InventoryError(f"{what} must be a list, not {shown(value)}")
+        raise BadInput(f"{what} must be a list, not {shown(value)}")
     return value
 
 
 def _dns_name(host: str, value: object) -> str:
     labels = str(value).split(".")
     if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004 (host and domain)
-        raise InventoryError(f"host {host}: mesh_names: '{value}' is no DNS name such as headscale.lab.test")
+        raise BadInput(f"host {host}: mesh_names: '{value}' is no DNS name such as headscale.lab.test")
     return str(value).lower()
 
 
@@ -474,7 +457,7 @@ def _publish(host: str, raw: object) -> Publish:
     _known_keys(where, entry, ("proto", "port", "to_port"))
     proto = entry.get("proto", "tcp")
     if proto not in ("tcp", "udp"):
-        raise InventoryError(f"{where}: unknown proto '{proto}'; use tcp or udp")
+        raise BadInput(f"{where}: unknown proto '{proto}'; use tcp or udp")
     port = _port(where, entry.get("port"))
     return Publish(proto=proto, port=port, to_port=_port(where, entry.get("to_port", port)))
 
@@ -485,7 +468,7 @@ def _port(where: str, value: object) -> int:
     except ValueError:
         port = 0
     if not 0 < port < 65536:  # noqa: PLR2004 (the range of ports)
-        raise InventoryError(f"{where}: {shown(value)} is no port; use 1 to 65535")
+        raise BadInput(f"{where}: {shown(value)} is no port; use 1 to 65535")
     return port
 
 
@@ -503,13 +486,13 @@ def read_link(where: str, raw: object) -> Link:
         mtu=_mtu(where, data.get("mtu", 1500)),
     )
     if "rate" in data and not _RATES[0] <= link.rate_bit <= _RATES[1]:
-        raise InventoryError(f"{where}: rate '{data['rate']}' must be from 8kbit to 100gbit")
+        raise BadInput(f"{where}: rate '{data['rate']}' must be from 8kbit to 100gbit")
     if link.loss > 1:
-        raise InventoryError(f"{where}: loss '{data['loss']}' is more than 100%")
+        raise BadInput(f"{where}: loss '{data['loss']}' is more than 100%")
     if link.delay_ms > _LONGEST_DELAY_MS:
-        raise InventoryError(f"{where}: delay '{data['delay']}' is more than {_LONGEST_DELAY_MS // 1000}s")
+        raise BadInput(f"{where}: delay '{data['delay']}' is more than {_LONGEST_DELAY_MS // 1000}s")
     if link.jitter_ms > link.delay_ms:
-        raise InventoryError(f"{where}: jitter '{data['jitter']}' needs a delay that is at least as long")
+        raise BadInput(f"{where}: jitter '{data['jitter']}' needs a delay that is at least as long")
     return link
 
 
@@ -520,7 +503,7 @@ def _quantity(  # noqa: PLR0913, PLR0917
         return 0.0
     match = form.fullmatch(str(data[key]).lower())
     if not match:
-        raise InventoryError(f"{where}: {key} '{data[key]}' is not understood; write it like {example}")
+        raise BadInput(f"{where}: {key} '{data[key]}' is not understood; write it like {example}")
     return float(match[1]) * (units[match[2]] if units else 1.0)
 
 
@@ -530,7 +513,5 @@ def _mtu(where: str, value: object) -> int:
     except ValueError:
         mtu = 0
     if not 1280 <= mtu <= 9000:  # noqa: PLR2004 (IPv6's minimum; jumbo frames)
-        raise InventoryError(
-            f"{where}: mtu {shown(value)} must be a number from 1280, the least that IPv6 needs, to 9000"
-        )
+        raise BadInput(f"{where}: mtu {shown(value)} must be a number from 1280, the least that IPv6 needs, to 9000")
     return mtu

@@ -11,16 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._errors import BadInput
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .answer import Json
     from .check import Check
     from .context import CheckContext
-
-
-class BadQuery(ValueError):
-    """An expression or a comparison that cannot be used; the message is one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +35,17 @@ def plain(value: Json) -> Json:
 
 
 def compile_query(expression: str) -> Json:
-    """Return the compiled expression; raise `BadQuery`."""
+    """Return the compiled expression; raise `BadInput`."""
     try:
         import jmespath  # only who asks needs it; all other assertions do without
     except ModuleNotFoundError as exc:
-        raise BadQuery("queries need the Python package jmespath on the controller: install it there") from exc
+        raise BadInput("queries need the Python package jmespath on the controller: install it there") from exc
     try:
         return jmespath.compile(expression)
     # What jmespath raises is a ValueError.
     except ValueError as exc:
         where = str(exc).splitlines()[0].rstrip(":")
-        raise BadQuery(f"the query {expression!r} is not valid JMESPath: {where}") from exc
+        raise BadInput(f"the query {expression!r} is not valid JMESPath: {where}") from exc
 
 
 def judge_query(document: Json, context: CheckContext, query: Query, *, why: str = "") -> Check:
@@ -109,7 +107,7 @@ def _matches(found: Json, wanted: Json) -> bool:
     try:
         return isinstance(found, str) and re.search(str(wanted), found) is not None
     except re.error as exc:
-        raise BadQuery(f"{wanted!r} is not a regular expression: {exc}") from exc
+        raise BadInput(f"{wanted!r} is not a regular expression: {exc}") from exc
 
 
 def _length(found: Json, wanted: Json) -> bool:

@@ -16,7 +16,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._durations impor
     parse_duration,
     parse_moment,
 )
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import InputError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_duration_is_read(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "30", "-1h", "30m1h"])
 def test_what_is_no_duration_is_named_with_its_option(text: str) -> None:
-    with pytest.raises(InputError, match="expiration"):
+    with pytest.raises(BadInput, match="expiration"):
         parse_duration(text, option="expiration")
 
 
