@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -66,3 +67,29 @@ def test_it_installs_every_program_that_the_lab_asks_for() -> None:
     assert table is not None
     installed = dict(re.findall(r"\[([\w-]+)\]=([\w-]+)", table[1]))
     assert set(preflight.PROGRAMS) - set(installed) == set()
+
+
+def _function(name: str) -> str:
+    found = re.search(rf"^{name}\(\) \{{.*?^\}}", BOOTSTRAP.read_text(), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="installing packages needs root")
+def test_packages_cannot_start_services_while_they_are_installed(tmp_path: Path) -> None:
+    """An apt-get that tries to start a service reaches `true`; the machine's own program is back at once."""
+    starter = Path("/usr/sbin/invoke-rc.d")
+    before = starter.read_bytes()
+    (tmp_path / "apt-get").write_text(f'#!/bin/sh\ncmp -s {starter} /bin/true && echo "replaced for $*"\n')
+    (tmp_path / "apt-get").chmod(0o755)
+    script = f'as_root() {{ "$@"; }}\n{_function("quiet_apt")}\nquiet_apt install it\n'
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "replaced for install it\n"
+    assert starter.read_bytes() == before
+    assert not Path("/usr/sbin/policy-rc.d.meshctl").exists()

@@ -67,7 +67,7 @@ def test_a_zombie_and_a_process_that_is_gone_are_not_alive() -> None:
     assert Process.of(child.pid) is None
 
 
-@pytest.mark.parametrize("text", ["", "x", "0", "999999999", str(os.getpid())])
+@pytest.mark.parametrize("text", ["", "x", "0", "999999999", pytest.param(str(os.getpid()), id="this")])
 def test_a_supervisor_file_that_names_no_supervisor_of_ours(tmp_path: Path, text: str) -> None:
     (tmp_path / "supervisor.pid").write_text(text)
     assert supervisor.supervisor(tmp_path) is None
