@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What this machine must have, each missing thing with its remedy."""
+"""Find out what this machine lacks for meshctl, each with its remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _controller() -> Iterator[dict[str, str]]:
     try:
         version = metadata.version("ansible-core")
     except metadata.PackageNotFoundError:
-        yield _finding("ansible", "fail", "ansible-core is missing", "install meshctl again, with its dependencies")
+        yield _finding("ansible", "fail", "ansible-core is missing", "install meshctl again with its dependencies")
     else:
         new_enough = tuple(int(part) for part in version.split(".")[:2]) >= _WANTED_ANSIBLE
         wanted = ".".join(map(str, _WANTED_ANSIBLE))
@@ -72,7 +72,7 @@ def _there(module: str) -> bool:
 
 
 def _binaries() -> Iterator[dict[str, str]]:
-    """Yield where each program is; one that is not there yet will be fetched or built."""
+    """Yield where each program is; a missing one is fetched or built later."""
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
 
     try:

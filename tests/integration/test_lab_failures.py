@@ -262,7 +262,7 @@ def test_without_user_namespaces_the_message_names_the_condition(
     )
     play = new_lab(machine=replace(ordinary, prefix=prefix)).build()
     assert play.status == 2
-    assert "this user cannot make a user namespace with a network of its own" in play.messages()
+    assert "this user cannot create a user namespace with its own network" in play.messages()
     assert "as root: sysctl -w user.max_user_namespaces=10000; or run as root" in play.messages()
 
 

@@ -217,14 +217,14 @@ def test_no_room_on_the_disk_is_said_before_anything_is_made(monkeypatch: pytest
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 2**20})())
 
     with pytest.raises(
-        LabError, match=r"virtual machines want 3 GiB: make room, or name another directory in MESHCTL_CACHE_DIR"
+        LabError, match=r"virtual machines need 3 GiB: make room, or name another directory in MESHCTL_CACHE_DIR"
     ):
         preflight.require_disk(Settings())
 
 
 def test_guests_that_do_not_fit_into_memory_are_refused() -> None:
     preflight.require_memory(Settings(memory_mb=1), 1, accelerated=True)
-    with pytest.raises(LabError, match=r"^5 guests want 50001280 MiB of memory, 10000256 each, and this machine has "):
+    with pytest.raises(LabError, match=r"^5 guests need 50001280 MiB of memory, 10000256 each, and this machine has "):
         preflight.require_memory(Settings(memory_mb=10_000_000), 5, accelerated=False)
 
 

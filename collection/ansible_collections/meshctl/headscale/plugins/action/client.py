@@ -15,10 +15,10 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils._action.client import UNSETTLED, ClientError, Plan, plan
 from ..plugin_utils._action.errors import failure, reports_bad_input
 from ..plugin_utils._action.settings import settings_of
+from ..plugin_utils._doctor import control
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._inventory.reading import plain
-from ..plugin_utils._judge import control
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
 _LOOK_S, _SETTLE_S = 5.0, 10.0

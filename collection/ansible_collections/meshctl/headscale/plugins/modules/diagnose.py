@@ -8,33 +8,32 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: diagnose
-short_description: Examine a mesh for the ways in which meshes fail
+short_description: Find what is wrong with a mesh
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Looks at a client or at the control server, and returns a check for each thing that is known to go wrong, with its cause
-    and remedy.
-  - It only looks. It pings, resolves names, fetches unauthenticated pages and reads Headscale's API.
-  - What it leaves of the clients as a fact is what the examination of the server holds the server's records against, so
-    examine the clients first.
+  - Examines a client or the control server, and returns a check for each known fault, with its cause and remedy.
+  - It changes nothing. It pings, resolves names, fetches unauthenticated pages and reads Headscale's API.
+  - It leaves a fact on each client. The examination of the server compares its records with these facts, so examine the
+    clients first.
 options:
   part:
     description:
-      - What is examined. V(client) is the host of the task.
-      - V(server) is Headscale, asked through its API from the host of the task. Where that host is the server itself, and
-        the user may read it, its configuration is read as well.
+      - What to examine. V(client) is the host of the task.
+      - V(server) is Headscale, asked through its API from the host of the task. If that host is the server itself, and
+        the user may read its configuration, that is examined as well.
     type: str
     choices: [client, server]
     required: true
   config:
-    description: Headscale's configuration, on the host of the task. Values that are named as secrets stay there.
+    description: Headscale's configuration on the host of the task. Secret values do not leave the host.
     type: path
     default: /etc/headscale/config.yaml
   warning_days:
     description:
-      - A key that expires in fewer days is a finding.
-      - The variable C(mesh_expiry_warning_days) when not set, else V(7).
+      - A key that expires within this number of days is a finding.
+      - The variable C(mesh_expiry_warning_days) if not set, else V(7).
     type: float
   url:
     description: The server; the variable C(mesh_server_url) when not set, else E(HEADSCALE_URL) on the controller.
@@ -60,7 +59,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: What is wrong with the mesh
+- name: Find what is wrong with the mesh
   hosts: clients:headscale
   gather_facts: false
   vars:
@@ -79,7 +78,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: One for each thing that was looked at. RV(checks[].hint) is the cause and the remedy.
+  description: One for each fault that was looked for. RV(checks[].hint) is the cause and the remedy.
   returned: always
   type: list
   elements: dict
@@ -91,18 +90,18 @@ checks:
       verdict: failed
       expected: {status: 101}
       observed: {status: 400, server: nginx/1.22.1}
-      hint: nginx before headscale does not pass the upgrade on
+      hint: nginx/1.22.1 in front of headscale does not pass on the upgrade
   contains:
     hint:
       description: Cause and remedy.
       type: str
 ansible_facts:
-  description: What the examination of the server needs of a client.
+  description: Facts about a client for the examination of the server.
   returned: when O(part=client)
   type: dict
   contains:
     mesh_diagnosis:
-      description: The client's key, state, version and home relays, and who answered it.
+      description: The client's key, state, version and relays, and which nodes answered it.
       returned: always
       type: dict
 """

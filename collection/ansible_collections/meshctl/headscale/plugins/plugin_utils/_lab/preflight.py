@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What this machine must have for a lab; each missing thing with its remedy.
+"""Find out what this machine lacks for a lab, each with its remedy.
 
-Kernel features are tried, in namespaces that end with the try: a module list or a device
-file proves nothing.
+Kernel features are tried in short-lived namespaces: a list of modules or a device file proves nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -23,7 +22,7 @@ from .._inventory.topology import Topology
 from .network import needs_netem
 from .supervisor import LabError, rootless
 
-# Program to the Debian package that has it; elsewhere the packages have the same or a similar name.
+# Program to Debian package; other distributions use the same or similar names.
 PROGRAMS: Final = {
     "awk": "mawk",
     "dnsmasq": "dnsmasq-base",
@@ -47,7 +46,7 @@ SYSTEM_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 DISK_BYTES: Final = 300 * 2**20
 _SECONDS: Final = 20
 
-# Feature, the commands that show it, and what to do without it.
+# Feature, commands that need it, and remedy.
 _FEATURES: Final = (
     (
         "bridge and veth",
@@ -78,26 +77,40 @@ _NETEM: Final = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One property of this machine, good or bad."""
 
     id: str
     verdict: Literal["ok", "warn", "fail"]
     what: str
     remedy: str = ""
 
+    @classmethod
+    def ok(cls, name: str, what: str) -> Finding:
+        """Return a finding that needs no action."""
+        return cls(id=name, verdict="ok", what=what)
+
+    @classmethod
+    def warn(cls, name: str, what: str, remedy: str) -> Finding:
+        """Return a finding that restricts what a lab can do."""
+        return cls(id=name, verdict="warn", what=what, remedy=remedy)
+
+    @classmethod
+    def fail(cls, name: str, what: str, remedy: str) -> Finding:
+        """Return a finding that prevents a lab."""
+        return cls(id=name, verdict="fail", what=what, remedy=remedy)
+
 
 def examine() -> list[Finding]:
     """Return all findings about this machine, good ones too."""
-    return [*_access(), *_programs(), *_features(), *_disk(), netem()]
+    return [*_access(), _programs(), *_features(), *_disk(), netem()]
 
 
 def require(topology: Topology) -> None:
     """Check that this machine can run the topology.
 
-    :raises LabError: naming each missing thing and its remedy.
+    :raises LabError: naming each missing requirement and its remedy.
     """
-    findings = [*_access(), *_programs(), *_disk()]
-    missing = [finding for finding in findings if finding.verdict == "fail"]
+    missing = [finding for finding in (*_access(), _programs(), *_disk()) if finding.verdict == "fail"]
     missing = missing or [finding for finding in _features() if finding.verdict == "fail"]
     if missing:
         raise LabError("; ".join(f"{finding.what}: {finding.remedy}" for finding in missing))
@@ -113,28 +126,21 @@ def require_lines(topology: Topology) -> None:
     if delayed and netem().verdict != "ok":
         raise LabError(
             f"the line of {delayed[0]} asks for a delay, and this kernel has no sch_netem to make it: "
-            "load that module (Debian: linux-image's modules; `modprobe sch_netem`), or leave delay and jitter out "
+            "load that module (Debian: linux-image's modules; `modprobe sch_netem`), or remove delay and jitter "
             "(rate and loss need no module)"
         )
 
 
 def _access() -> Iterator[Finding]:
-    yield _finding(
-        "tun",
-        _open_tun,
-        "/dev/net/tun can be opened",
-        "let this user read and write it (chmod 0666 /dev/net/tun), or run as root",
-    )
-    if rootless():
-        yield _user_namespaces()
+    if problem := _open_tun():
+        remedy = "let this user read and write it (chmod 0666 /dev/net/tun), or run as root"
+        yield Finding.fail("tun", f"/dev/net/tun: {problem}", remedy)
     else:
-        yield Finding(id="namespaces", verdict="ok", what="running as root: no user namespace is needed")
+        yield Finding.ok("tun", "/dev/net/tun can be opened")
+    yield _user_namespaces() if rootless() else Finding.ok("namespaces", "root needs no user namespace")
     if not os.access("/usr/bin/python3", os.X_OK):
-        yield Finding(
-            id="python3",
-            verdict="fail",
-            what="/usr/bin/python3 is missing",
-            remedy="install the package python3: the lab's machines share /usr",
+        yield Finding.fail(
+            "python3", "/usr/bin/python3 is missing", "install the package python3: the lab's machines share /usr"
         )
 
 
@@ -146,27 +152,15 @@ def _open_tun() -> str:
     return ""
 
 
-def _finding(name: str, test: Callable[[], str], good: str, remedy: str) -> Finding:
-    problem = test()
-    if not problem:
-        return Finding(id=name, verdict="ok", what=good)
-    return Finding(id=name, verdict="fail", what=f"{good.split(' can ', maxsplit=1)[0]}: {problem}", remedy=remedy)
-
-
 def _user_namespaces() -> Finding:
-    problem = _try("mount -t tmpfs t /mnt && ip link set lo up")
-    if not problem:
-        return Finding(id="namespaces", verdict="ok", what="this user can make user, mount and network namespaces")
-    return Finding(
-        id="namespaces",
-        verdict="fail",
-        what=f"this user cannot make a user namespace with a network of its own ({problem})",
-        remedy=_namespace_remedy(),
-    )
+    if problem := _try("mount -t tmpfs t /mnt && ip link set lo up"):
+        what = f"this user cannot create a user namespace with its own network ({problem})"
+        return Finding.fail("namespaces", what, _namespace_remedy())
+    return Finding.ok("namespaces", "this user can create user, mount and network namespaces")
 
 
 def _namespace_remedy() -> str:
-    """Name the switch that is off, of those that distributions have."""
+    """Name the first of the distributions' switches that is off."""
     for path, bad, remedy in (
         (
             "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
@@ -185,7 +179,7 @@ def _namespace_remedy() -> str:
 
 
 def _try(script: str) -> str:
-    """Run a script in namespaces of its own; return what it complained of, nothing when it worked."""
+    """Run a script in new namespaces and return its last error, empty if it worked."""
     user = ["--user", "--map-root-user"] if rootless() else []
     command = ["unshare", *user, "--mount", "--net", "--fork", "--kill-child", "/bin/sh", "-ec", script]
     try:
@@ -207,61 +201,40 @@ def _try(script: str) -> str:
     return lines[-1] if lines else f"exit {done.returncode}"
 
 
-def _programs() -> Iterator[Finding]:
-    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=SYSTEM_PATH)})
-    names = sorted(program for program in PROGRAMS if not shutil.which(program, path=SYSTEM_PATH))
-    if missing:
-        yield Finding(
-            id="programs",
-            verdict="fail",
-            what=f"programs are missing ({', '.join(names)})",
-            remedy=f"install them; Debian and Ubuntu: apt-get install --no-install-recommends {' '.join(missing)}",
-        )
-    else:
-        yield Finding(id="programs", verdict="ok", what=f"all {len(PROGRAMS)} system programs are there")
+def _programs() -> Finding:
+    missing = sorted(program for program in PROGRAMS if not shutil.which(program, path=SYSTEM_PATH))
+    if not missing:
+        return Finding.ok("programs", f"all {len(PROGRAMS)} system programs are installed")
+    packages = " ".join(sorted({PROGRAMS[program] for program in missing}))
+    remedy = f"install them; Debian and Ubuntu: apt-get install --no-install-recommends {packages}"
+    return Finding.fail("programs", f"programs are missing ({', '.join(missing)})", remedy)
 
 
 def _features() -> Iterator[Finding]:
     for name, script, remedy in _FEATURES:
-        problem = _try(script)
-        if problem:
-            yield Finding(
-                id=name, verdict="fail", what=f"the kernel refuses {name} in a namespace ({problem})", remedy=remedy
-            )
+        if problem := _try(script):
+            yield Finding.fail(name, f"the kernel refuses {name} in a namespace ({problem})", remedy)
         else:
-            yield Finding(id=name, verdict="ok", what=f"{name} works in a namespace")
+            yield Finding.ok(name, f"{name} works in a namespace")
 
 
 def netem() -> Finding:
-    """Return whether the kernel can delay packets: only topologies with delays need it."""
-    problem = _try(_NETEM)
-    if not problem:
-        return Finding(id="netem", verdict="ok", what="delay and jitter on lines work (sch_netem)")
-    return Finding(
-        id="netem",
-        verdict="warn",
-        what="delay and jitter on lines cannot be made (no sch_netem); everything else works",
-        remedy="modprobe sch_netem, where the kernel has it",
-    )
+    """Return whether the kernel can delay packets, which only some topologies need."""
+    if not _try(_NETEM):
+        return Finding.ok("netem", "delay and jitter on lines work (sch_netem)")
+    what = "this kernel cannot make delay and jitter on lines (no sch_netem); everything else works"
+    return Finding.warn("netem", what, "modprobe sch_netem, if the kernel has it")
 
 
 def _disk() -> Iterator[Finding]:
     for name, path in (("state", _paths.state_dir()), ("cache", _paths.cache_dir())):
         existing = next((parent for parent in (path, *path.parents) if parent.exists()), path)
-        free = shutil.disk_usage(existing).free
+        free, variable = shutil.disk_usage(existing).free, f"MESHCTL_{name.upper()}_DIR"
         if not os.access(existing, os.W_OK):
-            yield Finding(
-                id=f"disk-{name}",
-                verdict="fail",
-                what=f"{existing} cannot be written",
-                remedy=f"set MESHCTL_{name.upper()}_DIR to a directory of this user's",
-            )
+            remedy = f"set {variable} to a directory that this user owns"
+            yield Finding.fail(f"disk-{name}", f"{existing} cannot be written", remedy)
         elif free < DISK_BYTES:
-            yield Finding(
-                id=f"disk-{name}",
-                verdict="fail",
-                what=f"{existing} has {free >> 20} MiB free, {DISK_BYTES >> 20} MiB are needed",
-                remedy=f"make room, or set MESHCTL_{name.upper()}_DIR",
-            )
+            what = f"{existing} has {free >> 20} MiB free, {DISK_BYTES >> 20} MiB are needed"
+            yield Finding.fail(f"disk-{name}", what, f"make room, or set {variable}")
         else:
-            yield Finding(id=f"disk-{name}", verdict="ok", what=f"{existing} has room ({free >> 30} GiB free)")
+            yield Finding.ok(f"disk-{name}", f"{existing} has room ({free >> 30} GiB free)")

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that names of the mesh resolve; the first level that fails is the cause."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from ..._judge.answer import addresses, items, mapping, text
+from ..._judge.names import QUAD_100
+from ..observed import Check, CheckContext, Client
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Ask tailscaled and the host for the client's own name."""
+    names = [client.name] if client.name else []
+    queries = [{"name": name, "type": "A"} for name in names]
+    return [
+        {"id": "own_name", "kind": "getaddrinfo", "names": names},
+        {"id": "dns", "kind": "dns", "server": QUAD_100, "queries": queries},
+    ]
+
+
+def judge(client: Client, context: CheckContext) -> Check:
+    """Return whether server, client, tailscaled and host all do their part."""
+    own = set(addresses(client.me.get("TailscaleIPs")))
+    answers = [mapping(entry).get("value") for entry in items(client.row("dns", name=client.name).get("answers"))]
+    system = client.row("own_name", name=client.name)
+    levels = {
+        "server": mapping(client.status.get("CurrentTailnet")).get("MagicDNSEnabled") is True,
+        "accepted": client.prefs.get("CorpDNS") is True,
+        "tailscaled": bool(own & set(addresses(answers))),
+        "host": bool(own & set(addresses(system.get("addresses")))),
+    }
+    return context.check(
+        all(levels.values()) if client.name else None,
+        expected=dict.fromkeys(levels, True),
+        observed=levels if client.name else None,
+        evidence={"name": client.name, "resolv_conf": client.resolvers, "error": text(system.get("error"))},
+        hint=_hint(levels, client.resolvers) if client.name else "the node has no name, because it is not in the mesh",
+        command=f"getent ahosts {client.name}",
+    )
+
+
+def _hint(levels: dict[str, bool], servers: list[str]) -> str:
+    if not levels["server"]:
+        return "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration"
+    if not levels["accepted"]:
+        return "this client ignores the server's DNS settings: `tailscale set --accept-dns=true`"
+    if not levels["tailscaled"]:
+        return f"tailscaled's own resolver {QUAD_100} does not answer: read tailscaled's log and restart it"
+    if QUAD_100 not in servers and not any(ip_address(server).is_loopback for server in servers):
+        return (
+            f"the host asks {', '.join(servers) or 'no server'} and not tailscaled, because another program rewrites "
+            "/etc/resolv.conf: let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
+        )
+    return "the host's own resolver does not pass names of the mesh on to tailscaled: see `resolvectl status`, or its cache"

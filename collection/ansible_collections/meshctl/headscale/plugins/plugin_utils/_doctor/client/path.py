@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that traffic to each peer takes the path that the topology allows."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from ..._judge import causes
+from ..._judge.answer import addresses, endpoint, items, mapping
+from ..._judge.path import ExpectedPath, observed_path
+from ..observed import Check, CheckContext, Client, Iterator
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Ping the peers through tailscaled, until the path is direct."""
+    targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))[:1]]
+    return [{"id": "disco", "kind": "disco", "targets": targets, "tries": 8, "interval_s": 0.4, "until_direct": True}]
+
+
+def judge(client: Client, context: CheckContext) -> Iterator[Check]:
+    """Return a check for each peer."""
+    for path in client.known.expected_paths:
+        yield _judge_path(client, context, path)
+
+
+def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Check:
+    name, expected = path.peer.name, {"path": "relay" if path.kind == "relay" else "direct"}
+    peer = causes.find_peer(client.status, path.peer)
+    if not peer or peer.get("Online") is False:
+        return context.skipped(
+            "the server does not show this peer, or shows it offline: see the other findings", target=name
+        )
+    pinged = mapping(mapping(client.data("disco")).get(path.address))
+    if not pinged:
+        return context.check(None, target=name, expected=expected, observed=None, hint=client.why("disco"))
+    found = observed_path(pinged)
+    return context.check(
+        found["path"] == expected["path"], target=name, expected=expected, observed=found, hint=_hint(client, path, found),
+        evidence={"reason": path.reason}, command=f"tailscale ping --c 5 {path.address}",
+    )  # fmt: skip
+
+
+def _hint(client: Client, path: ExpectedPath, found: dict[str, Any]) -> str:
+    if found["path"] == "none":
+        return f"{path.peer.name} answers neither directly nor through a relay: see doctor.relay of both"
+    if found["path"] == "direct":
+        return f"the path is direct, but a relay was expected ({path.reason}): correct the topology in the inventory"
+    endpoints = client.me.get("Addrs")
+    hosts = [endpoint(entry)[0] for entry in items(endpoints)]
+    local = [host for host in hosts if host and ip_address(host).is_private]
+    theirs = (list(path.underlay.endpoints), list(path.underlay.local))
+    return causes.relayed({"this node": (endpoints, local), path.peer.name: theirs})

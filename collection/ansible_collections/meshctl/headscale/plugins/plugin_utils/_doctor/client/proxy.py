@@ -1,0 +1,28 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that nothing between client and server breaks the upgrade that clients need."""
+
+from __future__ import annotations
+
+from ..._judge.answer import mapping, text
+from .. import control
+from ..observed import Check, CheckContext, Client
+
+
+def judge(client: Client, context: CheckContext) -> Check:
+    """Return whether the server's upgrade passes."""
+    url, expected = f"{client.url}{control.UPGRADE}", {"status": control.SWITCHING}
+    row = client.row("server", url=url)
+    if not row:
+        return context.check(None, expected=expected, observed=None, hint=client.why("server"))
+    if text(row.get("outcome")) != "answered":
+        return context.skipped(f"the server cannot be asked: {control.no_answer(row)}", expected=expected)
+    return context.check(
+        not control.not_upgraded(row),
+        expected=expected,
+        observed={"status": row.get("status"), "server": text(mapping(row.get("headers")).get("server"))},
+        hint=control.not_upgraded(row),
+        command=f"curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' {url}",
+    )

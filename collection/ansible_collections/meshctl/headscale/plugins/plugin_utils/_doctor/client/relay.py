@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that each relay answers, passes the upgrade to DERP and answers STUN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._judge.answer import mapping, text
+from .. import control
+from ..observed import Check, CheckContext, Client, Iterator
+from ..relays import Relay
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Ask each relay for its page, for the upgrade and for STUN."""
+    pages = [
+        {**page, **({"connect": relay.address} if relay.address else {})}
+        for relay in client.relays
+        if relay.derp_port > 0
+        for page in ({"url": relay.url}, {"url": relay.derp_url, "upgrade": "DERP"})
+    ]
+    stun = [{"host": relay.where, "port": relay.stun_port} for relay in client.relays if relay.stun_port > 0]
+    return [
+        {"id": "relays", "kind": "http", "targets": pages, "try_timeout_s": 5.0},
+        {"id": "stun", "kind": "stun", "targets": stun},
+    ]
+
+
+def judge(client: Client, context: CheckContext) -> Iterator[Check]:
+    """Return the checks of each relay."""
+    for relay in client.relays:
+        if relay.derp_port > 0:
+            yield _page(client, context, relay)
+            yield _upgrade(client, context, relay)
+        if relay.stun_port > 0:
+            yield _stun(client, context, relay)
+
+
+def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
+    row = client.row("relays", url=relay.url)
+    return context.check(
+        (row.get("outcome") == "answered" and row.get("status") == control.OK) if row else None,
+        aspect="https",
+        target=relay.target,
+        expected={"url": relay.url, "status": control.OK},
+        observed={"outcome": text(row.get("outcome")), "status": row.get("status")} if row else None,
+        hint=f"nodes without a direct path cannot reach each other through this relay: {control.no_answer(row)}"
+        if row
+        else client.why("relays"),
+        command=f"curl -sSi {relay.url}",
+    )
+
+
+def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
+    """Return whether clients can switch to DERP: a proxy may serve the relay's pages and block that."""
+    expected = {"url": relay.derp_url, "status": control.SWITCHING}
+    row = client.row("relays", url=relay.derp_url)
+    if row and text(row.get("outcome")) != "answered":
+        reason = f"the relay cannot be asked: {control.no_answer(row)}"
+        return context.skipped(reason, aspect="upgrade", target=relay.target, expected=expected)
+    server = text(mapping(row.get("headers")).get("server"))
+    return context.check(
+        row.get("status") == control.SWITCHING if row else None,
+        aspect="upgrade",
+        target=relay.target,
+        expected=expected,
+        observed={"status": row.get("status"), "server": server} if row else None,
+        hint=f"{control.proxy(row)} in front of the relay does not pass on the upgrade to DERP, and nothing is relayed: let it "
+        "pass on `Upgrade` and `Connection` for /derp as for /ts2021, or remove it"
+        if row
+        else client.why("relays"),
+        command=f"curl -sSi --http1.1 -H 'Upgrade: DERP' -H 'Connection: upgrade' {relay.derp_url}",
+    )
+
+
+def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
+    row = client.row("stun", host=relay.where, port=relay.stun_port)
+    return context.check(
+        row.get("outcome") == "answered" if row else None,
+        aspect="stun",
+        target=relay.target,
+        expected={"udp": f"{relay.where}:{relay.stun_port}", "outcome": "answered"},
+        observed={"outcome": text(row.get("outcome")), "mapped": text(row.get("mapped"))} if row else None,
+        hint=f"UDP port {relay.stun_port} of {relay.where} does not answer ({text(row.get('outcome'))}): without it nodes do not "
+        "learn their public addresses, and paths stay relayed; open the port, also in the server's own firewall and in the "
+        "container's ports"
+        if row
+        else client.why("stun"),
+        command="tailscale netcheck",
+    )

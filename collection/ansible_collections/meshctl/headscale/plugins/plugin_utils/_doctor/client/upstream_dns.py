@@ -1,0 +1,45 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that names outside the mesh still resolve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._judge.answer import addresses, mapping, text
+from ..._judge.names import QUAD_100
+from ..observed import Check, CheckContext, Client
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Look the names up as programs on the host do."""
+    return [{"id": "outside", "kind": "getaddrinfo", "names": client.outside_names}]
+
+
+def judge(client: Client, context: CheckContext) -> Check:
+    """Return which names do not resolve."""
+    names = client.outside_names
+    if not names:
+        return context.skipped("no name outside the mesh is known: set mesh_outside_names", expected="names resolve")
+    outcome = {name: text(client.row("outside", name=name).get("outcome")) or "not asked" for name in names}
+    bad = [name for name, found in outcome.items() if found != "found"]
+    upstream = addresses(mapping(client.data("dns_config")).get("Nameservers"))
+    return context.check(
+        not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
+        evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {(bad or names)[0]}",
+    )  # fmt: skip
+
+
+def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
+    if QUAD_100 not in client.resolvers:
+        servers = ", ".join(client.resolvers) or "no server"
+        return (
+            f"{', '.join(bad)} does not resolve, and the host asks {servers}: check that it is the right server and up"
+        )
+    return (
+        f"{', '.join(bad)} does not resolve: tailscaled answers all queries, and its upstream resolvers "
+        f"({', '.join(upstream) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "
+        "dns.override_local_dns to false"
+    )

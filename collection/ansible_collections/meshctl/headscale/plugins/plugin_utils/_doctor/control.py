@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find out what is wrong with a control server from the pages that it serves to every host."""
+
+from __future__ import annotations
+
+from .._judge.answer import Json, mapping, text
+
+HEALTH, UPGRADE = "/health", "/ts2021"
+OK, SWITCHING = 200, 101
+
+
+def health(url: str) -> dict[str, str]:
+    """Return the request for the server's health page, as the probe's `http` takes it."""
+    return {"url": f"{url}{HEALTH}"}
+
+
+def upgrade(url: str) -> dict[str, str]:
+    """Return the request with which a client starts to speak its own protocol."""
+    return {"url": f"{url}{UPGRADE}", "upgrade": "tailscale-control-protocol"}
+
+
+def asked(url: str) -> list[dict[str, str]]:
+    """Return the pages from which `trouble` tells what is wrong."""
+    return [health(url), upgrade(url)]
+
+
+def trouble(rows: list[Json], url: str) -> str:
+    """Return what is wrong with a control server after its pages were `asked` for, empty if nothing is."""
+    by_url = {text(row.get("url")): row for row in map(mapping, rows) if row}
+    page, upgraded = by_url.get(f"{url}{HEALTH}"), by_url.get(f"{url}{UPGRADE}")
+    if not page and not upgraded:
+        return "nothing answered in time, not even the resolver: check this host's network and its resolver"
+    return (unwell(page) if page else "") or (not_upgraded(upgraded) if upgraded else "")
+
+
+def no_answer(row: dict[str, Json]) -> str:
+    """Return why a page could not be fetched."""
+    outcome, said = text(row.get("outcome")), text(row.get("error"))
+    if outcome == "tls":
+        dated = "not yet valid" in said or "has expired" in said
+        remedy = "renew it, unless this host's clock is wrong" if dated else "add its CA to the host's trust store"
+        return f"this host does not trust its certificate ({said}): {remedy}"
+    return {
+        "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
+        "refused": "nothing listens there: check that headscale, or the proxy in front of it, is running",
+        "timeout": "it does not answer in time: check that it is up and that no firewall drops packets to it",
+    }.get(outcome, f"the connection ended with {outcome or 'no answer'}: {said}".rstrip(": "))
+
+
+def unwell(row: dict[str, Json]) -> str:
+    """Return what is wrong with a server by its health page, empty if nothing is."""
+    if text(row.get("outcome")) != "answered":
+        return no_answer(row)
+    if row.get("status") == OK:
+        return ""
+    return f"the server answers {row.get('status')}: its database fails, or the proxy in front of it does; read headscale's log"
+
+
+def not_upgraded(row: dict[str, Json]) -> str:
+    """Return what keeps a client from its own protocol, empty if nothing does."""
+    if text(row.get("outcome")) != "answered":
+        return no_answer(row)
+    if row.get("status") == SWITCHING:
+        return ""
+    return (
+        f"{proxy(row)} in front of headscale does not pass on the upgrade: in nginx set `proxy_http_version 1.1`, "
+        "`proxy_set_header Upgrade $http_upgrade` and `proxy_set_header Connection $connection_upgrade`; "
+        "remove proxies that cannot pass it on (Cloudflare)"
+    )
+
+
+def proxy(row: dict[str, Json]) -> str:
+    """Return the program that answered, by its own name."""
+    return text(mapping(row.get("headers")).get("server")) or "a proxy"

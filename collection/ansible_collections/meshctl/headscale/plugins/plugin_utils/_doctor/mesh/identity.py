@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that all clients see one server, and accept it."""
+
+from __future__ import annotations
+
+from ..records import Check, CheckContext, Iterator, Server
+
+
+def judge(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return whether the keys that the clients were shown are the same."""
+    if not server.listed:
+        return
+    keys = {view.name: view.server_key for view in server.known.views if view.server_key}
+    if not keys:
+        yield context.skipped("no client could ask the server for its key", expected="one key")
+        return
+    cut_off = [
+        view.name for view in server.known.views if view.state == "Running" and not view.online and view.server_answers
+    ]
+    hint = "the clients see different servers under one URL: its name leads to two machines, or a proxy balances between two"
+    if cut_off:
+        hint = (
+            f"{', '.join(cut_off)} cannot connect to a server that answers it well, because it does not accept the server's "
+            "identity: the noise key (noise.private_key_path) was lost or replaced; restore it from a backup, or restart "
+            "tailscaled on every client"
+        )
+    yield context.check(
+        len(set(keys.values())) == 1 and not cut_off,
+        expected={"keys": 1, "cannot_authenticate": []},
+        observed={"keys": len(set(keys.values())), "cannot_authenticate": cut_off},
+        evidence={"keys": keys},
+        hint=hint,
+        command=f"curl -sS '{server.known.url}/key?v=113'",
+    )

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that each client is a node of the server."""
+
+from __future__ import annotations
+
+from ..._judge.answer import text
+from ..records import Check, CheckContext, ClientView, Iterator, Server
+
+_JOIN = "join it again: `tailscale up --login-server=… --auth-key=file:…` with a key of `headscale preauthkeys create`"
+
+
+def judge(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return a check for each client of the inventory."""
+    views = {view.name: view for view in server.known.views}
+    for name in server.known.clients if server.listed else ():
+        if name in views:
+            yield _registered(server, context, views[name])
+        else:
+            yield context.skipped(f"{name} was not examined", target=name, expected={"registered": True})
+
+
+def _registered(server: Server, context: CheckContext, view: ClientView) -> Check:
+    found = bool(view.key) and any(text(node.get("nodeKey")) == view.key for node in server.nodes)
+    return context.check(
+        found and view.state in ("Running", "Stopped"),
+        target=view.name,
+        expected={"registered": True, "state": "Running"},
+        observed={"registered": found, "state": view.state},
+        evidence={"health": list(view.health), "preauthkeys": server.keys},
+        hint=_hint(server, view, found=found),
+        command="headscale nodes list",
+    )
+
+
+def _hint(server: Server, view: ClientView, *, found: bool) -> str:
+    keys = server.keys
+    none = f"; there is no usable preauthkey ({keys['used']} used, {keys['expired']} expired)"
+    remedy = _JOIN + ("" if keys["usable"] else none)
+    if found:
+        return f"the server knows it, but its client is {view.state}, because it was logged out or its key expired: {remedy}"
+    if view.key:
+        return f"the server does not know its key, because it was deleted there or belongs to another server: {remedy}"
+    return f"it is not registered ({view.state or 'no tailscaled'}): {remedy}"

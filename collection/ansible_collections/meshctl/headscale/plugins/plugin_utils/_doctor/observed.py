@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hold what was observed of a host, and what its earlier findings are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .._judge.answer import Answer, Json, addresses, items, mapping, text
+from .._judge.check import Check
+from .._judge.context import CheckContext
+from .._judge.path import ExpectedPath
+from . import urls
+from .relays import Relay, read_relays
+
+__all__ = ["Check", "CheckContext", "Client", "ClientContext", "Iterator", "Observed"]
+
+
+class Observed(Answer):
+    """The answer of a probe, and the checks that were made of it so far."""
+
+    def __init__(self, answer: Json) -> None:
+        super().__init__(answer)
+        self._bad: dict[str, Check] = {}
+
+    def keep(self, check: Check, finding: str) -> Check:
+        """Remember a finding so that later ones can refer to it."""
+        if check.bad:
+            self._bad.setdefault(finding, check)
+        return check
+
+    def bad(self, finding: str) -> Check | None:
+        """Return the first bad check of a finding, None if there is none."""
+        return self._bad.get(finding)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Return an observation that is a list of objects."""
+        return [row for entry in items(self.data(name)) if (row := mapping(entry))]
+
+    def row(self, name: str, /, **fields: Json) -> dict[str, Any]:
+        """Return the first object of an observation with these fields, empty if there is none."""
+        return next((row for row in self.rows(name) if all(row.get(key) == value for key, value in fields.items())), {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientContext:
+    """What is known of a client before it is examined."""
+
+    expected_paths: tuple[ExpectedPath, ...] = ()
+    server_url: str = ""
+    outside: tuple[str, ...] = ()
+
+
+class Client(Observed):
+    """A client, as its tailscaled and its host describe it."""
+
+    def __init__(self, answer: Json, known: ClientContext) -> None:
+        super().__init__(answer)
+        self.known = known
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """Return tailscaled's status."""
+        return mapping(self.data("status"))
+
+    @cached_property
+    def me(self) -> dict[str, Any]:
+        """Return what tailscaled knows of its own node."""
+        return mapping(self.status.get("Self"))
+
+    @cached_property
+    def peers(self) -> list[dict[str, Any]]:
+        """Return what tailscaled knows of the other nodes."""
+        return [mapping(peer) for peer in mapping(self.status.get("Peer")).values()]
+
+    @cached_property
+    def prefs(self) -> dict[str, Any]:
+        """Return tailscaled's preferences."""
+        return mapping(self.data("prefs"))
+
+    @cached_property
+    def url(self) -> str:
+        """Return the control server that the client uses."""
+        return text(self.prefs.get("ControlURL")).rstrip("/")
+
+    @cached_property
+    def server_host(self) -> str:
+        """Return the name or address of that server."""
+        return urls.host(self.url)
+
+    @cached_property
+    def relays(self) -> list[Relay]:
+        """Return the relays that matter to this client."""
+        return read_relays(self.data("derpmap"), home=text(self.me.get("Relay")))
+
+    @cached_property
+    def domain(self) -> str:
+        """Return the domain of MagicDNS."""
+        tailnet = mapping(self.status.get("CurrentTailnet"))
+        return text(tailnet.get("MagicDNSSuffix") or self.status.get("MagicDNSSuffix")).strip(".").lower()
+
+    @cached_property
+    def name(self) -> str:
+        """Return the client's own name in the mesh."""
+        return text(self.me.get("DNSName")).rstrip(".").lower()
+
+    @cached_property
+    def resolvers(self) -> list[str]:
+        """Return the name servers of the host's resolv.conf."""
+        return addresses(mapping(self.data("resolv_conf")).get("nameservers"))
+
+    @cached_property
+    def outside_names(self) -> list[str]:
+        """Return names that do not belong to the mesh."""
+        return list(dict.fromkeys([*urls.names(self.server_host), *self.known.outside]))

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that each node has the name of its machine."""
+
+from __future__ import annotations
+
+import re
+
+from ..._judge.answer import text
+from ..records import Check, CheckContext, Iterator, Record, Server, given_name
+
+
+def judge(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return a check for each node."""
+    for node in server.nodes:
+        yield _name(server, context, node)
+
+
+def _name(server: Server, context: CheckContext, node: Record) -> Check:
+    given, own = given_name(node), text(node.get("name")).lower()
+    alike = [other for other in server.nodes if text(other.get("name")).lower() == own]
+    # Nodes that were given different names by hand may all have the same host name.
+    numbered = any(_is_numbered(given_name(other), own) for other in alike)
+    view = server.view(node)
+    says = view.dns_name.partition(".")[0] if view else ""
+    hint = ""
+    if len(alike) == 1 and numbered and all(given_name(other).lower() != own for other in server.nodes):
+        reason = (
+            f"its host name is {own}; it got a number when another node had that name, which is free now: "
+            f"`headscale nodes rename -i {text(node.get('id'))} {own}`, unless the number is intended"
+        )
+        return context.skipped(reason, target=given, expected={"name": own})
+    if len(alike) > 1 and numbered:
+        hint = (
+            f"the nodes {', '.join(text(other.get('id')) for other in alike)} all have the host name {own}, so only one has "
+            "that name in the mesh: delete the stale ones (`headscale nodes delete -i ID`), or rename one"
+        )
+    elif says and says != given:
+        hint = f"its own client still uses the name {says}, because its network map is old: restart tailscaled there"
+    return context.check(
+        not hint,
+        target=given,
+        expected={"name": given, "nodes_of_that_name": 1},
+        observed={"name": says or given, "calls_itself": own, "nodes_of_that_name": len(alike)},
+        hint=hint,
+        command="headscale nodes list",
+    )
+
+
+def _is_numbered(given: str, own: str) -> bool:
+    """Whether headscale appended a number to a node's host name because that was taken."""
+    return bool(own) and re.fullmatch(re.escape(own) + r"-[0-9]+", given.lower()) is not None

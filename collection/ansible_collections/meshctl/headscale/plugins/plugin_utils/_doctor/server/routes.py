@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that the routes which a node offers are approved and served."""
+
+from __future__ import annotations
+
+from ..._judge.answer import text
+from ..records import Check, CheckContext, Iterator, Record, Server, given_name, texts
+
+
+def judge(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return a check for each node that has routes."""
+    for node in server.nodes:
+        if texts(node, "availableRoutes") or texts(node, "approvedRoutes"):
+            yield _routes(server, context, node)
+
+
+def _routes(server: Server, context: CheckContext, node: Record) -> Check:
+    offered, approved = set(texts(node, "availableRoutes")), set(texts(node, "approvedRoutes"))
+    served = {route for other in server.nodes for route in texts(other, "subnetRoutes")}
+    waiting, gone = sorted(offered - approved), sorted(approved - offered)
+    idle = sorted((offered & approved) - served)
+    # Approving replaces the routes that were approved before.
+    approve = f"`headscale nodes approve-routes -i {text(node.get('id'))} -r {','.join(sorted(offered | approved))}`"
+    hints = [
+        f"{', '.join(waiting)} is advertised but not approved: {approve}" if waiting else "",
+        f"{', '.join(gone)} is approved but not advertised: `tailscale set --advertise-routes=…` on the node"
+        if gone
+        else "",
+        f"{', '.join(idle)} is approved, but no node serves it: check that the node is online" if idle else "",
+    ]
+    return context.check(
+        not any(hints),
+        target=given_name(node),
+        expected={"not_approved": [], "not_advertised": [], "not_served": []},
+        observed={"not_approved": waiting, "not_advertised": gone, "not_served": idle},
+        hint="; ".join(filter(None, hints)),
+        command="headscale nodes list-routes",
+    )

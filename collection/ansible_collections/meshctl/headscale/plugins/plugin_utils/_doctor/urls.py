@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare URLs and names as clients do."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from .._judge.answer import address
+
+_PORTS = {"https": 443, "http": 80}
+# tailscaled's own list: Python's is_private also has the test networks.
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+
+
+def normal(url: str) -> tuple[str, str, int | None, str]:
+    """Return scheme, host, port and path of a URL, so that equal URLs compare equal."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme), parts.path.rstrip("/")
+    except ValueError:
+        return "", url, None, ""
+
+
+def host(url: str) -> str:
+    """Return the name or address in a URL, empty if there is none."""
+    scheme, found, _port, _path = normal(url)
+    return found if scheme else ""
+
+
+def names(*hosts: str) -> list[str]:
+    """Return the hosts that are names and not addresses, each once."""
+    return [found for found in dict.fromkeys(hosts) if found and not address(found)]
+
+
+def problem(url: str) -> str:
+    """Return why clients cannot rely on a server_url, empty if they can."""
+    scheme, found, _port, _path = normal(url)
+    if scheme not in _PORTS or not found:
+        return f"{url!r} is not an http or https URL: correct server_url"
+    known = address(found)
+    if scheme == "https" or found == "localhost" or (known and _is_local(known)):
+        return ""
+    return (
+        "after an interruption clients of an http server try only https on port 443, and never recover: give the server a "
+        f"certificate and set server_url to https://{found}"
+    )
+
+
+def _is_local(known: str) -> bool:
+    found = ip_address(known)
+    return found.is_loopback or any(found.version == net.version and found in net for net in _PRIVATE)
+
+
+def within(name: str, domain: str) -> bool:
+    """Whether a name is a domain or below it."""
+    low = name.lower().rstrip(".")
+    return low == domain or low.endswith(f".{domain}")

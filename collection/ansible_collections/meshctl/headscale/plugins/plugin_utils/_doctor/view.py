@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carry what a client's examination found to the examination of the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from .._judge.answer import Json, addresses, items, mapping, text
+from . import control
+from .observed import Client
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Return what only the comparison with other hosts needs."""
+    targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))[:1]]
+    # WireGuard repeats a lost first handshake after five seconds, and sends the waiting packets then.
+    return [{"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientView:
+    """What a client knows of itself, of the server and of the other nodes."""
+
+    name: str
+    key: str = ""
+    dns_name: str = ""
+    state: str = ""
+    online: bool = False
+    version: str = ""
+    health: Sequence[str] = ()
+    server_key: str = ""
+    server_answers: bool = False
+    """Whether the server is healthy as seen from here, up to the point where it has to prove its identity."""
+    regions: Sequence[str] = ()
+    answered: Mapping[str, bool] = field(default_factory=dict)
+    """For each mesh address that tailscaled pinged, whether it answered."""
+    echoed: Mapping[str, bool] = field(default_factory=dict)
+    """For each mesh address that the kernel pinged, whether it answered."""
+
+    @classmethod
+    def of(cls, name: str, client: Client) -> ClientView:
+        """Return the view of a client that was examined."""
+        status = {row.get("url"): row.get("status") for row in client.rows("server")}
+        key = next((row for row in client.rows("server") if "/key?v=" in text(row.get("url"))), {})
+        healthy = status.get(f"{client.url}{control.HEALTH}") == control.OK
+        regions = mapping(mapping(client.data("derpmap")).get("Regions")).values()
+        return cls(
+            name=name,
+            key=text(client.me.get("PublicKey")) if addresses(client.me.get("TailscaleIPs")) else "",
+            dns_name=text(client.me.get("DNSName")).rstrip("."),
+            state=text(client.status.get("BackendState")),
+            online=client.me.get("Online") is True,
+            version=text(client.status.get("Version")).partition("-")[0],
+            health=tuple(text(line) for line in items(client.status.get("Health"))),
+            server_key=_public_key(text(key.get("body"))),
+            server_answers=healthy and status.get(f"{client.url}{control.UPGRADE}") == control.SWITCHING,
+            regions=tuple(sorted(text(mapping(region).get("RegionCode")) for region in regions)),
+            answered={
+                known: mapping(one).get("answered") is True for known, one in mapping(client.data("disco")).items()
+            },
+            echoed={known: bool(mapping(one).get("received")) for known, one in mapping(client.data("icmp")).items()},
+        )
+
+    @classmethod
+    def read(cls, name: str, fact: Json) -> ClientView:
+        """Return a view from the fact that `as_fact` made."""
+        known = mapping(fact)
+        return cls(**{**{field.name: known[field.name] for field in fields(cls) if field.name in known}, "name": name})
+
+    def as_fact(self) -> dict[str, Any]:
+        """Return the view as plain data."""
+        return asdict(self)
+
+
+def _public_key(body: str) -> str:
+    try:
+        return text(mapping(json.loads(body)).get("publicKey"))
+    except ValueError:
+        return ""
