@@ -2,20 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""docs/reference/inventory.md names the variables that there are, all of them and no others."""
+"""The declarations of the inventory's variables are complete, and everything that repeats them is generated from them."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
-from project import ROOT
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import variables
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.resolved import Settings
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.settings import (
+    check_settings,
+    checked_names,
+    slips,
+)
+from project import COLLECTION, ROOT
 
-COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
-PAGE = (ROOT / "docs" / "reference" / "inventory.md").read_text()
-# Set by tasks for other tasks: nobody writes them into an inventory.
+# Facts and registered results that playbooks and actions hand on; an inventory does not set them.
 FACTS = {
     "mesh_addresses",
     "mesh_answers",
@@ -36,20 +45,35 @@ FACTS = {
     "mesh_unregistered",
     "mesh_versions",
 }
+_NEW = """
+    mesh_jitter_budget_ms:
+      type: number
+      exclusiveMinimum: 0
+      scope: all, host
+      unit: milliseconds
+      default: 7
+      example: 9
+      meaning: highest jitter between two nodes
+      survey: {question: Jitter budget (ms), max: 500}
+"""
 
 
-def _documented() -> set[str]:
-    rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
-    return {name for row in rows for name in re.findall(r"`(mesh_\w+|lab_name)`", row)}
+def _generated() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs" / ".site" / "generated.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def _used() -> set[str]:
-    sources = [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("inventory/**/*.yml")]
-    sources += [*COLLECTION.glob("roles/**/*.yml"), *COLLECTION.glob("roles/**/*.j2")]
-    names = {name for path in sources for name in re.findall(r"(?<![\w.'-])(mesh_[a-z_0-9]+)\b(?!\.yml)", _code(path))}
-    for path in COLLECTION.glob("plugins/**/*.py"):
-        names |= set(re.findall(r"""["'](mesh_[a-z_]+[a-z])["']""", path.read_text()))
-    return names
+GENERATED = _generated()
+
+
+def _sources() -> Iterator[Path]:
+    for base in (ROOT / "playbooks", ROOT / "inventory", COLLECTION / "roles", COLLECTION / "plugins"):
+        for path in base.rglob("*"):
+            if path.suffix in (".py", ".yml", ".j2") and "collections" not in path.relative_to(base).parts:
+                yield path
 
 
 def _code(path: Path) -> str:
@@ -58,45 +82,124 @@ def _code(path: Path) -> str:
     )
 
 
-def test_every_variable_is_documented() -> None:
+def _used() -> set[str]:
+    names: set[str] = set()
+    for path in _sources():
+        pattern = (
+            r"""["'](mesh_[a-z_]+[a-z])["']""" if path.suffix == ".py" else r"(?<![\w.'-])(mesh_[a-z_]+)\b(?!\.yml)"
+        )
+        if path != variables.FILE:
+            names |= set(re.findall(pattern, _code(path)))
+    return names
+
+
+def test_every_variable_is_declared() -> None:
     roles = {path.name for path in COLLECTION.glob("roles/*")}
-    assert _used() - _documented() - FACTS - roles == set()
+    assert _used() - set(variables.declared()) - FACTS - roles == set()
 
 
-def test_every_documented_variable_is_used() -> None:
-    text = "\n".join(
-        path.read_text()
-        for base in (ROOT / "playbooks", ROOT / "inventory", COLLECTION / "roles", COLLECTION / "plugins")
-        for path in base.rglob("*")
-        if path.suffix in (".py", ".yml", ".j2") and "collections" not in path.relative_to(base).parts
-    )
-    # mesh_release_url_headscale and its like are put together from a program's name.
-    built = {f"{stem}_{tool}" for stem in ("mesh_release_url",) for tool in ("headscale", "tailscale")}
+def test_every_declared_variable_is_used() -> None:
+    text = "\n".join(path.read_text() for path in _sources() if path != variables.FILE)
+    # The name of a program completes these.
+    built = {f"mesh_release_url_{tool}" for tool in ("headscale", "tailscale")}
     built |= {f"mesh_{tool}_version" for tool in ("headscale", "tailscale")}
-    unused = {name for name in _documented() - built if not re.search(rf"\b{name}\b", text)}
-    assert unused == set()
+    unused = {
+        variable.name
+        for variable in variables.declared().values()
+        if not re.search(rf"\b{variable.name}\b|mesh\.{variable.short}\b|setting\(\"{variable.short}\"|\[\"{variable.short}\"\]", text)
+    }  # fmt: skip
+    assert unused - built == set()
+
+
+@pytest.mark.parametrize("path", GENERATED.FILES, ids=lambda path: path.name)
+def test_generated_parts_are_up_to_date(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert GENERATED.rewritten(text) == text, "run python docs/.site/generated.py"
+
+
+def test_every_section_has_its_table() -> None:
+    page = (ROOT / "docs" / "reference" / "inventory.md").read_text()
+    sections = dict.fromkeys(variable.section for variable in variables.declared().values())
+    assert re.findall(r"^<!-- generated: variables (\w+) -->", page, re.MULTILINE) == list(sections)
 
 
 @pytest.mark.parametrize("inventory", sorted((ROOT / "inventory").glob("**/*.yml")), ids=lambda path: path.name)
-def test_an_inventory_sets_no_variable_that_is_not_documented(inventory: Path) -> None:
+def test_an_inventory_sets_declared_variables_only(inventory: Path) -> None:
     def names(node: object) -> set[str]:
         if not isinstance(node, dict):
             return set()
         own = {key for key in node if isinstance(key, str) and key.startswith("mesh_")}
         return own | {name for value in node.values() for name in names(value)}
 
-    assert names(yaml.safe_load(inventory.read_text())) - _documented() == set()
+    assert names(yaml.safe_load(inventory.read_text())) - set(variables.declared()) == set()
 
 
-def test_the_defaults_are_those_of_the_roles() -> None:
-    defaults = {}
+def test_playbooks_and_roles_repeat_no_other_default() -> None:
+    for path in _sources():
+        if path.suffix == ".py":
+            continue
+        for name, literal in re.findall(
+            r"\b(mesh_\w+) \| default\(('[^']*'|[\w.]+|\[[^]]*\]|\{\})\)", path.read_text()
+        ):
+            variable = variables.declared().get(name)
+            if variable is not None and variable.default is not None and re.match(r"['\d\[{]|true|false", literal):
+                assert yaml.safe_load(literal) == variable.default, f"{path}: {name}"
+
+
+def test_roles_have_the_declared_defaults_of_variables_of_their_own_name() -> None:
     for path in COLLECTION.glob("roles/*/defaults/main.yml"):
-        defaults |= yaml.safe_load(path.read_text()) or {}
-    for variable, default in (
-        ("mesh_user", "default"),
-        ("mesh_key_expiration", "24h"),
-        ("mesh_domain", "mesh.internal"),
-    ):
-        row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{variable}`"))
-        assert f"| `{default}` |" in row
-        assert any(f"{variable} | default('{default}')" in str(value) for value in defaults.values())
+        for name, value in (yaml.safe_load(path.read_text()) or {}).items():
+            declared = variables.declared().get(name)
+            if declared is not None and declared.default is not None:
+                assert value == declared.default, name
+
+
+@pytest.fixture
+def jitter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[variables.Variable]:
+    """Declare one more variable, and nothing else."""
+    file = tmp_path / "variables.yml"
+    new = "\n".join(line.removeprefix("  ") for line in _NEW.splitlines())
+    file.write_text(variables.FILE.read_text().replace("\nexpectations:\n", f"\nexpectations:{new}\n"))
+    monkeypatch.setattr(variables, "FILE", file)
+    caches = (variables.declared, variables._validator)
+    for cache in caches:
+        cache.cache_clear()
+    yield variables.declared()["mesh_jitter_budget_ms"]
+    monkeypatch.undo()
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_a_declaration_is_all_that_a_variable_needs(jitter: variables.Variable) -> None:
+    groups = {"headscale": ["server"], "clients": ["one"]}
+    hosts = {"server": {}, "one": {jitter.name: "0"}}
+    with pytest.raises(BadInput, match=r"^host one: mesh_jitter_budget_ms is '0': write a number above zero$"):
+        check_settings(hosts, groups)
+    assert jitter.name in checked_names()
+    assert Settings({}.get)["jitter_budget_ms"] == 7
+    assert Settings({jitter.name: "2.5"}.get)["jitter_budget_ms"] == 2.5
+    assert dict(Settings({}.get))["jitter_budget_ms"] == 7
+    assert list(slips({"one": {jitter.name: 5}})) == []
+    assert "did you mean mesh_jitter_budget_ms?" in next(slips({"one": {"mesh_jiter_budget_ms": 5}}))
+    page = (ROOT / "docs" / "reference" / "inventory.md").read_text()
+    row = (
+        "| `mesh_jitter_budget_ms` | all, host | milliseconds, above 0 | `7` | `9` | highest jitter between two nodes |"
+    )
+    assert row in GENERATED.rewritten(page)
+    survey = yaml.safe_load(GENERATED.rewritten((ROOT / "awx" / "objects.yml").read_text()).replace("!unsafe", ""))
+    assert {
+        "question_name": "Jitter budget (ms)",
+        "question_description": "Highest jitter between two nodes",
+        "variable": jitter.name,
+        "type": "integer",
+        "required": False,
+        "default": 7,
+        "min": 1,
+        "max": 500,
+        "choices": "",
+    } in survey["meshctl_awx_survey"]["spec"]
+
+
+def test_a_declaration_with_a_slip_is_refused() -> None:
+    with pytest.raises(ValueError, match="mesh_x: unknown key 'exmaple'"):
+        variables.read("mesh:\n  mesh_x: {meaning: nothing, exmaple: 5}\n")

@@ -20,12 +20,10 @@ import yaml
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.modules.user import _check_name
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.settings import (
-    FACTS,
     check_settings,
     checked_names,
     slips,
 )
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.variables import known_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from project import ROOT
@@ -293,14 +291,6 @@ def test_slips_of_the_pen() -> None:
     ]
 
 
-def test_every_documented_variable_is_known() -> None:
-    rows = re.findall(
-        r"^\| (`[^|]+)\|", (ROOT / "docs" / "reference" / "inventory.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    documented = {name for row in rows for name in re.findall(r"`(mesh_\w+)`", row)}
-    assert documented == known_names()
-
-
 def test_what_playbooks_set_is_no_slip() -> None:
     playbooks = [*(ROOT / "playbooks").rglob("*.yml"), *(ROOT / "collection").rglob("roles/**/*.yml")]
     named = {
@@ -310,7 +300,6 @@ def test_what_playbooks_set_is_no_slip() -> None:
         for name in re.findall(r"\bmesh_\w+", path.read_text(encoding="utf-8"))
     }
     assert list(slips({"one": dict.fromkeys(named)})) == []
-    assert not FACTS & known_names()
 
 
 _JUNK = st.recursive(

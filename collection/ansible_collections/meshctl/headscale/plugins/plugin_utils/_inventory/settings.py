@@ -50,16 +50,6 @@ _POLICY: Final[dict[str, tuple[type, str]]] = {
     "randomizeClientPort": (bool, "true or false"),
 }
 
-FACTS: Final = frozenset({
-    "mesh_bad_checks",
-    "mesh_binaries_found",
-    "mesh_client",
-    "mesh_nodes",
-    "mesh_topology",
-    "mesh_versions",
-})  # fmt: skip
-"""Facts that playbooks set, and that do not belong in an inventory."""
-
 
 def checked_names() -> tuple[str, ...]:
     """Return the variables that `check_settings` needs; none of them is a secret."""
@@ -223,5 +213,5 @@ def slips(hosts: Hosts) -> Iterator[str]:
     known = known_names()
     named = dict.fromkeys(name for own in hosts.values() for name in own if name.startswith(PREFIX))
     for name in named:
-        if name not in known | FACTS and (near := difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)):
+        if name not in known and (near := difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)):
             yield f"the inventory sets {name}, which meshctl does not use: did you mean {near[0]}?"
