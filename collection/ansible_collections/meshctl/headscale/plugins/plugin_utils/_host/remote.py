@@ -15,12 +15,20 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from .bounds import bounded
+
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 _MARK = "#meshctl-answer "
 _SPARE_S = 5
 _GRACE_S = 2
+# The controller waits this much longer than the host's own limits, besides the connection's own timeout.
+_MARGIN_S = 6
+# A netmap of 2,000 nodes takes about 4 MB.
+_MOST_BYTES = 8_000_000
+_MOST_VALUES = 1_000_000
+_DEEPEST = 50
 
 # `-I` and `-S` keep the host's own Python settings out and save start-up time. The alarm ends a script that hangs, also
 # when the controller is gone; `_exit` does not wait for threads that are still blocked.
@@ -57,10 +65,32 @@ def run_script(action: ActionBase, source: str, request: dict[str, Any], *, dead
     command = _limited(
         " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)]), deadline_s
     )
-    done = action._low_level_execute_command(
-        command, in_data=encode(source, request, deadline_s=deadline_s), sudoable=True
-    )
+    data = encode(source, request, deadline_s=deadline_s)
+    done = _execute(action, command, data, deadline_s=deadline_s)
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
+
+
+def _execute(action: ActionBase, command: str, data: bytes, *, deadline_s: float) -> dict[str, Any]:
+    """Run a command on the task's host; the controller ends it when the host does not, or sends too much."""
+    seconds = deadline_s + _SPARE_S + _GRACE_S + _MARGIN_S + _connect_timeout(action)
+    with bounded(seconds=seconds, most_bytes=_MOST_BYTES) as bounds:
+        try:
+            done: dict[str, Any] = action._low_level_execute_command(command, in_data=data, sudoable=True)
+        except Exception:
+            if not bounds.exceeded:
+                raise
+    if bounds.exceeded == "bytes":
+        raise RemoteError("flooded", f"the host sent more than {_MOST_BYTES // 1_000_000} MB instead of an answer")
+    if bounds.exceeded:
+        raise RemoteError("timeout", f"the host did not answer or hang up within {seconds:g} s")
+    return done
+
+
+def _connect_timeout(action: ActionBase) -> float:
+    try:
+        return float(action._connection.get_option("timeout"))
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def _limited(command: str, deadline_s: float) -> str:
@@ -82,12 +112,34 @@ def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: f
     _before, mark, answer = stdout.rpartition("\n" + _MARK)
     if rc == 0 and mark:
         try:
-            found = json.loads(answer.partition("\n")[0])
+            found = _loads(answer.partition("\n")[0])
         except ValueError as exc:
             raise RemoteError("bad_answer", f"the host's answer is not JSON: {exc}", stderr=_tail(stderr)) from exc
         if isinstance(found, dict):
             return found
     raise _explain(rc, stderr, interpreter=interpreter, deadline_s=deadline_s)
+
+
+def _loads(text: str) -> object:
+    """Return the data of a JSON text; raise ValueError for one that would cost too much memory or stack."""
+    if sum(map(text.count, "[{,")) > _MOST_VALUES:
+        raise ValueError(f"more than {_MOST_VALUES} values")
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level, depth = [found], 0
+    while level:
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+        depth += 1
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    return found
 
 
 def _explain(rc: int, stderr: str, *, interpreter: str, deadline_s: float) -> RemoteError:

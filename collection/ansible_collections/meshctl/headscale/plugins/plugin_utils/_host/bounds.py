@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Limit the time and the output of every process that a connection starts.
+
+Connection plugins collect the whole output of a command and wait until it ends. A hostile host may do neither, so
+each process gets a relay: a thread that passes output on until a limit is reached, then kills the process and closes
+the pipes. The plugin sees a command that has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 16
+
+
+class Bounds:
+    """The limits that all processes of one command share, and which of them was exceeded."""
+
+    def __init__(self, *, seconds: float, most_bytes: int) -> None:
+        """Start the clock."""
+        self._ends = time.monotonic() + seconds
+        self._bytes_left = most_bytes
+        self._lock = threading.Lock()
+        self.exceeded = ""
+        self.closing, self._closer = os.pipe()
+        self._relays: list[threading.Thread] = []
+
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Relay the output of a process from now on."""
+        self._relays.append(_Relay(process, self))
+        self._relays[-1].start()
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the deadline; note when it has passed."""
+        left = 0.0 if self.exceeded else self._ends - time.monotonic()
+        if left <= 0:
+            self.exceeded = self.exceeded or "time"
+        return left
+
+    def allow(self, size: int) -> bool:
+        """Count bytes; return whether they are within the limit."""
+        with self._lock:
+            self._bytes_left -= size
+        if self._bytes_left < 0:
+            self.exceeded = self.exceeded or "bytes"
+        return not self.exceeded
+
+    def close(self) -> None:
+        """End every relay."""
+        os.close(self._closer)
+        for relay in self._relays:
+            relay.join()
+        os.close(self.closing)
+
+
+@contextlib.contextmanager
+def bounded(*, seconds: float, most_bytes: int) -> Iterator[Bounds]:
+    """Hold every process that is started within the block to these limits."""
+    bounds = Bounds(seconds=seconds, most_bytes=most_bytes)
+    original = subprocess.Popen
+
+    class _Bounded(original):  # type: ignore[type-arg, valid-type, misc]
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as subprocess has them
+            super().__init__(*args, **options)
+            if not self.text_mode:
+                bounds.watch(self)
+
+    # Plugins name subprocess.Popen when they call it. Each task has its own process, which runs nothing else meanwhile.
+    subprocess.Popen = _Bounded  # type: ignore[misc]
+    try:
+        yield bounds
+    finally:
+        subprocess.Popen = original  # type: ignore[misc]
+        bounds.close()
+
+
+class _Stream:
+    """One output of a process on its way to the plugin."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self.source = source
+        reading, self.sink = os.pipe()
+        self.reader = open(reading, "rb")  # noqa: SIM115, PTH123 - the plugin closes it
+        self.pending = b""
+        os.set_blocking(source.fileno(), False)
+        os.set_blocking(self.sink, False)
+
+    def close(self) -> None:
+        os.close(self.sink)
+        self.source.close()
+
+
+class _Relay(threading.Thread):
+    """Passes the output of one process on, and ends the process at a limit."""
+
+    def __init__(self, process: subprocess.Popen[bytes], bounds: Bounds) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._bounds = bounds
+        self._streams: list[_Stream] = []
+        for name in ("stdout", "stderr"):
+            if (source := getattr(process, name)) is not None:
+                stream = _Stream(source)
+                setattr(process, name, stream.reader)
+                self._streams.append(stream)
+
+    def run(self) -> None:
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._bounds.closing, selectors.EVENT_READ)
+                for stream in self._streams:
+                    selector.register(stream.source, selectors.EVENT_READ, stream)
+                self._pass_on(selector)
+        finally:
+            # A process that outlives the command has lost its plugin to an error.
+            if self._bounds.exceeded or self._process.poll() is None:
+                _end(self._process)
+            for stream in self._streams:
+                stream.close()
+
+    def _pass_on(self, selector: selectors.BaseSelector) -> None:
+        while len(selector.get_map()) > 1 or self._process.poll() is None:
+            if (left := self._bounds.seconds_left()) <= 0:
+                return
+            for key, _events in selector.select(left if len(selector.get_map()) > 1 else min(left, 0.05)):
+                if key.data is None or not self._step(selector, key.data):
+                    return
+
+    def _step(self, selector: selectors.BaseSelector, stream: _Stream) -> bool:
+        """Read or write one chunk; return False when the relay has to end."""
+        if stream.pending:
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    stream.pending = stream.pending[os.write(stream.sink, stream.pending) :]
+                except BrokenPipeError:
+                    stream.pending = b""
+            if not stream.pending:
+                selector.unregister(stream.sink)
+                selector.register(stream.source, selectors.EVENT_READ, stream)
+            return True
+        stream.pending = os.read(stream.source.fileno(), _CHUNK)
+        selector.unregister(stream.source)
+        if stream.pending:
+            selector.register(stream.sink, selectors.EVENT_WRITE, stream)
+        else:
+            self._streams.remove(stream)
+            stream.close()
+        return self._bounds.allow(len(stream.pending))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with its descendants, and let whoever writes to it go on."""
+    if process.poll() is None:
+        for pid in [*_descendants(process.pid), process.pid]:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    if process.stdin is not None and not process.stdin.closed:
+        # A process that left the tree may hold the pipe: a write to it would wait forever.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, process.stdin.fileno())
+        os.close(nowhere)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes below one, the youngest generation last."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            parent = int(path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found, ahead = [], [pid]
+    while ahead:
+        below = children.get(ahead.pop(), [])
+        found += below
+        ahead += below
+    return found
