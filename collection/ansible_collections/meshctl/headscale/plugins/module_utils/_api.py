@@ -37,6 +37,9 @@ if t.TYPE_CHECKING:
 
 _OK, _NOT_FOUND, _REFUSED = 200, 404, (401, 403)
 _REDIRECTS = (301, 302, 303, 307, 308)
+# 10,000 nodes have about 400,000.
+_MOST_VALUES = 1_000_000
+_LONGEST_REASON = 1000
 
 
 class Operation(t.NamedTuple):
@@ -345,11 +348,11 @@ class HeadscaleAPI:
 
     def _wrong_url(self, reply: Reply) -> WrongUrlError:
         if reply.status in _REDIRECTS:
-            target = reply.location.split("/api/v1", 1)[0] or "another place"
+            target = _excerpt(reply.location.split("/api/v1", 1)[0]) or "another place"
             return WrongUrlError(f"{self.url} redirects to {target}: set url to where Headscale's API really is.")
         if "HTTP request to an HTTPS server" in reply.body:
             return WrongUrlError(f"{self.url} expects TLS: let url begin with https://.")
-        kind = reply.content_type or "no content type"
+        kind = _excerpt(reply.content_type) or "no content type"
         return WrongUrlError(
             f"{self.url} is not the address of a Headscale API: it answered HTTP {reply.status} ({kind}). "
             "Set url to Headscale's server_url, without /api/v1."
@@ -375,6 +378,9 @@ def _base_url(url: str) -> str:
 
 
 def _json(reply: Reply) -> Json:
+    """Return the data of an answer; None when it is not JSON, or would cost too much memory to be Headscale's."""
+    if sum(map(reply.body.count, "[{,")) > _MOST_VALUES:
+        return None
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError):
@@ -392,7 +398,13 @@ def _reason(document: object) -> str | None:
     if not words and isinstance(document.get("title"), str):
         words = [document["title"].strip()]
     # 0.29 writes messages over several lines.
-    return " ".join("; ".join(dict.fromkeys(words)).split()) or None
+    return _excerpt(" ".join("; ".join(dict.fromkeys(words)).split())) or None
+
+
+def _excerpt(text: str) -> str:
+    """Return as much of a server's text as a message can hold."""
+    text = _shapes.encodable(text)
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 
 def _has_message(item: object) -> bool:

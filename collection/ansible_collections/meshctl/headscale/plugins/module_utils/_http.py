@@ -2,16 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One HTTP request, and every way in which it can fail to be answered."""
+"""Make one HTTP request within limits on time and size, and explain every way in which it can fail.
+
+The server may be hostile: it may send one byte a second, or without end.
+"""
 
 from __future__ import annotations
 
 import email.utils
 import http.client
+import ipaddress
 import socket
 import ssl
+import threading
 import typing as t
 import urllib.error
+from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import SSLValidationError, open_url
@@ -26,16 +32,16 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
 if t.TYPE_CHECKING:
     from datetime import datetime
 
-# The node list of a very large mesh is some megabytes; more than this is not Headscale.
-_LARGEST = 64 * 1024 * 1024
+# The list of 10,000 nodes takes about 10 MB.
+_LARGEST = 16 * 1024 * 1024
+_CHUNK = 1 << 16
 
-
-# What `open_url` returns has no type of its own.
+# What `open_url` returns has no public type.
 _Answer = t.Any
 
 
 class Reply(t.NamedTuple):
-    """What came back, whatever its status."""
+    """An answer of any status."""
 
     status: int
     content_type: str
@@ -45,7 +51,7 @@ class Reply(t.NamedTuple):
 
 
 class Transport(t.NamedTuple):
-    """How requests are made: trust, patience, proxy."""
+    """How requests are made: trust, time limit, proxy."""
 
     ca_path: str | None = None
     validate_certs: bool = True
@@ -53,9 +59,9 @@ class Transport(t.NamedTuple):
     use_proxy: bool = True
 
     def send(self, method: str, url: str, *, headers: dict[str, str], body: bytes | None) -> Reply:
-        """Make one request and return the answer; raise when there is none."""
+        """Make one request and return the complete answer; raise when there is none within the time limit."""
         try:
-            return self._send(method, url, headers, body)
+            return _Request(self, method, url, headers, body).answer()
         except (
             OSError,
             http.client.HTTPException,
@@ -65,32 +71,85 @@ class Transport(t.NamedTuple):
         ) as error:
             raise explain(error, url=url, transport=self) from error
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Reply:
+
+class _Request(threading.Thread):
+    """One request in a thread: the timeout of a socket limits each read, and names resolve without any."""
+
+    def __init__(
+        self, transport: Transport, method: str, url: str, headers: dict[str, str], body: bytes | None
+    ) -> None:
+        super().__init__(daemon=True)
+        self._transport = transport
+        self._request = (method, url, headers, body)
+        self._late = False
+        self._reply: Reply | None = None
+        self._error: BaseException | None = None
+
+    def answer(self) -> Reply:
+        """Return the answer; raise what kept it from coming."""
+        self.start()
+        self.join(self._transport.timeout)
+        self._late = True
+        if self._error is not None:
+            raise self._error
+        if self._reply is None:
+            raise socket.timeout("timed out")
+        return self._reply
+
+    def run(self) -> None:
         try:
-            answer = open_url(
+            refuse_exposure(self._request[1])
+            with self._opened() as answer:
+                self._reply = _reply(answer, self._body(answer))
+        except BaseException as error:  # raised again in the caller's thread
+            self._error = error
+
+    def _opened(self) -> _Answer:
+        method, url, headers, body = self._request
+        try:
+            return open_url(
                 url,
                 data=body,
                 headers=headers,
                 method=method,
-                timeout=self.timeout,
-                validate_certs=self.validate_certs,
-                ca_path=self.ca_path,
-                use_proxy=self.use_proxy,
-                # A redirect would carry the key to another place, and a .netrc would replace it.
+                timeout=self._transport.timeout,
+                validate_certs=self._transport.validate_certs,
+                ca_path=self._transport.ca_path,
+                use_proxy=self._transport.use_proxy,
+                # A redirect would carry the key elsewhere, and a .netrc would replace it.
                 follow_redirects="none",
                 use_netrc=False,
                 http_agent="meshctl-headscale",
             )
         except urllib.error.HTTPError as error:
-            answer = error
-        with answer:
-            return _reply(answer)
+            return error
+
+    def _body(self, answer: _Answer) -> bytes:
+        content = bytearray()
+        # read1 returns what has arrived; read would wait for a whole chunk.
+        while chunk := answer.read1(min(_CHUNK, _LARGEST + 1 - len(content))):
+            content += chunk
+            if self._late:
+                raise socket.timeout("timed out")
+            if len(content) > _LARGEST:
+                raise ValueError(f"the answer is larger than {_LARGEST >> 20} MiB")
+        return bytes(content)
 
 
-def _reply(answer: _Answer) -> Reply:
-    content = answer.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise ValueError("the answer is larger than 64 MiB")
+def refuse_exposure(url: str) -> None:
+    """Refuse to send a key in plain text to a public address; raise OSError when the name does not resolve."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        return
+    for *_kind, address in socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM):
+        if ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
+            raise InputError(
+                f"{_server(url)} is plain http and a public address ({address[0]}): anyone on the way could read the API "
+                "key. Use https://, or reach the server at a private address or through a tunnel to this host."
+            )
+
+
+def _reply(answer: _Answer, content: bytes) -> Reply:
     return Reply(
         status=int(answer.code),
         content_type=(answer.headers.get("Content-Type") or "").split(";")[0].strip().lower(),

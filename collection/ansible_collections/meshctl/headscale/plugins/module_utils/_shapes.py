@@ -121,7 +121,12 @@ def _str(where: str, value: Json) -> str:
         return ""
     if not isinstance(value, str):
         _wrong(where, "a text", value)
-    return value
+    return encodable(value)
+
+
+def encodable(text: str) -> str:
+    """Return a text without lone surrogates, which JSON can hold and no file or terminal can."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _bool(where: str, value: Json) -> bool:
@@ -137,7 +142,7 @@ def _list(where: str, value: Json) -> list[str]:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         _wrong(where, "a list of texts", value)
-    return list(value)
+    return [encodable(item) for item in value]
 
 
 def _stamp(where: str, value: Json) -> str | None:

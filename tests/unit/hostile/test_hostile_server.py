@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A hostile server: each call of the API client ends in time, in bounded memory, with one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import socket
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils import _http
+from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
+    ApiError,
+    BadAnswerError,
+    HeadscaleError,
+    InputError,
+    UnreachableError,
+    WrongUrlError,
+)
+from hostile_server import answer, drip, flood, hostile_server, silence
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+KEY = "hskey-api-" + "A" * 12 + "-" + "b" * 64
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def call(conduct: Any, *, timeout: float = 1.0) -> Any:
+    with hostile_server(conduct) as server:
+        began = time.monotonic()
+        try:
+            return HeadscaleAPI(url=server.url, api_key=KEY, timeout=timeout).list_nodes()
+        finally:
+            assert time.monotonic() - began < timeout + 5
+
+
+@pytest.mark.parametrize(
+    "conduct",
+    [
+        silence,
+        drip(),
+        drip(b"HTTP/1.1 200 OK\r\nX: "),
+        drip(HEAD + b"\r\n"),
+        drip(HEAD + b"Content-Length: 1000\r\n\r\n"),
+        drip(HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}")[:10]),
+        drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+    ],
+    ids=["silence", "status", "header", "body", "length", "gzip", "chunked"],
+)
+def test_a_slow_answer_ends_at_the_deadline(conduct: Any) -> None:
+    with pytest.raises(UnreachableError, match="did not answer within 1 s"):
+        call(conduct)
+
+
+@pytest.mark.parametrize(
+    "conduct",
+    [
+        flood(HEAD + b"\r\n"),
+        flood(HEAD + b"Content-Length: 99999999999\r\n\r\n"),
+        answer(gzip.compress(b" " * 200_000_000, 1), headers="Content-Encoding: gzip\r\n"),
+        answer("[" * 3_000_000),
+        answer('{"nodes":[' + "[]," * 3_000_000 + "[]]}"),
+        answer('{"nodes":[' + '{"a":1},' * 1_000_000 + "{}]}"),
+        flood(b"HTTP/1.1 200 OK\r\nX: "),
+        flood(b""),
+    ],
+    ids=["endless", "announced", "gzip-bomb", "deep", "many-lists", "many-objects", "header", "status"],
+)
+def test_a_large_answer_is_refused_in_bounded_memory(conduct: Any) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(HeadscaleError) as caught:
+        call(conduct, timeout=10)
+    assert len(str(caught.value)) < 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
+
+
+def test_a_long_refusal_is_cut_short() -> None:
+    with pytest.raises(ApiError) as caught:
+        call(answer(json.dumps({"message": "no " * 1_000_000}), status="500 No"), timeout=10)
+    assert len(str(caught.value)) < 1200
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_does_not_take_the_key_along(status: int) -> None:
+    with hostile_server(answer("{}")) as thief:
+        moved = answer("{}", status=f"{status} Moved", headers=f"Location: {thief.url}/api/v1/node\r\n")
+        with pytest.raises(WrongUrlError, match="redirects"):
+            call(moved)
+        assert not thief.requests
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {"nodes": {}},
+        {"nodes": [None]},
+        {"nodes": [{"id": "-1"}]},
+        {"nodes": [{"id": "1", "name": ["x"]}]},
+        {"nodes": [{"id": "1", "tags": "tag:x"}]},
+        {"nodes": [{"id": "1", "user": "root"}]},
+        {"nodes": [{"id": "1", "expiry": "tomorrow"}]},
+        {"nodes": [{"id": "1", "ipAddresses": [{"a": 1}]}]},
+    ],
+)
+def test_an_answer_of_another_shape_is_one_sentence(document: Any) -> None:
+    with pytest.raises((BadAnswerError, WrongUrlError)):
+        call(answer(json.dumps(document)))
+
+
+def test_texts_that_no_file_can_hold_are_made_harmless() -> None:
+    (node,) = call(answer('{"nodes":[{"id":"1","name":"a\\ud800b","tags":["\\udfff"]}]}'))
+    assert (node["name"], node["tags"]) == ("a?b", ["?"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_error_and_no_traceback(content: bytes) -> None:
+    def conduct(client: socket.socket, _request: bytes) -> None:
+        client.sendall(content)
+
+    with pytest.raises(HeadscaleError):
+        call(conduct)
+
+
+# -- the key in plain text
+
+
+@pytest.mark.parametrize(("address", "refused"), [("8.8.8.8", True), ("10.1.2.3", False), ("100.64.0.1", False)])
+def test_a_key_is_not_sent_in_plain_text_to_a_public_address(
+    monkeypatch: pytest.MonkeyPatch, address: str, refused: bool
+) -> None:
+    def resolve(*_args: Any, **_options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))]
+
+    monkeypatch.setattr(_http.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(_http, "open_url", lambda *_args, **_options: pytest.fail("a request was made"))
+    if refused:
+        with pytest.raises(InputError, match="plain http"):
+            HeadscaleAPI(url="http://headscale.example.com", api_key=KEY).list_nodes()
+    else:
+        _http.refuse_exposure("http://headscale.example.com")
+    _http.refuse_exposure("https://headscale.example.com")
+
+
+@pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "a\nb", "a b", "", "a\x00b"])
+def test_a_key_cannot_add_a_header(key: str) -> None:
+    with pytest.raises(InputError, match="API key"):
+        HeadscaleAPI(url="http://127.0.0.1:1", api_key=key)
