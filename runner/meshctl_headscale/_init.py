@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An inventory of own hosts, written from what a running Headscale knows."""
+"""Write an inventory of existing hosts from what a running Headscale knows.
+
+Ansible reads the file as code. Of the server's texts only parsed addresses and names of a safe form enter it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,9 @@ from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import load_collection_path
 
 _STDOUT = "-"
-# The groups that the playbooks speak of.
-_GROUPS = ("clients", "headscale", "offline", "relays", "spare")
+_LONGEST_NOTE = 300
+# Pairs of nodes times names in the policy: some seconds.
+_MOST_WORK = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ def _asked(url: str) -> str:
 
 
 def refuse_to_overwrite(output: str, *, force: bool) -> None:
-    """Say before anything is asked that the file is there already."""
+    """Refuse an existing file before anything is asked."""
     path = Path(output).expanduser()
     if output == _STDOUT or force:
         return
@@ -81,7 +85,10 @@ def write(text: str, output: str) -> None:
         return
     path = Path(output).expanduser()
     try:
-        path.write_text(text, encoding="utf-8")
+        # Who can write an inventory can run code: no link is followed, and no umask lets others write.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise BadInputError(f"{path} cannot be written: {error.strerror}. Name another file with --output.") from None
 
@@ -100,7 +107,7 @@ def compose(source: Source, *, expect: bool) -> str:
     except _errors.HeadscaleError as error:
         raise MeshctlError(str(error)) from None
     if not nodes:
-        raise MeshctlError(f"{source.url} has no node: there is nothing to write an inventory of.")
+        raise MeshctlError(f"{source.url} has no nodes, so there is nothing to write.")
     expected, problem = _expected(nodes, policy) if expect else ([], "")
     return inventory(source, place, nodes, expected=expected, problem=problem)
 
@@ -122,65 +129,94 @@ def inventory(
     variables |= {"mesh_ca_path": str(source.ca_file.absolute())} if source.ca_file else {}
     variables |= {"mesh_expect": [dict(entry) for entry in expected]} if expected else {}
     document = {"all": {"vars": variables, "children": _groups(source, nodes)}}
+    named = {id(node) for _name, node in _named(nodes)}
+    left_out = [f"{node['given_name']!r} (id {node['id']})" for node in nodes if id(node) not in named]
     notes = [
         f"Written by `meshctl init` from what {source.url} knew. Yours to correct:",
         (
-            "- ansible_host is each node's address in the mesh; another one is needed where this machine is no "
-            "member of it,"
+            "- ansible_host is each node's address in the mesh. Change it if this machine is not a member of the mesh, and"
         ),
-        "  and for nodes that may be disturbed. ansible_user, ansible_become and the rest are as for any SSH host.",
-        "- The server is asked by URL and API key alone; give it an ansible_host and remove ansible_connection to have",
-        "  its configuration read as well.",
+        "  for nodes that may be disturbed. ansible_user, ansible_become and the rest are as for any SSH host.",
+        "- The server is queried by URL and API key alone. To have its configuration read as well, give it an ansible_host",
+        "  and remove ansible_connection.",
         "- Nothing is installed or changed, unless mesh_manage or mesh_allow_disruptive says so.",
+        *(
+            ["- The API key comes from HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE in the environment."]
+            if from_environment
+            else []
+        ),
+        *(["- mesh_expect states which hosts the policy lets reach each other."] if expected else []),
+        *([f"- mesh_expect could not be proposed: {problem}"] if problem else []),
+        *([f"- Left out, as their names are taken or no DNS names: {', '.join(left_out)}"] if left_out else []),
     ]
-    notes += (
-        ["- The API key comes from HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE in the environment."]
-        if from_environment
-        else []
-    )
-    notes += ["- mesh_expect is what the policy says of who reaches whom."] if expected else []
-    notes += [f"- mesh_expect could not be proposed: {problem}"] if problem else []
-    dumped: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    return "---\n" + "".join(f"# {note}\n" for note in notes) + dumped
+    dumped: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=False, width=120)
+    return "---\n" + "".join(f"# {_one_line(note)}\n" for note in notes) + dumped
+
+
+def _one_line(text: str) -> str:
+    """Return a text that cannot leave a comment: on one line, without invisible characters, and not endless."""
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    return shown if len(shown) <= _LONGEST_NOTE else shown[: _LONGEST_NOTE - 1] + "…"
 
 
 def _groups(source: Source, nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the groups: the server, the nodes that are there, those that are not, and who they belong to."""
-    here = [node for node in nodes if node["online"] and not node["expired"]]
-    gone = [node for node in nodes if node not in here]
-    server = urlsplit(source.url).hostname or ""
-    if not server or server in ("localhost", "127.0.0.1") or ":" in server:
-        # This machine has a name of its own in every inventory, and an address of IPv6 is none.
-        server = "headscale-api"
-    taken = {_name(node) for node in nodes}
+    """Return the groups: the server, the nodes that are online, the others, and one for each owner."""
+    named = _named(nodes)
+    here = [(name, node) for name, node in named if _is_online(node)]
+    gone = [(name, node) for name, node in named if not _is_online(node)]
     groups: dict[str, Any] = {
-        "headscale": {"hosts": {f"{server}-server" if server in taken else server: {"ansible_connection": "local"}}},
-        "clients": {"hosts": {_name(node): _variables(node) for node in here}},
+        "headscale": {
+            "hosts": {_server_name(source, {name for name, _node in named}): {"ansible_connection": "local"}}
+        },
+        "clients": {"hosts": {name: _variables(name, node) for name, node in here}},
     }
     if gone:
-        groups["offline"] = {"hosts": {_name(node): _variables(node) for node in gone}}
+        groups["offline"] = {"hosts": {name: _variables(name, node) for name, node in gone}}
     owners: dict[str, list[str]] = {}
-    for node in here:
+    for name, node in here:
         for owner in _owners(node):
-            owners.setdefault(owner, []).append(_name(node))
+            owners.setdefault(owner, []).append(name)
     for owner, names in sorted(owners.items()):
         if len(owners) > 1:
             groups[owner] = {"hosts": dict.fromkeys(names)}
     return groups
 
 
-def _name(node: Mapping[str, Any]) -> str:
-    """Return the node's name in the inventory, which is no group's."""
+def _server_name(source: Source, taken: set[str]) -> str:
+    """Return a name for the server that is no node's; no node is ever called headscale-api."""
+    server = urlsplit(source.url).hostname or ""
+    # localhost has a meaning in every inventory, and an IPv6 address is no name.
+    usable = server and server not in ("localhost", "127.0.0.1") and ":" not in server
+    candidates = (server, f"{server}-server") if usable else ()
+    return next((name for name in candidates if name not in taken), "headscale-api")
+
+
+def _is_online(node: Mapping[str, Any]) -> bool:
+    return bool(node["online"] and not node["expired"])
+
+
+def _named(nodes: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return each node with its name in the inventory, without nodes that have none."""
     from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes
 
-    name: str = _nodes.host_name(str(node["given_name"] or node["name"]), taken=_GROUPS)
-    return name
+    taken: set[str] = set()
+
+    def pairs() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for node in nodes:
+            name = _nodes.host_name(str(node["given_name"] or node["name"]), hosts=taken)
+            if name is not None:
+                taken.add(name.lower())
+                yield name, node
+
+    return list(pairs())
 
 
-def _variables(node: Mapping[str, Any]) -> dict[str, Any]:
-    named = str(node["given_name"] or node["name"])
-    variables = {"mesh_node_name": named} if _name(node) != named else {}
-    return {**variables, **({"ansible_host": node["ip_addresses"][0]} if node["ip_addresses"] else {})}
+def _variables(name: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes
+
+    called = str(node["given_name"] or node["name"])
+    address = _nodes.host_address(node["ip_addresses"])
+    return {**({"mesh_node_name": called} if name != called else {}), **({"ansible_host": address} if address else {})}
 
 
 def _owners(node: Mapping[str, Any]) -> list[str]:
@@ -195,15 +231,17 @@ def _group(name: str) -> str:
 
 
 def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], str]:
-    """Return `mesh_expect` as the policy has it, or why it cannot be told."""
+    """Return `mesh_expect` as the policy has it, or why it cannot be proposed."""
     from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import policy as policies
 
-    members = [policies.Member.read(_name(node), node) for node in nodes if node["online"] and not node["expired"]]
+    members = [policies.Member.read(name, node) for name, node in _named(nodes) if _is_online(node)]
     try:
         text = str(policy["policy"]) if policy else ""
         rules = policies.Policy.read(_hujson.parse(text) if text.strip() else None)
+        if len(members) ** 2 * rules.size > _MOST_WORK:
+            return [], f"the policy names {rules.size} parties, too many for {len(members)} nodes"
         pairs = policies.forbidden(rules, members)
     except ValueError as error:
         return [], str(error)

@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.errors import reports_bad_input
 from ..plugin_utils._action.settings import settings_of
+from ..plugin_utils._inventory.identities import check_identities
 from ..plugin_utils._inventory.reading import check_inventory, read_existing, read_inventory
 from ..plugin_utils._inventory.resolved import Settings
 
@@ -30,6 +31,7 @@ class ActionModule(ActionBase):
         self.validate_argument_spec(argument_spec={})
         known = task_vars or {}
         _check_groups(known.get("groups") or {})
+        check_identities(known["groups"], known["hostvars"])
         odd = check_inventory(known) if _is_first(known) else []
         facts = _facts(known, settings_of(self, known))
         return {"changed": False, "ansible_facts": facts, **({"warnings": odd, "meshctl_notes": odd} if odd else {})}

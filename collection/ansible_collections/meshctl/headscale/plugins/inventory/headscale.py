@@ -69,15 +69,18 @@ options:
     default: true
   name_from:
     description:
-      - What becomes the host's name. V(given_name) is the name in the mesh, which the server keeps unique.
-      - With V(hostname), the name that the machine reported, nodes of the same name are an error.
-      - A node that is called V(localhost), V(all) or V(ungrouped), which mean something else in an inventory, becomes the host
-        C(localhost-node) and so on.
+      - The source of the host's name. V(given_name) is the name in the mesh, which the server keeps unique.
+      - V(hostname) is the name that the machine reports. A node that reports a name that is already taken, or that is no
+        DNS name, gets its V(given_name).
+      - A node never takes the name of a group, of a host from another inventory source, or a name that Ansible or the
+        playbooks use, such as V(localhost), V(all), V(headscale) or V(clients). It becomes the host C(localhost-node) and so on.
+      - A node without a usable name is left out, and a warning names it. Sources are read in order. Name this file so that
+        it is read after the files with hosts of your own.
     type: str
     choices: [given_name, hostname]
     default: given_name
   set_ansible_host:
-    description: Whether C(ansible_host) is set to the node's first address in the mesh.
+    description: Whether to set C(ansible_host) to the node's first address in the mesh.
     type: bool
     default: true
   group:
@@ -145,9 +148,10 @@ from pathlib import Path
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.display import Display
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
-from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import host_name, owner
+from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import host_address, host_name, owner
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.tailscaled import operating_systems
 
 if t.TYPE_CHECKING:
@@ -159,6 +163,9 @@ if t.TYPE_CHECKING:
 _FILES = ("api_key_file", "ca_path", "tailscaled_socket")
 _CONNECTION = ("url", "api_key", "api_key_file", "ca_path", "validate_certs", "timeout", "use_proxy")
 _SUFFIXES = ("headscale.yml", "headscale.yaml")
+# The hosts of these groups receive the API key, or serve the whole mesh.
+_TRUSTED = ("headscale", "relays")
+_NAMED = 10
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -206,17 +213,26 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _populate(self, nodes: list[Record]) -> None:
         group = self._hosts.add_group(self._sanitize_group_name(self.get_option("group")))
+        # Hosts and groups of the sources that were read before, and the groups that the options of this one name.
+        self._taken = {name.lower() for name in self._hosts.hosts}
+        self._groups = {name.lower() for name in (*self._hosts.groups, *self.get_option("groups"))}
+        left_out = []
         for node in nodes:
             variables = _variables(node, address=self.get_option("set_ansible_host"))
             if not self._wanted(variables):
                 continue
-            name = self._name(node)
+            if (name := self._name(node)) is None:
+                left_out.append(node)
+                continue
+            self._taken.add(name.lower())
             self._hosts.add_host(name, group)
             for key, value in variables.items():
                 self._hosts.set_variable(name, key, value)
             if self.get_option("default_groups"):
                 self._add_to_default_groups(name, node)
             self._construct(name, variables)
+        if left_out:
+            Display().warning(_left_out(left_out))
 
     def _wanted(self, variables: Record) -> bool:
         where = self.get_option("where")
@@ -228,21 +244,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except Exception as error:  # whatever the template raised
             raise AnsibleParserError(f"where is {where!r}, which cannot be evaluated: {error}") from error
 
-    def _name(self, node: Record) -> str:
-        name = str(node["given_name"] if self.get_option("name_from") == "given_name" else node["name"])
-        if not name:
-            raise AnsibleParserError(
-                f"The node of id {node['id']} has no name: give it one with meshctl.headscale.node."
-            )
-        name = host_name(name)
-        if name in self._hosts.hosts:
-            # The host may stand in another source as well, and then it has no id yet.
-            other = self._hosts.hosts[name].vars.get("headscale_id", node["id"])
-            if other != node["id"]:
-                raise AnsibleParserError(
-                    f"The nodes of ids {other} and {node['id']} are both called {name!r}: use given_name."
-                )
-        return name
+    def _name(self, node: Record) -> str | None:
+        reported = [node["name"]] if self.get_option("name_from") == "hostname" else []
+        names = (
+            host_name(str(name), hosts=self._taken, groups=self._groups)
+            for name in [*reported, node["given_name"]]
+            if name
+        )
+        return next((name for name in names if name), None)
 
     def _add_to_default_groups(self, name: str, node: Record) -> None:
         groups = [f"tag_{tag.split(':', 1)[-1]}" for tag in node["tags"]]
@@ -262,6 +271,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
         self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
         self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+        self._leave_reserved_groups(name)
+
+    def _leave_reserved_groups(self, name: str) -> None:
+        """Take a host out of the groups that get secrets, unless the options name them: keyed groups follow the node."""
+        meant = {self.get_option("group"), *self.get_option("groups")}
+        for group in self._hosts.hosts[name].get_groups():
+            if group.name in _TRUSTED and group.name not in meant:
+                group.remove_host(self._hosts.hosts[name])
+                self._hosts.hosts[name].remove_group(group)
+                Display().warning(
+                    f"A keyed group would put the node {name} into the group {group.name}: it was left out."
+                )
 
 
 def _stronger(options: Record) -> Record:
@@ -277,6 +298,16 @@ def _variables(node: Record, *, address: bool) -> Record:
     """Return the variables of a host."""
     shown = {name: value for name, value in node.items() if name != "pre_auth_key"}
     variables = {f"headscale_{name}": value for name, value in {**shown, "user": owner(node)}.items()}
-    if address and node["ip_addresses"]:
-        variables["ansible_host"] = node["ip_addresses"][0]
+    if address and (found := host_address(node["ip_addresses"])):
+        variables["ansible_host"] = found
     return variables
+
+
+def _left_out(nodes: list[Record]) -> str:
+    """Return the warning about nodes that no host stands for; repr makes foreign text visible."""
+    named = ", ".join(f"{node['given_name'][:80]!r} (id {node['id']})" for node in nodes[:_NAMED])
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return (
+        f"{len(nodes)} node(s) of the Headscale server are not in the inventory and will not be checked, as their names "
+        f"are taken or no DNS names: {named}{more}. Rename them with meshctl.headscale.node."
+    )

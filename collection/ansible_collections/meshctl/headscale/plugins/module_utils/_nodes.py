@@ -2,33 +2,67 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find the one node that somebody means."""
+"""Find the node that an option names, and give nodes names and addresses that an inventory can trust."""
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import typing as t
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Record
 
 # How people name a node: option -> field of the node.
 SELECTORS = {"id": "id", "name": "given_name", "hostname": "name", "node_key": "node_key"}
 
-# What Ansible means by itself: a phone that calls itself localhost must not be taken for the controller.
-_TAKEN = frozenset({"localhost", "all", "ungrouped"})
+# Names with a meaning in an inventory: Ansible's own, the groups that playbooks name, and the host that stands for the API.
+RESERVED = frozenset(
+    (
+        "all", "clients", "expired", "headscale", "headscale-api", "lan", "localhost", "offline", "online", "relays", "routers",
+        "spare", "ungrouped",
+    )
+)  # fmt: skip
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 
 
-def host_name(name: str, taken: Iterable[str] = ()) -> str:
-    """Return the name of a node's host in an inventory: its own, unless that stands for something else there."""
-    return f"{name}-node" if name in _TAKEN or name in taken else name
+def host_name(name: str, *, hosts: Collection[str] = (), groups: Collection[str] = ()) -> str | None:
+    """Return the inventory name of a node; None when its own is another host's, or no DNS name.
+
+    A node that has the name of a group, or one with another meaning, gets the suffix `-node`. Case makes no difference:
+    `hosts` and `groups` are in lower case.
+    """
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):  # noqa: PLR2004
+        return None
+    if name.lower() in RESERVED or name.lower() in groups or _is_address(name):
+        name = f"{name}-node"
+    return None if name.lower() in hosts or name.lower() in groups else name
+
+
+def _is_address(text: str) -> bool:
+    """Return whether a resolver takes a text for an IPv4 address."""
+    return re.fullmatch(r"[0-9.]+|0x[0-9a-f]+", text.lower()) is not None
+
+
+def host_address(addresses: Iterable[str]) -> str | None:
+    """Return the first address at which a node of a mesh can be; None where there is none."""
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue
+        special = address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local
+        if not special and "%" not in text:
+            return str(address)
+    return None
 
 
 def owner(node: Record) -> str:
-    """Return the name of the user that a node belongs to; a tagged node belongs to nobody."""
+    """Return the name of the user that a node belongs to, empty for a tagged node."""
     return "" if node["tags"] or not node["user"] else str(node["user"]["name"])
 
 

@@ -72,9 +72,17 @@ class Policy:
         acls, grants = document.get("acls"), document.get("grants")
         return cls(
             rules=(*_acls(acls or []), *_grants(grants or [])),
-            groups={str(name): [str(user) for user in users] for name, users in (document.get("groups") or {}).items()},
-            hosts={str(name): str(address) for name, address in (document.get("hosts") or {}).items()},
+            groups={name: _texts(f"group {name!r}", users) for name, users in _mapping("groups", document).items()},
+            hosts={name: str(address) for name, address in _mapping("hosts", document).items()},
             everybody=acls is None and grants is None,
+        )
+
+    @property
+    def size(self) -> int:
+        """Return how many names have to be compared, at the most, to decide about one pair."""
+        largest = max(map(len, self.groups.values()), default=1)
+        return sum(
+            largest if name.startswith("group:") else 1 for rule in self.rules for names in rule for name in names
         )
 
     def reaches(self, source: Member, target: Member) -> bool:
@@ -102,6 +110,8 @@ class Policy:
         if name.startswith("group:"):
             if name not in self.groups:
                 raise BadInput(f"the policy names {name}, which its groups do not have")
+            if nested := next((user for user in self.groups[name] if user.startswith("group:")), None):
+                raise BadInput(f"{name} of the policy holds the group {nested}: groups hold users")
             return any(self._means(user, node) for user in self.groups[name])
         if name.startswith("tag:"):
             return name in node.tags
@@ -142,6 +152,19 @@ def _objects(what: str, rules: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         raise BadInput(f"{what} of the policy is no list of rules")
     return rules
+
+
+def _mapping(what: str, document: dict[str, Any]) -> dict[str, Any]:
+    value = document.get(what) or {}
+    if not isinstance(value, dict):
+        raise BadInput(f"{what} of the policy is no object")
+    return value
+
+
+def _texts(what: str, value: Any) -> list[str]:  # noqa: ANN401
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadInput(f"{what} of the policy is no list of names")
+    return value
 
 
 def _names(rule: dict[str, Any], key: str) -> tuple[str, ...]:
