@@ -73,7 +73,7 @@ def bounded(*, seconds: float, most_bytes: int) -> Iterator[Bounds]:
     bounds = Bounds(seconds=seconds, most_bytes=most_bytes)
     original = subprocess.Popen
 
-    class _Bounded(original):  # type: ignore[type-arg, valid-type, misc]
+    class _Bounded(original):  # type: ignore[valid-type, misc]
         def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as subprocess has them
             super().__init__(*args, **options)
             if not self.text_mode:
