@@ -95,7 +95,9 @@ def test_ansible_runs_no_text_of_the_server(tmp_path: Path) -> None:
         {"id": "2", "givenName": evil, "name": "b", "ipAddresses": ["100.64.0.2"], "online": True},
         {"id": "3", "givenName": "c", "name": "c", "ipAddresses": ["100.64.0.3", evil], "online": True, "tags": ["tag:" + evil]},
     ]  # fmt: skip
-    policy = json.dumps({"acls": [{"action": "accept", "src": ["group:x\nall:\n  vars:\n    x: " + evil], "dst": ["*:*"]}]})
+    policy = json.dumps(
+        {"acls": [{"action": "accept", "src": ["group:x\nall:\n  vars:\n    x: " + evil], "dst": ["*:*"]}]}
+    )
     (tmp_path / "hosts.yml").write_text(initialised(tmp_path, nodes, policy), encoding="utf-8")
     play = [{"hosts": "all", "gather_facts": False, "connection": "local", "tasks": [{"debug": {"var": "hostvars"}}]}]
     (tmp_path / "play.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
@@ -106,7 +108,10 @@ def test_ansible_runs_no_text_of_the_server(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (tmp_path / "owned").exists()
-    assert set(yaml.safe_load((tmp_path / "hosts.yml").read_text())["all"]["children"]["clients"]["hosts"]) == {"a", "c"}
+    assert set(yaml.safe_load((tmp_path / "hosts.yml").read_text())["all"]["children"]["clients"]["hosts"]) == {
+        "a",
+        "c",
+    }
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,9 @@ def test_ansible_runs_no_text_of_the_server(tmp_path: Path) -> None:
     ids=["self", "cycle", "list", "number", "hosts", "names", "action", "many", "group", "escape"],
 )
 def test_a_hostile_policy_is_a_comment_in_bounded_time(tmp_path: Path, policy: Any) -> None:
-    nodes = [{"id": str(n), "givenName": f"n{n}", "ipAddresses": [f"100.64.0.{n}"], "online": True} for n in range(1, 60)]
+    nodes = [
+        {"id": str(n), "givenName": f"n{n}", "ipAddresses": [f"100.64.0.{n}"], "online": True} for n in range(1, 60)
+    ]
     began = time.monotonic()
     text = initialised(tmp_path, nodes, policy if isinstance(policy, str) else json.dumps(policy))
     assert "mesh_expect could not be proposed" in text

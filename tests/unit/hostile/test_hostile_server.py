@@ -19,8 +19,8 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._api import Head
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     ApiError,
     BadAnswerError,
+    BadInput,
     HeadscaleError,
-    InputError,
     UnreachableError,
     WrongUrlError,
 )
@@ -143,7 +143,7 @@ def test_a_key_is_not_sent_in_plain_text_to_a_public_address(
     monkeypatch.setattr(_http.socket, "getaddrinfo", resolve)
     monkeypatch.setattr(_http, "open_url", lambda *_args, **_options: pytest.fail("a request was made"))
     if refused:
-        with pytest.raises(InputError, match="plain http"):
+        with pytest.raises(BadInput, match="plain http"):
             HeadscaleAPI(url="http://headscale.example.com", api_key=KEY).list_nodes()
     else:
         _http.refuse_exposure("http://headscale.example.com")
@@ -152,5 +152,5 @@ def test_a_key_is_not_sent_in_plain_text_to_a_public_address(
 
 @pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "a\nb", "a b", "", "a\x00b"])
 def test_a_key_cannot_add_a_header(key: str) -> None:
-    with pytest.raises(InputError, match="API key"):
+    with pytest.raises(BadInput, match="API key"):
         HeadscaleAPI(url="http://127.0.0.1:1", api_key=key)

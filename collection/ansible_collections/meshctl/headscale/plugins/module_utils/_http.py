@@ -62,6 +62,8 @@ class Transport(t.NamedTuple):
         """Make one request and return the complete answer; raise when there is none within the time limit."""
         try:
             return _Request(self, method, url, headers, body).answer()
+        except HeadscaleError:
+            raise
         except (
             OSError,
             http.client.HTTPException,
@@ -143,7 +145,7 @@ def refuse_exposure(url: str) -> None:
         return
     for *_kind, address in socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM):
         if ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
-            raise InputError(
+            raise BadInput(
                 f"{_server(url)} is plain http and a public address ({address[0]}): anyone on the way could read the API "
                 "key. Use https://, or reach the server at a private address or through a tunnel to this host."
             )

@@ -165,9 +165,12 @@ class _Relay(threading.Thread):
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process with its descendants, and let whoever writes to it go on."""
     if process.poll() is None:
-        for pid in [*_descendants(process.pid), process.pid]:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        tree: list[int] = []
+        # What is stopped starts no more processes.
+        while new := [pid for pid in [process.pid, *_descendants(process.pid)] if pid not in tree]:
+            _signal(new, signal.SIGSTOP)
+            tree += new
+        _signal(tree, signal.SIGKILL)
     if process.stdin is not None and not process.stdin.closed:
         # A process that left the tree may hold the pipe: a write to it would wait forever.
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -176,8 +179,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.close(nowhere)
 
 
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
 def _descendants(pid: int) -> list[int]:
-    """Return the processes below one, the youngest generation last."""
+    """Return the processes below one."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
