@@ -20,7 +20,8 @@ from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import load_collection_path
 
 if TYPE_CHECKING:
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, Record
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record
 
 _PYTHON = "/usr/bin/python3"
 _PROBE_S = 5.0

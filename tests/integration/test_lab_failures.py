@@ -215,7 +215,7 @@ def test_a_machine_that_cannot_be_built_takes_the_lab_down(new_lab: Callable[...
         "localhost", [{"name": "Build", "meshctl.headscale.lab": {"programs": {"headscale": "/nonexistent/headscale"}}}]
     )
     assert result.status == 2
-    assert "what was started has been taken down again, the logs are in" in result.messages()
+    assert "everything it started was removed again, its logs are in" in result.messages()
     assert not driver.directory.exists()
     assert not _everything(driver)
 

@@ -239,16 +239,16 @@ def _runs(pid: int) -> bool:
     [
         (
             lambda lab: lab.vars["mesh_subnets"]["subnet-b"].update(cidr="10.0.0.0/16"),
-            "stands with subnet subnet-b: cidr 10.0.0.0/24, the inventory says 10.0.0.0/16; "
+            "is up with subnet subnet-b: cidr 10.0.0.0/24, but the inventory says 10.0.0.0/16; "
             "take it down with `meshctl down` first",
         ),
         (
             lambda lab: lab.vars["mesh_subnets"].update(extra={"cidr": "10.7.0.0/24"}),
-            "stands with the subnets subnet-a, subnet-b, the inventory says subnet-a, subnet-b, extra; take it down",
+            "is up with the subnets subnet-a, subnet-b, but the inventory says subnet-a, subnet-b, extra; take it down",
         ),
         (
             lambda lab: lab.hosts("clients")["client-node-1"].update(mesh_address="192.168.1.77"),
-            "stands with client-node-1: address 192.168.1.10, the inventory says 192.168.1.77; take it down",
+            "is up with client-node-1: address 192.168.1.10, but the inventory says 192.168.1.77; take it down",
         ),
     ],
 )

@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as lab_module
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import supervisor
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, Record
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record, difference, recorded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process
 from lab_inventory import Inventory
 
@@ -24,7 +25,7 @@ def _record(inventory: Inventory, *, dead: tuple[str, ...] = ()) -> Record:
     me = Process.of(os.getpid())
     assert me
     machines = {name: Process(me.pid, 1) if name in dead else me for name in topology.machines}
-    return Record("2026-01-01T00:00:00+00:00", lab_module._recorded(topology), {"headscale": "/x"}, machines)
+    return Record("2026-01-01T00:00:00+00:00", recorded(topology), {"headscale": "/x"}, machines)
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -107,9 +108,7 @@ def test_a_lab_that_stands_and_whose_record_cannot_be_read(
     assert lab.record is None
     with pytest.raises(LabError) as caught:
         lab.machine("client-node-1")
-    assert str(caught.value) == (
-        "the record of the lab 'x' cannot be read: `meshctl down` and `meshctl up` make it anew"
-    )
+    assert str(caught.value) == ("the record of the lab 'x' cannot be read; run `meshctl down`, then `meshctl up`")
 
 
 def test_what_differs_between_a_lab_and_an_inventory() -> None:
@@ -119,24 +118,24 @@ def test_what_differs_between_a_lab_and_an_inventory() -> None:
     del inventory.groups["spare"]["client-node-4"]
     inventory.subnets["subnet-b"]["nat"] = "hard"
     inventory.host("client-node-3")["mesh_link"] = {"loss": "1%"}
-    difference = lab_module._difference(record, inventory.read())
-    assert difference.sentences() == [
+    differs = difference(record, inventory.read())
+    assert differs.sentences() == [
         "machine newcomer added",
         "machine client-node-1 started again",
         "machine client-node-4 removed",
         "subnet subnet-b: nat changed",
         "client-node-3: link changed",
     ]
-    assert difference.renat == ["subnet-b"]
+    assert differs.renat == ["subnet-b"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda i: i.shared.update(mesh_wan={"cidr": "203.0.112.0/23"}), "stands with wan_cidr 203.0.113.0/24, the inventory says 203.0.112.0/23"),
-        (lambda i: i.host("relay").update(mesh_address="203.0.113.11"), "stands with resolver 203.0.113.10"),
-        (lambda i: i.subnets["subnet-a"].update(gateway="192.168.1.254"), "stands with subnet subnet-a: gateway 192.168.1.1"),
-        (lambda i: i.host("client-node-1").update(mesh_address="192.168.1.9"), "stands with client-node-1: address 192.168.1.10"),
+        (lambda i: i.shared.update(mesh_wan={"cidr": "203.0.112.0/23"}), "is up with wan_cidr 203.0.113.0/24, but the inventory says 203.0.112.0/23"),
+        (lambda i: i.host("relay").update(mesh_address="203.0.113.11"), "is up with resolver 203.0.113.10"),
+        (lambda i: i.subnets["subnet-a"].update(gateway="192.168.1.254"), "is up with subnet subnet-a: gateway 192.168.1.1"),
+        (lambda i: i.host("client-node-1").update(mesh_address="192.168.1.9"), "is up with client-node-1: address 192.168.1.10"),
     ],
 )  # fmt: skip
 def test_what_needs_another_lab_is_refused_with_the_remedy(change: object, message: str) -> None:
@@ -144,7 +143,7 @@ def test_what_needs_another_lab_is_refused_with_the_remedy(change: object, messa
     record = _record(inventory)
     change(inventory)  # type: ignore[operator]
     with pytest.raises(LabError, match="take it down with `meshctl down` first") as caught:
-        lab_module._difference(record, inventory.read())
+        difference(record, inventory.read())
     assert message in str(caught.value)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,8 +141,8 @@ def test_a_lab_that_could_not_be_built_is_nobody_s(monkeypatch: pytest.MonkeyPat
         raise LabError("no")
 
     monkeypatch.setattr("ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.preflight.require", refuse)
-    with pytest.raises(LabError, match=r"^no$"):
-        lab.up(Inventory().read(), {}, play=_mine())
+    with pytest.raises(LabError, match=r"^no$"), use.claimed(lab.directory, _mine()):
+        lab.up(Inventory().read(), {})
     assert _left(lab.directory) == []
 
 
@@ -152,5 +153,26 @@ def test_a_lab_in_use_is_refused_without_waiting_for_what_is_being_built(
     monkeypatch.setattr(use.claim, "__kwdefaults__", {"patience_s": 0.0})
     lab = Lab("x")
     use.claim(lab.directory, other)
-    with supervisor.lock(lab.directory), pytest.raises(LabError, match="is in use by"):
-        lab.up(Inventory().read(), {}, play=_mine())
+    with (
+        supervisor.lock(lab.directory),
+        pytest.raises(LabError, match="is in use by"),
+        use.claimed(lab.directory, _mine()),
+    ):
+        pytest.fail("the lab was not reserved")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_task_that_is_ended_cleans_up_before_ansible_s_handler_runs(number: signal.Signals) -> None:
+    order: list[str] = []
+    before = signal.signal(number, lambda *_: order.append("handler"))
+    try:
+        with pytest.raises(use.Stopped), use.unwinding():
+            try:
+                os.kill(os.getpid(), number)
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)  # a second one does not interrupt the cleanup
+                order.append("cleanup")
+        assert order == ["cleanup", "handler"]
+    finally:
+        signal.signal(number, before)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError, Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import network, plan
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Record, _difference, _recorded
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record, difference, recorded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.model import (
     Identity,
@@ -142,33 +142,35 @@ def test_both_inventories_have_the_same_topology(inventory: dict[str, Any]) -> N
     assert topology_of(inventory) == topology_of(lab)
 
 
-def recorded(topology: Topology) -> Record:
+def _record(topology: Topology) -> Record:
     alive = Process.of(os.getpid())
     assert alive
     machines = {name: alive for name, machine in topology.machines.items() if machine.kind != "guest"}
-    return Record("now", _recorded(topology), {}, machines)
+    return Record("now", recorded(topology), {}, machines)
 
 
 def test_a_lab_whose_guests_are_elsewhere_stands_as_asked(topology: Topology) -> None:
     asked = with_guests(topology)
 
-    assert _difference(recorded(asked), asked).sentences() == []
+    assert difference(_record(asked), asked).sentences() == []
 
 
 def test_a_guest_that_comes_changes_the_routers_and_starts_no_machine(inventory: dict[str, Any]) -> None:
     before = with_guests(topology_of(inventory))
     inventory["children"]["clients"]["hosts"]["client-node-9"] = {"mesh_subnet": "subnet-a"}
 
-    difference = _difference(recorded(before), with_guests(topology_of(inventory)))
+    differs = difference(_record(before), with_guests(topology_of(inventory)))
 
-    assert difference.sentences() == ["guest client-node-9 changed"]
-    assert difference.added == difference.again == difference.removed == []
+    assert differs.sentences() == ["guest client-node-9 changed"]
+    assert differs.added == differs.again == differs.removed == []
 
 
 def test_a_lab_of_namespaces_does_not_become_one_of_guests_in_place(topology: Topology) -> None:
     alive = Process.of(os.getpid())
     assert alive
-    record = Record("now", _recorded(topology), {}, dict.fromkeys(topology.machines, alive))
+    record = Record("now", recorded(topology), {}, dict.fromkeys(topology.machines, alive))
 
-    with pytest.raises(LabError, match=r"kind host, the inventory says guest; take it down with `meshctl down` first"):
-        _difference(record, with_guests(topology))
+    with pytest.raises(
+        LabError, match=r"kind host, but the inventory says guest; take it down with `meshctl down` first"
+    ):
+        difference(record, with_guests(topology))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pulls a lab machine's cable, or plugs it in; see the module of the same name."""
+"""Implement meshctl.headscale.link; the module of the same name documents it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils import _backend
 from ..plugin_utils._action.errors import failure
 from ..plugin_utils._inventory.topology import InventoryError
-from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
-from ..plugin_utils._libvirt.guests import Guests
-from ..plugin_utils._libvirt.modules import module_runner
 
 
 class ActionModule(ActionBase):
-    """Acts in the lab's fabric, on the far end of the cable: the machine cannot tell it from a real one."""
+    """Changes the far end of the cable, so that the host sees what it would see of a real one."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -28,27 +26,21 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return whether the cable was moved, and when."""
         super().run(tmp, task_vars)
-        known = task_vars or {}
+        known = {"mesh_backend": "hosts", **(task_vars or {})}
         _result, options = self.validate_argument_spec(
             argument_spec={"state": {"type": "str", "choices": ["plugged", "unplugged"], "required": True}}
         )
         host = str(known["inventory_hostname"])
-        backend = known.get("mesh_backend")
-        if backend not in ("lab", "libvirt"):
-            return failure(
-                f"the cable of {host} cannot be pulled: only hosts of a lab have one that meshctl holds", "bad_input"
-            )
-        name = str(self._templar.template(known.get("lab_name", "seed")))
         started_at = time.time()
         plugged = options["state"] == "plugged"
         try:
-            lab = Guests(name, module_runner(self, known)) if backend == "libvirt" else Lab(name)
+            lab = _backend.configured(self, known)
             if self._task.check_mode:
                 changed = lab.cable_plugged(host) != plugged
             else:
                 changed = lab.pull_cable(host, plugged=plugged)
         except InventoryError as exc:
-            return failure(str(exc), "bad_input")
+            return failure(f"the cable of {host} cannot be moved: {exc}", "bad_input")
         except LabError as exc:
             return failure(str(exc), "could_not_run")
         return {"changed": changed, "started_at": started_at}

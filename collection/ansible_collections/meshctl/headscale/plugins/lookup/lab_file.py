@@ -13,11 +13,10 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Returns paths of files that a lab keeps on the controller, whether they are there or not.
-  - Where that is follows from the
-    environment (E(MESHCTL_STATE_DIR), E(XDG_STATE_HOME)), so that an inventory need not know.
-  - V(ssh/mux) is the directory for the sockets of open connections, which is elsewhere when the path would be too
-    long for a socket.
+  - Returns paths of files that a lab keeps on the controller, whether or not they exist.
+  - The environment (E(MESHCTL_STATE_DIR), E(XDG_STATE_HOME)) determines the directory, so an inventory does not name it.
+  - V(ssh/mux) is the directory for the sockets of open connections. It is outside the lab's directory when its path would
+    be too long for a socket.
 options:
   _terms:
     description: Paths relative to the lab's directory, such as V(ssh/config) or V(ca.pem).
@@ -31,11 +30,11 @@ options:
     vars:
       - name: lab_name
 seealso:
-  - module: meshctl.headscale.libvirt_lab
+  - module: meshctl.headscale.lab
 """
 
 EXAMPLES = r"""
-- name: Say how a guest is entered by hand
+- name: Show how to log in to a guest
   ansible.builtin.debug:
     msg: ssh -F {{ lookup('meshctl.headscale.lab_file', 'ssh/config') }} client-node-1
 """
@@ -56,7 +55,7 @@ from ..plugin_utils._libvirt.ssh import control_dir
 
 
 class LookupModule(LookupBase):
-    """Computes paths; reads nothing."""
+    """Computes paths without reading them."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:  # noqa: ANN401
         """Return the path of each term."""

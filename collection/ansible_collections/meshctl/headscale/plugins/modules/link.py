@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: link
-short_description: Pull the cable of a lab machine, or plug it in
+short_description: Unplug the cable of a lab host, or plug it in
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Takes the carrier from a machine's physical interface, from the outside, or gives it back.
-  - Only machines of the embedded lab have a cable that can be pulled this way.
+  - Removes the carrier from a host's physical interface, from outside the host, or restores it.
+  - Only hosts of a lab have such a cable, whether they are namespaces or virtual machines.
 options:
   state:
     description: Whether the cable is plugged in.
@@ -23,15 +23,15 @@ options:
     required: true
 attributes:
   check_mode:
-    description: Says what it would change.
+    description: Reports what it would change.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: There is no diff.
     support: none
 """
 
 EXAMPLES = r"""
-- name: Pull the cable
+- name: Unplug the cable
   meshctl.headscale.link:
     state: unplugged
 """

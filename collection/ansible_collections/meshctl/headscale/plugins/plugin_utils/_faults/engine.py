@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .._lab import supervisor
-from .._lab.lab import Lab, Record, environment
+from .._lab.lab import Lab, environment
+from .._lab.record import Record
 from .._lab.supervisor import LabError
 from .actors import Roles, assign_actors
 from .catalogue import Fault, Step
