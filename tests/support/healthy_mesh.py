@@ -32,7 +32,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path impo
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
-    judge_steady,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registered import (
     Registered,
@@ -40,6 +39,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
     judge_registered,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.steady import judge_steady
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.unreachable import judge_unreachable
 
 NOW = 1_795_000_000.0

@@ -17,7 +17,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import a
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion, BadInput, summary
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.names import gives_aaaa
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable
 
 
 class Clock:
@@ -193,125 +192,6 @@ def test_an_action_takes_what_its_documentation_says(name: str) -> None:
     told = {key: {k: v for k, v in option.items() if k in keys} for key, option in documented(name).items()}
     taken = {key: {k: v for k, v in option.items() if k in keys} for key, option in action.ARGUMENTS.items()}
     assert told == taken
-
-
-# -- what assert_reachable makes of the paths once they are found --
-
-TWO4, TWO6 = mesh.TWO.addresses
-
-
-class Measured:
-    """A host whose bursts, calm pings and pings along the direct path are scripted; the last of each stays."""
-
-    def __init__(self, **scripts: list[Any]) -> None:
-        """Take what each observation will be."""
-        self.scripts = {"burst": [burst()], "calm": [], "icmp": [], "direct": [], **scripts}
-        self.asked: list[str] = []
-        self.checks = [
-            mesh.context("reachable").check(
-                True, aspect=aspect, family=family, target="two", expected=1, observed={"received": 3}
-            )
-            for aspect, family in (("ipv4", 4), ("ipv6", 6), ("latency", None))
-        ]
-        action = import_module("ansible_collections.meshctl.headscale.plugins.action.assert_reachable").ActionModule
-        self.action = object.__new__(action)
-        self.action.context, self.action.probe = mesh.context("reachable"), self.probe
-        self.action._expect = Reachable(peers=(mesh.TWO,))
-
-    def probe(self, requests: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
-        """Return the next of the observation that is asked for."""
-        assert seconds > 0
-        name = requests[0]["id"]
-        self.asked.append(name)
-        script = self.scripts[name]
-        return mesh.answer(**{name: mesh.seen(script.pop(0) if len(script) > 1 else script[0])})
-
-    def verdicts(self) -> dict[str, str]:
-        """Return the verdict of each aspect."""
-        found = self.action.followup_checks(self.checks)
-        return {check.aspect: check.verdict for check in [*self.checks, *found]}
-
-
-def echoes(received: int = 20, rtt_ms: float = 1.0) -> dict[str, Any]:
-    return {
-        known: {"sent": 20, "received": received, "rtt_ms": [rtt_ms] * received, "errors": []} for known in (TWO4, TWO6)
-    }
-
-
-def burst(received: int = 20, rtt_ms: float = 1.0, relayed: float = 0) -> dict[str, Any]:
-    def metrics(packets: float) -> dict[str, Any]:
-        rows = [{"labels": {"path": "direct_ipv4"}, "value": 1.0}, {"labels": {"path": "derp"}, "value": packets}]
-        return mesh.seen({"tailscaled_outbound_packets_total": rows})
-
-    return {
-        "metrics_before": metrics(7.0),
-        "steady": mesh.seen(echoes(received, rtt_ms)),
-        "metrics_after": metrics(7.0 + relayed),
-        "large": mesh.seen(echoes(20)),
-    }
-
-
-def path_pings(expected_paths: str) -> dict[str, Any]:
-    answers = [{"err": "", "endpoint": "203.0.113.3:1" if way == "d" else ""} for way in expected_paths]
-    return {TWO4: {"answers": answers, "lost": 0}}
-
-
-def test_a_sound_path_is_measured_once() -> None:
-    measured = Measured()
-    assert set(measured.verdicts().values()) == {"passed"}
-    assert measured.asked == ["burst"]
-
-
-@pytest.mark.parametrize(("rtt_ms", "verdict"), [(120.0, "failed"), (1.0, "passed")])
-def test_a_lucky_look_at_the_latency_does_not_stand(rtt_ms: float, verdict: str) -> None:
-    measured = Measured(burst=[burst(rtt_ms=120.0)], calm=[echoes(rtt_ms=rtt_ms)])
-    assert measured.verdicts()["latency"] == verdict
-    assert measured.asked == ["burst", "calm"]
-    assert bool(measured.checks[-1].hint) is (verdict == "failed")
-
-
-@pytest.mark.parametrize(
-    ("direct", "verdict"),
-    [
-        (["drdrdrdr"], "failed"),
-        (["drdrdrdr", "dddddddd"], "passed"),
-        (["rrrrrrrr"], "passed"),
-        (["rrdddddd"], "passed"),
-    ],
-)
-def test_loss_that_a_relay_hides_is_found(direct: list[str], verdict: str) -> None:
-    measured = Measured(burst=[burst(relayed=20)], direct=[path_pings(expected_paths) for expected_paths in direct])
-    assert measured.verdicts()["loss"] == verdict
-    measured = Measured(
-        burst=[burst(received=10), burst(relayed=20)], direct=[path_pings(expected_paths) for expected_paths in direct]
-    )
-    assert measured.verdicts()["loss"] == verdict
-
-
-def test_a_few_packets_by_a_relay_are_no_doubt() -> None:
-    measured = Measured(burst=[burst(relayed=4)])
-    assert measured.verdicts()["loss"] == "passed"
-    assert measured.asked == ["burst"]
-
-
-def test_steady_loss_is_lost_twice() -> None:
-    measured = Measured(burst=[burst(received=10)])
-    assert measured.verdicts()["loss"] == "failed"
-    assert measured.asked == ["burst", "burst"]
-
-
-def test_a_handshake_that_was_missed_is_no_loss() -> None:
-    measured = Measured(
-        burst=[burst(received=0), burst(received=0), burst()], icmp=[echoes(0), echoes()], direct=[path_pings("dddd")]
-    )
-    assert measured.verdicts()["loss"] == "passed"
-    assert measured.asked == ["burst", "burst", "icmp", "icmp", "burst", "direct"]
-
-
-def test_who_stays_silent_has_lost_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = import_module("ansible_collections.meshctl.headscale.plugins.action.assert_reachable")
-    monkeypatch.setattr(module, "_HANDSHAKE_S", 0.01)
-    assert Measured(burst=[burst(received=0)], icmp=[echoes(0)]).verdicts()["loss"] == "failed"
 
 
 @pytest.mark.parametrize(

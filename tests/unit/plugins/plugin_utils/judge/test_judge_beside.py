@@ -26,8 +26,8 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
-    judge_steady,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.steady import judge_steady
 
 TWO4, TWO6 = mesh.TWO.addresses
 

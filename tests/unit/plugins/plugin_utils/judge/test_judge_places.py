@@ -24,10 +24,9 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
-    hidden_losses,
     judge_reachable,
-    judge_steady,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.steady import hidden_losses, judge_steady
 
 TWO4, TWO6 = mesh.TWO.addresses
 

@@ -105,12 +105,12 @@ class ActionModule(Assertion):
             {**mapping(answer), "observations": {**observations, **steps}}, self.context, self._expect
         )
 
-    def followup_checks(self, checks: Sequence[Check]) -> list[Check]:
-        """Say what was not asked for."""
+    def follow_up(self, checks: Sequence[Check]) -> list[Check]:
+        """Add a skipped check for each family that this client cannot resolve."""
         if not self._too_old:
-            return []
-        reason = "a client older than 1.84 gives no AAAA of its peers: only their IPv4 addresses were asked for"
-        return [self.context.skipped(reason, aspect="ipv6", family=6)]
+            return list(checks)
+        reason = "clients older than 1.84 give no AAAA records of their peers: only IPv4 addresses were looked up"
+        return [*checks, self.context.skipped(reason, aspect="ipv6", family=6)]
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""

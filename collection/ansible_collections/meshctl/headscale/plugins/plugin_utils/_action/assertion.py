@@ -155,9 +155,9 @@ class Assertion(ProbingAction):
         """Return what else to look at to find out why checks fail."""
         return []
 
-    def followup_checks(self, checks: Sequence[Check]) -> list[Check]:
-        """Return further checks, of what is to be seen once all the others have had their time."""
-        return []
+    def follow_up(self, checks: Sequence[Check]) -> list[Check]:
+        """Return the final checks, once all of them have had their time: some may be added or replaced."""
+        return list(checks)
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return what else the task's result has."""
@@ -179,8 +179,7 @@ class Assertion(ProbingAction):
             return {**result, **summary([self.context.skipped(str(exc))])}
         except BadInput as exc:
             return {**result, **failure(f"assert_{self.ASSERTION}: {exc}", "bad_input")}
-        checks = self._converge()
-        checks += self.followup_checks(checks)
+        checks = self.follow_up(self._converge())
         return self._defer_failure({**result, **summary(checks), **self.facts(checks)})
 
     def _defer_failure(self, result: dict[str, Any]) -> dict[str, Any]:
