@@ -13,9 +13,11 @@ from typing import Any
 import healthy_mesh as mesh
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import assertion
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion, BadInput, summary
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.names import gives_aaaa
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.summary import summary
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 
 

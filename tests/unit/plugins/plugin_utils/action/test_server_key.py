@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import BadInput, ProbingAction
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.probing import ProbingAction
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.server import server
 
 

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import PROBE
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.probing import PROBE
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import remote
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import observing
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.observing import KINDS

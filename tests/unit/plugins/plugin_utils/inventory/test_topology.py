@@ -53,6 +53,7 @@ def test_the_seed() -> None:
         "port": 42651,
         "interface": "eth0",
         "names": [],
+        "published": [],
     }
     assert "router-subnet-a" not in topology.facts()
     assert topology.machines["headscale-server"].port == 0, "only clients have a WireGuard port"

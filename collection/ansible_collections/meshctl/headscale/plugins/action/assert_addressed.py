@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.addressed import Place, judge_addressed, physical_ipv6
 from ..plugin_utils._judge.answer import Json, mapping, text
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON, MEMBERS
 from ..plugin_utils._action.peers import expectation
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.connected import Connected, judge_connected
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, Request, positive, wanted
-from ..plugin_utils._action.expected_paths import expected_paths
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.expected_paths import expected_paths, path_of
+from ..plugin_utils._action.options import COMMON, MEMBERS, PATH, positive, wanted
 from ..plugin_utils._action.peers import reached
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.encrypted import Encrypted, judge_encrypted
 
 if TYPE_CHECKING:
@@ -31,14 +33,14 @@ class ActionModule(Assertion):
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
-        "path": {"type": "str", "choices": ["auto", "direct", "relay", "any"], "default": "auto"},
+        **PATH,
         "count": {"type": "int", "default": 3},
     }
 
     def prepare(self) -> None:
         """Find out which path is expected to whom."""
         positive("count", self.options["count"])
-        found = expected_paths(self, reached(self, self.peers()), kind=self.options["path"])
+        found = expected_paths(self, reached(self, self.peers()), kind=path_of(self))
         self._expect = Encrypted(expected_paths=found, count=self.options["count"])
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:

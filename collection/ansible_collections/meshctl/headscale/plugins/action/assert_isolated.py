@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request, lifted
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON, lifted
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address, items, mapping, text
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request, wanted
-from ..plugin_utils._action.expected_paths import expected_paths, underlay
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.expected_paths import expected_paths, path_of, underlay
+from ..plugin_utils._action.options import COMMON, MEMBERS, PATH, wanted
 from ..plugin_utils._action.peers import reached
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, mapping
 from ..plugin_utils._judge.path import Paths, judge_path
 
@@ -26,16 +29,17 @@ class ActionModule(Assertion):
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
         **COMMON,
         **MEMBERS,
-        "path": {"type": "str", "choices": ["auto", "direct", "relay", "any"], "default": "auto"},
+        **PATH,
         "endpoints": {"type": "dict", "default": {}},
     }
 
     def prepare(self) -> None:
         """Find out which path is expected to whom."""
         peers = reached(self, self.peers())
+        self._kind = path_of(self)
         if unknown := set(self.options["endpoints"]) - {peer.name for peer in peers}:
             raise BadInput(f"endpoints names {', '.join(sorted(unknown))}, which is no peer of {self.host}")
-        found = expected_paths(self, peers, kind=self.options["path"], endpoints=self.options["endpoints"])
+        found = expected_paths(self, peers, kind=self._kind, endpoints=self.options["endpoints"])
         self._expect = Paths(expected_paths=found, own=underlay(self, self.host, deep=False))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
@@ -54,7 +58,7 @@ class ActionModule(Assertion):
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Find out what both clients know of their endpoints."""
         names = [way.peer for way in self._expect.expected_paths if way.peer.name in failing]
-        found = {way.peer.name: way for way in expected_paths(self, names, kind=self.options["path"],
+        found = {way.peer.name: way for way in expected_paths(self, names, kind=self._kind,
                                                     endpoints=self.options["endpoints"], deep=True)}  # fmt: skip
         self._expect = Paths(
             expected_paths=tuple(found.get(way.peer.name, way) for way in self._expect.expected_paths),

@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address, addresses
 from ..plugin_utils._judge.names import QUAD_100, Name, Propagates, judge_propagates
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Answer, Json, mapping
 from ..plugin_utils._judge.query import Query, compile_query, judge_query
 

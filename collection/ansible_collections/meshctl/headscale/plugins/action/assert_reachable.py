@@ -10,8 +10,10 @@ import time
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, Request, families, lifted, positive, wanted
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, lifted, positive, wanted
 from ..plugin_utils._action.peers import expectation
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.reachable import Reachable, judge_reachable
 from ..plugin_utils._judge.remeasure import Probe, Remeasurement, drive
 from ..plugin_utils._judge.unreachable import judge_unreachable
@@ -32,7 +34,7 @@ class ActionModule(Assertion):
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
-        "families": {"type": "list", "elements": "str", "choices": ["ipv4", "ipv6"], "default": ["ipv4", "ipv6"]},
+        "families": {**FAMILIES, "default": ["ipv4", "ipv6"]},
         "count": {"type": "int", "default": 3},
         "latency_budget_ms": {"type": "float"},
         "loss_budget": {"type": "float"},

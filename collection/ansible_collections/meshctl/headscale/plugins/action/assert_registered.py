@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._action.assertion import COMMON, Assertion, BadInput, Request
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON, SERVER
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._judge.answer import Json, mapping, text
 from ..plugin_utils._judge.query import plain
@@ -31,10 +34,7 @@ class ActionModule(Assertion):
         "online": {"type": "str", "choices": ["true", "false", "any"], "default": "true"},
         "user": {"type": "str"},
         "tags": {"type": "list", "elements": "str"},
-        "url": {"type": "str"},
-        "api_key": {"type": "str", "no_log": True},
-        "api_key_file": {"type": "path"},
-        "ca_path": {"type": "path", "aliases": ["ca_file"]},
+        **SERVER,
     }
 
     _answer: Json = None

@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request, wanted
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.options import COMMON, MEMBERS, wanted
 from ..plugin_utils._action.peers import reached
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.rejoins import Rejoins, judge_rejoins
 
 if TYPE_CHECKING:

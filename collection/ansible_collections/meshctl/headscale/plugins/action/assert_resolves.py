@@ -9,9 +9,12 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, Request, families, wanted
-from ..plugin_utils._action.names import domain_of, gives_aaaa, name_of
+from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.names import gives_aaaa, name_of
+from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, wanted
 from ..plugin_utils._action.peers import seen
+from ..plugin_utils._action.probing import Request
+from ..plugin_utils._expectations.view import mesh_domain
 from ..plugin_utils._judge.answer import Json, address, items, mapping
 from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100, Names, judge_resolves, wire_marker
 
@@ -31,9 +34,9 @@ class ActionModule(Assertion):
         **COMMON,
         **MEMBERS,
         "domain": {"type": "str"},
-        "families": {"type": "list", "elements": "str", "choices": ["ipv4", "ipv6"], "default": ["ipv4"]},
+        "families": FAMILIES,
         "absent": {"type": "list", "elements": "str", "default": []},
-        "outside": {"type": "list", "elements": "str", "default": []},
+        "outside": {"type": "list", "elements": "str"},
         "budget_ms": {"type": "float"},
         "wire": {"type": "bool", "default": True},
     }
@@ -41,15 +44,15 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find out which names lead where."""
         self._peers = seen(self, self.peers())
-        domain = self.options.get("domain") or domain_of(self)
-        asked = families(self.options["families"])
+        domain = self.options.get("domain") or mesh_domain(self)
+        asked = families(self.setting("resolved_families", self.options.get("families")))
         # Such a client has the AAAA of nobody, and leaving it out is no choice where there is nothing else to ask for.
         self._too_old = {4, 6} <= set(asked) and not gives_aaaa(self)
         asked = (4,) if self._too_old else asked
         self._expect = Names(
             present=tuple(name_of(peer, domain, asked) for peer in self._peers),
             absent=tuple(self.options["absent"]),
-            outside=tuple(self.options["outside"]),
+            outside=tuple(self.setting("outside_names", self.options.get("outside"))),
             led=self._led(),
             budget_ms=self.setting("resolution_budget_ms", self.options.get("budget_ms")),
             wire=self.options["wire"],

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..plugin_utils._action.assertion import BadInput, ProbingAction
+from ..module_utils._errors import BadInput
 from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._action.assertion import COMMON, MEMBERS, Assertion, BadInput, Request
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.expected_paths import expected_paths
+from ..plugin_utils._action.options import COMMON, MEMBERS
 from ..plugin_utils._action.peers import expectation
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
 from ..plugin_utils._doctor import client, finding, mesh, view
 from ..plugin_utils._doctor import server as control

@@ -25,16 +25,6 @@ description:
     what can be asserted.
   - 'Needs C(become: true). The default of O(deadline) is V(20).'
 options:
-  path:
-    description:
-      - The path that is expected. V(auto) takes it from the topology; without one, V(any).
-      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks
-        UDP, where
-        both sides are behind a hard NAT, and where one is while the other's NAT filters; all others have a direct path.
-    type: str
-    choices: [auto, direct, relay, any]
-    default: auto
-
   count:
     description: How many marked requests each peer gets.
     type: int
@@ -43,6 +33,7 @@ extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members
   - meshctl.headscale._assertion.peers
+  - meshctl.headscale._assertion.path
 seealso:
   - module: meshctl.headscale.assert_path
   - module: meshctl.headscale.assert_isolated

@@ -21,16 +21,6 @@ description:
   - Latency cannot tell a direct path from a relayed one; this can.
   - 'The default of O(deadline) is V(30): a direct path takes some seconds to be found.'
 options:
-  path:
-    description:
-      - The path that is expected. V(auto) takes it from the topology; without one, V(any).
-      - In a topology, hosts of one subnet have a direct path; V(relay) is expected where a router in between blocks
-        UDP, where
-        both sides are behind a hard NAT, and where one is while the other's NAT filters; all others have a direct path.
-    type: str
-    choices: [auto, direct, relay, any]
-    default: auto
-
   endpoints:
     description:
       - Physical addresses at which peers may answer, by inventory name, where they are not those of the topology.
@@ -40,6 +30,7 @@ extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members
   - meshctl.headscale._assertion.peers
+  - meshctl.headscale._assertion.path
 seealso:
   - module: meshctl.headscale.assert_encrypted
   - module: meshctl.headscale.assert_reachable

@@ -36,26 +36,9 @@ options:
     description: The tags that each node must have, and no other; not looked at when not set.
     type: list
     elements: str
-  url:
-    description: Where Headscale is; the variable C(mesh_server_url) when not set.
-    type: str
-  api_key:
-    description: An API key. It travels over the host's connection, and is not in any process list, log or result.
-    type: str
-  api_key_file:
-    description:
-      - A file on the host with the API key.
-      - When neither this nor O(api_key) is set, the variables C(mesh_api_key) and C(mesh_api_key_file), then
-        E(HEADSCALE_API_KEY) and E(HEADSCALE_API_KEY_FILE) on the controller, and then
-        V(/var/lib/headscale/meshctl_api_key) on the host.
-    type: path
-  ca_path:
-    description:
-      - PEM certificates on the host to trust instead of the system's; the variable C(mesh_ca_path) when not set.
-    type: path
-    aliases: [ca_file]
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.server
 seealso:
   - module: meshctl.headscale.client_info
   - module: meshctl.headscale.assert_connected

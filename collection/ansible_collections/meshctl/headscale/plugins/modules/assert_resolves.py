@@ -26,28 +26,29 @@ options:
     type: str
   families:
     description:
-      - The families whose addresses must be in the answers. Others of the same node may be there.
-      - tailscaled gives a node with an IPv4 address the AAAA of its peers only when the policy has the node attribute
-        C(magicdns-aaaa), and only since 1.84. Of an older client only the IPv4 addresses are asked for when both families
-        are named, and the check C(resolves.ipv6) is skipped and says so.
+      - The address families that the answers must include. They may include further addresses of the same node.
+      - tailscaled gives a node with an IPv4 address the AAAA records of its peers only if the policy grants the node
+        attribute C(magicdns-aaaa), and only since 1.84. If both families are named and the client is older, only IPv4
+        addresses are looked up, and the check C(resolves.ipv6) is skipped with that reason.
+      - Defaults to the variable C(mesh_resolved_families), else to V(ipv4).
     type: list
     elements: str
     choices: [ipv4, ipv6]
-    default: [ipv4]
   absent:
-    description: Names that must not exist, for the system's resolver and as NXDOMAIN.
+    description: Names that must not exist. The system's resolver must not find them and tailscaled must answer NXDOMAIN.
     type: list
     elements: str
     default: []
   outside:
-    description: Names outside the mesh that must still resolve.
+    description:
+      - Names outside the mesh that must still resolve.
+      - Defaults to the variable C(mesh_outside_names).
     type: list
     elements: str
-    default: []
   budget_ms:
     description:
-      - The largest time of a single answer in milliseconds; the variable C(mesh_resolution_budget_ms) when not set,
-        else V(1000).
+      - The most milliseconds that an answer may take.
+      - Defaults to the variable C(mesh_resolution_budget_ms), else to V(1000).
     type: float
   wire:
     description: Whether to prove on the wire where the answers come from.

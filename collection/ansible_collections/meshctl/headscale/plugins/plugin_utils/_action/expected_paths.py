@@ -33,6 +33,11 @@ def expected_paths(
     )
 
 
+def path_of(task: Assertion) -> str:
+    """Return the kind of path that the task expects."""
+    return text(task.setting("path", task.options.get("path")))
+
+
 def underlay(task: Assertion, host: str, *, deep: bool) -> Underlay:
     """Return what is known of a host's physical side."""
     record = task.topology().get(host)

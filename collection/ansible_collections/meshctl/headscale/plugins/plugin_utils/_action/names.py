@@ -9,23 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .._inventory.reading import plain
+from ...module_utils._errors import BadInput
 from .._judge.answer import mapping, text
 from .._judge.names import Name
-from .assertion import BadInput
 
 if TYPE_CHECKING:
     from .._judge.context import Node
-    from .assertion import ProbingAction
-
-
-def domain_of(task: ProbingAction) -> str:
-    """Return MagicDNS's domain: the inventory's, else what this host's client or another was told, else nothing."""
-    if stated := text(task.variable("mesh_domain")):
-        return stated
-    others = mapping(plain(task.known.get("groups") or {})).get("clients") or []
-    told = (task.variable("mesh_client"), *(task.of_host(str(host), "mesh_client") for host in others))
-    return next((domain for one in told if (domain := text(mapping(one).get("dns_name")).partition(".")[2])), "")
+    from .probing import ProbingAction
 
 
 # The first line of clients that gives the AAAA of its peers where the policy says so (magicdns-aaaa).

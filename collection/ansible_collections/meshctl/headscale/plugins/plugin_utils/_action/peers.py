@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._judge.context import Node
-    from .assertion import Assertion, ProbingAction
+    from .assertion import Assertion
+    from .probing import ProbingAction
 
 
 def expectation(task: ProbingAction) -> Expectation:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._errors import BadInput
 from .._judge.answer import text
-from .assertion import BadInput
 
 if TYPE_CHECKING:
-    from .assertion import ProbingAction
+    from .probing import ProbingAction
 
 # Where the role headscale_server keeps one.
 _KEPT = "/var/lib/headscale/meshctl_api_key"

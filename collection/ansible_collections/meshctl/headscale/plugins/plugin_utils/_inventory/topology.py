@@ -138,6 +138,7 @@ class Topology:
             "port": machine.port,
             "interface": "eth0",
             "names": list(machine.names),
+            "published": [entry.port for entry in machine.publish if entry.proto == "tcp"],
         }
 
 

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Actions that know the members of the mesh, as other tasks found them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...module_utils._errors import BadInput
+from .._judge.answer import mapping, text
+from .._judge.context import Node
+from .probing import ProbingAction
+
+
+class MeshAction(ProbingAction):
+    """An action that examines a host as a member of the mesh."""
+
+    def nodes(self) -> dict[str, Node]:
+        """Return every member of the mesh by inventory name; raise `BadInput` if no task asked the server."""
+        given = self.options.get("nodes")
+        records = mapping(given) or mapping(self.shared("mesh_nodes")) or self._as_clients_say()
+        if not records:
+            raise BadInput("no node is known: run meshctl.headscale.assert_registered first, or pass nodes")
+        names = [str(name) for name in given] if isinstance(given, list) else list(records)
+        if unknown := [name for name in names if name not in records]:
+            raise BadInput(f"the server has no node for {', '.join(unknown)}: known are {', '.join(records)}")
+        return {name: Node.read(name, records[name]) for name in names}
+
+    def _as_clients_say(self) -> dict[str, Any]:
+        """Return what the clients know of themselves, for as long as the server cannot be asked."""
+        found = {name: mapping(self.of_host(name, "mesh_client")) for name in self.group("clients")}
+        return {
+            name: {**client, "given_name": text(client.get("dns_name")).partition(".")[0]}
+            for name, client in found.items()
+            if client.get("key")
+        }
+
+    def peers(self) -> tuple[Node, ...]:
+        """Return the other nodes that the task is about; raise `BadInput` if there are none."""
+        nodes = self.nodes()
+        named = self.options.get("peers")
+        if named is None:
+            named = [name for name in nodes if name != self.host]
+        if unknown := [name for name in named if name not in nodes]:
+            raise BadInput(f"the server has no node for the peer {', '.join(unknown)}: known are {', '.join(nodes)}")
+        if not named:
+            raise BadInput(f"{self.host} has no peer: there must be another node in nodes, or in the mesh")
+        return tuple(nodes[name] for name in named)

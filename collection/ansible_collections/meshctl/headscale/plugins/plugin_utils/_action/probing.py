@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Actions that examine their host through the probe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+from ...module_utils._errors import BadInput
+from .._host.package import script_of
+from .._host.remote import RemoteError, run_script
+from .._judge.query import plain
+from .view import HostView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Request = dict[str, Any]
+
+PROBE = script_of("probe")
+
+
+class ProbingAction(HostView, ActionBase):
+    """An action that examines its host through the probe."""
+
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    options: dict[str, Any]
+
+    def start(self, task_vars: dict[str, Any] | None) -> None:
+        """Read the task's options; raise `BadInput`."""
+        self.known = task_vars or {}
+        self.host = str(self.known.get("inventory_hostname") or "localhost")
+        checked = ArgumentSpecValidator(self.ARGUMENTS).validate(dict(self._task.args))
+        if checked.unsupported_parameters:
+            # An option of the task is text, an option inside another option is a path.
+            paths = ((path,) if isinstance(path, str) else path for path in checked.unsupported_parameters)
+            names = ", ".join(sorted(".".join(path) for path in paths))
+            raise BadInput(f"there is no option {names}: the options are {', '.join(sorted(self.ARGUMENTS))}")
+        if checked.error_messages:
+            raise BadInput("; ".join(str(message) for message in checked.error_messages))
+        self.options = plain(checked.validated_parameters)
+        for name in ("deadline", "interval"):
+            if (given := self.options.get(name)) is not None and given < 0:
+                raise BadInput(f"{name} is {given:g}: it must not be less than 0 seconds")
+
+    def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
+        """Return the probe's answer; a failure of the probe is part of the answer."""
+        asked = [self._with_socket(request) for request in requests]
+        try:
+            return run_script(self, PROBE, {"observe": asked, "deadline_s": seconds}, deadline_s=seconds)
+        except RemoteError as exc:
+            return {"host": {}, "observations": {}, "failure": exc.as_dict()}
+
+    def _with_socket(self, request: Request) -> Request:
+        where = self.options.get("socket") or self.variable("mesh_tailscaled_socket")
+        steps: Request = {
+            key: [self._with_socket(step) for step in request[key]] for key in ("steps", "during") if key in request
+        }
+        return {**({"socket": where} if where else {}), **request, **steps}

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Summarize the checks of a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._judge.answer import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._judge.check import Check
+
+_NAMED_IN_MSG = 5
+
+
+def summary(checks: Sequence[Check]) -> dict[str, Any]:
+    """Return an assertion's result: all checks, and a message that names the checks that fail it."""
+    bad = [check for check in checks if check.bad]
+    skipped = sum(check.verdict == "skipped" for check in checks)
+    passed = len(checks) - len(bad) - skipped
+    message = f"{passed} of {len(checks)} checks passed" + (f", {skipped} skipped" if skipped else "")
+    if bad:
+        message = f"{len(bad)} of {len(checks)} checks did not pass: {_named(bad)}"
+    return {"checks": [check.as_dict() for check in checks], "failed": bool(bad), "changed": False, "msg": message}
+
+
+def _named(bad: Sequence[Check]) -> str:
+    """Name failed checks by their cause: all checks with one cause share a sentence."""
+    causes: dict[str, list[str]] = {}
+    for check in bad:
+        pair = f"{check.source} -> {check.target}" if check.target else check.source
+        causes.setdefault(check.hint or text(check.observed) or check.verdict, []).append(f"{check.id} ({pair})")
+    sentences = []
+    for cause, names in list(causes.items())[:_NAMED_IN_MSG]:
+        more = f" and {len(names) - _NAMED_IN_MSG} more" if len(names) > _NAMED_IN_MSG else ""
+        sentences.append(f"{', '.join(names[:_NAMED_IN_MSG])}{more}: {cause}")
+    return "; ".join(sentences)

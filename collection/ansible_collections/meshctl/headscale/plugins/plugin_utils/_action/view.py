@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read what a host knows: its inventory variables, and facts that other tasks found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._inventory.resolved import Settings
+from .._judge.answer import Json, mapping
+from .._judge.query import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class HostView:
+    """A plugin's view of one host, with everything returned as plain data."""
+
+    known: Mapping[str, Any]
+    host: str
+    _templar: Any
+
+    def variable(self, name: str, default: Json = None) -> Json:
+        """Return a variable or fact of this host."""
+        value = self.known.get(name)
+        return default if value is None else plain(self._templar.template(value))
+
+    def setting(self, name: str, given: Json = None) -> Json:
+        """Return an option if it is given, else this host's setting, such as `latency_budget_ms`; raise `BadInput`."""
+        return Settings(self.variable, self.group("clients"))[name] if given is None else given
+
+    def of_host(self, host: str, name: str) -> Json:
+        """Return a variable of another host; None if there is none."""
+        hostvars = self.known.get("hostvars") or {}
+        try:
+            return plain(hostvars[host].get(name)) if host in hostvars else None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+
+    def group(self, name: str) -> list[str]:
+        """Return the hosts of a group."""
+        return [str(host) for host in self.groups().get(name) or []]
+
+    def groups(self) -> dict[str, Any]:
+        """Return the hosts of every group."""
+        return mapping(plain(self.known.get("groups") or {}))
+
+    def shared(self, name: str) -> Json:
+        """Return a fact that one host holds for all: this host, the control server or the controller."""
+        own = self.variable(name)
+        if own is not None:
+            return own
+        holders = dict.fromkeys([*self.group("headscale"), "localhost"])
+        return next((fact for holder in holders if (fact := self.of_host(holder, name)) is not None), None)
+
+    def topology(self) -> dict[str, Any]:
+        """Return the place of every host; empty when no topology is known."""
+        return mapping(self.shared("mesh_topology"))

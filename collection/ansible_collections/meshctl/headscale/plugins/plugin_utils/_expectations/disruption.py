@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which node a story may disturb, and by which outages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._judge.answer import text
+from .._judge.interfaces import mesh_address
+from .view import is_lab, may_disturb, mesh_domain
+
+if TYPE_CHECKING:
+    from .view import View
+
+
+def expected(view: View) -> dict[str, Any]:
+    """Return what a story with outages needs: the canary, and why each kind of outage must not happen."""
+    reason = no_disruption(view)
+    return {
+        "canary": canary(view),
+        "not_allowed": {"down": reason, "link": reason or no_cable(view), "killed": reason},
+    }
+
+
+def canary(view: View) -> str:
+    """Return the node to disturb: the one the inventory names, else the first client that may be disturbed."""
+    return text(view.setting("canary"))
+
+
+def no_disruption(view: View) -> str:
+    """Return why the canary must not be disturbed."""
+    node = canary(view)
+    if not may_disturb(view, node):
+        return f"{node} may not be disturbed: set mesh_allow_disruptive, or name a canary in mesh_canaries"
+    where = text(view.of_host(node, "ansible_host")) or node
+    # Ansible could not bring such a node back.
+    if mesh_address(where) or where.endswith(f".{mesh_domain(view) or 'mesh.internal'}"):
+        return f"{node} is reached over the mesh itself ({where}): name another address of it in ansible_host"
+    return ""
+
+
+def no_cable(view: View) -> str:
+    """Return why the canary's cable cannot be pulled."""
+    return "" if is_lab(view) else "meshctl cannot pull the cable of an existing host"
+
+
+def newcomer(view: View) -> dict[str, Any]:
+    """Return what a story with a new node needs."""
+    host = next(iter(view.group("spare")), "")
+    return {"host": host, "allowed": not no_newcomer(view), "domain": mesh_domain(view)}
+
+
+def no_newcomer(view: View) -> str:
+    """Return why no node may join, be renamed and be removed."""
+    if view.setting("allow_disruptive") and view.setting("manage") and view.group("spare"):
+        return ""
+    return "new, renamed and removed nodes need mesh_manage, mesh_allow_disruptive and a host in the group spare"

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What assertions and stories may require; an assertion whose requirements are not met is skipped with the reason.
+
+To add a requirement, write a function that returns the reason why a host does not meet it (empty: it does), and name it
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from . import disruption, service, subnets
+from .view import View
+
+REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
+    "placement": subnets.no_placement,
+    "other_subnet": subnets.no_other_subnet,
+    "isolation": subnets.no_isolation,
+    "wall": subnets.no_wall,
+    "service": service.no_service,
+    "private_service": service.not_private,
+    "service_address": service.no_address,
+    "service_restart": service.no_restart,
+    "disruption": disruption.no_disruption,
+    "cable": disruption.no_cable,
+    "newcomer": disruption.no_newcomer,
+}
+
+
+def unmet(view: View, names: Iterable[str]) -> str:
+    """Return the reason of the first requirement that the host does not meet, empty if it meets all."""
+    return next((reason for name in names if (reason := REQUIREMENTS[name](view))), "")

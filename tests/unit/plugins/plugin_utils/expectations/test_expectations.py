@@ -1,0 +1,352 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What stories expect of hosts: in labs with and without NAT, and on existing hosts with and without a topology."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.meshctl.headscale.plugins.doc_fragments._assertion import ModuleDocFragment
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations import disruption, service, subnets
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations.requirements import REQUIREMENTS, unmet
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.resolved import Settings
+from lab_inventory import Inventory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosts:
+    """An inventory and its topology, seen from one host."""
+
+    host: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    places: dict[str, Any] = field(default_factory=dict)
+    others: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def variable(self, name: str) -> Any:
+        """Return a variable."""
+        return self.variables.get(name)
+
+    def setting(self, name: str) -> Any:
+        """Return a setting."""
+        return Settings(self.variables.get, self.group("clients"))[name]
+
+    def of_host(self, host: str, name: str) -> Any:
+        """Return a variable of another host."""
+        return self.others.get((host, name))
+
+    def shared(self, name: str) -> Any:
+        """Return a shared fact."""
+        return self.variables.get(name)
+
+    def group(self, name: str) -> list[str]:
+        """Return the hosts of a group."""
+        return self.groups.get(name, [])
+
+    def topology(self) -> dict[str, Any]:
+        """Return the place of every host."""
+        return self.places
+
+    def at(self, host: str) -> Hosts:
+        """Return the view of another host."""
+        return replace(self, host=host)
+
+    def but(self, **variables: Any) -> Hosts:
+        """Return a view with other variables."""
+        return replace(self, variables={**self.variables, **variables})
+
+
+SERVER, ONE, TWO, THREE = "headscale-server", "client-node-1", "client-node-2", "client-node-3"
+
+
+def lab(inventory: Inventory | None = None) -> Hosts:
+    """Return the seed lab, or another one."""
+    found = inventory or Inventory()
+    clients = list(found.groups["clients"])
+    nodes = {
+        host: {"addresses": [f"100.64.0.{number}", f"fd7a:115c:a1e0::{number}"], "given_name": host}
+        for number, host in enumerate(clients, start=1)
+    }
+    return Hosts(
+        host=ONE,
+        variables={
+            "mesh_backend": "lab",
+            "mesh_manage": True,
+            "mesh_allow_disruptive": True,
+            "mesh_nodes": nodes,
+            "mesh_domain": "mesh.internal",
+        },
+        groups={name: list(hosts) for name, hosts in found.groups.items()},
+        places=found.read().facts(),
+    )
+
+
+def changed(**hosts: dict[str, Any]) -> Inventory:
+    """Return the seed inventory with other variables of hosts and subnets."""
+    inventory = Inventory()
+    for key, variables in hosts.items():
+        name = key.replace("_", "-")
+        (inventory.subnets[name] if name in inventory.subnets else inventory.host(name)).update(variables)
+    return inventory
+
+
+def existing(**places: str) -> Hosts:
+    """Return existing hosts in these subnets."""
+    known: dict[str, Any] = {
+        host: {"subnet": where, "address": f"10.{number}.0.1", "cidr": f"10.{number}.0.0/24", "nat": "unknown"}
+        for number, (host, where) in enumerate(places.items())
+    }
+    return Hosts(host="a", groups={"clients": ["a", "b", "c"], "headscale": ["s"]}, places=known)
+
+
+# -- subnets --
+
+
+@pytest.mark.parametrize(
+    ("host", "elsewhere", "walls", "behind_nat"),
+    [
+        (ONE, [TWO, THREE], [TWO, THREE], True),
+        (TWO, [ONE], [ONE, SERVER], True),
+        (SERVER, [TWO, THREE], [TWO, THREE], True),
+        ("relay", [ONE, TWO, THREE], [ONE, TWO, THREE, SERVER], False),
+    ],
+)
+def test_subnets_of_the_seed_lab(host: str, elsewhere: list[str], walls: list[str], behind_nat: bool) -> None:
+    found = subnets.expected(lab().at(host))
+    assert found == {"elsewhere": elsewhere, "walls": walls, "behind_nat": behind_nat}
+    for requirement in ("placement", "other_subnet", "isolation", "wall"):
+        assert unmet(lab().at(host), [requirement]) == ""
+
+
+def test_a_subnet_without_nat_is_elsewhere_but_no_wall() -> None:
+    view = lab(changed(subnet_b={"nat": "none"}))
+    assert subnets.expected(view) == {"elsewhere": [TWO, THREE], "walls": [], "behind_nat": True}
+    assert unmet(view, ["other_subnet", "isolation", "wall"]).startswith("the other clients are in subnets without NAT")
+    assert subnets.expected(view.at(TWO)) == {"elsewhere": [ONE], "walls": [ONE, SERVER], "behind_nat": False}
+
+
+def test_in_one_subnet_there_is_nothing_elsewhere() -> None:
+    inventory = changed(
+        client_node_2={"mesh_subnet": "subnet-a", "mesh_address": "192.168.1.11"},
+        client_node_3={"mesh_subnet": "subnet-a", "mesh_address": "192.168.1.12"},
+    )
+    view = lab(inventory)
+    assert subnets.elsewhere(view) == []
+    assert unmet(view, ["other_subnet", "isolation"]) == "all clients are in one subnet, subnet-a"
+    assert unmet(view, ["wall"]) == ""
+
+
+def test_existing_hosts_without_a_topology_are_all_elsewhere() -> None:
+    view = existing()
+    assert subnets.expected(view) == {"elsewhere": ["b", "c"], "walls": [], "behind_nat": False}
+    assert unmet(view, ["placement"]).startswith("the inventory does not say where this host is")
+    assert unmet(view, ["other_subnet"]) == ""
+    assert unmet(view, ["isolation"]).startswith("the inventory does not say that the networks")
+    alone = replace(view, groups={"clients": ["a"]})
+    assert unmet(alone, ["other_subnet"]) == "all clients are in one subnet, or there is only one client"
+
+
+def test_existing_networks_are_isolated_only_if_the_inventory_says_so() -> None:
+    view = existing(a="home", b="office", c="home", s="home")
+    assert subnets.expected(view) == {"elsewhere": ["b"], "walls": ["b"], "behind_nat": False}
+    assert unmet(view, ["placement", "other_subnet", "wall"]) == ""
+    assert unmet(view, ["isolation"])
+    assert unmet(view.but(mesh_isolated=True), ["isolation"]) == ""
+    assert unmet(view.but(mesh_backend="lab", mesh_isolated=False), ["isolation"])
+
+
+def test_an_existing_host_without_an_address_is_no_wall() -> None:
+    view = existing(a="home", b="office")
+    view.places["b"]["address"] = None
+    assert subnets.walls(view) == []
+    assert subnets.elsewhere(view) == ["b", "c"]
+    assert unmet(view.at("b"), ["placement"])
+
+
+# -- the service --
+
+
+def test_the_service_of_the_seed_lab() -> None:
+    found = service.expected(lab().at(TWO))
+    assert found == {
+        "host": ONE,
+        "name": "mesh-service",
+        "port": 80,
+        "status": 200,
+        "body": f"meshctl: {ONE} serves this over the mesh",
+        "addresses": ["100.64.0.1", "fd7a:115c:a1e0::1"],
+        "urls": ["http://100.64.0.1:80/", f"http://{ONE}.mesh.internal:80/", f"http://{ONE}:80/"],
+        "node_url": "http://100.64.0.1:80/",
+        "physical_urls": ["http://192.168.1.10:80/"],
+        "physical_outcome": "unreachable",
+        "public_url": "http://203.0.113.2:80/",
+        "behind_other_router": True,
+        "stranger": False,
+        "may_restart": True,
+    }
+    assert unmet(lab().at(TWO), ["service", "private_service", "service_address", "service_restart"]) == ""
+
+
+@pytest.mark.parametrize("host", [ONE, SERVER])
+def test_the_host_and_its_neighbours_are_refused(host: str) -> None:
+    found = service.expected(lab().at(host))
+    assert (found["physical_outcome"], found["behind_other_router"]) == ("refused", False)
+    assert found["stranger"] is (host == SERVER)
+
+
+def test_a_host_without_nat_is_routed_to() -> None:
+    found = service.expected(lab(changed(subnet_a={"nat": "none"})).at(TWO))
+    assert (found["physical_outcome"], found["behind_other_router"]) == ("refused", False)
+
+
+def test_a_published_port_may_answer_at_the_router() -> None:
+    view = lab(changed(client_node_1={"mesh_publish": [{"port": 80}]})).at(TWO)
+    assert service.expected(view)["behind_other_router"] is False
+    assert service.expected(view.but(mesh_service_port="8080"))["behind_other_router"] is True
+    udp = lab(changed(client_node_1={"mesh_publish": [{"proto": "udp", "port": 80}]})).at(TWO)
+    assert service.expected(udp)["behind_other_router"] is True
+
+
+def test_all_physical_addresses_of_a_lab_host_are_tried() -> None:
+    endpoints = ["203.0.113.2:41641", "192.168.1.10:41641", "192.168.1.77:41641", "[2001:db8::1]:41641", "junk"]
+    client = {(ONE, "mesh_client"): {"endpoints": endpoints}}
+    found = service.expected(replace(lab(), others=client))
+    assert found["physical_urls"] == ["http://192.168.1.10:80/", "http://192.168.1.77:80/"]
+    own = replace(existing(a="home"), others={("a", "mesh_client"): {"endpoints": endpoints}})
+    assert service.expected(own.but(mesh_service_host="a"))["physical_urls"] == ["http://10.0.0.1:80/"]
+
+
+def test_existing_hosts_have_the_service_that_the_inventory_names() -> None:
+    view = existing()
+    assert service.expected(view)["host"] == ""
+    assert unmet(view, ["service"]).startswith("no service is named: set mesh_service_host")
+    named = view.but(mesh_service_host="b")
+    assert unmet(named, ["service"]) == ""
+    assert service.expected(named)["body"] == ""
+    assert (
+        unmet(named, ["service_address"]) == "the physical address of b is not known: set mesh_subnet and mesh_address"
+    )
+    assert service.expected(named)["physical_urls"] == ["http://-:80/"]
+
+
+def test_an_existing_host_may_have_a_route_to_the_service() -> None:
+    view = existing(a="home", b="office", c="office").but(mesh_service_host="b")
+    assert unmet(view, ["service_address"]).startswith("the inventory does not say that this host has no route")
+    assert unmet(view.at("c"), ["service_address"]) == ""
+    assert unmet(view.but(mesh_isolated=True), ["service_address"]) == ""
+    assert unmet(view.but(mesh_isolated=True).at("s"), ["service_address"])
+    assert service.expected(view.at("s"))["stranger"] is False
+
+
+def test_a_public_service_may_be_reached_without_the_mesh() -> None:
+    view = lab().but(mesh_service_private=False)
+    assert unmet(view, ["private_service", "service_address"]).startswith("mesh_service_private is false")
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"mesh_allow_disruptive": False}, f"{ONE} may not be disturbed"),
+        ({"mesh_allow_disruptive": False, "mesh_canaries": [TWO]}, f"{ONE} may not be disturbed"),
+        ({"mesh_allow_disruptive": False, "mesh_canaries": [ONE]}, ""),
+        ({"mesh_manage": False, "mesh_service_host": ONE}, f"the service of {ONE} has no name"),
+        ({"mesh_manage": False, "mesh_service_host": ONE, "mesh_service_name": "nginx"}, ""),
+    ],
+)
+def test_when_the_service_may_be_restarted(variables: dict[str, Any], reason: str) -> None:
+    view = lab().but(**variables)
+    assert unmet(view, ["service_restart"]).startswith(reason)
+    assert service.expected(view)["may_restart"] is (reason == "")
+
+
+def test_the_domain_is_the_clients_if_the_inventory_has_none() -> None:
+    view = existing().but(mesh_service_host="b", mesh_client={"dns_name": "a.tail.example"})
+    assert service.expected(view)["urls"][1] == "http://b.tail.example:80/"
+    assert disruption.newcomer(view)["domain"] == "tail.example"
+
+
+# -- outages and newcomers --
+
+
+@pytest.mark.parametrize(
+    ("variables", "canary"),
+    [
+        ({}, "a"),
+        ({"mesh_canaries": ["c", "b"]}, "c"),
+        ({"mesh_canaries": ["s", "b"]}, "b"),
+        ({"mesh_canary": "c", "mesh_canaries": ["b"]}, "c"),
+    ],
+)
+def test_the_canary(variables: dict[str, Any], canary: str) -> None:
+    assert disruption.canary(existing().but(**variables)) == canary
+
+
+def test_every_outage_is_allowed_in_a_lab() -> None:
+    assert disruption.expected(lab())["not_allowed"] == {"down": "", "link": "", "killed": ""}
+
+
+def test_an_existing_canary_may_be_disturbed_but_keeps_its_cable() -> None:
+    view = existing().but(mesh_canaries=["b"])
+    found = disruption.expected(view)
+    assert found["canary"] == "b"
+    assert found["not_allowed"]["down"] == found["not_allowed"]["killed"] == ""
+    assert found["not_allowed"]["link"] == unmet(view, ["disruption", "cable"]) != ""
+
+
+def test_a_node_that_is_not_a_canary_is_left_alone() -> None:
+    reasons = disruption.expected(existing())["not_allowed"]
+    assert set(reasons.values()) == {
+        "a may not be disturbed: set mesh_allow_disruptive, or name a canary in mesh_canaries"
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "over_mesh"),
+    [
+        ("100.64.0.7", True),
+        ("100.127.255.1", True),
+        ("fd7a:115c:a1e0::7", True),
+        ("b.mesh.internal", True),
+        ("100.128.0.1", False),
+        ("192.0.2.7", False),
+        ("b.example.com", False),
+        (None, False),
+    ],
+)
+def test_a_canary_that_is_reached_over_the_mesh_is_left_alone(address: str | None, over_mesh: bool) -> None:
+    view = replace(existing().but(mesh_canaries=["b"]), others={("b", "ansible_host"): address})
+    assert ("is reached over the mesh itself" in disruption.no_disruption(view)) is over_mesh
+
+
+def test_a_newcomer_needs_permission_and_a_spare_host() -> None:
+    assert disruption.newcomer(lab()) == {"host": "client-node-4", "allowed": True, "domain": "mesh.internal"}
+    assert unmet(lab(), ["newcomer"]) == ""
+    for view in (
+        lab().but(mesh_manage=False),
+        lab().but(mesh_allow_disruptive=False),
+        replace(lab(), groups={**lab().groups, "spare": []}),
+        existing().but(mesh_canaries=["a"]),
+    ):
+        assert disruption.newcomer(view)["allowed"] is False
+        assert unmet(view, ["newcomer"]).startswith("new, renamed and removed nodes need")
+
+
+# -- requirements --
+
+
+def test_the_first_unmet_requirement_gives_the_reason() -> None:
+    view = existing()
+    assert unmet(view, []) == ""
+    assert unmet(view, ["other_subnet", "service", "placement"]) == unmet(view, ["service"])
+
+
+def test_every_requirement_is_documented() -> None:
+    option = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]["requires"]
+    assert option["choices"] == list(REQUIREMENTS)
+    text = " ".join(option["description"])
+    assert [name for name in REQUIREMENTS if f"V({name})" not in text] == []
