@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import drawing, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import drawing, lines, model, pairs
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import seconds_between
 
 if TYPE_CHECKING:
@@ -90,15 +90,18 @@ class _Row:
 
 def render(report: Report) -> str:
     """Return the report as a page that needs nothing beside itself."""
-    import jinja2  # only who writes needs it
+    import jinja2
 
+    report = model.visible(report)
     groups = list(_groups(report))
     # `FileSystemLoader` would want the folder to be one for templates alone.
     source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(short=_short, pretty=_pretty, seconds=_seconds, who=_who, mark=_MARKS.get, clock=_clock)
+    environment.filters.update(
+        short=_short, pretty=_pretty, seconds=_seconds, who=lines.pair, mark=_MARKS.get, clock=_clock
+    )
     return environment.from_string(source).render(
         report=report,
         groups=groups[:_CARDS],
@@ -215,7 +218,7 @@ def _row(check: Check) -> _Row:
     return _Row(
         verdict=check["verdict"],
         id=check["id"],
-        who=_who(check),
+        who=lines.pair(check),
         expected=_short(check["expected"], 90),
         observed=check["hint"] if check["verdict"] == "skipped" else _short(check["observed"], 140),
         duration=_duration(check["duration_ms"]),
@@ -234,12 +237,6 @@ def _row_of(checks: list[Check]) -> _Row:
         observed=f"{len(checks)} checks alike{worst}",
         duration=_duration(max(check["duration_ms"] for check in checks)),
     )
-
-
-def _who(check: Check) -> str:
-    """Return who was asked about whom."""
-    source: str = check["source"]
-    return source if check["target"] is None else f"{source} → {check['target']}"
 
 
 def _short(value: Json, limit: int = 400) -> str:

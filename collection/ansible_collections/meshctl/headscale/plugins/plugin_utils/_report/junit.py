@@ -7,24 +7,21 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import lines, model
 
 if TYPE_CHECKING:
     import junitparser
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
-# XML 1.0 has no way at all to write these; a tool's output may hold them.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 
 def render(report: Report) -> str:
     """Return the report as JUnit XML."""
-    import junitparser  # only who writes needs it
+    import junitparser
 
+    report = model.visible(report)
     document = junitparser.JUnitXml(name=f"meshctl {report.run_id}")
     suites = [_suite(report, story) for story in report.stories]
     for suite in suites:
@@ -42,10 +39,10 @@ def _suite(report: Report, story: Story) -> junitparser.TestSuite:
     """Return the suite of one story."""
     import junitparser
 
-    suite = junitparser.TestSuite(_xml(story.title or story.id))
+    suite = junitparser.TestSuite(story.title or story.id)
     suite.timestamp = story.started.removesuffix("Z")
     for key, value in sorted(report.versions.items()):
-        suite.add_property(_xml(key), _xml(value))
+        suite.add_property(key, value)
     # One by one each would be counted again with all before it: a minute for fifty nodes.
     suite.add_testcases([_case(check) for check in report.of_story(story.id)])
     return suite
@@ -55,14 +52,14 @@ def _case(check: Check) -> junitparser.TestCase:
     """Return the case of one check."""
     import junitparser
 
-    name = check["source"] if check["target"] is None else f"{check['source']} -> {check['target']}"
-    case = junitparser.TestCase(_xml(name), classname=_xml(check["id"]), time=round(check["duration_ms"] / 1000, 6))
+    name = lines.pair(check).replace("→", "->")
+    case = junitparser.TestCase(name, classname=check["id"], time=round(check["duration_ms"] / 1000, 6))
     if check["verdict"] == "skipped":
-        case.result = [junitparser.Skipped(_xml(check["hint"]))]
+        case.result = [junitparser.Skipped(check["hint"])]
     elif check["verdict"] != "passed":
         kind = junitparser.Failure if check["verdict"] == "failed" else junitparser.Error
-        result = kind(_xml(check["hint"] or f"{check['id']} {check['verdict']}"), check["id"])
-        result.text = _xml(_body(check))
+        result = kind(check["hint"] or f"{check['id']} {check['verdict']}", check["id"])
+        result.text = _body(check)
         case.result = [result]
     return case
 
@@ -79,8 +76,3 @@ def _body(check: Check) -> str:
 def _json(value: Json) -> str:
     """Return JSON data on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _xml(value: str) -> str:
-    """Return `value` without what XML cannot hold, and without secrets."""
-    return scrub.text(_NOT_XML.sub("\ufffd", value))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
 SCHEMA_VERSION = 1
@@ -205,12 +206,25 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
         stories = [Story(**{**story, "counts": Counts(**story["counts"])}) for story in data["stories"]]
         notes = [Note(**note) for note in data["notes"]]
         known = {key: value for key, value in data.items() if key in Report.__dataclass_fields__}
-        checks = [{"assertion": "", "aspect": "", "family": None, **check} for check in data["checks"]]
+        checks = [check if "assertion" in check else {**_named(check), **check} for check in data["checks"]]
         return Report(
             **{**known, "stories": stories, "notes": notes, "counts": Counts(**data["counts"]), "checks": checks}
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"{where} is damaged ({type(error).__name__}: {error}); {_AGAIN}.") from error
+
+
+def _named(check: Check) -> dict[str, Any]:
+    """Return what a report of an older meshctl says by the id of a check alone."""
+    _story, _, rest = str(check["id"]).partition(".")
+    assertion, _, aspect = rest.partition(".")
+    return {"assertion": assertion, "aspect": aspect, "family": aspect if aspect in ("ipv4", "ipv6") else None}
+
+
+def visible(report: Report) -> Report:
+    """Return the report for people's eyes: what a terminal, HTML or XML would act on is shown instead."""
+    data = report.as_dict()
+    return parse(shown.data(data) if shown.found(data) else data)
 
 
 def load(path: str | Path) -> Report:

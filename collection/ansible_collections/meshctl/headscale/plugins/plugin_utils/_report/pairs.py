@@ -104,7 +104,7 @@ def links(report: Report) -> list[Link]:
     """Return the path of each pair that was asked for it; relayed one way counts as relayed."""
     found: dict[tuple[str, str], list[Check]] = {}
     for check in report.checks:
-        if check["assertion"] == "path" and check["target"] and _path(check):
+        if check["assertion"] == "path" and check["target"] and path_of(check):
             first, second = sorted((check["source"], check["target"]))
             found.setdefault((first, second), []).append(check)
     return [_link(a, b, checks) for (a, b), checks in found.items()]
@@ -123,7 +123,7 @@ def latency(report: Report) -> Latency | None:
     if not matrix:
         return None
     worst = {
-        pair: max(found for check in cell.checks if (found := _worst_trip(check)) is not None)
+        pair: max(found for check in cell.checks if (found := worst_trip(check)) is not None)
         for pair, cell in matrix.items()
     }
     pair = max(worst, key=lambda key: worst[key])
@@ -143,7 +143,7 @@ def round_trip(check: Check) -> float | None:
     return said if said is not None else median(trips) if (trips := _trips(check)) else None
 
 
-def _worst_trip(check: Check) -> float | None:
+def worst_trip(check: Check) -> float | None:
     """Return the worst round trip that a check saw."""
     said = number(check["observed"], "worst_ms")
     return said if said is not None else max(_trips(check), default=None)
@@ -178,13 +178,13 @@ def worst_verdict(checks: Iterable[Check]) -> str:
 
 def _link(a: str, b: str, checks: list[Check]) -> Link:
     """Return what the checks of both directions say of a pair."""
-    paths = [_path(check) for check in checks]
+    paths = [path_of(check) for check in checks]
     path = next((kind for kind in ("relay", "peer-relay") if kind in paths), "direct")
     detail = "; ".join(dict.fromkeys(_path_text(check) for check in checks))
     return Link(a=a, b=b, path=path, detail=detail, bad=any(check["verdict"] in BAD for check in checks))
 
 
-def _path(check: Check) -> str:
+def path_of(check: Check) -> str:
     """Return the kind of path that was observed, or nothing."""
     observed: Any = check["observed"]
     path = observed.get("path") if isinstance(observed, dict) else None

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run directory: made once, written whole or not at all, file by file."""
+"""Make run directories and write their files, each whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -14,30 +16,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths, _private
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit, model
 
 LATEST = "latest"
+_REMEDY = "Name a directory of your own with MESHCTL_RUNS_DIR."
 
 
 def make(name: str, started: datetime, *, named: str | None = None) -> Path:
     """Make a run directory, 0700: the one that is `named`, else a new one for this time and name."""
     if named:
-        directory = Path(named).expanduser().absolute()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory
-    parent = _paths.runs_dir()
-    parent.mkdir(parents=True, exist_ok=True)
+        return _private.directory(Path(named).expanduser().absolute(), remedy=_REMEDY)
+    parent = _private.directory(_paths.runs_dir(), remedy=_REMEDY)
     stem = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub('[^A-Za-z0-9._-]+', '-', name) or 'run'}"
-    number = 1
-    while True:
-        directory = parent / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            directory.mkdir(mode=0o700)
-        except FileExistsError:
-            number += 1
-        else:
-            return directory
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            return _private.new_directory(parent, stem if number == 1 else f"{stem}-{number}")
+    raise AssertionError
 
 
 def write_json(report: model.Report, directory: Path) -> None:
@@ -72,7 +67,7 @@ def write(report: model.Report, directory: Path) -> tuple[model.Report, list[str
 
 
 def link(directory: Path) -> None:
-    """Let `latest` beside the run directories point to this one; elsewhere nothing is linked."""
+    """Point `latest` at this run; a run directory outside of `runs` gets no link."""
     parent = _paths.runs_dir()
     latest = parent / LATEST
     if directory.parent != parent or (latest.exists() and not latest.is_symlink()):
@@ -92,10 +87,13 @@ def _dump(data: Mapping[str, Any]) -> str:
 
 
 def _write(file: Path, content: str) -> None:
-    """Replace `file` whole: who reads it never sees half of it."""
+    """Replace `file` whole: a reader never sees half of it."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
     try:
-        fresh.write_text(content, encoding="utf-8")
+        # Half of a surrogate pair has no form in UTF-8; its escape is valid JSON. The other files have none.
+        with open(_private.new_file(fresh), "w", encoding="utf-8", errors="backslashreplace") as opened:  # noqa: PTH123
+            opened.write(content)
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make characters visible that a terminal, a log, HTML or XML would act on instead of showing."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any
+
+# Controls (C0, DEL, C1) except tab and newline; characters that change the direction of text or have no width; line
+# separators; halves of surrogate pairs and non-characters, which XML and UTF-8 cannot hold; tag characters.
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def text(value: str) -> str:
+    r"""Return `value` with each such character as an escape, such as `\x1b`; tabs and newlines stay."""
+    return _ACTING.sub(_escape, value.replace("\r\n", "\n"))
+
+
+def line(value: str) -> str:
+    """Return `value` on one line, so that it cannot pass for a line of our own."""
+    return re.sub(r"[\n\t]+", " ", text(value)).strip()
+
+
+def coloured(value: str) -> str:
+    """Return the output of a program with its colours, and with every other control made visible."""
+    parts = _COLOUR.split(value)
+    return "".join(part if number % 2 else text(part) for number, part in enumerate(parts))
+
+
+def data(value: Json) -> Json:
+    """Return JSON data with all of its strings made visible, keys included."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, dict):
+        return {text(str(key)): data(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [data(item) for item in value]
+    return value
+
+
+def found(value: Json) -> bool:
+    """Tell quickly whether JSON data may hold such a character."""
+    # JSON itself escapes C0 controls, and would escape nothing else here.
+    dumped = json.dumps(value, ensure_ascii=False)
+    return "\\u" in dumped or _ACTING.search(dumped) is not None
+
+
+def _escape(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    if number < 0x100:  # noqa: PLR2004 (two digits are enough)
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"  # noqa: PLR2004 (four digits are enough)
