@@ -19,7 +19,7 @@ from meshctl_headscale._events import plain, unparsed
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import is_host_list, load_collection_path
 
-_DEFAULTS = {
+DEFAULTS = {
     "mesh_backend": "hosts",
     "lab_name": "seed",
     "mesh_server_url": "https://headscale.lab.test",
@@ -137,11 +137,11 @@ def variables(inventory: str, files: Sequence[Path] = ()) -> dict[str, str]:
     a template, an encrypted one) Ansible is asked for.
     """
     if is_host_list(inventory):
-        return dict(_DEFAULTS)
+        return dict(DEFAULTS)
     found = None if files else _plain(inventory)
     if found is None:
         found = _asked(inventory, files)
-    return {name: str(found.get(name, default)) for name, default in _DEFAULTS.items()}
+    return {name: str(found.get(name, default)) for name, default in DEFAULTS.items()}
 
 
 def _document(inventory: str) -> Any:  # noqa: ANN401 - an inventory's data
@@ -234,7 +234,7 @@ def _plain(inventory: str) -> Mapping[str, Any] | None:
     if document is None or any((beside / name).exists() for name in ("group_vars", "host_vars")):
         return None
     found: Mapping[str, Any] = (document.get("all") or {}).get("vars") or {}
-    return None if any("{{" in str(found.get(name, "")) for name in _DEFAULTS) else found
+    return None if any("{{" in str(found.get(name, "")) for name in DEFAULTS) else found
 
 
 def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
@@ -242,7 +242,7 @@ def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
     from meshctl_headscale._play import ansible_command, environment
     from meshctl_headscale._project import project
 
-    pairs = ", ".join(f"'{name}': {name} | default('')" for name in _DEFAULTS)
+    pairs = ", ".join(f"'{name}': {name} | default('')" for name in DEFAULTS)
     words = ["headscale", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": f"{{{{ {{{pairs}}} | to_json }}}}"})]
     clean = environment(project(), Path(os.devnull)) | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "minimal"}
     del clean["ANSIBLE_CALLBACKS_ENABLED"], clean["MESHCTL_RUN_DIR"]

@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the options of all commands have in common: none is empty, and `--json` is known before anything goes wrong."""
+"""The options that several commands share; none may be empty, and `--json` takes effect before anything can go wrong."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,8 +30,17 @@ class Answer:
     as_json = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """How much is shown, and in which form."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+
 def not_empty(option: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse an option without a value: it would silently be the default, and that is another lab."""
+    """Refuse an option without a value: the default would silently name another lab."""
     if value is not None and not value.strip():
         raise BadInputError(f"{option.opts[0]} is empty: give it a value, or leave it out.")
     return value
@@ -41,6 +51,93 @@ def _answer(value: bool) -> bool:
     return value
 
 
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether a command with wrong options was meant to answer in JSON: its options were not read then."""
+    return "--json" in arguments or os.environ.get("MESHCTL_JSON", "").lower() in _YES
+
+
+def story_names(incomplete: str) -> list[str]:
+    """Complete the name or the alias of a story."""
+    from meshctl_headscale import _stories
+    from meshctl_headscale._project import project
+
+    return [word for story in _stories.stories(project()) for word in story.words if word.startswith(incomplete)]
+
+
+def node_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a machine of the lab."""
+    from meshctl_headscale import _inputs, _labs
+    from meshctl_headscale._exit import MeshctlError
+
+    try:
+        _lab, record = _labs.standing(_inputs.lab_name(ctx.params.get("lab"), ctx.params.get("inventory")))
+    except MeshctlError:
+        return []
+    return [name for name in sorted(record.machines) if name.startswith(incomplete)]
+
+
+Inventory = Annotated[
+    str | None,
+    typer.Option(
+        "--inventory",
+        "-i",
+        envvar="MESHCTL_INVENTORY",
+        metavar="PATH",
+        callback=not_empty,
+        show_default="lab.yml, the embedded lab",
+        help="Ansible inventory with the topology, or the name of one that meshctl ships.",
+    ),
+]
+LabName = Annotated[
+    str | None,
+    typer.Option(
+        "--lab",
+        envvar="MESHCTL_LAB",
+        metavar="NAME",
+        callback=not_empty,
+        show_default="lab_name of the inventory",
+        help="Name of the lab; several labs can be up at the same time.",
+    ),
+]
+ExtraVars = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-vars",
+        "-e",
+        envvar="MESHCTL_EXTRA_VARS",
+        metavar="KEY=VALUE|@FILE",
+        help="Variable for Ansible, or a file of variables (use a file for secrets). Repeatable.",
+    ),
+]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", "-l", envvar="MESHCTL_LIMIT", metavar="PATTERN", help="Only these hosts or groups. Repeatable."
+    ),
+]
+Tags = Annotated[
+    str,
+    typer.Option("--tags", "-t", envvar="MESHCTL_TAGS", metavar="TAG,…", help="Run only tasks with these tags."),
+]
+SkipTags = Annotated[
+    str,
+    typer.Option("--skip-tags", envvar="MESHCTL_SKIP_TAGS", metavar="TAG,…", help="Skip tasks with these tags."),
+]
+Check = Annotated[bool, typer.Option("--check", envvar="MESHCTL_CHECK", help="Change nothing; show what would change.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        envvar="MESHCTL_VERBOSE",
+        show_default=False,
+        help="List every check; -vv shows Ansible's output too, -vvv and more that of ansible-playbook -v and more.",
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="MESHCTL_QUIET", help="Show only failures and the summary.")
+]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -48,12 +145,10 @@ AsJson = Annotated[
         envvar="MESHCTL_JSON",
         help="Print JSON and nothing else on stdout.",
         callback=_answer,
-        # Before the others: what is wrong with them is said in JSON as well.
+        # Before the others, so that errors in them are JSON too.
         is_eager=True,
     ),
 ]
-
-
-def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Whether a command that was used wrongly was to answer in JSON: its options have not been read then."""
-    return "--json" in arguments or os.environ.get("MESHCTL_JSON", "").lower() in _YES
+Node = Annotated[
+    str, typer.Argument(envvar="MESHCTL_NODE", autocompletion=node_names, metavar="NODE", help="A machine of the lab.")
+]

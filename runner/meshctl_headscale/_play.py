@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from meshctl_headscale._exit import MeshctlError
-from meshctl_headscale._project import Project, load_collection_path, project
+from meshctl_headscale import _collection
+from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._project import Project, project
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,6 +34,8 @@ _POLL_S = 0.2
 # After this long without a sign of the guard, ansible-runner's own way of killing is taken.
 _GIVE_UP_S = (30.0, 8.0)  # after the first request to stop, and after the second
 _EXTRA_VARS = "extravars.json"
+# -v lists checks and -vv shows Ansible's output; from the third on, they are Ansible's own.
+_SHOWS_ANSIBLE = 2
 
 # Only these reach the environment that ansible-runner writes into artifacts/; the rest goes to ansible through memory.
 _PUBLIC = re.compile(
@@ -70,8 +73,8 @@ class Request:
                 words += [option, value]
         if self.check:
             words += ["--check", "--diff"]
-        if self.verbosity > 1:
-            words.append("-" + "v" * (self.verbosity - 1))
+        if self.verbosity > _SHOWS_ANSIBLE:
+            words.append("-" + "v" * (self.verbosity - _SHOWS_ANSIBLE))
         return [*words, *map(str, self.playbooks)]
 
 
@@ -86,15 +89,14 @@ class Ended:
 
 def new_run_dir(name: str) -> Path:
     """Make the directory of a new run and return it."""
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir
-
     try:
-        path: Path = rundir.make(name, datetime.now(tz=UTC))
+        path = _collection.rundir.make(name, datetime.now(tz=UTC))
+    except _collection.private.UntrustedError as error:
+        raise BadInputError(str(error)) from None
     except OSError as error:
         raise MeshctlError(
-            f"No run directory can be made at {error.filename}: {error.strerror}. "
-            "Name a writable place with MESHCTL_RUNS_DIR."
+            f"The run directory {error.filename} cannot be created: {error.strerror}. "
+            "Name a writable directory with MESHCTL_RUNS_DIR."
         ) from None
     (path / "artifacts").mkdir(mode=0o700)
     return path
@@ -233,8 +235,7 @@ def _write_extra_vars(request: Request, run_dir: Path) -> Path | None:
     if not request.extra_vars:
         return None
     path = run_dir / "artifacts" / _EXTRA_VARS
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(_collection.private.new_file(path), "w", encoding="utf-8") as file:
         json.dump(dict(request.extra_vars), file)
     return path
 

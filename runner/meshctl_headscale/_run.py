@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What `up`, `down` and `run` have in common: run playbooks, show them, end with the right exit code."""
+"""Run playbooks, show their progress and summary, and find the exit code."""
 
 from __future__ import annotations
 
@@ -17,32 +17,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshctl_headscale import _inventory, _lines
+from meshctl_headscale import _collection, _inventory
 from meshctl_headscale._events import Tally, sentences
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
+from meshctl_headscale._options import Show as Show  # noqa: PLC0414 (exported)
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
-from meshctl_headscale._progress import Log, Progress, View, clock
-from meshctl_headscale._project import load_collection_path
+from meshctl_headscale._progress import Log, Progress
 from meshctl_headscale._stories import Story
+from meshctl_headscale._view import BAD, View, clock, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _MOST_REASONS = 3
 _INTERRUPTED = {
-    "run": "Interrupted: no process of the run is left, the lab stands. `meshctl up` undoes what was being disturbed.",
-    "up": "Interrupted: `meshctl up` goes on from here, `meshctl down` removes what there is.",
-    "down": "Interrupted: `meshctl down` goes on from here.",
+    "run": "Interrupted: no process of the run is left and the lab is still up. `meshctl up` undoes a disturbance.",
+    "up": "Interrupted: `meshctl up` continues from here, `meshctl down` removes the lab.",
+    "down": "Interrupted: `meshctl down` continues from here.",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Show:
-    """How much is shown, and in which form."""
-
-    as_json: bool = False
-    quiet: bool = False
-    verbose: int = 0
 
 
 @dataclass(kw_only=True)
@@ -71,9 +63,7 @@ class Result:
 
 def stderr_console() -> Console:
     """Return the console for everything that is not the answer itself."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    return _collection.text.console(stderr=True)
 
 
 def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
@@ -146,7 +136,8 @@ def play(  # noqa: PLR0913
     log = Log(directory / "meshctl.log")
     log.write(f"meshctl {name}: {' '.join(str(path) for path in request.playbooks)} -i {request.inventory}")
     began = time.monotonic()
-    view = View(console, quiet=show.quiet, verbose=show.verbose > 0)
+    plays = {play: (story.name, story.title) for story in stories for play in story.plays}
+    view = View(console, quiet=show.quiet, verbose=show.verbose, plays=plays)
     try:
         with Progress(view, log, console) as progress:
             interruption = Interruption(progress.say)
@@ -246,25 +237,22 @@ def summary(result: Result, *, show: Show, title: str) -> None:
     if not drawn and not show.quiet:
         _own_summary(result, console)
     for reason in result.reasons:
-        console.print(f"Error: {reason}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"Error: {_collection.visible.line(reason)}", style="bold red", soft_wrap=True)
     if result.not_run and result.tally.plays and not drawn:
-        console.print(f"Not run: {', '.join(result.not_run)}.", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"Not run: {', '.join(result.not_run)}.", style="yellow", soft_wrap=True)
     if result.code == ExitCode.INTERRUPTED:
         console.print(_INTERRUPTED[title], style="yellow", soft_wrap=True)
     if result.code != ExitCode.PASSED or not (drawn or show.quiet):
-        console.print(f"Log: {shown_path(result.run_dir / 'meshctl.log')}", markup=False, soft_wrap=True, style="dim")
+        console.print(f"Log: {shown_path(result.run_dir / 'meshctl.log')}", soft_wrap=True, style="dim")
 
 
 def _report_text(result: Result, console: Console) -> bool:
     """Draw the closing summary from the report; whether that was possible."""
-    load_collection_path()
-    color = console.is_terminal and not console.no_color
     try:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text
-
-        drawn = text.as_text(model.load(result.run_dir), run_dir=result.run_dir, width=console.width, color=color)
+        report = _collection.model.load(result.run_dir)
+        drawn = _collection.text.as_text(report, run_dir=result.run_dir, detail="headline", **terminal(console))
     except Exception:
-        # The verdict stands, whether or not its report can be drawn.
+        # The verdict holds, whether or not its report can be drawn.
         with (result.run_dir / "meshctl.log").open("a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         return False
@@ -273,18 +261,26 @@ def _report_text(result: Result, console: Console) -> bool:
 
 
 def _own_summary(result: Result, console: Console) -> None:
+    """Draw what is known without a report."""
     for story, verdicts in result.tally.checks.items():
         counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
-        bad = verdicts["failed"] + verdicts["error"]
-        console.print(
-            f"{_lines.MARKS['failed' if bad else 'passed']} {story}: {counted}", style="red" if bad else "green"
-        )
+        mark = _collection.lines.MARKS["failed" if any(verdicts[bad] for bad in BAD) else "passed"]
+        console.print(_collection.text.line(_collection.visible.line(f"{mark} {story}: {counted}")))
     if result.code == ExitCode.PASSED and not result.tally.checks:
         console.print(f"{'Done' if result.changed else 'Nothing to do'}, {clock(result.seconds)}.", style="green")
 
 
+def report_or_error(result: Result) -> object:
+    """Return the report of a run as JSON data, or why there is none."""
+    try:
+        found: object = json.loads((result.run_dir / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"error": " ".join(result.reasons) or "no report was written", **result.as_dict()}
+    return found
+
+
 def shown_path(path: Path) -> str:
-    """Return `path` as people want it: relative where it is below the working directory."""
+    """Return `path`, relative if it is below the working directory."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tables on stdout."""
+"""Draw tables on stdout."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from meshctl_headscale import _collection
 from meshctl_headscale._stories import Story
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 _NO_WIDTH = 1000
-# Left out of the status where a terminal is narrower than the table: --json has them.
+# Omitted from the status on a terminal that is too narrow; --json has them.
 _STATUS_MIN_WIDTH = 100
 _STATUS_EXTRA = ("SUBNET", "PID")
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "bold red")}
 
 
 def _draw(*parts: RenderableType, console: Console | None) -> None:
-    """Print on the terminal, or, where there is none, without wrapping and without padding."""
-    from rich.console import Console as Rich
-
+    """Print on the terminal; where there is none, neither wrap nor pad."""
     terminal = console or _terminal()
     if terminal:
         terminal.print(*parts, sep="\n")
         return
     buffer = io.StringIO()
-    Rich(file=buffer, highlight=False, width=_NO_WIDTH).print(*parts, sep="\n")
+    _collection.text.console(buffer, width=_NO_WIDTH).print(*parts, sep="\n")
     print("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
 
 
 def _terminal() -> Console | None:
-    from rich.console import Console as Rich
-
-    return Rich(highlight=False) if sys.stdout.isatty() else None
+    return _collection.text.console() if sys.stdout.isatty() else None
 
 
 def _table(*columns: str, gap: int = 2) -> Table:
@@ -54,8 +52,6 @@ def _table(*columns: str, gap: int = 2) -> Table:
 
 def status(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Draw the machines of a lab."""
-    from rich.text import Text
-
     terminal = console or _terminal()
     rows = [_status_row(row) for row in found["machines"]]
     narrow = terminal is not None and terminal.width < _STATUS_MIN_WIDTH
@@ -64,13 +60,13 @@ def status(found: Mapping[str, Any], console: Console | None = None) -> None:
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     problem = found["server"]["problem"]
-    note = [Text(f"The control server could not be asked: {problem}", style="yellow")] if problem else []
+    note = [_text(f"The control server could not be asked: {problem}", "yellow")] if problem else []
     _draw(table, *note, console=console)
 
 
 def _status_row(row: Mapping[str, Any]) -> dict[str, str]:
     online = {True: "yes", False: "no", None: ""}[row["online"]]
-    # Of the two mesh addresses the short one is enough here; --json has both.
+    # The IPv4 address is enough here; --json has both.
     mesh = str(row["mesh_addresses"][0]) if row["mesh_addresses"] else row["state"]
     direct = f"{row['direct']}/{row['peers']}" if row["peers"] else ""
     up = "guest" if row.get("guest") else "gone" if row["pid"] is None else _age(row["uptime_s"] or 0)
@@ -88,11 +84,15 @@ def _status_row(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _cell(text: str) -> RenderableType:
+def _cell(text: str) -> Text:
+    style = {"yes": "green", "no": "bold red", "gone": "bold red", "no tailscaled": "red"}.get(text, "")
+    return _text(text, style)
+
+
+def _text(text: str, style: str = "") -> Text:
     from rich.text import Text
 
-    style = {"yes": "green", "no": "bold red", "gone": "bold red", "no tailscaled": "red"}.get(text, "")
-    return Text(text, style=style)
+    return Text(_collection.visible.line(text), style=style)
 
 
 def _age(seconds: int) -> str:
@@ -114,7 +114,7 @@ def findings(found: Mapping[str, Any], console: Console | None = None) -> None:
         if finding["remedy"]:
             parts.append(Padding(Text(finding["remedy"], style=style), (0, 0, 0, 4)))
     failed = sum(1 for finding in found["findings"] if finding["verdict"] == "fail")
-    closing = "This machine can run a lab." if found["ok"] else f"{failed} to put right before a lab can run."
+    closing = "This machine can run a lab." if found["ok"] else f"{failed} to fix before a lab can run."
     _draw(*parts, Text(closing, style="green" if found["ok"] else "bold red"), console=console)
 
 
@@ -137,14 +137,12 @@ def rows(
     marked: Sequence[str],
     console: Console | None = None,
 ) -> None:
-    """Draw rows, each in the style that it is marked with; what is typed again, in the first column, is never folded."""
-    from rich.text import Text
-
+    """Draw rows, each in the style given by `marked`; the first column, which users copy, is never folded."""
     terminal = console or _terminal()
     table = _table(*columns, gap=1 if terminal and terminal.width < _STATUS_MIN_WIDTH else 2)
     table.columns[0].no_wrap = True
     for row, style in zip(found, marked, strict=True):
-        table.add_row(*map(Text, row), style=style)
+        table.add_row(*map(_text, row), style=style)
     _draw(table, console=console)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The versions of meshctl and of what it works with."""
+"""Find the versions of meshctl and of the programs that it uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import platform
 import re
 from importlib import metadata
 
-from meshctl_headscale._project import load_collection_path, project
+from meshctl_headscale import _collection
+from meshctl_headscale._project import project
 
 _COLLECTION = "ansible_collections/meshctl/headscale/galaxy.yml"
 
@@ -34,10 +35,8 @@ def _own() -> str:
 
 def _tools() -> dict[str, str]:
     """Return the versions of headscale and tailscale that a lab gets."""
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
-
+    binaries = _collection.binaries
     try:
-        return dict(_binaries.wanted_versions(tools=_binaries.tools_dir(), overrides={}))
-    except _binaries.BinariesError:
+        return dict(binaries.wanted_versions(tools=binaries.tools_dir(), overrides={}))
+    except binaries.BinariesError:
         return {}

@@ -323,7 +323,7 @@ def test_a_name_that_no_lab_can_have_is_bad_input(name: str) -> None:
 def test_arguments_of_ansible_have_no_value_of_a_variable() -> None:
     request = _play.Request(
         playbooks=[Path("us1.yml"), Path("us2.yml")], inventory="lab.yml", extra_vars={"key": "secret"},
-        extra_files=[Path("v.yml")], limit=["a", "b"], tags="x", check=True, verbosity=3,
+        extra_files=[Path("v.yml")], limit=["a", "b"], tags="x", check=True, verbosity=4,
     )  # fmt: skip
     assert request.arguments(Path("own.json")) == [
         "-i", "lab.yml", "-e", "@v.yml", "-e", "@own.json", "--limit", "a,b", "--tags", "x", "--check", "--diff", "-vv",

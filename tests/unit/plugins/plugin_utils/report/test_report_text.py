@@ -14,6 +14,8 @@ import report_builder as builder
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import compare, model, text
 from rich.console import Console
 
+DETAILS: tuple[text.Detail, ...] = ("headline", "digest", "checks")
+
 
 def shown(comparison: compare.Comparison, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
@@ -35,12 +37,32 @@ def test_the_summary_keeps_to_the_width(report: model.Report, width: int) -> Non
 
 
 def test_the_summary_tells_stories_addresses_and_latency() -> None:
-    page = text.as_text(builder.passing(), width=160)
+    page = text.as_text(builder.passing(), width=160, detail="checks")
     assert "us2     Paths across networks are direct and encrypted   passed" in page
     assert "100.64.0.2 fd7a:115c:a1e0::2   10.0.0.10" in page
     assert "median 2.2 ms, worst 5.3 ms (client-node-3 → client-node-1), 6 pairs" in page
     assert "PASSED  53 passed, 0 failed, 1 skipped" in page
     assert "\x1b" not in page
+
+
+def test_the_summary_has_a_line_for_each_assertion_or_each_check_or_neither() -> None:
+    report = builder.passing()
+    sizes = {detail: len(text.as_text(report, detail=detail, width=200).splitlines()) for detail in DETAILS}
+    assertions = {(check["story"], check["assertion"]) for check in report.checks}
+    stories = 2 * len(report.stories)
+    assert sizes["digest"] - sizes["headline"] in range(len(assertions) + stories, len(assertions) + stories + 2)
+    assert sizes["checks"] - sizes["headline"] > len(report.checks) + stories
+
+
+def test_hostile_text_is_shown_and_does_nothing() -> None:
+    report = builder.failing()
+    for field in ("id", "source", "hint", "assertion", "reproduce"):
+        report.bad_checks[0][field] = "[bold][/] \x1b[2J \u202e \x9b"
+    report.stories[0].title = report.not_run[0] = report.notes[0].message = "[/] \x1b[2J"
+    for detail in DETAILS:
+        page = text.as_text(report, width=300, detail=detail)
+        assert r"[bold][/] \x1b[2J \u202e \x9b" in page
+        assert not {"\x1b", "\u202e", "\x9b"} & set(page)
 
 
 def test_the_summary_shows_each_cause_once() -> None:

@@ -363,7 +363,8 @@ class CallbackModule(CallbackBase):
             from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import text
 
             width = max((self._display.columns or 79) + 1, 60)
-            lines = text.as_text(report, run_dir=directory, width=width, color=bool(color.ANSIBLE_COLOR))
+            detail: text.Detail = "checks" if self._display.verbosity else "digest"
+            lines = text.as_text(report, run_dir=directory, width=width, color=bool(color.ANSIBLE_COLOR), detail=detail)
         except ModuleNotFoundError as error:
             self.warn_once(f"The summary was left out: the Python package {error.name} is missing on the controller.")
             lines = f"{report.verdict}  {environment.short_path(str(directory))}"

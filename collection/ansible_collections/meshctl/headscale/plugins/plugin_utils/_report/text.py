@@ -2,19 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A report and a comparison for the terminal, readable from 80 columns on."""
+"""Draw a report or a comparison on a terminal of at least 80 columns."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import environment, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import digest, environment, lines, model, pairs
 
 try:
     from rich import box
@@ -23,25 +22,15 @@ try:
     from rich.table import Table
     from rich.text import Text
 except ModuleNotFoundError as error:
-    # A collection's files can be imported without what they need; who draws hears of it.
+    # Importing a collection's files must not fail; drawing may.
     _MISSING: ModuleNotFoundError | None = error
 else:
     _MISSING = None
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.compare import Change, Comparison, Slower
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Note, Report
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Note, Report, Story
 
-_STYLES = {
-    "passed": "green",
-    "failed": "bold red",
-    "error": "bold magenta",
-    "skipped": "yellow",
-    "interrupted": "bold yellow",
-    "not run": "dim",
-    "": "dim",
-}
 # A mesh that is down fails in thousands of checks which all say the same.
 _ALIKE = 5
 _SHOWN = 20
@@ -49,25 +38,60 @@ _VALUE_LIMIT = 300
 _HINT_LIMIT = 900
 
 
-def summary(report: Report, console: Console, *, run_dir: Path | str | None = None) -> None:
-    """Print what a person wants to know at the end of a run."""
+Detail: TypeAlias = Literal["headline", "digest", "checks"]
+
+
+def console(file: IO[str] | None = None, *, stderr: bool = False, **options: Any) -> Console:  # noqa: ANN401 - rich's own
+    """Return a console that takes every string as it is: no markup, no emoji, no highlighting."""
+    if _MISSING is not None:
+        raise _MISSING
+    return Console(
+        file=file, stderr=stderr, markup=False, emoji=False, highlight=False, legacy_windows=False, **options
+    )
+
+
+def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, detail: Detail = "digest") -> None:
+    """Print the end of a run: failures in full and the verdict, after a line for each assertion or for each check."""
+    if detail != "headline":
+        for story in report.stories:
+            out.print(_story(report, story, every=detail == "checks"))
     for part in _failures(report):
-        console.print(part)
+        out.print(part)
     if report.notes:
-        console.print(_notes(report.notes))
-    if any("mesh_addresses" in host for host in report.hosts.values()):
-        console.print(_nodes(report))
-    console.print(_stories(report))
+        out.print(_notes(report.notes))
+    if detail == "checks" and any("mesh_addresses" in host for host in report.hosts.values()):
+        out.print(_nodes(report))
+    out.print(_stories(report))
     if latency := _latency_line(report):
-        console.print(latency)
-    console.print(_verdict_line(report))
+        out.print(latency)
+    out.print(_verdict_line(report))
     if run_dir is not None:
-        console.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
+        out.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
 
 
-def comparison(cmp: Comparison, console: Console) -> None:
+def line(text: str, *, cut: bool = False) -> Text:
+    """Return a line that begins with a mark, the mark in its colour; it is wrapped, or cut, where it is too long."""
+    verdict = next((verdict for verdict, mark in lines.MARKS.items() if text.startswith(mark)), "")
+    found = Text(text, no_wrap=cut, overflow="ellipsis" if cut else "fold")
+    found.stylize(lines.STYLES[verdict] if verdict else "", 0, 1)
+    return found
+
+
+def _story(report: Report, story: Story, *, every: bool) -> Group:
+    """Return a story's assertions, or all of its checks."""
+    checks = report.of_story(story.id)
+    drawn = [line(text, cut=not every) for text in (map(lines.check_text, checks) if every else digest.texts(checks))]
+    return Group(Text(heading(story.id, story.title), "bold"), *drawn, "")
+
+
+def heading(story: str, title: str) -> str:
+    """Return the heading of a story, whose title may begin with its name."""
+    return title if title.lower().startswith(story.lower()) else f"{story}  {title}"
+
+
+def comparison(cmp: Comparison, out: Console) -> None:
     """Print what changed between two runs."""
-    console.print(
+    out.print(
         Text.assemble(
             ("old  ", "dim"),
             cmp.old,
@@ -81,8 +105,8 @@ def comparison(cmp: Comparison, console: Console) -> None:
         )
     )
     for tool, (was, now) in cmp.versions.items():
-        console.print(Text.assemble((f"{tool}: ", "dim"), was or "absent", " → ", now or "absent"))
-    console.print()
+        out.print(Text.assemble((f"{tool}: ", "dim"), was or "absent", " → ", now or "absent"))
+    out.print()
     for title, changes in (
         ("Broke", cmp.broke),
         ("Still failing", cmp.still_failing),
@@ -91,43 +115,34 @@ def comparison(cmp: Comparison, console: Console) -> None:
         ("New, and bad", [change for change in cmp.added if change.new in BAD]),
     ):
         if changes:
-            console.print(_changes(title, changes))
+            out.print(_changes(title, changes))
     for title, changes in (("New checks", cmp.added), ("Checks that are gone", cmp.removed)):
         if changes:
-            console.print(_tally(title, changes))
+            out.print(_tally(title, changes))
     if cmp.slower:
-        console.print(_slower(cmp.slower))
+        out.print(_slower(cmp.slower))
     if not any((cmp.broke, cmp.fixed, cmp.still_failing, cmp.unproven, cmp.added, cmp.removed, cmp.slower)):
-        console.print("Nothing changed: the same checks, the same verdicts, nothing slower.")
+        out.print("Nothing changed: the same checks, the same verdicts, nothing slower.")
 
 
-def as_text(report: Report, *, run_dir: Path | str | None = None, width: int = 80, color: bool = False) -> str:
-    """Return the summary as a string, for those who print by their own means."""
-    if _MISSING is not None:
-        raise _MISSING
+def as_text(
+    report: Report,
+    *,
+    run_dir: Path | str | None = None,
+    width: int = 80,
+    color: bool = False,
+    detail: Detail = "digest",
+) -> str:
+    """Return the summary as a string."""
     buffer = io.StringIO()
-    console = Console(
-        file=buffer, width=width, force_terminal=color, no_color=not color, highlight=False, legacy_windows=False
-    )
-    summary(report, console, run_dir=run_dir)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
-
-
-def pair(source: str, target: str | None) -> str:
-    """Return who was asked about whom."""
-    return source if target is None else f"{source} → {target}"
-
-
-def short(value: Json, limit: int = _VALUE_LIMIT) -> str:
-    """Return JSON data on one line that is not too long."""
-    line = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    line = " ".join(line.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    out = console(buffer, width=width, force_terminal=color, no_color=not color)
+    summary(model.visible(report), out, run_dir=run_dir, detail=detail)
+    return "\n".join(drawn.rstrip() for drawn in buffer.getvalue().splitlines()).strip("\n")
 
 
 def _verdict(verdict: str) -> tuple[str, str]:
     """Return a verdict and its style."""
-    return verdict, _STYLES.get(verdict, "")
+    return verdict, lines.STYLES.get(verdict, "")
 
 
 def _table(title: str = "") -> Table:
@@ -154,7 +169,7 @@ def _stories(report: Report) -> Table:
     for story in report.stories:
         counts = story.counts
         numbers = [
-            Text(str(number) if number else "·", _STYLES[name] if number else "dim")
+            Text(str(number) if number else "·", lines.STYLES[name] if number else "dim")
             for name, number in (
                 ("passed", counts.passed),
                 ("failed", counts.failed),
@@ -177,18 +192,16 @@ def _failures(report: Report) -> Iterator[Group | Text]:
     if rest := groups[_SHOWN:]:
         number = sum(map(len, rest))
         names = ", ".join(dict.fromkeys(checks[0]["id"] for checks in rest))
-        yield Text(f"… and {number} more that do not hold, all of them in the report: {names}\n", "dim")
+        yield Text(f"… and {number} more that failed, all in the report: {names}\n", "dim")
 
 
 def _failure(check: Check, *, others: list[Check]) -> Group:
     """Return one bad check: what was expected, what was seen, why probably, and how to see it again."""
-    head = Text.assemble(
-        _mark(check["verdict"]), " ", (check["id"], "bold"), "  ", pair(check["source"], check["target"])
-    )
+    head = Text.assemble(_mark(check["verdict"]), " ", (check["id"], "bold"), "  ", lines.pair(check))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
-    also = "; ".join(pair(other["source"], other["target"]) for other in others[:_ALIKE])
+    also = "; ".join(lines.pair(other) for other in others[:_ALIKE])
     if len(others) > _ALIKE:
         also += f"; and {len(others) - _ALIKE} more"
     for label, value in (
@@ -199,23 +212,23 @@ def _failure(check: Check, *, others: list[Check]) -> Group:
         ("also", also),
     ):
         if value not in (None, ""):
-            grid.add_row(label, Text(short(value, _HINT_LIMIT if label == "hint" else _VALUE_LIMIT)))
+            grid.add_row(label, Text(lines.short(value, _HINT_LIMIT if label == "hint" else _VALUE_LIMIT)))
     return Group(head, Padding(grid, (0, 0, 1, 2)))
 
 
 def _mark(verdict: str) -> tuple[str, str]:
     """Return the mark of a verdict: told by its word as well as by colour."""
-    return verdict.upper(), _STYLES.get(verdict, "")
+    return verdict.upper(), lines.STYLES.get(verdict, "")
 
 
 def _notes(notes: Iterable[Note]) -> Group:
     """Return the tasks that failed and were dealt with."""
-    lines = []
+    found = []
     for note in notes:
         place = f" ({note.where})" if note.where else ""
-        text = f" {note.story}: '{note.task}' on {note.host}{place}: {short(note.message)}"
-        lines.append(Text.assemble(("note ", "yellow"), (note.kind, "dim"), text))
-    return Group(*lines, "")
+        text = f" {note.story}: '{note.task}' on {note.host}{place}: {lines.short(note.message, _VALUE_LIMIT)}"
+        found.append(Text.assemble(("note ", "yellow"), (note.kind, "dim"), text))
+    return Group(*found, "")
 
 
 def _nodes(report: Report) -> Table:
@@ -242,7 +255,8 @@ def _latency_line(report: Report) -> Text | None:
     latency = pairs.latency(report)
     if latency is None:
         return None
-    worst = f"median {latency.median_ms:.1f} ms, worst {latency.worst_ms:.1f} ms ({pair(*latency.worst_pair)})"
+    pair = " → ".join(latency.worst_pair)
+    worst = f"median {latency.median_ms:.1f} ms, worst {latency.worst_ms:.1f} ms ({pair})"
     return Text.assemble(("latency  ", "dim"), f"{worst}, {latency.pairs} pairs")
 
 
@@ -264,9 +278,9 @@ def _changes(title: str, changes: list[Change]) -> Group:
     told = ""
     for change in changes[:_SHOWN]:
         verdict = Text.assemble(_verdict(change.old or "absent"), " → ", _verdict(change.new or "absent"))
-        parts.append(Text.assemble("  ", verdict, "  ", change.id, "  ", (pair(change.source, change.target), "dim")))
+        parts.append(Text.assemble("  ", verdict, "  ", change.id, "  ", (lines.pair(vars(change)), "dim")))
         if change.hint and change.hint != told:
-            parts.append(Padding(Text(short(change.hint, _VALUE_LIMIT)), (0, 0, 0, 6)))
+            parts.append(Padding(Text(lines.short(change.hint, _VALUE_LIMIT)), (0, 0, 0, 6)))
         told = change.hint
     if len(changes) > _SHOWN:
         parts.append(Text(f"  … and {len(changes) - _SHOWN} more", "dim"))
@@ -276,8 +290,8 @@ def _changes(title: str, changes: list[Change]) -> Group:
 def _tally(title: str, changes: list[Change]) -> Group:
     """Return how many checks came or went: which pairs they are about says little."""
     counted = Counter(change.id for change in changes)
-    lines = [Text.assemble("  ", name, (f"  {number}", "dim")) for name, number in counted.items()]
-    return Group(Text(f"{title} ({len(changes)})", "bold"), *lines, "")
+    rows = [Text.assemble("  ", name, (f"  {number}", "dim")) for name, number in counted.items()]
+    return Group(Text(f"{title} ({len(changes)})", "bold"), *rows, "")
 
 
 def _slower(slower: list[Slower]) -> Table:
@@ -289,7 +303,7 @@ def _slower(slower: list[Slower]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for item in slower[:_SHOWN]:
         old, new = (f"{value:.1f} {item.unit}" for value in (item.old, item.new))
-        table.add_row(f"{item.what} {item.id}", pair(item.source, item.target), old, new, f"{item.ratio:.1f}")
+        table.add_row(f"{item.what} {item.id}", lines.pair(vars(item)), old, new, f"{item.ratio:.1f}")
     if len(slower) > _SHOWN:
         table.add_row("…", f"{len(slower) - _SHOWN} more", "", "", "")
     return table

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from meshctl_headscale import _lines
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import lines
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,16 @@ from meshctl_headscale import _lines
     ],
 )
 def test_observed_in_short(observed: Any, text: str) -> None:
-    assert _lines.brief(observed) == text
+    assert lines.brief(observed) == text
 
 
 def test_observed_is_never_long() -> None:
-    assert len(_lines.brief({"body": "x" * 5000})) == 100
+    assert len(lines.brief({"body": "x" * 5000})) == 100
 
 
 def test_line_and_hint() -> None:
     check = {"id": "us1.path", "source": "a", "target": "b", "verdict": "failed", "observed": "relayed", "hint": "look"}
-    assert _lines.check_text(check) == "✗ us1.path  a → b  relayed"
-    assert _lines.hint_text(check) == "look"
-    assert _lines.hint_text({**check, "verdict": "passed"}) == ""
-    assert _lines.check_text({"id": "us1.x", "source": "a", "target": None, "verdict": "passed"}) == "✓ us1.x  a"
+    assert lines.check_text(check) == "✗ us1.path  a → b  relayed"
+    assert lines.hint_text(check) == "look"
+    assert lines.hint_text({**check, "verdict": "passed"}) == ""
+    assert lines.check_text({"id": "us1.x", "source": "a", "target": None, "verdict": "passed"}) == "✓ us1.x  a"

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`meshctl report`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meshctl_headscale._exit import BadInputError, ExitCode
+
+
+def report(
+    run_name: Annotated[
+        str | None,
+        typer.Argument(
+            envvar="MESHCTL_REPORT_RUN",
+            metavar="[RUN]",
+            show_default="the newest",
+            help="A run: its directory, its name, or a part of its name.",
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            envvar="MESHCTL_FORMAT",
+            metavar="text|json|junit|html|path",
+            show_default="text",
+            help="`path` prints the directory of the run.",
+        ),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            "--query",
+            envvar="MESHCTL_QUERY",
+            metavar="JMESPATH",
+            help="Print what this expression finds in the report.",
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare", envvar="MESHCTL_COMPARE", metavar="OLD NEW", help="Show what broke and what became slower."
+        ),
+    ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            envvar="MESHCTL_VERBOSE",
+            show_default=False,
+            help="List every check, and the addresses of the nodes.",
+        ),
+    ] = 0,
+) -> None:
+    """Show the report of a run, query it, or compare two runs.
+
+    With --compare, exits with 1 if a check that passed in OLD does not pass in NEW.
+
+    \b
+    Examples:
+      meshctl report                                  show the newest run
+      meshctl report -v                               list all of its checks
+      meshctl report us2 --format html > us2.html     export the newest run of us2
+      xdg-open "$(meshctl report --format path)/report.html"
+      meshctl report --query "checks[?verdict=='failed'].[id, source, target]"
+      meshctl report --compare 20260101T120000Z-all 20260102T120000Z-all
+    """
+    from meshctl_headscale import _reports
+
+    form = form or "text"
+    if form not in _reports.FORMATS:
+        raise BadInputError(f"There is no format {form!r}. The formats are: {', '.join(_reports.FORMATS)}.")
+    if compare:
+        if run_name or query:
+            raise BadInputError("--compare names both runs: leave out RUN and --query.")
+        raise typer.Exit(int(_compare(*compare, form)))
+    if query and form not in ("text", "json"):
+        raise BadInputError(f"--query prints JSON: leave out --format {form}.")
+    directory = _reports.find(run_name)
+    if query:
+        print(_reports.query(directory, query))
+    else:
+        print(_reports.render(directory, form, every=verbose > 0).rstrip("\n"))
+
+
+def _compare(old: str, new: str, form: str) -> ExitCode:
+    from meshctl_headscale import _reports
+
+    if form not in ("text", "json"):
+        raise BadInputError(f"A comparison has the formats text and json, not {form}.")
+    text, broke = _reports.compare(_reports.find(old), _reports.find(new), form)
+    print(text.rstrip("\n"))
+    return ExitCode.FAILED if broke else ExitCode.PASSED

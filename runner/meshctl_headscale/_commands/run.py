@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`meshctl run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshctl_headscale import _inputs
+from meshctl_headscale._exit import ExitCode
+from meshctl_headscale._options import (
+    AsJson,
+    ExtraVars,
+    Inventory,
+    LabName,
+    Limit,
+    Quiet,
+    Show,
+    SkipTags,
+    Tags,
+    Verbose,
+    story_names,
+)
+
+if TYPE_CHECKING:
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._run import Result
+
+
+def run(
+    story: Annotated[
+        list[str] | None,
+        typer.Argument(
+            envvar="MESHCTL_STORIES",
+            autocompletion=story_names,
+            metavar="[STORY…|all]",
+            show_default="all",
+            help="Stories (see `meshctl list`), or paths of your own playbooks.",
+        ),
+    ] = None,
+    inventory: Inventory = None,
+    lab: LabName = None,
+    deploy: Annotated[
+        bool,
+        typer.Option(
+            "--deploy/--no-deploy",
+            envvar="MESHCTL_DEPLOY",
+            help="Bring up the lab and the mesh first, or use them as they are.",
+        ),
+    ] = True,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going", "-k", envvar="MESHCTL_KEEP_GOING", help="Continue after a story that failed."),
+    ] = False,
+    down_after: Annotated[
+        bool,
+        typer.Option("--down", envvar="MESHCTL_DOWN", help="Remove the lab at the end, whatever the result."),
+    ] = False,
+    limit: Limit = None,
+    extra_vars: ExtraVars = None,
+    tags: Tags = "",
+    skip_tags: SkipTags = "",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run stories against the mesh and write a report.
+
+    Shows one line for each assertion, failures in full, and a verdict. The report (report.json, junit.xml,
+    report.html) and meshctl.log are in a new directory below `runs/`. Ctrl-C stops cleanly, and a second Ctrl-C
+    stops at once; the lab stays up.
+
+    \b
+    Exit codes:
+      0    every check passed
+      1    a check failed
+      2    wrong usage or input
+      3    the run was not possible (something is missing, a host does not answer, nothing was checked)
+      130  interrupted
+
+    \b
+    Examples:
+      meshctl run                       run all stories
+      meshctl run us1                   run one
+      meshctl run us2 us4 --keep-going  run two, the second even if the first fails
+      meshctl run us1 --no-deploy       use the mesh as it is
+      meshctl run all --down            remove the lab at the end
+      meshctl run us1 -v                list every check
+      meshctl run us1 -e mesh_latency_budget_ms=20
+      meshctl run all -i hosts.yml -e mesh_allow_disruptive=false
+      meshctl run us1 --json | jq .verdict
+    """
+    from meshctl_headscale import _run, _stories
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._project import project
+
+    show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
+    selected = _stories.select(project(), story or [])
+    _stories.check_tags(project(), selected, tags)
+    variables, files = _run.parse_extra_vars(extra_vars or [])
+    own: dict[str, Any] = _inputs.lab_variables(lab)
+    own |= {"mesh_keep_going": True} if keep_going else {}
+    own |= {} if deploy else {"mesh_deploy": False}
+    request = Request(
+        playbooks=_stories.playbooks(selected),
+        inventory=_inputs.inventory(inventory),
+        extra_vars={**variables, **own},
+        extra_files=files,
+        limit=limit or [],
+        tags=tags,
+        skip_tags=skip_tags,
+        verbosity=verbose,
+    )
+    if not deploy and any(chosen.path.parent == project().playbooks for chosen in selected):
+        _require_lab(request)
+    names = [chosen.name for chosen in selected]
+    result = _run.play(
+        request,
+        name="-".join(names),
+        show=show,
+        stories=_stories.parts(project(), selected),
+        command=_inputs.command("run", *names, inventory=inventory, lab=lab, no_deploy=not deploy),
+    )
+    _run.summary(result, show=show, title="run")
+    code = _down(request, result, show) if down_after else result.code
+    if as_json:
+        _inputs.print_json(_run.report_or_error(result))
+    raise typer.Exit(int(code))
+
+
+def _require_lab(request: Request) -> None:
+    """Say at once that the lab is not up, instead of waiting for each of its machines."""
+    from meshctl_headscale import _inventory, _labs
+
+    known = {**_inventory.variables(request.inventory, request.extra_files), **request.extra_vars}
+    if known["mesh_backend"] == "lab":
+        _labs.standing(str(known["lab_name"]))
+
+
+def _down(request: Request, result: Result, show: Show) -> ExitCode:
+    """Remove the lab after a run; return the exit code of both."""
+    from dataclasses import replace
+
+    from meshctl_headscale import _run
+    from meshctl_headscale._project import project
+
+    ending = replace(request, playbooks=[project().playbook("down")], limit=(), tags="", skip_tags="")
+    # A directory below the run's, so that the report of the run stays as it is.
+    ended = _run.play(ending, name="down", show=show, run_dir=result.run_dir / "down", command="meshctl down")
+    _run.summary(ended, show=show, title="down")
+    return ended.code if result.code == ExitCode.PASSED else result.code

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Turn every error into one sentence on stderr, an exit code and, with `--json`, an object on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from meshctl_headscale import _streams
+from meshctl_headscale._exit import ExitCode, MeshctlError
+from meshctl_headscale._options import Answer, UsageError, asks_for_json
+
+
+def ended(command: Callable[[], object]) -> NoReturn:
+    """Run `command` and end the process with the exit code of the result."""
+    try:
+        try:
+            _ended(command)
+        finally:
+            _streams.flush()
+    except _streams.StdoutError as error:
+        _streams.discard()
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(int(ExitCode.COULD_NOT_RUN))
+
+
+def _ended(command: Callable[[], object]) -> NoReturn:
+    try:
+        Path.cwd()
+        code = command()
+        sys.exit(code if isinstance(code, int) else int(ExitCode.PASSED))
+    except UsageError as error:
+        error.show()
+        if asks_for_json(sys.argv[1:]):
+            _print_json(error.format_message(), ExitCode.BAD_INPUT)
+        sys.exit(int(ExitCode.BAD_INPUT))
+    except typer.Abort:
+        _complain("Nothing was entered.", ExitCode.INTERRUPTED)
+    except MeshctlError as error:
+        _complain(str(error), error.code)
+    except FileNotFoundError as error:
+        if error.filename is None:
+            _complain("The working directory no longer exists. Change to another one.", ExitCode.COULD_NOT_RUN)
+        _internal(error)
+    except BrokenPipeError:
+        # The reader of our output has read enough.
+        _streams.discard()
+        sys.exit(int(ExitCode.PASSED))
+    except _streams.StdoutError:
+        raise
+    except Exception as error:
+        _internal(error)
+
+
+def _complain(message: str, code: ExitCode) -> NoReturn:
+    from meshctl_headscale import _collection
+
+    print(f"Error: {_collection.visible.text(message)}", file=sys.stderr)
+    if Answer.as_json:
+        _print_json(message, code)
+    sys.exit(int(code))
+
+
+def _print_json(message: str, code: ExitCode) -> None:
+    print(json.dumps({"exit_code": int(code), "error": message}, indent=2, ensure_ascii=False))
+
+
+def _internal(error: Exception) -> NoReturn:
+    """Write the traceback of a defect in meshctl to a file, and name the file."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="meshctl-error-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    _complain(
+        f"meshctl itself failed ({type(error).__name__}: {error}). This is a defect; {file.name} has the details.",
+        ExitCode.COULD_NOT_RUN,
+    )

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Turn the options that several commands share into what the commands work with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+
+def inventory(name: str | None) -> str:
+    """Return the path of an inventory that can be read."""
+    from meshctl_headscale import _inventory
+    from meshctl_headscale._project import project
+
+    return _inventory.check(project().inventory(name))
+
+
+def variables(name: str | None) -> dict[str, str]:
+    """Return the variables of an inventory that are needed without a play."""
+    from meshctl_headscale import _inventory
+
+    return _inventory.variables(inventory(name))
+
+
+def lab_name(lab: str | None, name: str | None) -> str:
+    """Return the name of the lab; an inventory is code, and is not read when the name is given."""
+    return lab or variables(name)["lab_name"]
+
+
+def lab_variables(lab: str | None) -> dict[str, Any]:
+    """Return the extra variables that choose a lab."""
+    from meshctl_headscale import _labs
+
+    return {"lab_name": _labs.lab(lab).name} if lab else {}
+
+
+def command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool = False) -> str:
+    """Return the command for the report, without extra variables, which may be secret."""
+    options = ["-i", inventory] if inventory else []
+    options += ["--lab", lab] if lab else []
+    options += ["--no-deploy"] if no_deploy else []
+    return shlex.join(["meshctl", *words, *options])
+
+
+def print_json(data: object) -> None:
+    """Print the answer as JSON."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
