@@ -216,8 +216,7 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
 
 def _named(check: Check) -> dict[str, Any]:
     """Return what a report of an older meshctl says by the id of a check alone."""
-    _story, _, rest = str(check["id"]).partition(".")
-    assertion, _, aspect = rest.partition(".")
+    _story, assertion, aspect = [*str(check["id"]).split(".", 2), "", ""][:3]
     return {"assertion": assertion, "aspect": aspect, "family": aspect if aspect in ("ipv4", "ipv6") else None}
 
 
