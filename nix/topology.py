@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prints the topology of inventory/libvirt.yml for Nix: `python nix/topology.py > nix/topology.json`.
+"""Prints the topology of inventory/lab.yml for Nix: `python nix/topology.py > nix/topology.json`.
 
 The routers' rules are those of the embedded lab, so that NAT is the same in a NixOS test. A unit test fails when
 the file is not what this prints.
@@ -35,7 +35,7 @@ def document(inventory: dict[str, Any]) -> dict[str, Any]:
     hosts = {name: {**shared, **own} for group in children.values() for name, own in group["hosts"].items()}
     topology = read_topology(hosts=hosts, groups={name: list(group["hosts"]) for name, group in children.items()})
     return {
-        "comment": "Made by nix/topology.py from inventory/libvirt.yml; do not edit.",
+        "comment": "Made by nix/topology.py from inventory/lab.yml; do not edit.",
         "serverUrl": shared["mesh_server_url"],
         "domain": shared["mesh_domain"],
         "outsideNames": shared["mesh_outside_names"],
@@ -77,7 +77,7 @@ def _length(cidr: str) -> int:
 
 def rendered() -> str:
     """Return the text of nix/topology.json."""
-    inventory = yaml.safe_load((ROOT / "inventory/libvirt.yml").read_text(encoding="utf-8"))["all"]
+    inventory = yaml.safe_load((ROOT / "inventory/lab.yml").read_text(encoding="utf-8"))["all"]
     return json.dumps(document(inventory), indent=2) + "\n"
 
 

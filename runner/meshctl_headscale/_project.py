@@ -51,7 +51,7 @@ class Project:
         """Return the project's inventory called `name`, with or without its ending."""
         for candidate in (name, name + ".yml"):
             path = self.root / "inventory" / candidate
-            if path.is_file():
+            if path.suffix == ".yml" and path.exists():
                 return path
         return None
 

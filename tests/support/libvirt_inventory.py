@@ -14,8 +14,20 @@ from project import ROOT
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return the group `all` of an inventory."""
-    return dict(yaml.safe_load((ROOT / f"inventory/{name}.yml").read_text(encoding="utf-8"))["all"])
+    """Return the group `all` of the inventory `lab` or `libvirt`."""
+    seed = _load("lab.yml")
+    if name == "libvirt":
+        guests = _load("libvirt/20-guests.yml")
+        seed["vars"] |= guests["vars"]
+        for group, members in guests["children"].items():
+            for host, variables in members["hosts"].items():
+                seed["children"][group]["hosts"][host] |= variables
+    return seed
+
+
+def _load(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "inventory" / path).read_text(encoding="utf-8"))["all"]
+    return found
 
 
 def topology_of(inventory: dict[str, Any]) -> Topology:

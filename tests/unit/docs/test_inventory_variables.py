@@ -72,7 +72,11 @@ GENERATED = _generated()
 def _sources() -> Iterator[Path]:
     for base in (ROOT / "playbooks", ROOT / "inventory", COLLECTION / "roles", COLLECTION / "plugins"):
         for path in base.rglob("*"):
-            if path.suffix in (".py", ".yml", ".j2") and "collections" not in path.relative_to(base).parts:
+            if (
+                path.is_file()
+                and path.suffix in (".py", ".yml", ".j2")
+                and "collections" not in path.relative_to(base).parts
+            ):
                 yield path
 
 
@@ -123,7 +127,10 @@ def test_every_section_has_its_table() -> None:
     assert re.findall(r"^<!-- generated: variables (\w+) -->", page, re.MULTILINE) == list(sections)
 
 
-@pytest.mark.parametrize("inventory", sorted((ROOT / "inventory").glob("**/*.yml")), ids=lambda path: path.name)
+INVENTORIES = sorted(path for path in (ROOT / "inventory").glob("**/*.yml") if path.is_file())
+
+
+@pytest.mark.parametrize("inventory", INVENTORIES, ids=lambda path: path.name)
 def test_an_inventory_sets_declared_variables_only(inventory: Path) -> None:
     def names(node: object) -> set[str]:
         if not isinstance(node, dict):

@@ -139,7 +139,7 @@ def test_the_topology_is_that_of_the_inventory(generator: Any) -> None:
 
 
 def test_a_change_of_the_inventory_changes_the_topology(generator: Any) -> None:
-    inventory = yaml.safe_load((ROOT / "inventory/libvirt.yml").read_text(encoding="utf-8"))["all"]
+    inventory = yaml.safe_load((ROOT / "inventory/lab.yml").read_text(encoding="utf-8"))["all"]
     inventory["children"]["clients"]["hosts"]["client-node-2"]["mesh_address"] = "10.0.0.77"
 
     assert generator.document(inventory) != json.loads((NIX / "topology.json").read_text(encoding="utf-8"))

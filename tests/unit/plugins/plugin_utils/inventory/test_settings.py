@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import libvirt_inventory
 import pytest
-import yaml
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.modules.user import _check_name
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.settings import (
@@ -31,9 +31,9 @@ from project import ROOT
 Read = tuple[dict[str, dict[str, Any]], dict[str, list[str]]]
 
 
-def read(path: Path) -> Read:
+def read(name: str) -> Read:
     """Return hosts and groups of an inventory without patterns."""
-    whole = yaml.safe_load(path.read_text(encoding="utf-8"))["all"]
+    whole = libvirt_inventory.read(name)
     hosts: dict[str, dict[str, Any]] = {}
     groups: dict[str, list[str]] = {"all": []}
 
@@ -54,7 +54,7 @@ def read(path: Path) -> Read:
     return plain, groups
 
 
-_SEED = read(ROOT / "inventory" / "lab.yml")
+_SEED = read("lab")
 
 
 def seed() -> Read:
@@ -278,7 +278,7 @@ def test_values_of_the_command_line_are_texts() -> None:
 
 
 def test_virtual_machines_are_not_this_machine() -> None:
-    hosts, groups = read(ROOT / "inventory" / "libvirt.yml")
+    hosts, groups = read("libvirt")
     hosts["client-node-1"]["ansible_connection"] = "local"
     with pytest.raises(BadInput, match=r"does not lead into the lab '[a-z-]+': write ansible\.builtin\.ssh"):
         check_settings(hosts, groups)
