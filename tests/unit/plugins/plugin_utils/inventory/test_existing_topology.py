@@ -47,14 +47,14 @@ def test_nat_that_is_stated_is_held_against_the_path() -> None:
     ("one", "subnets", "words"),
     [
         ({"mesh_address": "192.168.1.9"}, None, "no mesh_subnet"),
-        ({"mesh_subnet": "home", "mesh_address": "192.168.1"}, None, "is no IP address"),
+        ({"mesh_subnet": "home", "mesh_address": "192.168.1"}, None, "is not an IP address"),
         (
             {"mesh_subnet": "home", "mesh_address": "10.0.0.1"},
             {"home": {"cidr": "192.168.1.0/24"}},
             "not in its network",
         ),
         ({"mesh_subnet": "hom"}, {"home": {}}, "unknown subnet 'hom'"),
-        ({"mesh_subnet": "home"}, {"home": {"cidr": "192.168.1.1/24"}}, "is no network"),
+        ({"mesh_subnet": "home"}, {"home": {"cidr": "192.168.1.1/24"}}, "is not a network"),
         ({"mesh_subnet": "home"}, {"home": {"nat": "soft"}}, "unknown NAT kind"),
         ({"mesh_subnet": "home"}, {"home": {"link": {}}}, "unknown setting 'link'"),
         ({"mesh_subnet": "home"}, ["home"], "must be a mapping"),

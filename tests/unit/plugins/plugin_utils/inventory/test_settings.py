@@ -327,7 +327,7 @@ def test_whatever_a_variable_is(host: str, name: str, value: Any) -> None:
         ("mesh_subnets", ["subnet-a"], "mesh_subnets must be a mapping"),
         ("mesh_subnets", None, "mesh_subnets must be a mapping"),
         ("mesh_publish", 443, "mesh_publish must be a list"),
-        ("mesh_publish", [{"proto": "tcp"}], "is no port"),
+        ("mesh_publish", [{"proto": "tcp"}], "is not a port"),
         ("mesh_publish", [{"proto": "icmp", "port": 1}], "unknown proto 'icmp'"),
         ("mesh_names", "headscale.lab.test", "mesh_names must be a list"),
         ("mesh_subnet", "Subnet-A", "unknown subnet 'Subnet-A'"),

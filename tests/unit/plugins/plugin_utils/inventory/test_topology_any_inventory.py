@@ -10,7 +10,7 @@ import ipaddress
 from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import read_link
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.values import read_link
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import plan
 from hypothesis import given, settings
 from hypothesis import strategies as st

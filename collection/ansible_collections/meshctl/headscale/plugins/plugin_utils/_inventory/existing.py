@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the user's own hosts are, as far as their inventory says: nothing of it has to be said.
+"""Read the places of existing hosts from the inventory, which may leave them out.
 
-A host that names its network (`mesh_subnet`) has a place. What else is known of it, its address, its network's cidr,
-gateway, NAT and public address, is used where it is stated; what is not stated is not guessed, and not asserted.
+A host that names its network (`mesh_subnet`) has a place. Its address and the cidr, gateway, NAT and public address of
+its network are used if the inventory gives them; meshctl neither guesses nor asserts what is missing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def existing_topology(
             if host not in found and (name := hosts[host].get("mesh_subnet")):
                 found[host] = _place(host, str(name), hosts[host], group)
             elif hosts[host].get("mesh_address") and not hosts[host].get("mesh_subnet"):
-                raise BadInput(f"host {host} has a mesh_address and no mesh_subnet; name its network as well")
+                raise BadInput(f"host {host} has a mesh_address but no mesh_subnet; name its network as well")
     return found
 
 
@@ -58,7 +58,9 @@ def _subnet(where: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - an invent
     if not isinstance(raw, dict):
         raise BadInput(f"{where} must be a mapping, not '{raw}'")
     if unknown := sorted(set(raw) - set(_SUBNET_KEYS)):
-        raise BadInput(f"{where}: unknown setting '{unknown[0]}'; own networks have {', '.join(_SUBNET_KEYS)}")
+        raise BadInput(
+            f"{where}: unknown setting '{unknown[0]}'; networks of existing hosts have {', '.join(_SUBNET_KEYS)}"
+        )
     if (nat := raw.get("nat")) not in (None, *NAT_KINDS):
         raise BadInput(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}, or leave it out")
     cidr = None
@@ -66,7 +68,9 @@ def _subnet(where: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - an invent
         try:
             cidr = str(ipaddress.ip_network(str(raw["cidr"])))
         except ValueError as exc:
-            raise BadInput(f"{where}: '{raw['cidr']}' is no network ({exc}); write it like 192.168.1.0/24") from None
+            raise BadInput(
+                f"{where}: '{raw['cidr']}' is not a network ({exc}); write one such as 192.168.1.0/24"
+            ) from None
     if (gateway := raw.get("gateway")) is not None:
         _inside(f"{where}.gateway", str(gateway), cidr)
     if (public := raw.get("wan_address")) is not None:
@@ -78,6 +82,6 @@ def _inside(what: str, value: str, cidr: str | None) -> None:
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        raise BadInput(f"{what}: '{value}' is no IP address") from None
+        raise BadInput(f"{what}: '{value}' is not an IP address") from None
     if cidr is not None and address not in ipaddress.ip_network(cidr):
         raise BadInput(f"{what}: {value} is not in its network {cidr}")

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is expected to reach whom, as the variable `mesh_expect` states it.
+"""Read from `mesh_expect` which hosts are expected to reach each other.
 
-Without a statement everybody is expected to reach everybody. A later entry is stronger than an earlier one, so that an
-exception follows its rule: `[{from: guests, to: all, reach: false}, {from: guests, to: printer, reach: true}]`.
+By default every host is expected to reach every other host. A later entry overrides an earlier one, so that an exception
+follows its rule: `[{from: guests, to: all, reach: false}, {from: guests, to: printer, reach: true}]`.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _KEYS = ("from", "to", "reach")
-_EVERYBODY = ("all", "*")
+_ALL_HOSTS = ("all", "*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One statement; None stands for everybody."""
+    """One entry; None means all hosts."""
 
     sources: frozenset[str] | None
     targets: frozenset[str] | None
     reach: bool
 
     def about(self, source: str, target: str) -> bool:
-        """Whether the statement is about this pair."""
+        """Whether the entry is about this pair."""
         return (self.sources is None or source in self.sources) and (self.targets is None or target in self.targets)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """All statements, the strongest last."""
+    """All entries; a later one overrides an earlier one."""
 
     rules: tuple[Rule, ...] = ()
 
@@ -48,12 +48,12 @@ class Expectation:
         return next((rule.reach for rule in reversed(self.rules) if rule.about(source, target)), True)
 
     def sees(self, source: str, target: str) -> bool:
-        """Whether the server shows the two to each other: it does when one of them may reach the other."""
+        """Whether the server shows two hosts to each other, which it does if either may reach the other."""
         return self.reaches(source, target) or self.reaches(source=target, target=source)
 
 
 def read_expect(value: Any, groups: Mapping[str, Sequence[str]]) -> Expectation:  # noqa: ANN401 - an inventory's data
-    """Return what `mesh_expect` states; groups and hosts of the inventory may be named. Raise `BadInput`."""
+    """Return the entries of `mesh_expect`, which name hosts and groups of the inventory. Raise `BadInput`."""
     if value in (None, ""):
         return Expectation()
     if not isinstance(value, list):
@@ -84,7 +84,7 @@ def _members(
     hosts: frozenset[str],
 ) -> frozenset[str] | None:
     names = [str(name) for name in (named if isinstance(named, list) else [named])]
-    if any(name in _EVERYBODY for name in names):
+    if any(name in _ALL_HOSTS for name in names):
         return None
     if unknown := [name for name in names if name not in groups and name not in hosts]:
         raise BadInput(f"{where}: {', '.join(unknown)} is neither a host nor a group of the inventory")
@@ -92,7 +92,7 @@ def _members(
 
 
 def propose(pairs: Iterable[tuple[str, str]], hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the shortest `mesh_expect` that says that these pairs do not reach each other, and all others do."""
+    """Return the shortest `mesh_expect` by which these pairs do not reach each other, and all others do."""
     wanted = list(hosts)
     silent: dict[str, list[str]] = {}
     for source, target in pairs:
@@ -106,9 +106,9 @@ def propose(pairs: Iterable[tuple[str, str]], hosts: Sequence[str]) -> list[dict
 
 
 def _entry(sources: list[str], targets: tuple[str, ...], hosts: list[str]) -> dict[str, Any]:
-    nobody = len(sources) == 1 and set(targets) == set(hosts) - set(sources)
+    reaches_none = len(sources) == 1 and set(targets) == set(hosts) - set(sources)
     return {
         "from": sources[0] if len(sources) == 1 else sources,
-        "to": "all" if nobody else targets[0] if len(targets) == 1 else list(targets),
+        "to": "all" if reaches_none else targets[0] if len(targets) == 1 else list(targets),
         "reach": False,
     }

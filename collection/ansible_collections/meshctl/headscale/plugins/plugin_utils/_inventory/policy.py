@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who may reach whom by a policy, as far as a policy can be read without the server.
+"""Decide from a policy whether an echo request from one node to another passes, without asking the server.
 
-It answers one question, does an echo request from one node to another pass, and knows what Headscale knows: users,
-groups, tags, host aliases, addresses, and the autogroups `self`, `member`, `tagged`. A rule that names a port lets an
-echo request pass as well: Tailscale's filter does not look at ports for ICMP. What cannot be read is an error and
-never a guess.
+It knows the names that Headscale knows: users, groups, tags, host aliases, addresses, and the autogroups `self`, `member`
+and `tagged`. A rule that names a port lets an echo request pass as well, because Tailscale's filter ignores ports for ICMP.
+A rule that cannot be read is an error.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from ...module_utils._errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-# Where everybody else is: no node is meant by it.
+# Addresses outside the mesh: it names no node.
 _OUTSIDE = ("autogroup:internet",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A node, as a policy can name it."""
+    """A node with everything that a policy can name it by."""
 
     name: str
     user: str = ""
@@ -43,7 +42,7 @@ class Member:
         tags = tuple(node.get("tags") or ())
         return cls(
             name=name,
-            # A tagged node belongs to its tags and to nobody else.
+            # A tagged node belongs to its tags, and to no user.
             user="" if tags else str(user.get("name") or ""),
             email="" if tags else str(user.get("email") or ""),
             tags=tags,
@@ -54,27 +53,27 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The parts of a policy that decide who reaches whom."""
+    """The parts of a policy that decide which nodes reach each other."""
 
     rules: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     groups: dict[str, list[str]] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
-    everybody: bool = False
-    """Whether nothing restricts anybody: no policy, or one without rules."""
+    unrestricted: bool = False
+    """Whether every node reaches every other node: no policy, or one without rules."""
 
     @classmethod
     def read(cls, document: Any) -> Policy:  # noqa: ANN401 - what came out of HuJSON
-        """Return a policy; None is no policy. Raise `BadInput`."""
+        """Return a policy from its document, or from None for no policy. Raise `BadInput`."""
         if document is None or document == {}:
-            return cls(rules=(), everybody=True)
+            return cls(rules=(), unrestricted=True)
         if not isinstance(document, dict):
-            raise BadInput("the policy is not an object")
+            raise BadInput("the policy is not an object: write one with acls or grants")
         acls, grants = document.get("acls"), document.get("grants")
         return cls(
             rules=(*_acls(acls or []), *_grants(grants or [])),
             groups={name: _texts(f"group {name!r}", users) for name, users in _mapping("groups", document).items()},
             hosts={name: str(address) for name, address in _mapping("hosts", document).items()},
-            everybody=acls is None and grants is None,
+            unrestricted=acls is None and grants is None,
         )
 
     @property
@@ -87,7 +86,7 @@ class Policy:
 
     def reaches(self, source: Member, target: Member) -> bool:
         """Whether an echo request passes from one node to another."""
-        return self.everybody or any(
+        return self.unrestricted or any(
             self._is_source(source, sources) and self._is_target(source, target, targets)
             for sources, targets in self.rules
         )
@@ -109,9 +108,9 @@ class Policy:
             return True
         if name.startswith("group:"):
             if name not in self.groups:
-                raise BadInput(f"the policy names {name}, which its groups do not have")
+                raise BadInput(f"the policy names {name}, which its groups do not define: add it to groups")
             if nested := next((user for user in self.groups[name] if user.startswith("group:")), None):
-                raise BadInput(f"{name} of the policy holds the group {nested}: groups hold users")
+                raise BadInput(f"{name} of the policy contains the group {nested}: list its users instead")
             return any(self._means(user, node) for user in self.groups[name])
         if name.startswith("tag:"):
             return name in node.tags
@@ -120,9 +119,9 @@ class Policy:
         if name == "autogroup:tagged":
             return bool(node.tags)
         if name.startswith("autogroup:"):
-            raise BadInput(f"the policy names {name}, which is not known here")
+            raise BadInput(f"the policy names {name}, which meshctl does not know")
         if "@" in name:
-            # `alice@` is the user alice; a whole address is the one that the user's provider gave.
+            # `alice@` is the user alice; a full address comes from the identity provider.
             return bool(node.user) and (name in (f"{node.user}@", node.email) or name == node.user)
         return self._has_address(node, self.hosts.get(name, name))
 
@@ -130,7 +129,7 @@ class Policy:
         try:
             network = ip_network(text, strict=False)
         except ValueError:
-            raise BadInput(f"the policy names {text!r}, which is no user, group, tag, host or address") from None
+            raise BadInput(f"the policy names {text!r}, which is not a user, group, tag, host or address") from None
         return any(ip_address(address) in network for address in node.addresses)
 
 
@@ -143,27 +142,27 @@ def _acls(rules: Any) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:  # n
 
 def _grants(rules: Any) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:  # noqa: ANN401
     for rule in _objects("grants", rules):
-        # A grant of capabilities alone lets nothing pass by itself.
+        # A grant of capabilities alone lets no packets pass.
         if rule.get("ip"):
             yield _names(rule, "src"), _names(rule, "dst")
 
 
 def _objects(what: str, rules: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise BadInput(f"{what} of the policy is no list of rules")
+        raise BadInput(f"{what} of the policy is not a list of rules")
     return rules
 
 
 def _mapping(what: str, document: dict[str, Any]) -> dict[str, Any]:
     value = document.get(what) or {}
     if not isinstance(value, dict):
-        raise BadInput(f"{what} of the policy is no object")
+        raise BadInput(f"{what} of the policy is not an object")
     return value
 
 
 def _texts(what: str, value: Any) -> list[str]:  # noqa: ANN401
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{what} of the policy is no list of names")
+        raise BadInput(f"{what} of the policy is not a list of names")
     return value
 
 
@@ -182,7 +181,7 @@ def _without_port(target: str) -> str:
 
 
 def forbidden(policy: Policy, members: Sequence[Member]) -> list[tuple[str, str]]:
-    """Return the pairs of which the first does not reach the second."""
+    """Return the pairs whose first node does not reach the second."""
     return [
         (source.name, target.name)
         for source in members
@@ -192,7 +191,7 @@ def forbidden(policy: Policy, members: Sequence[Member]) -> list[tuple[str, str]
 
 
 def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: Iterable[str]) -> list[str]:  # noqa: ANN401
-    """Return the users and tags that a policy names and that do not exist: Headscale accepts them without a word."""
+    """Return the users and tags that a policy names and that do not exist; Headscale accepts them silently."""
     names = {f"{user.get('name')}@" for user in users} | {str(user.get("email") or "") for user in users}
     owned = set((document or {}).get("tagOwners") or {}) | set(tags)
     found = list(dict.fromkeys(_every_name(document)))
@@ -209,7 +208,7 @@ def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401
         if isinstance(rule, dict):
             yield from (str(name) for name in rule.get("src") or [])
             for name in rule.get("dst") or []:
-                # `tag:web:443` has a port, `tag:web` of a grant has none.
+                # `tag:web:443` of a rule has a port, `tag:web` of a grant has none.
                 bare = str(name)
                 yield (
                     bare.rpartition(":")[0]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's view of the inventory to a topology."""
+"""Read the inventory of a running play."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .existing import existing_topology
 from .settings import check_settings, checked_names, slips
 from .topology import Topology, read_topology
 
-# What a topology is read from; nothing else is templated, so that a variable with a secret stays where it is.
+# No other variable is templated, so that secrets stay where they are.
 _VARIABLES = (
     "lab_name",
     "mesh_address",
@@ -50,7 +50,7 @@ def read_existing(task_vars: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def check_inventory(task_vars: dict[str, Any]) -> list[str]:
-    """Return what is odd about the inventory's other variables.
+    """Check the inventory's variables, and return oddities that are not errors.
 
     :raises BadInput: see `check_settings`.
     """

@@ -2,11 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Inventory data to a checked topology. Pure: reads no file, runs nothing.
-
-Every address of the lab is decided here. What is wrong with an inventory is one
-`BadInput` that names the host or subnet, the value and the remedy.
-"""
+"""Read the inventory's variables as a checked topology, which has every address of the lab. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +14,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from ...module_utils._errors import BadInput
-from .variables import shown
+from .values import (
+    Link,
+    check_keys,
+    list_of,
+    mapping,
+    read_address,
+    read_dns_name,
+    read_link,
+    read_network,
+    read_port,
+)
+from .variables import LABEL, shown
 
 Nat = Literal["easy", "hard", "none", "udp_blocked"]
 
@@ -28,35 +35,13 @@ InventoryError = BadInput
 WAN: Final = "wan"
 NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
 GROUPS: Final = ("headscale", "relays", "clients", "spare")
-# What Headscale hands out: a physical subnet inside it would shadow the mesh.
-TAILNET: Final = ipaddress.ip_network("100.64.0.0/10")
 FIRST_PORT: Final = 41641
 
-_THIS: Final = ipaddress.ip_network("0.0.0.0/8")
-# `router-NAME` is a host name too.
+# `router-NAME` must be a valid hostname.
 _SUBNET_NAME_LENGTH: Final = 40
-_RATES: Final = (8 * 10**3, 100 * 10**9)
-_LONGEST_DELAY_MS: Final = 60_000
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]+", re.IGNORECASE)
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)(k|m|g)bit")
-_LOSS = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-_DURATION_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-_RATE_BIT: Final = {"k": 10**3, "m": 10**6, "g": 10**9}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """What is wrong with a line, in numbers: milliseconds, bits per second, a fraction, bytes."""
-
-    delay_ms: float = 0.0
-    jitter_ms: float = 0.0
-    loss: float = 0.0
-    rate_bit: int = 0
-    mtu: int = 1500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +55,7 @@ class Publish:
 
 @dataclass(frozen=True, kw_only=True)
 class Subnet:
-    """A physical network behind a router of its own."""
+    """A physical network behind its own router."""
 
     name: str
     cidr: str
@@ -88,7 +73,7 @@ class Subnet:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A host of the inventory, or a router that a subnet implies; a `guest` is a host that the lab does not start."""
+    """A host of the inventory or the router of a subnet; a `guest` is a host that the lab does not start."""
 
     name: str
     kind: Literal["host", "router", "guest"]
@@ -104,7 +89,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """All that a lab is made of."""
+    """The networks and machines of a lab."""
 
     lab_name: str
     wan_cidr: str
@@ -117,11 +102,11 @@ class Topology:
         return asdict(self)
 
     def hosts(self) -> Iterator[Machine]:
-        """Yield the machines that stand in the inventory."""
+        """Yield the machines that are hosts of the inventory."""
         return (machine for machine in self.machines.values() if machine.kind != "router")
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """Return what the assertions and the report need to know of each host (the fact `mesh_topology`)."""
+        """Return the fact `mesh_topology`: what assertions and the report need to know about each host."""
         return {machine.name: self._host_facts(machine) for machine in self.hosts()}
 
     def _host_facts(self, machine: Machine) -> dict[str, Any]:
@@ -156,26 +141,26 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     ):
         if len(members[group]) != 1:
             found = ", ".join(members[group]) or "none"
-            raise BadInput(f"group '{group}' must hold exactly one host, {want}; found: {found}")
+            raise BadInput(f"group '{group}' must have exactly one host, {want}; found: {found}")
     relay = members["relays"][0]
     if hosts[relay].get("mesh_subnet", WAN) != WAN:
         raise BadInput(
-            f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', and a relay stands on the simulated "
-            f"internet, where all reach it: write {WAN}"
+            f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', but a relay must be on the simulated "
+            f"internet, where every node reaches it: write {WAN}"
         )
     shared = hosts[members["headscale"][0]]
     if both := [host for host in members["clients"] if host in members["spare"]]:
         raise BadInput(
-            f"host {both[0]} is in clients and in spare, which joins only where a story needs a new node; "
+            f"host {both[0]} is in clients and in spare, whose hosts join only when a story needs a new node; "
             "take it out of one of them"
         )
-    outside = _mapping("mesh_wan", shared.get("mesh_wan", {}))
-    _known_keys("mesh_wan", outside, ("cidr",))
-    wan = _network("mesh_wan", outside.get("cidr", "203.0.113.0/24"))
+    outside = mapping("mesh_wan", shared.get("mesh_wan", {}))
+    check_keys("mesh_wan", outside, ("cidr",))
+    wan = read_network("mesh_wan", outside.get("cidr", "203.0.113.0/24"))
     stated = {
         str(own["mesh_address"]) for own in hosts.values() if own.get("mesh_subnet") == WAN and "mesh_address" in own
     }
-    subnets = _subnets(_mapping("mesh_subnets", shared.get("mesh_subnets")), wan, stated)
+    subnets = _subnets(mapping("mesh_subnets", shared.get("mesh_subnets")), wan, stated)
     machines = _machines(hosts, members, subnets, wan)
     return Topology(
         lab_name=checked_name(shared.get("lab_name", "seed")),
@@ -187,46 +172,10 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
 
 
 def checked_name(value: object) -> str:
-    """Return the name of a lab when it can be one: it names a directory, which is removed with the lab."""
+    """Return the name of a lab; refuse one that cannot name the directory that is removed with the lab."""
     if not isinstance(value, str) or not _LAB_NAME.fullmatch(value):
         raise BadInput(f"lab_name {shown(value)} must be 1 to 32 lower-case letters, digits or '-'")
     return str(value)
-
-
-def _mapping(what: str, value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise BadInput(f"{what} must be a mapping, not {shown(value)}")
-    return value
-
-
-def _network(what: str, value: object) -> ipaddress.IPv4Network:
-    try:
-        network = ipaddress.IPv4Network(str(value))
-    except ValueError as exc:
-        raise BadInput(f"{what}: '{value}' is no IPv4 network ({exc}); write it like 192.168.1.0/24") from None
-    if network.prefixlen > 29:  # noqa: PLR2004 (gateway and a few hosts must fit)
-        raise BadInput(f"{what}: {network} is too small for a router and hosts; use a /29 or larger")
-    if (
-        network.is_loopback
-        or network.is_multicast
-        or network.is_link_local
-        or network.overlaps(_THIS)
-        or network.is_reserved
-    ):
-        raise BadInput(f"{what}: {network} cannot be a network of hosts; use a private one such as 192.168.1.0/24")
-    if network.overlaps(TAILNET):
-        raise BadInput(f"{what}: {network} overlaps {TAILNET}, which Headscale gives to mesh addresses")
-    return network
-
-
-def _address(what: str, value: object, network: ipaddress.IPv4Network) -> str:
-    try:
-        address = ipaddress.IPv4Address(str(value))
-    except ValueError:
-        raise BadInput(f"{what}: '{value}' is no IPv4 address") from None
-    if address not in network or address in (network.network_address, network.broadcast_address):
-        raise BadInput(f"{what}: {address} is not a host address of its subnet {network}")
-    return str(address)
 
 
 def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collection[str]) -> dict[str, Subnet]:
@@ -240,7 +189,7 @@ def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collec
     }
     subnets: dict[str, Subnet] = {}
     for name, raw in data.items():
-        own = _mapping(f"mesh_subnets.{name}", raw)
+        own = mapping(f"mesh_subnets.{name}", raw)
         if "wan_address" not in own:
             own = {**own, "wan_address": _free_wan_address(str(name), wan, {*stated, *wan_addresses})}
         subnet = _subnet(str(name), own, wan)
@@ -256,41 +205,36 @@ def _subnets(data: Mapping[str, Any], wan: ipaddress.IPv4Network, stated: Collec
 
 
 def _free_wan_address(name: str, wan: ipaddress.IPv4Network, taken: Collection[str]) -> str:
-    # From the second on: the first is where one looks for a provider's gateway.
+    # The first address is commonly the provider's gateway.
     for address in itertools.islice(wan.hosts(), 1, None):
         if str(address) not in taken:
             return str(address)
-    raise BadInput(f"mesh_wan: {wan} has no address left for the router of {name}; use a larger cidr")
+    raise BadInput(f"mesh_wan: {wan} has no free address for the router of {name}; use a larger cidr")
 
 
 def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network) -> Subnet:
     where = f"mesh_subnets.{name}"
-    _known_keys(where, raw, ("cidr", "gateway", "nat", "wan_address", "link"))
-    if not _LABEL.fullmatch(name) or name == WAN or len(name) > _SUBNET_NAME_LENGTH:
+    check_keys(where, raw, ("cidr", "gateway", "nat", "wan_address", "link"))
+    if not LABEL.fullmatch(name) or name == WAN or len(name) > _SUBNET_NAME_LENGTH:
         raise BadInput(
             f"{where}: '{name}' cannot name a subnet; "
             f"use at most {_SUBNET_NAME_LENGTH} letters, digits and '-', and not '{WAN}'"
         )
     if "cidr" not in raw:
-        raise BadInput(f"{where} has no cidr; write one like 192.168.1.0/24")
-    network = _network(where, raw["cidr"])
+        raise BadInput(f"{where} has no cidr; write one such as 192.168.1.0/24")
+    network = read_network(where, raw["cidr"])
     nat = raw.get("nat", "easy")
     if nat not in NAT_KINDS:
         raise BadInput(f"{where}: unknown NAT kind '{nat}'; use one of {', '.join(NAT_KINDS)}")
     return Subnet(
         name=name,
         cidr=str(network),
-        gateway=_address(f"{where}.gateway", raw.get("gateway", network[1]), network),
+        gateway=read_address(f"{where}.gateway", raw.get("gateway", network[1]), network),
         nat=nat,
-        wan_address=_address(f"{where}.wan_address", raw["wan_address"], wan),
+        wan_address=read_address(f"{where}.wan_address", raw["wan_address"], wan),
         router=f"router-{name}",
         link=read_link(f"{where}.link", raw.get("link")),
     )
-
-
-def _known_keys(where: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
-    if unknown := sorted(set(raw) - set(known)):
-        raise BadInput(f"{where}: unknown setting '{unknown[0]}'; use {', '.join(known)}")
 
 
 def _machines(
@@ -303,7 +247,7 @@ def _machines(
     wanted = {host: variables for host, variables in hosts.items() if inside[host]}
     taken = {(name, s.gateway): s.router for name, s in subnets.items()}
     taken |= {(WAN, s.wan_address): s.router for s in subnets.values()}
-    for host, variables in wanted.items():  # stated addresses first: a free one must not take a stated one
+    for host, variables in wanted.items():  # first, so that no other host is given one of them
         if "mesh_address" in variables:
             _claim(host, *_stated(host, variables, subnets, wan), taken)
     machines: dict[str, Machine] = {}
@@ -330,7 +274,7 @@ def _machines(
 
 def _unique(taken: dict[Any, str], key: object, host: str, what: str) -> None:
     if other := taken.get(key):
-        raise BadInput(f"hosts {other} and {host} both take {what}; change one")
+        raise BadInput(f"hosts {other} and {host} both use {what}; change one")
     taken[key] = host
 
 
@@ -360,7 +304,7 @@ def _stated(
 ) -> tuple[str, str]:
     where = _subnet_name(host, variables, subnets)
     network = wan if where == WAN else subnets[where].network
-    return where, _address(f"host {host}: mesh_address", variables["mesh_address"], network)
+    return where, read_address(f"host {host}: mesh_address", variables["mesh_address"], network)
 
 
 def _claim(host: str, where: str, address: str, taken: dict[tuple[str, str], str]) -> None:
@@ -377,7 +321,7 @@ def _free(
         if (where, str(candidate)) not in taken:
             taken[where, str(candidate)] = host
             return str(candidate)
-    raise BadInput(f"host {host}: no address is free in {where} ({network}); use a larger cidr")
+    raise BadInput(f"host {host}: {where} ({network}) has no free address; use a larger cidr")
 
 
 def _machine(  # noqa: PLR0913, PLR0917
@@ -388,11 +332,11 @@ def _machine(  # noqa: PLR0913, PLR0917
     address: str,
     subnets: Mapping[str, Subnet],
 ) -> Machine:
-    if not _LABEL.fullmatch(host):
+    if not LABEL.fullmatch(host):
         raise BadInput(f"host '{host}' cannot be a hostname; use letters, digits and '-', at most 63")
     if _NUMBER.fullmatch(host):
         raise BadInput(
-            f"host '{host}' cannot be a hostname: resolvers take a number for an address; "
+            f"host '{host}' cannot be a hostname: resolvers read a number as an address; "
             f"put a letter before it, as in node-{host}"
         )
     subnet = subnets.get(where)
@@ -406,19 +350,21 @@ def _machine(  # noqa: PLR0913, PLR0917
         subnet=where,
         address=address,
         public_address=subnet.wan_address if subnet and subnet.nat != "none" else address,
-        port=_port(f"host {host}: mesh_port", variables.get("mesh_port", _default_port(address, where, subnets)))
+        port=read_port(f"host {host}: mesh_port", variables.get("mesh_port", _default_port(address, where, subnets)))
         if client
         else 0,
-        names=tuple(_dns_name(host, name) for name in _list(f"host {host}: mesh_names", variables.get("mesh_names"))),
+        names=tuple(
+            read_dns_name(host, name) for name in list_of(f"host {host}: mesh_names", variables.get("mesh_names"))
+        ),
         publish=tuple(
-            _publish(host, entry) for entry in _list(f"host {host}: mesh_publish", variables.get("mesh_publish"))
+            _publish(host, entry) for entry in list_of(f"host {host}: mesh_publish", variables.get("mesh_publish"))
         ),
         link=read_link(f"host {host}: mesh_link", variables.get("mesh_link")),
     )
 
 
 def _default_port(address: str, where: str, subnets: Mapping[str, Subnet]) -> int:
-    """Return a WireGuard port of the machine's own: behind one router, two nodes with one port cannot both keep it."""
+    """Return a WireGuard port that no other machine has: two nodes behind one router cannot both keep the same port."""
     if where == WAN:
         return FIRST_PORT
     host_part = int(ipaddress.IPv4Address(address)) - int(subnets[where].network.network_address)
@@ -437,82 +383,12 @@ def _router(subnet: Subnet) -> Machine:
     )
 
 
-def _list(what: str, value: object) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise BadInput(f"{what} must be a list, not {shown(value)}")
-    return value
-
-
-def _dns_name(host: str, value: object) -> str:
-    labels = str(value).split(".")
-    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004 (host and domain)
-        raise BadInput(f"host {host}: mesh_names: '{value}' is no DNS name such as headscale.lab.test")
-    return str(value).lower()
-
-
 def _publish(host: str, raw: object) -> Publish:
     where = f"host {host}: mesh_publish"
-    entry = _mapping(where, raw)
-    _known_keys(where, entry, ("proto", "port", "to_port"))
+    entry = mapping(where, raw)
+    check_keys(where, entry, ("proto", "port", "to_port"))
     proto = entry.get("proto", "tcp")
     if proto not in ("tcp", "udp"):
         raise BadInput(f"{where}: unknown proto '{proto}'; use tcp or udp")
-    port = _port(where, entry.get("port"))
-    return Publish(proto=proto, port=port, to_port=_port(where, entry.get("to_port", port)))
-
-
-def _port(where: str, value: object) -> int:
-    try:
-        port = int(str(value))
-    except ValueError:
-        port = 0
-    if not 0 < port < 65536:  # noqa: PLR2004 (the range of ports)
-        raise BadInput(f"{where}: {shown(value)} is no port; use 1 to 65535")
-    return port
-
-
-def read_link(where: str, raw: object) -> Link:
-    """Return the impairments of a line from their inventory form, such as `{rate: 50mbit, loss: 1%, delay: 20ms}`."""
-    if raw is None:
-        return Link()
-    data = _mapping(where, raw)
-    _known_keys(where, data, ("delay", "jitter", "loss", "rate", "mtu"))
-    link = Link(
-        delay_ms=_quantity(where, "delay", data, _DURATION, "20ms", _DURATION_MS),
-        jitter_ms=_quantity(where, "jitter", data, _DURATION, "2ms", _DURATION_MS),
-        loss=_quantity(where, "loss", data, _LOSS, "1%", {}) / 100,
-        rate_bit=int(_quantity(where, "rate", data, _RATE, "50mbit", _RATE_BIT)),
-        mtu=_mtu(where, data.get("mtu", 1500)),
-    )
-    if "rate" in data and not _RATES[0] <= link.rate_bit <= _RATES[1]:
-        raise BadInput(f"{where}: rate '{data['rate']}' must be from 8kbit to 100gbit")
-    if link.loss > 1:
-        raise BadInput(f"{where}: loss '{data['loss']}' is more than 100%")
-    if link.delay_ms > _LONGEST_DELAY_MS:
-        raise BadInput(f"{where}: delay '{data['delay']}' is more than {_LONGEST_DELAY_MS // 1000}s")
-    if link.jitter_ms > link.delay_ms:
-        raise BadInput(f"{where}: jitter '{data['jitter']}' needs a delay that is at least as long")
-    return link
-
-
-def _quantity(  # noqa: PLR0913, PLR0917
-    where: str, key: str, data: Mapping[str, Any], form: re.Pattern[str], example: str, units: Mapping[str, float]
-) -> float:
-    if key not in data:
-        return 0.0
-    match = form.fullmatch(str(data[key]).lower())
-    if not match:
-        raise BadInput(f"{where}: {key} '{data[key]}' is not understood; write it like {example}")
-    return float(match[1]) * (units[match[2]] if units else 1.0)
-
-
-def _mtu(where: str, value: object) -> int:
-    try:
-        mtu = int(str(value))
-    except ValueError:
-        mtu = 0
-    if not 1280 <= mtu <= 9000:  # noqa: PLR2004 (IPv6's minimum; jumbo frames)
-        raise BadInput(f"{where}: mtu {shown(value)} must be a number from 1280, the least that IPv6 needs, to 9000")
-    return mtu
+    port = read_port(where, entry.get("port"))
+    return Publish(proto=proto, port=port, to_port=read_port(where, entry.get("to_port", port)))

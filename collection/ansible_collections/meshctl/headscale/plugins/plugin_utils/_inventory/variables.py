@@ -27,7 +27,7 @@ _SCHEMA: Final = ("type", "enum", "pattern", "format", "minimum", "exclusiveMini
 _TRUE: Final = ("true", "yes", "on", "1", "t", "y")
 _FALSE: Final = ("false", "no", "off", "0", "f", "n")
 _NOUNS: Final = {"url": "a URL", "dns-name": "a DNS name"}
-_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LONGEST_NAME: Final = 253
 
 
@@ -183,7 +183,7 @@ def url_parts(value: Any) -> SplitResult | None:  # noqa: ANN401
 def is_dns_name(value: Any) -> bool:  # noqa: ANN401
     """Whether a value is a DNS name."""
     labels = str(value).removesuffix(".").split(".")
-    return len(str(value)) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in labels)
+    return len(str(value)) <= _LONGEST_NAME and all(LABEL.fullmatch(label) for label in labels)
 
 
 def _is_duration(value: Any) -> bool:  # noqa: ANN401

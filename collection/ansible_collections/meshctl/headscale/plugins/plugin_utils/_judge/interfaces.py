@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-from typing import Final
+from ipaddress import ip_address
 
+from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
 from .answer import Answer, Json, address, items, mapping, text
-
-# The ranges that tailscaled takes for its own; Headscale refuses prefixes outside of them.
-_RANGES: Final = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 
 
 def mesh_interfaces(links: Json) -> frozenset[str]:
@@ -38,4 +35,4 @@ def mesh_address(value: Json) -> bool:
     if not known:
         return False
     found = ip_address(known)
-    return any(found in network for network in _RANGES if network.version == found.version)
+    return any(found in network for network in (MESH_IPV4, MESH_IPV6) if network.version == found.version)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .._inventory.topology import WAN, Link, Machine, Subnet, Topology
+from .._inventory.topology import WAN, Machine, Subnet, Topology
+from .._inventory.values import Link
 
 # Counted, and remembered with its protocol: what tries to leave the lab can be named.
 _OUTSIDE = "counter name egress update @tried { ip daddr . meta l4proto } reject with icmp net-unreachable"

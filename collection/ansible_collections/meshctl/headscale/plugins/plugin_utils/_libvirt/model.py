@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
-from .._inventory.topology import WAN, InventoryError, Link, Subnet, Topology
+from .._inventory.topology import WAN, InventoryError, Subnet, Topology
+from .._inventory.values import Link
 
 Image = Literal["debian", "nixos"]
 Accelerator = Literal["auto", "kvm", "tcg"]
