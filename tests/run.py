@@ -44,9 +44,10 @@ KINDS: dict[str, Kind] = {
         ("mypy",),
         ("yamllint", "--strict", "."),
         ("ansible-lint", "-q"),
+        (sys.executable, "docs/.site/prose.py"),
         ("mkdocs", "build", "--quiet", "--strict"),
         ("env", f"--chdir={COLLECTION}", "antsibull-changelog", "lint"),
-    ), environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection")}),
+    ), environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "NO_MKDOCS_2_WARNING": "1"}),
     "unit": Kind((_pytest("tests/unit", "--ignore", "tests/unit/nix", "-n", "2"),)),
     "integration": Kind(
         (_pytest("tests/integration", "-m", "not libvirt and not slow", *SIDE_BY_SIDE),), needs_binaries=True

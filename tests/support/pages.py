@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads commands out of the documentation, for the tests that run them.
+"""Read commands from the documentation, for the tests that run them.
 
-In a `console` block a line that begins with `$ ` is a command. A comment before a block says what is special:
+In a `console` block, a line that starts with `$ ` is a command. A comment before a block changes how it is treated:
 `<!-- not run: REASON -->`, `<!-- exit code: N -->` (of its last command), `<!-- file: NAME -->` (its content).
 """
 
@@ -43,8 +43,23 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Return every page that people read."""
+    """Return the README and every page of the site."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def guides() -> list[Path]:
+    """Return the pages for contributors, whose commands are not run."""
+    return [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+
+
+def prose_lines(page: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a page outside fenced blocks and tables, which cannot be wrapped."""
+    fenced = False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("```"):
+            fenced = not fenced
+        elif not fenced and not line.startswith(("|", "<!--", "![")):
+            yield number, line
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documentation as text: its commands exist, its YAML is YAML, its links lead somewhere."""
+"""The documentation as text: its commands exist, its YAML parses, its links resolve, its lines fit."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from project import ROOT
 
 PAGES = docs.pages()
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+GUIDES = docs.guides()
 
 
 def _meshctl_lines(page: Path) -> list[str]:
@@ -87,3 +90,18 @@ def test_no_command_escapes_being_run(page: Path) -> None:
         # Commands stand in `console`, which tests/e2e/test_docs.py runs, or which says why it is not run.
         assert block.language not in ("", "bash", "sh", "shell"), f"{page.name}:{block.line}: name its language"
         assert block.language != "console" or block.commands, f"{page.name}:{block.line}: no line begins with `$ `"
+
+
+@pytest.mark.parametrize("page", PAGES + GUIDES, ids=[str(page.relative_to(ROOT)) for page in PAGES + GUIDES])
+def test_lines_have_at_most_100_columns(page: Path) -> None:
+    long = [(number, line) for number, line in docs.prose_lines(page) if len(line) > 100]
+    # A long link cannot be wrapped.
+    assert [number for number, line in long if max(map(len, line.split())) < 90] == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
+def test_links_outside_the_site_lead_to_files(page: Path) -> None:
+    # mkdocs checks the links between the pages of the site.
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not target.startswith(("http", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
