@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).parent / "styles" / "meshctl" / "Idioms.yml"
-CHECKED = ("*.md", "docs/**/*.md", ".github/**/*.md", "collection/ansible_collections/meshctl/headscale/*.md")
+CHECKED = ("*.md", "docs/**/*.md", ".github/**/*.yml", "collection/ansible_collections/meshctl/headscale/*.md")
 _CODE = re.compile(r"^```.*?^```|``[^`]+``|`[^`]+`|<!-- drill: begin.*?drill: end -->", re.MULTILINE | re.DOTALL)
 _PROSE_TOKENS = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
@@ -49,11 +49,14 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def findings(path: Path) -> Iterator[str]:
     """Yield a line for each odd wording in a file."""
-    for line, text in texts(path):
-        for pattern, instead in rules():
-            for match in pattern.finditer(text):
-                number = line + text.count("\n", 0, match.start())
-                yield f"{path}:{number}: {' '.join(match[0].split())!r}: write {instead!r} instead"
+    found = [
+        (line + text.count("\n", 0, match.start()), " ".join(match[0].split()), instead)
+        for line, text in texts(path)
+        for pattern, instead in rules()
+        for match in pattern.finditer(text)
+    ]
+    for number, odd, instead in sorted(found):
+        yield f"{path}:{number}: {odd!r}: write {instead!r} instead"
 
 
 def main(names: list[str]) -> int:
