@@ -16,19 +16,14 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.http import Http, judge_http
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import Isolated, Wall, judge_isolated
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.listening import Listening, judge_listening
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import (
-    Name,
-    Names,
-    Propagates,
-    judge_propagates,
-    judge_resolves,
-)
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Name
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import (
     ExpectedPath,
     Paths,
     Underlay,
     judge_path,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.propagates import Propagates, judge_propagates
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
@@ -39,6 +34,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
     judge_registered,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.steady import judge_steady
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.unreachable import judge_unreachable
 

@@ -22,11 +22,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated 
     judge_isolated,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.listening import Listening, judge_listening
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.steady import judge_steady
 
 TWO4, TWO6 = mesh.TWO.addresses

@@ -31,7 +31,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted
     sent_by_path,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import Isolated, judge_isolated
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath, Paths, judge_path
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.query import Query, judge_query
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
@@ -41,6 +40,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
     judge_registered,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
 
 TWO4, TWO6 = mesh.TWO.addresses
 

@@ -15,17 +15,13 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.addressed import judge_addressed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.encrypted import Encrypted, judge_encrypted
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import (
-    Names,
-    Propagates,
-    judge_propagates,
-    judge_resolves,
-)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.propagates import Propagates, judge_propagates
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import (
     Reachable,
     judge_reachable,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.steady import hidden_losses, judge_steady
 
 TWO4, TWO6 = mesh.TWO.addresses

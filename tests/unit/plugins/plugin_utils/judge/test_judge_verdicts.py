@@ -19,7 +19,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated 
     doubtful,
     judge_isolated,
 )
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.names import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Paths, Underlay, judge_path
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registered import (
@@ -29,6 +28,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
     records,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import judge_rejoins
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.topology import expected_path
 
 TWO4 = "100.64.0.2"

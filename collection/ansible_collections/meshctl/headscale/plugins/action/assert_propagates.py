@@ -14,7 +14,8 @@ from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address, addresses
-from ..plugin_utils._judge.names import QUAD_100, Name, Propagates, judge_propagates
+from ..plugin_utils._judge.names import QUAD_100, Name
+from ..plugin_utils._judge.propagates import Propagates, judge_propagates
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check

@@ -16,7 +16,8 @@ from ..plugin_utils._action.peers import seen
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.view import mesh_domain
 from ..plugin_utils._judge.answer import Json, address, items, mapping
-from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100, Names, judge_resolves, wire_marker
+from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100
+from ..plugin_utils._judge.resolves import Names, judge_resolves, wire_marker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge a single lookup: a name leads to a node, or does not exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .answer import Answer, addresses, number, text
+from .context import CheckContext
+from .name_causes import why_not_resolved
+from .names import QUAD_100, Name, dns_answer, looked_up, name_servers, values, why_unknown
+
+if TYPE_CHECKING:
+    from .check import Check
+
+
+def resolved(  # noqa: PLR0913, PLR0917
+    seen: Answer, context: CheckContext, name: Name, asked: str, aspect: str, budget_ms: float | None
+) -> Check:
+    found = looked_up(seen, asked)
+    outcome = text(found.get("outcome"))
+    took = number(found.get("duration_ms"))
+    expected: dict[str, Any] = {"name": asked, "addresses": list(name.required)}
+    if budget_ms is not None:
+        expected["ms"] = {"at_most": budget_ms}
+    command = f"getent ahosts {asked}"
+    if not outcome or not name.required or took is None:
+        why = why_unknown(seen, "getaddrinfo") if name.required else f"the server has no such address of {name.node}"
+        return context.check(
+            None, aspect=aspect, target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    known = addresses(found.get("addresses"))
+    same = outcome == "found" and name.leads_to(known)
+    fast = budget_ms is None or took <= budget_ms
+    return context.check(
+        same and fast,
+        aspect=aspect,
+        target=name.node,
+        expected=expected,
+        observed={"outcome": outcome, "addresses": known, "ms": round(took, 1)},
+        evidence={"error": text(found.get("error")), "resolver": name_servers(seen)},
+        hint=why_not_resolved(seen, name, known, same=same),
+        command=command,
+    )
+
+
+def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str) -> Check:
+    found, row = looked_up(seen, name), dns_answer(seen, name, "A")
+    expected = {"name": name, "outcome": "not-found", "rcode": "NXDOMAIN"}
+    outcome, rcode = text(found.get("outcome")), text(row.get("rcode"))
+    if outcome not in ("found", "not-found") or row.get("outcome") != "answered":
+        why = (
+            text(found.get("error"))
+            or f"{QUAD_100} did not answer ({text(row.get('outcome')) or why_unknown(seen, 'dns')})"
+        )
+        return context.check(
+            None,
+            aspect=aspect,
+            target=name,
+            expected=expected,
+            observed=None,
+            hint=why,
+            command=f"getent ahosts {name}",
+        )
+    leads = ", ".join(addresses(found.get("addresses")) or values(row))
+    return context.check(
+        outcome == "not-found" and rcode == "NXDOMAIN",
+        aspect=aspect,
+        target=name,
+        expected=expected,
+        observed={"name": name, "outcome": outcome, "rcode": rcode, "addresses": addresses(found.get("addresses"))},
+        hint=f"{name} still leads to {leads}: the change has not arrived, or a cache keeps the old answer"
+        if leads
+        else f"the answer is {rcode}, not NXDOMAIN: a resolver that fails is not one that says no",
+        command=f"getent ahosts {name}",
+    )

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find out why a name does not lead where it should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import causes
+from .answer import Answer, addresses, mapping, text
+from .names import (
+    HOSTS,
+    NSSWITCH,
+    QUAD_100,
+    Name,
+    dns_answer,
+    file_text,
+    host_sources,
+    local_stub,
+    name_servers,
+    values,
+)
+
+
+def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) -> str:
+    if same:
+        return "the right answer came too late: does a name server in /etc/resolv.conf not answer?"
+    if _in_hosts(seen, name) and not set(known) - set(name.addresses):
+        return f"{HOSTS} answers for {name.fqdn} in place of MagicDNS: remove the entry"
+    if foreign := set(known) - set(name.addresses):
+        said = f"{', '.join(sorted(foreign))} is not an address of {name.node}: "
+        local = any(entry in (file_text(seen, HOSTS) or "").split() for entry in foreign)
+        return said + (f"{HOSTS} says so, remove it there" if local else "an old answer, or another server")
+    if known and all(":" in missing for missing in set(name.required) - set(known)):
+        return (
+            "tailscaled gives a node with an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
+            "magicdns-aaaa: set that, or leave ipv6 out of families"
+        )
+    direct = dns_answer(seen, name.fqdn, "A")
+    rightly = direct.get("rcode") == "NOERROR" and set(addresses(values(direct))) & set(name.addresses)
+    # A client that is down still answers by what it knew, but it is no longer what the system asks.
+    running = text(mapping(seen.data("status")).get("BackendState")) in ("", "Running")
+    if rightly and running:
+        return _other_dns(seen, name) or _not_asked(seen)
+    client = causes.client(seen) if seen.data("status") is not None else ""
+    return client or _other_dns(seen, name) or _not_known(direct, name)
+
+
+def _not_asked(seen: Answer) -> str:
+    servers = name_servers(seen)
+    if stub := local_stub(servers):
+        return (
+            f"tailscaled answers rightly, but the host's own resolver {stub} does not pass names of the mesh on to it: "
+            "with systemd-resolved, `resolvectl status tailscale0` has to show its servers and domain (restart tailscaled), and "
+            "`resolvectl flush-caches` empties its cache"
+        )
+    if servers and QUAD_100 not in servers:
+        return (
+            f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
+            "program owns /etc/resolv.conf"
+        )
+    sources = host_sources(seen)
+    if sources and not {"dns", "resolve"} & set(sources):
+        return (
+            f"tailscaled answers rightly, but {NSSWITCH} has the system ask no name server for hosts ({' '.join(sources)}): "
+            "add dns there"
+        )
+    searched = mapping(seen.data("resolv_conf")).get("search")
+    if servers and searched == []:
+        return "tailscaled answers rightly, but /etc/resolv.conf has no search domain: what has rewritten it?"
+    return (
+        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd), and into /etc/hosts"
+    )
+
+
+def _in_hosts(seen: Answer, name: Name) -> bool:
+    words = (file_text(seen, HOSTS) or "").lower().split()
+    return name.fqdn in words or name.short in words
+
+
+def _other_dns(seen: Answer, name: Name) -> str:
+    """Return what the client has of MagicDNS that cannot give this name."""
+    tailnet = mapping(mapping(seen.data("status")).get("CurrentTailnet"))
+    if tailnet.get("MagicDNSEnabled") is False:
+        return "MagicDNS is off on the server: set dns.magic_dns there"
+    suffix = text(tailnet.get("MagicDNSSuffix")).strip(".").lower()
+    if suffix and not name.fqdn.endswith("." + suffix):
+        return f"the server's base domain is {suffix}, and {name.fqdn} is not in it: correct dns.base_domain or mesh_domain"
+    return ""
+
+
+def _not_known(direct: dict[str, Any], name: Name) -> str:
+    if direct.get("rcode") == "NXDOMAIN":
+        return f"tailscaled does not know {name.fqdn}: the server has another name, or the network map is old"
+    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, the domain right?"

@@ -1,0 +1,238 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge what names lead to: nodes of the mesh, names that must not exist, names outside the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .answer import Answer, Json, address, addresses, items, mapping, number, text
+from .context import CheckContext
+from .interfaces import mesh_interfaces
+from .lookups import not_resolved, resolved
+from .name_causes import why_not_resolved
+from .names import (
+    HOSTS,
+    QUAD_100,
+    Name,
+    dns_answer,
+    file_text,
+    local_stub,
+    looked_up,
+    name_servers,
+    values,
+    why_unknown,
+)
+
+if TYPE_CHECKING:
+    from .check import Check
+
+_DNS_PORT = 53
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What is expected of a host's resolver."""
+
+    present: tuple[Name, ...] = ()
+    absent: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    led: Mapping[str, str] = field(default_factory=dict)
+    """Where names outside the mesh must lead to, for those of which it is known."""
+    budget_ms: float = 1000.0
+    wire: bool = True
+
+
+def judge_resolves(answer: Json, context: CheckContext, expect: Names) -> list[Check]:
+    """Return checks of every name, and one of where the answers come from."""
+    seen = Answer(answer)
+    checks = []
+    for name in expect.present:
+        checks += [
+            resolved(seen, context, name, name.fqdn, "name", expect.budget_ms),
+            resolved(seen, context, name, name.short, "short", expect.budget_ms),
+            _records(seen, context, name, expect.budget_ms),
+            _reverse(seen, context, name, expect.budget_ms),
+        ]
+    checks += [not_resolved(seen, context, name, aspect="absent") for name in expect.absent]
+    checks += [_outside(seen, context, name, expect.led.get(name, "")) for name in expect.outside]
+    checks.append(_local(seen, context, expect))
+    return [*checks, _wire(seen, context)] if expect.wire else checks
+
+
+def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
+    rows = {kind: dns_answer(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
+    took = [number(row.get("duration_ms")) for row in rows.values()]
+    expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
+    command = f"dig +short @{QUAD_100} {name.fqdn} A {name.fqdn} AAAA"
+    if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
+        why = why_unknown(seen, "dns")
+        return context.check(
+            None, aspect="dns", target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    known = addresses([value for row in rows.values() for value in values(row)])
+    slowest = max(entry for entry in took if entry is not None)
+    same = name.leads_to(known) and all(row.get("server") == QUAD_100 for row in rows.values())
+    observed = {"addresses": known, "rcode": {kind: row.get("rcode") for kind, row in rows.items()}, "ms": slowest}
+    return context.check(
+        same and slowest <= budget_ms,
+        aspect="dns",
+        target=name.node,
+        expected=expected,
+        observed=observed,
+        evidence={"ttl": [mapping(entry).get("ttl") for row in rows.values() for entry in items(row.get("answers"))]},
+        hint=why_not_resolved(seen, name, known, same=same),
+        command=command,
+    )
+
+
+def _reverse(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
+    rows = {known: dns_answer(seen, known, "PTR") for known in name.addresses}
+    # A client that gives no AAAA of its peers may know nothing of the reverse either; another name it may never give.
+    expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
+    command = f"dig +short @{QUAD_100} -x {next(iter(name.addresses), '')}"
+    system = {known: looked_up(seen, known) for known in name.addresses}
+    took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
+    if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
+        why = why_unknown(seen, "dns")
+        return context.check(
+            None, aspect="reverse", target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    names = {known: ", ".join(value.rstrip(".").lower() for value in values(row)) for known, row in rows.items()}
+    slowest = max(entry for entry in took if entry is not None)
+    ways = {known: text(row.get("canonical")).rstrip(".").lower() for known, row in system.items()}
+    right = all(
+        said == name.fqdn or not (said or known in name.required)
+        for way in (names, ways)
+        for known, said in way.items()
+    )
+    return context.check(
+        bool(name.required) and right and slowest <= budget_ms,
+        aspect="reverse",
+        target=name.node,
+        expected=expected,
+        observed={"names": names, "system": ways, "ms": slowest},
+        hint=_reverse_hint(seen, name, names, ways),
+        command=command,
+    )
+
+
+def _reverse_hint(seen: Answer, name: Name, names: dict[str, str], ways: dict[str, str]) -> str:
+    said = next((way for known, way in ways.items() if way and way != names[known]), "")
+    if said:
+        hosts = (
+            f"{HOSTS} says so, remove it there"
+            if said in (file_text(seen, HOSTS) or "").lower().split()
+            else "who says so?"
+        )
+        return f"the system takes the addresses of {name.node} for {said}, where tailscaled has their name: {hosts}"
+    if names != ways:
+        return f"tailscaled has the reverse of {name.node}'s addresses, but the system does not ask it: see the other checks of resolves"
+    return f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
+
+
+def _local(seen: Answer, context: CheckContext, expect: Names) -> Check:
+    """Judge that no name of the mesh is in /etc/hosts: what stands there answers for MagicDNS, and never changes."""
+    hosts = file_text(seen, HOSTS)
+    ours = {known.lower() for name in expect.present for known in (name.fqdn, name.short)} | set(expect.absent)
+    lines = [line.split() for line in (hosts or "").splitlines()]
+    found = {word: words[0] for words in lines if words for word in words[1:] if word.lower().rstrip(".") in ours}
+    return context.check(
+        None if hosts is None else not found,
+        aspect="local",
+        expected={HOSTS: "no name of the mesh"},
+        observed=None if hosts is None else found,
+        hint=seen.why("files") if hosts is None else
+        f"{HOSTS} answers for {', '.join(sorted(found))} in place of MagicDNS: remove the entry",
+        command=f"cat {HOSTS}",
+    )  # fmt: skip
+
+
+def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
+    found = looked_up(seen, name)
+    outcome, known = text(found.get("outcome")), addresses(found.get("addresses"))
+    hint = (
+        f"{text(found.get('error'))}: names outside the mesh need an upstream, which is dns.nameservers on the server "
+        "or the resolver that the host had before"
+    )
+    if outcome == "found" and led:
+        hint = f"{name} is {led}, and leads to {', '.join(known)}: the upstream resolver, or somebody before it, tells something else"
+    return context.check(
+        (outcome == "found" and bool(known) and (not led or led in known)) if outcome else None,
+        aspect="outside",
+        target=name,
+        expected={"name": name, "outcome": "found", **({"address": led} if led else {})},
+        observed={"name": name, "outcome": outcome, "addresses": known} if outcome else None,
+        hint=hint if outcome else why_unknown(seen, "getaddrinfo"),
+        command=f"getent ahosts {name}",
+    )
+
+
+def wire_marker(fqdn: str) -> str:
+    """Return how a name's domain stands in a DNS packet, so that a capture can tell these packets from others."""
+    return "".join(f"{chr(len(label))}{label}" for label in fqdn.split(".")[1:])
+
+
+def _wire(seen: Answer, context: CheckContext) -> Check:
+    """Judge from the packets which server the system's resolver asked for names of the mesh."""
+    capture = mapping(seen.data("lookups"))
+    flows = [mapping(flow) for flow in items(capture.get("flows"))]
+    beside = _beside(seen, flows)
+    asked: dict[str, int] = {}
+    answered: dict[str, int] = {}
+    for flow in flows:
+        for key, end, counts in (("dport", "dst", asked), ("sport", "src", answered)):
+            server = address(flow.get(end))
+            if flow.get(key) == _DNS_PORT and server and flow.get("interface") != "lo":
+                counts[server] = counts.get(server, 0) + int(number(flow.get("marked")) or 0)
+    asked = {server: packets for server, packets in asked.items() if packets}
+    answered = {server: packets for server, packets in answered.items() if packets}
+    expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
+    other = sorted(set(asked) - {QUAD_100})
+    stub = local_stub(name_servers(seen))
+    # A stub may know some; one of these names was never asked for before.
+    names = 1 if stub else len(items(mapping(mapping(capture.get("during")).get("getaddrinfo")).get("data")))
+    if not capture or number(capture.get("dropped")) != 0:
+        ok, hint = None, "packets of the capture were lost" if capture else why_unknown(seen, "getaddrinfo")
+    elif not asked and stub:
+        ok, hint = (
+            False,
+            f"the system asks {stub}, which answers for the mesh without asking {QUAD_100}: what runs there?",
+        )
+    elif not asked:
+        ok, hint = None, "no question was seen on the wire: a cache on the host answered"
+    elif not other and asked[QUAD_100] < names:
+        ok, hint = (
+            None,
+            f"{asked[QUAD_100]} questions for {names} names were seen: a cache on the host answers for the rest",
+        )
+    elif beside:
+        ok, hint = (
+            False,
+            f"{QUAD_100} is asked on {', '.join(beside)}, which is not the mesh's: another program answers there",
+        )
+    else:
+        ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
+        hint = f"{', '.join(other)} is asked for names of the mesh" if other else f"{QUAD_100} did not answer"
+    return context.check(
+        ok,
+        aspect="wire",
+        expected=expected,
+        observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
+        evidence={"questions": asked, "answers": answered, "resolv_conf": name_servers(seen)},
+        hint=hint,
+        command="cat /etc/resolv.conf" if not beside else f"ip route get {QUAD_100}",
+    )
+
+
+def _beside(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
+    """Return the interfaces, other than the mesh's, on which tailscaled's address was asked for names of the mesh."""
+    inside = mesh_interfaces(seen.data("addresses"))
+    asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
+    found = {text(flow.get("interface")) for flow in asked if number(flow.get("marked"))}
+    # Where no interface is known to be the mesh's, this says nothing.
+    return sorted(found - inside - {"lo"}) if inside else []
