@@ -47,22 +47,53 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: All checks of the task, passed and failed.
-  returned: always, except for options that cannot be used
+  description: All checks of the task, whatever their verdict.
+  returned: always, unless the options are not valid
   type: list
   elements: dict
   contains:
-    id: {description: Story and assertion and what it is about., type: str}
-    story: {description: The story., type: str}
-    source: {description: The host that looked., type: str}
-    target: {description: Whom the check is about., type: str}
-    verdict: {description: "V(passed), V(failed), V(skipped), or V(error) where nothing could be judged.", type: str}
-    expected: {description: What was expected., type: raw}
-    observed: {description: What was seen last., type: raw}
-    duration_ms: {description: Milliseconds from the start of the task until the check was judged so., type: float}
-    evidence: {description: What else was seen., type: dict}
-    hint: {description: The likely cause and the next step of a check that did not pass., type: str}
-    reproduce: {description: A command that shows the same., type: str}
+    id:
+      description: Story, assertion and aspect, joined by dots.
+      type: str
+    story:
+      description: The story that made the check.
+      type: str
+    assertion:
+      description: The assertion that made the check, such as reachable.
+      type: str
+    aspect:
+      description: What the check is about, such as latency; empty if the assertion has only one aspect.
+      type: str
+    family:
+      description: Address family, if the check is about one.
+      type: str
+    source:
+      description: The inventory host that made the check.
+      type: str
+    target:
+      description: The host, name or URL that the check is about; null if it is about the source.
+      type: str
+    verdict:
+      description: One of passed, failed, skipped, and error if nothing could be judged.
+      type: str
+    expected:
+      description: The expected state.
+      type: raw
+    observed:
+      description: The last observed state.
+      type: raw
+    duration_ms:
+      description: Milliseconds from the start of the task to the verdict.
+      type: float
+    evidence:
+      description: Further observations that explain the verdict.
+      type: dict
+    hint:
+      description: The likely cause and the next step; the reason if the check was skipped.
+      type: str
+    reproduce:
+      description: A command that shows the same.
+      type: str
   sample:
     - id: us1.connected.peer
       story: us1
