@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Labs as they stand: from their record and from the machines themselves."""
+"""Show labs that are up, and enter their machines."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record
 
-_PYTHON = "/usr/bin/python3"
 _PROBE_S = 5.0
 _AT_ONCE = 16
 _SHELL = ("/bin/bash", "-i")
@@ -32,7 +30,7 @@ _KINDS = {"clients": "client", "relays": "relay"}
 
 @dataclass(kw_only=True)
 class Machine:
-    """A machine of a lab, and what its node says."""
+    """A machine of a lab, and what its node reports."""
 
     host: str
     kind: str
@@ -40,20 +38,20 @@ class Machine:
     address: str
     mesh_addresses: list[str] = field(default_factory=list)
     online: bool | None = None
-    """What the control server says; None where the machine is no node or the server cannot be asked."""
+    """What the control server reports; None when the machine is not a node or the server does not answer."""
     state: str = ""
-    """tailscaled's own word."""
+    """The state that tailscaled reports."""
     relay: str = ""
     peers: int = 0
     direct: int = 0
     pid: int | None = None
     uptime_s: int | None = None
     guest: bool = False
-    """Whether it is a virtual machine: it has no process of the lab, and is entered by ssh."""
+    """Whether it is a virtual machine, which has no process in the lab and is entered by ssh."""
 
     @property
     def reachable(self) -> bool:
-        """Whether there is something to ask."""
+        """Whether the machine can be probed."""
         return self.guest or self.pid is not None
 
 
@@ -70,7 +68,7 @@ def lab(name: str) -> Lab:
 
 
 def standing(name: str) -> tuple[Lab, Record]:
-    """Return the lab called `name` and its record; an error when it is not up."""
+    """Return the lab called `name` and its record; raise an error when it is not up."""
     found = lab(name)
     record = found.record
     if record is None:
@@ -96,7 +94,7 @@ def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
         known = sorted({*record.machines, *(other for other in record.topology["machines"] if _guest(record, other))})
         raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(known)}.")
     if not record.machines[node].alive:
-        raise MeshctlError(f"The machine '{node}' of the lab '{name}' is gone. `meshctl up` starts it again.")
+        raise MeshctlError(f"The machine '{node}' of the lab '{name}' has stopped. `meshctl up` starts it again.")
     return found.enter(node, command or _SHELL)
 
 
@@ -105,7 +103,7 @@ def _guest(record: Record, node: str) -> bool:
 
 
 def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
-    """Become `command` in a machine: its terminal, its signals and its exit code are this process's."""
+    """Replace this process with `command` in a machine, which takes over the terminal, signals and exit code."""
     words = enter(name, node, command)
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
 
@@ -151,7 +149,7 @@ def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def status_if_up(name: str, variables: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the status of a lab; None where no lab of that name stands (VMs, own hosts)."""
+    """Return the status of a lab; None when no lab of that name is up (existing hosts)."""
     return status(name, variables) if lab(name).record else None
 
 
@@ -177,7 +175,7 @@ def _uptime(started_ticks: int) -> int:
 
 
 class _Probe:
-    """Asks machines with the same probe as the assertions."""
+    """Runs the same probe on machines as the assertions do."""
 
     def __init__(self, found: Lab) -> None:
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
@@ -185,38 +183,26 @@ class _Probe:
 
         self._lab = found
         self._remote = remote
-        self._environment = labs.environment()
+        self._clean = ["env", "-i", *(f"{key}={value}" for key, value in labs.environment().items())]
         self._source = package.script_of("probe")
 
     def observe(self, node: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """Return one observation on a machine; one that could not be made has `ok` false, as everywhere."""
+        """Return one observation on a machine; its `ok` is false when it could not be made."""
         request = {"observe": [{"id": "it", **asked}], "deadline_s": _PROBE_S}
+
+        def enter(command: list[str]) -> list[str]:
+            return self._lab.enter(node, [*self._clean, *command])
+
         try:
-            done = subprocess.run(  # noqa: S603
-                self._lab.enter(node, [_PYTHON, "-ISc", self._remote._READER]),
-                input=self._remote.encode(self._source, request, deadline_s=_PROBE_S),
-                capture_output=True,
-                timeout=_PROBE_S * 3,
-                check=False,
-                env=self._environment,
-            )
-            answer = self._remote.decode(
-                done.returncode,
-                done.stdout.decode(errors="replace"),
-                done.stderr.decode(errors="replace"),
-                interpreter=_PYTHON,
-                deadline_s=_PROBE_S,
-            )
+            answer = self._remote.run_in(enter, self._source, request, deadline_s=_PROBE_S)
             observation: dict[str, Any] = answer["observations"]["it"]
-        except subprocess.TimeoutExpired as error:
-            return {"ok": False, "error": {"message": f"{node} did not answer within {error.timeout:.0f} s"}}
         except (self._remote.RemoteError, OSError, RuntimeError, KeyError) as error:
-            return {"ok": False, "error": {"message": str(error)}}
+            return {"ok": False, "error": {"message": f"{node}: {error}"}}
         return observation
 
 
 def _by_key(observation: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
-    """Return the server's nodes by node key, or why there are none."""
+    """Return the server's nodes by node key, or the reason why they are unknown."""
     if observation is None:
         return None, "the control server's machine is not running"
     if not observation.get("ok"):
@@ -226,7 +212,7 @@ def _by_key(observation: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
 
 
 def _fill(row: Machine, observation: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
-    """Put into a row what its node says of itself, and the server of it."""
+    """Add what the node and the server report about a machine to its row."""
     if not observation.get("ok"):
         row.state = "no tailscaled"
         return
@@ -252,7 +238,7 @@ def log_files(name: str, node: str, service: str | None) -> list[Path]:
     record = lab(name).record
     if record and _guest(record, node):
         raise MeshctlError(
-            f"'{node}' is a virtual machine, which keeps its own log: "
+            f"'{node}' is a virtual machine, which keeps its own logs: "
             f"meshctl exec --lab {name} {node} -- journalctl -u {service or 'tailscaled'}"
         )
     if node not in machines:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import apply
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.apply import managers
 
 # As s6 2.11 is: it listens at once, and has a status some time after s6-svscan was told to look.
 _S6 = {
@@ -34,9 +35,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE", str(tmp_path))
     for name in ("home", "scan", "logs"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(apply, "_S6_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(apply, "_S6_SCAN", str(tmp_path / "scan"))
-    monkeypatch.setattr(apply, "_LOGS", str(tmp_path / "logs"))
+    monkeypatch.setattr(managers, "_S6_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(managers, "_S6_SCAN", str(tmp_path / "scan"))
+    monkeypatch.setattr(managers, "_LOGS", str(tmp_path / "logs"))
     return tmp_path
 
 

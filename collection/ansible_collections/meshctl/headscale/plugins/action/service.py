@@ -7,17 +7,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils._action.errors import failure, reports_bad_input
 from ..plugin_utils._action.settings import settings_of
+from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._inventory.reading import plain
 
-_SCRIPT = Path(__file__).parent.parent / "plugin_utils" / "_host" / "apply.py"
 _DEADLINE_S = 120
 
 _FILE = {
@@ -81,7 +80,7 @@ class ActionModule(ActionBase):
         request["check"] = bool(self._task.check_mode)
         started_at = time.time()
         try:
-            answer = run_script(self, _SCRIPT.read_text(encoding="utf-8"), request, deadline_s=_DEADLINE_S * slow)
+            answer = run_script(self, script_of("apply"), request, deadline_s=_DEADLINE_S * slow)
         except RemoteError as exc:
             return failure(f"service {request['name']}: {exc}", "could_not_run")
         answer["started_at"] = started_at

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .bounds import bounded
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 _MARK = "#meshctl-answer "
+_LAB_PYTHON = "/usr/bin/python3"
 _SPARE_S = 5
 _GRACE_S = 2
 # The controller waits this much longer than the host's own limits, besides the connection's own timeout.
@@ -68,6 +71,24 @@ def run_script(action: ActionBase, source: str, request: dict[str, Any], *, dead
     data = encode(source, request, deadline_s=deadline_s)
     done = _execute(action, command, data, deadline_s=deadline_s)
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
+
+
+def run_in(
+    enter: Callable[[list[str]], list[str]], source: str, request: dict[str, Any], *, deadline_s: float
+) -> dict[str, Any]:
+    """Run `source` like `run_script`, where `enter` leads a command to, such as into a machine of a lab."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            enter([_LAB_PYTHON, "-ISc", _READER]),
+            input=encode(source, request, deadline_s=deadline_s),
+            capture_output=True,
+            timeout=deadline_s + _SPARE_S + _GRACE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise RemoteError("timeout", f"no answer within {exc.timeout:.0f} s") from None
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    return decode(done.returncode, out, err, interpreter=_LAB_PYTHON, deadline_s=deadline_s)
 
 
 def _execute(action: ActionBase, command: str, data: bytes, *, deadline_s: float) -> dict[str, Any]:
