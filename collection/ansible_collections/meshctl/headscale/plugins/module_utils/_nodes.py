@@ -66,6 +66,18 @@ def owner(node: Record) -> str:
     return "" if node["tags"] or not node["user"] else str(node["user"]["name"])
 
 
+def the_user(users: Iterable[Record], name: str) -> Record | None:
+    """Return the user of a name, None when there is none; refuse to choose between several.
+
+    Headscale keeps names unique for each identity provider, so an OIDC user may have the name of a local one.
+    """
+    found = [user for user in users if user["name"] == name]
+    if len(found) > 1:
+        listed = ", ".join(f"id {user['id']} ({user['provider'] or 'local'})" for user in found)
+        raise BadInput(f"Several users are called {name!r}: {listed}. Name one of them by id.")
+    return found[0] if found else None
+
+
 def matching(nodes: Iterable[Record], wanted: Mapping[str, t.Any]) -> list[Record]:
     """Return the nodes that have every property that is asked for; what is None is not asked for."""
     asked = {option: value for option, value in wanted.items() if value is not None}

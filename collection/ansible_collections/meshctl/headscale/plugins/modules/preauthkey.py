@@ -31,7 +31,8 @@ attributes:
 options:
   user:
     description:
-      - The name of the user that nodes of this key belong to.
+      - The name or the id of the user that nodes of this key belong to.
+      - A user of an identity provider may have the name of a local user. Name the one that is meant by its id.
       - Required with O(state=present), unless O(tags) is set.
     type: str
   tags:
@@ -159,6 +160,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils import _files, _
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, parse_duration
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, check_id, check_tags, run
+from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import the_user
 
 if t.TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Record
@@ -219,10 +221,13 @@ class PreAuthKey:
             if not self.options["tags"]:
                 raise BadInput("A preauthkey belongs to a user or has tags: set user, tags or both.")
             return None
-        users = {user["name"]: user for user in self.task.api.list_users()}
-        if name not in users:
-            raise BadInput(f"There is no user {name!r} (there are: {', '.join(users) or 'none'}): create it first.")
-        return str(users[name]["id"])
+        users = self.task.api.list_users()
+        # Headscale lets no name begin with a digit.
+        found = next((user for user in users if user["id"] == name), None) or the_user(users, name)
+        if found is None:
+            there = ", ".join(user["name"] for user in users[:20]) or "none"
+            raise BadInput(f"There is no user {name!r} (there are: {there}): create it first.")
+        return str(found["id"])
 
     def _will_do(self, record: Record, user_id: str | None) -> bool:
         owner = record["user"]["id"] if record["user"] else None

@@ -24,6 +24,7 @@ options:
     description:
       - The user's name.
       - Required, unless O(state=absent) and O(id) is set.
+      - A user of an identity provider may have the name of a local user. The module then asks for O(id).
     type: str
   id:
     description:
@@ -99,7 +100,7 @@ import typing as t
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.module_utils._module import Task, check_id, run
-from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import owner
+from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import owner, the_user
 
 if t.TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Record
@@ -115,21 +116,23 @@ class User:
         """Look the user up."""
         self.task = task
         self.options = task.options
-        users = task.api.list_users()
-        self.by_name = {user["name"]: user for user in users}
-        self.by_id = {user["id"]: user for user in users}
+        self.users = task.api.list_users()
         self.before = self._find()
+
+    def _named(self, name: str | None) -> Record | None:
+        return the_user(self.users, name) if name is not None else None
 
     def _find(self) -> Record | None:
         name, previous = self.options["name"], self.options["rename_from"]
         if self.options["id"]:
-            found = self.by_id.get(self.options["id"])
+            found = next((user for user in self.users if user["id"] == self.options["id"]), None)
             if found and self.options["state"] == "absent" and name not in (None, found["name"]):
                 raise BadInput(f"The user of id {found['id']} is {found['name']!r}, not {name!r}: nothing is deleted.")
             return found
-        if previous in self.by_name and name in self.by_name:
+        found, other = self._named(name), self._named(previous)
+        if found and other:
             raise BadInput(f"Both users {previous!r} and {name!r} exist: delete one, or leave rename_from out.")
-        return self.by_name.get(name) or self.by_name.get(previous)
+        return found or other
 
     def present(self) -> dict[str, t.Any]:
         """Create or rename the user where needed."""
@@ -150,7 +153,7 @@ class User:
         name = self.options["name"]
         if user["name"] == name:
             return user
-        if name in self.by_name:
+        if self._named(name):
             raise BadInput(f"User {user['name']!r} cannot be renamed to {name!r}: another user has this name.")
         if user["provider"] == "oidc":
             raise BadInput(f"User {user['name']!r} comes from OIDC: Headscale does not rename such users.")
@@ -175,7 +178,7 @@ class User:
         return self.task.finish(before=self.before, user=None)
 
     def _check_nodes(self, user: Record) -> None:
-        names = [node["given_name"] for node in self.task.api.list_nodes() if owner(node) == user["name"]]
+        names = [node["given_name"] for node in self.task.api.list_nodes() if owner(node) and node["user"]["id"] == user["id"]]
         if names:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")  # noqa: PLR2004
             raise BadInput(f"User {user['name']!r} still has {len(names)} node(s): {shown}. Delete or tag them first.")

@@ -18,6 +18,8 @@ from . import urls
 from .observed import Check, CheckContext, Iterator, Observed
 from .view import ClientView
 
+_LONGEST_CONFIG = 64 << 10
+
 __all__ = [
     "Check",
     "CheckContext",
@@ -97,8 +99,9 @@ class Server(Observed):
             return None, f"the server's configuration was not read: {self.why('config')}"
         path = text(found.get("path"))
         try:
-            config = yaml.safe_load(text(found.get("text")))
-        except yaml.YAMLError as exc:
+            # A hostile host could send megabytes.
+            config = yaml.safe_load(text(found.get("text"))[:_LONGEST_CONFIG])
+        except (yaml.YAMLError, RecursionError) as exc:
             return None, f"{path} is not valid YAML: {' '.join(str(exc).split())}"
         if not isinstance(config, dict):
             return None, f"{path} has no settings"

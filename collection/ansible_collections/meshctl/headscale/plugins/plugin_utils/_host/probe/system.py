@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 
+from .allowed import allowed_config
 from .base import MAX_BODY, Unseen, left, read_json
 
 TYPE_CHECKING = False
@@ -119,20 +120,16 @@ def files(ask: Dict, _until: float) -> Json:
 
 
 def config(ask: Dict, _until: float) -> Json:
-    """Return a configuration file of YAML, with every value blanked whose name says that it is a secret."""
+    """Return the settings of headscale that are examined, and none that may be secret."""
     path = str(ask.get("path") or "/etc/headscale/config.yaml")
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(MAX_BODY).splitlines()
+            return {"path": path, "text": allowed_config(file.read(MAX_BODY))}
     except OSError as exc:
         kind = "not_permitted" if exc.errno in (errno.EACCES, errno.EPERM) else "no_config"
         raise Unseen(kind, f"{path}: {exc.strerror}") from exc
-    kept = []
-    for line in lines:
-        name, colon, _value = line.partition(":")
-        secret = name.strip().lstrip("- ").lower().endswith(("secret", "password", "pass", "token", "key"))
-        kept.append(f"{name}: hidden" if colon and secret and _value.strip() else line)
-    return {"path": path, "text": "\n".join(kept)}
+    except Unseen as exc:
+        raise Unseen(exc.kind, f"{path}: {exc}") from exc
 
 
 def clock(_ask: Dict, _until: float) -> Json:
