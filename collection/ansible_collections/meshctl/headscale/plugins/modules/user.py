@@ -178,7 +178,11 @@ class User:
         return self.task.finish(before=self.before, user=None)
 
     def _check_nodes(self, user: Record) -> None:
-        names = [node["given_name"] for node in self.task.api.list_nodes() if owner(node) and node["user"]["id"] == user["id"]]
+        names = [
+            node["given_name"]
+            for node in self.task.api.list_nodes()
+            if owner(node) and node["user"]["id"] == user["id"]
+        ]
         if names:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")  # noqa: PLR2004
             raise BadInput(f"User {user['name']!r} still has {len(names)} node(s): {shown}. Delete or tag them first.")
