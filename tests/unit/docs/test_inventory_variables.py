@@ -39,7 +39,6 @@ FACTS = {
     "mesh_resolver",
     "mesh_service_bind",
     "mesh_service_client",
-    "mesh_story_began",
     "mesh_topology",
     "mesh_unknown",
     "mesh_unregistered",
