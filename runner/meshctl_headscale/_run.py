@@ -136,7 +136,7 @@ def play(  # noqa: PLR0913
     log = Log(directory / "meshctl.log")
     log.write(f"meshctl {name}: {' '.join(str(path) for path in request.playbooks)} -i {request.inventory}")
     began = time.monotonic()
-    plays = {play: (story.name, story.title) for story in stories for play in story.plays}
+    plays = {play: (story.name, story.title) for story in stories for play in _own_plays(story, stories)}
     view = View(console, quiet=show.quiet, verbose=show.verbose, plays=plays)
     try:
         with Progress(view, log, console) as progress:
@@ -176,14 +176,18 @@ def _result(  # noqa: PLR0913
         seconds=seconds,
         changed=changed,
         reasons=[_in_our_words(reason, request, refusal) for reason in _reasons(code, outcome, tally)],
-        not_run=[story.name for story in stories if not _began(story, tally)],
+        not_run=[story.name for story in stories if not _began(story, stories, tally)],
     )
 
 
-def _began(story: Story, tally: Tally) -> bool:
-    if story.name in tally.checks:
-        return True
-    return any(name in story.plays for _playbook, name in tally.plays)
+def _began(story: Story, stories: Sequence[Story], tally: Tally) -> bool:
+    own = _own_plays(story, stories)
+    return story.name in tally.checks or any(name in own for _playbook, name in tally.plays)
+
+
+def _own_plays(story: Story, stories: Sequence[Story]) -> frozenset[str]:
+    """Return the plays of a story that no other story has: each ends with the play of the verdict."""
+    return story.plays.difference(*(other.plays for other in stories if other is not story))
 
 
 def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:

@@ -164,11 +164,14 @@ def test_several_stories_are_one_run_that_halts_at_the_first_failure(meshctl: Me
     assert len([path for path in (meshctl.directory / "runs").iterdir() if not path.is_symlink()]) == 1
 
 
-def test_many_good_checks_are_counted_and_not_listed(meshctl: Meshctl) -> None:
+def test_an_assertion_is_one_line_and_verbose_lists_its_checks(meshctl: Meshctl) -> None:
     done = meshctl("run", "many.yml")
     assert done.returncode == 0
-    assert "✓ demo.reachable.ipv4  100 passed" in done.stderr
+    assert "✓ reachable   100 pairs  100 passed  direct" in done.stderr
     assert done.stderr.count("client-node-1 →") == 0
+    assert meshctl("run", "many.yml", "-v").stderr.count("client-node-1 →") == 100
+    assert "✓ reachable   100 pairs  100 passed" in meshctl("report").stdout
+    assert meshctl("report", "-v").stdout.count("client-node-1 →") == 100
 
 
 def test_quiet_says_nothing_of_what_passed(meshctl: Meshctl) -> None:
@@ -177,8 +180,29 @@ def test_quiet_says_nothing_of_what_passed(meshctl: Meshctl) -> None:
     assert "client-node-1 →" not in done.stderr
 
 
-def test_verbose_shows_ansibles_own_output(meshctl: Meshctl) -> None:
-    assert "PLAY [A story that passes]" in meshctl("run", "passes.yml", "-v").stderr
+def test_twice_verbose_shows_ansibles_own_output(meshctl: Meshctl) -> None:
+    assert "PLAY [" not in meshctl("run", "passes.yml", "-v").stderr
+    assert "PLAY [A story that passes]" in meshctl("run", "passes.yml", "-vv").stderr
+
+
+def test_nothing_is_made_for_others_whatever_the_umask(meshctl: Meshctl) -> None:
+    before = os.umask(0)
+    try:
+        assert meshctl("run", "passes.yml").returncode == 0
+    finally:
+        os.umask(before)
+    for path in (meshctl.directory / "runs", meshctl.run_dir, meshctl.run_dir / "artifacts"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_runs_that_another_user_can_write_to_are_refused(meshctl: Meshctl) -> None:
+    (meshctl.directory / "runs").mkdir()
+    (meshctl.directory / "runs").chmod(0o777)
+    done = meshctl("run", "passes.yml")
+    assert done.returncode == 2
+    assert "is writable by every user" in done.stderr
+    assert "MESHCTL_RUNS_DIR" in done.stderr
+    assert not list((meshctl.directory / "runs").iterdir())
 
 
 def test_options_come_from_the_environment_too(meshctl: Meshctl) -> None:
@@ -220,7 +244,7 @@ def test_no_secret_lands_in_the_run_directory(meshctl: Meshctl, tmp_path: Path) 
 
 def test_ansible_has_the_whole_environment_all_the_same(meshctl: Meshctl) -> None:
     seen = "{{ (lookup('env', 'SOME_SECRET') | length) ~ ' long' }}"
-    done = meshctl("run", "passes.yml", "-v", "-e", json.dumps({"shown": seen}))
+    done = meshctl("run", "passes.yml", "-vv", "-e", json.dumps({"shown": seen}))
     assert f"{len(SECRET)} long" in done.stderr
 
 

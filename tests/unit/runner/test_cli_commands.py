@@ -473,3 +473,34 @@ def test_a_machine_without_services_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         "",
         "'router' has no services: there is nothing to show.\n",
     )
+
+
+# --- a lab by its name alone
+
+
+@pytest.mark.parametrize("words", ["status", "logs client-node-1", "exec client-node-1 true", "down"])
+def test_with_a_name_of_a_lab_no_inventory_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
+    script = tmp_path / "hosts"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/evaluated\necho '{{}}'\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("MESHCTL_INVENTORY", str(script))
+    asked: list[_play.Request] = []
+
+    def started(request: _play.Request, **_options: object) -> NoReturn:
+        asked.append(request)
+        raise MeshctlError("The lab 'mine' is not up")
+
+    monkeypatch.setattr(_run, "play", started)
+    with pytest.raises(MeshctlError, match="The lab 'mine'"):
+        CliRunner().invoke(app, [*words.split()[:1], "--lab", "mine", *words.split()[1:]], catch_exceptions=False)
+    assert not (tmp_path / "evaluated").exists()
+    assert [request.inventory for request in asked] == (["localhost,"] if words == "down" else [])
+
+
+def test_the_play_that_all_stories_end_with_belongs_to_none() -> None:
+    one, two = (
+        _stories.Story(name=name, title=name, path=Path(name), plays=frozenset({name, "Verdict"})) for name in "ab"
+    )
+    assert _run._own_plays(one, [one, two]) == {"a"}
+    assert _run._own_plays(one, [one]) == {"a", "Verdict"}

@@ -32,6 +32,9 @@ class ActionModule(ActionBase):
         return {
             "id": "demo.reachable.ipv4",
             "story": given.get("story", "demo"),
+            "assertion": "reachable",
+            "aspect": "ipv4",
+            "family": "ipv4",
             "source": "client-node-1",
             "target": f"client-node-{number + 2}",
             "verdict": "passed",
