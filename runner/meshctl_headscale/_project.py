@@ -48,12 +48,9 @@ class Project:
         return str(self._readable(path.absolute(), "inventory"))
 
     def _shipped_inventory(self, name: str) -> Path | None:
-        """Return the project's inventory called `name`, with or without its ending."""
-        for candidate in (name, name + ".yml"):
-            path = self.root / "inventory" / candidate
-            if path.suffix == ".yml" and path.exists():
-                return path
-        return None
+        """Return the project's inventory called `name`, with or without its extension: a file or a directory."""
+        found = (self.root / "inventory" / candidate for candidate in (name, f"{name}.yml", Path(name).stem))
+        return next((path for path in found if path.name != "examples" and path.exists()), None)
 
     def playbook(self, name: str) -> Path:
         """Return the path of one of the project's playbooks."""

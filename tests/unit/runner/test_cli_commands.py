@@ -156,6 +156,9 @@ def test_inventory_by_path_and_by_name(
     shipped = str(tmp_path / "inventory" / "lab.yml")
     assert project.inventory(None) == shipped
     assert project.inventory("lab") == project.inventory("lab.yml") == shipped
+    (tmp_path / "inventory" / "libvirt").mkdir()
+    guests = str(tmp_path / "inventory" / "libvirt")
+    assert project.inventory("libvirt") == project.inventory("libvirt.yml") == guests
     for hosts in ("a,b,", ",".join(f"client-node-{number}" for number in range(500))):
         assert project.inventory(hosts) == _inventory.check(hosts) == hosts
         assert _inventory.variables(hosts)["lab_name"] == "seed"
