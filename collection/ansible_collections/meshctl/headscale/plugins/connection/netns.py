@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connection to a machine of the embedded lab."""
+"""Connect to a machine of the embedded lab."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - A machine of the lab that M(meshctl.headscale.lab) made is a set of Linux namespaces. This connection enters them.
-  - Tasks run as root of the machine, with an environment of its own, as on another host. Nothing of the
-    controller's environment is passed on.
-  - Which process to enter is read from the lab's record each time, so that a machine that was started again is found.
+  - Enters the Linux namespaces of a machine that M(meshctl.headscale.lab) created.
+  - Tasks run as root of the machine with a clean environment, as on another host. The controller's environment is not
+    passed on.
+  - The process to enter is read from the lab's record each time, so a machine that was restarted is found.
 options:
   remote_addr:
     description: The machine, as the lab's record names it.
@@ -59,7 +59,7 @@ class Connection(ConnectionBase):
     has_pipelining = True
 
     def _connect(self) -> Connection:
-        """Find the machine; a lab or a machine that is not there makes the host unreachable."""
+        """Find the machine. When the lab or the machine is missing, the host is unreachable."""
         self._prefix()
         self._connected = True
         return self
@@ -72,7 +72,7 @@ class Connection(ConnectionBase):
             raise AnsibleConnectionFailure(str(exc)) from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        """Run a command line in the machine, and return its exit status, output and errors."""
+        """Run a shell command in the machine and return its exit status, stdout and stderr."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[safe-super]
         display.vvv(f"EXEC {to_text(cmd)}", host=self.get_option("remote_addr"))
         return self._run(["/bin/sh", "-c", to_text(cmd)], in_data)
@@ -83,7 +83,7 @@ class Connection(ConnectionBase):
         return done.returncode, done.stdout, done.stderr
 
     def put_file(self, in_path: str, out_path: str) -> None:
-        """Copy a file of the controller into the machine's own file system."""
+        """Copy a file from the controller into the machine."""
         super().put_file(in_path, out_path)  # type: ignore[safe-super]
         if not os.path.exists(to_bytes(in_path)):  # noqa: PTH110 (a path of bytes, as Ansible gives it)
             raise AnsibleFileNotFound(f"file {in_path} does not exist")
@@ -94,7 +94,7 @@ class Connection(ConnectionBase):
             raise AnsibleError(f"could not write {out_path}: {to_text(err).strip()}")
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
-        """Copy a file of the machine to the controller."""
+        """Copy a file from the machine to the controller."""
         super().fetch_file(in_path, out_path)  # type: ignore[safe-super]
         status, out, err = self._run(["cat", "--", in_path], None)
         if status:
@@ -103,5 +103,5 @@ class Connection(ConnectionBase):
             target.write(out)
 
     def close(self) -> None:
-        """Forget the machine; there is nothing to hang up."""
+        """Close the connection, which holds no resources."""
         self._connected = False

@@ -2,26 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# What a lab's build script is made of. Runs as the lab's root, in its mount, network and process
-# namespaces; /run/lab is the lab's own tmpfs and /run/lab/state its state directory on disk.
+# The functions of a lab's build script. They run as the lab's root in its mount, network and process namespaces.
+# /run/lab is the lab's tmpfs, and /run/lab/state is its state directory on disk.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-# read_only POINT: make a bind mount read-only. Its other options are repeated: in a user namespace
-# the kernel refuses to take away those that this system's own mount has (nosuid, nodev, ...).
+# read_only POINT: make a bind mount read-only. Repeats its other options, because the kernel does not let a user
+# namespace drop those of the host's mount (nosuid, nodev, ...).
 read_only() {
     options=$(findmnt --noheadings --first-only --output VFS-OPTIONS "$1")
     mount -o "remount,bind,ro,$(printf '%s' "$options" | sed 's/^rw//; s/^ro//; s/^,//')" "$1"
 }
 
-# base NAME=PATH...: the part of a root file system that all machines share, read-only.
+# base NAME=PATH...: build the read-only part of the root file system that all machines share.
 base() {
     root=/run/lab/base
     mkdir -p $root /run/lab/root /run/lab/ready /run/lab/disk
     mount -t tmpfs -o mode=755,size=16m lab-base $root
     (cd $root && mkdir -p dev etc home mnt opt/meshctl/bin proc root run sys tmp usr var)
     mount --rbind /usr $root/usr
-    # A machine's root must not be able to write through to this system, in a mount below /usr either.
+    # A machine's root must not write to the host, not even through a mount below /usr.
     awk -v at=$root/usr '$5 == at || index($5, at "/") == 1 { print $5 }' /proc/self/mountinfo |
         while read -r point; do read_only "$point"; done
     for name in bin sbin lib lib32 lib64; do
@@ -48,13 +48,13 @@ base() {
         read_only "$root/opt/meshctl/bin/${program%%=*}"
     done
     read_only $root
-    # The lab's CA is trusted as any other: curl, Go and Python all find it where they look.
+    # Install the lab's CA where curl, Go and Python look for trusted CAs.
     cat /etc/ssl/certs/ca-certificates.crt /run/lab/state/ca.pem > /run/lab/ca-certificates.crt 2>/dev/null ||
         cp /run/lab/state/ca.pem /run/lab/ca-certificates.crt
 }
 
-# machine LAB NAME RESOLVER: start a machine in its network namespace; returns at once. Its disk is the
-# lab's: a machine that is killed and started again finds what it had written, as after a power cut.
+# machine LAB NAME RESOLVER: start a machine in its network namespace and return at once. The lab keeps its disk, so a
+# machine that is killed and restarted finds what it wrote, as after a power failure.
 machine() {
     mkdir -p "/run/lab/state/logs/$2" "/run/lab/disk/$2" "/run/lab/root/$2"
     findmnt "/run/lab/disk/$2" >/dev/null || mount -t tmpfs -o mode=755,size=512m "$2" "/run/lab/disk/$2"
@@ -64,14 +64,14 @@ machine() {
         </dev/null >>"/run/lab/state/logs/$2/boot.log" 2>&1 &
 }
 
-# boot LAB NAME RESOLVER: process 1 of a machine. Makes its root file system and becomes its service supervisor.
+# boot LAB NAME RESOLVER: run as process 1 of a machine: create its root file system and become its service supervisor.
 boot() {
-    # The first number is this process as the lab's process namespace sees it: its /proc is still the one mounted.
+    # /proc is still the lab's, so the first number is the id of this process in the lab's process namespace.
     read -r pid _ < /proc/self/stat
     exec 3> "/run/lab/ready/$2.new"
     disk=/run/lab/disk/$2
     root=/run/lab/root/$2
-    # Written last: a disk without it was never finished.
+    # Written last, so a disk without it is incomplete.
     [ -e "$disk/machine-id" ] || files "$1" "$2" "$disk"
     rm -rf "$disk/run" "$disk/tmp"
     mkdir -p "$disk/run/lock"
@@ -99,7 +99,7 @@ boot() {
         MESHCTL_LAB="$1" MESHCTL_MACHINE="$2" s6-svscan -t0 /etc/service
 }
 
-# files LAB NAME DISK: what is in a machine's /etc and /var from the start.
+# files LAB NAME DISK: write the initial /etc and /var of a machine.
 files() {
     (
         cd "$3"
@@ -111,31 +111,31 @@ files() {
         cp /run/lab/ca-certificates.crt etc/ssl/certs/ca-certificates.crt
         if [ -d "/run/lab/state/tls/$2" ]; then cp -r "/run/lab/state/tls/$2" etc/meshctl/tls; fi
         printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' > hosts
-        # No nss module that would ask another daemon of this system.
+        # No nss module that would ask a daemon of the host.
         printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n' > etc/nsswitch.conf
         printf '%s %s' "$1" "$2" | sha256sum | cut -c 1-32 > machine-id
         cp machine-id etc/machine-id
     )
 }
 
-# stop NAME: end whatever a machine still has, however far it had come; its disk stays.
+# stop NAME: remove the remains of a machine, even one that did not finish booting; keep its disk.
 stop() {
     rm -f "/run/lab/ready/$1.new"
     [ -e "/run/netns/$1" ] || return 0
     ip netns pids "$1" 2>/dev/null | xargs -r kill -9 2>/dev/null || true
-    # Now, and not when the kernel gets to it: the same names are about to be used again.
+    # Unmount immediately, because the same names are about to be reused.
     for interface in eth0 wan lan; do ip -n "$1" link del $interface 2>/dev/null || true; done
     ip netns del "$1" 2>/dev/null || true
 }
 
-# wipe NAME: forget the disk of a machine that is not to come back.
+# wipe NAME: delete the disk of a machine that is removed for good.
 wipe() {
     umount -l "/run/lab/disk/$1" 2>/dev/null || true
     rm -rf "/run/lab/root/$1" "/run/lab/disk/$1" "/run/lab/state/logs/$1"
 }
 
-# forget_flows ROUTER: what is established goes on as it was translated, or not translated, for as long as it lasts.
-# Like `conntrack -F`, which few systems have: IPCTNL_MSG_CT_DELETE without anything to select by.
+# forget_flows ROUTER: drop established flows, which would keep their old translation. Does what `conntrack -F` does, which
+# few systems have: send IPCTNL_MSG_CT_DELETE without a filter.
 forget_flows() {
     nsenter --net="/run/netns/$1" /usr/bin/python3 -IS -c '
 import socket, struct, sys
@@ -145,7 +145,7 @@ error = -struct.unpack("=IHHIIi", netlink.recv(4096)[:20])[5]
 sys.exit(error and f"connection tracking of a router cannot be emptied: errno {error} (kernel module nf_conntrack_netlink)")'
 }
 
-# await NAME...: wait for machines to be up and print each one's process id, as the lab sees it.
+# await NAME...: wait for machines and print their process ids in the lab's process namespace.
 await() {
     for name in "$@"; do
         turns=0

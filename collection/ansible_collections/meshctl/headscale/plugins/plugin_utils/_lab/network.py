@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Topology to what `ip -batch`, `tc -batch` and `nft -f` read. Pure.
+"""Turn a topology into the input of `ip -batch`, `tc -batch` and `nft -f`. Pure functions.
 
 In the fabric, the lab's own network namespace, a bridge stands for each physical network
 and a port `pN` for the far end of a machine's cable: taking the port down pulls the cable.
@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from .._inventory.topology import WAN, Machine, Subnet, Topology
 from .._inventory.values import Link
 
-# Counted, and remembered with its protocol: what tries to leave the lab can be named.
+# Count and record destinations outside the lab, so that a message can name them.
 _OUTSIDE = "counter name egress update @tried { ip daddr . meta l4proto } reject with icmp net-unreachable"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cable:
-    """One line from a machine to a bridge of the fabric."""
+    """A cable from a machine to a bridge of the fabric."""
 
     machine: str
     interface: str
@@ -38,17 +38,17 @@ class Cable:
 
     @property
     def mac(self) -> str:
-        """Return the hardware address of the machine's end: the same each time for the same address."""
+        """Return the hardware address of the machine's end, which follows from its IP address."""
         return ":".join(["52", "54", *(f"{int(part):02x}" for part in self.ip.split("."))])
 
 
 def bridges(topology: Topology) -> dict[str, str]:
-    """Return the bridge of each network; interface names are limited to 15 characters, so they are numbered."""
+    """Return the bridge of each network, numbered because interface names have at most 15 characters."""
     return {WAN: "br-wan"} | {name: f"br-{index}" for index, name in enumerate(topology.subnets, start=1)}
 
 
 def cables(topology: Topology) -> list[Cable]:
-    """Return every line of the lab; a router has two."""
+    """Return every cable of the lab; a router has two."""
     bridge = bridges(topology)
     wan_length = topology.wan_cidr.partition("/")[2]
     lines: list[Cable] = []
@@ -69,7 +69,7 @@ def cables(topology: Topology) -> list[Cable]:
 
     for machine in topology.machines.values():
         if machine.kind == "guest":
-            continue  # its line ends in a bridge of the virtualisation, not in the fabric
+            continue  # libvirt connects its cable, not the fabric
         subnet = topology.subnets.get(machine.subnet)
         length = subnet.cidr.partition("/")[2] if subnet else wan_length
         if machine.kind == "router":
@@ -81,7 +81,7 @@ def cables(topology: Topology) -> list[Cable]:
 
 
 def _number(machine: Machine, topology: Topology) -> str:
-    # From the address and not from the position, so that a machine that is added later renames nobody's port.
+    # From the address, not from the position, so that a new machine does not rename other ports.
     network = (
         "w"
         if machine.kind == "router"
@@ -93,11 +93,11 @@ def _number(machine: Machine, topology: Topology) -> str:
 
 
 def fabric_commands(topology: Topology) -> str:
-    """Return the `ip -batch` input that makes the bridges."""
+    """Return the `ip -batch` input that creates the bridges."""
     lines = ["link set lo up"]
     for bridge in bridges(topology).values():
         lines += [
-            # No spanning tree and no delay: a port forwards from its first packet on.
+            # Without a spanning tree and a delay, a port forwards its first packet.
             f"link add {bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
             f"link set {bridge} addrgenmode none up",
         ]
@@ -105,7 +105,7 @@ def fabric_commands(topology: Topology) -> str:
 
 
 def cable_commands(lines: Iterable[Cable]) -> str:
-    """Return the `ip -batch` input that makes the namespaces and lays the cables."""
+    """Return the `ip -batch` input that creates the namespaces and cables."""
     commands: list[str] = []
     seen: set[str] = set()
     for line in lines:
@@ -147,7 +147,7 @@ def route_commands(topology: Topology, machine: Machine) -> str:
     commands: list[str] = []
     subnet = topology.subnets.get(machine.subnet)
     if machine.kind == "router":
-        # A route, so that what would leave the lab reaches the rule that rejects and counts it.
+        # Without a route, packets for other networks would not reach the rule that rejects and counts them.
         commands.append(f"route add default dev {WAN}")
         commands += _routed(topology, but=machine.subnet, interface=WAN)
     elif subnet:
@@ -220,7 +220,7 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
             *_chain("prerouting", "nat hook prerouting priority dstnat", dnat),
             *_chain("postrouting", "nat hook postrouting priority srcnat", [
                 *masquerade,
-                # A machine that uses its own network's published address comes back through the router.
+                # Connections to the published address from inside the same network return through the router.
                 f'oifname "lan" ip saddr {subnet.cidr} ct status dnat masquerade',
             ]),
             "}",
@@ -237,17 +237,17 @@ def _chain(name: str, hook: str, rules: Iterable[str], *, policy: str = "accept"
 
 
 def needs_netem(topology: Topology) -> list[str]:
-    """Return the machines whose line asks for what only the kernel's `sch_netem` can do."""
+    """Return the machines whose link needs the kernel's `sch_netem`."""
     return [line.machine for line in cables(topology) if line.link.delay_ms]
 
 
 def shaping_commands(lines: Iterable[Cable]) -> str:
-    """Return the `tc -batch` input for the fabric's side of the lines: what the machine receives."""
+    """Return the `tc -batch` input for the fabric's ends of the cables, which shape what machines receive."""
     return _text(command for line in lines for command in _qdisc(line.port, line.link))
 
 
 def uplink_commands(line: Cable) -> str:
-    """Return the `tc -batch` input for the machine's side of its line: what it sends."""
+    """Return the `tc -batch` input for the machine's end of its cable, which shapes what it sends."""
     return _text(_qdisc(line.interface, line.link))
 
 
@@ -262,7 +262,7 @@ def _qdisc(interface: str, link: Link) -> list[str]:
 
 
 def loss_rules(lines: Iterable[Cable]) -> str:
-    """Return the nftables ruleset of the fabric that loses packets, in both directions of a line."""
+    """Return the fabric's nftables ruleset that drops packets in both directions of a cable."""
     lossy = [line for line in lines if line.link.loss]
     text = ["table netdev loss {}", "delete table netdev loss"]
     if lossy:

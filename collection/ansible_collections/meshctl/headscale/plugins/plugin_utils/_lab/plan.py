@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Topology to the one shell script that builds it inside the lab's namespaces. Pure.
+"""Turn a topology into the shell script that builds it inside the lab's namespaces. Pure functions.
 
-One script and not a command per step: 50 nodes are built in a second, and what a lab is made of
-can be read (`up` keeps it as `build.sh` in the lab's state directory). The few shell functions
-that it calls are in `machine.sh`.
+A single script builds 50 nodes in a second and documents the lab: `up` keeps it as `build.sh` in the lab's state
+directory. The shell functions that it calls are in `machine.sh`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ PREAMBLE = ". /run/lab/state/machine.sh\n"
 
 
 def build_script(topology: Topology, *, programs: Mapping[str, str], only: Collection[str] | None = None) -> str:
-    """Return the script that builds the lab, or adds the machines in `only` to one that stands."""
+    """Return the script that builds the lab, or adds the machines in `only` to a running lab."""
     machines = [
         machine
         for machine in topology.machines.values()
@@ -41,9 +40,9 @@ def build_script(topology: Topology, *, programs: Mapping[str, str], only: Colle
 
 
 def tune_script(topology: Topology, *, renat: Collection[str] = ()) -> str:
-    """Return the script that brings NAT rules and impairments of a standing lab to the topology's.
+    """Return the script that applies the topology's NAT rules and impairments to a running lab.
 
-    :param renat: subnets whose kind of NAT is another: flows that were translated the old way are forgotten.
+    :param renat: subnets whose NAT kind changed; their established flows are dropped.
     """
     lines = network.cables(topology)
     clear = "".join(f"tc qdisc del dev {cable.port} root 2>/dev/null || true\n" for cable in lines)
@@ -64,7 +63,7 @@ def tune_script(topology: Topology, *, renat: Collection[str] = ()) -> str:
 
 
 def _renat(topology: Topology, names: Collection[str]) -> list[str]:
-    """Have routers translate anew, and the WAN know which subnets are not hidden any more."""
+    """Drop the flows of routers, and route from the WAN to the subnets that NAT no longer hides."""
     if not names:
         return []
     parts = [_call("forget_flows", topology.subnets[name].router) for name in names]
@@ -77,7 +76,7 @@ def _renat(topology: Topology, names: Collection[str]) -> list[str]:
 
 
 def remove_script(stopped: Collection[str], *, wiped: Collection[str]) -> str:
-    """Return the script that ends what machines still have in a standing lab, and forgets the disks of some."""
+    """Return the script that removes the remains of machines from a running lab, with the disks of some."""
     calls = [*(_call("stop", name) for name in stopped), *(_call("wipe", name) for name in wiped)]
     return "\n".join([PREAMBLE, *calls, ""])
 
@@ -86,7 +85,7 @@ def _machine(topology: Topology, machine: Machine, cables: list[Cable]) -> str:
     parts = [_feed(f"ip -n {machine.name} -batch -", network.address_commands(topology, machine, cables))]
     if machine.kind == "router":
         subnet = topology.subnets[machine.subnet]
-        # Every refusal is sent: the kernel's limit of about one a second for each host would leave some as silence.
+        # Send every rejection: the kernel's default limit of about one per second and host would swallow some.
         parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0")
         parts.append(_feed(f"{_inside(machine.name)} nft -f -", network.router_rules(topology, subnet)))
     parts.append(_uplinks(cables))

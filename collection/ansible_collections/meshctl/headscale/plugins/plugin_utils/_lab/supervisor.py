@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process below which a whole lab lives, and how to enter what it holds.
+"""Start, enter and stop the process that owns a whole lab.
 
 `unshare --fork --kill-child` makes the lab's namespaces; its child is process 1 of the lab. When either
 ends, for whatever reason, the kernel kills every process of the lab and with them its namespaces and mounts.
@@ -25,7 +25,7 @@ from typing import Final, TextIO
 NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
 START_SECONDS: Final = 15.0
 
-# Runs in the new namespaces, in the lab's state directory: which a tmpfs over /run must not hide.
+# Runs in the new namespaces and in the lab's state directory, which the tmpfs on /run must not hide.
 _INIT: Final = """
 set -eu
 mount -t tmpfs -o mode=755,size=64m lab /run
@@ -36,8 +36,8 @@ touch /run/lab/init
 cd /
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin s6-svscan -t0 /run/lab/service
 """
-# Written by the process itself before it becomes the supervisor: a `meshctl up` that is killed
-# at any moment leaves either no process, or one that the next `down` knows of.
+# The process writes its own id before it becomes the supervisor, so whenever `meshctl up` is killed, the next `down`
+# knows of every process that is left.
 _START: Final = 'echo "$$" > supervisor.pid.new && mv supervisor.pid.new supervisor.pid && exec "$@"'
 
 
@@ -47,14 +47,14 @@ class LabError(RuntimeError):
 
 @dataclass(frozen=True)
 class Process:
-    """A process and when it started (clock ticks since boot): an id alone may be another process by now."""
+    """A process and its start time in clock ticks since boot, because another process may get the same id."""
 
     pid: int
     started: int
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """Return the process that has this id now, unless it is gone or a zombie."""
+        """Return the process with this id, unless it has ended or is a zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
         except OSError:
@@ -64,12 +64,12 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process still runs."""
         return Process.of(self.pid) == self
 
 
 def rootless() -> bool:
-    """Whether labs of this user live in a user namespace."""
+    """Whether this user's labs need a user namespace."""
     return os.geteuid() != 0
 
 
@@ -87,7 +87,7 @@ def _unshare() -> list[str]:
 @contextlib.contextmanager
 def lock(directory: Path, *, seconds: float = 60.0) -> Iterator[None]:
     """Hold the lock of a lab's directory: one `up` or `down` at a time."""
-    # Beside and not inside: `down` removes the directory.
+    # Next to the directory, because `down` removes that.
     path = directory.with_name(f".{directory.name}.lock")
     with _locked(path, time.monotonic() + seconds) as handle:
         if handle is None:
@@ -104,7 +104,7 @@ def lock(directory: Path, *, seconds: float = 60.0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
-    """Open a file and lock it; `None` when another held it until the deadline."""
+    """Open a file and lock it; yield `None` when another process holds it until the deadline."""
     while True:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
             ) from None
         with handle, contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one before us may have removed the file that we had open: a lock on that is none.
+            # The previous holder may have removed the file that we opened; a lock on that file has no effect.
             if path.exists() and path.stat().st_ino == os.fstat(handle.fileno()).st_ino:
                 yield handle
                 return
@@ -159,11 +159,11 @@ def start(directory: Path) -> Process:
     started.kill()
     started.wait()
     said = _last_line(directory / "supervisor.log")
-    raise LabError(f"the lab's namespaces could not be made: {said}; `meshctl doctor` says more")
+    raise LabError(f"the lab's namespaces could not be created: {said}; run `meshctl doctor` for the cause")
 
 
 def _ready(pid: int) -> bool:
-    """Whether process 1 has made the lab's own file systems and become the supervisor of services."""
+    """Whether process 1 has created the lab's file systems and become the supervisor of services."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "s6-svscan"
     except OSError:
@@ -184,12 +184,12 @@ def supervisor(directory: Path) -> Process | None:
         process = Process.of(int((directory / "supervisor.pid").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    # The id in the file may be another process's since a reboot: ours has the lab's name in its command.
+    # After a reboot the id may belong to another process; ours has the lab's name in its command line.
     return process if process and f"meshctl-lab:{directory.name}".encode() in _command(process.pid) else None
 
 
 def _command(pid: int) -> bytes:
-    """Return a process's command line, which is empty for an instant while the process becomes another program."""
+    """Return a process's command line, which is empty for an instant during exec."""
     for _attempt in range(50):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -216,7 +216,7 @@ def _children(pid: int) -> list[int]:
 
 
 def kill(process: Process, *, seconds: float = 20.0) -> None:
-    """Kill a process and wait until it is gone."""
+    """Kill a process and wait until it has ended."""
     if process.alive:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
@@ -228,7 +228,7 @@ def kill(process: Process, *, seconds: float = 20.0) -> None:
 
 
 def stop(directory: Path) -> bool:
-    """End the lab in `directory` and wait until its processes are gone; whether there was one."""
+    """Stop the lab in `directory` and wait until its processes have ended; return whether there was one."""
     parent, init = supervisor(directory), first_process(directory)
     if parent is None:
         return False

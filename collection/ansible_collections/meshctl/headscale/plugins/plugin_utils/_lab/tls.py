@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab's certificate authority and the certificates of its machines."""
+"""Create the lab's certificate authority and the certificates of its machines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write(directory: Path, names: Mapping[str, Sequence[str]]) -> None:
 
 def _authority(directory: Path) -> trustme.CA:
     try:
-        import trustme  # only who builds a lab needs it
+        import trustme  # slow to import, and only needed to build a lab
     except ModuleNotFoundError as exc:
         raise LabError("a lab's certificates need the Python package trustme on the controller: install it") from exc
     certificate, key = directory / "ca.pem", directory / "ca.key"

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether KVM really runs guests here.
+"""Find out whether KVM really runs guests on this machine.
 
-That /dev/kvm opens proves nothing, and libvirt's own answer is no more: there are hosts where a guest starts and
-then has its kernel emulated, a hundred times slower than TCG. So a guest of one sector is run, and timed.
+Neither an accessible /dev/kvm nor libvirt's answer proves it: on some hosts a guest starts, but its kernel is emulated a
+hundred times slower than with TCG. So this module boots a guest of one sector and measures its time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Final
 from .._lab.supervisor import LabError
 from .model import Accelerator
 
-# A true KVM needs a tenth of a second for this many turns, TCG half a second or two.
+# Real KVM needs a tenth of a second for this many iterations, TCG between half a second and two.
 TURNS: Final = 200_000_000
 _SECONDS: Final = 5.0
 _QEMU: Final = "qemu-system-x86_64"
@@ -31,21 +31,21 @@ _QEMU: Final = "qemu-system-x86_64"
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What KVM can do here, and how that is known."""
+    """Whether KVM works, and how that was found out."""
 
     works: bool
     why: str
 
 
 def boot_sector(turns: int = TURNS) -> bytes:
-    """Return a boot sector that counts down and then tells QEMU to end with status 1."""
+    """Return a boot sector that counts down and then makes QEMU exit with status 1."""
     # mov ecx, turns; 1: dec ecx; jnz 1b; mov al, 0; out 0xf4, al; hlt
     code = b"\x66\xb9" + struct.pack("<I", turns) + b"\x66\x49\x75\xfc" + b"\xb0\x00\xe6\xf4\xf4"
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
 def probe() -> Verdict:
-    """Run a small guest on KVM and say what came of it."""
+    """Run a small guest on KVM and return the result."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         there = Path("/dev/kvm").exists()
         return Verdict(works=False, why="/dev/kvm is closed to this user" if there else "there is no /dev/kvm")
@@ -78,7 +78,7 @@ def _try(disk: Path) -> Verdict:
 
 
 def choose(accelerator: Accelerator) -> bool:
-    """Return whether guests run on KVM; raise `LabError` when they must and cannot."""
+    """Return whether guests run on KVM; raise `LabError` when the settings require KVM and it does not work."""
     if accelerator == "tcg":
         return False
     verdict = probe()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where this machine gets Debian packages from, for the guests' image.
+"""Read where this machine gets Debian packages from, to build the guests' image.
 
 A machine behind a proxy or with a mirror of its own has that in its apt; mmdebstrap knows nothing of it by itself.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-# What says how packages are fetched: proxies, certificates, dates. What else apt may be told is the machine's own affair.
+# Options about how packages are fetched: proxies, certificates, dates. The image does not inherit other options.
 _FETCHING: Final = (
     "Acquire::http",
     "Acquire::https",
@@ -30,7 +30,7 @@ _FETCHING: Final = (
 
 
 def debian_sources(suite: str, *, root: Path = Path("/")) -> dict[str, str]:
-    """Return this machine's own sources of Debian packages for `suite`, as file names and contents.
+    """Return this machine's sources of Debian packages for `suite`, as file names and contents.
 
     None when it is no Debian: mmdebstrap then takes its own mirror.
     """
@@ -63,12 +63,12 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _lines(text: str, suites: dict[str, str]) -> Iterator[str]:
-    """Return the lines for Debian's own suites; other repositories are none of the guests' business."""
+    """Return the lines for Debian's suites, without third-party repositories."""
     for line in text.splitlines():
         words = line.partition("#")[0].split()
         if not words or words[0] != "deb":
             continue
-        # Options are between brackets, with or without spaces.
+        # Options are in brackets, with or without spaces.
         end = next((at for at, word in enumerate(words) if word.endswith("]")), 0) if "[" in line else 0
         if len(words) > end + 3 and words[end + 2] in suites and "main" in words[end + 3 :]:
             words[end + 2] = suites[words[end + 2]]
@@ -76,7 +76,7 @@ def _lines(text: str, suites: dict[str, str]) -> Iterator[str]:
 
 
 def _stanzas(text: str, suites: dict[str, str]) -> Iterator[str]:
-    """Return the same of a file in the newer format."""
+    """Return the same for a file in the deb822 format."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     for stanza in "\n".join(lines).split("\n\n"):
         fields = _fields(stanza)
@@ -88,7 +88,7 @@ def _stanzas(text: str, suites: dict[str, str]) -> Iterator[str]:
 
 
 def _fields(stanza: str) -> dict[str, str]:
-    """Return a stanza's fields, by name in lower case; a value may go on in lines that begin with a space."""
+    """Return a stanza's fields by lower-case name; lines that begin with a space continue a value."""
     fields: dict[str, str] = {}
     name = ""
     for line in stanza.splitlines():
@@ -103,7 +103,7 @@ def _fields(stanza: str) -> dict[str, str]:
 
 
 def options() -> str:
-    """Return how this machine's apt fetches packages, as a configuration for another one."""
+    """Return this machine's apt options for fetching packages, as a configuration file."""
     try:
         done = subprocess.run(
             ["apt-config", "dump"],  # noqa: S607
@@ -119,7 +119,7 @@ def options() -> str:
 
 
 def fetching(dump: Iterable[str]) -> Iterator[str]:
-    """Return those lines of apt's configuration that say how packages are fetched, and with which passwords."""
+    """Return the lines of apt's configuration for fetching packages, and its credentials."""
     yield from (f"{line}\n" for line in dump if line.startswith(_FETCHING))
     for setting, path in (("netrc", "/etc/apt/auth.conf"), ("netrcparts", "/etc/apt/auth.conf.d")):
         if Path(path).exists():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The disk that all guests of a lab start from, and the disk with the mesh's programs.
+"""Build the disk that all guests start from, and the disk with the mesh's programs.
 
 Both are made once and kept in the cache, under names that say what they were made of. The image knows the key
 that may enter and shows a host key that is known here: no guest is trusted on first use.
@@ -38,18 +38,18 @@ _SCRIPT: Final = Path(__file__).with_name("image.sh")
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A directory with what guests are booted from."""
+    """A directory with the files that guests boot from."""
 
     directory: Path
 
     @property
     def name(self) -> str:
-        """Return what tells this image from others."""
+        """Return the name that identifies this image."""
         return self.directory.name
 
     @property
     def arguments(self) -> str:
-        """Return what its kernel is told besides what all are told, such as NixOS's `init=`."""
+        """Return extra kernel arguments of this image, such as NixOS's `init=`."""
         extra = self.directory / "cmdline"
         return extra.read_text(encoding="utf-8").strip() if extra.is_file() else ""
 
@@ -59,13 +59,13 @@ class Image:
 
 
 def cache_dir() -> Path:
-    """Return where images, programs and saved states are kept."""
+    """Return the directory of images, programs and saved states."""
     return _paths.cache_dir() / "guests"
 
 
 @contextlib.contextmanager
 def cache_lock(progress: Progress) -> Iterator[None]:
-    """Have one meshctl at a time make things in the cache."""
+    """Let only one meshctl at a time write to the cache."""
     cache_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
     with (cache_dir() / ".lock").open("w") as handle:
         try:
@@ -77,7 +77,7 @@ def cache_lock(progress: Progress) -> Iterator[None]:
 
 
 def ensure_image(settings: Settings, progress: Progress) -> Image:
-    """Return the guests' image; build it when it is not there yet."""
+    """Return the guests' image; build it first if necessary."""
     if settings.image == "nixos":
         return _given(Path(settings.image_path).expanduser().resolve())
     image = Image(directory=cache_dir() / debian_name(settings))
@@ -95,12 +95,12 @@ def ensure_image(settings: Settings, progress: Progress) -> Image:
 
 
 def debian_name(settings: Settings) -> str:
-    """Return the name of the image that the script of today makes."""
+    """Return the name of the image that the current script builds."""
     return f"debian-{settings.suite}-{hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()[:12]}"
 
 
 def there(settings: Settings) -> bool:
-    """Whether the image need not be built."""
+    """Whether the image is already built."""
     return settings.image == "debian" and _complete(Image(directory=cache_dir() / debian_name(settings)))
 
 
@@ -116,7 +116,7 @@ def _given(directory: Path) -> Image:
 
 
 def _build(image: Image, settings: Settings) -> None:
-    for stale in image.directory.parent.glob(".building-*"):  # of a build that was killed: the lock is ours
+    for stale in image.directory.parent.glob(".building-*"):  # left by a killed build: we hold the lock
         shutil.rmtree(stale, ignore_errors=True)
     work = image.directory.with_name(f".building-{image.name}")
     work.mkdir(mode=0o700)
@@ -143,7 +143,7 @@ def _run_script(work: Path, settings: Settings) -> None:
     for name, content in {**sources, "apt.conf": apt.options()}.items():
         (work / name).write_text(content, encoding="utf-8")
     command = ["/bin/sh", str(_SCRIPT), settings.suite, *(str(work / name) for name in sources)]
-    # Ends with this process, whatever ends that, and takes all of its children along.
+    # Ends with this process and all its children, however this process ends.
     guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
     with log.open("wb") as out:
         try:
@@ -174,14 +174,14 @@ def _reason(log: Path) -> str:
             f"{address} could not be fetched ({why.strip() or 'no reason given'}); "
             "check the network, and this machine's apt sources and proxy"
         )
-    # mmdebstrap says last that it failed, and before that why.
+    # The last line of mmdebstrap only says that it failed; the cause is before it.
     errors = [line for line in lines if line.startswith(("E:", "Err", "mke2fs:", "qemu-img:"))]
     telling = [line for line in errors if line != "E: mmdebstrap failed to run" and " failed: E: " not in line]
     return (telling or errors or lines or ["no output"])[-1]
 
 
 def ensure_programs(programs: Mapping[str, str], progress: Progress) -> Path:
-    """Return the disk with the programs that guests run, read-only and shared by all of them."""
+    """Return the read-only disk with the programs that all guests share."""
     wanted = {name: Path(programs[name]) for name in GUEST_PROGRAMS if name in programs}
     if missing := [name for name in GUEST_PROGRAMS if name not in wanted]:
         raise LabError(f"there is no path of {missing[0]} for the guests: pass what meshctl.headscale.binaries found")

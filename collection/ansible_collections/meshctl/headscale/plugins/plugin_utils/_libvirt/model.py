@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Topology to the networks and domains that libvirt is to have. Pure.
+"""Turn a topology into the networks and domains that libvirt should have. Pure functions.
 
 Routers and the relay stay what they are in the embedded lab, namespaces below its supervisor, so that NAT
 behaves the same; every other host is a guest. Names and UUIDs follow from the lab's state directory: what is
@@ -76,7 +76,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that a lab has in libvirt."""
+    """Everything that a lab has in libvirt."""
 
     lab_name: str
     directory: str
@@ -86,7 +86,7 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """Return what is in the file `owner` of the directory of disks: whose it is."""
+        """Return the content of the file `owner` in the directory of disks."""
         return str(uuid.uuid5(_NAMESPACE, f"{self.directory}\ndisks"))
 
     @property
@@ -96,10 +96,10 @@ class Plan:
 
 
 class Identity:
-    """Who a lab is, to libvirt."""
+    """The names and UUIDs that a lab has in libvirt."""
 
     def __init__(self, lab_name: str, directory: str) -> None:
-        """Take a lab's name and its state directory, which no other lab of this machine has."""
+        """Take a lab's name and its state directory, which is unique on this machine."""
         self.prefix = f"{PREFIX}-{lab_name}"
         self._directory = directory
 
@@ -108,11 +108,11 @@ class Identity:
         return str(uuid.uuid5(_NAMESPACE, f"{self._directory}\n{kind}\n{name}"))
 
     def owns(self, kind: str, name: str, found: str) -> bool:
-        """Whether what libvirt has under this name is this lab's."""
+        """Whether the object that libvirt has under this name belongs to this lab."""
         return name.startswith(self.prefix) and found.strip().lower() == self.uuid(kind, name)
 
     def interface(self, letter: str, index: int) -> str:
-        """Return the name of an interface of this machine, which must be short and this lab's alone."""
+        """Return a short and unique name for an interface of this machine."""
         return f"m{letter}{hashlib.sha256(self._directory.encode()).hexdigest()[:8]}-{index}"
 
 
@@ -181,7 +181,7 @@ def _number(key: str, value: object) -> int:
 
 
 def with_guests(topology: Topology) -> Topology:
-    """Return the topology with every host behind a router as a guest: what the lab itself does not start.
+    """Return the topology with every host behind a router as a guest, which the lab does not start itself.
 
     :raises InventoryError: for what a guest's line cannot do.
     """
@@ -199,7 +199,7 @@ def with_guests(topology: Topology) -> Topology:
 
 
 def plan_guests(topology: Topology, settings: Settings, *, directory: str) -> Plan:
-    """Return what libvirt is to have for a topology.
+    """Return what libvirt should have for a topology.
 
     :param directory: the lab's state directory.
     """
@@ -246,12 +246,12 @@ def _network(topology: Topology, subnet: Subnet, identity: Identity, index: int)
 
 
 def mac(address: str) -> str:
-    """Return the MAC address of the guest that has this address: the same each time, and locally administered."""
+    """Return the locally administered MAC address that follows from a guest's IP address."""
     return ":".join(["52", "54", *(f"{part:02x}" for part in ipaddress.IPv4Address(address).packed)])
 
 
 def _host_address(subnet: Subnet, taken: set[str]) -> str:
-    """Return the address that this machine has in the subnet, to reach its guests: the last one that is free."""
+    """Return the address of this machine in the subnet, from which it reaches its guests: the last free one."""
     taken = {*taken, subnet.gateway}
     network = subnet.network
     for offset in range(2, network.num_addresses):
@@ -264,7 +264,7 @@ def _host_address(subnet: Subnet, taken: set[str]) -> str:
 
 
 def as_facts(plan: Plan) -> dict[str, Any]:
-    """Return what tasks and people may want to know of the guests, by host."""
+    """Return the details of the guests that tasks may need, by host."""
     return {
         guest.host: {"domain": guest.domain, "network": guest.network, "mac": guest.mac, "address": guest.address}
         for guest in plan.guests

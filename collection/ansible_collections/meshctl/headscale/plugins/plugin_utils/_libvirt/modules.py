@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks and domains of libvirt, changed through community.libvirt's modules.
+"""Change networks and domains of libvirt with the modules of community.libvirt.
 
 The modules are run from within the action that brings guests up and down, so that what a failed run has made is known in
 one place. They want libvirt's Python binding, which distributions compile for their own Python: the first of Ansible's
@@ -39,7 +39,7 @@ COLLECTION_REMEDY: Final = (
 BINDING_REMEDY: Final = "install the packages python3-libvirt and python3-lxml (Debian's names)"
 _FOLDER: Final = Path("ansible_collections", *COLLECTION.split("."))
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"
-# A folder that is called libvirt can be imported as well, and has nothing in it.
+# Importing a name shows that this is the binding and not just a directory called libvirt.
 _BINDING: Final = "import lxml.etree; from libvirt import openAuth"
 _PAUSE: Final = 0.5
 
@@ -47,37 +47,37 @@ RunModule = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 class Modules:
-    """What community.libvirt's modules do to one libvirt, by its URI."""
+    """Runs the modules of community.libvirt against one libvirt URI."""
 
     def __init__(self, uri: str, run_module: RunModule) -> None:
-        """Name the connection; nothing is opened."""
+        """Name the connection. Open nothing."""
         self._uri = uri
         self._run_module = run_module
 
     def require(self) -> None:
-        """Raise `LabError` where the modules cannot be run, or nobody answers."""
+        """Raise `LabError` when the modules cannot run or libvirt does not answer."""
         self._changed("virt", command="virttype")
 
     def network_present(self, name: str, xml: str) -> bool:
-        """Define a network and start it; whether it was defined only now."""
+        """Define a network and start it; return whether it is new."""
         made = self._changed("virt_net", name=name, state="present", xml=xml)
         self._changed("virt_net", name=name, state="active")
         return made
 
     def network_absent(self, name: str) -> None:
-        """End a network and forget its definition."""
+        """Stop a network and delete its definition."""
         self._changed("virt_net", name=name, state="absent")
 
     def domain_defined(self, name: str, xml: str) -> None:
-        """Define a domain, or define it anew."""
+        """Define a domain, or redefine it."""
         self._changed("virt", name=name, command="define", xml=xml)
 
     def domain_running(self, name: str) -> None:
-        """Start a domain, or let one that is paused go on."""
+        """Start a domain, or resume a paused one."""
         self._changed("virt", name=name, state="running")
 
     def domain_absent(self, name: str, *, active: bool) -> None:
-        """End a domain at once and forget its definition and what libvirt has saved of it.
+        """Stop a domain at once and delete its definition and saved state.
 
         :param active: whether it has a hypervisor. One that is paused has, and would outlive its definition.
         """
@@ -86,7 +86,7 @@ class Modules:
         self._changed("virt", name=name, command="undefine", flags=["managed_save", "snapshots_metadata"], gone=True)
 
     def _changed(self, module: str, *, gone: bool = False, **arguments: Any) -> bool:  # noqa: ANN401
-        """Run a module, again while libvirtd is away: guests outlive its restart. Raise `LabError` with libvirt's words.
+        """Run a module, and retry while libvirtd restarts. Raise `LabError` with libvirt's message.
 
         :param gone: that there is no such domain is what is wanted: a libvirtd that ended has maybe done it before.
         """
@@ -105,9 +105,9 @@ class Modules:
 
 
 def module_runner(action: ActionBase, task_vars: Mapping[str, Any]) -> RunModule:
-    """Return what runs a module as a part of `action`'s task, on the controller."""
+    """Return a function that runs a module on the controller as part of `action`'s task."""
 
-    # What libvirt says is looked at.
+    # This module matches libvirt's English messages.
     english = {"LC_ALL": "C.UTF-8"}
 
     def run(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,18 +135,18 @@ def module_runner(action: ActionBase, task_vars: Mapping[str, Any]) -> RunModule
 
 
 class _HangsError(BaseException):
-    """A module waits for a libvirtd that hangs. Not for those who catch errors on the way."""
+    """A module waits for a libvirtd that hangs. Derived from BaseException so that Ansible does not catch it."""
 
 
 @contextlib.contextmanager
 def _limit() -> Iterator[None]:
-    """Raise `_HangsError` after a minute: modules wait for libvirt without end, where virsh is given a time."""
+    """Raise `_HangsError` after a minute, because modules wait for libvirt without a timeout."""
 
     def ring(_signum: int, _frame: FrameType | None) -> None:
         raise _HangsError
 
     before = signal.signal(signal.SIGALRM, ring)
-    # A task's own `timeout` uses the same clock.
+    # A task's `timeout` uses the same timer.
     left, _interval = signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         yield
@@ -156,9 +156,9 @@ def _limit() -> Iterator[None]:
 
 
 def _said(result: Mapping[str, Any]) -> str:
-    """Return why a module failed: one that could not even begin has it at the end of what Python printed."""
+    """Return why a module failed; when it could not start, Python's last line says so."""
     lines = str(result.get("module_stderr") or result.get("msg") or "").strip().splitlines()
-    return lines[-1] if lines else "it failed without a word"
+    return lines[-1] if lines else "it failed without a message"
 
 
 def missing() -> tuple[str, str] | None:
@@ -173,7 +173,7 @@ def missing() -> tuple[str, str] | None:
 
 
 def _with_python(task_vars: Mapping[str, Any], delegate: str | None, python: str) -> dict[str, Any]:
-    """Return the variables of a task whose modules run on that Python, whether it is delegated or not."""
+    """Return a task's variables with that Python as the interpreter, even when the task is delegated."""
     own = {**task_vars, "ansible_python_interpreter": python}
     if delegate:
         delegated = dict(task_vars.get("ansible_delegated_vars") or {})
@@ -190,7 +190,7 @@ def _python_or_error() -> str:
 
 @lru_cache
 def python_with_binding() -> str:
-    """Return a Python that can import what the modules need; empty where none can."""
+    """Return a Python that can import the modules' requirements; empty when there is none."""
     for python in dict.fromkeys((sys.executable, _SYSTEM_PYTHON)):
         try:
             done = subprocess.run(  # noqa: S603

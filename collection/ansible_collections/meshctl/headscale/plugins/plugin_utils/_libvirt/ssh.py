@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How guests are entered: files for `ssh` in the lab's state directory."""
+"""Write the ssh configuration of guests, wait for them and prepare them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .._lab.supervisor import LabError
 from .image import Image
 from .model import Guest
 
-# `sun_path` has room for 107 characters, of which ssh and Ansible take some for themselves.
+# `sun_path` holds 107 characters, and ssh and Ansible append some.
 _LONGEST: Final = 70
 
 
@@ -33,7 +33,7 @@ def config_path(directory: Path) -> Path:
 
 
 def control_dir(directory: Path) -> Path:
-    """Return where connections that stay open have their sockets."""
+    """Return the directory of the sockets of persistent connections."""
     inside = directory / "ssh" / "mux"
     if len(str(inside)) <= _LONGEST:
         return inside
@@ -41,7 +41,7 @@ def control_dir(directory: Path) -> Path:
 
 
 def write(directory: Path, image: Image, guests: Iterable[Guest]) -> None:
-    """Write the key, the host key that guests show, and the configuration that names both."""
+    """Write the key, the guests' host key, and the configuration that refers to both."""
     own = directory / "ssh"
     own.mkdir(mode=0o700, exist_ok=True)
     control_dir(directory).mkdir(mode=0o700, exist_ok=True)
@@ -67,7 +67,7 @@ def _common(own: Path) -> str:
         "StrictHostKeyChecking": "yes",
         "PreferredAuthentications": "publickey",
         "LogLevel": "ERROR",
-        # Without KVM a guest that is busy takes its time.
+        # Without KVM, a busy guest responds slowly.
         "ConnectTimeout": "30",
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "8",
@@ -81,7 +81,7 @@ def command(directory: Path, host: str, words: Iterable[str], *, terminal: bool 
 
 
 def wait(directory: Path, guest: Guest, *, deadline: float, alive: Callable[[], str]) -> str:
-    """Wait until a guest answers; return the mark of the lab that it was made ready for, if any.
+    """Wait until a guest answers; return the mark of the lab that it was prepared for, if any.
 
     :param alive: says what became of the guest when it does not run any more.
     """
@@ -122,7 +122,7 @@ _PREPARE_SECONDS: Final = 300
 
 
 def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
-    """Give a guest the lab's time, resolver, authority and certificate."""
+    """Set a guest's time, resolver, certificate authority and certificate."""
     files = {
         "etc/resolv.conf": (f"# the lab: answered by {resolver}\nnameserver {resolver}\n".encode(), 0o644),
         "etc/ssl/certs/ca-certificates.crt": ((directory / "ca.pem").read_bytes(), 0o644),
@@ -131,7 +131,7 @@ def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
     for name, mode in (("cert.pem", 0o644), ("key.pem", 0o600)):
         if (own / name).exists():
             files[f"etc/meshctl/tls/{name}"] = ((own / name).read_bytes(), mode)
-    # The mark comes last: a guest without it is made ready again.
+    # Written last, so a guest without it is prepared again.
     files[_MARK.lstrip("/")] = (f"{mark}\n".encode(), 0o644)
     script = f"date -u -s @{time.time():.0f} >/dev/null && tar -x -C / --no-same-owner -f -"
     try:
@@ -163,7 +163,7 @@ def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
 
 
 def hang_up(directory: Path) -> None:
-    """End the connections that are kept open."""
+    """Close the persistent connections."""
     sockets = control_dir(directory)
     if not sockets.is_dir():
         return

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What no module of community.libvirt does, through libvirt's own command.
+"""Use virsh for what the modules of community.libvirt cannot do.
 
-Saved states, which bring guests back in seconds (`save`, `restore`), cables (`domif-setlink`), and the UUIDs by which a lab
-knows its own. What is defined, started and removed is in `modules.py`.
+These are saved states that restore guests in seconds (`save`, `restore`), cables (`domif-setlink`), and the UUIDs that
+identify a lab's objects. `modules.py` defines, starts and removes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Virsh:
     """One connection to a libvirtd, by its URI."""
 
     def __init__(self, uri: str) -> None:
-        """Name the connection; nothing is opened."""
+        """Name the connection. Open nothing."""
         self.uri = uri
 
     def __call__(self, *words: str, stdin: str = "", seconds: float = SECONDS, patience: float = PATIENCE) -> str:
-        """Run a command of virsh and return its output.
+        """Run a virsh command and return its output.
 
-        :param patience: how long to try again while nobody listens: guests outlive a restart of libvirtd.
-        :raises LabError: with libvirt's own words.
+        :param patience: how long to retry while libvirtd restarts.
+        :raises LabError: with libvirt's message.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -62,7 +62,7 @@ class Virsh:
             ) from None
 
     def version(self) -> str:
-        """Return which hypervisor answers; raise `LabError` when none does."""
+        """Return the hypervisor that answers; raise `LabError` when none does."""
         try:
             lines = self("version", seconds=20, patience=0).splitlines()
         except LabError as exc:
@@ -77,11 +77,11 @@ class Virsh:
         return self._names("list", "--all")
 
     def running(self) -> set[str]:
-        """Return the names of the domains that run."""
+        """Return the names of the running domains."""
         return set(self._names("list", "--state-running"))
 
     def active(self) -> set[str]:
-        """Return the names of the domains that have a hypervisor, also of those that are paused."""
+        """Return the names of the domains that have a hypervisor process, running or paused."""
         return set(self._names("list"))
 
     def networks(self) -> dict[str, str]:
@@ -95,28 +95,28 @@ class Virsh:
     def _names(self, *words: str) -> dict[str, str]:
         names = [line.strip() for line in self(*words, "--name").splitlines() if line.strip()]
         uuids = [line.strip() for line in self(*words, "--uuid").splitlines() if line.strip()]
-        if len(names) != len(uuids):  # one came or went between the two questions
+        if len(names) != len(uuids):  # one was added or removed between the two commands
             return self._names(*words)
         return dict(zip(names, uuids, strict=True))
 
 
 def no_connection(said: str) -> bool:
-    """Whether libvirt's words mean that nobody listens, which a restart of libvirtd ends."""
+    """Whether libvirt's message means that libvirtd does not listen, as during a restart."""
     return "ailed to connect" in said
 
 
 def lost_connection(said: str) -> bool:
-    """Whether libvirt's words mean that libvirtd ended while it was asked: what was asked is done, or is not."""
+    """Whether libvirt's message means that libvirtd ended during the request, which it may have completed."""
     return any(words in said for words in ("Cannot recv data", "End of file while reading data", "socket is closed"))
 
 
 def _said(stderr: str) -> str:
     lines = [line.removeprefix("error: ") for line in stderr.strip().splitlines() if line.strip()]
-    return "; ".join(lines[-2:]) or "it failed without a word"
+    return "; ".join(lines[-2:]) or "it failed without a message"
 
 
 def run(command: Sequence[str], *, what: str, seconds: float = SECONDS) -> str:
-    """Run a program of this machine and return its output; raise `LabError` that says what could not be done."""
+    """Run a program on this machine and return its output; raise `LabError` that begins with `what`."""
     try:
         done = subprocess.run(  # noqa: S603
             list(command), capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL

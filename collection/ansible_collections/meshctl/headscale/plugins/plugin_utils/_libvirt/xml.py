@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan of a lab's guests to libvirt's XML. Pure."""
+"""Turn the plan of a lab's guests into libvirt's XML. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from xml.etree import ElementTree
 
 from .model import Guest, Network, Plan
 
-# libvirt's own extension, to pass options to its DHCP server.
+# libvirt's extension that passes options to its DHCP server.
 _DNSMASQ: Final = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 _ROUTER, _RESOLVER = 3, 6
 
-# Guests without udev name their line eth0. `mitigations=off`: a lab's guest runs nobody else's code.
+# Guests without udev name their interface eth0. `mitigations=off`: a lab's guest runs only trusted code.
 _CMDLINE: Final = "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 apparmor=0 mitigations=off panic=5"
 
 
-# An emulator keeps what it has translated, a gigabyte of it unless it is told otherwise.
+# The emulator caches translated code, by default up to a gigabyte.
 TRANSLATED_MB: Final = 256
 
 
 def network_xml(network: Network) -> str:
-    """Return a network whose guests have reserved addresses, and the lab's router and resolver for a way out.
+    """Return a network with reserved addresses for its guests, and the lab's router and resolver.
 
     `forward mode='open'`: libvirt gives the bridge an address of this machine and leaves the firewall alone.
     """
@@ -47,7 +47,7 @@ def network_xml(network: Network) -> str:
 
 
 def domain_xml(plan: Plan, guest: Guest, *, accelerated: bool, arguments: str = "") -> str:
-    """Return a guest: booted straight into its kernel, with one disk, one line and the mesh's programs.
+    """Return a guest that boots its kernel directly, with one disk, one interface and the mesh's programs.
 
     :param arguments: of the image, for its kernel.
     """
@@ -76,7 +76,7 @@ def domain_xml(plan: Plan, guest: Guest, *, accelerated: bool, arguments: str = 
 
 
 def cmdline(guest: Guest) -> str:
-    """Return the kernel's command line: all that makes a guest another than its neighbour."""
+    """Return the kernel's command line, which holds everything that is specific to a guest."""
     machine_id = guest.uuid.replace("-", "")
     return f"{_CMDLINE} systemd.hostname={guest.host} systemd.machine_id={machine_id}"
 
@@ -98,7 +98,7 @@ def _devices(devices: ElementTree.Element, plan: Plan, guest: Guest) -> None:
 
 def _disk(devices: ElementTree.Element, path: str, target: str, *, form: str) -> ElementTree.Element:
     disk = _add(devices, "disk", type="file", device="disk")
-    # Guests are made anew and not repaired: what they write need not be on the disk of this machine at once.
+    # Guests are recreated, not repaired, so their writes need not reach the disk of this machine at once.
     _add(disk, "driver", name="qemu", type=form, cache="unsafe")
     _add(disk, "source", file=path)
     _add(disk, "target", dev=target, bus="virtio")
