@@ -225,7 +225,7 @@ def test_a_canary_is_disturbed_and_nobody_else(own: OwnMesh) -> None:
     }
     assert {check["source"] for check in ran.checks("us1.rejoins")} == {_TWO}
     assert [check["hint"] for check in ran.checks("us1.rejoins", verdict="skipped")] == [
-        "the cable of an own host cannot be pulled from here"
+        "meshctl cannot pull the cable of an existing host"
     ]
     now = {name: own.lab.shell(name, "pidof tailscaled") for name in _PLACES}
     assert {name for name in _PLACES if now[name] != pids[name]} == {_TWO}

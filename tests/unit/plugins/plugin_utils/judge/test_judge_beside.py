@@ -58,7 +58,7 @@ def test_an_answer_that_went_by_the_line_is_none_of_the_mesh(known: str, way: st
     assert reached(*inside, ping("tailscale0", known, way))[family].verdict == "passed"
     check = reached(*inside, ping("eth0", known, way))[family]
     assert check.verdict == "failed"
-    assert "by eth0 and not by the mesh" in check.hint
+    assert "through eth0 and not through the mesh" in check.hint
     # Beside the mesh as well is another check's question.
     assert reached(*inside, ping("tailscale0", known, way), ping("eth0", known, way))[family].verdict == "passed"
 
@@ -105,8 +105,8 @@ def test_what_goes_to_the_router_in_place_of_the_mesh(dev: str | None, astray: b
 @pytest.mark.parametrize(
     ("state", "health", "said"),
     [
-        ("NoState", ["a relay", "The last login error was: no x"], "it says: The last login error was: no x"),
-        ("NeedsLogin", ["The last login error was: key expired"], "it says: The last login error was: key expired"),
+        ("NoState", ["a relay", "The last login error was: no x"], "it reports: The last login error was: no x"),
+        ("NeedsLogin", ["The last login error was: key expired"], "it reports: The last login error was: key expired"),
         ("NeedsLogin", ["Tailscale could not connect to a relay"], "logged out"),
         ("NeedsLogin", [], "logged out"),
         ("Stopped", ["Tailscale is stopped."], "tailscale up"),
@@ -226,7 +226,7 @@ def test_a_public_address_that_leads_to_the_service() -> None:
     expect = Http(urls=("http://203.0.113.2/",), outcome="unanswered")
     check = judge_http(mesh.answer(http=mesh.seen([found])), mesh.context("http"), expect)[0]
     assert check.verdict == "failed"
-    assert "203.0.113.2 leads to the service: a port-forward" in check.hint
+    assert "203.0.113.2 leads to the service: the router or the node has a port-forward" in check.hint
 
 
 def test_an_answer_that_does_not_come_whole() -> None:
@@ -245,4 +245,4 @@ def test_a_name_outside_leads_where_the_inventory_has_it(led: str, verdict: str)
     checks = judge_resolves(mesh.answer(outside=mesh.seen([found])), mesh.context("resolves"), expect)
     (check,) = [check for check in checks if check.aspect == "outside"]
     assert check.verdict == verdict
-    assert verdict == "passed" or "203.0.113.66, and leads to 203.0.113.10" in check.hint
+    assert verdict == "passed" or "203.0.113.66, but it leads to 203.0.113.10" in check.hint

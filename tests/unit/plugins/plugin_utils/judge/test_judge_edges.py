@@ -266,7 +266,7 @@ def test_a_wall_without_address_is_no_wall() -> None:
 def test_a_timeout_beside_a_refusal_is_a_refusal() -> None:
     found = isolated({"10.0.0.10": mesh.refused(), TWO4: NOTHING}, {"outcome": "timeout"})
     assert (found["icmp"].verdict, found["tcp"].verdict) == ("passed", "passed")
-    assert found["tcp"].evidence["proof"] == "silence beside an ICMP refusal"
+    assert found["tcp"].evidence["proof"] == "silence, with an ICMP refusal"
     assert isolated({"10.0.0.10": NOTHING, TWO4: NOTHING}, {"outcome": "timeout"})["tcp"].verdict == "error"
 
 

@@ -79,7 +79,7 @@ def test_addresses_that_cannot_be_read_are_no_others() -> None:
         (
             [route("default", gateway="192.168.1.1"), route("10.0.0.0/24")],
             "failed",
-            "a route of its own to 10.0.0.0/24",
+            "its own route to 10.0.0.0/24",
         ),
         ([route("default", gateway="192.168.1.1"), route("10.0.0.9")], "failed", "ip route del 10.0.0.9"),
         ([route("default", gateway="192.168.1.1"), route("10.0.0.0/24", table="52")], "passed", ""),
@@ -152,7 +152,7 @@ def test_the_share_that_is_lost_is_named() -> None:
         (1, 1, 20, "passed", ""),
         (0, 0, 20, "failed", "MTU"),
         (3, 0, 20, "failed", "MTU"),
-        (0, 0, 0, "failed", "nothing at all"),
+        (0, 0, 0, "failed", "no packet is answered"),
     ],
 )
 def test_large_packets_must_get_through(large: int, large6: int, received: int, verdict: str, said: str) -> None:
@@ -300,7 +300,7 @@ def test_a_hosts_file_that_was_not_read_proves_nothing() -> None:
 
 def test_a_wrong_answer_from_the_hosts_file_is_told_from_a_stale_one() -> None:
     changed = ("two.mesh.internal", ("100.64.0.9",))
-    assert "/etc/hosts says so" in local("100.64.0.9 two.mesh.internal", "", changed)[NAME].hint
+    assert "it comes from /etc/hosts" in local("100.64.0.9 two.mesh.internal", "", changed)[NAME].hint
     assert "another server" in local("", "", changed)[NAME].hint
 
 
@@ -310,7 +310,7 @@ def test_a_wrong_answer_from_the_hosts_file_is_told_from_a_stale_one() -> None:
         (
             "hosts: files",
             {"nameservers": ["100.100.100.100"], "search": ["x"]},
-            "asks? no name server|ask no name server",
+            "lists no name server",
         ),
         ("hosts: files dns", {"nameservers": ["100.100.100.100"], "search": []}, "no search domain"),
         ("hosts: files resolve", {"nameservers": ["100.100.100.100"], "search": ["x"]}, "a cache"),

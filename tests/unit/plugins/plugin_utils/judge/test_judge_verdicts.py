@@ -74,7 +74,7 @@ def status(*changes: tuple[tuple[Any, ...], Any]) -> dict[str, Any]:
         ({"status": status((("Self", "KeyExpiry"), "2020-01-01T00:00:00Z"))}, "key has expired"),
         ({"status": status((("Self", "Online"), False), (("Health",), ["not in map poll"]))}, "not in map poll"),
         ({"status": status((("Peer",), {}))}, "policy"),
-        ({"status": status((("Peer", "nodekey:2", "Online"), False))}, "two is offline"),
+        ({"status": status((("Peer", "nodekey:2", "Online"), False))}, "reports two as offline"),
         ({"status": status((("Peer", "nodekey:2", "Expired"), True))}, "key of two has expired"),
         ({"status": status(), "disco": {TWO4: mesh.pinged()}}, "neither directly nor through a relay"),
         (
@@ -230,7 +230,7 @@ def test_records_are_what_the_other_assertions_read() -> None:
     ("pinged", "verdict", "said"),
     [
         (mesh.pinged(derp="lab"), "failed", "hard NAT"),
-        (mesh.pinged("198.51.100.9:41642"), "failed", "not an address of two's side"),
+        (mesh.pinged("198.51.100.9:41642"), "failed", "not an address of two or its router"),
         (mesh.pinged(), "failed", "neither directly nor through a relay"),
         (mesh.pinged("garbage"), "failed", ""),
     ],
@@ -577,7 +577,7 @@ def test_a_resolver_of_the_host_that_does_not_pass_names_on_is_named() -> None:
     servers = {"nameservers": ["127.0.0.53"]}
     changes = [(LOOKUP, mesh.looked_up("two.mesh.internal")), (("resolv_conf", "data"), servers)]
     hint = resolves(changes)["us1.resolves.name", "two"].hint
-    assert "127.0.0.53 does not pass names of the mesh on" in hint
+    assert "127.0.0.53 does not forward names of the mesh" in hint
     assert "resolvectl" in hint
 
 
@@ -617,8 +617,8 @@ def test_the_reverse_is_required_where_the_address_is(
     [
         ("two.mesh.internal", "", "passed", ""),
         ("TWO.mesh.internal.", "", "passed", ""),
-        ("printer", "100.64.0.2 printer", "failed", "/etc/hosts says so"),
-        ("printer", "", "failed", "for printer"),
+        ("printer", "100.64.0.2 printer", "failed", "that comes from /etc/hosts"),
+        ("printer", "", "failed", "to printer"),
         ("", "", "failed", "the system does not ask it"),
     ],
 )

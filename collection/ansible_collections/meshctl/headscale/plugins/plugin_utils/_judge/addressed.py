@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a host is where the inventory has it: physical address, subnet and way out."""
+"""Judge whether a host has the physical address, subnet and gateway that the inventory states."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a host should be: an address with its prefix length, and the router (empty: none)."""
+    """The address and subnet that a host should have, and its router (empty: none)."""
 
     address: str
     cidr: str
     gateway: str = ""
     elsewhere: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
-    """The addresses of other hosts, and whose they are."""
+    """The addresses of other hosts, with their names."""
 
     @property
     def samples(self) -> dict[str, str]:
-        """Return an address of each other subnet, to ask the kernel for its way there."""
+        """Return an address in each other subnet, to ask the kernel for the route to it."""
         known = (ipaddress.ip_network(cidr) for cidr in self.elsewhere)
         return {str(next(network.hosts(), network[0])): str(network) for network in known}
 
@@ -43,7 +43,7 @@ class Place:
 
 
 def judge_addressed(answer: Json, context: CheckContext, place: Place) -> list[Check]:
-    """Return a check for the host's own address, and one for its way to other subnets."""
+    """Return a check of the host's address, and one of its route to other subnets."""
     seen = Answer(answer)
     return [_address(seen, context, place), *([_gateway(seen, context, place)] if place.gateway else [])]
 
@@ -57,7 +57,7 @@ def _address(seen: Answer, context: CheckContext, place: Place) -> Check:
         text(mapping(link).get("name")): [text(entry) for entry in items(mapping(link).get("addresses"))]
         for link in links
     }
-    # Not a loopback, not the mesh: what other machines of the subnet can send to.
+    # Other machines of the subnet can send to these interfaces.
     physical = {name: known for name, known in found.items() if name != "lo" and not name.startswith("tailscale")}
     known = [entry for entries in physical.values() for entry in entries]
     foreign = [entry for entry in known if _within(entry, place.elsewhere)]
@@ -67,15 +67,16 @@ def _address(seen: Answer, context: CheckContext, place: Place) -> Check:
         aspect="address",
         expected=expected,
         observed={"addresses": physical},
-        hint=f"it has {next(iter(whose))}, which is the address of {next(iter(whose.values()))}: two hosts answer for it, take it from one" if whose else
-        f"it has {foreign[0]}, an address of another subnet: it bridges the two" if foreign else
-        f"the inventory says {place.interface}; correct mesh_address or the host's network",
+        hint=f"it has {next(iter(whose))}, which is the address of {next(iter(whose.values()))}: two hosts answer for it, "
+        "so remove it from one of them" if whose else
+        f"it has {foreign[0]}, an address of another subnet: the host bridges the two" if foreign else
+        f"the inventory says {place.interface}: correct mesh_address, or the host's network",
         command="ip -br address",
     )  # fmt: skip
 
 
 def physical_ipv6(answer: Json) -> list[str]:
-    """Return the host's IPv6 addresses beside the mesh's that other networks could have a route to."""
+    """Return the host's IPv6 addresses outside the mesh that other networks could have a route to."""
     links = Answer(answer).data("addresses")
     mesh = mesh_interfaces(links)
     outside = [mapping(link) for link in items(links) if text(mapping(link).get("name")) not in mesh]
@@ -115,18 +116,18 @@ def _gateway(seen: Answer, context: CheckContext, place: Place) -> Check:
         aspect="gateway",
         expected=expected,
         observed={**observed, "taken": taken} if other else observed,
-        hint=f"its own subnet is led into the mesh by {led_away}: it uses an exit node (`tailscale set --exit-node=`, or "
-        "`--exit-node-allow-lan-access`), or another node advertises that subnet and this host accepts it (`--accept-routes`)" if led_away else
-        f"it has a route of its own to {leaks[0]}: a leak between the subnets, remove it with `ip route del {leaks[0]}`" if leaks else
-        f"its default route should be via {place.gateway}; see `ip route`" if place.gateway not in default else
-        f"its default route is via {place.gateway}, but another one is taken to {other}; see `ip route` and `ip rule`",
+        hint=f"traffic to its own subnet is led into the mesh by {led_away}: the host uses an exit node (`tailscale set --exit-node=` "
+        "or `--exit-node-allow-lan-access`), or it accepts that subnet from another node (`--accept-routes`)" if led_away else
+        f"it has its own route to {leaks[0]}, which leaks traffic between the subnets: remove it with `ip route del {leaks[0]}`" if leaks else
+        f"its default route should be via {place.gateway}: see `ip route`" if place.gateway not in default else
+        f"its default route is via {place.gateway}, but it uses another route to {other}: see `ip route` and `ip rule`",
         command="ip route",
     )  # fmt: skip
 
 
 def _taken(seen: Answer, place: Place) -> dict[str, str]:
-    """Return which way the kernel takes to each other subnet: the next hop, or the interface where there is none."""
+    """Return the route that the kernel takes to each other subnet: the next hop, or the interface if there is none."""
     found = {cidr: route_to(seen, known) for known, cidr in place.samples.items()}
     ways = {cidr: text(route.get("gateway")) or text(route.get("dev")) for cidr, route in found.items()}
-    # What the kernel refuses has no way at all, and a subnet route of the mesh is no leak beside it.
+    # A refused destination has no route, and a subnet route of the mesh is no leak.
     return {cidr: way for cidr, way in ways.items() if way and not way.startswith("tailscale")}

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads what a host reported, whatever its shape.
+"""Read a host's answer, whatever its shape.
 
-A probe's answer comes from elsewhere: a field may be missing, null or of another type. These readers never raise, and
-what they return for such a field never satisfies an expectation.
+A field may be missing, null or of another type. These readers never raise, and the value that they return for such a
+field never satisfies an expectation.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Json: TypeAlias = Any
 
 
 def mapping(value: Json) -> dict[str, Any]:
-    """Return `value` when it is an object, else an empty one."""
+    """Return `value` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def items(value: Json) -> list[Any]:
-    """Return `value` when it is a list, else an empty one."""
+    """Return `value` if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def text(value: Json) -> str:
-    """Return `value` when it is text, a number as text, else an empty text."""
+    """Return text as it is, a whole number as text, and anything else as an empty text."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -38,7 +38,7 @@ def text(value: Json) -> str:
 
 
 def number(value: Json) -> float | None:
-    """Return `value` when it is a finite number; a whole one stays whole, for people read it in reports."""
+    """Return `value` if it is a finite number; a whole number stays whole, because people read it in reports."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -53,13 +53,13 @@ def numbers(value: Json) -> list[float]:
 
 
 def addresses(value: Json) -> list[str]:
-    """Return the IP addresses of a list in one spelling, v4 first."""
+    """Return the IP addresses of a list in their usual spelling, IPv4 first."""
     found = {known for entry in items(value) if (known := address(entry))}
     return sorted(found, key=lambda entry: (":" in entry, entry))
 
 
 def address(value: Json) -> str:
-    """Return an IP address in its usual spelling, empty when it is none."""
+    """Return an IP address in its usual spelling, empty if `value` is not one."""
     try:
         return str(ip_address(text(value).partition("/")[0].strip()))
     except ValueError:
@@ -67,7 +67,7 @@ def address(value: Json) -> str:
 
 
 def endpoint(value: Json) -> tuple[str, int]:
-    """Return address and port of `192.0.2.1:41641` or `[2001:db8::1]:41641`; an empty address when it is neither."""
+    """Return address and port of `192.0.2.1:41641` or `[2001:db8::1]:41641`; the address is empty for anything else."""
     host, _colon, port = text(value).rpartition(":")
     known = address(host.strip("[]"))
     usable = known and port.isdecimal() and port.isascii() and len(port) <= len("65535")
@@ -75,7 +75,7 @@ def endpoint(value: Json) -> tuple[str, int]:
 
 
 def moment(value: Json) -> float | None:
-    """Return an RFC 3339 time as epoch seconds; None for none, for headscale's zero and for what is not a time."""
+    """Return an RFC 3339 time as epoch seconds; None for headscale's zero and for anything that is not a time."""
     said = text(value)
     if not said or said.startswith("0001-"):
         return None
@@ -92,29 +92,29 @@ def moment(value: Json) -> float | None:
 
 
 class Answer:
-    """The answer of a probe: observations by name, each made or not."""
+    """A probe's answer: observations by name; each was made or failed."""
 
     def __init__(self, answer: Json) -> None:
         self._answer = mapping(answer)
         self._observations = mapping(self._answer.get("observations"))
 
     def data(self, name: str) -> Json:
-        """Return what was observed, None when the observation could not be made."""
+        """Return an observation's data, None if the observation failed."""
         observation = mapping(self._observations.get(name))
         return observation.get("data") if observation.get("ok") is True else None
 
     def why(self, name: str) -> str:
-        """Return why there is no observation."""
+        """Return why an observation failed."""
         observation = mapping(self._observations.get(name))
         error = mapping(observation.get("error")) or mapping(self._answer.get("failure"))
         return text(error.get("message")) or "the host did not report this observation"
 
     def error(self, name: str) -> dict[str, Any]:
-        """Return the error of an observation that could not be made."""
+        """Return the error of a failed observation."""
         observation = mapping(self._observations.get(name))
         return mapping(observation.get("error")) or mapping(self._answer.get("failure"))
 
     @property
     def now(self) -> float | None:
-        """Return the host's clock at the time of the probe."""
+        """Return the time on the host's clock during the probe."""
         return number(mapping(self._answer.get("host")).get("now"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Likely causes, from evidence that was fetched after a check had failed."""
+"""Find likely causes in the evidence that was fetched after a check failed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 _STATES = {
     "NeedsLogin": (
-        "it is logged out or its registration was refused: look at its log, mint a preauthkey and join it again"
+        "it is logged out, or its registration was refused: look at its log, create a preauthkey and join it again"
     ),
     "NeedsMachineAuth": "the server has not approved it: approve it there",
-    "Stopped": "somebody ran `tailscale down`: run `tailscale up`",
+    "Stopped": "`tailscale down` was run on it: run `tailscale up`",
     "Starting": "it has no network map yet: is the control server reachable and its certificate trusted?",
     "NoState": "tailscaled has only just started, or cannot read its state",
 }
-# States that a client stays in while something is wrong.
+# States in which a client stays as long as something is wrong.
 _STUCK = ("NoState", "Starting", "NeedsLogin", "")
 _LOGIN = "last login error"
 _LONGEST = 400
 
 
 def find_peer(status: Json, node: Node) -> dict[str, Any]:
-    """Return what a client's status says of a node, found by node key or mesh address; empty when nothing."""
+    """Return a node's entry in a client's status, found by node key or mesh address; empty if there is none."""
     peers = [mapping(peer) for peer in mapping(mapping(status).get("Peer")).values()]
     by_key = [peer for peer in peers if node.key and text(peer.get("PublicKey")) == node.key]
     by_address = [peer for peer in peers if set(addresses(peer.get("TailscaleIPs"))) & set(node.addresses)]
@@ -40,7 +40,7 @@ def find_peer(status: Json, node: Node) -> dict[str, Any]:
 
 
 def client(seen: Answer) -> str:
-    """Return what is wrong with the host's own client, empty when nothing is seen to be."""
+    """Return the fault of the host's own client, empty if none is visible."""
     status = mapping(seen.data("status"))
     if not status:
         return seen.why("status")
@@ -50,9 +50,9 @@ def client(seen: Answer) -> str:
     said = "; ".join(health)[:_LONGEST]
     if state != "Running":
         reason = _STATES.get(state, "look at its log")
-        # What keeps it from logging in, such as a server that it does not find, it says itself.
+        # The client reports itself why it cannot log in, such as a server that it does not find.
         refused = next((line for line in health if _LOGIN in line), "")[:_LONGEST] if state in _STUCK else ""
-        return f"the client is {state or 'in no known state'}: {f'it says: {refused}' if refused else reason}"
+        return f"the client is {state or 'in no known state'}: {f'it reports: {refused}' if refused else reason}"
     if own.get("Expired") is True or _past(own.get("KeyExpiry"), seen.now):
         return "the node's key has expired: join it again, or set a later expiry on the server"
     if own.get("Online") is False:
@@ -61,30 +61,31 @@ def client(seen: Answer) -> str:
 
 
 def peer(seen: Answer, node: Node) -> str:
-    """Return what the host's client knows to be wrong with a peer, empty when nothing."""
+    """Return the fault of a peer that the host's client knows of, empty if none."""
     known = find_peer(seen.data("status"), node)
     if not known:
         return (
-            f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither reach "
-            "the other"
+            f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither of the two "
+            "reach the other"
         )
     if known.get("Expired") is True or _past(known.get("KeyExpiry"), seen.now):
         return f"the key of {node.name} has expired: join it again, or set a later expiry on the server"
     if known.get("Online") is False:
-        return f"the server says that {node.name} is offline: is tailscaled running there, and can it reach the server?"
+        return f"the server reports {node.name} as offline: is tailscaled running there, and can it reach the server?"
     return ""
 
 
 def through_mesh(target: str) -> str:
-    """Return why a physical address is looked for in the mesh."""
+    """Return why traffic to a physical address goes through the mesh."""
     return (
-        f"what is for {target} goes through the mesh: this host uses an exit node (`tailscale set --exit-node=` ends it), or accepts "
-        "the routes of a subnet router (`headscale nodes list-routes`; `tailscale set --accept-routes=false` here ends it)"
+        f"traffic to {target} goes through the mesh: this host uses an exit node (turn it off with `tailscale set --exit-node=`), or "
+        "it accepts the routes of a subnet router (`headscale nodes list-routes`; turn it off with `tailscale set "
+        "--accept-routes=false` here)"
     )
 
 
 def unreachable(seen: Answer, node: Node, address: str) -> str:
-    """Return why a kernel ping over the mesh may not be answered."""
+    """Return why a kernel ping over the mesh got no answer."""
     refused = [mapping(error) for error in items(mapping(mapping(seen.data("icmp")).get(address)).get("errors"))]
     causes: list[Callable[[], str]] = [
         lambda: client(seen),
@@ -94,18 +95,18 @@ def unreachable(seen: Answer, node: Node, address: str) -> str:
         lambda: _mesh_ping(seen, node, address),
     ]
     found = (said for cause in causes if (said := cause()))
-    return next(found, "no cause was found: look at the logs of both tailscaled")
+    return next(found, "no cause was found: look at tailscaled's log on both sides")
 
 
 def _astray(seen: Answer, target: str) -> str:
-    """Return where the host sends what is for a mesh address, empty when into the mesh, or when that is not known."""
+    """Return which interface traffic to a mesh address takes, empty if it is the mesh's or not known."""
     taken = device_to(seen, target)
     links = seen.data("addresses")
     if not taken or links is None or taken in mesh_interfaces(links):
         return ""
     return (
-        f"this host sends it by {taken} and not into the mesh: tailscaled's routes or rules are gone (`ip rule`, `ip route show "
-        "table 52`; restart tailscaled), tailscale0 is down, or tailscaled runs without a TUN device"
+        f"this host sends it through {taken} and not into the mesh: tailscaled's routes or rules are gone (`ip rule`, `ip route "
+        "show table 52`; restart tailscaled), tailscale0 is down, or tailscaled runs without a TUN device"
     )
 
 
@@ -116,7 +117,7 @@ def _own_refusal(errors: list[dict[str, Any]]) -> str:
     if "no-such-source" in kinds:
         return (
             "this host has no address of that family in the mesh: IPv6 is switched off here (`sysctl net.ipv6.conf.all.disable_ipv6`), "
-            "or somebody took the address from tailscale0; restart tailscaled"
+            "or the address was removed from tailscale0; restart tailscaled"
         )
     if "net-down" in kinds:
         return "the mesh's interface is down on this host: `ip link set tailscale0 up`, or restart tailscaled"
@@ -133,7 +134,7 @@ def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
         return ""
     if disco.get("answered") is not True:
         return (
-            f"{node.name} answers neither directly nor through a relay: is its client up, and does it reach the relay "
+            f"{node.name} answers neither directly nor through a relay: is its client up, and can it reach the relay "
             "(`tailscale status`, `tailscale netcheck` there)?"
         )
     last = mapping(disco.get("last"))
@@ -148,7 +149,7 @@ def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
 
 
 def relayed(sides: dict[str, tuple[Json, Json]]) -> str:
-    """Return why a path stays on a relay; `sides` has each node's endpoints and its own interface's addresses."""
+    """Return why a path stays on a relay; `sides` holds each node's endpoints and the addresses of its interfaces."""
     for who, (endpoints, local) in sides.items():
         inside, outside = _ports(endpoints, local)
         if inside and not outside:
@@ -158,14 +159,14 @@ def relayed(sides: dict[str, tuple[Json, Json]]) -> str:
         if inside and not inside & outside:
             return (
                 f"the router of {who} maps its UDP port ({_some(inside)} became {_some(outside)}): a hard NAT, "
-                "or a stale "
-                "conntrack entry that holds the port; drop new packets on the router's WAN side and flush its conntrack"
+                "or a stale conntrack entry that "
+                "holds the port; drop new packets on the router's WAN side and flush its conntrack"
             )
     return "UDP is blocked between the two sides, or both are behind a hard NAT (`tailscale netcheck` on each)"
 
 
 def _ports(endpoints: Json, local: Json) -> tuple[set[int], set[int]]:
-    """Return the ports of a node's own IPv4 endpoints, and of those that were learned from outside."""
+    """Return the ports of a node's local IPv4 endpoints, and of the endpoints that were learned from outside."""
     own = set(addresses(local))
     inside: set[int] = set()
     outside: set[int] = set()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a node is in the mesh and sees its peers as it should."""
+"""Judge whether a node is in the mesh and sees its peers as expected."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Connected:
-    """What is expected of a node's own view of the mesh."""
+    """The expected view that a node has of the mesh."""
 
     own: Node | None
     peers: tuple[Node, ...]
     offline: tuple[str, ...] = ()
     hidden: tuple[Node, ...] = ()
-    """Those that the policy keeps from this node, which the server must not even show to it."""
+    """Nodes that the policy hides from this node: the server must not show them to it."""
 
 
 def judge_connected(answer: Json, context: CheckContext, expect: Connected) -> list[Check]:
-    """Return a check of the node itself and one for each peer."""
+    """Return a check of the node itself and one of each peer."""
     seen = Answer(answer)
     peers = [_peer(seen, context, peer, expect) for peer in expect.peers]
     return [_running(seen, context, expect.own), *peers, *(_hidden(seen, context, peer) for peer in expect.hidden)]
@@ -47,10 +47,7 @@ def _running(seen: Answer, context: CheckContext, own: Node | None) -> Check:
     same = not (own and own.addresses) or known == list(own.addresses)
     hint = causes.client(seen)
     if fine and not same:
-        hint = (
-            "the node's addresses are not those that the server holds for it: it registered again, or the server's "
-            "record is old"
-        )
+        hint = "the node's addresses differ from the server's record: it registered again, or that record is old"
     return context.check(
         fine and same if status else None,
         aspect="self",
@@ -67,7 +64,7 @@ def _peer(seen: Answer, context: CheckContext, peer: Node, expect: Connected) ->
     expected: dict[str, Any] = {"online": wanted, "addresses": list(peer.addresses)}
     status = seen.data("status")
     if not mapping(status) or not (peer.addresses or peer.key):
-        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
+        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name}"
         return context.check(None, aspect="peer", target=peer.name, expected=expected, observed=None, hint=why)
     found = causes.find_peer(status, peer)
     known = addresses(found.get("TailscaleIPs"))
@@ -91,7 +88,7 @@ def _peer(seen: Answer, context: CheckContext, peer: Node, expect: Connected) ->
 def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
     status = seen.data("status")
     if not mapping(status) or not (peer.addresses or peer.key):
-        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name} to look for"
+        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name}"
         return context.check(None, aspect="hidden", target=peer.name, expected="not seen", observed=None, hint=why)
     found = causes.find_peer(status, peer)
     return context.check(
@@ -102,7 +99,7 @@ def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
         observed={"online": found.get("Online"), "addresses": addresses(found.get("TailscaleIPs"))}
         if found
         else "not seen",
-        hint=f"the server shows {peer.name} to this node: the policy lets one of the two reach the other, mesh_expect does not",
+        hint=f"the server shows {peer.name} to this node: the policy lets one of the two reach the other, but mesh_expect does not",
         command=f"tailscale status | grep {peer.given_name or peer.name}",
     )
 
@@ -110,9 +107,9 @@ def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
 def _hint(seen: Answer, peer: Node, *, wanted: bool, right: bool) -> str:
     if right:
         return (
-            f"the addresses of {peer.name} are not those that the server holds: the node's network map is old, or it "
+            f"the addresses of {peer.name} differ from the server's record: the node's network map is old, or the peer "
             "registered again"
         )
     if not wanted:
-        return f"{peer.name} is expected to be offline, but the server still tells this node that it is online"
-    return causes.client(seen) or causes.peer(seen, peer) or f"{peer.name} is not shown as online"
+        return f"{peer.name} should be offline, but the server still reports it as online to this node"
+    return causes.client(seen) or causes.peer(seen, peer) or f"the server does not show {peer.name} as online"

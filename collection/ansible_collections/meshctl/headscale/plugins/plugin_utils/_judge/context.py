@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all checks of one task have in common."""
+"""Make the checks of a task, which share story, assertion and source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FAMILIES: Final[dict[int, Family]] = {4: "ipv4", 6: "ipv6"}
 
 @dataclass(frozen=True, kw_only=True)
 class CheckContext:
-    """Who asserts what, and how a person runs a command there."""
+    """What all checks of a task share, and how to run a command on its host."""
 
     story: str
     assertion: str
@@ -42,7 +42,7 @@ class CheckContext:
         hint: str = "",
         command: str = "",
     ) -> Check:
-        """Return a check that passed, failed, or could not be judged (`ok` is None)."""
+        """Return a check that passed, failed or could not be judged (`ok` is None)."""
         verdict: Verdict = "error" if ok is None else "passed" if ok else "failed"
         return Check(
             id=".".join(part for part in (self.story, self.assertion, aspect) if part),
@@ -69,7 +69,7 @@ class CheckContext:
         target: str | None = None,
         expected: Json = None,
     ) -> Check:
-        """Return a check that was not made, with the reason."""
+        """Return a check that was skipped, with the reason."""
         check = self.check(
             None, aspect=aspect, family=family, target=target, expected=expected, observed=None, hint=reason
         )
@@ -79,7 +79,7 @@ class CheckContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A member of the mesh as the control server knows it."""
+    """A member of the mesh, as the control server knows it."""
 
     name: str
     id: str = ""
@@ -100,5 +100,5 @@ class Node:
         )
 
     def address(self, family: int) -> str:
-        """Return the node's mesh address of a family (4 or 6), empty when it has none."""
+        """Return the node's mesh address of a family (4 or 6), empty if it has none."""
         return next((known for known in self.addresses if (":" in known) == (family == 6)), "")  # noqa: PLR2004

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether traffic over the mesh is encrypted and goes where it should.
+"""Judge whether traffic over the mesh is encrypted and takes the expected path.
 
-The evidence is a capture on all interfaces while marked echo requests are sent to every peer, over IPv4 and IPv6, and
-marked UDP and a TCP connection beside them. That the marker is seen in clear on the mesh interface proves that the
+The evidence is a capture on all interfaces, during which the host sends marked echo requests, marked UDP packets and a
+TCP connection to every peer, over IPv4 and IPv6. The marker appears in clear on the mesh interface, which proves that the
 capture would have found it elsewhere.
 """
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 _TRANSPORT = "4"  # WireGuard's message type for data
 _ECHO = ("icmp", "icmp6")
-_UNMARKED = "the marker was not seen on the mesh interface, so the capture would not have seen it elsewhere either"
+_UNMARKED = "the capture did not see the marker on the mesh interface, so it would not have seen it elsewhere either"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encrypted:
-    """What is expected on the wire."""
+    """The expected traffic on the wire."""
 
     expected_paths: tuple[ExpectedPath, ...]
     count: int = 3
 
 
 def judge_encrypted(answer: Json, context: CheckContext, expect: Encrypted) -> list[Check]:
-    """Return a check for each peer and one of tailscaled's own counters."""
+    """Return a check of each peer and one of tailscaled's own counters."""
     seen = Answer(answer)
     steps = Answer({"observations": mapping(seen.data("wire")), "failure": seen.error("wire")})
     capture = mapping(steps.data("capture"))
@@ -63,7 +63,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     received = {known: _pinged(pings, known, "received") for known in way.peer.addresses}
     path = observed_path(mapping(steps.data("disco")).get(way.address))
     wire = _wire(flows, inside, sent, path)
-    # Of what a relay carries, several may be in one packet.
+    # One TCP packet to a relay can carry several WireGuard packets.
     needed = expect.count * (len(sent) if path["path"] == "direct" else 1)
     expected: dict[str, Any] = {"marker_in_clear": 0, "path": way.kind, "packets": {"at_least": needed}}
     if way.kind != "relay" and way.hosts:
@@ -74,8 +74,7 @@ def _peer(  # noqa: PLR0913, PLR0917
         return context.check(
             False, target=way.peer.name, expected=expected, observed={**path, "went_to": other},
             evidence={"sent": sent, "received": received, "seen_on_mesh_interface": wire["clear"]},
-            hint=f"what is sent to {way.peer.name} leaves for {other}: a NAT rule on this host gives it to another "
-            "(`nft list ruleset`)",
+            hint=f"traffic to {way.peer.name} leaves for {other}: a NAT rule on this host redirects it (`nft list ruleset`)",
             command="nft list ruleset",
         )  # fmt: skip
     if hidden:
@@ -103,7 +102,7 @@ def _peer(  # noqa: PLR0913, PLR0917
 
 
 def _pings(capture: dict[str, Any]) -> dict[str, Any]:
-    """Return what became of the marked echo requests of both families, by address."""
+    """Return the results of the marked echo requests of both families, by address."""
     during = Answer({"observations": mapping(capture.get("during"))})
     families = Answer({"observations": mapping(during.data("pings"))})
     return {**mapping(families.data("icmp")), **mapping(families.data("icmp6"))}
@@ -116,18 +115,18 @@ def _pinged(pings: dict[str, Any], known: str, key: str) -> int:
 def _wire(
     flows: list[dict[str, Any]], inside: frozenset[str], mesh: Iterable[str], path: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what was seen of the marker and of the traffic that should carry it."""
+    """Return the observed marker, and the observed traffic that should carry it."""
     clear = {known: _marked(flows, inside, known) for known in mesh}
     leaks = [flow for flow in flows if text(flow.get("interface")) not in inside and _leaks(flow, clear)]
     if path["path"] == "direct":
         host, port = endpoint(path.get("endpoint"))
         carriers = [f for f in flows if f.get("dst") == host and f.get("dport") == port and f.get("proto") == "udp"]
-        # On a line, that is: what goes into the mesh itself, or to this very host, has not left.
+        # Traffic into the mesh interface or to this host itself has not left the host.
         elsewhere = inside | {"", "lo"}
         carriers = [f for f in carriers if f.get("direction") == "out" and text(f.get("interface")) not in elsewhere]
         carried = sum(int(number(mapping(flow.get("wireguard")).get(_TRANSPORT)) or 0) for flow in carriers)
     else:
-        # What the relay carries cannot be told from its other traffic: that there was some is all that is claimed.
+        # The packets cannot be told from other traffic to the relay; the check only claims that there was some.
         carriers = [
             f
             for f in flows
@@ -139,13 +138,13 @@ def _wire(
 
 
 def _marked(flows: list[dict[str, Any]], inside: frozenset[str], known: str) -> int:
-    """Return how many marked echo requests went to an address by the mesh interface."""
+    """Return how many marked echo requests to an address took the mesh interface."""
     echoes = (f for f in flows if text(f.get("interface")) in inside and text(f.get("proto")) in _ECHO)
     return sum(_count(flow, "marked") for flow in echoes if flow.get("dst") == known)
 
 
 def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: dict[str, Any], mesh: tuple[str, ...]) -> str:
-    """Return which other addresses got more than was sent to them; empty when none did."""
+    """Return the addresses that got more echo requests than were sent to them; empty if none did."""
     left = {text(flow.get("dst")) for flow in flows if flow.get("direction") == "out"} - set(mesh)
     return ", ".join(sorted(known for known in left if _marked(flows, inside, known) > _pinged(pings, known, "sent")))
 
@@ -153,14 +152,14 @@ def _turned(flows: list[dict[str, Any]], inside: frozenset[str], pings: dict[str
 def _unproven(
     steps: Answer, capture: dict[str, Any], inside: frozenset[str], sent: dict[str, int], received: dict[str, int]
 ) -> str:
-    """Return why the capture proves nothing, empty when it may."""
+    """Return why the capture proves nothing, empty if it may."""
     if not capture:
         return steps.why("capture")
     if number(capture.get("dropped")) != 0:
         return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
     if not sent or not all(sent.values()) or received != sent:
         answered = f"{sum(received.values())} of {sum(sent.values())}"
-        return f"{answered} marked echo requests were answered: what was not delivered proves nothing"
+        return f"{answered} marked echo requests were answered: undelivered traffic proves nothing"
     if not inside:
         return (
             steps.why("addresses")
@@ -176,19 +175,19 @@ def _hint(wire: dict[str, Any], way: ExpectedPath, path: dict[str, Any], *, carr
         return f"the payload left in clear on {', '.join(where)}: that traffic does not go through WireGuard"
     if not carried:
         return (
-            "fewer WireGuard packets left to that endpoint than were sent: the path changed meanwhile, or there is "
-            "another"
+            "fewer WireGuard packets left for that endpoint than were sent: the path changed meanwhile, or there is "
+            "a second path"
         )
     if way.kind not in ("any", path["path"]):
-        return f"the traffic takes the path {path['path']}; {way.kind} was expected ({way.reason})"
-    return f"{path.get('host')} is not an address of {way.peer.name}'s side"
+        return f"the traffic takes the path {path['path']}, but {way.kind} was expected ({way.reason})"
+    return f"{path.get('host')} is not an address of {way.peer.name} or its router"
 
 
 def _leaks(flow: dict[str, Any], mesh: Collection[str]) -> bool:
-    """Whether a packet in clear may be of the traffic with a peer.
+    """Whether a packet in clear may belong to the traffic with a peer.
 
-    Marked, it is when the peer's mesh address is an end, or no end is any mesh address. Without the marker, which TCP
-    has not before it is connected, it is when it goes from one mesh address to another, one of them the peer's.
+    A marked packet does if one end is the peer's mesh address, or no end is a mesh address. TCP has no marker before it
+    is connected: an unmarked packet does if both ends are mesh addresses, and one of them is the peer's.
     """
     ends = (address(flow.get("src")), address(flow.get("dst")))
     about, within = any(end in mesh for end in ends), [mesh_address(end) for end in ends]
@@ -208,7 +207,7 @@ def _counters(steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
         kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
         sent[kind if kind in sent else "relay"] += sum(_pinged(pings, known, "sent") for known in way.peer.addresses)
     before, after = sent_by_path(steps.data("metrics_before")), sent_by_path(steps.data("metrics_after"))
-    expected = "as many packets more on each kind of path as were sent over it"
+    expected = "each path's counter grows by at least as many packets as were sent over it"
     if before is None or after is None or not any(sent.values()):
         why = "no echo request was sent" if before is not None and after is not None else steps.why("metrics_after")
         return context.check(None, aspect="counters", expected=expected, observed=None, hint=why)
@@ -217,15 +216,15 @@ def _counters(steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
         all(grown[f"{kind}_packets"] >= packets for kind, packets in sent.items()),
         aspect="counters", expected=expected, observed=grown, evidence={"sent": sent, "before": before, "after": after},
         hint=(
-            "tailscaled counts fewer packets on that path than were sent over it: the path changed while it was "
-            "measured"
+            "tailscaled counts fewer packets on that path than were sent over it: the path changed during the "
+            "measurement"
         ),
         command="tailscale metrics",
     )  # fmt: skip
 
 
 def sent_by_path(metrics: Json) -> dict[str, int] | None:
-    """Return how many packets tailscaled has sent directly and by relays; None where it does not say."""
+    """Return how many packets tailscaled has sent directly and by relays; None if it does not report that."""
     samples = items(mapping(metrics).get("tailscaled_outbound_packets_total"))
     if not samples:
         return None

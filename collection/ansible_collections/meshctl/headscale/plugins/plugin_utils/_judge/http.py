@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges what a URL answers, or that it refuses."""
+"""Judge what a URL answers, or that it refuses."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _EXCERPT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Http:
-    """What is expected of URLs."""
+    """The expected answer of URLs."""
 
     urls: tuple[str, ...]
     outcome: str = "answered"
     status: int = 200
     body: str = ""
     addresses: tuple[str, ...] = ()
-    """Where the URL's name may lead to; anywhere when empty."""
+    """Addresses that the URL's name may lead to; any if empty."""
     target: str | None = None
     aspect: str = ""
 
 
 def judge_http(answer: Json, context: CheckContext, expect: Http) -> list[Check]:
-    """Return a check for each URL."""
+    """Return a check of each URL."""
     seen = Answer(answer)
     return [_one(seen, context, expect, url) for url in expect.urls]
 
@@ -67,7 +67,7 @@ def _one(seen: Answer, context: CheckContext, expect: Http, url: str) -> Check:
         evidence = {"timings": found.get("timings"), "body": body[:_EXCERPT], "error": text(found.get("error"))}
     else:
         observed["from"] = text(found.get("from"))
-        # A firewall on the host itself refuses in its own way.
+        # A firewall on the target itself may refuse with any ICMP error.
         itself = observed["from"] not in ("", "local") and observed["from"] == address(found.get("address"))
         right = outcome in _REFUSING[expect.outcome] or (itself and outcome in _UNREACHABLE)
         evidence = {"timings": found.get("timings"), "error": text(found.get("error"))}
@@ -95,7 +95,7 @@ def _hint(seen: Answer, expect: Http, found: dict[str, Any], outcome: str) -> st
     if expect.outcome != "answered":
         return _no_refusal(seen, expect, found, outcome)
     if outcome == "answered" and found.get("status") != expect.status:
-        return f"the service answers with another status than {expect.status}: look at its own log"
+        return f"the service answers with another status than {expect.status}: look at its log"
     if outcome == "answered" and not _rightly_led(expect, address(found.get("address"))):
         return f"the name leads to {text(found.get('address'))}, not to {' or '.join(expect.addresses)}"
     if outcome == "answered":
@@ -103,8 +103,8 @@ def _hint(seen: Answer, expect: Http, found: dict[str, Any], outcome: str) -> st
     client = causes.client(seen) if seen.data("status") is not None else ""
     if outcome == "timeout" and not client and found.get("connected") is True:
         return (
-            "it takes the connection, and no answer comes, or not the whole of it: the service hangs, or larger packets are lost on "
-            "the way (see reachable.large)"
+            "it accepts the connection, but the answer does not arrive completely: the service hangs, or larger packets are lost on "
+            "the way (see the check reachable.large)"
         )
     return client or _no_answer(outcome)
 
@@ -115,24 +115,24 @@ def _no_refusal(seen: Answer, expect: Http, found: dict[str, Any], outcome: str)
         return causes.through_mesh(known)
     if outcome == "answered" and expect.outcome == "unanswered" and not mesh_address(known):
         return (
-            f"{known} leads to the service: a port-forward of a router, or of the node (`nft list ruleset` on both); remove it, or "
-            "publish that port on purpose (mesh_publish)"
+            f"{known} leads to the service: the router or the node has a port-forward (`nft list ruleset` on both); remove it, or "
+            "declare that port in mesh_publish"
         )
     if outcome == "answered" and expect.outcome == "unanswered":
         return (
-            "a host that is no member of the mesh gets an answer: a route leads it to the node's line (`ip route get` here and on "
-            "the router); have the node drop what comes for that address by another interface than the mesh's"
+            "a host that is not in the mesh gets an answer: a route leads it to the node's physical interface (`ip route get` here and "
+            "on the router); let the node drop packets to that address unless they arrive on the mesh interface"
         )
     if outcome == "answered":
-        return "the service answers there: it is reached without the mesh; bind it to its mesh address only"
+        return "the service answers there, so it is reached without the mesh: bind it to its mesh address only"
     if outcome == "timeout":
         return "silence is no refusal: a firewall drops the packets, or the host is down"
-    return f"a refusal was expected, the outcome is {outcome}: {text(found.get('error'))}".rstrip(": ")
+    return f"expected a refusal, but the outcome is {outcome}: {text(found.get('error'))}".rstrip(": ")
 
 
 def _no_answer(outcome: str) -> str:
     return {
         "refused": "nothing listens there: is the service running, on its mesh address?",
-        "no-name": "the name does not resolve: see the checks of resolves",
+        "no-name": "the name does not resolve: see the resolves checks",
         "timeout": "no answer: is the node reachable over the mesh, and does the policy or a firewall drop this port?",
     }.get(outcome, f"the connection ended with {outcome}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which interfaces of a host are the mesh's, and which one is taken."""
+"""Find the mesh interfaces of a host, and the interface that its kernel uses for an address."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .answer import Answer, Json, address, items, mapping, text
 
 
 def mesh_interfaces(links: Json) -> frozenset[str]:
-    """Return the interfaces of the mesh: those that have a mesh address. Packets in clear belong there and nowhere else."""
+    """Return the interfaces that have a mesh address; packets in clear belong on these interfaces only."""
     known = [mapping(link) for link in items(links)]
     found = {text(link.get("name")) for link in known if any(map(mesh_address, items(link.get("addresses"))))}
     return frozenset(found - {"", "lo"})
 
 
 def route_to(seen: Answer, target: str) -> dict[str, Json]:
-    """Return the route that the kernel takes to an address, empty where it was not asked or has none."""
+    """Return the kernel's route to an address, empty if it was not asked or has none."""
     return mapping(mapping(mapping(seen.data("routes")).get("get")).get(target))
 
 
 def device_to(seen: Answer, target: str) -> str:
-    """Return the interface by which the kernel sends to an address, empty as `route_to`."""
+    """Return the interface of the kernel's route to an address, empty if there is none."""
     return text(route_to(seen, target).get("dev"))
 
 
 def mesh_address(value: Json) -> bool:
-    """Whether an address is one of a mesh."""
+    """Whether an address belongs to a mesh."""
     known = address(value)
     if not known:
         return False

@@ -2,13 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether physical addresses cannot be reached outside the mesh.
+"""Judge whether physical addresses cannot be reached outside the mesh.
 
-What proves isolation, strongest first: a router's (or this host's) ICMP refusal; a TCP reset beside such a refusal for
-the same address that has come as far (the router rejects TCP in its own way, in the host's name; by the TTL, what comes from
-behind the router has passed more of them); silence, but only while the peer answers over the mesh: else
-silence may mean no more than that nothing gets out. An echo reply, a connection, or a reset from an address that no
-router refused, is a host that was reached.
+Proofs of isolation, strongest first:
+
+- an ICMP refusal from a router or from this host;
+- a TCP reset, if an ICMP refusal for the same address passed as many routers (by its TTL): a router resets connections in
+  the host's name, and a reset from behind the router would have passed more routers;
+- silence, but only while the peer answers over the mesh: otherwise silence may mean that nothing gets out.
+
+An echo reply, a connection, or a reset from an address that no router refused shows that the host was reached.
 """
 
 from __future__ import annotations
@@ -29,9 +32,9 @@ _REFUSALS = {
     "prohibited", "net-rejected",
 }  # fmt: skip
 _RESETS = ("refused", "reset")
-# What systems set a TTL to.
+# Initial TTLs of operating systems.
 _TTLS = (64, 128, 255)
-_UNTOLD = "a router refuses ICMP, and TCP is reset: only a capture tells by whom, which needs become: true"
+_UNTOLD = "a router refuses ICMP, and something resets TCP: only a capture, which needs become: true, can show what"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +45,21 @@ class Wall:
     address: str
     mesh: str = ""
     other: str = ""
-    """Which of a host's addresses it is, where it is not the one that the inventory has."""
+    """Which address of the host this is, if it is not the one in the inventory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Isolated:
-    """What must not be reached."""
+    """The hosts that must not be reached."""
 
     walls: tuple[Wall, ...]
     port: int = 22
     patient: bool = False
-    """Whether silence is not judged yet: routers send only so many refusals a second."""
+    """Whether to wait before judging silence: routers limit how many refusals they send per second."""
 
 
 def judge_isolated(answer: Json, context: CheckContext, expect: Isolated) -> list[Check]:
-    """Return a check for each address and protocol."""
+    """Return a check of each address and protocol."""
     seen = Answer(answer)
     return [
         check
@@ -79,7 +82,7 @@ def _refusal(error: dict[str, Any], target: str) -> bool:
 
 
 def _alive(seen: Answer, wall: Wall) -> bool:
-    """Whether the peer answers over the mesh at the same time, so that silence means something."""
+    """Whether the peer answers over the mesh at the same time, so that silence proves something."""
     return bool(wall.mesh) and _echo(seen, wall.mesh)[1] > 0
 
 
@@ -127,10 +130,10 @@ def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> C
         ok = False
     elif outcome in _RESETS:
         ok = _by_router(seen, wall, port, text(routed.get("from")))
-        proof = "reset beside an ICMP refusal" if ok else ""
+        proof = "reset, with an ICMP refusal" if ok else ""
     elif outcome == "timeout":
         ok = True if routed else _silence(seen, wall, expect)
-        proof = "silence beside an ICMP refusal" if routed else "silence"
+        proof = "silence, with an ICMP refusal" if routed else "silence"
     return context.check(
         ok,
         aspect=_aspect("tcp", wall),
@@ -144,14 +147,14 @@ def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> C
 
 
 def doubtful(check: Check) -> bool:
-    """Whether only a capture can tell who has reset a connection: the host, or a router in its name."""
+    """Whether only a capture can show what reset a connection: the host, or a router in its name."""
     return check.hint == _UNTOLD
 
 
 def _by_router(seen: Answer, wall: Wall, port: int, router: str) -> bool | None:
-    """Whether a reset in a host's name is of the router that refuses echo requests; None where no capture says.
+    """Whether the router that refuses echo requests sent a reset in the host's name; None if no capture shows it.
 
-    The routers that both have passed tell: one that lets TCP through has the host answer, from farther away.
+    The number of routers that both passed shows it: if the router lets TCP through, the host's reset comes from farther.
     """
     arrived = [mapping(flow) for flow in items(mapping(seen.data("wire")).get("flows"))]
     arrived = [flow for flow in arrived if flow.get("direction") == "in"]
@@ -166,7 +169,7 @@ def _by_router(seen: Answer, wall: Wall, port: int, router: str) -> bool | None:
 
 
 def _passed(flow: dict[str, Any]) -> int | None:
-    """Return how many routers a packet has passed: systems begin with 64, 128 or 255."""
+    """Return how many routers a packet passed: systems start with a TTL of 64, 128 or 255."""
     ttl = number(flow.get("ttl"))
     return None if ttl is None or not 0 < ttl <= _TTLS[-1] else next(int(top - ttl) for top in _TTLS if ttl <= top)
 
@@ -180,6 +183,6 @@ def _hint(seen: Answer, wall: Wall, ok: bool | None, why: str) -> str:
             f"{wall.address}`), so nothing here proves that traffic needs the mesh"
         )
     return why or (
-        f"nobody refused, and {wall.name} does not answer over the mesh either: silence proves nothing while "
+        f"nothing refused, and {wall.name} does not answer over the mesh either: silence proves nothing while "
         "nothing gets out"
     )

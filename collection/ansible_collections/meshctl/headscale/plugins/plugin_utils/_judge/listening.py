@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges where a service listens."""
+"""Judge where a service listens."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """Where a port must be open, and nowhere else."""
+    """The addresses on which a port must be open; it must not be open on others."""
 
     port: int
     addresses: tuple[str, ...]
     may: tuple[str, ...] = ()
-    """Where it may be open as well."""
+    """Further addresses on which it may be open."""
     proto: str = "tcp"
 
 
@@ -61,5 +61,5 @@ def _hint(found: list[str], expect: Listening, sockets: list[dict[str, Any]]) ->
             f"the service{who} listens on every address ({', '.join(wild)}): bind it to {', '.join(expect.addresses)}"
         )
     if extra := [entry for entry in found if entry not in (*expect.addresses, *expect.may)]:
-        return f"the service{who} also listens on {', '.join(extra)}: bind it to {', '.join(expect.addresses)} and nothing else"
+        return f"the service{who} also listens on {', '.join(extra)}: bind it to {', '.join(expect.addresses)} only"
     return f"nothing listens on {', '.join(sorted(set(expect.addresses) - set(found)))}"

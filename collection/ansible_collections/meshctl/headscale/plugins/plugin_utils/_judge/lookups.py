@@ -74,6 +74,6 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
         observed={"name": name, "outcome": outcome, "rcode": rcode, "addresses": addresses(found.get("addresses"))},
         hint=f"{name} still leads to {leads}: the change has not arrived, or a cache keeps the old answer"
         if leads
-        else f"the answer is {rcode}, not NXDOMAIN: a resolver that fails is not one that says no",
+        else f"the answer is {rcode}, not NXDOMAIN: a failing resolver does not prove that the name is gone",
         command=f"getent ahosts {name}",
     )

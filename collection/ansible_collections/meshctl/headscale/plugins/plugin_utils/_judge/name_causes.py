@@ -28,19 +28,21 @@ def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) 
     if same:
         return "the right answer came too late: does a name server in /etc/resolv.conf not answer?"
     if _in_hosts(seen, name) and not set(known) - set(name.addresses):
-        return f"{HOSTS} answers for {name.fqdn} in place of MagicDNS: remove the entry"
+        return f"{HOSTS} answers for {name.fqdn} instead of MagicDNS: remove the entry"
     if foreign := set(known) - set(name.addresses):
         said = f"{', '.join(sorted(foreign))} is not an address of {name.node}: "
         local = any(entry in (file_text(seen, HOSTS) or "").split() for entry in foreign)
-        return said + (f"{HOSTS} says so, remove it there" if local else "an old answer, or another server")
+        return said + (
+            f"it comes from {HOSTS}, remove it there" if local else "the answer is old, or from another server"
+        )
     if known and all(":" in missing for missing in set(name.required) - set(known)):
         return (
-            "tailscaled gives a node with an IPv4 address no AAAA of its peers unless the policy's nodeAttrs give it "
-            "magicdns-aaaa: set that, or leave ipv6 out of families"
+            "tailscaled gives a node with an IPv4 address no AAAA records of its peers unless the policy's nodeAttrs grant it "
+            "magicdns-aaaa: grant that, or leave ipv6 out of families"
         )
     direct = dns_answer(seen, name.fqdn, "A")
     rightly = direct.get("rcode") == "NOERROR" and set(addresses(values(direct))) & set(name.addresses)
-    # A client that is down still answers by what it knew, but it is no longer what the system asks.
+    # A stopped client still answers from its last state, but the system no longer asks it.
     running = text(mapping(seen.data("status")).get("BackendState")) in ("", "Running")
     if rightly and running:
         return _other_dns(seen, name) or _not_asked(seen)
@@ -52,26 +54,28 @@ def _not_asked(seen: Answer) -> str:
     servers = name_servers(seen)
     if stub := local_stub(servers):
         return (
-            f"tailscaled answers rightly, but the host's own resolver {stub} does not pass names of the mesh on to it: "
-            "with systemd-resolved, `resolvectl status tailscale0` has to show its servers and domain (restart tailscaled), and "
+            f"tailscaled answers correctly, but the local resolver {stub} does not forward names of the mesh to it: with "
+            "systemd-resolved, `resolvectl status tailscale0` must show its servers and domain (restart tailscaled), and "
             "`resolvectl flush-caches` empties its cache"
         )
     if servers and QUAD_100 not in servers:
         return (
-            f"tailscaled answers rightly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
+            f"tailscaled answers correctly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
             "program owns /etc/resolv.conf"
         )
     sources = host_sources(seen)
     if sources and not {"dns", "resolve"} & set(sources):
         return (
-            f"tailscaled answers rightly, but {NSSWITCH} has the system ask no name server for hosts ({' '.join(sources)}): "
+            f"tailscaled answers correctly, but {NSSWITCH} lists no name server as a source of hosts ({' '.join(sources)}): "
             "add dns there"
         )
     searched = mapping(seen.data("resolv_conf")).get("search")
     if servers and searched == []:
-        return "tailscaled answers rightly, but /etc/resolv.conf has no search domain: what has rewritten it?"
+        return (
+            "tailscaled answers correctly, but /etc/resolv.conf has no search domain: another program has rewritten it"
+        )
     return (
-        "tailscaled answers rightly, but the system's resolver does not: look for a cache (nscd), and into /etc/hosts"
+        "tailscaled answers correctly, but the system's resolver does not: look for a cache (nscd), and at /etc/hosts"
     )
 
 
@@ -81,7 +85,7 @@ def _in_hosts(seen: Answer, name: Name) -> bool:
 
 
 def _other_dns(seen: Answer, name: Name) -> str:
-    """Return what the client has of MagicDNS that cannot give this name."""
+    """Return which MagicDNS setting of the client cannot lead to this name."""
     tailnet = mapping(mapping(seen.data("status")).get("CurrentTailnet"))
     if tailnet.get("MagicDNSEnabled") is False:
         return "MagicDNS is off on the server: set dns.magic_dns there"
@@ -94,4 +98,6 @@ def _other_dns(seen: Answer, name: Name) -> str:
 def _not_known(direct: dict[str, Any], name: Name) -> str:
     if direct.get("rcode") == "NXDOMAIN":
         return f"tailscaled does not know {name.fqdn}: the server has another name, or the network map is old"
-    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, the domain right?"
+    return (
+        f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, and is the domain correct?"
+    )

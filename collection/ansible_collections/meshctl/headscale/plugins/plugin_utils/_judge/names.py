@@ -18,7 +18,7 @@ HOSTS, NSSWITCH = "/etc/hosts", "/etc/nsswitch.conf"
 
 @dataclass(frozen=True, kw_only=True)
 class Name:
-    """A name of a node, the addresses that it must lead to, and all that it may lead to."""
+    """A node's name, and the addresses that it must and may lead to."""
 
     node: str
     fqdn: str
@@ -27,11 +27,11 @@ class Name:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Return the addresses of the families that are asserted."""
+        """Return the addresses that an answer must include."""
         return tuple(known for known in self.addresses if (6 if ":" in known else 4) in self.families)
 
     def leads_to(self, found: list[str]) -> bool:
-        """Whether these are the node's addresses: all that are required, and none of another node."""
+        """Whether these addresses include all that are required, and none of another node."""
         return bool(self.required) and set(self.required) <= set(found) <= set(self.addresses)
 
     @property
@@ -68,12 +68,12 @@ def name_servers(seen: Answer) -> list[str]:
 
 
 def local_stub(servers: list[str]) -> str:
-    """Return the host's own resolver (systemd-resolved, dnsmasq) that the system asks, empty where it asks none."""
+    """Return the local resolver (systemd-resolved, dnsmasq) that the system asks, empty if there is none."""
     return next((server for server in servers if ip_address(server).is_loopback), "")
 
 
 def file_text(seen: Answer, path: str) -> str | None:
-    """Return a file's text without comments; None where it was not read, empty where there is none."""
+    """Return a file's text without comments; None if it was not read, empty if it does not exist."""
     found = mapping(mapping(seen.data("files")).get(path))
     if not found:
         return None
@@ -81,6 +81,6 @@ def file_text(seen: Answer, path: str) -> str | None:
 
 
 def host_sources(seen: Answer) -> list[str]:
-    """Return where the system looks for hosts, in the words of nsswitch.conf."""
+    """Return the sources in which the system looks for hosts, as nsswitch.conf names them."""
     lines = (line.split() for line in (file_text(seen, NSSWITCH) or "").splitlines())
     return next((words[1:] for words in lines if words and words[0] == "hosts:"), [])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges which way the traffic between two nodes goes."""
+"""Judge which path the traffic between two nodes takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Underlay:
-    """What is known of a node's physical side."""
+    """What is known of a node's physical network."""
 
     owned: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Underlay:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedPath:
-    """The path that is expected to one peer."""
+    """The expected path to one peer."""
 
     peer: Node
     kind: Kind
@@ -38,12 +38,12 @@ class ExpectedPath:
 
     @property
     def address(self) -> str:
-        """Return the mesh address that is pinged."""
+        """Return the mesh address to ping."""
         return next(iter(self.peer.addresses), "")
 
     @property
     def hosts(self) -> list[str]:
-        """Return the physical addresses at which the peer may answer; none known, none checked."""
+        """Return the physical addresses at which the peer may answer; if none is known, none is checked."""
         if self.underlay.owned:
             return list(self.underlay.owned)
         return list(dict.fromkeys(host for entry in self.underlay.endpoints if (host := endpoint(entry)[0])))
@@ -51,7 +51,7 @@ class ExpectedPath:
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
-    """What is expected of a node's paths to its peers."""
+    """The expected paths of a node to its peers."""
 
     expected_paths: tuple[ExpectedPath, ...]
     own: Underlay = field(default_factory=Underlay)
@@ -64,7 +64,7 @@ def judge_path(answer: Json, context: CheckContext, expect: Paths) -> list[Check
 
 
 def observed_path(pinged: Json) -> dict[str, Any]:
-    """Return what a disco ping tells of a path: `direct`, `relay`, `peer-relay` or none."""
+    """Return the path that a disco ping reports: `direct`, `relay`, `peer-relay` or `none`."""
     last = mapping(mapping(pinged).get("last"))
     if host := endpoint(last.get("endpoint"))[0]:
         return {"path": "direct", "endpoint": text(last.get("endpoint")), "host": host}
@@ -119,13 +119,13 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
         )
     if kind == "direct" and way.kind == "relay":
         return (
-            f"a relay was expected ({way.reason}), but the two sides reach each other: the NAT is not what the "
-            "topology says"
+            f"a relay was expected ({way.reason}), but the two sides reach each other directly: the NAT differs from the "
+            "topology"
         )
     if kind == "direct":
         return (
-            f"{found['host']} is not an address of {way.peer.name}'s side: mesh_topology is wrong, or traffic takes "
-            "another way out"
+            f"{found['host']} is not an address of {way.peer.name} or its router: mesh_topology is wrong, or its traffic takes "
+            "another exit"
         )
     own_endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Propagates:
-    """What a change must have become on a host."""
+    """The expected effect of a change on a host."""
 
     aspect: str
     budget_s: float
@@ -30,7 +30,7 @@ class Propagates:
 
 
 def judge_propagates(answer: Json, context: CheckContext, expect: Propagates, *, elapsed_s: float) -> list[Check]:
-    """Return a check of each name and address after a change; `elapsed_s` is what has passed since."""
+    """Return a check of each name and address; `elapsed_s` is the time since the change."""
     seen = Answer(answer)
     checks = [resolved(seen, context, name, name.fqdn, expect.aspect, None) for name in expect.present]
     checks += [not_resolved(seen, context, name, aspect=expect.aspect) for name in expect.absent]
@@ -45,7 +45,7 @@ def judge_propagates(answer: Json, context: CheckContext, expect: Propagates, *,
 
 
 def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: str) -> Check:
-    """Judge that an address over the mesh is not reached any more."""
+    """Judge that an address no longer answers over the mesh."""
     result = mapping(mapping(seen.data("icmp")).get(known))
     sent, received = number(result.get("sent")), number(result.get("received"))
     expected = {"address": known, "replies": 0}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges a JMESPath expression over any document."""
+"""Judge a JMESPath expression over any document."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """An expression and what its result must be; with no comparison the result must be true as JMESPath has it."""
+    """An expression and its expected result; without a comparison the result must be true in JMESPath's sense."""
 
     expression: str
     compare: Mapping[str, Any]
 
 
 def plain(value: Json) -> Json:
-    """Return `value` without Ansible's tags, which jmespath does not take for strings and lists."""
+    """Return `value` without Ansible's tags: jmespath does not recognize tagged strings and lists."""
     return json.loads(json.dumps(value, default=str))
 
 
 def compile_query(expression: str) -> Json:
     """Return the compiled expression; raise `BadInput`."""
     try:
-        import jmespath  # only who asks needs it; all other assertions do without
+        import jmespath  # other assertions do without it
     except ModuleNotFoundError as exc:
         raise BadInput("queries need the Python package jmespath on the controller: install it there") from exc
     try:
@@ -49,7 +49,7 @@ def compile_query(expression: str) -> Json:
 
 
 def judge_query(document: Json, context: CheckContext, query: Query, *, why: str = "") -> Check:
-    """Return the check of a query; `why` says why there is no document."""
+    """Return the check of a query; `why` is the reason if there is no document."""
     expected = dict(query.compare) or {"true": True}
     if why:
         return context.check(None, expected=expected, observed=None, hint=why, evidence={"query": query.expression})

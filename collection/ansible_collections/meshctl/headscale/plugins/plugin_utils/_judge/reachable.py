@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether the kernels of two nodes reach each other over the mesh, and how fast."""
+"""Judge whether the kernels of two nodes reach each other over the mesh, and how fast."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reachable:
-    """What is expected of a node's pings to its peers."""
+    """The expected result of a node's pings to its peers."""
 
     peers: tuple[Node, ...]
     families: tuple[int, ...] = (4, 6)
     latency_budget_ms: float = 50.0
     loss_budget: float = 5.0
-    """Percent of the packets of a burst that may be lost: steadily, not while a path is being found."""
+    """Percentage of a burst that may be lost once the path is found."""
 
     def lost_at_most(self, sent: float) -> int:
-        """Return how many packets of so many may be lost; one always may."""
+        """Return how many of the packets sent may be lost; at least one may."""
         return max(1, int(sent * self.loss_budget / 100))
 
 
 def judge_reachable(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
-    """Return a check for each peer and family, and one for each peer's latency."""
+    """Return a check of each peer and family, and one of each peer's latency."""
     seen = Answer(answer)
     checks = []
     for peer in expect.peers:
@@ -45,13 +45,13 @@ def judge_reachable(answer: Json, context: CheckContext, expect: Reachable) -> l
 
 
 def _is_own(seen: Answer, known: str) -> bool:
-    """Whether a peer's address is one of this host's: its pings are answered by this very host."""
+    """Whether this host has the peer's address, and answers in its place."""
     links = [mapping(link) for link in items(seen.data("addresses"))]
     return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
 
 
 def _marked(seen: Answer, known: str) -> list[dict[str, Any]]:
-    """Return what a capture saw of the pings of an address's family; nothing where it may have missed some."""
+    """Return the captured pings of an address's family; nothing if the capture may be incomplete."""
     watched = mapping(seen.data("watched"))
     if number(watched.get("dropped")) != 0:
         return []
@@ -61,13 +61,13 @@ def _marked(seen: Answer, known: str) -> list[dict[str, Any]]:
 
 
 def _answered_by(seen: Answer, known: str) -> list[str]:
-    """Return whose replies came in, where a capture saw some and none from the address that was asked."""
+    """Return the sources of the replies, if none of them is the pinged address."""
     sources = {address(flow.get("src")) for flow in _marked(seen, known) if flow.get("direction") == "in"}
     return [] if known in sources else sorted(sources - {""})
 
 
 def _beside_mesh(seen: Answer, known: str) -> list[str]:
-    """Return the interfaces that requests or replies took, where none of the mesh's was among them."""
+    """Return the interfaces that requests or replies took, if no mesh interface is among them."""
     mesh = mesh_interfaces(seen.data("addresses"))
     for direction, end in (("out", "dst"), ("in", "src")):
         flows = [flow for flow in _marked(seen, known) if flow.get("direction") == direction]
@@ -108,19 +108,19 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
     if _is_own(seen, known):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
-            hint=f"{known} is an address of this host as well, which answers in place of {peer.name}: remove it here",
+            hint=f"{known} is an address of this host as well, which answers instead of {peer.name}: remove it here",
         )  # fmt: skip
     if received and (others := _answered_by(seen, known)):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
-            hint=f"{known} itself did not answer, {' or '.join(others)} did: a NAT rule of this host leads {peer.name}'s address there "
+            hint=f"{known} did not answer, but {' or '.join(others)} did: a NAT rule of this host redirects {peer.name}'s address there "
             "(`nft list ruleset`)",
         )  # fmt: skip
     if received and seen.data("addresses") is not None and (ways := _beside_mesh(seen, known)):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
-            hint=f"{peer.name} answers by {', '.join(ways)} and not by the mesh: a rule or a route of this host, or of {peer.name}, leads "
-            "there, in clear (`ip rule`, `ip route get`)",
+            hint=f"{peer.name} answers through {', '.join(ways)} and not through the mesh: a rule or a route of this host or of {peer.name} "
+            "leads there, in clear (`ip rule`, `ip route get`)",
         )  # fmt: skip
     return context.check(
         received == sent,
@@ -159,7 +159,7 @@ def _hint(seen: Answer, peer: Node, known: str, received: float) -> str:
 
 
 def judge_latency(answer: Json, context: CheckContext, expect: Reachable, *, of: str) -> list[Check]:
-    """Return a check of each peer's latency, by the echo requests of one observation."""
+    """Return a check of each peer's latency, measured by the echo requests of one observation."""
     seen = Answer(answer)
     return [_latency(seen, context, peer, expect, of=of) for peer in expect.peers]
 
@@ -192,9 +192,8 @@ def _figures(replies: list[float]) -> dict[str, float]:
 def _slow(seen: Answer, wanted: list[str]) -> str:
     last = next((mapping(mapping(mapping(seen.data("disco")).get(known)).get("last")) for known in wanted if known), {})
     if last.get("derp") and not last.get("endpoint"):
-        return (
-            f"the traffic goes through the relay {text(last.get('derp'))}: see the path checks for why it is not direct"
-        )
+        return f"the traffic goes through the relay {text(last.get('derp'))}: the path checks say why it is not direct"
     return (
-        "the path is slow or busy: compare with a ping of the physical address; a far budget is mesh_latency_budget_ms"
+        "the path is slow or busy: compare it with a ping of the physical address, or raise mesh_latency_budget_ms for distant "
+        "nodes"
     )

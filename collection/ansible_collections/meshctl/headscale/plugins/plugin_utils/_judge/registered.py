@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether nodes are what they should be on the control server."""
+"""Judge whether nodes are registered on the control server as expected."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A node that should be registered; without `key` it is looked for by name."""
+    """A node that should be registered; without `key` it is found by name."""
 
     name: str
     key: str = ""
     previous_id: str = ""
     label: str = ""
-    """The node's name on the server, where it is not the host's."""
+    """The node's name on the server, if it is not the host's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """What is expected of the server's list of nodes."""
+    """The expected content of the server's list of nodes."""
 
     nodes: tuple[Wanted, ...]
     online: bool | None = True
@@ -38,13 +38,13 @@ class Registered:
 
 
 def records(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
-    """Return `mesh_nodes`: what the server holds of each wanted node that it knows."""
+    """Return `mesh_nodes`: the server's record of each wanted node that it knows."""
     listed = _listed(Answer(answer))
     return {wanted.name: _record(found) for wanted in expect.nodes if listed and (found := _find(listed, wanted))}
 
 
 def judge_registered(answer: Json, context: CheckContext, expect: Registered) -> list[Check]:
-    """Return a check for each wanted node, and one for each name that several nodes claim."""
+    """Return a check of each wanted node, and one of each node's name."""
     seen = Answer(answer)
     listed = _listed(seen)
     if listed is None or not expect.nodes:
@@ -144,8 +144,8 @@ def _missing(wanted: Wanted, listed: list[dict[str, Any]]) -> str:
             "client_info again"
         )
     return (
-        f"{wanted.name} is not on this server: did it join another one, was it deleted, or was its key refused (its "
-        "log says)?"
+        f"{wanted.name} is not on this server: it joined another one, it was deleted, or its preauthkey was refused (see its "
+        "log)"
     )
 
 
@@ -160,11 +160,11 @@ def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, 
     if observed.get("online") != expected.get("online"):
         state = "offline" if expected["online"] else "still online"
         return (
-            f"the server holds it {state} (last seen {record['last_seen']}): is tailscaled running, and does it "
+            f"the server reports it as {state} (last seen {record['last_seen']}): is tailscaled running, and can it "
             "reach the server?"
         )
     wrong = [key for key in ("user", "tags") if observed.get(key) != expected.get(key)]
-    return f"it was registered with another {' and other '.join(wrong)}: which preauthkey was used?"
+    return f"it was registered with another {' and other '.join(wrong)}: check which preauthkey was used"
 
 
 def _duplicates(context: CheckContext, expect: Registered, listed: list[dict[str, Any]]) -> list[Check]:
@@ -187,6 +187,6 @@ def _unique(context: CheckContext, wanted: Wanted, name: str, claims: list[dict[
         expected=1,
         observed=len(claims),
         evidence={"name": name, "nodes": ids},
-        hint=f"the nodes {', '.join(ids)} all call themselves {name}: one is known by it; delete the stale ones",
+        hint=f"the nodes {', '.join(ids)} all call themselves {name}, but only one can have that name: delete the stale ones",
         command="headscale nodes list",
     )

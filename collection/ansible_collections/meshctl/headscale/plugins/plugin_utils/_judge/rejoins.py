@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a node came back as itself, in time, after a disturbance."""
+"""Judge whether a node rejoins with the same identity, in time, after an outage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejoins:
-    """What is expected of a node after a disturbance."""
+    """The expected state of a node after an outage."""
 
     before: Node
     peers: tuple[Node, ...]
@@ -28,7 +28,7 @@ class Rejoins:
 
 
 def judge_rejoins(answer: Json, context: CheckContext, expect: Rejoins, *, elapsed_s: float) -> list[Check]:
-    """Return a check of the node itself and one for each peer; `elapsed_s` is what has passed since the disturbance."""
+    """Return a check of the node itself and one of each peer; `elapsed_s` is the time since the end of the outage."""
     seen = Answer(answer)
     late = elapsed_s > expect.budget_s
     return [
@@ -48,7 +48,7 @@ def _itself(seen: Answer, context: CheckContext, expect: Rejoins, elapsed_s: flo
         "within_s": expect.budget_s,
     }
     if not status or not expect.before.id or not expect.before.addresses:
-        why = "mesh_nodes does not say what the node was before the disturbance" if status else seen.why("status")
+        why = "mesh_nodes does not say what the node was before the outage" if status else seen.why("status")
         return context.check(
             None, aspect=expect.aspect, expected=expected, observed=None, hint=why, command="tailscale status",
             evidence={"error": seen.error("status")},
@@ -74,16 +74,15 @@ def _itself(seen: Answer, context: CheckContext, expect: Rejoins, elapsed_s: flo
 def _changed(seen: Answer, observed: dict[str, Any], expect: Rejoins) -> str:
     if observed["state"] == "Running" and observed["id"] not in ("", expect.before.id):
         return (
-            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is "
-            "tailscaled's state "
-            "directory kept, is its key ephemeral?) or the server had deleted it"
+            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is tailscaled's state "
+            "directory kept, is its key ephemeral?), or the server had deleted it"
         )
-    return causes.client(seen) or "its addresses changed: the server's record of it was deleted and made again"
+    return causes.client(seen) or "its addresses changed: the server's record of it was deleted and created again"
 
 
 def _late(elapsed_s: float, expect: Rejoins) -> str:
     return (
-        f"{elapsed_s:.1f} s have passed since the disturbance; the budget is {expect.budget_s:g} s "
+        f"{elapsed_s:.1f} s have passed since the end of the outage; the budget is {expect.budget_s:g} s "
         "(mesh_rejoin_budget_s)"
     )
 

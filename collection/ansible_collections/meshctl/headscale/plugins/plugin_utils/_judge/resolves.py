@@ -36,19 +36,19 @@ _DNS_PORT = 53
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """What is expected of a host's resolver."""
+    """The expected answers of a host's resolver."""
 
     present: tuple[Name, ...] = ()
     absent: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     led: Mapping[str, str] = field(default_factory=dict)
-    """Where names outside the mesh must lead to, for those of which it is known."""
+    """The addresses that names outside the mesh must lead to, if they are known."""
     budget_ms: float = 1000.0
     wire: bool = True
 
 
 def judge_resolves(answer: Json, context: CheckContext, expect: Names) -> list[Check]:
-    """Return checks of every name, and one of where the answers come from."""
+    """Return checks of every name, and checks of where the answers come from."""
     seen = Answer(answer)
     checks = []
     for name in expect.present:
@@ -92,7 +92,7 @@ def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
 
 def _reverse(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
     rows = {known: dns_answer(seen, known, "PTR") for known in name.addresses}
-    # A client that gives no AAAA of its peers may know nothing of the reverse either; another name it may never give.
+    # A client without AAAA records may not know the reverse either, but it must never give another name.
     expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
     command = f"dig +short @{QUAD_100} -x {next(iter(name.addresses), '')}"
     system = {known: looked_up(seen, known) for known in name.addresses}
@@ -125,18 +125,20 @@ def _reverse_hint(seen: Answer, name: Name, names: dict[str, str], ways: dict[st
     said = next((way for known, way in ways.items() if way and way != names[known]), "")
     if said:
         hosts = (
-            f"{HOSTS} says so, remove it there"
+            f"that comes from {HOSTS}, remove it there"
             if said in (file_text(seen, HOSTS) or "").lower().split()
-            else "who says so?"
+            else "find out where that comes from"
         )
-        return f"the system takes the addresses of {name.node} for {said}, where tailscaled has their name: {hosts}"
+        return (
+            f"the system resolves the addresses of {name.node} to {said}, although tailscaled knows their name: {hosts}"
+        )
     if names != ways:
-        return f"tailscaled has the reverse of {name.node}'s addresses, but the system does not ask it: see the other checks of resolves"
+        return f"tailscaled has the reverse of {name.node}'s addresses, but the system does not ask it: see the other resolves checks"
     return f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
 
 
 def _local(seen: Answer, context: CheckContext, expect: Names) -> Check:
-    """Judge that no name of the mesh is in /etc/hosts: what stands there answers for MagicDNS, and never changes."""
+    """Judge that no name of the mesh is in /etc/hosts: such an entry answers instead of MagicDNS, and never changes."""
     hosts = file_text(seen, HOSTS)
     ours = {known.lower() for name in expect.present for known in (name.fqdn, name.short)} | set(expect.absent)
     lines = [line.split() for line in (hosts or "").splitlines()]
@@ -147,7 +149,7 @@ def _local(seen: Answer, context: CheckContext, expect: Names) -> Check:
         expected={HOSTS: "no name of the mesh"},
         observed=None if hosts is None else found,
         hint=seen.why("files") if hosts is None else
-        f"{HOSTS} answers for {', '.join(sorted(found))} in place of MagicDNS: remove the entry",
+        f"{HOSTS} answers for {', '.join(sorted(found))} instead of MagicDNS: remove the entry",
         command=f"cat {HOSTS}",
     )  # fmt: skip
 
@@ -160,7 +162,10 @@ def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
         "or the resolver that the host had before"
     )
     if outcome == "found" and led:
-        hint = f"{name} is {led}, and leads to {', '.join(known)}: the upstream resolver, or somebody before it, tells something else"
+        hint = (
+            f"{name} should be {led}, but it leads to {', '.join(known)}: the upstream resolver, or a resolver before it, "
+            "returns another address"
+        )
     return context.check(
         (outcome == "found" and bool(known) and (not led or led in known)) if outcome else None,
         aspect="outside",
@@ -173,12 +178,12 @@ def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
 
 
 def wire_marker(fqdn: str) -> str:
-    """Return how a name's domain stands in a DNS packet, so that a capture can tell these packets from others."""
+    """Return a name's domain as DNS packets encode it, so that a capture can tell these packets from others."""
     return "".join(f"{chr(len(label))}{label}" for label in fqdn.split(".")[1:])
 
 
 def _wire(seen: Answer, context: CheckContext) -> Check:
-    """Judge from the packets which server the system's resolver asked for names of the mesh."""
+    """Judge by the packets which server the system's resolver asked for names of the mesh."""
     capture = mapping(seen.data("lookups"))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
     beside = _beside(seen, flows)
@@ -194,14 +199,14 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
     other = sorted(set(asked) - {QUAD_100})
     stub = local_stub(name_servers(seen))
-    # A stub may know some; one of these names was never asked for before.
+    # A local resolver may have cached some names, but one of them is new each time.
     names = 1 if stub else len(items(mapping(mapping(capture.get("during")).get("getaddrinfo")).get("data")))
     if not capture or number(capture.get("dropped")) != 0:
         ok, hint = None, "packets of the capture were lost" if capture else why_unknown(seen, "getaddrinfo")
     elif not asked and stub:
         ok, hint = (
             False,
-            f"the system asks {stub}, which answers for the mesh without asking {QUAD_100}: what runs there?",
+            f"the system asks {stub}, which answers for the mesh without asking {QUAD_100}: find out what runs there",
         )
     elif not asked:
         ok, hint = None, "no question was seen on the wire: a cache on the host answered"
@@ -213,7 +218,7 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     elif beside:
         ok, hint = (
             False,
-            f"{QUAD_100} is asked on {', '.join(beside)}, which is not the mesh's: another program answers there",
+            f"{QUAD_100} is asked on {', '.join(beside)}, which is not the mesh interface: another program answers there",
         )
     else:
         ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
@@ -230,9 +235,9 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
 
 
 def _beside(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
-    """Return the interfaces, other than the mesh's, on which tailscaled's address was asked for names of the mesh."""
+    """Return the interfaces outside the mesh on which tailscaled's address was asked for names of the mesh."""
     inside = mesh_interfaces(seen.data("addresses"))
     asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
     found = {text(flow.get("interface")) for flow in asked if number(flow.get("marked"))}
-    # Where no interface is known to be the mesh's, this says nothing.
+    # Without a known mesh interface this proves nothing.
     return sorted(found - inside - {"lo"}) if inside else []

@@ -24,7 +24,7 @@ _MISSED = 3
 
 
 def judge_steady(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
-    """Return a check of each peer's lost packets, and one of large packets, once the paths are found."""
+    """Return a check of each peer's lost packets, and one of large packets."""
     seen = Answer(answer)
     return [
         check
@@ -34,7 +34,7 @@ def judge_steady(answer: Json, context: CheckContext, expect: Reachable) -> list
 
 
 def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> tuple[int, int] | None:
-    """Return how many packets were sent to a peer and answered; None where that is not known."""
+    """Return how many packets were sent to a peer and how many it answered; None if that is not known."""
     found = mapping(seen.data(name))
     sent = received = 0
     for known in filter(None, (peer.address(family) for family in families)):
@@ -70,16 +70,16 @@ def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) ->
         target=peer.name,
         expected=expected,
         observed={"sent": sent, "received": received, "lost_percent": share},
-        hint=f"{share:g} % of the packets are lost, and not only while the path was found: a line or a router on the way loses "
-        "packets (`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
+        hint=f"{share:g} % of the packets are lost, also after the path was found: a line or a router on the way loses packets "
+        "(`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
         command=command,
     )
 
 
 def hidden_losses(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
-    """Return a failed check for each peer whose direct path loses packets while the relay delivers in its place.
+    """Return a failed check of each peer whose direct path loses packets while the relay delivers instead.
 
-    A client whose direct path does not answer for seconds sends by the relay, over TCP, where no echo request is lost.
+    If a direct path does not answer for seconds, the client sends through the relay, over TCP, where no packet is lost.
     """
     seen = Answer(answer)
     return [check for peer in expect.peers if (check := _hidden_loss(seen, context, peer, expect)) is not None]
@@ -90,7 +90,7 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
     pinged = mapping(mapping(seen.data("direct")).get(known))
     answers = [mapping(entry) for entry in items(pinged.get("answers"))]
     ways = [bool(text(entry.get("endpoint"))) for entry in answers if not text(entry.get("err"))]
-    # What came by the relay before the first direct answer is a path that was being found.
+    # Answers through the relay before the first direct answer only show that the path was still being found.
     settled = ways[ways.index(True) :] if True in ways else []
     missed = settled.count(False) + int(number(pinged.get("lost")) or 0)
     total = settled.count(True) + missed
@@ -141,11 +141,11 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
         target=peer.name,
         expected=expected,
         observed={"sent": sent, "received": received, "silent": silent},
-        hint="nothing at all is answered, large or small" if not small[1] else
-        f"{round(100 * (sent - received) / sent)} % of the large packets are lost, and hardly any small one: a line or a router on the "
-        "way, or one of several ways, has trouble with large packets (`ip -s link`, `ping -s`)" if not silent else
+        hint="no packet is answered, large or small" if not small[1] else
+        f"{round(100 * (sent - received) / sent)} % of the large packets are lost, but hardly any small one: a line or a router on "
+        "the way, or one of several routes, drops large packets (`ip -s link`, `ping -s`)" if not silent else
         "small packets get through and large ones do not: the MTU of a line on the way is too small for WireGuard (it needs 1360 "
-        "bytes for the mesh's 1280), and its refusals are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
+        "bytes for the mesh's 1280), and its ICMP errors are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
         command=command,
     )  # fmt: skip
 

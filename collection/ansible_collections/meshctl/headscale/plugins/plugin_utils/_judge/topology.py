@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the topology says about the path between two nodes."""
+"""Derive the expected path between two nodes from the topology."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["direct", "relay", "any"]
 
 
 def expected_path(own: Json, other: Json) -> tuple[Kind, str]:  # noqa: PLR0911 (a table of cases)
-    """Return which path two nodes must find, and why, from their records in `mesh_topology`."""
+    """Return which path two nodes must find, and why; each is a record of `mesh_topology`."""
     here, there = mapping(own), mapping(other)
     if not text(here.get("subnet")) or not text(there.get("subnet")):
         return "any", "the topology does not say where the two nodes are"
@@ -28,13 +28,13 @@ def expected_path(own: Json, other: Json) -> tuple[Kind, str]:  # noqa: PLR0911 
     if kinds == ("hard", "hard"):
         return "relay", "both are behind a hard NAT"
     if "hard" in kinds and "none" not in kinds:
-        # The easy side's router lets answers in from the port that it knows only; the hard side's is another each time.
+        # The easy side's router accepts answers only from a known port, but the hard side uses another port each time.
         return "relay", "a hard NAT on one side and a filtering NAT on the other"
     return "direct", f"NAT {kinds[0]} to {kinds[1]}"
 
 
 def owned(record: Json) -> list[str]:
-    """Return the physical addresses that belong to a node's side: its own and its router's public one."""
+    """Return a node's physical address and its router's public one."""
     known = mapping(record)
     found = [address(known.get("address")), address(known.get("public_address"))]
     return list(dict.fromkeys(entry for entry in found if entry))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges that nodes are not reached over the mesh."""
+"""Judge that nodes do not answer over the mesh."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def judge_unreachable(answer: Json, context: CheckContext, peers: tuple[Node, ...], *, aspect: str = "") -> list[Check]:
-    """Return a check for each peer: no address of it answers."""
+    """Return a check of each peer: none of its addresses answers."""
     seen = Answer(answer)
     return [_silent(seen, context, peer, aspect) for peer in peers]
 
