@@ -42,8 +42,13 @@ def test_a_story_has_a_playbook_that_brings_up_the_mesh_first(story: Story) -> N
 
 
 def test_all_runs_every_story_in_order() -> None:
-    verdict = {"name": "Verdict", "ansible.builtin.import_playbook": "verdict.yml"}
-    assert _imported("all.yml") == [DEPLOY, *map(_entry, FOUND), verdict]
+    assert _imported("all.yml") == [DEPLOY, *map(_entry, FOUND)]
+
+
+@pytest.mark.parametrize("story", FOUND, ids=lambda story: story.id)
+def test_every_story_ends_with_a_verdict(story: Story) -> None:
+    last = _imported(f"stories/{story.id}.yml")[-1]
+    assert last == {"name": "Verdict", "ansible.builtin.import_playbook": "../verdict.yml"}
 
 
 STORY = """

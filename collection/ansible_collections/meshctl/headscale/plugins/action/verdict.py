@@ -2,33 +2,83 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fails a story whose assertions did not all hold; see the module of the same name."""
+"""Fails a story whose checks did not all pass, or that made none; see the module of the same name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils._action.errors import failure
 from ..plugin_utils._inventory.reading import plain
 from ..plugin_utils._judge.answer import items, mapping
+from ..plugin_utils._report import collect, proof
+
+_FACT = "mesh_bad_checks"
 
 
 class ActionModule(ActionBase):
-    """Reads what the assertions of this host have left in the fact `mesh_bad_checks`."""
+    """Reads what the assertions left in the fact `mesh_bad_checks`, and what the callback `report` has gathered."""
 
     _supports_check_mode = True
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the checks that did not hold on this host; any of them fails the task."""
+        """Return the checks that did not pass; any of them fails the task, and so does a story without checks."""
         super().run(tmp, task_vars)
         known = task_vars or {}
         _result, options = self.validate_argument_spec(argument_spec={"stories": {"type": "list", "elements": "str"}})
-        found = mapping(plain(known.get("mesh_bad_checks") or {}))
-        stories = list(found) if options["stories"] is None else options["stories"]
-        bad = {story: sorted(set(items(found.get(story)))) for story in stories if items(found.get(story))}
-        if not bad:
-            return {"changed": False, "bad_checks": {}}
-        named = "; ".join(f"{story} failed: {', '.join(checks)}" for story, checks in bad.items())
-        return {"changed": False, "failed": True, "bad_checks": bad, "msg": f"{known['inventory_hostname']}: {named}"}
+        stories: list[str] | None = options["stories"]
+        found = _of_all(known) if stories is None else _of_story(known)
+        bad = {name: sorted(set(checks)) for name, checks in found.items() if checks and name in (stories or found)}
+        if self._goes_on(stories, known):
+            return {"changed": False, "bad_checks": bad, "deferred": True, "ansible_facts": {_FACT: found}}
+        return self._failed(bad, stories, known) or {"changed": False, "bad_checks": {}, "deferred": False}
+
+    def _failed(
+        self, bad: Mapping[str, list[str]], stories: list[str] | None, known: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return the result of a story that failed or proved nothing; None for one that passed."""
+        if bad:
+            host = f"{known['inventory_hostname']}: " if stories else ""
+            named = "; ".join(f"{story} failed: {', '.join(checks)}" for story, checks in bad.items())
+            return {"changed": False, "failed": True, "bad_checks": bad, "msg": f"{host}{named}"}
+        run = collect.shared()
+        # The same on every host: one of them says it.
+        if run is None or known["inventory_hostname"] not in known.get("ansible_play_hosts", ())[:1]:
+            return None
+        problem = proof.problem(run, stories, context.CLIARGS.get("tags") or ())
+        return failure(problem.message, problem.kind) if problem else None
+
+    def _goes_on(self, stories: list[str] | None, known: Mapping[str, Any]) -> bool:
+        """Whether `mesh_keep_going` leaves the verdict to the end of the last story."""
+        if not boolean(self._templar.template(known.get("mesh_keep_going", False)), strict=False):
+            return False
+        run = collect.shared()
+        # Without the callback, no task knows whether a story follows: failing too early is better than not at all.
+        return stories is not None or (run is not None and run.remaining(context.CLIARGS.get("args") or ()))
+
+
+def _of_story(known: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return this host's bad checks by story, with the hosts that the play has lost on the way."""
+    found = {name: items(checks) for name, checks in mapping(plain(known.get(_FACT) or {})).items()}
+    story = known.get("mesh_story")
+    left = set(known.get("ansible_play_hosts") or ())
+    lost = [f"{host} (lost)" for host in known.get("ansible_play_hosts_all") or () if host not in left]
+    return {**found, str(story): [*found.get(str(story), []), *lost]} if story and lost else found
+
+
+def _of_all(known: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the bad checks of every host by story; those of a host that is lost are only in the report."""
+    found: dict[str, list[str]] = {}
+    for check in ((run := collect.shared()) and run.bad_checks) or ():
+        found.setdefault(check["story"], []).append(check["id"])
+    hostvars = known.get("hostvars") or {}
+    for host in known.get("groups", {}).get("all", ()):
+        for story, checks in mapping(plain(hostvars[host].get(_FACT) or {})).items():
+            found.setdefault(story, []).extend(items(checks))
+    return found

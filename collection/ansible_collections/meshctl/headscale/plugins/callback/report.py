@@ -110,7 +110,7 @@ def _guarded(method: _Method) -> _Method:
         try:
             method(self, *args, **kwargs)
         except OSError as error:
-            self.warn_once(f"the report cannot be written: {error}. MESHCTL_RUN_DIR names another place for it.")
+            self.unwritable(f"the report cannot be written: {error}")
         except Exception as error:
             self.lost(f"the report is incomplete: {type(error).__name__} in {method.__name__}: {error}")
 
@@ -147,6 +147,11 @@ class CallbackModule(CallbackBase):
         self._collector.lost(message)
         self.warn_once(message)
 
+    def unwritable(self, message: str) -> None:
+        """Say that the report cannot be written, to the story's verdict as well."""
+        self._collector.unwritable = message
+        self.warn_once(f"{message}. MESHCTL_RUN_DIR names another place for it.")
+
     def warn_once(self, message: str) -> None:
         """Say in one line what the report could not do."""
         if message not in self._warned:
@@ -181,6 +186,7 @@ class CallbackModule(CallbackBase):
     @_guarded
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
         """Bring report.json up to date, now that a task's results are in."""
+        self._collector.tags.update(task.tags)
         self._checkpoint()
 
     @_guarded
@@ -339,6 +345,7 @@ class CallbackModule(CallbackBase):
         now = collect.utc_now()
         rundir.write_json(self._collector.report(directory.name, now, interrupted=True, finished=False), directory)
         self._dirty = False
+        self._collector.unwritable = ""
         ended = time.monotonic()
         self._next_checkpoint = ended + _CHECKPOINT_SHARE * (ended - begun)
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any, Literal
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
@@ -58,6 +59,10 @@ class Collector:
     versions: dict[str, str] = field(default_factory=dict)
     inventory: dict[str, Any] = field(default_factory=lambda: {"source": [], "backend": "", "lab_name": ""})
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: set[str] = field(default_factory=set)
+    """Tags of the tasks that have started."""
+    unwritable: str = ""
+    """Why the report could not be written the last time."""
     _running: dict[str, _Running] = field(default_factory=dict)
     _current: str | None = None
     _entered: datetime | None = None
@@ -69,6 +74,24 @@ class Collector:
     def worth_keeping(self) -> bool:
         """Whether there is anything to report: a playbook without checks and stories leaves no run directory."""
         return bool(self._asserted or self._running or (self.planned and self.checks))
+
+    @property
+    def began(self) -> list[str]:
+        """Return the stories that have begun, in order."""
+        return list(self._running)
+
+    @property
+    def bad_checks(self) -> list[model.Check]:
+        """Return the checks that failed or could not be made so far."""
+        return [check for check in self.checks if check["verdict"] in BAD]
+
+    def of_story(self, story: str) -> list[model.Check]:
+        """Return the checks of a story so far."""
+        return [check for check in self.checks if check["story"] == story]
+
+    def remaining(self, playbooks: Sequence[str]) -> bool:
+        """Whether a story of this playbook, or a whole playbook, is still to come."""
+        return len(self.playbooks) < len(playbooks) or any(story not in self._running for story in self.planned)
 
     def name(self, playbooks: Sequence[str]) -> str:
         """Return the name for a run of `playbooks`: its only story, or theirs."""
@@ -194,7 +217,7 @@ class Collector:
         """Yield the stories that ran, and before them what belongs to none."""
         owners = list(dict.fromkeys(check["story"] for check in self.checks))
         for story in [owner for owner in owners if owner not in self._running] + list(self._running):
-            checks = [check for check in self.checks if check["story"] == story]
+            checks = self.of_story(story)
             counts = model.Counts.of(checks)
             running = self._running.get(story)
             if running is None:
