@@ -71,6 +71,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def pages() -> dict[str, str]:
     """Return the pages by name."""
     found = {"commands": "\n".join(_commands()), "roles": "\n".join(_roles()), "report-fields": "\n".join(_schema())}
+    found["fault-catalogue"] = "\n".join(_faults())
     index = ["# Modules and plugins", "", "Made from what `ansible-doc` shows.", ""]
     for kind in KINDS:
         documented = _documented(kind)
@@ -85,6 +86,16 @@ def pages() -> dict[str, str]:
         index.append("")
     found["modules"] = "\n".join(index)
     return found
+
+
+# --- Faults ----------------------------------------------------------------------------------------------------------
+
+
+def _faults() -> Iterator[str]:
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures
+
+    drilled = figures.read(ROOT / "docs" / "reference" / "faults.json")
+    yield from figures.page(catalogue.load().values(), catalogue.families(), drilled)
 
 
 # --- The command line ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries as binaries
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths as paths
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures, record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
         compare,
         digest,
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
 _PARENT = "ansible_collections.meshctl.headscale.plugins.plugin_utils"
 _AT_THE_TOP = ("binaries", "paths", "private")
+_OF_FAULTS = ("catalogue", "figures", "record")
 
 __all__ = [
-    "binaries", "compare", "digest", "html", "junit", "lines", "model", "paths", "private", "rundir", "scrub", "text",
-    "visible",
+    "binaries", "catalogue", "compare", "digest", "figures", "html", "junit", "lines", "model", "paths", "private", "record",
+    "rundir", "scrub", "text", "visible",
 ]  # fmt: skip
 
 
@@ -43,6 +45,7 @@ def __getattr__(name: str) -> ModuleType:
     from meshctl_headscale._project import load_collection_path
 
     load_collection_path()
-    found = importlib.import_module(f"{_PARENT}._{name}" if name in _AT_THE_TOP else f"{_PARENT}._report.{name}")
+    package = "_faults." if name in _OF_FAULTS else "_" if name in _AT_THE_TOP else "_report."
+    found = importlib.import_module(f"{_PARENT}.{package}{name}")
     globals()[name] = found
     return found

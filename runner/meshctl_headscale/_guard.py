@@ -35,7 +35,8 @@ import time
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_GRACE_S = 10.0
+# Time for an orderly stop; MESHCTL_GRACE_S overrides it.
+_GRACE_S = "10"
 _SWEEP_S = 5.0
 _TICK_S = 0.1
 _ASKS_TO_STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -107,12 +108,13 @@ def _keeps_a_lab(pid: int, children: dict[int, list[int]]) -> bool:
 class _Guard:
     """Waits for ansible-playbook and for signals, and cleans up after a stop."""
 
-    def __init__(self, pid: int, command: list[str]) -> None:
+    def __init__(self, pid: int, command: list[str], grace_s: float) -> None:
         self._pid = pid
         # A worker of ansible-playbook is a copy of it with the same command line.
         self._command_line = b"".join(os.fsencode(word) + b"\0" for word in command)
         self._returned: int | None = None
         self._asked = 0
+        self._grace_s = grace_s
         self._deadline = float("inf")
 
     def run(self) -> int:
@@ -133,7 +135,7 @@ class _Guard:
         """Ask once, with time to end in order; the second time, kill."""
         self._asked += 1
         if self._asked == 1:
-            self._deadline = time.monotonic() + _GRACE_S
+            self._deadline = time.monotonic() + self._grace_s
             self._signal(self._pid, signal.SIGINT)
         else:
             self._deadline = 0.0
@@ -192,7 +194,8 @@ def main(arguments: list[str]) -> int:
         return 128 + signal.SIGTERM
     environment = _environment(parent, descriptor)
     try:
-        return _Guard(_start(command, environment), command).run()
+        grace_s = float(environment.get("MESHCTL_GRACE_S", _GRACE_S))
+        return _Guard(_start(command, environment), command, grace_s).run()
     finally:
         # What Ansible leaves there when it is killed; meshctl does the same, unless it was killed itself.
         shutil.rmtree(os.path.join(environment["MESHCTL_RUN_DIR"], "artifacts", "tmp"), ignore_errors=True)  # noqa: PTH118

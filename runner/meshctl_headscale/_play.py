@@ -163,7 +163,8 @@ class _GuardLink:
                 if pid:
                     os.kill(pid, number)
         waited = time.monotonic() - self._since[self._sent - 1]
-        return pid is None or waited > _GIVE_UP_S[self._sent - 1]
+        grace = float(os.environ.get("MESHCTL_GRACE_S", "0")) if self._sent == 1 else 0.0
+        return pid is None or waited > _GIVE_UP_S[self._sent - 1] + grace
 
 
 _COLLECTIONS = ("~/.ansible/collections", "/usr/share/ansible/collections")

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +125,7 @@ def play(  # noqa: PLR0913
     run_dir: Path | None = None,
     command: str = "",
     console: Console | None = None,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Run the playbooks, show them (on `console`, else on stderr), and return how that ended."""
     directory = run_dir or new_run_dir(name)
@@ -141,8 +142,14 @@ def play(  # noqa: PLR0913
     try:
         with Progress(view, log, console) as progress:
             interruption = Interruption(progress.say)
+
+            def handle(event: dict[str, Any]) -> None:
+                progress.put(event)
+                if on_event:
+                    on_event(event)
+
             with interruption.watched():
-                ended = run_playbooks(request, directory, on_event=progress.put, interruption=interruption)
+                ended = run_playbooks(request, directory, on_event=handle, interruption=interruption)
         result = _result(request, ended, progress.tally, directory, stories, seconds=time.monotonic() - began)
         log.write(f"ended rc={ended.rc} interrupted={ended.interrupted} exit={int(result.code)}")
         for reason in result.reasons:

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +143,36 @@ def test_an_interrupted_drill_undoes_what_it_has_injected(broken: LabDriver, num
     assert not record.exists()
     port = broken.record()["ports"] if "ports" in broken.record() else broken.record()["topology"]["ports"]
     assert "UP" in broken.inside(broken.init(), ["ip", "-j", "link", "show", port["client-node-2"]]).stdout
+
+
+def test_a_drill_by_ansible_playbook_alone(broken: LabDriver, tmp_path: Path) -> None:
+    figures = tmp_path / "faults.json"
+    given = {"faults": ["loss-30", "some-loss"], "drill_labs": [broken.name], "drill_figures": str(figures)}
+    done = broken.play("faults/drill.yml", "-e", json.dumps(given)).succeeded()
+    (verdict,) = done.of("the mesh recovered").values()
+    assert verdict["figures"]["good"] == 2
+    assert set(json.loads(figures.read_text(encoding="utf-8"))) == {"loss-30", "some-loss"}
+    assert _active(broken) == []
+
+
+def test_a_fault_of_a_drill_that_was_killed_is_undone_by_the_next_up(broken: LabDriver) -> None:
+    record = broken.directory / "faults.json"
+    process = _start(broken, "drill", "--fault", "cable-pulled")
+    wait_for(record.exists, "the fault is injected", seconds=60)
+    drilling = int(json.loads(record.read_text(encoding="utf-8"))[0]["drill"][0])
+    for pid in (*_children(drilling), drilling, process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    if record.exists():
+        broken.play("up.yml").succeeded()
+    assert not record.exists()
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes below one, the lowest first, so that none can undo anything."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return [pid for child in map(int, found) for pid in (*_children(child), child)]
 
 
 @pytest.mark.parametrize(

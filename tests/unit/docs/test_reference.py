@@ -69,3 +69,10 @@ def test_every_role_with_its_ways_in_is_in_it(pages: dict[str, str]) -> None:
         assert f"## meshctl.headscale.{role.name}\n" in pages["roles"]
     assert "headscale_server_relays.address" in pages["roles"]
     assert "### preauthkey" in pages["roles"]
+
+
+def test_every_fault_is_in_it(pages: dict[str, str]) -> None:
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue
+
+    for fault in catalogue.load():
+        assert f"| `{fault}` |" in pages["fault-catalogue"]

@@ -25,7 +25,7 @@ STORY = """
 - name: Story
   hosts: clients
   gather_facts: false
-  vars: {mesh_story: STORY, mesh_fail_late: true}
+  vars: {mesh_story: STORY, mesh_fail_late: true, mesh: {artifacts: false}}
   tasks:
     - name: Check
       tags: disruptive

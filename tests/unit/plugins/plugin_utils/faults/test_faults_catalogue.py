@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import CatalogueError, Fault, Step
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import BadInput, Fault, Step
 
 FAULTS = catalogue.load()
 PLUGINS = Path(catalogue.__file__).parents[2]
@@ -91,37 +92,65 @@ def test_a_sound_fault_is_read(tmp_path: Path) -> None:
         ({"colour": "red"}, "colour"),
         ({"red": []}, "one: red"),
         ({"red": ["what ever"]}, "one: red.0"),
-        ({"cause": "("}, "no regular expression"),
+        ({"cause": "("}, "not a regular expression"),
         ({"inject": [{"at": "nowhere", "run": "true"}]}, "nowhere"),
         ({"inject": [{"run": "true"}]}, "one: inject.0"),
         ({"inject": [{"at": "a", "run": "true", "until": "true"}]}, "one: inject.0"),
         ({"declare_nat": {"b": "soft"}}, "soft"),
+        ({"may": []}, "one: may is now called tolerated; rename the key"),
+        ({"promise": {}}, "one: promise is now called declare_nat; rename the key"),
     ],
 )
 def test_what_is_wrong_with_a_fault_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    with pytest.raises(CatalogueError, match=r"some\.yml: ") as caught:
+    with pytest.raises(BadInput, match=r"some\.yml: ") as caught:
         read(tmp_path, {**GOOD, **change})
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["red", "cause", "title", "story", "verdict", "undo"])
 def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
-    with pytest.raises(CatalogueError, match=key):
+    with pytest.raises(BadInput, match=key):
         read(tmp_path, {name: value for name, value in GOOD.items() if name != key})
 
 
 def test_a_fault_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="one is there twice"):
+    with pytest.raises(BadInput, match="two faults have the id one"):
         read(tmp_path, GOOD, GOOD)
 
 
 @pytest.mark.parametrize("text", ["{", "- 1", "42", "family: x", "\x00"])
 def test_what_is_no_catalogue_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "some.yml").write_text(text, encoding="utf-8")
-    with pytest.raises(CatalogueError, match=r"some\.yml"):
+    with pytest.raises(BadInput, match=r"some\.yml"):
         catalogue.load(tmp_path)
 
 
 def test_an_empty_catalogue_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="no fault"):
+    with pytest.raises(BadInput, match="no fault"):
         catalogue.load(tmp_path)
+
+
+def test_filters_are_combined() -> None:
+    dns = {fault.id for fault in catalogue.choose(families=["dns"])}
+    assert dns and all(FAULTS[name].family == "dns" for name in dns)
+    assert catalogue.choose(["loss-30"], ["connectivity"], ["us1"]) == [FAULTS["loss-30"]]
+    assert catalogue.choose(["loss-30"], ["dns"]) == []
+    assert catalogue.choose() == list(FAULTS.values())
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ((["loss-31"],), "Did you mean loss-30"),
+        (([], ["weather"]), "no family 'weather'; the families are connectivity"),
+        (([], [], ["us9"]), "no story with faults 'us9'; the stories are"),
+    ],
+)
+def test_an_unknown_filter_is_named(filters: tuple[list[str], ...], said: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(said)):
+        catalogue.choose(*filters)
+
+
+def test_the_description_says_what_is_in_the_lab() -> None:
+    (described,) = catalogue.described(catalogue.choose(["loss-30"]), {"loss-30": "now"})
+    assert (described["active"], described["since"], described["story"]) == (True, "now", "us1")

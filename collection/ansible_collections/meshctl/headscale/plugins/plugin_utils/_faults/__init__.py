@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Faults: a mesh broken on purpose, and what must be seen of it."""
+"""Break a lab on purpose, and test that the stories report it."""

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which machine of a lab plays which part in a fault. Pure.
+"""Assign the machines of a lab to the actors of the catalogue. Pure.
 
-The catalogue knows no names: `a` is a client that serves, `b` and `c` are clients of one other subnet.
+The catalogue has no host names: `a` is a client that runs the service, `b` and `c` are clients of one other subnet.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-class ActorError(ValueError):
-    """The lab has not the machines that faults need; the message says which."""
+from ...module_utils._errors import BadInput
 
 
 @dataclass(frozen=True, kw_only=True)
-class Roles:
-    """Machine names by part."""
+class Actors:
+    """Machine names by actor."""
 
     a: str
     b: str
@@ -33,14 +31,14 @@ class Roles:
 
     def filled(self, text: str) -> str:
         """Return `text` with `{a}`, `{server}`... replaced by names."""
-        for role, name in vars(self).items():
-            text = text.replace("{" + role + "}", name)
+        for actor, name in vars(self).items():
+            text = text.replace("{" + actor + "}", name)
         return text
 
     def variables(self, topology: Mapping[str, Any]) -> dict[str, str]:
-        """Return what a script knows of each part: `$B`, `$B_ADDRESS`, `$B_GATEWAY`, `$B_CIDR`, `$B_PORT`."""
+        """Return the variables of each actor for scripts: `$B`, `$B_ADDRESS`, `$B_GATEWAY`, `$B_CIDR`, `$B_PORT`."""
         found: dict[str, str] = {}
-        for role, name in vars(self).items():
+        for actor, name in vars(self).items():
             machine = topology["machines"].get(name) or {}
             fact = topology["facts"].get(name) or {}
             known = {
@@ -51,12 +49,12 @@ class Roles:
                 "_CIDR": fact.get("cidr"),
                 "_PORT": topology["ports"].get(name),
             }
-            found |= {f"{role.upper()}{suffix}": str(value) for suffix, value in known.items() if value}
+            found |= {f"{actor.upper()}{suffix}": str(value) for suffix, value in known.items() if value}
         return found
 
 
-def assign_actors(topology: Mapping[str, Any]) -> Roles:
-    """Return the parts of a lab from its recorded topology; raise `ActorError`."""
+def assign_actors(topology: Mapping[str, Any]) -> Actors:
+    """Return the actors of a lab from its recorded topology; raise `BadInput` when a machine is missing."""
     facts: Mapping[str, Mapping[str, Any]] = topology["facts"]
     groups: dict[str, list[str]] = {}
     for name, fact in facts.items():
@@ -69,11 +67,11 @@ def assign_actors(topology: Mapping[str, Any]) -> Roles:
             elsewhere.setdefault(str(facts[name]["subnet"]), []).append(name)
     pair = next((names for names in elsewhere.values() if len(names) > 1), [])
     if not a or not pair or not groups.get("headscale") or not groups.get("relays"):
-        raise ActorError(
+        raise BadInput(
             "faults need a client in one subnet and two in another, a control server and a relay, as in the seed lab"
         )
     b, c = pair[:2]
-    return Roles(
+    return Actors(
         a=a, b=b, c=c, server=groups["headscale"][0], relay=groups["relays"][0],
         router_a=str(facts[a]["router"] or ""), router_b=str(facts[b]["router"] or ""),
         spare=next(iter(groups.get("spare", [])), ""),

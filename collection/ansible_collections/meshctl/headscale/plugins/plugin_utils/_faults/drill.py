@@ -2,74 +2,164 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fault after fault: inject, see what the story says, undo, see it green again."""
+"""Drill one fault after another in one lab: inject it, run its story, undo it, and see the story pass again."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from .._judge.check import BAD
+from ...module_utils._errors import BadInput
 from .catalogue import Fault
-from .engine import Engine, FaultError
+from .engine import Engine
+from .playbooks import Playbooks
+from .record import FaultError
 from .verdict import Outcome, StoryRun, judge
 
-Story = Callable[[Fault, bool], StoryRun]
-"""Runs a fault's story: with the fault in the lab, or (True) to see it green again."""
+# Folder of a drill's directory that holds the state of each lab.
+STATES = "labs"
 
 
-def drill(faults: Iterable[Fault], engine: Engine, story: Story) -> Iterable[Outcome]:
-    """Yield how each fault went; every one is undone, whatever happens."""
-    for fault in faults:
-        yield one(fault, engine, story)
+@dataclass(kw_only=True)
+class State:
+    """What one fault's drill hands on to the next."""
+
+    own: bool = False
+    """Whether the drill brought up the lab."""
+    sound: list[str] = field(default_factory=list)
+    """Stories that have passed in this lab without a fault."""
+    runs: int = 0
+    stopped: str = ""
+    """Why no more faults are drilled."""
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path) -> State | None:
+        """Return the state at `path`; None before the first fault."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def save(self, path: Path) -> None:
+        """Write the state."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
 
-def one(fault: Fault, engine: Engine, story: Story) -> Outcome:
-    """Return how one fault went."""
-    began = time.monotonic()
-    roles = engine.roles
-    try:
-        with engine.injected(fault):
-            outcome = judge(fault, story(fault, False), roles)
-    except FaultError as exc:
-        outcome = Outcome(
-            id=fault.id, family=fault.family, story=fault.story, verdict=fault.verdict, problems=[str(exc)]
-        )
-    left = [entry for entry in engine.active() if entry.id == fault.id]
-    outcome.problems += [f"it was not undone: {entry.problem}" for entry in left]
-    green = story(fault, True)
-    outcome.recovered = green.exit_code == 0 and not left
-    if green.exit_code:
-        bad = sorted({str(check["id"]) for check in green.checks if check.get("verdict") in BAD})
-        outcome.problems.append(
-            f"not green again: {', '.join([*bad, *green.reasons]) or f'exit code {green.exit_code}'}"
-        )
-    outcome.seconds = round(time.monotonic() - began, 1)
-    return outcome
+class Drill:
+    """Drills faults in one lab."""
+
+    def __init__(self, engine: Engine, playbooks: Playbooks, state: State, *, deadline: float) -> None:
+        """Prepare; `deadline` is the seconds that an assertion has, 0 for its own deadline."""
+        self._engine = engine
+        self._playbooks = playbooks
+        self._state = state
+        self._deadline = deadline
+
+    def fault(self, fault: Fault, topology: Callable[[], Mapping[str, Any]], *, keep_going: bool) -> Outcome:
+        """Return how one fault went; raise `FaultError` or `BadInput` when the lab is not fit for it."""
+        self._make_sound(fault.story)
+        began = time.monotonic()
+        outcome = self._injected(fault, topology)
+        if fault.inject or fault.undo:
+            self._confirm(fault, outcome)
+        else:
+            outcome.recovered = True
+        outcome.seconds = round(time.monotonic() - began, 1)
+        self._hand_on(outcome, keep_going=keep_going)
+        return outcome
+
+    def _make_sound(self, story: str) -> None:
+        """Run a story without a fault, unless it has passed in this lab: a fault in a broken mesh proves nothing."""
+        if not self._state.sound:
+            self._bring_up()
+        if story in self._state.sound:
+            return
+        seen = self._run(story, {"mesh_deploy": False, "mesh_allow_disruptive": False})
+        if seen.exit_code:
+            raise FaultError(f"the story {story} does not pass without a fault: {', '.join(seen.complaints)}")
+        self._state.sound.append(story)
+
+    def _bring_up(self) -> None:
+        seen = self._run("up", {})
+        if seen.exit_code:
+            raise FaultError(f"the lab '{self._playbooks.lab}' could not be brought up: {' '.join(seen.reasons)}")
+        if active := self._engine.active():
+            names = ", ".join(entry.id for entry in active)
+            raise BadInput(
+                f"the lab '{self._playbooks.lab}' already has a fault: {names}; run `meshctl faults clear` first"
+            )
+
+    def _injected(self, fault: Fault, topology: Callable[[], Mapping[str, Any]]) -> Outcome:
+        actors = self._engine.actors
+        try:
+            with self._engine.injected(fault):
+                # A story that passes takes no longer with its own deadlines.
+                deadline = 0 if fault.verdict == "green" else self._deadline
+                outcome = judge(fault, self._run_story(fault, topology, deadline), actors)
+                if deadline and not fault.deadline and outcome.hasty:
+                    # A check that turns green within the deadlines of a story is not a false alarm.
+                    outcome = judge(fault, self._run_story(fault, topology, 0), actors)
+        except FaultError as exc:
+            return Outcome.of(fault, problems=[str(exc)])
+        return outcome
+
+    def _run_story(self, fault: Fault, topology: Callable[[], Mapping[str, Any]], deadline: float) -> StoryRun:
+        variables: dict[str, Any] = {"mesh_deploy": False, "mesh_allow_disruptive": fault.disruptive, **fault.vars}
+        if fault.declare_nat:
+            variables["mesh_subnets"] = declared_nat(topology(), fault.declare_nat, vars(self._engine.actors))
+        if seconds := fault.deadline or deadline:
+            variables["mesh_deadline_s"] = seconds
+        return self._run(fault.story, variables, fault.environment)
+
+    def _confirm(self, fault: Fault, outcome: Outcome) -> None:
+        """See the story pass again, with all the time that it has."""
+        left = [entry for entry in self._engine.active() if entry.id == fault.id]
+        outcome.problems += [f"it was not undone: {entry.problem}" for entry in left]
+        seen = self._run(fault.story, {"mesh_deploy": False, "mesh_allow_disruptive": False})
+        outcome.recovered = seen.exit_code == 0 and not left
+        if seen.exit_code:
+            outcome.problems.append(f"the story does not pass again: {', '.join(seen.complaints)}")
+
+    def _hand_on(self, outcome: Outcome, *, keep_going: bool) -> None:
+        self._state.outcomes.append(outcome.as_dict())
+        if not outcome.recovered:
+            if self._state.own:
+                self._state.sound.clear()
+                self._run("down", {})
+            else:
+                self._state.stopped = (
+                    f"the lab '{self._playbooks.lab}' did not recover from {outcome.id}; examine it, or run "
+                    "`meshctl down` and `meshctl up`"
+                )
+        if not (keep_going or outcome.good):
+            self._state.stopped = self._state.stopped or f"{outcome.id} was not caught as expected"
+
+    def _run(
+        self, name: str, variables: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    ) -> StoryRun:  # fmt: skip
+        self._state.runs += 1
+        # The lab is up: the plays that bring it up would only take time.
+        stories = self._playbooks.directory / "stories"
+        label = f"{self._playbooks.lab}-{self._state.runs:03d}-{name}"
+        if variables.get("mesh_deploy") is False and (stories / f"{name}.yml").is_file():
+            name = f"stories/{name}"
+        return self._playbooks.run(name, label, variables, environment)
 
 
-def promised(
-    topology: Mapping[str, Any], declare_nat: Mapping[str, str], assign_actors: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return `mesh_subnets` with other kinds of NAT than the lab has; `cast` has the machine of each role."""
+def declared_nat(
+    topology: Mapping[str, Any], kinds: Mapping[str, str], actors: Mapping[str, str]
+) -> dict[str, Any]:  # fmt: skip
+    """Return `mesh_subnets` with another kind of NAT than the lab has in the subnets of these actors."""
     subnets = {
         name: {key: subnet[key] for key in ("cidr", "gateway", "nat", "wan_address") if key in subnet}
         for name, subnet in topology["subnets"].items()
     }
-    for role, kind in declare_nat.items():
-        subnets[topology["facts"][assign_actors[role]]["subnet"]]["nat"] = kind
+    for actor, kind in kinds.items():
+        subnets[topology["facts"][actors[actor]]["subnet"]]["nat"] = kind
     return subnets
-
-
-def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the figures of a drill."""
-    return {
-        "faults": len(outcomes),
-        "caught": sum(outcome.caught for outcome in outcomes),
-        "named": sum(outcome.named for outcome in outcomes),
-        "false_alarms": sum(len(outcome.false_alarms) for outcome in outcomes),
-        "recovered": sum(outcome.recovered for outcome in outcomes),
-        "good": sum(outcome.good for outcome in outcomes),
-        "seconds": round(sum(outcome.seconds for outcome in outcomes), 1),
-    }

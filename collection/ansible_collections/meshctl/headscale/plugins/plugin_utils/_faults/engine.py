@@ -2,31 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Injects faults into a standing lab, remembers them, and undoes them.
+"""Inject faults into a lab that is up, record them, and undo them.
 
-What was injected is recorded in the lab's state directory *before* anything is done, with the steps that undo it: `clear`
-works after a crash, and when the catalogue has changed since.
+The record in the lab's state directory is written *before* a fault is injected and holds the steps that undo it: `clear`
+works after a crash, and after the catalogue has changed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from .._lab import supervisor
 from .._lab.lab import Lab, environment
 from .._lab.record import Record
-from .._lab.supervisor import LabError
-from .actors import Roles, assign_actors
+from .._lab.supervisor import LabError, Process
+from . import certificates
+from .actors import Actors, assign_actors
 from .catalogue import Fault, Step
+from .record import Active, FaultError, Faults
 
 _LIBRARY: Final = Path(__file__).with_name("lib.sh")
 _DELAY: Final = Path(__file__).with_name("delay.py")
@@ -36,7 +36,8 @@ user=$(headscale users list -o json | python3 -c 'import json, sys; print(json.l
 headscale preauthkeys create --user "$user" --reusable --expiration 10m -o json |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'
 """
-# Reusable: a client that is in doubt whether it was heard asks twice. The key comes on standard input and is in no list of processes.
+# The key is reusable because a client that misses the answer asks again. It comes on standard input, so that no process
+# list shows it.
 _REJOIN: Final = """
 umask 077
 cat > /run/fault.key
@@ -46,97 +47,79 @@ tailscale up --reset --force-reauth --login-server="$SERVER_URL" --auth-key=file
 """
 
 
-class FaultError(RuntimeError):
-    """A fault cannot be injected or undone; the message says which, where and why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Active:
-    """A fault that is in a lab now."""
-
-    id: str
-    title: str
-    since: str
-    undo: tuple[Step, ...]
-    variables: Mapping[str, str] = field(default_factory=dict)
-    problem: str = ""
-    """Why it could not be undone."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data, for the record."""
-        return {**vars(self), "undo": [step.as_dict() for step in self.undo], "variables": dict(self.variables)}
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Active:
-        """Return a fault from the record."""
-        return cls(**{**data, "undo": tuple(Step(**step) for step in data["undo"])})
-
-
 class Engine:
-    """Breaks one lab, and mends it."""
+    """Injects and undoes the faults of one lab."""
 
-    def __init__(self, lab: Lab, *, up: Callable[[], None], variables: Mapping[str, str]) -> None:
-        """Name the lab; `up` brings lab and mesh up again, and scripts also know these variables of the inventory."""
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        variables: Mapping[str, str],
+        up: Callable[[], None] | None = None,
+        drill: Process | None = None,
+    ) -> None:
+        """Name the lab.
+
+        :param variables: further variables of the scripts, from the inventory.
+        :param up: brings lab and mesh up again; without it, steps that need that are left out.
+        :param drill: the process that injects faults only to test the stories.
+        """
         self._lab = lab
         self._up = up
         self._given = dict(variables)
-        self._path = lab.directory / "faults.json"
+        self._drill = drill
+        self._faults = Faults(lab.directory)
 
     @property
-    def roles(self) -> Roles:
-        """Return which machine plays which part; raise `FaultError`."""
+    def actors(self) -> Actors:
+        """Return the machine of each actor; raise `BadInput` or `FaultError`."""
         return assign_actors(self._record().topology)
 
     def active(self) -> list[Active]:
         """Return the faults that are in the lab, the latest last."""
-        try:
-            return [Active.read(entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise FaultError(
-                f"{self._path} cannot be read ({exc}): `meshctl down` and `meshctl up` make a sound lab"
-            ) from None
+        return self._faults.active()
 
     def inject(self, fault: Fault) -> Active:
-        """Break the lab; what was begun is undone when it cannot be done. Raise `FaultError`."""
+        """Inject a fault; undo its first steps when a later one fails. Raise `FaultError`."""
         before = self.active()
         if any(entry.id == fault.id for entry in before):
-            raise FaultError(f"{fault.id} is in the lab '{self._lab.name}' already; `meshctl faults clear` undoes it")
+            raise FaultError(
+                f"the fault {fault.id} is already in the lab '{self._lab.name}'; `meshctl faults clear` undoes it"
+            )
         active = Active(
             id=fault.id, title=fault.title, since=datetime.now(UTC).isoformat(timespec="seconds"), undo=fault.undo,
-            variables=self._variables(),
+            variables=self._variables(), drill=(self._drill.pid, self._drill.started) if self._drill else None,
         )  # fmt: skip
-        self._write([*before, active])
+        self._faults.write([*before, active])
         try:
             for step in fault.inject:
                 self._do(step, active)
         except BaseException:
-            self.clear(fault.id)
+            self.clear([fault.id])
             raise
         return active
 
-    def clear(self, fault_id: str | None = None) -> list[Active]:
-        """Undo a fault, or all, the latest first; return those that could not be undone, with the problem."""
-        chosen = [entry for entry in self.active() if fault_id in (None, entry.id)]
+    def clear(self, ids: Sequence[str] | None = None) -> list[Active]:
+        """Undo these faults, or all, the latest first; return those that could not be undone, with the problem."""
+        chosen = [entry for entry in self.active() if ids is None or entry.id in ids]
         with _uninterrupted():
             for entry in reversed(chosen):
                 problem = self._undo(entry)
                 kept = [known for known in self.active() if known.id != entry.id]
                 if problem:
                     kept.append(Active(**{**vars(entry), "problem": problem}))
-                self._write(kept)
-        ids = {entry.id for entry in chosen}
-        return [entry for entry in self.active() if entry.id in ids]
+                self._faults.write(kept)
+        undone = {entry.id for entry in chosen}
+        return [entry for entry in self.active() if entry.id in undone]
 
     @contextlib.contextmanager
     def injected(self, fault: Fault) -> Iterator[Active]:
-        """Have a fault in the lab while the block runs; undone whatever happens."""
+        """Keep a fault in the lab while the block runs, and undo it in any case."""
         active = self.inject(fault)
         try:
             yield active
         finally:
-            self.clear(fault.id)
+            self.clear([fault.id])
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -151,7 +134,8 @@ class Engine:
 
     def _do(self, step: Step, active: Active) -> None:
         if step.up:
-            self._up()
+            if self._up:
+                self._up()
         elif step.rejoin:
             key = self._run("server", _PREAUTHKEY, active, seconds=step.seconds)
             self._run(step.at, _REJOIN, active, seconds=step.seconds, stdin=key)
@@ -170,7 +154,7 @@ class Engine:
             except FaultError as exc:
                 if time.monotonic() > deadline:
                     raise FaultError(
-                        f"{active.id}: not within {step.seconds:g} s: {step.until.strip()} ({exc})"
+                        f"{active.id}: this did not succeed within {step.seconds:g} s: {step.until.strip()} ({exc})"
                     ) from None
                 time.sleep(_PAUSE_S)
             else:
@@ -203,18 +187,18 @@ class Engine:
         return supervisor.enter(init.pid, command)
 
     def _certify(self, step: Step, active: Active) -> None:
-        """Have a machine serve a certificate that is sound, expired, not valid yet, or of an authority that nobody knows."""
+        """Install a certificate of the step's kind on a machine."""
         machine = active.variables[step.at.upper()]
         own = self._lab.directory / "tls" / machine
         certificate, key = (own / "cert.pem").read_text("utf-8"), (own / "key.pem").read_text("utf-8")
         if step.certificate != "own":
             names = self._record().topology["machines"][machine]["names"]
-            certificate, key = _certificate(step.certificate, self._lab.directory, names)
+            certificate, key = certificates.issue(step.certificate, self._lab.directory, names)
         for name, content in (("cert", certificate), ("key", key)):
             script = f"umask 077; cat > /etc/meshctl/tls/{name}.pem"
             self._run(step.at, script, active, seconds=step.seconds, stdin=content)
 
-    # -- what is known -----------------------------------------------------------------------------------------------
+    # -- variables ---------------------------------------------------------------------------------------------------
 
     def _record(self) -> Record:
         record = self._lab.record
@@ -223,13 +207,13 @@ class Engine:
         return record
 
     def _variables(self) -> dict[str, str]:
-        """Return what the scripts know of the lab."""
+        """Return the variables of the scripts."""
         record = self._record()
         found = assign_actors(record.topology).variables(record.topology)
         found |= {**self._given, "LAB_DIR": str(self._lab.directory), "FAULT_DELAY": str(_DELAY)}
-        for role in ("a", "b", "c"):
-            known = self._mesh_addresses(found[role.upper()])
-            found |= {f"{role.upper()}_MESH{6 if ':' in address else 4}": address for address in known}
+        for actor in ("a", "b", "c"):
+            known = self._mesh_addresses(found[actor.upper()])
+            found |= {f"{actor.upper()}_MESH{6 if ':' in address else 4}": address for address in known}
         return found
 
     def _mesh_addresses(self, machine: str) -> list[str]:
@@ -242,35 +226,10 @@ class Engine:
             return []
         return done.stdout.split() if done.returncode == 0 else []
 
-    def _write(self, entries: Sequence[Active]) -> None:
-        if not entries:
-            self._path.unlink(missing_ok=True)
-            return
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps([entry.as_dict() for entry in entries], indent=1) + "\n", encoding="utf-8")
-        fresh.replace(self._path)
-
-
-def _certificate(kind: str, directory: Path, names: Sequence[str]) -> tuple[str, str]:
-    import trustme  # only faults of certificates need it
-
-    authority = trustme.CA(organization_name="somebody else")
-    lifetime: dict[str, Any] = {}
-    if kind != "foreign":
-        authority = trustme.CA.from_pem((directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes())
-        days = {"expired": (-90, -1), "early": (1, 90)}[kind]
-        lifetime = {
-            name: datetime.now(UTC) + timedelta(days=count)
-            for name, count in zip(("not_before", "not_after"), days, strict=True)
-        }
-    made = authority.issue_cert(*names, **lifetime)
-    chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
-    return chain.decode(), made.private_key_pem.bytes().decode()
-
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Finish what is being mended before Ctrl-C is heard."""
+    """Defer Ctrl-C and termination until the block has ended."""
     heard: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda found, _frame: heard.append(found)) for number in numbers}
