@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return where each program is, and its version, as facts."""
+        """Return the path and version of each program as facts."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         try:
@@ -71,7 +71,7 @@ class ActionModule(ActionBase):
         return {**_facts(found), "changed": any(program.changed for program in found.values())}
 
     def _variable(self, name: str, task_vars: dict[str, Any] | None) -> Any:  # noqa: ANN401  (as in the inventory)
-        """Return an inventory variable with its templates filled in, None where it is not set."""
+        """Return the templated value of an inventory variable; None when it is not set."""
         value = (task_vars or {}).get(name)
         return None if value is None else self._templar.template(value)
 
@@ -86,7 +86,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _strings(name: str, value: object) -> dict[str, str]:
-        """Return `value` as a plain dictionary of strings, or say what it should be."""
+        """Return `value` as a plain dictionary of strings; raise an error that says what it should be."""
         if not value:
             return {}
         if not isinstance(value, dict) or not all(isinstance(item, str | float | int) for item in value.values()):
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
 
 
 def _facts(found: Mapping[str, _binaries.Program]) -> dict[str, Any]:
-    """Return the result, at its top for the report and as facts for the playbook."""
+    """Return the result: at the top level for the report, and as facts for the playbook."""
     facts: dict[str, Any] = {
         "mesh_binaries_found": {name: str(program.path) for name, program in found.items()},
         "mesh_versions": {name: program.version for name, program in found.items()},
@@ -107,11 +107,11 @@ def _facts(found: Mapping[str, _binaries.Program]) -> dict[str, Any]:
 
 
 def _terminal() -> _binaries.Progress:
-    """Return what shows a line of progress on the terminal, and stops the work when nobody is left to see it."""
+    """Return a function that shows a line of progress, and stops the work when ansible-playbook has ended."""
     parent = os.getppid()
 
     def show(text: str) -> None:
-        # Ansible's worker outlives an ansible-playbook that was killed, and would go on building for minutes.
+        # Ansible's worker outlives a killed ansible-playbook and would continue to build for minutes.
         if os.getppid() != parent:
             raise _binaries.BinariesError("ansible-playbook is gone: stopped")
         Display().display(text)

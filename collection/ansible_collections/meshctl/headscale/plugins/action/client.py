@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Joins, stops or logs out a Tailscale client; see the module of the same name."""
+"""Join, stop or log out a Tailscale client; the module of the same name documents it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _ARGUMENTS = {
 
 
 class ActionModule(ActionBase):
-    """Looks, decides on the controller, acts where something differs, and looks again."""
+    """Reads the client's state, decides on the controller, changes what differs, and reads the state again."""
 
     _supports_check_mode = True
 
     @reports_bad_input
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return what changed, and what the client says of itself afterwards."""
+        """Return what changed, and the state that the client reports afterwards."""
         super().run(tmp, task_vars)
         _result, raw = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         options = plain(raw)
@@ -87,7 +87,7 @@ class ActionModule(ActionBase):
             raise ClientError(f"{' '.join(answer['command'][:2])} failed: {answer['said']}{self._blame(options)}")
 
     def _blame(self, options: dict[str, Any]) -> str:
-        """Return what the host sees wrong with its control server: a client only says that it waited in vain."""
+        """Return what is wrong with the control server as seen from the host; the client only reports a timeout."""
         url = str(options.get("login_server") or "").rstrip("/")
         if not url:
             return ""
@@ -116,7 +116,7 @@ class ActionModule(ActionBase):
         return seen["status"]["data"], seen["prefs"]["data"]
 
     def _settled(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Look until the client, which may have started just now, knows what it is."""
+        """Wait until the client, which may have just started, knows its state."""
         deadline = time.monotonic() + _SETTLE_S
         while True:
             status, prefs = self._look(options)
@@ -125,7 +125,7 @@ class ActionModule(ActionBase):
             time.sleep(0.1)
 
     def _reached(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Look until the client is in the wanted state: its commands return before it is."""
+        """Wait until the client is in the requested state, because its commands return earlier."""
         wanted = {"joined": ("Running",), "down": ("Stopped",), "logged_out": ("NeedsLogin",)}[options["state"]]
         deadline = time.monotonic() + options["timeout"]
         while True:

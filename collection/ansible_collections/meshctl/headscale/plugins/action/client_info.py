@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tells what a Tailscale client knows of itself; see the module of the same name."""
+"""Read the state of a Tailscale client; the module of the same name documents it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ActionModule(ProbingAction):
     }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the client's state, as a fact as well."""
+        """Return the client's state, also as a fact."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
             self.start(task_vars)
@@ -48,7 +48,7 @@ def describe(status: dict[str, Any]) -> dict[str, Any]:
     state = text(status.get("BackendState"))
     joined = bool(addresses(me.get("TailscaleIPs")))
     return {
-        # A client that has never joined has a key as well: one that nobody knows.
+        # A client that has never joined has a key too, but the server does not know it.
         "key": text(me.get("PublicKey")) if joined else "",
         "id": text(me.get("ID")),
         "name": text(me.get("HostName")),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keeps one supervised service on a host; see the module of the same name."""
+"""Manage a supervised service on a host; the module of the same name documents it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _ARGUMENTS = {
 
 
 class ActionModule(ActionBase):
-    """Sends what is wanted to the host, where one script compares and applies it."""
+    """Sends the request to the host, where one script compares and applies it."""
 
     _supports_check_mode = True
 

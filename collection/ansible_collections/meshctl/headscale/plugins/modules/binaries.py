@@ -13,12 +13,11 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Finds each program on the controller, trying one way after the other. First the path that O(paths) names,
-    then meshctl's cache, then the official release archive, whose checksum is verified, and at last a build with Go
-    from the modules that the project pins.
+  - Finds each program on the controller. Tries the path that O(paths) names, then meshctl's cache, then the official
+    release archive, whose checksum is verified, and finally a build with Go from the modules that the project pins.
   - The cache is C(~/.cache/meshctl/bin), or C(bin) below the directory that the environment variable
-    E(MESHCTL_CACHE_DIR) names. It is kept per version. A damaged program in it is named, and got again.
-  - A build takes up to some ten minutes, once. Progress is shown while it runs.
+    E(MESHCTL_CACHE_DIR) names. It is separate for each version. A damaged program is reported and replaced.
+  - A build takes up to ten minutes, once. Progress is shown while it runs.
   - With C(run_once) the facts are set on every host of the play.
 options:
   programs:
@@ -29,22 +28,22 @@ options:
     default: [headscale, tailscale, tailscaled, derper]
   paths:
     description:
-      - Programs of your own, by name. Each has to exist, to be executable, and to report its version; otherwise the
-        task fails, as a named program is never replaced by another.
+      - Your programs, by name. Each must exist, be executable and report its version, otherwise the task fails. A named
+        program is never replaced by another.
       - When empty, the variable C(mesh_binaries) is used.
     type: dict
     default: {}
   versions:
     description:
-      - The version that is wanted of V(headscale) and of V(tailscale), by these names.
-      - What is not given is taken from the variables C(mesh_headscale_version) and C(mesh_tailscale_version), else it
-        is the version that the project pins.
-      - A version other than the pinned one can be fetched as an archive, and cannot be built. The relay derper has no
-        archive, and always has the pinned version.
+      - The required versions of V(headscale) and V(tailscale), by these names.
+      - Defaults to the variables C(mesh_headscale_version) and C(mesh_tailscale_version), then to the version that the
+        project pins.
+      - A version other than the pinned one can only be fetched as an archive. The relay derper has no archive and always
+        has the pinned version.
     type: dict
     default: {}
   sources:
-    description: The ways in which a program may be got that is neither named nor cached.
+    description: How to obtain a program that is neither named nor cached.
     type: list
     elements: str
     choices: [archive, build]
@@ -52,9 +51,8 @@ options:
   release_urls:
     description:
       - Base addresses of the release archives of V(headscale) and V(tailscale), for a mirror.
-      - What is not given is taken from the variables C(mesh_release_url_headscale) and C(mesh_release_url_tailscale),
-        else from the environment variables E(MESHCTL_RELEASE_URL_HEADSCALE) and E(MESHCTL_RELEASE_URL_TAILSCALE), else
-        it is the publisher's.
+      - Defaults to the variables C(mesh_release_url_headscale) and C(mesh_release_url_tailscale), then to the environment
+        variables E(MESHCTL_RELEASE_URL_HEADSCALE) and E(MESHCTL_RELEASE_URL_TAILSCALE), then to the publisher's address.
     type: dict
     default: {}
 attributes:
@@ -62,7 +60,7 @@ attributes:
     support: full
     description: Can run in check mode and return whether something would be fetched or built.
     details:
-      - Programs that would have to be fetched or built are not in the result then.
+      - The result then omits programs that would have to be fetched or built.
   diff_mode:
     support: none
     description: Returns details on what has changed when in diff mode.
@@ -76,7 +74,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have all four programs at hand
+- name: Find all four programs
   meshctl.headscale.binaries:
   run_once: true
 
@@ -86,7 +84,7 @@ EXAMPLES = r"""
     sources: [archive]
   run_once: true
 
-- name: Use a client of one's own
+- name: Use an installed client
   meshctl.headscale.binaries:
     programs: [tailscale, tailscaled]
     paths:

@@ -8,36 +8,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: client
-short_description: Join a node to the mesh, take it down, or log it out
+short_description: Join a node to the mesh, bring it down, or log it out
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Asks the node's C(tailscaled) what it is, through LocalAPI on its socket, and runs C(tailscale) only where something differs.
-  - A node that is registered already needs no key. A preauthkey is asked for only when the node must register.
-  - Preferences that are not given are left alone, except at registration, where they get the client's defaults.
-  - That a node calls itself joined does not prove it, as a node that was deleted on the server says V(Running) for a minute; see
+  - Reads the node's state from C(tailscaled), through LocalAPI on its socket, and runs C(tailscale) only when something differs.
+  - A registered node needs no key. A preauthkey is required only when the node must register.
+  - Preferences that are not given remain unchanged, except at registration, which sets them to the client's defaults.
+  - A node's own state does not prove that it joined. A node that was deleted on the server reports V(Running) for a minute; see
     M(meshctl.headscale.assert_registered).
 options:
   state:
     description:
-      - V(joined) registers the node where needed and brings its network up.
-      - V(down) keeps it registered and takes its network down; V(logged_out) ends its registration's key.
+      - V(joined) registers the node if necessary and brings its network up.
+      - V(down) keeps it registered and brings its network down; V(logged_out) expires its node key.
     type: str
     choices: [joined, down, logged_out]
     default: joined
   login_server:
-    description: URL of the control server. A node that is registered elsewhere registers anew.
+    description: URL of the control server. A node that is registered elsewhere registers again.
     type: str
   auth_key:
-    description: The preauthkey. It travels to the host on standard input, and to C(tailscale) in a file that only its user reads.
+    description: The preauthkey. The host receives it on standard input, and C(tailscale) in a file that only its user can read.
     type: str
   force:
-    description: Register anew also when the node thinks that it is registered, as after it was deleted on the server.
+    description: Register again even when the node believes that it is registered, for example after it was deleted on the server.
     type: bool
     default: false
   require:
-    description: Fail when the node must register and no O(auth_key) is given. With V(false), RV(needs_key) tells.
+    description: Fail when the node must register and no O(auth_key) is given. With V(false), RV(needs_key) reports it.
     type: bool
     default: true
   hostname:
@@ -47,30 +47,30 @@ options:
     description: Whether the node uses MagicDNS.
     type: bool
   accept_routes:
-    description: Whether the node uses the subnet routes of others.
+    description: Whether the node uses the subnet routes of other nodes.
     type: bool
   advertise_routes:
-    description: Subnet routes that the node offers.
+    description: Subnet routes that the node advertises.
     type: list
     elements: str
   advertise_tags:
-    description: Tags that the node asks for. Only used when it registers.
+    description: Tags that the node requests. Only used at registration.
     type: list
     elements: str
   shields_up:
     description: Whether the node refuses all incoming connections.
     type: bool
   socket:
-    description: LocalAPI's socket.
+    description: Path of the LocalAPI socket.
     type: path
     default: /var/run/tailscale/tailscaled.sock
   timeout:
-    description: Seconds within which the state must be reached.
+    description: Seconds to wait for the state.
     type: int
     default: 30
 attributes:
   check_mode:
-    description: Says what it would change.
+    description: Reports what it would change.
     support: full
   diff_mode:
     description: Shows state and preferences before and after.
@@ -78,16 +78,16 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Look whether nodes need a key
+- name: Check whether nodes need a key
   meshctl.headscale.client:
     login_server: https://headscale.example.org
     require: false
-  register: look
+  register: checked
 
 - name: Join
   meshctl.headscale.client:
     login_server: https://headscale.example.org
-    auth_key: "{{ lookup('ansible.builtin.file', '/run/secrets/preauthkey') if look.needs_key else omit }}"
+    auth_key: "{{ lookup('ansible.builtin.file', '/run/secrets/preauthkey') if checked.needs_key else omit }}"
     accept_dns: true
 """
 

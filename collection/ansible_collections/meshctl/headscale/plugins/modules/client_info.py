@@ -8,14 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: client_info
-short_description: Tell what a Tailscale client knows of itself
+short_description: Read the state of a Tailscale client
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Asks tailscaled on the host through its socket, and sets the fact C(mesh_client), by which
-    M(meshctl.headscale.assert_registered) finds the node on the server.
-  - A host without a running tailscaled is a failure; one that has not joined is not.
+  - Asks tailscaled on the host through its socket and sets the fact C(mesh_client), which
+    M(meshctl.headscale.assert_registered) uses to find the node on the server.
+  - Fails on a host without a running tailscaled, but not on one that has not joined.
 options:
   socket:
     description:
@@ -32,14 +32,14 @@ options:
     default: true
 attributes:
   check_mode:
-    description: Can run in C(check_mode); it only looks.
+    description: Can run in C(check_mode); it only reads.
     support: full
   diff_mode:
     description: Returns what was and what is in C(diff) mode.
     support: N/A
     details: It changes nothing.
   action:
-    description: Runs on the controller, and looks at the host through its connection with nothing but Python on the host.
+    description: Runs on the controller and asks the host over its connection. The host only needs Python.
     support: full
   facts:
     description: Sets the fact C(mesh_client).
@@ -56,7 +56,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Know the clients
+- name: Read the clients' state
   hosts: clients
   gather_facts: false
   tasks:

@@ -8,41 +8,41 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service
-short_description: Keep one supervised service, with its files, on a host
+short_description: Manage a supervised service and its files on a host
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
   - Writes a service's files, defines it with the host's service manager, starts it, and waits until it answers.
-  - The service is restarted when its definition or the content of one of its files changes, and is left alone otherwise.
-  - The same task serves the lab, whose machines run C(s6), and hosts with C(systemd).
-  - One exchange with the host does all of it.
+  - Restarts the service only when its definition or the content of one of its files changes.
+  - Works in the lab, whose machines run C(s6), and on hosts with C(systemd).
+  - Needs a single exchange with the host.
 options:
   name:
     description: Name of the service.
     type: str
     required: true
   description:
-    description: What the service is, for the service manager's listings.
+    description: Description of the service for the service manager.
     type: str
   command:
-    description: The program, with its absolute path, and its arguments. Required with O(state=started); other states take a service as it is defined.
+    description: The program, with its absolute path, and its arguments. Required with O(state=started); other states use the existing definition.
     type: list
     elements: str
   environment:
-    description: Environment variables of the service. Not for secrets, which every user of the host could read in the definition.
+    description: Environment variables of the service. Do not put secrets here, because every user of the host can read the definition.
     type: dict
     default: {}
   state:
     description:
-      - V(started) keeps it running, over reboots too; V(stopped) keeps it from running; V(restarted) starts it anew, each time.
-      - V(killed) kills its process, as a crash would, and waits until the service manager has started another one.
+      - V(started) keeps it running, also after reboots; V(stopped) keeps it stopped; V(restarted) always restarts it.
+      - V(killed) kills its process like a crash, and waits until the service manager starts another one.
       - V(absent) stops it and removes its definition and the O(files).
     type: str
     choices: [started, stopped, restarted, killed, absent]
     default: started
   manager:
-    description: The service manager; V(auto) takes systemd where it runs.
+    description: The service manager; V(auto) selects systemd if it runs.
     type: str
     choices: [auto, s6, systemd]
     default: auto
@@ -73,11 +73,11 @@ options:
       mode: {description: Octal mode., type: str, default: "0644"}
       secret: {description: Whether the content must stay out of the diff., type: bool, default: false}
   validate:
-    description: A command that checks the files. It is run before a restart when one of them changed; its failure fails the task.
+    description: A command that checks the files. It runs before a restart when one of them changed, and the task fails when it fails.
     type: list
     elements: str
   ready:
-    description: What must accept a connection before the task is done.
+    description: A socket that must accept a connection before the task ends.
     type: dict
     suboptions:
       tcp: {description: Address and port., type: list, elements: str}
@@ -85,10 +85,10 @@ options:
       seconds: {description: How long to wait., type: float, default: 20}
 attributes:
   check_mode:
-    description: Says what it would change.
+    description: Reports what it would change.
     support: full
   diff_mode:
-    description: Shows the files' old and new content, secret ones excepted.
+    description: Shows the old and new content of files, except secret ones.
     support: full
 """
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sent to a host: runs commands, one of whose arguments may name a file with a secret.
+"""Sent to a host: run commands whose arguments may name a file with a secret.
 
-Stdlib only, Python 3.8 or later. A secret reaches a command as a file that only its user can
-read and that is gone before the answer is given: never as an argument, which every process list shows.
+Standard library only, Python 3.8 or later. A command gets the secret in a file that only its user can read and that is
+deleted before the answer, never as an argument, which process lists show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECRET_FILE = "{secret_file}"
 
 
 def main(request: dict) -> dict:
-    """Run `commands` one after another until one fails; `secret` is what `{secret_file}` in them holds."""
+    """Run `commands` in order until one fails; `{secret_file}` in them is a file that contains `secret`."""
     path = _secret_file(request.get("secret"))
     try:
         for command in request["commands"]:
@@ -55,7 +55,7 @@ def _run(words: list, seconds: float) -> str:
     except FileNotFoundError:
         return f"{words[0]} is not installed on the host"
     except subprocess.TimeoutExpired as exc:
-        return f"no end within {seconds:g} s: {_last(exc.stdout)}"
+        return f"it did not end within {seconds:g} s: {_last(exc.stdout)}"
     return "" if done.returncode == 0 else _last(done.stdout) or f"exit {done.returncode}"
 
 

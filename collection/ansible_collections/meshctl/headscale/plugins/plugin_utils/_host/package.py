@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes one script of a package of modules, for `remote.run_script` to send.
+"""Make one script of a package of modules, for `remote.run_script` to send.
 
 A host compiles what it is sent, every time, so each module is compiled only when it is imported there.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-# Is run on the host, after a line that gives `_SOURCES`. `importlib.util` would cost more than this class.
+# Runs on the host after a line that sets `_SOURCES`. Importing `importlib.util` would take longer than this class.
 _IMPORTER = """
 import sys
 
@@ -42,8 +42,8 @@ from meshctl_sent import main
 
 @cache
 def script_of(name: str) -> str:
-    """Return a script with all modules of the package `name` beside this file, and its `main`."""
+    """Return a script with all modules of the package `name` in this directory, and its `main`."""
     modules = sorted((Path(__file__).parent / name).glob("*.py"))
-    # What only type checkers read stays here.
+    # Only type checkers read `_types`.
     sources = {path.stem: path.read_text(encoding="utf-8") for path in modules if path.stem != "_types"}
     return f"_SOURCES = {sources!r}\n{_IMPORTER}"

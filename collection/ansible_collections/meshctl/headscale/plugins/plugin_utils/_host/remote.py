@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs one of our scripts on the task's host, over the task's own connection.
+"""Run a script on the task's host, over the task's connection.
 
 A script is one stdlib-only Python file with `main(request: dict) -> dict`. Its source and the request travel on
 standard input, so nothing is written on the host and nothing of the request is seen in a process list.
@@ -42,14 +42,14 @@ _READER = (
     f"sys.stdout.write('\\n{_MARK}'+json.dumps(g['main'](json.loads(r)))+'\\n');sys.stdout.flush();os._exit(0)"
 )
 
-# What a shell, or Python's own subprocess, reports for a process that a signal ended; 124 is what `timeout` says.
+# Exit codes of a shell or Python's subprocess for a process that a signal ended; `timeout` returns 124.
 _ALARM = (14, -14, 142, 124)
 _KILLED = (-9, 137, -15, 143)
 _NOT_FOUND = (126, 127)
 
 
 class RemoteError(Exception):
-    """A script did not answer; `kind` is one of the words in this module, `stderr` is what the host said."""
+    """A script did not answer; `kind` is one of the words in this module, `stderr` is the host's output."""
 
     def __init__(self, kind: str, message: str, *, stderr: str = "") -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ def run_script(action: ActionBase, source: str, request: dict[str, Any], *, dead
 def run_in(
     enter: Callable[[list[str]], list[str]], source: str, request: dict[str, Any], *, deadline_s: float
 ) -> dict[str, Any]:
-    """Run `source` like `run_script`, where `enter` leads a command to, such as into a machine of a lab."""
+    """Run `source` like `run_script`, through a command that `enter` returns, such as in a machine of a lab."""
     try:
         done = subprocess.run(  # noqa: S603
             enter([_LAB_PYTHON, "-ISc", _READER]),
@@ -115,21 +115,21 @@ def _connect_timeout(action: ActionBase) -> float:
 
 
 def _limited(command: str, deadline_s: float) -> str:
-    """Return a shell command that ends also where the interpreter itself hangs; hosts without `timeout` do without."""
+    """Return a shell command that ends even when the interpreter hangs, if the host has `timeout`."""
     seconds = math.ceil(deadline_s) + _SPARE_S + _GRACE_S
     return f"limit=$(command -v timeout); exec ${{limit:+$limit -k 2 {seconds}}} {command}"
 
 
 def encode(source: str, request: dict[str, Any], *, deadline_s: float) -> bytes:
-    """Return what the reader on the host wants on its standard input."""
+    """Return the standard input for the reader on the host."""
     code = source.encode()
     asked = json.dumps(request).encode()
     return b"%d %d %d\n" % (len(code), len(asked), math.ceil(deadline_s) + _SPARE_S) + code + asked
 
 
 def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: float) -> dict[str, Any]:
-    """Return the answer in `stdout`, else raise `RemoteError` that says what became of the script."""
-    # Login shells and sudo may print before us: the answer is what follows the last mark.
+    """Return the answer in `stdout`, or raise `RemoteError` with the reason why there is none."""
+    # Login shells and sudo may print first, so the answer follows the last mark.
     _before, mark, answer = stdout.rpartition("\n" + _MARK)
     if rc == 0 and mark:
         try:
@@ -184,7 +184,7 @@ def _tail(text: str, *, limit: int = 2000) -> str:
 
 
 def _allow_stdin(action: ActionBase) -> None:
-    """Have the connection pass standard input on: without pipelining, a become password may put a terminal there."""
+    """Make the connection pass standard input: without pipelining, a become password may replace it with a terminal."""
     connection = action._connection
     if getattr(connection, "has_pipelining", False):
         try:
@@ -194,7 +194,7 @@ def _allow_stdin(action: ActionBase) -> None:
 
 
 def _interpreter(action: ActionBase) -> str:
-    """Return the task's host's `ansible_python_interpreter`, or the system's Python where it is left to discovery."""
+    """Return the host's `ansible_python_interpreter`, or the system's Python when it is left to discovery."""
     known: Any = action._templar.available_variables
     if delegate := action._task.delegate_to:
         known = (known.get("ansible_delegated_vars") or {}).get(delegate) or {}

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is sent to a host to look at it: observes, judges nothing.
+"""Sent to a host: make observations, without judging them.
 
-Standard library only, Python 3.8 or later, imports kept light because every assertion pays for them on every host. `main`
-makes the observations that are asked for, all at once, and none outlives the deadline. An observation is `ok` when it
-could be made: a refused connection is a fact that was observed, a missing permission is not.
+Standard library only, Python 3.8 or later, with few imports because every assertion pays for them on every host. `main`
+makes the requested observations at the same time and within the deadline. An observation is `ok` when it could be made:
+a refused connection is an observed fact, a missing permission is not.
 
-`observing` has the table of what can be observed; `_host.remote.package` makes one script of these modules.
+`observing` lists the kinds of observations; `_host.package` makes one script of these modules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def main(request: Dict) -> Dict:
-    """Make every observation of the request and return what was seen."""
+    """Make every observation of the request and return the results."""
     deadline = time.monotonic() + float(request.get("deadline_s") or 10)
     return {
         "host": {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names for type checkers, which no host ever loads: importing `typing` costs more than it gives."""
+"""Names for type checkers. Hosts do not load them, because importing `typing` is slow."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all observations share: the error, time, threads, JSON without secrets."""
+"""Common parts of all observations: the error, time, threads, JSON without secrets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ms_since(began: float) -> float:
 
 
 def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS) -> List:
-    """Return `work(item)` for every item, made in threads; None for what did not end in time."""
+    """Return `work(item)` for every item, computed in threads; None for those that did not end in time."""
     results: List = [None] * len(items)
     todo = iter(range(len(items)))
     lock = threading.Lock()
@@ -50,7 +50,7 @@ def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS) -> 
                 return
             try:
                 results[index] = work(items[index])
-            except Exception as exc:  # one item that goes wrong must not take the others along
+            except Exception as exc:  # an error of one item must not affect the others
                 results[index] = {"outcome": "broken", "error": str(exc) or repr(exc)}
 
     threads = [threading.Thread(target=run, daemon=True) for _worker in range(min(workers, len(items)))]
@@ -69,7 +69,7 @@ def read_json(body: bytes) -> Json:
 
 
 def _scrub(value: Json) -> Json:
-    """Drop whatever could be a secret: keys never leave the host."""
+    """Drop everything that could be a secret; keys never leave the host."""
     if isinstance(value, dict):
         return {name: _scrub(item) for name, item in value.items() if not _is_secret(name, item)}
     if isinstance(value, list):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What really is on the wire while other observations are made."""
+"""Capture the packets on the wire during other observations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DISCO = b"TS\xf0\x9f\x92\xac"
 
 
 def capture(ask: Dict, until: float) -> Json:
-    """Watch every interface while the observations in `during` are made; count what went by, by flow.
+    """Capture on every interface during the observations in `during`; count the packets of each flow.
 
     Where the capture is `optional` and not permitted, they are made all the same, and there are no flows.
     """
@@ -43,7 +43,7 @@ def capture(ask: Dict, until: float) -> Json:
         watcher = threading.Thread(target=_watch, args=(sock, flows, marker, stop), daemon=True)
         watcher.start()
         during = observe_all(ask.get("during") or [], until - 0.2)
-        time.sleep(0.05)  # what was sent last may still be on its way through tailscaled
+        time.sleep(0.05)  # the last packets may still be inside tailscaled
         stop.set()
         watcher.join(1.0)
         seen, dropped = struct.unpack("=II", sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
@@ -54,7 +54,7 @@ def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Even
     last = None
     while last is None or time.monotonic() < last:
         if last is None and stop.is_set():
-            # What waits in the buffer was sent before: a busy host must not take it for unsent.
+            # Read what is still buffered, which a busy host may not have processed yet.
             last = time.monotonic() + 0.8
         try:
             packet, where = sock.recvfrom(65535)
@@ -94,7 +94,7 @@ def _classify(seen: Dict, payload: bytes) -> None:
 
 
 def _flow(packet: bytes, where: Tuple) -> Tuple | None:
-    """Return a packet's flow and its payload, None for what is not IP."""
+    """Return a packet's flow and payload; None when it is not IP."""
     if len(packet) < 20:
         return None
     if packet[0] >> 4 == 4:
@@ -111,7 +111,7 @@ def _flow(packet: bytes, where: Tuple) -> Tuple | None:
 
 
 def _other(packet: bytes, where: Tuple) -> Tuple:
-    """Return the flow of a packet that is not IP, such as of a tunnel on the line itself."""
+    """Return the flow of a packet that is not IP, such as of a tunnel below it."""
     return (where[0], _way(where), f"0x{where[1]:04x}", "", "", 0, 0), packet
 
 

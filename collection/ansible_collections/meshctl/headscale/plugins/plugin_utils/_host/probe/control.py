@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The API of the control server; the key is read on the host and stays there."""
+"""Ask the control server's API, with the key that is on the host and stays there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def headscale(ask: Dict, until: float) -> Json:
-    """Return the JSON of a path of headscale's HTTP API; the key is read here and stays here."""
+    """Return the JSON of a path of headscale's HTTP API; the key does not leave the host."""
     url = str(ask.get("url") or "").rstrip("/")
     key = str(ask.get("api_key") or "") or _api_key(str(ask.get("api_key_file") or ""))
     return _ask_headscale(url, str(ask.get("path") or "/api/v1/node"), key, ask.get("ca_file"), until)
@@ -73,7 +73,7 @@ def _certificate_remedy(reason: str) -> str:
 
 
 def _stay_here() -> Json:
-    """Return a handler that follows no redirect: the key is for one server."""
+    """Return a handler that refuses redirects, because the key is for one server only."""
     import urllib.request
 
     class Stay(urllib.request.HTTPRedirectHandler):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Name servers asked over UDP, without the resolver of the system in between."""
+"""Ask name servers over UDP, bypassing the system's resolver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 
 def ask_servers(ask: Dict, until: float) -> Json:
-    """Ask a name server over UDP, without the system's resolver in between."""
+    """Ask a name server over UDP, bypassing the system's resolver."""
     server = ask.get("server") or next(iter(read_resolv_conf()["nameservers"]), None)
     if not server:
         raise Unseen("no_server", "/etc/resolv.conf names no server")
@@ -54,7 +54,7 @@ def _ask_server(server: str, ask: Dict, query: Dict, until: float) -> Dict:
 
 def _exchange(sock: socket.socket, found: Dict, question: bytes, until: float) -> bool:
     sock.send(question)
-    # A connected socket takes datagrams from that server alone; id and question tell ours from an older one.
+    # A connected socket only receives that server's datagrams; id and question identify the answer.
     while time.monotonic() < until:
         sock.settimeout(left(until))
         try:

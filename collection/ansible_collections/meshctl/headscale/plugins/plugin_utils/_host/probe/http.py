@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP by hand: http.client costs more to import than all the rest of the probe."""
+"""Minimal HTTP, because importing http.client takes longer than the rest of the probe."""
 
 from __future__ import annotations
 

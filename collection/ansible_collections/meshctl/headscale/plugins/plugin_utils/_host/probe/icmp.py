@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Echo requests by the kernel, over IPv4 and IPv6, to many targets at once."""
+"""Ping many targets at once, over IPv4 and IPv6, with the kernel's network stack."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class _Echo:
         self.number = (self.number + 1) & 0xFFFF
         request = 8 if self.family == socket.AF_INET else 128
         head = struct.pack("!BBHHH", request, 0, 0, self.ident, self.number)
-        if self.family == socket.AF_INET:  # the kernel fills in the checksum of ICMPv6 only
+        if self.family == socket.AF_INET:  # the kernel only computes the checksum of ICMPv6
             head = struct.pack("!BBHHH", request, 0, _checksum(head + self.payload), self.ident, self.number)
         result = self.found.setdefault(target, {"sent": 0, "received": 0, "rtt_ms": [], "errors": []})
         result["sent"] += 1
@@ -75,14 +75,14 @@ class _Echo:
             except BlockingIOError:
                 select.select([], [self.sock], [], 0.05)
             except OSError as exc:
-                # With RECVERR an earlier target's refusal surfaces here once: take it off, then ask again.
+                # With RECVERR, send reports an earlier target's refusal once: read it, then send again.
                 self.take_errors()
                 if last:
                     self.sent.pop(self.number, None)
                     result["errors"].append({"error": outcome_of(exc.errno), "from": "local", "errno": exc.errno})
 
     def take(self) -> None:
-        """Take what has arrived."""
+        """Receive the replies that have arrived."""
         self.take_errors()
         while True:
             try:
@@ -109,7 +109,7 @@ class _Echo:
         target, wall, began = self.sent.pop(number)
         rtt = now - began
         for level, kind, data in extra:
-            # The kernel's own time of arrival: a busy host's Python wakes up late.
+            # Use the kernel's time of arrival, because Python wakes up late on a busy host.
             if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == 16:
                 seconds, nanos = struct.unpack("qq", data)
                 exact = seconds + nanos / 1e9 - wall
@@ -118,7 +118,7 @@ class _Echo:
         self.found[target]["rtt_ms"].append(round(rtt * 1000, 3))
 
     def take_errors(self) -> None:
-        """Take the refusals that routers and hosts sent."""
+        """Receive the refusals of routers and hosts."""
         while True:
             try:
                 packet, extra, _flags, address = self.sock.recvmsg(2048, 512, MSG_ERRQUEUE)
@@ -143,7 +143,7 @@ def _checksum(data: bytes) -> int:
 
 
 def icmp(ask: Dict, until: float) -> Json:
-    """Kernel ICMP echo, v4 and v6, to many targets."""
+    """Ping many targets over IPv4 and IPv6."""
     targets = list(dict.fromkeys(ask.get("targets") or []))
     echoes = {family: _Echo(family, ask) for family in sorted({family_of(target) for target in targets})}
     patience = float(ask.get("try_timeout_s") or 1.0)
@@ -171,7 +171,7 @@ def icmp(ask: Dict, until: float) -> Json:
 
 
 def _listen(echoes: Dict, until: float, early: bool) -> None:
-    """Take replies until `until`; with `early`, no longer than something is outstanding."""
+    """Receive replies until `until`; with `early`, only while some are outstanding."""
     poll = select.poll()
     for echo in echoes.values():
         poll.register(echo.sock, select.POLLIN | select.POLLERR)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names as every program on the host resolves them."""
+"""Resolve names like every program on the host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def look_up(ask: Dict, until: float) -> Json:
-    """Resolve names as every program on the host does; of an address, the name."""
+    """Resolve names like every program on the host, and addresses to names."""
     names = list(ask.get("names") or [])
     family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(int(ask.get("family") or 0), socket.AF_UNSPEC)
     found = each(lambda name: _look_up_one(str(name), family), names, until, workers=16)

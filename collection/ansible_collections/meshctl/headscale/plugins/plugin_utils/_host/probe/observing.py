@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the observations that were asked for, all at once, none beyond the deadline."""
+"""Make the requested observations at the same time and within the deadline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Observe
 
-# Which module's function makes an observation: it takes what was asked and the time until which it may take, and
-# returns what was seen. A module is loaded when it is asked for, for a host pays for each line that it compiles.
+# The function that makes each kind of observation, from the request and its deadline. Modules are loaded on demand,
+# because a host must compile every line.
 KINDS = {
     "addresses": "system.addresses",
     "capture": "capture.capture",
@@ -57,7 +57,7 @@ def observe_all(asks: List, deadline: float) -> Dict:
         thread.start()
     for _key, _ask, thread in threads:
         thread.join(max(0.0, deadline + 0.3 - time.monotonic()))
-    # A copy: a thread that is still blocked must not change the answer while it is written out.
+    # Copy the results, because a thread that is still blocked may change them while they are written.
     answer = dict(seen)
     for key, ask, _thread in threads:
         if key not in answer:
@@ -80,7 +80,7 @@ def _observe(ask: Dict, deadline: float, seen: Dict, key: str) -> None:
 
 
 def _maker_of(kind: object) -> Observe:
-    """Return what makes the observations of a kind."""
+    """Return the function that makes the observations of a kind."""
     if kind not in KINDS:
         raise Unseen("unknown_kind", f"the probe does not know the observation {kind!r}")
     module, _dot, function = KINDS[str(kind)].partition(".")
@@ -94,7 +94,7 @@ def _unseen(ask: Dict, kind: str, message: str, began: float) -> Dict:
 
 
 def sequence(ask: Dict, until: float) -> Json:
-    """Make observations one after another; return them by id."""
+    """Make observations in order; return them by id."""
     found: Dict = {}
     for number, step in enumerate(ask.get("steps") or []):
         found.update(observe_all([dict(step, id=step.get("id") or str(number))], until - 0.3))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""STUN, as Tailscale's servers want it."""
+"""Ask Tailscale's STUN servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STUN_COOKIE = 0x2112A442
 
 
 def ask_servers(ask: Dict, until: float) -> Json:
-    """Ask STUN servers under which address they see this host."""
+    """Ask STUN servers for this host's public address."""
     return each(lambda target: _ask_one(target, ask, until), list(ask.get("targets") or []), until)
 
 
@@ -53,7 +53,7 @@ def _ask_one(target: Dict, ask: Dict, until: float) -> Dict:
 def _stun_request(transaction: bytes) -> bytes:
     from binascii import crc32
 
-    # Tailscale's servers answer only requests that name its software and carry a fingerprint.
+    # Tailscale's servers only answer requests with its software attribute and a fingerprint.
     software = struct.pack("!HH", 0x8022, 8) + b"tailnode"
     head = struct.pack("!HHI", 1, len(software) + 8, _STUN_COOKIE) + transaction
     return head + software + struct.pack("!HHI", 0x8028, 4, crc32(head + software) ^ 0x5354554E)

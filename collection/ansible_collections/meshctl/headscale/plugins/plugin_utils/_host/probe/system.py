@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host's own network and files."""
+"""Read the host's sockets, routes and files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def listening(ask: Dict, until: float) -> Json:
-    """Return the listening sockets, with their process where this user may see it."""
+    """Return the listening sockets, with their process if this user may see it."""
     ports = {int(port) for port in ask.get("ports") or []}
     found = []
     for proto in ("tcp", "tcp6", "udp", "udp6"):
@@ -98,7 +98,7 @@ def addresses(_ask: Dict, until: float) -> Json:
 
 
 def routes(ask: Dict, until: float) -> Json:
-    """Return the routes of every table, and which one is taken to each address of `get`."""
+    """Return the routes of every table, and the route to each address in `get`."""
     found: Dict = {"routes": _ip(["route", "show", "table", "all", "type", "unicast"], until), "get": {}}
     for address in ask.get("get") or []:
         try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tailscaled of the host says, through its socket (LocalAPI)."""
+"""Ask the host's tailscaled through its socket (LocalAPI)."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def dns_config(ask: Dict, until: float) -> Json:
 
 
 def mesh_ping(ask: Dict, until: float) -> Json:
-    """Ping targets through tailscaled (`disco` tells the path, `tsmp` proves WireGuard)."""
+    """Ping targets through tailscaled (`disco` shows the path, `tsmp` proves WireGuard)."""
     kind = "TSMP" if ask["kind"] == "tsmp" else "disco"
     targets = list(ask.get("targets") or [])
-    # One question tells whether tailscaled is there at all: without it every ping would look lost.
+    # First check that tailscaled answers, or else every ping would look lost.
     _local_api(ask, "GET", "status?peers=false", until)
     found = each(lambda target: _ping_one(ask, kind, target, until), targets, until)
     return {target: result or _pinged([], 0) for target, result in zip(targets, found)}
@@ -118,7 +118,7 @@ def _ping_one(ask: Dict, kind: str, target: str, until: float) -> Dict:
             time.sleep(min(float(ask.get("interval_s") or 0.2), max(0.0, until - time.monotonic())))
         if time.monotonic() >= until:
             break
-        # tailscaled waits for ever for a pong that was lost.
+        # tailscaled waits forever for a lost pong.
         stop = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 1.0))
         try:
             pong = read_json(_local_api(ask, "POST", f"ping?ip={target}&type={kind}", stop))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connections over TCP, and datagrams over UDP."""
+"""Open TCP connections and send UDP datagrams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def tcp(ask: Dict, until: float) -> Json:
-    """Try to connect to each target; the outcome is what the kernel was told."""
+    """Try to connect to each target; the outcome is the kernel's."""
     patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 3.0))
     return each(lambda target: _connect_one(target, ask, patience), list(ask.get("targets") or []), until)
 
@@ -66,7 +66,7 @@ def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
         refusal = None
     if refusal:
         return refusal["error"], refusal["from"]
-    # A refusal without an ICMP message is a reset from the host itself; no route is this host's own word.
+    # A refusal without an ICMP message is a reset from the target; "no route" comes from this host.
     return outcome_of(number), host if number == errno.ECONNREFUSED else "local"
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pages over HTTP and HTTPS, with the resolver of the system and no proxy."""
+"""Fetch pages over HTTP and HTTPS, with the system's resolver and without a proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONTROL = "tailscale-control-protocol"
 
 
 def fetch(ask: Dict, until: float) -> Json:
-    """Fetch each URL; what cannot be fetched has an outcome as well."""
+    """Fetch each URL; a failure is an outcome too."""
     patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 5.0))
     return each(lambda target: _fetch_one(target, patience), list(ask.get("targets") or []), until)
 
@@ -62,7 +62,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
         headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": "meshctl",
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
         if target.get("upgrade"):
-            # What a client asks for before it speaks its own protocol; what comes after the answer's head is not for us.
+            # A client requests an upgrade before it speaks its own protocol; only the head of the answer matters here.
             status, got, body, first = exchange(sock, _upgrade(path, headers, target["upgrade"]), until, 1)
         else:
             status, got, body, first = exchange(sock, request_of("GET", path, headers), until, MAX_BODY + 16384)
@@ -74,7 +74,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
 
 
 def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.socket | None:
-    """Connect to the first address of a name that takes it, as programs do; None with the last outcome when none does."""
+    """Connect to the first address of a name that accepts, as programs do; None with the last outcome when none does."""
     for remaining in range(len(rows), 0, -1):
         kind, _type, _proto, _name, address = rows[-remaining]
         sock = socket.socket(kind, socket.SOCK_STREAM)
@@ -96,7 +96,7 @@ def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.so
 
 
 def _upgrade(path: str, headers: Dict, protocol: str) -> bytes:
-    """Return the request by which a Tailscale client leaves HTTP; of the control protocol, with a handshake that fails."""
+    """Return a Tailscale client's upgrade request; for the control protocol, with a handshake that fails."""
     asked = {**headers, "Upgrade": protocol, "Connection": "upgrade"}
     method = "GET"
     if protocol == _CONTROL:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of what the kernel says when a packet or a connection is refused."""
+"""Name the kernel's reasons for refusing a packet or a connection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def outcome_of(number: int | None) -> str:
 
 
 def refusal_of(extra: List, family: int) -> Dict | None:
-    """Return who refused and why, from a socket's error queue."""
+    """Return the address that refused and its reason, from a socket's error queue."""
     for level, _kind, data in extra:
         if level not in (socket.IPPROTO_IP, socket.IPPROTO_IPV6) or len(data) < 16:
             continue
