@@ -43,30 +43,29 @@ def archive(version: str, names: tuple[str, ...] = ("tailscale", "tailscaled")) 
 class Release:
     """What the release server has; a test changes it at will."""
 
-    def __init__(self) -> None:
-        """Publish a good release of both tools."""
+    def __init__(self, tools: Path) -> None:
+        """Publish a good release of both tools, and pin it in `tools`."""
+        self.tools = tools
         self.files: dict[str, bytes] = {}
         self.cut: dict[str, int] = {}
         self.asked: list[str] = []
         self.url = ""
         self.headscale_asset = f"headscale_{HEADSCALE}_linux_{architecture()}"
         self.headscale = f"/headscale/v{HEADSCALE}/{self.headscale_asset}"
-        self.headscale_sums = f"/headscale/v{HEADSCALE}/checksums.txt"
+        self.tailscale_asset = f"tailscale_{TAILSCALE}_{architecture()}.tgz"
         self.tailscale = f"/tailscale/tailscale_{TAILSCALE}_{architecture()}.tgz"
-        self.tailscale_sum = self.tailscale + ".sha256"
         self.publish_headscale(program(HEADSCALE))
         self.publish_tailscale(archive(TAILSCALE))
 
     def publish_headscale(self, content: bytes) -> None:
-        """Publish `content` as headscale, with its checksum among others."""
+        """Publish `content` as headscale, and pin it."""
         self.files[self.headscale] = content
-        sums = f"{'0' * 64}  headscale_{HEADSCALE}_darwin_arm64\n{sha256(content)}  {self.headscale_asset}\n"
-        self.files[self.headscale_sums] = sums.encode()
+        pin(self.tools, self.headscale_asset, content)
 
     def publish_tailscale(self, content: bytes) -> None:
-        """Publish `content` as the archive of tailscale, with its checksum."""
+        """Publish `content` as the archive of tailscale, and pin it."""
         self.files[self.tailscale] = content
-        self.files[self.tailscale_sum] = sha256(content).encode()
+        pin(self.tools, self.tailscale_asset, content)
 
     def sources(self, *ways: str) -> Sources:
         """Return sources that know this server only."""
@@ -77,11 +76,8 @@ class Release:
         )
 
 
-def sha256(content: bytes) -> str:
-    """Return the checksum of `content`, as publishers write it."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def pin(tools: Path, asset: str, content: bytes) -> None:
     """Pin the checksum of `content` for a release file."""
-    (tools / "checksums.json").write_text(json.dumps({"sha256": {asset: sha256(content)}}))
+    path = tools / "checksums.json"
+    pinned = json.loads(path.read_text())["sha256"] if path.exists() else {}
+    path.write_text(json.dumps({"sha256": {**pinned, asset: hashlib.sha256(content).hexdigest()}}))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def release() -> Iterator[Release]:
+def release(tools: Path) -> Iterator[Release]:
     """Serve a release on loopback."""
-    held = Release()
+    held = Release(tools)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -7,15 +7,43 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
+
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
 
 def _base(override: str, xdg: str, fallback: str) -> Path:
-    """Return the directory that the environment names, else the XDG one."""
+    """Return the directory that the environment names, else the XDG one; refuse one that others can write to."""
     if named := os.environ.get(override):
-        return Path(named).expanduser().absolute()
-    base = os.environ.get(xdg) or "~/" + fallback
-    return Path(base).expanduser().absolute() / "meshctl"
+        path = Path(named).expanduser().absolute()
+    else:
+        path = Path(os.environ.get(xdg) or "~/" + fallback).expanduser().absolute() / "meshctl"
+    if path.is_dir():
+        _check(path, override)
+    return path
+
+
+@cache
+def _check(path: Path, override: str) -> None:
+    """Refuse a directory from which another user could make this one run programs, as root at times."""
+    try:
+        _private.check(path, remedy=_remedy(override))
+    except _private.UntrustedError as exc:
+        raise BadInput(str(exc)) from None
+
+
+def _remedy(override: str) -> str:
+    return f"Set {override} to a directory of yours."
+
+
+def make(path: Path) -> Path:
+    """Make a directory with its parents, for this user alone, and return it; raise `BadInput` where others can write."""
+    try:
+        return _private.directory(path, remedy="Set MESHCTL_STATE_DIR and MESHCTL_CACHE_DIR to directories of yours.")
+    except _private.UntrustedError as exc:
+        raise BadInput(str(exc)) from None
 
 
 def state_dir() -> Path:

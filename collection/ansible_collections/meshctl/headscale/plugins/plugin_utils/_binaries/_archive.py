@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gzip
 import hashlib
-import re
 import shutil
 import socket
 import tarfile
 import threading
+import time
 import urllib.error
 import urllib.request
+import zlib
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -36,11 +38,14 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries._model import Progress
 
 _CHUNK = 1 << 18
-# Of one read, once connected: a stalled mirror is given up, a slow one is not.
 _READ_TIMEOUT_S = 30.0
+# A slow mirror is waited for, one that hardly sends anything is not.
+_SLOWEST_BYTES_S = 5_000
+_SLOW_AFTER_S = 60.0
 # Ten times the largest archive of today: an address that never stops sending must not fill the disk.
 _MOST_BYTES = 600_000_000
-_MOST_CHECKSUM_BYTES = 1_000_000
+_MOST_UNPACKED = 600_000_000
+_LARGEST_HEADER = 1 << 20
 
 
 def fetch(  # noqa: PLR0913
@@ -53,21 +58,25 @@ def fetch(  # noqa: PLR0913
     sources: Sources,
     progress: Progress,
 ) -> dict[str, Path]:
-    """Download the release of `tool`, verify its checksum, and return the unpacked programs in `staging`."""
+    """Download the release of `tool`, verify it against the pinned checksum, and return the programs in `staging`."""
     base = sources.url(tool)
     asset = _asset(tool, version)
     address = f"{base}/v{version}/{asset}" if tool is HEADSCALE else f"{base}/{asset}"
+    _check_address(address, tool=tool)
     pinned = pinned_checksum(asset, tools)
-    _check_address(address, tool=tool, pinned=pinned is not None)
+    if pinned is None:
+        # The publisher's own checksum proves nothing if the publisher or the mirror is compromised.
+        raise WayFailedError(
+            f"{asset} has no checksum in {tools / 'checksums.json'}, and programs that run as root are not fetched without: "
+            f"leave out mesh_{tool.name}_version, or add the sha256 of the file from a source that you trust"
+        )
     _check_reachable(address, tool=tool, timeout_s=sources.connect_timeout_s)
-    expected = pinned or _published_checksum(tool, address=address, asset=asset)
     download = staging / asset
     actual = _download(address, download, label=f"fetching {tool.name} {version}", pace=Pace(progress))
-    if actual != expected:
+    if actual != pinned:
         download.unlink()
-        origin = "pinned" if pinned else "published"
         raise WayFailedError(
-            f"{address} has the wrong checksum and was refused (sha256 {actual}, {origin} {expected}): "
+            f"{address} has the wrong checksum and was refused (sha256 {actual}, pinned {pinned}): "
             f"try again, and if it stays so choose another mirror with mesh_release_url_{tool.name}"
         )
     if tool is HEADSCALE:
@@ -82,21 +91,12 @@ def _asset(tool: Tool, version: str) -> str:
     return f"tailscale_{version}_{architecture()}.tgz"
 
 
-def _check_address(address: str, *, tool: Tool, pinned: bool) -> None:
-    """Refuse what could not be trusted: over plain HTTP the published checksum proves nothing."""
+def _check_address(address: str, *, tool: Tool) -> None:
     parts = urlsplit(address)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise WayFailedError(
             f"{address} is no web address: write mesh_release_url_{tool.name} as https://host/directory"
         )
-    if parts.scheme == "http" and not pinned and not _loopback(parts.hostname):
-        raise WayFailedError(
-            f"{address} is plain http and its checksum is not pinned: use https in mesh_release_url_{tool.name}"
-        )
-
-
-def _loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _check_reachable(address: str, *, tool: Tool, timeout_s: float) -> None:
@@ -131,28 +131,6 @@ def _first_hop(parts: SplitResult) -> SplitResult:
     return urlsplit(proxy if "//" in proxy else f"http://{proxy}")
 
 
-def _published_checksum(tool: Tool, *, address: str, asset: str) -> str:
-    """Return what the publisher's own checksum file says of `asset`."""
-    where = address.rpartition("/")[0] + "/checksums.txt" if tool is HEADSCALE else address + ".sha256"
-    try:
-        with _open(where) as answer:
-            text = answer.read(_MOST_CHECKSUM_BYTES).decode("ascii", "replace")
-    except (OSError, HTTPException) as exc:
-        raise WayFailedError(f"{where} cannot be fetched ({_reason(exc)}): {_remedy(tool)}") from None
-    named = rf"^([0-9a-fA-F]{{64}})\s+\*?{re.escape(asset)}\s*$"
-    # checksums.txt lists every file of the release; <archive>.sha256 holds the sum alone.
-    match = re.search(named, text, re.MULTILINE) or (
-        None if tool is HEADSCALE else re.fullmatch(r"\s*([0-9a-fA-F]{64})\s*", text)
-    )
-    if match is None:
-        raise WayFailedError(f"{where} has no sha256 of {asset}: {_remedy(tool)}")
-    return match.group(1).lower()
-
-
-def _remedy(tool: Tool) -> str:
-    return f"check mesh_{tool.name}_version and mesh_release_url_{tool.name}"
-
-
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     """Follow redirects (releases live behind one), but never from https to something weaker."""
 
@@ -181,14 +159,16 @@ def _download(address: str, path: Path, *, label: str, pace: Pace) -> str:
     """Write what is at `address` to `path`, and return its sha256; a short answer is an error."""
     pace.headline(f"{label} from {address}")
     sha256 = hashlib.sha256()
-    received = 0
+    received, began = 0, time.monotonic()
     try:
         with _open(address) as answer, path.open("wb") as file:
             announced = int(answer.headers.get("Content-Length") or 0)
-            while chunk := answer.read(_CHUNK):
+            while chunk := answer.read1(_CHUNK):
                 received += len(chunk)
                 if received > _MOST_BYTES:
                     raise WayFailedError(f"{address} sent more than {_MOST_BYTES} bytes: that is no release archive")
+                if (passed := time.monotonic() - began) > _SLOW_AFTER_S and received < passed * _SLOWEST_BYTES_S:
+                    raise WayFailedError(f"{address} sends less than {_SLOWEST_BYTES_S} bytes a second: try a mirror")
                 file.write(chunk)
                 sha256.update(chunk)
                 percent = f" {received * 100 // announced} %," if announced else ""
@@ -212,20 +192,44 @@ def _reason(exc: Exception) -> str:
     return str(exc) or type(exc).__name__
 
 
+class _Limited:
+    """A decompressed archive that ends with an error instead of filling the disk."""
+
+    def __init__(self, source: gzip.GzipFile) -> None:
+        self._source = source
+        self._left = _MOST_UNPACKED
+
+    def read(self, size: int) -> bytes:
+        """Return some bytes; raise TarError once there have been too many."""
+        content = self._source.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise tarfile.ReadError(f"more than {_MOST_UNPACKED} bytes")
+        return content
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is not read into memory if it is large: names and attributes need little room."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if not self.isreg() and self.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
+
 def _unpack(archive: Path, program: str, staging: Path) -> Path:
     """Take one program out of a tailscale archive; no name in the archive decides where anything is written."""
     target = staging / program
     try:
-        with tarfile.open(archive) as tar:
-            member = next(
-                (item for item in tar if item.isfile() and item.name.split("/")[1:] == [program]),
-                None,
-            )
-            source = tar.extractfile(member) if member else None
-            if source is None:
-                raise WayFailedError(f"{archive.name} holds no {program}: it is not a release of tailscale")
-            with source, target.open("wb") as file:
-                shutil.copyfileobj(source, file)
-    except (tarfile.TarError, EOFError, OSError) as exc:
+        with (
+            gzip.open(archive) as unpacked,
+            tarfile.open(fileobj=_Limited(unpacked), mode="r|", tarinfo=_Member) as tar,  # type: ignore[call-overload]
+        ):
+            for item in tar:
+                if item.isfile() and item.name.split("/")[1:] == [program] and (source := tar.extractfile(item)):
+                    with source, target.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+                    return target
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as exc:
         raise WayFailedError(f"{archive.name} cannot be unpacked ({exc})") from None
-    return target
+    raise WayFailedError(f"{archive.name} holds no {program}: it is not a release of tailscale")

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries._model import BinariesError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Cache:
         if entry is None:
             # Installed, and interrupted before it was recorded: nothing says that it is whole.
             return None
+        _check(directory)
         if damage := _damage(path, stat, entry):
             complain(f"the cached {program} {version} is damaged ({damage}; {path}): getting it again")
             return None
@@ -77,7 +79,7 @@ class Cache:
     def locked(self, progress: Progress) -> Iterator[None]:
         """Hold the cache's lock, so that two runs do not build the same twice; what dead runs left is removed."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            _make(self.root)
             lock = (self.root / ".lock").open("w", encoding="utf-8")
         except OSError as exc:
             raise BinariesError(
@@ -107,7 +109,7 @@ class Cache:
     def install(self, *, tool: str, version: str, program: str, file: Path, source: str) -> Path:
         """Move `file` (in a staging directory) into the cache and record it. Call it locked."""
         directory = self._directory(tool, version)
-        directory.mkdir(parents=True, exist_ok=True)
+        _make(directory)
         path = directory / program
         file.chmod(0o755)
         _sync(file)
@@ -132,6 +134,23 @@ class Cache:
             temporary.replace(directory / _MANIFEST)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+_REMEDY = "Its programs may run as root: set MESHCTL_CACHE_DIR to a directory of yours."
+
+
+def _make(directory: Path) -> None:
+    try:
+        _private.directory(directory, remedy=_REMEDY)
+    except _private.UntrustedError as exc:
+        raise BinariesError(str(exc)) from None
+
+
+def _check(directory: Path) -> None:
+    try:
+        _private.check(directory, remedy=_REMEDY)
+    except _private.UntrustedError as exc:
+        raise BinariesError(str(exc)) from None
 
 
 def digest(path: Path) -> str:

@@ -131,7 +131,7 @@ class Lab:
         kept = None
         if keep_logs:
             parent = _paths.state_dir() / "failed"
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _paths.make(parent)
             kept = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=parent))
             for name in ("logs", "supervisor.log", "build.sh"):
                 if (self.directory / name).exists():
@@ -231,7 +231,8 @@ class Lab:
         preflight.require(topology)
         supervisor.stop(self.directory)  # a lab that was killed half-way has no record
         shutil.rmtree(self.directory, ignore_errors=True)
-        self.directory.mkdir(mode=0o700, parents=True)
+        _paths.make(self.directory.parent)
+        self.directory.mkdir(mode=0o700)
         try:
             shutil.copyfile(_MACHINE_SH, self.directory / "machine.sh")
             tls.write(self.directory, {machine.name: machine.names for machine in topology.hosts() if machine.names})
