@@ -134,12 +134,12 @@ def test_a_hostile_policy_is_a_comment_in_bounded_time(tmp_path: Path, policy: A
     nodes = [
         {"id": str(n), "givenName": f"n{n}", "ipAddresses": [f"100.64.0.{n}"], "online": True} for n in range(1, 60)
     ]
-    began = time.monotonic()
+    began = time.process_time()
     text = initialised(tmp_path, nodes, policy if isinstance(policy, str) else json.dumps(policy))
     assert "mesh_expect could not be proposed" in text
     assert max(map(len, text.splitlines())) < 320
     assert "\x1b" not in text
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_server_with_nodes_without_names_still_ends_in_a_file(tmp_path: Path) -> None:

@@ -39,19 +39,19 @@ _UNITS = (
 @pytest.mark.parametrize("unit", _UNITS)
 @pytest.mark.parametrize("first", ["", '"', "/*", "[", '{"a":'])
 def test_a_policy_is_read_in_linear_time(first: str, unit: str) -> None:
-    text = first + unit * (400_000 // len(unit))
-    began = time.monotonic()
+    text = first + unit * (200_000 // len(unit))
+    began = time.process_time()
     with contextlib.suppress(ValueError):
         _hujson.parse(text)
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
 
 
 def test_an_object_with_many_names_is_read_in_linear_time() -> None:
     names = "".join(f'"{number}":0,' for number in range(50_000))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError, match="'7' occurs twice"):
         _hujson.parse("{" + names + '"7":1}')
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
 
 
 @given(st.lists(st.sampled_from(_UNITS), max_size=60).map("".join))

@@ -125,6 +125,6 @@ def test_what_surrounds_a_planted_secret_stays() -> None:
     ["://", "a:b@", "password=", "secret: |\n ", "A1.a", "-----BEGIN PRIVATE KEY-----", '"token": "', '\\"', "-token"],
 )
 def test_any_text_is_cleaned_in_linear_time(unit: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     scrub.text(unit * (200_000 // len(unit)))
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
