@@ -264,7 +264,7 @@ def local_api(path: Path, reply: bytes | None) -> None:
 def test_no_tailscaled_is_said_in_a_sentence(tmp_path: Path) -> None:
     found = look("status", socket=str(tmp_path / "none.sock"))
     assert found["error"]["type"] == "no_tailscaled"
-    assert "nobody listens on" in found["error"]["message"]
+    assert "nothing listens on" in found["error"]["message"]
 
 
 def test_secrets_do_not_leave_the_host(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@
 
 """Turn a topology into the input of `ip -batch`, `tc -batch` and `nft -f`. Pure functions.
 
-In the fabric, the lab's own network namespace, a bridge stands for each physical network
-and a port `pN` for the far end of a machine's cable: taking the port down pulls the cable.
+In the fabric, which is the network namespace of the lab, a bridge represents each physical network,
+and a port `pN` is the far end of each machine's cable. Setting the port down unplugs the cable.
 """
 
 from __future__ import annotations

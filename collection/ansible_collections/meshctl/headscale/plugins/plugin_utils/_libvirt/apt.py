@@ -4,7 +4,7 @@
 
 """Read where this machine gets Debian packages from, to build the guests' image.
 
-A machine behind a proxy or with a mirror of its own has that in its apt; mmdebstrap knows nothing of it by itself.
+A machine behind a proxy or with a local mirror has that in its apt configuration, which mmdebstrap does not read.
 """
 
 from __future__ import annotations
