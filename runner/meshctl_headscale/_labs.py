@@ -58,12 +58,12 @@ class Machine:
 def lab(name: str) -> Lab:
     """Return the lab called `name`."""
     load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
+    from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
 
     try:
         return Lab(name)
-    except InventoryError as error:
+    except BadInput as error:
         raise BadInputError(f"{error}.") from None
 
 

@@ -55,11 +55,12 @@ class Story:
 def stories(project: Project) -> list[Story]:
     """Return every story of the project, and `all`."""
     load_collection_path()
+    from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as described
 
     try:
         found = [_shipped(project, about) for about in described.stories(project.playbooks / "stories")]
-    except described.StoryError as error:
+    except BadInput as error:
         raise BadInputError(f"{error}.") from None
     every = Story(
         name=_ALL,

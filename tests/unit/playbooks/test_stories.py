@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import Story, StoryError, stories
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import Story, stories
 from project import ROOT
 
 BOOKS = ROOT / "playbooks"
@@ -77,5 +78,5 @@ def test_stories_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 )
 def test_what_a_story_lacks_is_named(tmp_path: Path, before: str, after: str, message: str) -> None:
     (tmp_path / "us7.yml").write_text(STORY.replace(before, after))
-    with pytest.raises(StoryError, match=message):
+    with pytest.raises(BadInput, match=message):
         stories(tmp_path)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.action.lab import ActionModule
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _backend
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import use
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.guests import Guests, Made
@@ -77,7 +77,7 @@ def test_both_backends_reserve_the_lab(state: Path, backend: str, monkeypatch: p
 @pytest.mark.parametrize(("backend", "kind"), [("lab", Lab), ("libvirt", Guests)])
 def test_the_inventory_selects_the_backend(state: Path, backend: str, kind: type) -> None:
     assert isinstance(_backend.configured(_action(), {"mesh_backend": backend}), kind)
-    with pytest.raises(InventoryError, match="mesh_backend is hosts: only the backends lab and libvirt have a lab"):
+    with pytest.raises(BadInput, match="mesh_backend is hosts: only the backends lab and libvirt have a lab"):
         _backend.configured(_action(), {"mesh_backend": "hosts"})
 
 

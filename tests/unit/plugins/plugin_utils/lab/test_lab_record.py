@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as lab_module
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import supervisor
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
@@ -149,5 +149,5 @@ def test_what_needs_another_lab_is_refused_with_the_remedy(change: object, messa
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../..", "../../victim", "/etc", "a/b", "BAD", "x" * 33, "a\n"])
 def test_a_name_that_no_lab_can_have_names_no_directory_to_remove(name: str) -> None:
-    with pytest.raises(InventoryError, match="lab_name"):
+    with pytest.raises(BadInput, match="lab_name"):
         Lab(name)

@@ -10,7 +10,8 @@ import os
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import InventoryError, Topology
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import network, plan
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record, difference, recorded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process
@@ -92,7 +93,7 @@ def test_the_lab_builds_routers_and_relay_but_no_guest(topology: Topology) -> No
 def test_an_impairment_of_a_guests_own_line_is_refused(inventory: dict[str, Any]) -> None:
     inventory["children"]["clients"]["hosts"]["client-node-1"]["mesh_link"] = {"rate": "1mbit"}
 
-    with pytest.raises(InventoryError, match=r"client-node-1: mesh_link .* give the link to its subnet"):
+    with pytest.raises(BadInput, match=r"client-node-1: mesh_link .* give the link to its subnet"):
         with_guests(topology_of(inventory))
 
 
@@ -123,7 +124,7 @@ def test_mac_addresses_are_locally_administered_and_unicast() -> None:
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_one_sentence(raw: object, says: str) -> None:
-    with pytest.raises(InventoryError) as refused:
+    with pytest.raises(BadInput) as refused:
         read_settings(raw)
 
     assert says in str(refused.value)

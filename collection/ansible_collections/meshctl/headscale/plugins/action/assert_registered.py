@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
+from ..module_utils._plain import plain
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, SERVER
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._judge.answer import Json, mapping, text
-from ..plugin_utils._judge.query import plain
 from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import errors
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.errors import reports_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,21 +39,18 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the path and version of each program as facts."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        try:
-            given = arguments["paths"]
-            paths = self._strings(
-                "paths" if given else "mesh_binaries", given or self._variable("mesh_binaries", task_vars)
-            )
-            versions = self._per_tool("versions", arguments["versions"], "mesh_{}_version", task_vars)
-            urls = self._per_tool("release_urls", arguments["release_urls"], "mesh_release_url_{}", task_vars)
-            result.update(self._search(arguments, paths=paths, versions=versions, urls=urls))
-        except _binaries.BinariesError as exc:
-            result.update(errors.failure(str(exc), exc.kind))
-        return result
+        given = arguments["paths"]
+        paths = self._strings(
+            "paths" if given else "mesh_binaries", given or self._variable("mesh_binaries", task_vars)
+        )
+        versions = self._per_tool("versions", arguments["versions"], "mesh_{}_version", task_vars)
+        urls = self._per_tool("release_urls", arguments["release_urls"], "mesh_release_url_{}", task_vars)
+        return {**result, **self._search(arguments, paths=paths, versions=versions, urls=urls)}
 
     def _search(
         self, arguments: dict[str, Any], *, paths: dict[str, str], versions: dict[str, str], urls: dict[str, str]

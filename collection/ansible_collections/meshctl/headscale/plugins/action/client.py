@@ -12,13 +12,13 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._plain import plain
 from ..plugin_utils._action.client import UNSETTLED, ClientError, Plan, plan
-from ..plugin_utils._action.errors import failure, reports_bad_input
+from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._doctor import control
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._inventory.reading import plain
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
 _LOOK_S, _SETTLE_S = 5.0, 10.0
@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    @reports_bad_input
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what changed, and the state that the client reports afterwards."""
         super().run(tmp, task_vars)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
 
@@ -17,19 +16,18 @@ from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
 class ActionModule(ProbingAction):
     """Asks tailscaled through its socket."""
 
+    PREFIX = "client_info: "
     ARGUMENTS = {  # noqa: RUF012
         "socket": {"type": "path"},
         "timeout": {"type": "float", "default": 5.0},
         "required": {"type": "bool", "default": True},
     }
 
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the client's state, also as a fact."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        try:
-            self.start(task_vars)
-        except BadInput as exc:
-            return {**result, **failure(f"client_info: {exc}", "bad_input")}
+        self.start(task_vars)
         seen = Answer(self.probe([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
         status = mapping(seen.data("status"))
         if not status and not self.options["required"]:

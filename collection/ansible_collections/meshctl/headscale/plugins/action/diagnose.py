@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
+from ..module_utils._plain import plain
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.expected_paths import expected_paths
 from ..plugin_utils._action.options import COMMON, MEMBERS
@@ -21,7 +22,6 @@ from ..plugin_utils._doctor.observed import Client, ClientContext
 from ..plugin_utils._doctor.records import Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
 from ..plugin_utils._judge.answer import mapping, text
-from ..plugin_utils._judge.query import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

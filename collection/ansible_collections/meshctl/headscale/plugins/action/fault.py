@@ -11,8 +11,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._errors import BadInput
+from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._faults import catalogue
-from ..plugin_utils._faults.context import LabContext, reports_errors
+from ..plugin_utils._faults.context import LabContext
 from ..plugin_utils._faults.engine import Engine
 from ..plugin_utils._faults.record import FaultError
 

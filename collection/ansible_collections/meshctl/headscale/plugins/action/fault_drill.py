@@ -12,9 +12,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._faults import catalogue, interruption
-from ..plugin_utils._faults.context import LabContext, reports_errors, this_play
+from ..plugin_utils._faults.context import LabContext, this_play
 from ..plugin_utils._faults.drill import STATES, Drill, State
 from ..plugin_utils._faults.record import FaultError
 

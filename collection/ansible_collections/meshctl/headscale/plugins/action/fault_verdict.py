@@ -12,8 +12,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._faults import catalogue, figures
-from ..plugin_utils._faults.context import reports_errors
 from ..plugin_utils._faults.drill import STATES, State
 
 

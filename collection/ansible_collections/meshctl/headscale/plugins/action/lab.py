@@ -14,10 +14,9 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils import _backend
-from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._backend import Backend
 from ..plugin_utils._inventory.reading import read_inventory
-from ..plugin_utils._inventory.topology import InventoryError
 from ..plugin_utils._lab import use
 from ..plugin_utils._lab.supervisor import LabError
 
@@ -35,23 +34,17 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _requires_connection = False
 
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what changed, and the topology as facts."""
         super().run(tmp, task_vars)
         known = task_vars or {}
         _result, options = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        try:
-            if options["state"] == "absent":
-                name = _backend.lab_name(self, known) if options["name"] is None else str(options["name"])
-                return self._absent(_backend.recorded(self, known, name), keep_logs=options["keep_logs"])
-            lab = _backend.configured(self, known)
-            return self._reserved(lab) if options["state"] == "reserved" else self._present(lab, known, options)
-        except InventoryError as exc:
-            return failure(str(exc), "bad_input")
-        except LabError as exc:
-            return failure(str(exc), "could_not_run")
-        except OSError as exc:
-            return failure(f"{exc.filename or 'the state directory'}: {exc.strerror or exc}", "could_not_run")
+        if options["state"] == "absent":
+            name = _backend.lab_name(self, known) if options["name"] is None else str(options["name"])
+            return self._absent(_backend.recorded(self, known, name), keep_logs=options["keep_logs"])
+        lab = _backend.configured(self, known)
+        return self._reserved(lab) if options["state"] == "reserved" else self._present(lab, known, options)
 
     def _present(self, lab: Backend, known: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         topology = read_inventory(known)

@@ -11,10 +11,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._errors import BadInput
 from ..plugin_utils import _backend
-from ..plugin_utils._action.errors import failure
-from ..plugin_utils._inventory.topology import InventoryError
-from ..plugin_utils._lab.supervisor import LabError
+from ..plugin_utils._action.errors import reports_errors
 
 
 class ActionModule(ActionBase):
@@ -23,6 +22,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _requires_connection = False
 
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return whether the cable was moved, and when."""
         super().run(tmp, task_vars)
@@ -39,8 +39,6 @@ class ActionModule(ActionBase):
                 changed = lab.cable_plugged(host) != plugged
             else:
                 changed = lab.pull_cable(host, plugged=plugged)
-        except InventoryError as exc:
-            return failure(f"the cable of {host} cannot be moved: {exc}", "bad_input")
-        except LabError as exc:
-            return failure(str(exc), "could_not_run")
+        except BadInput as exc:
+            raise BadInput(f"the cable of {host} cannot be moved: {exc}") from None
         return {"changed": changed, "started_at": started_at}

@@ -11,11 +11,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils._action.errors import failure, reports_bad_input
+from ..module_utils._plain import plain
+from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._inventory.reading import plain
 
 _DEADLINE_S = 120
 
@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    @reports_bad_input
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what changed on the host."""
         super().run(tmp, task_vars)

@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import reports_bad_input
+from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._inventory.identities import check_identities
 from ..plugin_utils._inventory.reading import check_inventory, read_existing, read_inventory
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _requires_connection = False
 
-    @reports_bad_input
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the facts; the first host of the play checks the whole inventory before."""
         super().run(tmp, task_vars)

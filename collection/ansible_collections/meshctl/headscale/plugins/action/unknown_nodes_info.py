@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import failure
+from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, items, mapping, text
 
@@ -17,19 +16,18 @@ from ..plugin_utils._judge.answer import Answer, items, mapping, text
 class ActionModule(ProbingAction):
     """Asks the server for its nodes through the probe: a fraction of what a module costs, as every `up` pays for it."""
 
+    PREFIX = "unknown_nodes_info: "
     ARGUMENTS = {  # noqa: RUF012
         "keys": {"type": "dict", "required": True},
         "url": {"type": "str", "required": True},
         "api_key_file": {"type": "path", "required": True},
     }
 
+    @reports_errors
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the hosts whose node key the server does not list."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        try:
-            self.start(task_vars)
-        except BadInput as exc:
-            return {**result, **failure(f"unregistered: {exc}", "bad_input")}
+        self.start(task_vars)
         request = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node",
                "url": self.options["url"], "api_key_file": self.options["api_key_file"]}  # fmt: skip
         seen = Answer(self.probe([request], seconds=10))

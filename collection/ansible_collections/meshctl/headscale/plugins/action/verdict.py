@@ -13,8 +13,8 @@ from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._plain import plain
 from ..plugin_utils._action.errors import failure
-from ..plugin_utils._inventory.reading import plain
 from ..plugin_utils._judge.answer import items, mapping
 from ..plugin_utils._report import collect, proof
 

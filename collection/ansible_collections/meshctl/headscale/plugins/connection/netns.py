@@ -45,7 +45,7 @@ from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
-from ..plugin_utils._inventory.topology import InventoryError
+from ..module_utils._errors import BadInput
 from ..plugin_utils._lab.lab import Lab, environment
 from ..plugin_utils._lab.supervisor import LabError
 
@@ -68,7 +68,7 @@ class Connection(ConnectionBase):
         clean = ["env", "-i", *(f"{key}={value}" for key, value in environment().items())]
         try:
             return Lab(self.get_option("lab_name")).enter(self.get_option("remote_addr"), clean)
-        except (LabError, InventoryError) as exc:
+        except (LabError, BadInput) as exc:
             raise AnsibleConnectionFailure(str(exc)) from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:

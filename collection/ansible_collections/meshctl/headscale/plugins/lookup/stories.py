@@ -70,7 +70,8 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ..plugin_utils._stories import StoryError, stories
+from ..module_utils._errors import BadInput
+from ..plugin_utils._stories import stories
 
 
 class LookupModule(LookupBase):
@@ -82,6 +83,6 @@ class LookupModule(LookupBase):
         start = Path(str((variables or {}).get("playbook_dir", "")))
         try:
             found = [story for term in terms for story in stories(start / str(term))]
-        except (StoryError, OSError) as error:
+        except (BadInput, OSError) as error:
             raise AnsibleLookupError(str(error)) from None
         return [{key: value for key, value in asdict(story).items() if key != "path"} for story in found]

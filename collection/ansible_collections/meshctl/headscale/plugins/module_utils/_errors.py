@@ -22,6 +22,10 @@ class BadInput(HeadscaleError, ValueError):
         super().__init__(" ".join(message.split()))
 
 
+class CouldNotRun(HeadscaleError):
+    """The input is valid, but what it asks for failed."""
+
+
 class UnreachableError(HeadscaleError):
     """Nothing answered: name, address, port, time."""
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ._inventory.reading import plain
-from ._inventory.topology import InventoryError, Topology
+from ..module_utils._errors import BadInput
+from ..module_utils._plain import plain
+from ._inventory.topology import Topology
 from ._lab.lab import Lab
 from ._lab.record import Record
 from ._lab.supervisor import LabError
@@ -62,7 +63,7 @@ class Backend(Protocol):
 def configured(action: ActionBase, task_vars: dict[str, Any]) -> Backend:
     """Return the lab that the inventory describes.
 
-    :raises InventoryError: when the inventory has no lab, or its lab cannot have that name.
+    :raises BadInput: when the inventory has no lab, or its lab cannot have that name.
     """
     name = lab_name(action, task_vars)
     kind = action._templar.template(task_vars.get("mesh_backend", "lab"))
@@ -71,13 +72,13 @@ def configured(action: ActionBase, task_vars: dict[str, Any]) -> Backend:
     if kind == "libvirt":
         settings = read_settings(plain(action._templar.template(task_vars.get("mesh_libvirt"))))
         return Guests(name, module_runner(action, task_vars), settings, _progress())
-    raise InventoryError(f"mesh_backend is {kind}: only the backends lab and libvirt have a lab and cables")
+    raise BadInput(f"mesh_backend is {kind}: only the backends lab and libvirt have a lab and cables")
 
 
 def recorded(action: ActionBase, task_vars: dict[str, Any], name: str) -> Backend:
     """Return the lab called `name` with the backend that built it, whatever the inventory says now.
 
-    :raises InventoryError: when no lab can have that name.
+    :raises BadInput: when no lab can have that name.
     """
     guests = Guests(name, module_runner(action, task_vars))
     return guests if guests.made else guests.lab

@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from ..module_utils._errors import BadInput
+
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
@@ -37,14 +39,10 @@ class Story:
     path: Path
 
 
-class StoryError(ValueError):
-    """A playbook in the directory of the stories does not describe one; the message says what is missing."""
-
-
 def stories(directory: Path) -> list[Story]:
     """Return the stories in a directory of playbooks, in the order in which they run.
 
-    :raises StoryError: when a playbook is not a story.
+    :raises BadInput: when a playbook is not a story.
     """
     return [_read(path) for path in sorted(directory.glob("*.yml"), key=_order)]
 
@@ -58,14 +56,14 @@ def _read(path: Path) -> Story:
     plays = yaml.load(path.read_text(encoding="utf-8"), Loader=plain_loader())  # noqa: S506
     found = [play for play in plays or [] if isinstance(play, Mapping) and "mesh_story" in (play.get("vars") or {})]
     if len(found) != 1:
-        raise StoryError(f"{path}: exactly one play of a story sets mesh_story, here {len(found)} do")
+        raise BadInput(f"{path}: exactly one play of a story sets mesh_story, here {len(found)} do")
     title, variables = str(found[0].get("name", "")), found[0]["vars"]
     label, _space, alias = title.partition(" ")
     if label.lower() != path.stem or variables["mesh_story"] != path.stem or not alias:
-        raise StoryError(f"{path}: name the play '{path.stem.upper()} …' and set mesh_story to {path.stem}")
+        raise BadInput(f"{path}: name the play '{path.stem.upper()} …' and set mesh_story to {path.stem}")
     info = variables.get("mesh_story_info")
     if not isinstance(info, Mapping) or set(info) != {"summary", "requires", "disrupts", "seconds"}:
-        raise StoryError(f"{path}: mesh_story_info must have exactly summary, requires, disrupts and seconds")
+        raise BadInput(f"{path}: mesh_story_info must have exactly summary, requires, disrupts and seconds")
     return Story(
         id=path.stem,
         alias=re.sub(r"[^a-z0-9]+", "-", alias.lower()).strip("-"),

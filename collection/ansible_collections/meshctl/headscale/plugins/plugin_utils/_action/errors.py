@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ...module_utils._errors import BadInput
+from ...module_utils._errors import BadInput, CouldNotRun
 
 # meshctl's exit code follows from this: 2 for bad input, 3 for what could not run.
 Kind = Literal["bad_input", "could_not_run"]
@@ -23,14 +23,20 @@ def failure(message: str, kind: Kind) -> dict[str, Any]:
     return {"failed": True, "changed": False, "msg": message, "meshctl_error": kind}
 
 
-def reports_bad_input(run: Run) -> Run:
-    """Let an action's `run` return `BadInput` as the task's result; `PREFIX` of the action begins the message."""
+def reports_errors(run: Run) -> Run:
+    """Let an action's `run` return its errors as the task's result; `PREFIX` of the action begins the message."""
 
     @functools.wraps(run)
     def reporting(action: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        prefix = getattr(action, "PREFIX", "")
         try:
             return run(action, *args, **kwargs)
         except BadInput as exc:
-            return failure(f"{getattr(action, 'PREFIX', '')}{exc}", "bad_input")
+            return failure(f"{prefix}{exc}", "bad_input")
+        except CouldNotRun as exc:
+            return failure(f"{prefix}{exc}", "could_not_run")
+        except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            return failure(f"{prefix}{where}{exc.strerror or exc}", "could_not_run")
 
     return reporting

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...module_utils._plain import plain
 from .._inventory.expect import Expectation, read_expect
 from .._judge.answer import mapping
-from .._judge.query import plain
 from .assertion import NotAsserted
 
 if TYPE_CHECKING:

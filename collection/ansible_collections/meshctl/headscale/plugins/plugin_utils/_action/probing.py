@@ -12,9 +12,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ...module_utils._errors import BadInput
+from ...module_utils._plain import plain
 from .._host.package import script_of
 from .._host.remote import RemoteError, run_script
-from .._judge.query import plain
 from .view import HostView
 
 if TYPE_CHECKING:

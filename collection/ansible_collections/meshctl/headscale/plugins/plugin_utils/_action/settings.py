@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError
 
 from ...module_utils._errors import BadInput
-from .._inventory.reading import plain
+from ...module_utils._plain import plain
 from .._inventory.resolved import Settings
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._plain import plain
 from .._inventory.resolved import Settings
 from .._judge.answer import Json, mapping
-from .._judge.query import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.errors import Kind
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,16 +32,12 @@ _VERSION_TIMEOUT_S = 20.0
 _PROGRESS_EVERY_S = 3.0
 
 
-class BinariesError(Exception):
-    """One sentence that names the program, each way that was tried and what to do."""
-
-    kind: Kind = "could_not_run"
+class BinariesError(CouldNotRun):
+    """A program was not found; the message names it, each way that was tried and what to do."""
 
 
-class BadInputError(BinariesError):
-    """What the inventory or a task asks for cannot be right."""
-
-    kind: Kind = "bad_input"
+class BadInputError(BinariesError, BadInput):
+    """The inventory or a task asks for a program that there cannot be."""
 
 
 class WayFailedError(Exception):

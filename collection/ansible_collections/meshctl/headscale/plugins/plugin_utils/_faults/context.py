@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ansible import constants, context
 
-from .._action.errors import failure, reports_bad_input
 from .._action.settings import settings_of
 from .._lab.lab import Lab
-from .._lab.supervisor import LabError, Process
+from .._lab.supervisor import Process
 from .._report import rundir
 from .engine import Engine
 from .playbooks import Playbooks
@@ -28,28 +26,11 @@ from .record import FaultError
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
-Run = Callable[..., dict[str, Any]]
-
 # Options of ansible-playbook that the playbooks of a drill need as well, and the words that carry them.
 _PASSED_ON = (
     ("inventory", "-i"), ("extra_vars", "-e"), ("vault_ids", "--vault-id"),
     ("vault_password_files", "--vault-password-file"),
 )  # fmt: skip
-
-
-def reports_errors(run: Run) -> Run:
-    """Let an action's `run` return the errors of faults and labs as the task's result."""
-
-    @functools.wraps(run)
-    def reporting(action: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        try:
-            return run(action, *args, **kwargs)
-        except (FaultError, LabError) as exc:
-            return failure(str(exc), "could_not_run")
-        except OSError as exc:
-            return failure(f"{exc.filename or 'the state directory'}: {exc.strerror or exc}", "could_not_run")
-
-    return reports_bad_input(reporting)
 
 
 class LabContext:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...module_utils._errors import CouldNotRun
 from .._lab.supervisor import Process
 from .catalogue import Step
 
 
-class FaultError(RuntimeError):
+class FaultError(CouldNotRun):
     """A fault cannot be injected, undone or drilled: which one, where and why."""
 
 

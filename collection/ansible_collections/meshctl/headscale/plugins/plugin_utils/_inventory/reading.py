@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
 
 from ...module_utils._errors import BadInput
+from ...module_utils._plain import plain
 from .existing import existing_topology
 from .settings import check_settings, checked_names, slips
 from .topology import Topology, read_topology
@@ -78,8 +78,3 @@ def _variables(host: str, own: Any, names: Sequence[str]) -> dict[str, Any]:
         except AnsibleError as exc:
             raise BadInput(f"host {host}: {name} cannot be read: {exc}; correct its template") from None
     return found
-
-
-def plain(value: Any) -> Any:
-    """Return plain JSON data: ansible-core 2.19 and later hand out tagged strings and lazy containers."""
-    return json.loads(json.dumps(value, default=str))

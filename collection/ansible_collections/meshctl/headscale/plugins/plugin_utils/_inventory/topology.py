@@ -29,9 +29,6 @@ from .variables import LABEL, shown
 
 Nat = Literal["easy", "hard", "none", "udp_blocked"]
 
-# Until every module imports `BadInput`.
-InventoryError = BadInput
-
 WAN: Final = "wan"
 NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
 GROUPS: Final = ("headscale", "relays", "clients", "spare")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
+from ...module_utils._plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,11 +28,6 @@ class Query:
 
     expression: str
     compare: Mapping[str, Any]
-
-
-def plain(value: Json) -> Json:
-    """Return `value` without Ansible's tags: jmespath does not recognize tagged strings and lists."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def compile_query(expression: str) -> Json:

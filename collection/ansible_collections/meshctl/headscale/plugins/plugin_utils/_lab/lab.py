@@ -37,7 +37,7 @@ class Lab:
     def __init__(self, name: str) -> None:
         """Name a lab. Start and read nothing.
 
-        :raises InventoryError: when the name is not valid.
+        :raises BadInput: when the name is not valid.
         """
         self.name = checked_name(name)
         self.directory = _paths.lab_dir(name)

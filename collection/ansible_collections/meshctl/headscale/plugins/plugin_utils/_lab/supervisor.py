@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
+from ...module_utils._errors import CouldNotRun
+
 NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
 START_SECONDS: Final = 15.0
 
@@ -41,7 +43,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin s6-svscan -t0 /run/lab/service
 _START: Final = 'echo "$$" > supervisor.pid.new && mv supervisor.pid.new supervisor.pid && exec "$@"'
 
 
-class LabError(RuntimeError):
+class LabError(CouldNotRun):
     """The lab cannot be started, entered or stopped; the message says why and what to do."""
 
 

@@ -67,7 +67,7 @@ class Guests:
     ) -> None:
         """Name a lab, and say how to run modules. Start and read nothing.
 
-        :raises InventoryError: when the name is not valid.
+        :raises BadInput: when the name is not valid.
         """
         self.lab = Lab(name)
         self.name = self.lab.name

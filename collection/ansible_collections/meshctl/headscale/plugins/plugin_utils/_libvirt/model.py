@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
-from .._inventory.topology import WAN, InventoryError, Subnet, Topology
+from ...module_utils._errors import BadInput
+from .._inventory.topology import WAN, Subnet, Topology
 from .._inventory.values import Link
 
 Image = Literal["debian", "nixos"]
@@ -117,11 +118,11 @@ class Identity:
 
 
 def read_settings(raw: object) -> Settings:
-    """Return the checked `mesh_libvirt` of the inventory; raise `InventoryError`."""
+    """Return the checked `mesh_libvirt` of the inventory; raise `BadInput`."""
     if raw is None:
         return Settings()
     if not isinstance(raw, Mapping):
-        raise InventoryError(f"mesh_libvirt must be a mapping, not '{raw}'")
+        raise BadInput(f"mesh_libvirt must be a mapping, not '{raw}'")
     _check_keys(raw)
     numbers = {key: _number(key, raw[key]) for key in ("memory_mb", "cpus", "boot_seconds") if key in raw}
     settings = Settings(**{**{key: str(value) for key, value in raw.items()}, **numbers})  # type: ignore[arg-type]
@@ -133,39 +134,37 @@ def read_settings(raw: object) -> Settings:
 def _check_keys(raw: Mapping[Any, Any]) -> None:
     known = Settings.__dataclass_fields__
     if unknown := sorted(str(key) for key in raw if key not in known):
-        raise InventoryError(f"mesh_libvirt: unknown setting '{unknown[0]}'; use {', '.join(known)}")
+        raise BadInput(f"mesh_libvirt: unknown setting '{unknown[0]}'; use {', '.join(known)}")
     if empty := [key for key, value in raw.items() if value is None]:
-        raise InventoryError(f"mesh_libvirt: {empty[0]} has no value; give it one, or leave it out")
+        raise BadInput(f"mesh_libvirt: {empty[0]} has no value; give it one, or leave it out")
     for key, allowed in (("image", get_args(Image)), ("accelerator", get_args(Accelerator))):
         if raw.get(key, allowed[0]) not in allowed:
-            raise InventoryError(f"mesh_libvirt: unknown {key} '{raw[key]}'; use one of {', '.join(allowed)}")
+            raise BadInput(f"mesh_libvirt: unknown {key} '{raw[key]}'; use one of {', '.join(allowed)}")
 
 
 def _check_values(settings: Settings) -> None:
     if settings.memory_mb < _LEAST_MEMORY_MB:
-        raise InventoryError(
+        raise BadInput(
             f"mesh_libvirt: memory_mb {settings.memory_mb} is too little for a guest; use {_LEAST_MEMORY_MB} or more"
         )
     if not re.fullmatch(r"[a-z][a-z0-9-]*", settings.suite):
-        raise InventoryError(
-            f"mesh_libvirt: suite '{settings.suite}' is no release of Debian; use one such as bookworm"
-        )
+        raise BadInput(f"mesh_libvirt: suite '{settings.suite}' is no release of Debian; use one such as bookworm")
     if not re.fullmatch(r"/[^\x00-\x1f]*[^\x00-\x1f/]/*", settings.disks):
-        raise InventoryError(f"mesh_libvirt: disks '{settings.disks}' must be the absolute path of a directory")
+        raise BadInput(f"mesh_libvirt: disks '{settings.disks}' must be the absolute path of a directory")
     if settings.image == "nixos" and not settings.image_path:
-        raise InventoryError(
+        raise BadInput(
             "mesh_libvirt: image nixos needs image_path, a directory with its boot files; see docs/how-to/nixos.md"
         )
 
 
 def _check_uri(uri: str) -> None:
     if uri == "qemu:///session":
-        raise InventoryError(
+        raise BadInput(
             "mesh_libvirt: qemu:///session cannot be used, for its guests have no way to the lab's routers; "
             "use qemu:///system, as root"
         )
     if uri != "qemu:///system":
-        raise InventoryError(
+        raise BadInput(
             f"mesh_libvirt: uri '{uri}' is not of this machine, where the lab's routers are; use qemu:///system"
         )
 
@@ -176,20 +175,20 @@ def _number(key: str, value: object) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise InventoryError(f"mesh_libvirt: {key} '{value}' must be a whole number above zero")
+        raise BadInput(f"mesh_libvirt: {key} '{value}' must be a whole number above zero")
     return number
 
 
 def with_guests(topology: Topology) -> Topology:
     """Return the topology with every host behind a router as a guest, which the lab does not start itself.
 
-    :raises InventoryError: for what a guest's line cannot do.
+    :raises BadInput: for what a guest's line cannot do.
     """
     machines = {}
     for machine in topology.machines.values():
         guest = machine.kind == "host" and machine.subnet != WAN
         if guest and machine.link != Link():
-            raise InventoryError(
+            raise BadInput(
                 f"host {machine.name}: mesh_link cannot be had on a virtual machine's own line; give "
                 "the link to its subnet "
                 "(mesh_subnets.NAME.link), or use the backend lab"
@@ -258,9 +257,7 @@ def _host_address(subnet: Subnet, taken: set[str]) -> str:
         candidate = str(network[-offset])
         if candidate not in taken:
             return candidate
-    raise InventoryError(
-        f"subnet {subnet.name}: no address is free for this machine in {subnet.cidr}; use a larger cidr"
-    )
+    raise BadInput(f"subnet {subnet.name}: no address is free for this machine in {subnet.cidr}; use a larger cidr")
 
 
 def as_facts(plan: Plan) -> dict[str, Any]:
