@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's events as what meshctl cares about. Pure: no terminal, no files."""
+"""Turn Ansible's events into the few that matter to meshctl, without a terminal and without files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESULTS = {
 TEXT = ("verbose", "error", "warning", "deprecated", "system_warning")
 _MOST_HOSTS = 5
 _HIDDEN = "the output has been hidden"
-_BAD = ("failed", "error")
+BAD = ("failed", "error")
 _BAD_INPUT = re.compile(
     r"parse .*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
     r"|could not be found|Unable to retrieve file contents|extra.vars|Invalid .*option|has an invalid value"
@@ -29,7 +29,7 @@ _BAD_INPUT = re.compile(
     re.IGNORECASE,
 )
 _ERROR = re.compile(r"(?:\[ERROR\]:|ERROR!|\AERROR:)\s*(.*)", re.DOTALL)
-# What follows the sentence of an error: causes that it has named already, the source, a traceback.
+# The end of an error's first sentence: repeated causes, the source or a traceback follow.
 _MORE = re.compile(r"\n\s*\n|\nOrigin: |\n?\s*Traceback \(", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -60,7 +60,7 @@ class ChecksMade:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFailed:
-    """A task failed on a host, for another reason than a bad check, or the host could not be reached."""
+    """A task failed on a host without a bad check, or the host could not be reached."""
 
     host: str
     task: str
@@ -69,17 +69,17 @@ class TaskFailed:
     error: str = ""
     unreachable: bool = False
     sums_up: bool = False
-    """Whether it only names what has failed before it (`meshctl.headscale.verdict`)."""
+    """Whether it only repeats earlier failures (`meshctl.headscale.verdict`)."""
 
     @property
     def sentence(self) -> str:
-        """Return what went wrong and where, in a sentence."""
+        """Return a sentence about the failure and its place."""
         return self.of_hosts([self.host])
 
     def of_hosts(self, hosts: Sequence[str]) -> str:
-        """Return the sentence for several hosts to which the same has happened."""
+        """Return the sentence for several hosts with the same failure."""
         if self.error:
-            # Written for the user by the action itself.
+            # The action wrote this message for the user.
             return self.message
         more = f" and {len(hosts) - _MOST_HOSTS} more" if len(hosts) > _MOST_HOSTS else ""
         where = ", ".join(hosts[:_MOST_HOSTS]) + more
@@ -90,14 +90,14 @@ class TaskFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class AnsibleError:
-    """Ansible itself says what is wrong (a syntax error, an inventory that cannot be read)."""
+    """Ansible itself reports an error, such as a syntax error or an unreadable inventory."""
 
     message: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noted:
-    """A plugin, or Ansible, says how far it is or what it finds odd."""
+    """A plugin or Ansible reports its progress or a warning."""
 
     message: str
     warning: bool = False
@@ -105,7 +105,7 @@ class Noted:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """A sentence of meshctl's own that has its place among the events."""
+    """A sentence of meshctl itself, in order with the events."""
 
     message: str
 
@@ -113,13 +113,13 @@ class Said:
 Happening = PlayStarted | TaskStarted | ChecksMade | TaskFailed | AnsibleError | Noted | Said
 
 
-def plain(text: str) -> str:
+def without_colours(text: str) -> str:
     """Return `text` without colours."""
     return _COLOUR.sub("", text)
 
 
 def happenings(event: Mapping[str, Any]) -> Iterator[Happening]:
-    """Return what an event of ansible-runner means; most mean nothing."""
+    """Yield the meaning of an event of ansible-runner; most events have none."""
     kind, data = str(event.get("event")), event.get("event_data") or {}
     if kind == "playbook_on_play_start":
         yield PlayStarted(name=str(data.get("play") or ""), playbook=str(data.get("playbook") or ""))
@@ -128,11 +128,11 @@ def happenings(event: Mapping[str, Any]) -> Iterator[Happening]:
     elif kind in _RESULTS or kind == "runner_on_unreachable":
         yield from _of_result(kind, data)
     elif kind in TEXT:
-        yield from _of_text(plain(str(event.get("stdout") or "")))
+        yield from _of_text(without_colours(str(event.get("stdout") or "")))
 
 
 def _error(text: str) -> str:
-    """Return what an error says in a sentence, and where."""
+    """Return the first sentence of an error, with its place."""
     text = "\n".join(line.rstrip() for line in text.splitlines())
     more = _MORE.search(text)
     said = " ".join(text[: more.start()].split()) if more else " ".join(text.split())
@@ -141,14 +141,14 @@ def _error(text: str) -> str:
 
 
 class Reader:
-    """Reads events one after another: what Ansible says outside of tasks has several lines, and each is an event."""
+    """Reads events in order: a message outside of tasks spans several events, one for each of its lines."""
 
     def __init__(self) -> None:
         self._warning: str | None = None
-        """Colour of what may still go on, and is hidden: the notes of plugins, which have none, do not belong to it."""
+        """Colour of the hidden warning that the next lines may continue; notes of plugins have no colour."""
 
     def read(self, event: Mapping[str, Any]) -> Iterator[Happening]:
-        """Return what the event means after those before it."""
+        """Yield the meaning of the event, given the events before it."""
         if event.get("event") not in TEXT:
             self._warning = None
         colour = "".join(_COLOUR.findall(str(event.get("stdout") or ""))[:1])
@@ -158,14 +158,14 @@ class Reader:
                 yield happening
                 continue
             goes_on = colour == self._warning
-            # A traceback is of use to nobody here; the sentence before it is.
+            # The sentence before a traceback says enough.
             hidden = happening.warning or goes_on or happening.message.startswith("Traceback (")
             self._warning = colour if hidden else None
             yield replace(happening, warning=hidden)
 
 
 def _of_text(text: str) -> Iterator[Happening]:
-    """Return what a line that belongs to no task says; Ansible wraps them at the width of a terminal."""
+    """Yield the meaning of a line outside of tasks."""
     if found := _ERROR.search(text):
         yield AnsibleError(message=_error(found[1]))
     elif line := " ".join(text.split()):
@@ -174,16 +174,16 @@ def _of_text(text: str) -> Iterator[Happening]:
 
 _UNPARSED = re.compile(r"^Failed to parse inventory with '([^']+)' plugin\.$(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
 _CAUSED_BY = "<<< caused by >>>"
-# Why a plugin does not apply, as opposed to what is wrong with a file that is its.
+# Causes that say that a plugin does not apply to a file.
 _NOT_MINE = ("no root 'plugin' key found", "Plugin configuration YAML file")
 
 
 def unparsed(output: str, *, like_ini: bool = False) -> str:
-    """Return why an inventory could not be read: of what each of Ansible's plugins has said, what applies to the file.
+    """Return why an inventory could not be read, as the plugin says that applies to the file.
 
-    A script, a plugin's configuration and YAML are tried before INI, as which nearly everything can be tried.
+    INI comes last because it accepts almost any file.
     """
-    text = "\n".join(line.rstrip() for line in plain(output).splitlines())
+    text = "\n".join(line.rstrip() for line in without_colours(output).splitlines())
     causes = {match[1]: _cause(match[1], match[2]) for match in _UNPARSED.finditer(text)}
     mine = [cause for plugin, cause in causes.items() if not cause.startswith(_NOT_MINE)]
     if like_ini and "script" not in causes:
@@ -192,7 +192,7 @@ def unparsed(output: str, *, like_ini: bool = False) -> str:
 
 
 def _cause(plugin: str, block: str) -> str:
-    """Return the innermost cause, for a plugin of its own configuration what it says itself; with the line, if known."""
+    """Return the innermost cause and its line; for `auto`, the outermost, which the configured plugin wrote."""
     parts = [part.strip() for part in block.split(_CAUSED_BY)[1:]]
     said, _origin, more = (parts[0 if plugin == "auto" else -1] if parts else "").partition("\nOrigin: ")
     where, _, rest = more.partition("\n")
@@ -208,7 +208,6 @@ def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:
     if not isinstance(result, Mapping):
         return
     where = {"host": str(data.get("host") or "?"), "task": str(data.get("task") or "?")}
-    # What is odd without being wrong.
     yield from (Said(message=f"Note: {note}") for note in result.get("meshctl_notes") or ())
     checks = _checks(result)
     if checks:
@@ -216,7 +215,7 @@ def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:
     unreachable = kind == "runner_on_unreachable"
     failed = _RESULTS.get(kind, False) and not data.get("ignore_errors")
     by_items = kind == "runner_on_failed" and "results" in result
-    if unreachable or (failed and not by_items and not any(check["verdict"] in _BAD for check in checks)):
+    if unreachable or (failed and not by_items and not any(check["verdict"] in BAD for check in checks)):
         yield TaskFailed(
             **where,
             path=str(data.get("task_path") or ""),
@@ -235,7 +234,7 @@ def _checks(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 
 def _message(result: Mapping[str, Any]) -> str:
-    """Return the best sentence that a failed result has."""
+    """Return the most useful sentence of a failed result."""
     message = str(result.get("msg") or result.get("censored") or "no reason was given").strip()
     detail = str(result.get("stderr") or result.get("module_stderr") or "").strip()
     if detail and message in ("non-zero return code", "MODULE FAILURE"):
@@ -245,7 +244,7 @@ def _message(result: Mapping[str, Any]) -> str:
 
 @dataclass
 class Tally:
-    """What has happened so far, counted."""
+    """Counts of the events so far."""
 
     checks: dict[str, Counter[str]] = field(default_factory=dict)
     """Verdicts by story."""
@@ -263,7 +262,7 @@ class Tally:
                 for check in checks:
                     story = self.checks.setdefault(str(check.get("story") or "adhoc"), Counter())
                     story[str(check["verdict"])] += 1
-                    if check["verdict"] in _BAD:
+                    if check["verdict"] in BAD:
                         self.bad.append(check)
             case TaskFailed():
                 self.failures.append(happening)
@@ -288,7 +287,7 @@ class Tally:
         return any(_BAD_INPUT.search(message) for message in self.ansible_errors)
 
     def reasons(self) -> list[str]:
-        """Return why the run could not be made, the best first, each once."""
+        """Return why the run was not possible, each reason once and the most useful first."""
         failures = _said_once(self.failures)
         own = sentences([failure for failure in failures if failure.error])
         others = sentences([failure for failure in failures if not failure.error])
@@ -296,12 +295,12 @@ class Tally:
 
 
 def _said_once(failures: Sequence[TaskFailed]) -> list[TaskFailed]:
-    """Return the failures without those that only repeat another: a rescue's last word, the verdict of a story."""
+    """Return the failures without those that repeat another, such as a rescue or the verdict of a story."""
     found: list[TaskFailed] = []
     for failure in failures:
         if failure.sums_up and found:
             continue
-        # `no_log` hides a message that the rescue gives.
+        # `no_log` hides the message; the rescue repeats it.
         first = next((k for k, other in enumerate(found) if other.message in failure.message), None)
         hidden = next((k for k, other in enumerate(found) if f"{other.task}: " in failure.message), None)
         if first is not None and failure.message != found[first].message:
@@ -316,7 +315,7 @@ def _said_once(failures: Sequence[TaskFailed]) -> list[TaskFailed]:
 
 
 def sentences(failures: Sequence[TaskFailed]) -> list[str]:
-    """Return a sentence for each failure; what happened to several hosts alike is said once."""
+    """Return a sentence for each failure; hosts with the same failure share one."""
     alike: dict[tuple[str, str], list[TaskFailed]] = {}
     for failure in failures:
         alike.setdefault((failure.task, failure.message), []).append(failure)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one place where an outcome becomes an exit code, and the errors that carry theirs with them."""
+"""Map outcomes to exit codes, and define the errors that carry one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What meshctl's exit code says."""
+    """The exit codes of meshctl."""
 
     PASSED = 0
     FAILED = 1
@@ -21,36 +21,36 @@ class ExitCode(IntEnum):
 
 
 class MeshctlError(Exception):
-    """Something that meshctl cannot go on with: one sentence for the user, and the exit code."""
+    """An error that ends meshctl: one sentence for the user, and the exit code."""
 
     code = ExitCode.COULD_NOT_RUN
 
 
 class BadInputError(MeshctlError):
-    """The user asked for something that does not exist or does not make sense."""
+    """The user named something that does not exist or makes no sense."""
 
     code = ExitCode.BAD_INPUT
 
 
-# What an action may put into `meshctl_error` of its result, and the exit code that it asks for.
+# Values of `meshctl_error` in the result of an action, and their exit codes.
 _ASKED_FOR = {"bad_input": ExitCode.BAD_INPUT, "could_not_run": ExitCode.COULD_NOT_RUN}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What is known when ansible has ended."""
+    """The end of ansible-playbook, as far as the exit code depends on it."""
 
     rc: int | None
-    """Exit code of ansible-playbook; None when it never started."""
+    """Exit code of ansible-playbook; None if it did not start."""
     interrupted: bool = False
     bad_checks: int = 0
     checks: int = 0
     errors: tuple[str, ...] = field(default=())
     """Values of `meshctl_error` that tasks returned."""
     bad_input: bool = False
-    """Ansible itself refused what it was given: inventory, limit, extra variables."""
+    """Whether Ansible refused its input: inventory, limit or extra variables."""
     proof_wanted: bool = False
-    """Whether passing means that something was checked (`run`), and not only that nothing failed (`up`)."""
+    """Whether a run without any check is an error, as for stories."""
 
 
 def exit_code(outcome: Outcome) -> ExitCode:
@@ -58,7 +58,7 @@ def exit_code(outcome: Outcome) -> ExitCode:
     if outcome.interrupted:
         return ExitCode.INTERRUPTED
     if outcome.bad_checks:
-        # A false check is the news, whatever else went wrong after it.
+        # A failed check matters more than later errors.
         return ExitCode.FAILED
     asked = [_ASKED_FOR[error] for error in outcome.errors if error in _ASKED_FOR]
     if outcome.rc != 0 and (outcome.bad_input or ExitCode.BAD_INPUT in asked):
@@ -66,6 +66,6 @@ def exit_code(outcome: Outcome) -> ExitCode:
     if outcome.rc != 0:
         return ExitCode.COULD_NOT_RUN
     if outcome.proof_wanted and not outcome.checks:
-        # Nothing was proven: an empty run must not look like a success.
+        # Stories end with a verdict that fails; a user's playbook may have none.
         return ExitCode.COULD_NOT_RUN
     return ExitCode.PASSED

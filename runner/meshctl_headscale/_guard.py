@@ -2,24 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run ansible-playbook so that nothing of it outlives meshctl.
+"""Run ansible-playbook so that none of its processes outlives meshctl.
 
-Started by `meshctl` as a script of its own: `python -I -S _guard.py PARENT_PID FD COMMAND...`. Standard library only.
+`meshctl` starts this file as a script: `python -I -S _guard.py PARENT_PID FD COMMAND...`. Standard library only.
 
-What could be left running, and what stops it:
+Processes that could be left running, and how they are stopped:
 
-- The worker processes of ansible-playbook are sessions of their own, and so are their modules: a signal to the process
-  group misses them. This process is a *subreaper*: whatever loses its parent becomes its child, and is found.
+- The workers of ansible-playbook and their modules run in separate sessions, so a signal to the process group misses
+  them. This process is a *subreaper*: a process that loses its parent becomes its child.
 - `kill -9` of meshctl: the kernel sends SIGTERM here (PR_SET_PDEATHSIG), and ansible-playbook is stopped.
-- `kill -9` of ansible-playbook: what it leaves behind is terminated here.
+- `kill -9` of ansible-playbook: this process terminates the orphans.
 - `kill -9` of this process: the kernel sends SIGINT to ansible-playbook, which then stops its workers.
 
-SIGINT asks for an orderly stop, with a grace period; SIGTERM and SIGHUP as well, since meshctl may be gone.
-A second signal kills. After an orderly end nothing is touched: what a playbook started on purpose (a lab) may go on.
-After a stop, a lab goes on as well: a process that keeps a PID namespace alive is never a left-over.
+SIGINT, SIGTERM and SIGHUP ask for a clean stop with a grace period; a second signal kills. After a normal end, this
+process stops nothing: a playbook may start a lab that stays up. A lab survives a stop as well: a process that keeps a
+PID namespace alive is never stopped.
 
-The environment that meshctl does not want on any disk comes through FD, an anonymous memory file of meshctl's; this
-process writes its own PID into it.
+meshctl passes the private part of the environment through FD, an anonymous memory file, to keep it off the disk. This
+process writes its PID back into the file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _environment(parent: int, descriptor: int) -> dict[str, str]:
-    """Return the whole environment for ansible-playbook, and leave this process's PID in its place."""
+    """Return the environment for ansible-playbook, and replace it in the memory file with this process's PID."""
     path = f"/proc/{parent}/fd/{descriptor}"
     with open(path, "r+", encoding="utf-8", errors="surrogateescape") as shared:  # noqa: PTH123
         private = json.load(shared)
@@ -60,7 +60,7 @@ def _environment(parent: int, descriptor: int) -> dict[str, str]:
 
 
 def _start(command: list[str], environment: dict[str, str]) -> int:
-    """Start `command`; it is told to stop when this process dies."""
+    """Start `command`; the kernel tells it to stop when this process dies."""
     guard = os.getpid()
     pid = os.fork()
     if pid:
@@ -79,7 +79,7 @@ def _start(command: list[str], environment: dict[str, str]) -> int:
 
 
 def _status(pid: int, field: str) -> list[str]:
-    """Return the values of `field` in the process's status, none when the process is gone."""
+    """Return the values of `field` in the status of a process, none if it has ended."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
         for line in lines:
             name, _, values = line.partition(":")
@@ -120,7 +120,7 @@ class _Guard:
     def run(self) -> int:
         """Return the exit code of ansible-playbook, 128 + n when signal n ended it."""
         while self._returned is None:
-            # The signals are blocked: each one is taken here, none can come between a look and a wait.
+            # Signals are blocked, so that none can arrive between a test and a wait.
             caught = signal.sigtimedwait(_SIGNALS, _TICK_S if self._asked else 3600)
             if caught and caught.si_signo in _ASKS_TO_STOP:
                 self._stop()
@@ -132,7 +132,7 @@ class _Guard:
         return self._returned if self._returned >= 0 else 128 - self._returned
 
     def _stop(self) -> None:
-        """Ask once, with time to end in order; the second time, kill."""
+        """Ask for a clean stop the first time, and kill the second time."""
         self._asked += 1
         if self._asked == 1:
             self._deadline = time.monotonic() + self._grace_s
@@ -141,7 +141,7 @@ class _Guard:
             self._deadline = 0.0
 
     def _reap(self) -> None:
-        """Take the exit code of everything that has ended."""
+        """Collect the exit codes of ended children."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -151,8 +151,8 @@ class _Guard:
                     self._returned = os.waitstatus_to_exitcode(status)
 
     def _sweep(self) -> None:
-        """End what is left. Only children are signalled: their PIDs cannot have been given to others."""
-        # Children that ended in order get a moment to do the same with theirs.
+        """Stop the remaining processes. Only children are signalled, as their PIDs cannot have been reused."""
+        # Children that stop cleanly get a moment to stop their own children.
         gentle_until = time.monotonic() + (_SWEEP_S / 2 if self._asked < 2 else 0.2)  # noqa: PLR2004
         give_up = time.monotonic() + _SWEEP_S
         told: set[int] = set()
@@ -197,7 +197,7 @@ def main(arguments: list[str]) -> int:
         grace_s = float(environment.get("MESHCTL_GRACE_S", _GRACE_S))
         return _Guard(_start(command, environment), command, grace_s).run()
     finally:
-        # What Ansible leaves there when it is killed; meshctl does the same, unless it was killed itself.
+        # Ansible leaves files there when it is killed. meshctl removes them too, unless it was killed.
         shutil.rmtree(os.path.join(environment["MESHCTL_RUN_DIR"], "artifacts", "tmp"), ignore_errors=True)  # noqa: PTH118
 
 

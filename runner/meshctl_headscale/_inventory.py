@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What meshctl itself reads of an inventory: whether it is one, and the few variables that are needed without a play."""
+"""Check that an inventory can be read, and read the few variables that are needed without a play."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshctl_headscale._events import plain, unparsed
+from meshctl_headscale._events import unparsed, without_colours
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import is_host_list, load_collection_path
 
@@ -27,17 +27,17 @@ DEFAULTS = {
     "mesh_domain": "mesh.internal",
 }
 _YAML = (".yml", ".yaml", ".json")
-# What is a file there for this process is another for Ansible.
+# These name different files in the process of Ansible.
 _NO_FILES = ("/dev/", "/proc/")
 _VAULT = "$ANSIBLE_VAULT"
 _ANSIBLE_S = 60
 _UNPARSED = re.compile(r"failed to parse inventory source\s+(\S.*)")
-# How the sentences of the inventory plugin begin that say that its server could not be asked.
+# Messages of the inventory plugin about a server that it could not query.
 _UNASKED = re.compile(r"(The (certificate of|name in) )?https?://\S+ |Headscale refused")
 
 
 def check(inventory: str) -> str:
-    """Return the inventory; refuse what is none, which Ansible would wait for, or say only that it could not parse."""
+    """Return the inventory; refuse a file that Ansible would wait for or reject without a reason."""
     if is_host_list(inventory):
         return inventory
     path = Path(inventory)
@@ -55,18 +55,20 @@ def check(inventory: str) -> str:
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse a pipe, a terminal and the like: Ansible reads a source several times, and this one would never end."""
+    """Refuse pipes, terminals and devices: Ansible reads an inventory several times and would wait forever."""
     if not path.exists():
         return
     if not (path.is_file() or path.is_dir()) or str(path).startswith(_NO_FILES):
-        raise BadInputError(f"The inventory {path} is no file and no directory. Write it into a file.")
+        raise BadInputError(f"The inventory {path} is neither a file nor a directory. Write it to a file.")
     if path.is_file() and (program := _missing_program(path)):
-        # Ansible would take it for an INI file that holds nothing but comments.
-        raise BadInputError(f"The inventory {path} is a script for {program}, which is not on this machine.")
+        # Ansible would read it as an INI file of comments.
+        raise BadInputError(
+            f"The inventory {path} is a script for {program}, which this machine does not have. Install it."
+        )
 
 
 def _missing_program(path: Path) -> str:
-    """Return the program in a script's first line, if it cannot be run."""
+    """Return the interpreter that a script names, if this machine does not have it."""
     if not _is_script(path):
         return ""
     with path.open("rb") as file:
@@ -85,7 +87,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Return what Ansible reads of an inventory that is a directory."""
+    """Yield the files that Ansible reads in an inventory directory."""
     for entry in sorted(directory.iterdir()):
         if entry.name.startswith(".") or entry.name in ("group_vars", "host_vars", "vars_plugins"):
             continue
@@ -96,7 +98,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _like_ini(path: str) -> bool:
-    """Whether a file has a heading of INI, and no name of another kind."""
+    """Whether a file has an INI section, and no suffix of another format."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -115,26 +117,26 @@ def encrypted(inventory: str) -> bool:
 
 def refusal(output: str, inventory: str) -> MeshctlError | None:
     """Return the error of an inventory that Ansible could not read, from all that it wrote; None where it could."""
-    found = _UNPARSED.search(plain(output))
+    found = _UNPARSED.search(without_colours(output))
     if not found:
         return None
-    # One of the files, where the inventory is a directory.
+    # In an inventory directory, the error names one of the files.
     source = inventory if Path(inventory).is_file() else found[1].strip()
     if encrypted(source):
         return BadInputError(
-            f"The inventory {source} is encrypted, and not with a password that is known here. "
+            f"The inventory {source} is encrypted with an unknown password. "
             "Name a file with the password in ANSIBLE_VAULT_PASSWORD_FILE."
         )
     why = unparsed(output, like_ini=_like_ini(source))
     error = MeshctlError if _UNASKED.match(why) else BadInputError
-    return error(f"The inventory {source} cannot be read: {why or 'it holds nothing that Ansible knows'}.")
+    return error(f"The inventory {source} cannot be read: {why or 'Ansible finds nothing in it'}.")
 
 
 def variables(inventory: str, files: Sequence[Path] = ()) -> dict[str, str]:
     """Return the variables of the whole inventory, and of files given with `-e`, that are needed without a play.
 
-    A plain inventory is read here, in no time. What only Ansible can tell (an inventory of several files, a plugin's,
-    a template, an encrypted one) Ansible is asked for.
+    A plain inventory is read directly, which is fast. Any other (several files, a plugin, a template, an encrypted
+    file) is evaluated by Ansible.
     """
     if is_host_list(inventory):
         return dict(DEFAULTS)
@@ -145,7 +147,7 @@ def variables(inventory: str, files: Sequence[Path] = ()) -> dict[str, str]:
 
 
 def _document(inventory: str) -> Any:  # noqa: ANN401 - an inventory's data
-    """Return what an inventory in YAML holds; None for any other, and for an encrypted one."""
+    """Return the content of a YAML inventory; None for any other, and for an encrypted one."""
     path = Path(inventory)
     if not _is_yaml(path) or encrypted(inventory):
         return None
@@ -153,7 +155,7 @@ def _document(inventory: str) -> Any:  # noqa: ANN401 - an inventory's data
     if document is None:
         raise BadInputError(f"The inventory {path} is empty. Write groups and hosts into it, as in lab.yml.")
     if not isinstance(document, dict):
-        raise BadInputError(f"The inventory {path} holds no groups. It begins with 'all:', as in lab.yml.")
+        raise BadInputError(f"The inventory {path} has no groups. It must begin with 'all:', as in lab.yml.")
     if "plugin" in document:
         return None
     _check_groups(path, document)
@@ -165,7 +167,7 @@ def _is_yaml(path: Path) -> bool:
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
-    """Return what a file in YAML holds, None for any other; refuse one in which something is there twice."""
+    """Return the content of a YAML file, None for any other; refuse duplicate keys."""
     if not _is_yaml(path):
         return None
     import yaml
@@ -174,20 +176,20 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
         text = path.read_text(encoding="utf-8")
         return None if text.startswith(_VAULT) else yaml.load(text, Loader=_strict_loader(path))  # noqa: S506
     except UnicodeDecodeError:
-        raise BadInputError(f"The inventory {path} is no text in UTF-8. Write it in YAML.") from None
+        raise BadInputError(f"The inventory {path} is not UTF-8 text. Write it in YAML.") from None
     except yaml.YAMLError as error:
-        raise BadInputError(f"The inventory {path} is no YAML: {' '.join(str(error).split())}.") from None
+        raise BadInputError(f"The inventory {path} is not YAML: {' '.join(str(error).split())}.") from None
 
 
 def _strict_loader(path: Path) -> type[Any]:
-    """Return a YAML loader that takes no key twice: Ansible would take the last and only warn."""
+    """Return a YAML loader that refuses duplicate keys, of which Ansible takes the last with a warning."""
     import yaml
 
     load_collection_path()
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import plain_loader
 
     class Loader(plain_loader()):  # type: ignore[misc]
-        """Looks at the keys of each mapping."""
+        """Refuses a mapping with a duplicate key."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen: dict[str, int] = {}
@@ -198,7 +200,7 @@ def _strict_loader(path: Path) -> type[Any]:
                 if key.value in seen:
                     raise BadInputError(
                         f"The inventory {path}: {key.value} is there twice (line {seen[key.value]} and line {line}), "
-                        "and only the last would count. Remove one, or make one of both."
+                        "and only the last would count. Remove one, or merge them."
                     )
                 seen[key.value] = line
             found: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -228,17 +230,17 @@ def _short(value: object) -> str:
 
 
 def _plain(inventory: str) -> Mapping[str, Any] | None:
-    """Return the variables of `all` when nothing but the file itself can have a say in them."""
+    """Return the variables of `all` if nothing outside the file can change them."""
     document = _document(inventory)
-    beside = Path(inventory).parent
-    if document is None or any((beside / name).exists() for name in ("group_vars", "host_vars")):
+    directory = Path(inventory).parent
+    if document is None or any((directory / name).exists() for name in ("group_vars", "host_vars")):
         return None
     found: Mapping[str, Any] = (document.get("all") or {}).get("vars") or {}
     return None if any("{{" in str(found.get(name, "")) for name in DEFAULTS) else found
 
 
 def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
-    """Return the variables as a play on the control server would see them, none where Ansible finds no such host."""
+    """Return the variables as a play on the control server sees them, none if Ansible finds no such host."""
     from meshctl_headscale._play import ansible_command, environment
     from meshctl_headscale._project import project
 
@@ -257,9 +259,11 @@ def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
             env=clean,
         )
     except subprocess.TimeoutExpired:
-        raise MeshctlError(f"The inventory {inventory} could not be read within {_ANSIBLE_S} s.") from None
+        raise MeshctlError(
+            f"The inventory {inventory} could not be read within {_ANSIBLE_S} s. Check the scripts and plugins in it."
+        ) from None
     if error := refusal(done.stdout + done.stderr, inventory):
-        # Not the default's: that would be another lab.
+        # The defaults would name another lab.
         raise error
     try:
         answer = json.loads(json.loads(done.stdout.partition("SUCCESS => ")[2])["msg"])

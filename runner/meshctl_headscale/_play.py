@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run playbooks with ansible-runner: the environment, the run directory, the interruption, the end."""
+"""Run playbooks with ansible-runner: environment, run directory and interruption."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _GUARD = Path(__file__).with_name("_guard.py")
 _POLL_S = 0.2
-# After this long without a sign of the guard, ansible-runner's own way of killing is taken.
+# If the guard does not react for this long, ansible-runner kills Ansible.
 _GIVE_UP_S = (30.0, 8.0)  # after the first request to stop, and after the second
 _EXTRA_VARS = "extravars.json"
 # -v lists checks and -vv shows Ansible's output; from the third on, they are Ansible's own.
@@ -48,7 +48,7 @@ _PUBLIC = re.compile(
 
 @dataclass(kw_only=True)
 class Request:
-    """What ansible-playbook is asked to do."""
+    """The arguments of ansible-playbook."""
 
     playbooks: Sequence[Path]
     inventory: str
@@ -63,7 +63,7 @@ class Request:
     def arguments(self, extra_vars: Path | None) -> list[str]:
         """Return the arguments of ansible-playbook."""
         words = ["-i", self.inventory]
-        # The last one wins: what is said on the command line is stronger than a file.
+        # The last one wins: the command line overrides files.
         for path in [*self.extra_files, *filter(None, [extra_vars])]:
             words += ["-e", f"@{path}"]
         if self.limit:
@@ -80,7 +80,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How ansible-playbook ended."""
+    """The end of ansible-playbook."""
 
     rc: int | None
     interrupted: bool
@@ -88,7 +88,7 @@ class Ended:
 
 
 def new_run_dir(name: str) -> Path:
-    """Make the directory of a new run and return it."""
+    """Create the directory of a new run and return it."""
     try:
         path = _collection.rundir.make(name, datetime.now(tz=UTC))
     except _collection.private.UntrustedError as error:
@@ -103,7 +103,7 @@ def new_run_dir(name: str) -> Path:
 
 
 class Interruption:
-    """Ctrl-C, SIGTERM and SIGHUP: the first stops in order, the second kills."""
+    """Handles Ctrl-C, SIGTERM and SIGHUP: the first stops cleanly, the second kills."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -111,11 +111,11 @@ class Interruption:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Take the signals over while the block runs."""
+        """Handle the signals while the block runs."""
         before = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            # Started with nohup: leave it so.
+            # nohup has asked to ignore it.
             if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
         }
         try:
@@ -127,13 +127,13 @@ class Interruption:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self.count == 1:
-            self._say(f"{signal.Signals(number).name}: stopping Ansible in order. Once more to kill it at once.")
+            self._say(f"{signal.Signals(number).name}: stopping Ansible cleanly. Press Ctrl-C again to kill it.")
         elif self.count == 2:  # noqa: PLR2004
             self._say("Killing Ansible.")
 
 
 class _GuardLink:
-    """The memory file that carries the private environment to the guard and the guard's PID back."""
+    """The memory file that passes the private environment to the guard, and the guard's PID back."""
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("meshctl")
@@ -152,7 +152,7 @@ class _GuardLink:
         return int(content) if content.isdigit() else None
 
     def pass_on(self, asked: int) -> bool:
-        """Tell the guard how often the user has asked; whether ansible-runner has to kill instead."""
+        """Tell the guard how often the user asked to stop; return whether ansible-runner must kill instead."""
         if not asked:
             return False
         pid = self._pid
@@ -171,7 +171,7 @@ _COLLECTIONS = ("~/.ansible/collections", "/usr/share/ansible/collections")
 
 
 def ansible_command(program: Literal["ansible", "ansible-playbook"]) -> list[str]:
-    """Return how this interpreter's Ansible is started, whatever PATH says."""
+    """Return the command of this interpreter's Ansible, whatever PATH says."""
     script = Path(sys.executable).with_name(program)
     if script.is_file():
         return [sys.executable, str(script)]
@@ -182,16 +182,16 @@ def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] |
     """Return the environment for ansible-playbook."""
     result = dict(os.environ if inherited is None else inherited)
     result.setdefault("ANSIBLE_CONFIG", str(files.ansible_cfg))
-    # Ansible's own defaults, which a path that is set replaces: what a user has installed is found.
+    # A path that is set replaces Ansible's defaults, so they are added again.
     others = result.get("ANSIBLE_COLLECTIONS_PATH") or os.pathsep.join(_COLLECTIONS)
     collections = [str(files.collections), others]
     callbacks = ["meshctl.headscale.report", *filter(None, [result.get("ANSIBLE_CALLBACKS_ENABLED")])]
     result.update(
         ANSIBLE_COLLECTIONS_PATH=os.pathsep.join(collections),
         ANSIBLE_CALLBACKS_ENABLED=",".join(callbacks),
-        # An inventory that cannot be read must not become an empty one.
+        # An unreadable inventory must not count as an empty one.
         ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="true",
-        # ansible-runner drops results that are larger; 2450 checks in one result are.
+        # ansible-runner drops larger results; one of 2450 checks exceeds its default.
         MAX_EVENT_RES=str(256 * 1024 * 1024),
         MESHCTL_RUN_DIR=str(run_dir),
         MESHCTL_CLI="1",
@@ -201,12 +201,12 @@ def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] |
 
 
 def temporary(run_dir: Path) -> Path:
-    """Return where Ansible keeps its own files of a run: in one's home they would stay when it is killed."""
+    """Return the directory for Ansible's temporary files; in the home directory they would survive a kill."""
     return run_dir / "artifacts" / "tmp"
 
 
 def _split(whole: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what may be written to disk, and what may not."""
+    """Split an environment into the part that may be written to disk, and the private part."""
     public = {name: value for name, value in whole.items() if _PUBLIC.fullmatch(name)}
     return public, {name: value for name, value in whole.items() if name not in public}
 
@@ -214,7 +214,7 @@ def _split(whole: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
 def run_playbooks(
     request: Request, run_dir: Path, *, on_event: Callable[[dict[str, Any]], None], interruption: Interruption
 ) -> Ended:
-    """Run the playbooks to their end, or to the user's; every event goes to `on_event`, which must return at once."""
+    """Run the playbooks until they end or the user stops them; `on_event` gets every event and must return at once."""
     link = _GuardLink()
     extra_vars = _write_extra_vars(request, run_dir)
     try:
@@ -225,9 +225,9 @@ def run_playbooks(
     finally:
         link.close()
         if extra_vars:
-            # What the user gave with -e may be secret.
+            # Values given with -e may be secret.
             extra_vars.unlink(missing_ok=True)
-        # The guard does it as well, for a meshctl that was killed.
+        # The guard does this too, in case meshctl was killed.
         shutil.rmtree(temporary(run_dir), ignore_errors=True)
         shutil.rmtree(run_dir / "artifacts" / "ansible" / "fact_cache", ignore_errors=True)
 
@@ -249,7 +249,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
     on_event: Callable[[dict[str, Any]], None],
     interruption: Interruption,
 ) -> Runner:
-    """Return ansible-runner's object, ready to run."""
+    """Return a runner that is ready to run."""
     from ansible_runner.interface import init_runner
 
     command = [*ansible_command("ansible-playbook"), *request.arguments(extra_vars)]
@@ -275,12 +275,12 @@ def _prepare(  # noqa: PLR0913, PLR0917
     config = runner.config
     config.command = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(link.descriptor), *command]
     config.pexpect_timeout = _POLL_S
-    # What ansible-runner itself has added or changed, over ours.
+    # Variables that ansible-runner has added or changed take precedence.
     added = {name: value for name, value in config.env.items() if os.environ.get(name) != value}
     if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:
-        # ansible-runner turns the checking of host keys off; ansible.cfg decides.
+        # ansible-runner disables host key checking; ansible.cfg decides instead.
         added.pop("ANSIBLE_HOST_KEY_CHECKING", None)
-    # What shows events is built on this one; another would not show them, or not be there.
+    # The plugin that emits events builds on this one; a configured one may not exist.
     config.env, private = _split({**whole, **added, "ORIGINAL_STDOUT_CALLBACK": "default"})
     link.put(private)
     return runner
@@ -292,5 +292,5 @@ def _run(runner: Runner) -> None:
     try:
         runner.run()
     except pexpect.TIMEOUT:
-        # Ansible has ended, but something that it started holds its terminal open: not our concern.
+        # Ansible has ended; a process that it started keeps its terminal open.
         runner.rc = runner.rc if runner.rc is not None else 1

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where playbooks, inventories and collection are: beside the package in a checkout, inside it in a wheel."""
+"""Find playbooks, inventories and the collection, in a checkout or in an installed package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLLECTION = Path("ansible_collections/meshctl/headscale")
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """The files that meshctl works with."""
+    """The files of the project."""
 
     root: Path
     """Holds `playbooks/`, `inventory/`, `tools/` and `ansible.cfg`."""
@@ -37,7 +37,7 @@ class Project:
         return self.root / "playbooks"
 
     def inventory(self, name: str | None) -> str:
-        """Return the inventory that the user named, or the lab's; a wrong one is refused here, not by Ansible."""
+        """Return the inventory called `name`, or that of the lab; refuse one that is missing or unreadable."""
         if name is None:
             return str(self._readable(self.root / "inventory" / "lab.yml", "inventory"))
         if is_host_list(name):
@@ -66,13 +66,13 @@ class Project:
 
 
 def is_host_list(inventory: str) -> bool:
-    """Whether hosts themselves are named; such a list may be longer than any path."""
-    return "," in inventory and not os.path.exists(inventory)  # noqa: PTH110 (Path refuses a long one)
+    """Whether the inventory is a list of hosts."""
+    return "," in inventory and not os.path.exists(inventory)  # noqa: PTH110 (Path refuses a list that is longer than a path)
 
 
 @cache
 def project() -> Project:
-    """Return the project that this meshctl belongs to."""
+    """Return the project of this installation."""
     checkout = _PACKAGE.parent.parent
     if (checkout / "collection" / _COLLECTION).is_dir() and (checkout / "playbooks").is_dir():
         return Project(root=checkout, collections=checkout / "collection")
@@ -86,7 +86,7 @@ def project() -> Project:
 
 
 def load_collection_path() -> None:
-    """Make `ansible_collections.meshctl.headscale` importable, also where only the runner is on the path."""
+    """Make `ansible_collections.meshctl.headscale` importable if only the runner is on the path."""
     import sys
 
     path = str(project().collections)

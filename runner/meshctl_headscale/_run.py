@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _collection, _inventory
-from meshctl_headscale._events import Tally, sentences
+from meshctl_headscale._events import BAD, Tally, sentences
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
 from meshctl_headscale._options import Show as Show  # noqa: PLC0414 (exported)
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
 from meshctl_headscale._progress import Log, Progress
 from meshctl_headscale._stories import Story
-from meshctl_headscale._view import BAD, View, clock, terminal
+from meshctl_headscale._view import View, clock, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ _INTERRUPTED = {
 
 @dataclass(kw_only=True)
 class Result:
-    """A run that has ended."""
+    """The result of a run."""
 
     code: ExitCode
     run_dir: Path
@@ -82,37 +82,37 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         else:
             name, equals, value = item.partition("=")
             if not equals or not name.isidentifier():
-                raise BadInputError(f"-e {item} is no extra variable: write key=value, a JSON object, or @file.")
+                raise BadInputError(f"-e {item} is not an extra variable: write key=value, a JSON object, or @file.")
             variables[name] = value
     if "lab_name" in variables and not str(variables["lab_name"]).strip():
-        # Ansible would take the default's, and that is another lab.
+        # Ansible would fall back to the default, which is another lab.
         raise BadInputError("-e lab_name is empty: give it a value, or leave it out.")
     return variables, files
 
 
 def _check_variables(path: Path, item: str) -> None:
-    """Refuse a file that holds no variables: Ansible would say that the inventory cannot be read."""
+    """Refuse a file without variables, for which Ansible would blame the inventory."""
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
-        # Tags such as !vault are Ansible's: what the document is at its top is all that matters here.
+        # Composing keeps Ansible's tags, such as !vault, unresolved.
         top = None if text.startswith("$ANSIBLE_VAULT") else yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise BadInputError(f"The file {path} for -e {item} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, yaml.YAMLError):
         raise BadInputError(
-            f"The file {path} for -e {item} is no YAML or JSON: write one `name: value` a line."
+            f"The file {path} for -e {item} is not YAML or JSON: write one `name: value` per line."
         ) from None
     if top is not None and not isinstance(top, yaml.MappingNode):
-        raise BadInputError(f"The file {path} for -e {item} holds no variables: write one `name: value` a line.")
+        raise BadInputError(f"The file {path} for -e {item} has no variables: write one `name: value` per line.")
 
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise BadInputError(f"-e {text} is no JSON: {error}.") from None
+        raise BadInputError(f"-e {text} is not JSON: {error}.") from None
     return found
 
 
@@ -167,7 +167,7 @@ def _result(  # noqa: PLR0913
         rc=ended.rc,
         interrupted=ended.interrupted,
         checks=tally.total.total(),
-        # What tasks returned, and not what the report makes of a task that failed without a check: that is no verdict.
+        # Counted from the tasks: the report also lists tasks that failed without a check.
         bad_checks=len(tally.bad),
         errors=tally.meshctl_errors,
         bad_input=tally.bad_input if refusal is None else refusal.code == ExitCode.BAD_INPUT,
@@ -198,7 +198,7 @@ def _own_plays(story: Story, stories: Sequence[Story]) -> frozenset[str]:
 
 
 def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
-    """Return why the run could not be made; a check that failed speaks for itself."""
+    """Return why the run was not possible; a failed check needs no other reason."""
     if code in (ExitCode.PASSED, ExitCode.INTERRUPTED):
         return []
     if code == ExitCode.FAILED:
@@ -206,7 +206,7 @@ def _reasons(code: ExitCode, outcome: Outcome, tally: Tally) -> list[str]:
     reasons = tally.reasons()
     if not reasons and code == ExitCode.COULD_NOT_RUN:
         if outcome.rc == 0:
-            return ["Nothing was checked: no assertion ran. Look at --tags, --limit and the groups of the inventory."]
+            return ["Nothing was checked: no assertion ran. Check --tags, --limit and the groups of the inventory."]
         return [_without_reason(outcome.rc)]
     return reasons[:_MOST_REASONS]
 
@@ -215,14 +215,14 @@ def _without_reason(rc: int | None) -> str:
     signalled = (rc or 0) - 128
     if signalled in set(signal.Signals):
         return (
-            f"Ansible was ended by {signal.Signals(signalled).name}, and not by meshctl. "
-            "The same command again goes on from here; `meshctl down` removes what there is."
+            f"Ansible was ended by {signal.Signals(signalled).name}, which meshctl did not send. "
+            "Run the same command again to continue; `meshctl down` removes the lab."
         )
     return f"Ansible ended with code {rc} and gave no reason."
 
 
 def _output(run_dir: Path) -> str:
-    """Return all that Ansible wrote."""
+    """Return the whole output of Ansible."""
     try:
         return (run_dir / "artifacts" / "ansible" / "stdout").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -230,7 +230,7 @@ def _output(run_dir: Path) -> str:
 
 
 def _in_our_words(reason: str, request: Request, refusal: MeshctlError | None) -> str:
-    """Return a reason that Ansible gives without the value that is wrong, or without its cause, with it."""
+    """Add the wrong value or the cause to a reason for which Ansible omits it."""
     if "leaves us with no hosts" in reason:
         what = f"--limit {','.join(request.limit)}" if request.limit else "anything"
         return f"No host of the inventory {request.inventory} matches {what}. Check its names and groups."
@@ -272,7 +272,7 @@ def _report_text(result: Result, console: Console) -> bool:
 
 
 def _own_summary(result: Result, console: Console) -> None:
-    """Draw what is known without a report."""
+    """Draw a summary without a report."""
     for story, verdicts in result.tally.checks.items():
         counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
         mark = _collection.lines.MARKS["failed" if any(verdicts[bad] for bad in BAD) else "passed"]

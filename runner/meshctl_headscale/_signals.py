@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ctrl-C ends meshctl with its exit code and without a traceback, from the first import on: import it first."""
+"""End meshctl on Ctrl-C without a traceback, even during imports. Import this module first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROGRAMS = ("meshctl", "__main__.py")
 
 
 def end_quietly(leave: Callable[[int], NoReturn] = sys.exit) -> None:
-    """End on a signal, in order; whoever has started us with a signal ignored means it."""
+    """End cleanly on a signal, except on one that was ignored when meshctl started."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         leave(_INTERRUPTED)
@@ -31,5 +31,5 @@ def end_quietly(leave: Callable[[int], NoReturn] = sys.exit) -> None:
 
 
 if os.path.basename(sys.argv[0]) in _PROGRAMS:  # noqa: PTH119 (pathlib would take longer than the rest)
-    # There is nothing to bring in order yet, and an import may swallow an exception.
+    # Nothing needs cleaning up yet, and an import may swallow an exception.
     end_quietly(os._exit)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""stdout and stderr where they are closed or full: an answer that nobody gets is an error, a lost note is none."""
+"""Handle a closed or full stdout as an error, and ignore failures to write to stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StdoutError(Exception):
-    """What was asked for could not be written. No OSError: that would pass for one of another file."""
+    """The answer could not be written. Not an OSError, which could come from any other file."""
 
 
 class _Stdout(io.FileIO):
@@ -34,18 +34,17 @@ class _Stderr(io.FileIO):
         try:
             return super().write(data)
         except OSError:
-            # There is nobody to tell, and the exit code still says how it went.
+            # The exit code still tells the result.
             return memoryview(data).nbytes
 
 
 def take_over() -> None:
-    """Have stdout and stderr behave as they should, whatever they are."""
+    """Replace stdout and stderr by streams that behave this way."""
     for number, how in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # Closed: the next file to be opened would take its place. It is the lowest number, so that this one does;
-            # stdout stays one that cannot be written.
+            # A closed descriptor would be reused by the next file. Reserve it; writing to such a stdout fails.
             os.set_inheritable(os.open(os.devnull, how), True)
     sys.stdout = _text(_Stdout(1, "w", closefd=False), sys.stdout)
     sys.stderr = _text(_Stderr(2, "w", closefd=False), sys.stderr)
@@ -62,7 +61,7 @@ def _text(raw: io.FileIO, like: TextIO | None) -> io.TextIOWrapper:
 
 
 def flush() -> None:
-    """Write what is left for stdout now: at the end of the interpreter it is too late for an exit code."""
+    """Flush stdout while an error can still change the exit code."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -70,5 +69,5 @@ def flush() -> None:
 
 
 def discard() -> None:
-    """Let what is still to be written to stdout go nowhere."""
+    """Discard the rest of the output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Show log files, and what comes into them."""
+"""Print log files, and follow them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
 
 
 def _last(path: Path, lines: int) -> tuple[int, int]:
-    """Print the last lines; return the file's inode and how far it was read."""
+    """Print the last lines; return the inode and the offset."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in deque(file, maxlen=lines):
             print(line.rstrip("\n"), flush=True)
@@ -36,7 +36,7 @@ def _last(path: Path, lines: int) -> tuple[int, int]:
 
 
 def _more(name: str, path: Path, at: tuple[int, int]) -> tuple[int, int]:
-    """Print what was written since; a new file in the old one's place is read from its start."""
+    """Print new lines; read a file that replaced the old one from its start."""
     try:
         now = path.stat()
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def _more(name: str, path: Path, at: tuple[int, int]) -> tuple[int, int]:
     inode, offset = at if now.st_ino == at[0] and now.st_size >= at[1] else (now.st_ino, 0)
     with path.open("rb") as file:
         file.seek(offset)
-        # A line that is still being written is left for the next time.
+        # An unfinished line is printed next time.
         whole, newline, _rest = file.read().rpartition(b"\n")
     for line in whole.decode(errors="replace").splitlines():
         print(f"{name}: {line}" if name else line, flush=True)

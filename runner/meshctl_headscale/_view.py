@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _collection
 from meshctl_headscale._events import (
+    BAD,
     ChecksMade,
     Happening,
     Noted,
@@ -20,7 +21,7 @@ from meshctl_headscale._events import (
     Tally,
     TaskFailed,
     TaskStarted,
-    plain,
+    without_colours,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # A mesh that is down fails in thousands of checks, most of them for the same reason.
 _MOST_BAD = 10
-BAD = ("failed", "error")
 
 Story = tuple[str, str]
 """The name and the title of a story."""
@@ -107,7 +107,9 @@ class View:
         """Show Ansible's own output if that is wanted."""
         if self._verbose > 1 and text:
             shown = _collection.visible.coloured(text)
-            self._console.print(shown if self._console.is_terminal else plain(shown), highlight=False, markup=False)
+            self._console.print(
+                shown if self._console.is_terminal else without_colours(shown), highlight=False, markup=False
+            )
 
     def flush(self) -> None:
         """Print the assertions of the story that ends."""

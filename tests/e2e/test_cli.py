@@ -127,7 +127,7 @@ def test_exit_code_and_sentence(meshctl: Meshctl, story: str, code: int, sentenc
     [
         (["run", "passes.yml", "-i", "nowhere.yml"], "There is no inventory"),
         (["run", "passes.yml", "-l", "nobody"], "nobody"),
-        (["run", "passes.yml", "-e", "nonsense"], "is no extra variable"),
+        (["run", "passes.yml", "-e", "nonsense"], "is not an extra variable"),
         (["run", "passes.yml", "-e", "@nowhere.yml"], "There is no file"),
         (["run", "--no-such-option"], "No such option"),
         (["report", "--format", "pdf"], "There is no format 'pdf'"),

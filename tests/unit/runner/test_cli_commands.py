@@ -193,12 +193,12 @@ def test_variables_that_only_ansible_can_tell(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"all: [", "is no YAML"),
-        (b"all:\n\thosts: {}", "is no YAML"),
-        (b"\xff\xfe", "no text in UTF-8"),
+        (b"all: [", "is not YAML"),
+        (b"all:\n\thosts: {}", "is not YAML"),
+        (b"\xff\xfe", "not UTF-8 text"),
         (b"", "is empty"),
-        (b"hello", "holds no groups"),
-        (b"- a", "holds no groups"),
+        (b"hello", "has no groups"),
+        (b"- a", "has no groups"),
         (b"all: [1]", "the group 'all' is .1."),
         (b"all: {vars: [1]}", "'vars' of the group 'all'"),
         (b"clients: {hosts: [a, b]}", "'hosts' of the group 'clients'"),
@@ -240,7 +240,7 @@ def test_group_vars_beside_an_inventory_are_left_to_ansible(tmp_path: Path) -> N
 def test_an_inventory_that_would_never_end_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/stdin"), Path("/dev/null")):
-        with pytest.raises(BadInputError, match="is no file and no directory"):
+        with pytest.raises(BadInputError, match="is neither a file nor a directory"):
             _inventory.check(str(path))
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Returns what the run's report holds so far; see the module of the same name."""
+"""Returns the report of the run so far; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 20
 
 
 class ActionModule(ActionBase):
-    """Reads what the callback `report` has gathered before this task."""
+    """Reads the report that the callback `report` has collected before this task."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
 
 
 def summary(report: dict[str, Any], story: str | None) -> dict[str, Any]:
-    """Return what fits into a notification: verdict, counts, and the checks that did not hold."""
+    """Return a summary that fits into a notification: verdict, counts and bad checks."""
     stories = [entry for entry in report["stories"] if story in (None, entry["id"])]
     checks = [check for check in report["checks"] if story in (None, check["story"])]
     bad = [check for check in checks if check["verdict"] in BAD]

@@ -69,7 +69,6 @@ EXAMPLES = r"""
 import atexit
 import functools
 import os
-import shlex
 import signal
 import threading
 import time
@@ -83,7 +82,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, runs
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -97,8 +96,8 @@ if TYPE_CHECKING:
 
 _Method = TypeVar("_Method", bound=Callable[..., None])
 
-# report.json is brought up to date while the run goes on, so that even `kill -9` leaves what was found until then;
-# never for more than a twentieth of the time.
+# report.json is updated during the run, so that even `kill -9` leaves the checks so far; updates take at most a
+# twentieth of the time.
 _CHECKPOINT_SHARE = 20
 
 
@@ -153,22 +152,22 @@ class CallbackModule(CallbackBase):
         self.warn_once(f"{message}. MESHCTL_RUN_DIR names another place for it.")
 
     def warn_once(self, message: str) -> None:
-        """Say in one line what the report could not do."""
+        """Warn about a problem with the report, once."""
         if message not in self._warned:
             self._warned.add(message)
             self._display.warning(f"meshctl.headscale.report: {message}")
 
     @_guarded
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
-        """Note which stories the playbook will tell, and watch for the end of the run."""
+        """Note which stories the playbook will run, and watch for the end of the run."""
         self._ended = self._written = False
         self._collector.playbooks.append(environment.short_path(str(playbook._file_name)))
-        self._collector.command = _command()
+        self._collector.command = runs.command()
         self._collector.versions.update(environment.versions())
         self._collector.inventory["source"] = [
             environment.short_path(str(source)) for source in context.CLIARGS.get("inventory") or ()
         ]
-        stories = (_story_of(play) for play in playbook.get_plays())
+        stories = (runs.story_of(play) for play in playbook.get_plays())
         self._collector.plan(list(dict.fromkeys(story for story in stories if story)))
         self._watch()
         preload()
@@ -176,7 +175,7 @@ class CallbackModule(CallbackBase):
     @_guarded
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Note where a story begins or ends."""
-        story = _story_of(play)
+        story = runs.story_of(play)
         title = str(play.get_vars().get("mesh_story_title") or play.get_name() or "")
         self._collector.enter(story, title, collect.utc_now())
         self._describe_inventory(play)
@@ -203,14 +202,14 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         """Keep the checks that failed; a failure without any is one itself, unless the playbook deals with it."""
         checks = self._keep(result)
-        # A story's verdict says again what its checks have said.
+        # The verdict of a story repeats its checks.
         if "bad_checks" in result.result or any(check["verdict"] in BAD for check in checks):
             return
-        task = _task_of(result)
+        task = runs.task_of(result)
         data = result.result
         if ignore_errors:
             self._collector.task_noted(task, data, "ignored")
-        elif _rescued(result.task):
+        elif runs.rescued(result.task):
             self._collector.task_noted(task, data, "rescued")
         else:
             self._collector.task_failed(task, data, collect.utc_now())
@@ -219,14 +218,14 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """Keep that a host does not answer."""
         self._keep(result)
-        self._collector.unreachable(_task_of(result), result.result, collect.utc_now())
+        self._collector.unreachable(runs.task_of(result), result.result, collect.utc_now())
 
     @_guarded
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Write the report: a playbook has come to its end."""
         self._collector.leave(collect.utc_now())
         # Ansible goes on to the next playbook, except after a failure.
-        self._ended = len(self._collector.playbooks) >= len(_playbooks()) or bool(stats.failures or stats.dark)
+        self._ended = len(self._collector.playbooks) >= len(runs.playbooks()) or bool(stats.failures or stats.dark)
         if self._ended:
             self._finish()
         else:
@@ -236,7 +235,7 @@ class CallbackModule(CallbackBase):
     def _keep(self, result: CallbackTaskResult) -> list[model.Check]:
         """Hand a result to the collector, unless its task hides it."""
         self._dirty = True
-        # A loop's items can come uncensored inside a result that is censored: the task's own word counts.
+        # Items of a loop can be uncensored in a censored result, so the task decides.
         if result.task.no_log is True or collect.hidden(result.result):
             return []
         return self._collector.result(result.result, result.host.get_name(), collect.utc_now())
@@ -296,7 +295,7 @@ class CallbackModule(CallbackBase):
             self._finish()
 
     def _finish(self) -> None:
-        """Write the report and say what is in it."""
+        """Write the report and print its summary."""
         written = self._write(collect.utc_now())
         if written is None:
             return
@@ -312,8 +311,8 @@ class CallbackModule(CallbackBase):
             self._collector.stopped(now)
         if not self._kept:
             return None
-        # A playbook that was never begun has not told its stories; its name is what is known of it.
-        rest = _playbooks()[len(self._collector.playbooks) :]
+        # The stories of a playbook that did not begin are unknown; its name stands for them.
+        rest = runs.playbooks()[len(self._collector.playbooks) :]
         self._collector.plan([Path(playbook).stem for playbook in rest])
         self._written = True
         try:
@@ -325,7 +324,6 @@ class CallbackModule(CallbackBase):
 
     def _write_files(self, now: datetime) -> tuple[model.Report, Path, list[str]]:
         """Write the files, and return what they hold."""
-        # Only who writes pays for loading what writing needs.
         from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir
 
         directory = self._run_directory()
@@ -360,7 +358,7 @@ class CallbackModule(CallbackBase):
 
         if self._directory is None:
             named = self.get_option("run_dir")
-            name = self._collector.name(_playbooks())
+            name = self._collector.name(runs.playbooks())
             self._directory = rundir.make(name, self._collector.started, named=named)
         return self._directory
 
@@ -376,53 +374,3 @@ class CallbackModule(CallbackBase):
             self.warn_once(f"The summary was left out: the Python package {error.name} is missing on the controller.")
             lines = f"{report.verdict}  {environment.short_path(str(directory))}"
         self._display.display(f"\n{lines}")
-
-
-def _playbooks() -> list[str]:
-    """Return the playbooks that were asked for."""
-    return [str(playbook) for playbook in context.CLIARGS.get("args") or ()]
-
-
-def _story_of(play: Play) -> str | None:
-    """Return the story that a play belongs to."""
-    story = play.get_vars().get("mesh_story")
-    if not isinstance(story, str) or not story or "{{" in story:
-        return None
-    return str(story)
-
-
-def _task_of(result: CallbackTaskResult) -> collect.Task:
-    """Return what the report names of a task."""
-    return collect.Task(
-        name=result.task.get_name() or str(result.task.action),
-        host=result.host.get_name(),
-        action=str(result.task.action),
-        where=environment.short_path(str(result.task.get_path() or "")),
-    )
-
-
-def _rescued(task: Task) -> bool:
-    """Tell whether a failure of `task` is dealt with by the rescue of a block around it."""
-    child, parent = task, task._parent
-    while parent is not None:
-        if getattr(parent, "rescue", None) and any(item._uuid == child._uuid for item in parent.block):
-            return True
-        child, parent = parent, parent._parent
-    return False
-
-
-def _command() -> str:
-    """Return the command of this run; extra variables may hold secrets and stay out."""
-    if command := os.environ.get("MESHCTL_COMMAND"):
-        return command
-    words = ["ansible-playbook"]
-    words += [environment.short_path(playbook) for playbook in _playbooks()]
-    for source in context.CLIARGS.get("inventory") or ():
-        words += ["-i", environment.short_path(str(source))]
-    if limit := context.CLIARGS.get("subset"):
-        words += ["--limit", str(limit)]
-    for option, key in (("--tags", "tags"), ("--skip-tags", "skip_tags")):
-        chosen = [tag for tag in context.CLIARGS.get(key) or () if tag != "all"]
-        words += [option, ",".join(chosen)] if chosen else []
-    words += ["--check"] if context.CLIARGS.get("check") else []
-    return shlex.join(words)

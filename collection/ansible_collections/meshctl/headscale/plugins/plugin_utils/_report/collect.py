@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Gathers a report from what tasks return; knows nothing of Ansible's classes."""
+"""Collect the report of a run from the results of tasks, without Ansible's classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
-# What failed while no story ran: bringing lab and mesh up, most of all.
+# Owner of failures outside of stories, such as those of `up`.
 OUTSIDE = "playbook"
 _TITLES = {OUTSIDE: "Outside the stories", "adhoc": "Checks outside a story"}
 _MESSAGE_LIMIT = 2000
@@ -27,7 +27,7 @@ _NAMED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is worth knowing of a task that failed."""
+    """A task, as the report names it."""
 
     name: str
     host: str
@@ -100,7 +100,7 @@ class Collector:
         return "-".join(PurePath(playbook).stem for playbook in playbooks[:_NAMED]) or "run"
 
     def plan(self, stories: list[str]) -> None:
-        """Take note of the stories that a playbook is going to tell."""
+        """Note the stories that a playbook will run."""
         self.planned += [story for story in stories if story not in self.planned]
 
     def groups(self, groups: Mapping[str, str]) -> None:
@@ -124,7 +124,7 @@ class Collector:
         self._current, self._entered = None, None
 
     def result(self, result: Mapping[str, Any], host: str, now: datetime) -> list[model.Check]:
-        """Keep the checks and facts of a task's result and return the checks; what a task hides is never looked at."""
+        """Keep the checks and facts of a result and return the checks; a hidden result is not read."""
         kept = []
         for document in _documents(result):
             self._facts(document, host)
@@ -150,7 +150,7 @@ class Collector:
         )
 
     def task_noted(self, task: Task, result: Mapping[str, Any], kind: Literal["rescued", "ignored"]) -> None:
-        """A task failed, and the playbook goes on from it by its own means."""
+        """Note a failed task that the playbook handles."""
         story = self._current or OUTSIDE
         note = model.Note(
             story=story, host=task.host, task=task.name, message=message_of(result), where=task.where, kind=kind
@@ -192,7 +192,7 @@ class Collector:
         )
 
     def report(self, run_id: str, now: datetime, *, interrupted: bool, finished: bool) -> model.Report:
-        """Return the report as things stand."""
+        """Return the report so far."""
         counts = model.Counts.of(self.checks)
         stories = list(self._stories(now, interrupted=interrupted))
         return model.Report(
@@ -214,7 +214,7 @@ class Collector:
         )
 
     def _stories(self, now: datetime, *, interrupted: bool) -> Iterator[model.Story]:
-        """Yield the stories that ran, and before them what belongs to none."""
+        """Yield the stories that ran, after the checks that belong to none."""
         owners = list(dict.fromkeys(check["story"] for check in self.checks))
         for story in [owner for owner in owners if owner not in self._running] + list(self._running):
             checks = self.of_story(story)
@@ -245,7 +245,7 @@ class Collector:
             )
 
     def _topology(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of each host, its group included."""
+        """Return the facts of each host, with its group."""
         return {host: {"group": self._groups.get(host, ""), **facts} for host, facts in self.hosts.items()}
 
     def _keep(self, check: model.Check) -> model.Check:
@@ -268,7 +268,7 @@ class Collector:
         evidence: Mapping[str, Any] | None = None,
         reproduce: str = "",
     ) -> None:
-        """Keep a check of our own that says that something could not be asserted."""
+        """Keep a check of the report itself about something that could not be asserted."""
         story = self._current or OUTSIDE
         data = {
             "id": f"{story}.{assertion}",
@@ -284,7 +284,7 @@ class Collector:
         self._keep(model.check(data, story=story, at=model.utc_text(now)))
 
     def _facts(self, document: Mapping[str, Any], host: str) -> None:
-        """Keep what a result says of hosts, nodes and versions."""
+        """Keep the facts of hosts, nodes and versions in a result."""
         for name, facts in _items(document.get("mesh_topology")):
             fields = ("subnet", "address", "router", "nat", "public_address", "cidr", "names")
             self._host(name, {key: facts[key] for key in fields if facts.get(key) is not None})
@@ -300,7 +300,7 @@ class Collector:
                 self._version(str(tool), one)
 
     def _host(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Add `facts` to what is known of a host."""
+        """Add `facts` to those of a host."""
         self.hosts.setdefault(name, {}).update(model.plain(facts))
 
     def _version(self, tool: str, version: Json) -> None:
@@ -316,18 +316,18 @@ _shared: Collector | None = None
 
 
 def share(collector: Collector) -> None:
-    """Let the tasks of this run see what was gathered: Ansible runs them in forks of the process that gathers."""
+    """Share the collector with the tasks of this run, which Ansible runs in forks of this process."""
     global _shared  # noqa: PLW0603 - one run for each process
     _shared = collector
 
 
 def shared() -> Collector | None:
-    """Return what was gathered before this task began; None where nothing gathers."""
+    """Return the collector as it was when this task began; None without the callback."""
     return _shared
 
 
 def _documents(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the result, its facts, and those of each loop item, but nothing of what is hidden by no_log."""
+    """Yield the result, its facts and those of each loop item, except those that no_log hides."""
     if hidden(result):
         return
     yield result
@@ -345,7 +345,7 @@ def hidden(result: Mapping[str, Any]) -> bool:
 
 
 def message_of(result: Mapping[str, Any]) -> str:
-    """Return what a failed result says of its reason, on one line."""
+    """Return the reason of a failed result on one line."""
     if hidden(result):
         return "The reason is hidden: the task has no_log."
     items = [item for item in result.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
@@ -354,14 +354,14 @@ def message_of(result: Mapping[str, Any]) -> str:
         if not parts and result.get(key):
             parts.append(str(result[key]))
     message = " ".join(" ".join(parts).split())[:_MESSAGE_LIMIT]
-    # Ansible puts these before what the action itself said.
+    # Ansible adds these prefixes to the message of an action.
     for prefix in ("Task failed: ", "Action failed: ", "Module failed: "):
         message = message.removeprefix(prefix)
     return message or "No reason was given."
 
 
 def _node(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the report keeps of a node on the control server."""
+    """Return the facts of a node that the report keeps."""
     addresses = node.get("addresses") or node.get("mesh_addresses") or node.get("ip_addresses")
     number = node.get("id") or node.get("node_id")
     facts: dict[str, Any] = {}

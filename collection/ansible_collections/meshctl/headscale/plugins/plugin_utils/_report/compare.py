@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two reports side by side: what broke, what was mended, what got slower."""
+"""Compare two reports: what broke, what was fixed, what became slower."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Comparison:
 
 
 def compare(old: Report, new: Report, *, threshold: float = 1.5) -> Comparison:
-    """Compare two reports; slower is what takes more than `threshold` times as long, and by more than noise."""
+    """Compare two reports; slower means `threshold` times as long, and a difference above the noise."""
     before, after = _by_key(old), _by_key(new)
     result = Comparison(old=old.run_id, new=new.run_id, old_verdict=old.verdict, new_verdict=new.verdict)
     for key, check in after.items():
@@ -98,7 +98,7 @@ def compare(old: Report, new: Report, *, threshold: float = 1.5) -> Comparison:
 
 
 def _by_key(report: Report) -> dict[Key, Check]:
-    """Return the checks by what they assert; the n-th of several alike belongs to the n-th of the other report."""
+    """Return the checks by id, pair and number; the n-th of equal checks matches the n-th of the other report."""
     seen: Counter[tuple[str, str, str]] = Counter()
     found: dict[Key, Check] = {}
     for check in report.checks:

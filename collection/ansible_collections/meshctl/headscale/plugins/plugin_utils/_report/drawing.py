@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where everything stands in the drawing of a topology, for the page's template."""
+"""Compute the positions in the drawing of a topology, for the template of the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MARGIN, _GAP, _PAD = 16, 28, 14
 _WAN_TOP, _WAN_HEIGHT = 8, 68
 _ROUTER_TOP, _ROUTER_HEIGHT, _ROUTER_WIDTH = 112, 44, 184
 _PANEL_TOP = 188
-# Width of a letter of the small text, on the safe side: there is no font here to ask.
+# Estimated width of a letter of the small text, on the safe side.
 _LETTER = 6.4
 _BOX = (142, 66, 12)
 _CHIP = (46, 20, 5)
@@ -84,14 +84,14 @@ class Drawing:
 
 
 def draw(report: Report) -> Drawing | None:
-    """Return the drawing of a report's topology and of the paths that were found, or None where nothing is known."""
+    """Return the drawing of a topology and its paths, or None without any fact."""
     if not report.hosts:
         return None
     return _Draughtsman(report).draw()
 
 
 class _Draughtsman:
-    """Holds what the steps of a drawing share."""
+    """The state that the steps of a drawing share."""
 
     def __init__(self, report: Report) -> None:
         self.hosts = report.hosts
@@ -173,7 +173,7 @@ class _Draughtsman:
         return box
 
     def _wan(self) -> None:
-        """Place the WAN with the hosts that stand in it."""
+        """Place the WAN and its hosts."""
         routed = any(self._routed(names) for names in self.subnets.values())
         if not self.outside and not routed:
             return
@@ -299,6 +299,6 @@ def _bridge(a: Box, b: Box, low: float, depth: float) -> str:
 
 
 def _chip(name: str, prefix: str) -> str:
-    """Return what tells a host from its neighbours, short enough for a chip."""
+    """Return the part of a host's name that differs from its neighbours', short enough for a chip."""
     rest = name[len(prefix.rstrip("0123456789")) :] or name
     return rest if len(rest) <= 6 else f"{rest[:5]}…"  # noqa: PLR2004 - what fits a chip

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the controller itself knows of a run: versions, groups, paths."""
+"""Read versions, groups and paths that the controller knows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def groups(inventory: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Return the group that tells what a host is for, for each host that is in one."""
+    """Return the group that tells the role of each host."""
     return {str(host): group for group in reversed(_GROUPS) for host in inventory.get(group) or ()}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report as one HTML page without JavaScript."""
+"""Render the report as one HTML page without JavaScript."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Square:
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """A matrix, ready to be written down."""
+    """A matrix that is ready to be written."""
 
     title: str
     names: list[str]
@@ -89,7 +89,7 @@ class _Row:
 
 
 def render(report: Report) -> str:
-    """Return the report as a page that needs nothing beside itself."""
+    """Return the report as a self-contained page."""
     import jinja2
 
     report = model.visible(report)
@@ -118,7 +118,7 @@ def render(report: Report) -> str:
 
 
 def _groups(report: Report) -> Iterator[_Group]:
-    """Yield the bad checks, one card for what is alike: a mesh that is down fails thousands of times in one way."""
+    """Yield a card for each group of similar bad checks."""
     for checks in pairs.alike(report.bad_checks):
         rest = checks[1:]
         yield _Group(check=checks[0], others=rest[:_LISTED], hidden=max(len(rest) - _LISTED, 0))

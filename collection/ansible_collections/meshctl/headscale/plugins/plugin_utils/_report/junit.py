@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JUnit XML for CI systems: a suite per story, a case per check."""
+"""Render the report as JUnit XML: a suite for each story, a case for each check."""
 
 from __future__ import annotations
 

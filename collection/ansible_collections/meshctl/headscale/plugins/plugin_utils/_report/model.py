@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of a run: its parts, how it is read, the verdicts that follow from checks."""
+"""Define the report of a run, read it, and derive verdicts from checks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Check = dict[str, Any]
 
 
 class ReportError(ValueError):
-    """A report that cannot be read, written or asked; its text is one sentence for people."""
+    """A report that cannot be read, written or queried; its text is one sentence."""
 
 
 @dataclass(kw_only=True)
@@ -67,7 +67,7 @@ class Story:
 
 @dataclass(kw_only=True)
 class Note:
-    """A task that failed and did not stop the run: it is no verdict, and it is not lost either."""
+    """A failed task that did not stop the run and is not a verdict."""
 
     story: str
     host: str
@@ -124,7 +124,7 @@ class Report:
 
 
 def plain(value: Json) -> Json:
-    """Return `value` as strict JSON data: no subclass, no NaN, whatever came out of a task's result."""
+    """Return `value` as strict JSON data, without subclasses and NaN."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -139,7 +139,7 @@ def plain(value: Json) -> Json:
 
 
 def check(data: Mapping[str, Any], *, story: str, at: str = "") -> Check:
-    """Return a task's check in the report's form; what does not fit becomes an `error`, never a pass."""
+    """Return a check of a task in the form of the report; an invalid one becomes an `error`."""
     verdict = data.get("verdict")
     hint = str(data.get("hint") or "")
     if verdict not in CHECK_VERDICTS:
@@ -215,13 +215,13 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
 
 
 def _named(check: Check) -> dict[str, Any]:
-    """Return what a report of an older meshctl says by the id of a check alone."""
+    """Return the fields that reports of older versions lack, from the id of a check."""
     _story, assertion, aspect = [*str(check["id"]).split(".", 2), "", ""][:3]
     return {"assertion": assertion, "aspect": aspect, "family": aspect if aspect in ("ipv4", "ipv6") else None}
 
 
 def visible(report: Report) -> Report:
-    """Return the report for people's eyes: what a terminal, HTML or XML would act on is shown instead."""
+    """Return the report with control characters made visible, for terminals, HTML and XML."""
     data = report.as_dict()
     return parse(shown.data(data) if shown.found(data) else data)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What pairs of hosts have to do with each other, read from a report's checks."""
+"""Summarize the checks of a report by pairs of hosts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Latency:
 
 
 def by_id(checks: Iterable[Check]) -> dict[str, list[Check]]:
-    """Return checks by what they assert, in the order in which that was first asserted."""
+    """Group checks by id, in the order of their first check."""
     found: dict[str, list[Check]] = {}
     for check in checks:
         found.setdefault(check["id"], []).append(check)
@@ -63,7 +63,7 @@ def by_id(checks: Iterable[Check]) -> dict[str, list[Check]]:
 
 
 def alike(checks: Sequence[Check]) -> list[list[Check]]:
-    """Return bad checks put together where they assert the same and have the same cause: one fault fails many pairs."""
+    """Group bad checks with the same id, verdict and cause: one fault fails many pairs."""
     found: dict[tuple[str, str, str], list[Check]] = {}
     for check in checks:
         found.setdefault((check["id"], check["verdict"], check["hint"]), []).append(check)
@@ -132,7 +132,7 @@ def latency(report: Report) -> Latency | None:
 
 
 def number(document: Json, key: str) -> float | None:
-    """Return a number out of what was observed, if there is one."""
+    """Return a number of an observation, if it has one."""
     value = document.get(key) if isinstance(document, dict) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -177,7 +177,7 @@ def worst_verdict(checks: Iterable[Check]) -> str:
 
 
 def _link(a: str, b: str, checks: list[Check]) -> Link:
-    """Return what the checks of both directions say of a pair."""
+    """Return the link that the checks of both directions describe."""
     paths = [path_of(check) for check in checks]
     path = next((kind for kind in ("relay", "peer-relay") if kind in paths), "direct")
     detail = "; ".join(dict.fromkeys(_path_text(check) for check in checks))
