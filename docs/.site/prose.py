@@ -61,7 +61,9 @@ def findings(path: Path) -> Iterator[str]:
 
 def main(names: list[str]) -> int:
     """Print what is found; return 1 if there is anything."""
-    paths = [path for path in map(Path, names) if path.is_file()] or sorted({path for one in CHECKED for path in ROOT.glob(one)})
+    paths = [path for path in map(Path, names) if path.is_file()] or sorted(
+        {path for one in CHECKED for path in ROOT.glob(one)}
+    )
     found = [line for path in paths if path.resolve() != RULES for line in findings(path)]
     print(*found, sep="\n", end="\n" if found else "")
     return 1 if found else 0
