@@ -14,6 +14,7 @@ from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.addressed import Place, judge_addressed, physical_ipv6
 from ..plugin_utils._judge.answer import Json, mapping, text
+from ..plugin_utils._judge.observations import ADDRESSES, ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +52,8 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask the kernel."""
         return [
-            {"id": "addresses", "kind": "addresses"},
-            {"id": "routes", "kind": "routes", "get": [*self._place.samples, *filter(None, [self._place.gateway])]},
+            {"id": ADDRESSES, "kind": "addresses"},
+            {"id": ROUTES, "kind": "routes", "get": [*self._place.samples, *filter(None, [self._place.gateway])]},
         ]
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:

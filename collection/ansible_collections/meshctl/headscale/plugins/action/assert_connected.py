@@ -14,6 +14,7 @@ from ..plugin_utils._action.options import COMMON, MEMBERS
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.connected import Connected, judge_connected
+from ..plugin_utils._judge.observations import STATUS
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
@@ -40,7 +41,7 @@ class ActionModule(Assertion):
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the client's status."""
-        return [{"id": "status", "kind": "status"}]
+        return [{"id": STATUS, "kind": "status"}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the status."""

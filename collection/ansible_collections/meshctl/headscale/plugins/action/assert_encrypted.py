@@ -15,6 +15,18 @@ from ..plugin_utils._action.options import COMMON, MEMBERS, PATH, positive, want
 from ..plugin_utils._action.peers import reached
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.encrypted import Encrypted, judge_encrypted
+from ..plugin_utils._judge.observations import (
+    ADDRESSES,
+    CAPTURE,
+    DISCO,
+    METRICS_AFTER,
+    METRICS_BEFORE,
+    PINGS,
+    REFRESHED,
+    STATUS,
+    TCP,
+    WIRE,
+)
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
@@ -63,7 +75,7 @@ class ActionModule(Assertion):
             "size": 64,
         }
         pings: Request = {
-            "id": "pings",
+            "id": PINGS,
             "kind": "sequence",
             "steps": [{"id": name, "targets": known, **sent} for name, known in families.items() if known],
         }
@@ -73,14 +85,14 @@ class ActionModule(Assertion):
             for known in everywhere
         ]
         connects = [{"host": known, "port": _DISCARD} for known in everywhere]
-        others.append({"id": "tcp", "kind": "tcp", "targets": connects, "try_timeout_s": 0.5})
+        others.append({"id": TCP, "kind": "tcp", "targets": connects, "try_timeout_s": 0.5})
         steps: list[Request] = [
-            {"id": "disco", "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
-            {"id": "addresses", "kind": "addresses"},
+            {"id": DISCO, "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
+            {"id": ADDRESSES, "kind": "addresses"},
             # A peer that does not answer has cost seconds, in which the other paths went stale: their first packet would
             # take the relay.
             {
-                "id": "refreshed",
+                "id": REFRESHED,
                 "kind": "disco",
                 "targets": targets,
                 "tries": 3,
@@ -88,11 +100,11 @@ class ActionModule(Assertion):
                 "try_timeout_s": 0.3,
                 "interval_s": 0.05,
             },
-            {"id": "metrics_before", "kind": "metrics"},
-            {"id": "capture", "kind": "capture", "marker": marker, "during": [pings, *others]},
-            {"id": "metrics_after", "kind": "metrics"},
+            {"id": METRICS_BEFORE, "kind": "metrics"},
+            {"id": CAPTURE, "kind": "capture", "marker": marker, "during": [pings, *others]},
+            {"id": METRICS_AFTER, "kind": "metrics"},
         ]
-        return [{"id": "wire", "kind": "sequence", "steps": steps}]
+        return [{"id": WIRE, "kind": "sequence", "steps": steps}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the capture."""
@@ -100,4 +112,4 @@ class ActionModule(Assertion):
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""
-        return [{"id": "status", "kind": "status"}]
+        return [{"id": STATUS, "kind": "status"}]

@@ -15,6 +15,7 @@ from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address
 from ..plugin_utils._judge.http import Http, judge_http
+from ..plugin_utils._judge.observations import HTTP, ROUTES, STATUS
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -66,7 +67,7 @@ class ActionModule(Assertion):
             if self.options.get(option)
         }
         targets = [{"url": url, **extra} for url in self._expect.urls]
-        return [{"id": "http", "kind": "http", "targets": targets, "try_timeout_s": 3.0}]
+        return [{"id": HTTP, "kind": "http", "targets": targets, "try_timeout_s": 3.0}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
@@ -78,7 +79,7 @@ class ActionModule(Assertion):
             return []
         hosts = [urlsplit(url).hostname or "" for url in self._expect.urls]
         known = [host for host in hosts if address(host)]
-        return [{"id": "status", "kind": "status"}, {"id": "routes", "kind": "routes", "get": known}]
+        return [{"id": STATUS, "kind": "status"}, {"id": ROUTES, "kind": "routes", "get": known}]
 
 
 def _has_port(url: str) -> bool:

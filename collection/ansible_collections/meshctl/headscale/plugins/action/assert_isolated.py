@@ -16,6 +16,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address, items, mapping, text
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
+from ..plugin_utils._judge.observations import ICMP, ROUTES, TCP, WIRE
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -81,19 +82,19 @@ class ActionModule(Assertion):
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known]
         tried = [{"host": wall.address, "port": self._expect.port} for wall in walls]
         requests: list[Request] = [
-            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
-            {"id": "tcp", "kind": "tcp", "targets": tried, "try_timeout_s": 1.0},
+            {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
+            {"id": TCP, "kind": "tcp", "targets": tried, "try_timeout_s": 1.0},
         ]
-        return [{"id": "wire", "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
+        return [{"id": WIRE, "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the kernel which way it takes."""
         known = [wall.address for wall in self._expect.walls if wall.name in failing]
-        return [{"id": "routes", "kind": "routes", "get": known}]
+        return [{"id": ROUTES, "kind": "routes", "get": known}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; what is silent is tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
-        checks = judge_isolated(lifted(answer, "wire", ("icmp", "tcp")), self.context, expect)
+        checks = judge_isolated(lifted(answer, WIRE, (ICMP, TCP)), self.context, expect)
         self._watched = self._watched or any(map(doubtful, checks))
         return checks

@@ -14,6 +14,7 @@ from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address
 from ..plugin_utils._judge.listening import Listening, judge_listening
+from ..plugin_utils._judge.observations import LISTENING
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
@@ -47,7 +48,7 @@ class ActionModule(Assertion):
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the sockets of the port."""
-        return [{"id": "listening", "kind": "listening", "ports": [self._expect.port]}]
+        return [{"id": LISTENING, "kind": "listening", "ports": [self._expect.port]}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the sockets."""

@@ -15,6 +15,7 @@ from ..plugin_utils._action.options import COMMON, MEMBERS, PATH, wanted
 from ..plugin_utils._action.peers import reached
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, mapping
+from ..plugin_utils._judge.observations import DISCO, STATUS
 from ..plugin_utils._judge.path import Paths, judge_path
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ActionModule(Assertion):
             expected_paths=tuple(found.get(way.peer.name, way) for way in self._expect.expected_paths),
             own=underlay(self, self.host, deep=True),
         )
-        return [{"id": "status", "kind": "status"}]
+        return [{"id": STATUS, "kind": "status"}]
 
 
 def _patience(kind: str) -> Request:
@@ -83,4 +84,4 @@ def _together(answer: Json) -> Json:
         together: Json = {"kind": "disco", "ok": True, "data": data}
     else:
         together = next(iter(pings), {})
-    return {**mapping(answer), "observations": {**observations, "disco": together}}
+    return {**mapping(answer), "observations": {**observations, DISCO: together}}

@@ -15,6 +15,7 @@ from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json, address, addresses
 from ..plugin_utils._judge.names import QUAD_100, Name
+from ..plugin_utils._judge.observations import DNS, GETADDRINFO, ICMP, RESOLV_CONF, STATUS
 from ..plugin_utils._judge.propagates import Propagates, judge_propagates
 
 if TYPE_CHECKING:
@@ -65,14 +66,14 @@ class ActionModule(Assertion):
         """Ask for the names, and ping what must be silent."""
         names = [name.fqdn for name in self._expect.present]
         requests: list[Request] = [
-            {"id": "getaddrinfo", "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
-            {"id": "dns", "kind": "dns", "server": QUAD_100, "try_timeout_s": 1.0,
+            {"id": GETADDRINFO, "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
+            {"id": DNS, "kind": "dns", "server": QUAD_100, "try_timeout_s": 1.0,
              "queries": [{"name": name, "type": "A"} for name in (*names, *self._expect.absent)]},
-            {"id": "resolv_conf", "kind": "resolv_conf"},
+            {"id": RESOLV_CONF, "kind": "resolv_conf"},
         ]  # fmt: skip
         targets = [known for _node, known in self._expect.silent]
         if targets:
-            requests.append({"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1,
+            requests.append({"id": ICMP, "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1,
                          "try_timeout_s": 0.7})  # fmt: skip
         return requests
 
@@ -82,7 +83,7 @@ class ActionModule(Assertion):
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""
-        return [{"id": "status", "kind": "status"}]
+        return [{"id": STATUS, "kind": "status"}]
 
 
 def _addresses(name: str, given: Json) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Answer, Json, mapping
+from ..plugin_utils._judge.observations import DOCUMENT
 from ..plugin_utils._judge.query import Query, compile_query, judge_query
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the document, where it is the client's."""
         source = self.options.get("from")
-        return [{"id": "document", "kind": source, "full": True}] if source and source != "nodes" else []
+        return [{"id": DOCUMENT, "kind": source, "full": True}] if source and source != "nodes" else []
 
     def probe(self, requests: list[Request], *, seconds: float) -> dict[str, Any]:  # type: ignore[override]
         """Look at the host only when it has what is asked for."""
@@ -76,5 +77,5 @@ class ActionModule(Assertion):
             nodes = mapping(self.shared("mesh_nodes"))
             return nodes, "" if nodes else "no node is known: run meshctl.headscale.assert_registered before"
         seen = Answer(answer)
-        found = seen.data("document")
-        return found, "" if found is not None else seen.why("document")
+        found = seen.data(DOCUMENT)
+        return found, "" if found is not None else seen.why(DOCUMENT)

@@ -14,6 +14,7 @@ from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, lifted, positive, wanted
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
+from ..plugin_utils._judge.observations import ADDRESSES, DISCO, ICMP, ROUTES, STATUS, TSMP, WATCHED
 from ..plugin_utils._judge.reachable import Reachable, judge_reachable
 from ..plugin_utils._judge.remeasure import Probe, Remeasurement, drive
 from ..plugin_utils._judge.unreachable import judge_unreachable
@@ -58,7 +59,7 @@ class ActionModule(Assertion):
         """Ping the peers that have not all answered yet."""
         marker = f"meshctl-{token_hex(8)}"
         pings: Request = {
-            "id": "icmp",
+            "id": ICMP,
             "kind": "icmp",
             "targets": self._addresses(pending),
             "count": self.options["count"],
@@ -68,8 +69,8 @@ class ActionModule(Assertion):
         }
         return [
             # A NAT rule can make another host's reply look like the peer's; only a capture shows the difference.
-            {"id": "watched", "kind": "capture", "optional": True, "marker": marker, "during": [pings]},
-            {"id": "addresses", "kind": "addresses"},
+            {"id": WATCHED, "kind": "capture", "optional": True, "marker": marker, "during": [pings]},
+            {"id": ADDRESSES, "kind": "addresses"},
         ]
 
     @property
@@ -84,7 +85,7 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies, and the silence of peers that must not be reached."""
-        answer = lifted(answer, "watched", ("icmp",))
+        answer = lifted(answer, WATCHED, (ICMP,))
         kept_out = judge_unreachable(answer, self.context, self._kept_out, aspect="forbidden")
         return [*judge_reachable(answer, self.context, self._expect), *kept_out]
 
@@ -93,10 +94,10 @@ class ActionModule(Assertion):
         targets = self._addresses(failing)
         pings: Request = {"targets": targets, "tries": 2, "try_timeout_s": 1.5}
         return [
-            {"id": "status", "kind": "status"},
-            {"id": "disco", "kind": "disco", **pings},
-            {"id": "tsmp", "kind": "tsmp", **pings},
-            {"id": "routes", "kind": "routes", "get": targets},
+            {"id": STATUS, "kind": "status"},
+            {"id": DISCO, "kind": "disco", **pings},
+            {"id": TSMP, "kind": "tsmp", **pings},
+            {"id": ROUTES, "kind": "routes", "get": targets},
         ]
 
     def follow_up(self, checks: Sequence[Check]) -> list[Check]:

@@ -15,6 +15,7 @@ from ..plugin_utils._action.options import COMMON, SERVER
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._judge.answer import Json, mapping, text
+from ..plugin_utils._judge.observations import NODES
 from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class ActionModule(Assertion):
             user=self.options.get("user") or "",
             tags=None if tags is None else tuple(tags),
         )
-        self._ask: Request = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **server(self)}
+        self._ask: Request = {"id": NODES, "kind": "headscale", "path": "/api/v1/node", **server(self)}
 
     def _names(self) -> list[str]:
         if self.options.get("nodes") is not None:

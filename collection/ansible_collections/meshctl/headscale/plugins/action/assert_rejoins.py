@@ -14,6 +14,7 @@ from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, MEMBERS, wanted
 from ..plugin_utils._action.peers import reached
 from ..plugin_utils._action.probing import Request
+from ..plugin_utils._judge.observations import DISCO, ICMP, STATUS, TSMP
 from ..plugin_utils._judge.rejoins import Rejoins, judge_rejoins
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class ActionModule(Assertion):
         """Look at the client and ping the peers."""
         targets = [address for peer in wanted(self._expect.peers, pending) for address in peer.addresses]
         return [
-            {"id": "status", "kind": "status"},
-            {"id": "icmp", "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.05, "try_timeout_s": 0.7},
+            {"id": STATUS, "kind": "status"},
+            {"id": ICMP, "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.05, "try_timeout_s": 0.7},
         ]
 
     def judge(self, answer: Json) -> list[Check]:
@@ -69,4 +70,4 @@ class ActionModule(Assertion):
         """Try the layers below."""
         targets = [address for peer in wanted(self._expect.peers, failing) for address in peer.addresses]
         pings: Request = {"targets": targets, "tries": 2, "try_timeout_s": 1.0}
-        return [{"id": "disco", "kind": "disco", **pings}, {"id": "tsmp", "kind": "tsmp", **pings}]
+        return [{"id": DISCO, "kind": "disco", **pings}, {"id": TSMP, "kind": "tsmp", **pings}]

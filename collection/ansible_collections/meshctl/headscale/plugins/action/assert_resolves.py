@@ -17,6 +17,17 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.view import mesh_domain
 from ..plugin_utils._judge.answer import Json, address, items, mapping
 from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100
+from ..plugin_utils._judge.observations import (
+    ADDRESSES,
+    DNS,
+    FILES,
+    GETADDRINFO,
+    LOOKUPS,
+    OUTSIDE,
+    RESOLV_CONF,
+    STATUS,
+    STEPS,
+)
 from ..plugin_utils._judge.resolves import Names, judge_resolves, wire_marker
 
 if TYPE_CHECKING:
@@ -73,7 +84,7 @@ class ActionModule(Assertion):
         """Look the names up, one kind after another: each is to be timed and captured by itself."""
         nodes = {peer.name for peer in wanted(self._peers, pending)} or {peer.name for peer in self._peers}
         present = [name for name in self._expect.present if name.node in nodes]
-        lookups: Request = {"id": "getaddrinfo", "kind": "getaddrinfo",
+        lookups: Request = {"id": GETADDRINFO, "kind": "getaddrinfo",
                         "names": [asked for name in present for asked in (name.fqdn, name.short)]}  # fmt: skip
         steps: list[Request] = []
         if self._expect.wire:
@@ -82,7 +93,7 @@ class ActionModule(Assertion):
             # dot, it is not asked for a second time in the search domain.
             unknown = f"meshctl-{token_hex(8)}.{present[0].fqdn.partition('.')[2]}."
             lookups["names"].append(unknown)
-            steps.append({"id": "lookups", "kind": "capture", "marker": marker, "during": [lookups]})
+            steps.append({"id": LOOKUPS, "kind": "capture", "marker": marker, "during": [lookups]})
             lookups = {**lookups, "names": []}
         backwards = [known for name in present for known in name.addresses]
         lookups = {**lookups, "names": [*lookups["names"], *backwards, *self._expect.absent]}
@@ -90,21 +101,21 @@ class ActionModule(Assertion):
         queries += [{"name": known, "type": "PTR"} for name in present for known in name.addresses]
         queries += [{"name": name, "type": "A"} for name in self._expect.absent]
         steps += [
-            {"id": "resolv_conf", "kind": "resolv_conf"},
-            {"id": "files", "kind": "files", "paths": [HOSTS, NSSWITCH]},
-            {"id": "dns", "kind": "dns", "server": QUAD_100, "queries": queries},
-            {"id": "addresses", "kind": "addresses"},
+            {"id": RESOLV_CONF, "kind": "resolv_conf"},
+            {"id": FILES, "kind": "files", "paths": [HOSTS, NSSWITCH]},
+            {"id": DNS, "kind": "dns", "server": QUAD_100, "queries": queries},
+            {"id": ADDRESSES, "kind": "addresses"},
             # Where the system's resolver is slow, these take long: a name that is absent is looked for in the search domain too.
             lookups,
             # Last: where the upstream is dead, they take all the time that is left.
-            {"id": "outside", "kind": "getaddrinfo", "names": list(self._expect.outside)},
+            {"id": OUTSIDE, "kind": "getaddrinfo", "names": list(self._expect.outside)},
         ]
-        return [{"id": "steps", "kind": "sequence", "steps": steps}]
+        return [{"id": STEPS, "kind": "sequence", "steps": steps}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
         observations = mapping(mapping(answer).get("observations"))
-        steps = mapping(mapping(observations.get("steps")).get("data"))
+        steps = mapping(mapping(observations.get(STEPS)).get("data"))
         return judge_resolves(
             {**mapping(answer), "observations": {**observations, **steps}}, self.context, self._expect
         )
@@ -118,4 +129,4 @@ class ActionModule(Assertion):
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client how it is."""
-        return [{"id": "status", "kind": "status"}]
+        return [{"id": STATUS, "kind": "status"}]

@@ -12,6 +12,7 @@ from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, MEMBERS, wanted
 from ..plugin_utils._action.probing import Request
+from ..plugin_utils._judge.observations import ICMP, STATUS
 from ..plugin_utils._judge.unreachable import judge_unreachable
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class ActionModule(Assertion):
         count = max(2, int(self.options["silence"] / _INTERVAL_S))
         return [
             {
-                "id": "icmp",
+                "id": ICMP,
                 "kind": "icmp",
                 "targets": targets,
                 "count": count,
                 "interval_s": _INTERVAL_S,
                 "try_timeout_s": 0.7,
             },
-            {"id": "status", "kind": "status"},
+            {"id": STATUS, "kind": "status"},
         ]
 
     def judge(self, answer: Json) -> list[Check]:

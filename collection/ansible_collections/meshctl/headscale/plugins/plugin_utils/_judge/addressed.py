@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, address, items, mapping, text
 from .context import CheckContext
 from .interfaces import device_to, mesh_interfaces, route_to
+from .observations import ADDRESSES, ROUTES
 
 if TYPE_CHECKING:
     from .check import Check
@@ -49,10 +50,10 @@ def judge_addressed(answer: Json, context: CheckContext, place: Place) -> list[C
 
 
 def _address(seen: Answer, context: CheckContext, place: Place) -> Check:
-    links = seen.data("addresses")
+    links = seen.data(ADDRESSES)
     expected = {"address": place.interface}
     if not isinstance(links, list) or not links:
-        return context.check(None, aspect="address", expected=expected, observed=None, hint=seen.why("addresses"))
+        return context.check(None, aspect="address", expected=expected, observed=None, hint=seen.why(ADDRESSES))
     found = {
         text(mapping(link).get("name")): [text(entry) for entry in items(mapping(link).get("addresses"))]
         for link in links
@@ -77,7 +78,7 @@ def _address(seen: Answer, context: CheckContext, place: Place) -> Check:
 
 def physical_ipv6(answer: Json) -> list[str]:
     """Return the host's IPv6 addresses outside the mesh that other networks could have a route to."""
-    links = Answer(answer).data("addresses")
+    links = Answer(answer).data(ADDRESSES)
     mesh = mesh_interfaces(links)
     outside = [mapping(link) for link in items(links) if text(mapping(link).get("name")) not in mesh]
     known = [address(entry) for link in outside for entry in items(link.get("addresses"))]
@@ -98,10 +99,10 @@ def _within(known: str, networks: tuple[str, ...]) -> bool:
 
 
 def _gateway(seen: Answer, context: CheckContext, place: Place) -> Check:
-    routes = mapping(seen.data("routes")).get("routes")
+    routes = mapping(seen.data(ROUTES)).get("routes")
     expected = {"default_route_via": place.gateway}
     if not isinstance(routes, list):
-        return context.check(None, aspect="gateway", expected=expected, observed=None, hint=seen.why("routes"))
+        return context.check(None, aspect="gateway", expected=expected, observed=None, hint=seen.why(ROUTES))
     main = [mapping(route) for route in routes if text(mapping(route).get("table")) in ("", "main", "254")]
     default = [text(route.get("gateway")) for route in main if route.get("dst") == "default"]
     leaks = [text(route.get("dst")) for route in main if _within(text(route.get("dst")), place.elsewhere)]

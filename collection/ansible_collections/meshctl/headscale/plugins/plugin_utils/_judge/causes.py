@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, addresses, endpoint, items, mapping, moment, text
 from .interfaces import device_to, mesh_interfaces
+from .observations import ADDRESSES, DISCO, ICMP, STATUS, TSMP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +42,9 @@ def find_peer(status: Json, node: Node) -> dict[str, Any]:
 
 def client(seen: Answer) -> str:
     """Return the fault of the host's own client, empty if none is visible."""
-    status = mapping(seen.data("status"))
+    status = mapping(seen.data(STATUS))
     if not status:
-        return seen.why("status")
+        return seen.why(STATUS)
     state = text(status.get("BackendState"))
     own = mapping(status.get("Self"))
     health = [line for entry in items(status.get("Health")) if (line := text(entry))]
@@ -62,7 +63,7 @@ def client(seen: Answer) -> str:
 
 def peer(seen: Answer, node: Node) -> str:
     """Return the fault of a peer that the host's client knows of, empty if none."""
-    known = find_peer(seen.data("status"), node)
+    known = find_peer(seen.data(STATUS), node)
     if not known:
         return (
             f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither of the two "
@@ -86,7 +87,7 @@ def through_mesh(target: str) -> str:
 
 def unreachable(seen: Answer, node: Node, address: str) -> str:
     """Return why a kernel ping over the mesh got no answer."""
-    refused = [mapping(error) for error in items(mapping(mapping(seen.data("icmp")).get(address)).get("errors"))]
+    refused = [mapping(error) for error in items(mapping(mapping(seen.data(ICMP)).get(address)).get("errors"))]
     causes: list[Callable[[], str]] = [
         lambda: client(seen),
         lambda: peer(seen, node),
@@ -101,7 +102,7 @@ def unreachable(seen: Answer, node: Node, address: str) -> str:
 def _astray(seen: Answer, target: str) -> str:
     """Return which interface traffic to a mesh address takes, empty if it is the mesh's or not known."""
     taken = device_to(seen, target)
-    links = seen.data("addresses")
+    links = seen.data(ADDRESSES)
     if not taken or links is None or taken in mesh_interfaces(links):
         return ""
     return (
@@ -128,8 +129,8 @@ def _own_refusal(errors: list[dict[str, Any]]) -> str:
 
 
 def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
-    disco = mapping(mapping(seen.data("disco")).get(address))
-    tsmp = mapping(mapping(seen.data("tsmp")).get(address))
+    disco = mapping(mapping(seen.data(DISCO)).get(address))
+    tsmp = mapping(mapping(seen.data(TSMP)).get(address))
     if not disco:
         return ""
     if disco.get("answered") is not True:

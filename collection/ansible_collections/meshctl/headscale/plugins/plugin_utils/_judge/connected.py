@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, addresses, mapping, text
 from .context import CheckContext, Node
+from .observations import STATUS
 
 if TYPE_CHECKING:
     from .check import Check
@@ -36,7 +37,7 @@ def judge_connected(answer: Json, context: CheckContext, expect: Connected) -> l
 
 
 def _running(seen: Answer, context: CheckContext, own: Node | None) -> Check:
-    status = mapping(seen.data("status"))
+    status = mapping(seen.data(STATUS))
     me = mapping(status.get("Self"))
     known = addresses(me.get("TailscaleIPs"))
     expected: dict[str, Any] = {"state": "Running", "online": True}
@@ -53,7 +54,7 @@ def _running(seen: Answer, context: CheckContext, own: Node | None) -> Check:
         aspect="self",
         expected=expected,
         observed=observed if status else None,
-        evidence={"health": status.get("Health")} if status else {"error": seen.error("status")},
+        evidence={"health": status.get("Health")} if status else {"error": seen.error(STATUS)},
         hint=hint or "the client reports no mesh address",
         command="tailscale status",
     )
@@ -62,9 +63,9 @@ def _running(seen: Answer, context: CheckContext, own: Node | None) -> Check:
 def _peer(seen: Answer, context: CheckContext, peer: Node, expect: Connected) -> Check:
     wanted = peer.name not in expect.offline
     expected: dict[str, Any] = {"online": wanted, "addresses": list(peer.addresses)}
-    status = seen.data("status")
+    status = seen.data(STATUS)
     if not mapping(status) or not (peer.addresses or peer.key):
-        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name}"
+        why = seen.why(STATUS) if not mapping(status) else f"the server has no record of {peer.name}"
         return context.check(None, aspect="peer", target=peer.name, expected=expected, observed=None, hint=why)
     found = causes.find_peer(status, peer)
     known = addresses(found.get("TailscaleIPs"))
@@ -86,9 +87,9 @@ def _peer(seen: Answer, context: CheckContext, peer: Node, expect: Connected) ->
 
 
 def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
-    status = seen.data("status")
+    status = seen.data(STATUS)
     if not mapping(status) or not (peer.addresses or peer.key):
-        why = seen.why("status") if not mapping(status) else f"the server has no record of {peer.name}"
+        why = seen.why(STATUS) if not mapping(status) else f"the server has no record of {peer.name}"
         return context.check(None, aspect="hidden", target=peer.name, expected="not seen", observed=None, hint=why)
     found = causes.find_peer(status, peer)
     return context.check(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, address, endpoint, items, mapping, number, text
 from .interfaces import mesh_address, mesh_interfaces
+from .observations import ADDRESSES, CAPTURE, DISCO, ICMP, ICMP6, METRICS_AFTER, METRICS_BEFORE, PINGS, STATUS, WIRE
 from .path import observed_path
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Encrypted:
 def judge_encrypted(answer: Json, context: CheckContext, expect: Encrypted) -> list[Check]:
     """Return a check of each peer and one of tailscaled's own counters."""
     seen = Answer(answer)
-    steps = Answer({"observations": mapping(seen.data("wire")), "failure": seen.error("wire")})
-    capture = mapping(steps.data("capture"))
+    steps = Answer({"observations": mapping(seen.data(WIRE)), "failure": seen.error(WIRE)})
+    capture = mapping(steps.data(CAPTURE))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
     checks = [_peer(seen, steps, context, expect, way, flows) for way in expect.expected_paths]
     return [*checks, _counters(steps, context, expect)]
@@ -57,11 +58,11 @@ def _peer(  # noqa: PLR0913, PLR0917
     way: ExpectedPath,
     flows: list[dict[str, Any]],
 ) -> Check:
-    capture = mapping(steps.data("capture"))
-    pings, inside = _pings(capture), mesh_interfaces(steps.data("addresses"))
+    capture = mapping(steps.data(CAPTURE))
+    pings, inside = _pings(capture), mesh_interfaces(steps.data(ADDRESSES))
     sent = {known: _pinged(pings, known, "sent") for known in way.peer.addresses}
     received = {known: _pinged(pings, known, "received") for known in way.peer.addresses}
-    path = observed_path(mapping(steps.data("disco")).get(way.address))
+    path = observed_path(mapping(steps.data(DISCO)).get(way.address))
     wire = _wire(flows, inside, sent, path)
     # One TCP packet to a relay can carry several WireGuard packets.
     needed = expect.count * (len(sent) if path["path"] == "direct" else 1)
@@ -80,7 +81,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     if hidden:
         unproven = _UNMARKED
     if unproven:
-        hint = causes.client(seen) if seen.data("status") is not None else ""
+        hint = causes.client(seen) if seen.data(STATUS) is not None else ""
         return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=unproven + (f"; {hint}" if hint else ""),
             evidence={"wire": wire, "sent": sent, "received": received, "path": path},
@@ -104,8 +105,8 @@ def _peer(  # noqa: PLR0913, PLR0917
 def _pings(capture: dict[str, Any]) -> dict[str, Any]:
     """Return the results of the marked echo requests of both families, by address."""
     during = Answer({"observations": mapping(capture.get("during"))})
-    families = Answer({"observations": mapping(during.data("pings"))})
-    return {**mapping(families.data("icmp")), **mapping(families.data("icmp6"))}
+    families = Answer({"observations": mapping(during.data(PINGS))})
+    return {**mapping(families.data(ICMP)), **mapping(families.data(ICMP6))}
 
 
 def _pinged(pings: dict[str, Any], known: str, key: str) -> int:
@@ -154,18 +155,14 @@ def _unproven(
 ) -> str:
     """Return why the capture proves nothing, empty if it may."""
     if not capture:
-        return steps.why("capture")
+        return steps.why(CAPTURE)
     if number(capture.get("dropped")) != 0:
         return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
     if not sent or not all(sent.values()) or received != sent:
         answered = f"{sum(received.values())} of {sum(sent.values())}"
         return f"{answered} marked echo requests were answered: undelivered traffic proves nothing"
     if not inside:
-        return (
-            steps.why("addresses")
-            if steps.data("addresses") is None
-            else "no interface of this host has a mesh address"
-        )
+        return steps.why(ADDRESSES) if steps.data(ADDRESSES) is None else "no interface of this host has a mesh address"
     return ""
 
 
@@ -201,15 +198,15 @@ def _count(flow: dict[str, Any], key: str) -> int:
 
 
 def _counters(steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
-    pings = _pings(mapping(steps.data("capture")))
+    pings = _pings(mapping(steps.data(CAPTURE)))
     sent = {"direct": 0, "relay": 0}
     for way in expect.expected_paths:
-        kind = observed_path(mapping(steps.data("disco")).get(way.address))["path"]
+        kind = observed_path(mapping(steps.data(DISCO)).get(way.address))["path"]
         sent[kind if kind in sent else "relay"] += sum(_pinged(pings, known, "sent") for known in way.peer.addresses)
-    before, after = sent_by_path(steps.data("metrics_before")), sent_by_path(steps.data("metrics_after"))
+    before, after = sent_by_path(steps.data(METRICS_BEFORE)), sent_by_path(steps.data(METRICS_AFTER))
     expected = "each path's counter grows by at least as many packets as were sent over it"
     if before is None or after is None or not any(sent.values()):
-        why = "no echo request was sent" if before is not None and after is not None else steps.why("metrics_after")
+        why = "no echo request was sent" if before is not None and after is not None else steps.why(METRICS_AFTER)
         return context.check(None, aspect="counters", expected=expected, observed=None, hint=why)
     grown = {f"{kind}_packets": after[kind] - before[kind] for kind in sent}
     return context.check(

@@ -13,6 +13,7 @@ from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
 from .context import CheckContext
 from .interfaces import device_to, mesh_address
+from .observations import HTTP, STATUS
 
 if TYPE_CHECKING:
     from .check import Check
@@ -48,13 +49,13 @@ def judge_http(answer: Json, context: CheckContext, expect: Http) -> list[Check]
 
 
 def _one(seen: Answer, context: CheckContext, expect: Http, url: str) -> Check:
-    found = next((entry for entry in map(mapping, items(seen.data("http"))) if entry.get("url") == url), {})
+    found = next((entry for entry in map(mapping, items(seen.data(HTTP))) if entry.get("url") == url), {})
     outcome = text(found.get("outcome"))
     expected = _expected(expect, url)
     target = expect.target or url
     command = f"curl -sS -m 5 {url}"
     if not outcome:
-        why = seen.why("http") if seen.data("http") is None else "the URL was not fetched in time"
+        why = seen.why(HTTP) if seen.data(HTTP) is None else "the URL was not fetched in time"
         return context.check(
             None, aspect=expect.aspect, target=target, expected=expected, observed=None, hint=why, command=command
         )
@@ -100,7 +101,7 @@ def _hint(seen: Answer, expect: Http, found: dict[str, Any], outcome: str) -> st
         return f"the name leads to {text(found.get('address'))}, not to {' or '.join(expect.addresses)}"
     if outcome == "answered":
         return "the body is not the expected one: another service answers, or its content changed"
-    client = causes.client(seen) if seen.data("status") is not None else ""
+    client = causes.client(seen) if seen.data(STATUS) is not None else ""
     if outcome == "timeout" and not client and found.get("connected") is True:
         return (
             "it accepts the connection, but the answer does not arrive completely: the service hangs, or larger packets are lost on "

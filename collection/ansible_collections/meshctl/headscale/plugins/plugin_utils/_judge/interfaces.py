@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
 from .answer import Answer, Json, address, items, mapping, text
+from .observations import ROUTES
 
 
 def mesh_interfaces(links: Json) -> frozenset[str]:
@@ -21,7 +22,7 @@ def mesh_interfaces(links: Json) -> frozenset[str]:
 
 def route_to(seen: Answer, target: str) -> dict[str, Json]:
     """Return the kernel's route to an address, empty if it was not asked or has none."""
-    return mapping(mapping(mapping(seen.data("routes")).get("get")).get(target))
+    return mapping(mapping(mapping(seen.data(ROUTES)).get("get")).get(target))
 
 
 def device_to(seen: Answer, target: str) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
 from .interfaces import device_to
+from .observations import ICMP, TCP, WIRE
 
 if TYPE_CHECKING:
     from .check import Check
@@ -70,7 +71,7 @@ def judge_isolated(answer: Json, context: CheckContext, expect: Isolated) -> lis
 
 def _echo(seen: Answer, target: str) -> tuple[float, float, dict[str, Any]]:
     """Return how many echo requests were sent and answered, and the first refusal."""
-    result = mapping(mapping(seen.data("icmp")).get(target))
+    result = mapping(mapping(seen.data(ICMP)).get(target))
     refusals = [mapping(error) for error in items(result.get("errors"))]
     refusal = next((error for error in refusals if _refusal(error, target)), {})
     received = number(result.get("received"))
@@ -111,14 +112,14 @@ def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> 
         expected={"address": wall.address, "refused": True},
         observed=seen_it if sent else None,
         evidence={"refusal": refusal, "proof": "refusal" if refusal else "silence", "mesh_answers": _alive(seen, wall)},
-        hint=_hint(seen, wall, ok, seen.why("icmp") if seen.data("icmp") is None else ""),
+        hint=_hint(seen, wall, ok, seen.why(ICMP) if seen.data(ICMP) is None else ""),
         command=f"ping -c 1 {wall.address}",
     )
 
 
 def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
     port = expect.port
-    tried = [mapping(entry) for entry in items(seen.data("tcp"))]
+    tried = [mapping(entry) for entry in items(seen.data(TCP))]
     found = next((entry for entry in tried if entry.get("host") == wall.address and entry.get("port") == port), {})
     outcome, by = text(found.get("outcome")), text(found.get("from"))
     routed = _echo(seen, wall.address)[2]
@@ -141,7 +142,7 @@ def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> C
         expected={"address": wall.address, "port": port, "refused": True},
         observed=f"{outcome} from {by}" if by else outcome or None,
         evidence={"proof": proof, "icmp_refusal": routed, "mesh_answers": _alive(seen, wall)},
-        hint=_hint(seen, wall, ok, seen.why("tcp") if not found else _UNTOLD if outcome in _RESETS else ""),
+        hint=_hint(seen, wall, ok, seen.why(TCP) if not found else _UNTOLD if outcome in _RESETS else ""),
         command=f"nc -vz -w 3 {wall.address} {port}",
     )
 
@@ -156,7 +157,7 @@ def _by_router(seen: Answer, wall: Wall, port: int, router: str) -> bool | None:
 
     The number of routers that both passed shows it: if the router lets TCP through, the host's reset comes from farther.
     """
-    arrived = [mapping(flow) for flow in items(mapping(seen.data("wire")).get("flows"))]
+    arrived = [mapping(flow) for flow in items(mapping(seen.data(WIRE)).get("flows"))]
     arrived = [flow for flow in arrived if flow.get("direction") == "in"]
     resets = [flow for flow in arrived if flow.get("src") == wall.address and flow.get("sport") == port]
     if any(flow.get("interface") == "lo" for flow in resets):  # this host's own firewall

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, address, items, mapping, text
+from .observations import LISTENING
 
 if TYPE_CHECKING:
     from .check import Check
@@ -31,12 +32,12 @@ class Listening:
 def judge_listening(answer: Json, context: CheckContext, expect: Listening) -> Check:
     """Return the check of a port's listening sockets."""
     seen = Answer(answer)
-    data = seen.data("listening")
+    data = seen.data(LISTENING)
     command = f"ss -Hlnp{'u' if expect.proto == 'udp' else 't'} sport = :{expect.port}"
     expected = {"port": expect.port, "proto": expect.proto, "addresses": sorted(expect.addresses)}
     expected |= {"may": sorted(expect.may)} if expect.may else {}
     if not isinstance(data, list) or not expect.addresses:
-        why = seen.why("listening") if expect.addresses else "no address is expected"
+        why = seen.why(LISTENING) if expect.addresses else "no address is expected"
         return context.check(None, expected=expected, observed=None, hint=why, command=command)
     sockets = [mapping(entry) for entry in items(data)]
     sockets = [entry for entry in sockets if entry.get("port") == expect.port and entry.get("proto") == expect.proto]

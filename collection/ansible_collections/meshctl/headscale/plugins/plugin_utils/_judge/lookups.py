@@ -12,6 +12,7 @@ from .answer import Answer, addresses, number, text
 from .context import CheckContext
 from .name_causes import why_not_resolved
 from .names import QUAD_100, Name, dns_answer, looked_up, name_servers, values, why_unknown
+from .observations import GETADDRINFO
 
 if TYPE_CHECKING:
     from .check import Check
@@ -28,7 +29,7 @@ def resolved(  # noqa: PLR0913, PLR0917
         expected["ms"] = {"at_most": budget_ms}
     command = f"getent ahosts {asked}"
     if not outcome or not name.required or took is None:
-        why = why_unknown(seen, "getaddrinfo") if name.required else f"the server has no such address of {name.node}"
+        why = why_unknown(seen, GETADDRINFO) if name.required else f"the server has no such address of {name.node}"
         return context.check(
             None, aspect=aspect, target=name.node, expected=expected, observed=None, hint=why, command=command
         )

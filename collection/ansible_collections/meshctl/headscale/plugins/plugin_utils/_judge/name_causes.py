@@ -22,6 +22,7 @@ from .names import (
     name_servers,
     values,
 )
+from .observations import RESOLV_CONF, STATUS
 
 
 def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) -> str:
@@ -43,10 +44,10 @@ def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) 
     direct = dns_answer(seen, name.fqdn, "A")
     rightly = direct.get("rcode") == "NOERROR" and set(addresses(values(direct))) & set(name.addresses)
     # A stopped client still answers from its last state, but the system no longer asks it.
-    running = text(mapping(seen.data("status")).get("BackendState")) in ("", "Running")
+    running = text(mapping(seen.data(STATUS)).get("BackendState")) in ("", "Running")
     if rightly and running:
         return _other_dns(seen, name) or _not_asked(seen)
-    client = causes.client(seen) if seen.data("status") is not None else ""
+    client = causes.client(seen) if seen.data(STATUS) is not None else ""
     return client or _other_dns(seen, name) or _not_known(direct, name)
 
 
@@ -69,7 +70,7 @@ def _not_asked(seen: Answer) -> str:
             f"tailscaled answers correctly, but {NSSWITCH} lists no name server as a source of hosts ({' '.join(sources)}): "
             "add dns there"
         )
-    searched = mapping(seen.data("resolv_conf")).get("search")
+    searched = mapping(seen.data(RESOLV_CONF)).get("search")
     if servers and searched == []:
         return (
             "tailscaled answers correctly, but /etc/resolv.conf has no search domain: another program has rewritten it"
@@ -86,7 +87,7 @@ def _in_hosts(seen: Answer, name: Name) -> bool:
 
 def _other_dns(seen: Answer, name: Name) -> str:
     """Return which MagicDNS setting of the client cannot lead to this name."""
-    tailnet = mapping(mapping(seen.data("status")).get("CurrentTailnet"))
+    tailnet = mapping(mapping(seen.data(STATUS)).get("CurrentTailnet"))
     if tailnet.get("MagicDNSEnabled") is False:
         return "MagicDNS is off on the server: set dns.magic_dns there"
     suffix = text(tailnet.get("MagicDNSSuffix")).strip(".").lower()

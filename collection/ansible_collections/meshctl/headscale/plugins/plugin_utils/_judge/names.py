@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from .answer import Answer, addresses, items, mapping, text
+from .observations import DNS, FILES, GETADDRINFO, LOOKUPS, OUTSIDE, RESOLV_CONF
 
 QUAD_100 = "100.100.100.100"
 HOSTS, NSSWITCH = "/etc/hosts", "/etc/nsswitch.conf"
@@ -41,15 +42,15 @@ class Name:
 
 
 def looked_up(seen: Answer, name: str) -> dict[str, Any]:
-    captured = Answer({"observations": mapping(seen.data("lookups")).get("during")}).data("getaddrinfo")
+    captured = Answer({"observations": mapping(seen.data(LOOKUPS)).get("during")}).data(GETADDRINFO)
     rows = [
-        mapping(entry) for found in (captured, seen.data("getaddrinfo"), seen.data("outside")) for entry in items(found)
+        mapping(entry) for found in (captured, seen.data(GETADDRINFO), seen.data(OUTSIDE)) for entry in items(found)
     ]
     return next((row for row in rows if row.get("name") == name), {})
 
 
 def dns_answer(seen: Answer, name: str, kind: str) -> dict[str, Any]:
-    rows = [mapping(entry) for entry in items(seen.data("dns"))]
+    rows = [mapping(entry) for entry in items(seen.data(DNS))]
     return next((row for row in rows if row.get("name") == name and row.get("type") == kind), {})
 
 
@@ -58,13 +59,13 @@ def values(row: dict[str, Any]) -> list[str]:
 
 
 def why_unknown(seen: Answer, kind: str) -> str:
-    if seen.data("lookups") is None and seen.error("lookups"):
-        return seen.why("lookups")
+    if seen.data(LOOKUPS) is None and seen.error(LOOKUPS):
+        return seen.why(LOOKUPS)
     return "the resolver did not answer in time" if seen.data(kind) is not None else seen.why(kind)
 
 
 def name_servers(seen: Answer) -> list[str]:
-    return addresses(mapping(seen.data("resolv_conf")).get("nameservers"))
+    return addresses(mapping(seen.data(RESOLV_CONF)).get("nameservers"))
 
 
 def local_stub(servers: list[str]) -> str:
@@ -74,7 +75,7 @@ def local_stub(servers: list[str]) -> str:
 
 def file_text(seen: Answer, path: str) -> str | None:
     """Return a file's text without comments; None if it was not read, empty if it does not exist."""
-    found = mapping(mapping(seen.data("files")).get(path))
+    found = mapping(mapping(seen.data(FILES)).get(path))
     if not found:
         return None
     return "\n".join(line.partition("#")[0] for line in text(found.get("text")).splitlines())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, endpoint, items, mapping, text
 from .context import CheckContext, Node
+from .observations import DISCO, STATUS
 
 if TYPE_CHECKING:
     from .check import Check
@@ -76,16 +77,16 @@ def observed_path(pinged: Json) -> dict[str, Any]:
 
 
 def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: Underlay) -> Check:
-    pinged = mapping(mapping(seen.data("disco")).get(way.address))
+    pinged = mapping(mapping(seen.data(DISCO)).get(way.address))
     expected: dict[str, Any] = {"path": way.kind}
     if way.kind != "relay" and way.hosts:
         expected["endpoint"] = way.hosts
     command = f"tailscale ping --c 5 {way.address or way.peer.name}"
     if not pinged:
-        why = seen.why("disco") if way.address else f"the server has no address of {way.peer.name}"
+        why = seen.why(DISCO) if way.address else f"the server has no address of {way.peer.name}"
         return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=why, command=command,
-            evidence={"error": seen.error("disco")},
+            evidence={"error": seen.error(DISCO)},
         )  # fmt: skip
     found = observed_path(pinged)
     direct = found["path"] == "direct"
@@ -127,7 +128,7 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
             f"{found['host']} is not an address of {way.peer.name} or its router: mesh_topology is wrong, or its traffic takes "
             "another exit"
         )
-    own_endpoints = mapping(mapping(seen.data("status")).get("Self")).get("Addrs") or list(own.endpoints)
+    own_endpoints = mapping(mapping(seen.data(STATUS)).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}
     sides[way.peer.name] = (list(way.underlay.endpoints), list(way.underlay.local))
     return causes.relayed(sides)

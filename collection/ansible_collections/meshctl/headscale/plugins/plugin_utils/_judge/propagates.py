@@ -13,6 +13,7 @@ from .answer import Answer, Json, mapping, number
 from .context import CheckContext
 from .lookups import not_resolved, resolved
 from .names import Name
+from .observations import ICMP
 
 if TYPE_CHECKING:
     from .check import Check
@@ -46,7 +47,7 @@ def judge_propagates(answer: Json, context: CheckContext, expect: Propagates, *,
 
 def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: str) -> Check:
     """Judge that an address no longer answers over the mesh."""
-    result = mapping(mapping(seen.data("icmp")).get(known))
+    result = mapping(mapping(seen.data(ICMP)).get(known))
     sent, received = number(result.get("sent")), number(result.get("received"))
     expected = {"address": known, "replies": 0}
     ok = None if not sent or received is None or received < 0 else received == 0
@@ -57,6 +58,6 @@ def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: 
         target=node,
         expected=expected,
         observed={"sent": sent, "received": received} if ok is not None else None,
-        hint=seen.why("icmp") if ok is None else f"{node} still answers at {known}",
+        hint=seen.why(ICMP) if ok is None else f"{node} still answers at {known}",
         command=f"ping -c 1 {known}",
     )

@@ -14,6 +14,7 @@ from . import causes
 from .answer import Answer, Json, address, items, mapping, number, numbers, text
 from .context import CheckContext, Node
 from .interfaces import mesh_interfaces
+from .observations import ADDRESSES, DISCO, ICMP, STATUS, WATCHED
 
 if TYPE_CHECKING:
     from .check import Check
@@ -46,13 +47,13 @@ def judge_reachable(answer: Json, context: CheckContext, expect: Reachable) -> l
 
 def _is_own(seen: Answer, known: str) -> bool:
     """Whether this host has the peer's address, and answers in its place."""
-    links = [mapping(link) for link in items(seen.data("addresses"))]
+    links = [mapping(link) for link in items(seen.data(ADDRESSES))]
     return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
 
 
 def _marked(seen: Answer, known: str) -> list[dict[str, Any]]:
     """Return the captured pings of an address's family; nothing if the capture may be incomplete."""
-    watched = mapping(seen.data("watched"))
+    watched = mapping(seen.data(WATCHED))
     if number(watched.get("dropped")) != 0:
         return []
     proto = "icmp6" if ":" in known else "icmp"
@@ -68,7 +69,7 @@ def _answered_by(seen: Answer, known: str) -> list[str]:
 
 def _beside_mesh(seen: Answer, known: str) -> list[str]:
     """Return the interfaces that requests or replies took, if no mesh interface is among them."""
-    mesh = mesh_interfaces(seen.data("addresses"))
+    mesh = mesh_interfaces(seen.data(ADDRESSES))
     for direction, end in (("out", "dst"), ("in", "src")):
         flows = [flow for flow in _marked(seen, known) if flow.get("direction") == direction]
         ways = {text(flow.get("interface")) for flow in flows if address(flow.get(end)) == known}
@@ -95,15 +96,15 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
             observed=None,
             hint=hint,
         )
-    result = mapping(mapping(seen.data("icmp")).get(known))
+    result = mapping(mapping(seen.data(ICMP)).get(known))
     sent, received = number(result.get("sent")), number(result.get("received"))
     replies = numbers(result.get("rtt_ms"))
     expected = {"address": known, "replies": "all"}
     if not sent or received is None or sent < 0 or received > sent or len(replies) != received:
-        why = "no echo request was sent" if seen.data("icmp") is not None else seen.why("icmp")
+        why = "no echo request was sent" if seen.data(ICMP) is not None else seen.why(ICMP)
         return context.check(
             None, aspect=aspect, family=family, target=peer.name, expected=expected, observed=None, hint=why, command=command,
-            evidence={"error": seen.error("icmp")},
+            evidence={"error": seen.error(ICMP)},
         )  # fmt: skip
     if _is_own(seen, known):
         return context.check(
@@ -116,7 +117,7 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
             hint=f"{known} did not answer, but {' or '.join(others)} did: a NAT rule of this host redirects {peer.name}'s address there "
             "(`nft list ruleset`)",
         )  # fmt: skip
-    if received and seen.data("addresses") is not None and (ways := _beside_mesh(seen, known)):
+    if received and seen.data(ADDRESSES) is not None and (ways := _beside_mesh(seen, known)):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
             hint=f"{peer.name} answers through {', '.join(ways)} and not through the mesh: a rule or a route of this host or of {peer.name} "
@@ -153,7 +154,7 @@ def _hint(seen: Answer, peer: Node, known: str, received: float) -> str:
         return (
             "some packets were lost: the path is still settling, or a link loses packets (`ip -s link` on both sides)"
         )
-    if seen.data("status") is None and seen.data("disco") is None:
+    if seen.data(STATUS) is None and seen.data(DISCO) is None:
         return f"{peer.name} does not answer"
     return causes.unreachable(seen, peer, known)
 
@@ -164,7 +165,7 @@ def judge_latency(answer: Json, context: CheckContext, expect: Reachable, *, of:
     return [_latency(seen, context, peer, expect, of=of) for peer in expect.peers]
 
 
-def _latency(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, *, of: str = "icmp") -> Check:
+def _latency(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, *, of: str = ICMP) -> Check:
     found = mapping(seen.data(of))
     wanted = [peer.address(family) for family in expect.families]
     replies = [rtt for known in wanted for rtt in numbers(mapping(found.get(known)).get("rtt_ms")) if rtt >= 0]
@@ -190,7 +191,7 @@ def _figures(replies: list[float]) -> dict[str, float]:
 
 
 def _slow(seen: Answer, wanted: list[str]) -> str:
-    last = next((mapping(mapping(mapping(seen.data("disco")).get(known)).get("last")) for known in wanted if known), {})
+    last = next((mapping(mapping(mapping(seen.data(DISCO)).get(known)).get("last")) for known in wanted if known), {})
     if last.get("derp") and not last.get("endpoint"):
         return f"the traffic goes through the relay {text(last.get('derp'))}: the path checks say why it is not direct"
     return (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, addresses, items, mapping, moment, text
 from .context import CheckContext
+from .observations import NODES
 
 if TYPE_CHECKING:
     from .check import Check
@@ -48,9 +49,9 @@ def judge_registered(answer: Json, context: CheckContext, expect: Registered) ->
     seen = Answer(answer)
     listed = _listed(seen)
     if listed is None or not expect.nodes:
-        why = seen.why("nodes") if listed is None else "no node is expected: pass nodes"
+        why = seen.why(NODES) if listed is None else "no node is expected: pass nodes"
         targets: list[str | None] = [wanted.name for wanted in expect.nodes] or [None]
-        evidence = {"error": seen.error("nodes")}
+        evidence = {"error": seen.error(NODES)}
         return [
             context.check(None, target=name, expected="registered", observed=None, hint=why, evidence=evidence)
             for name in targets
@@ -60,7 +61,7 @@ def judge_registered(answer: Json, context: CheckContext, expect: Registered) ->
 
 
 def _listed(seen: Answer) -> list[dict[str, Any]] | None:
-    data = seen.data("nodes")
+    data = seen.data(NODES)
     if not isinstance(data, dict) or "nodes" not in data:
         return None
     return [mapping(node) for node in items(data["nodes"])]

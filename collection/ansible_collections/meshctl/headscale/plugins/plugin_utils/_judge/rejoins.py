@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, addresses, mapping, number, text
 from .context import CheckContext, Node
+from .observations import ICMP, STATUS
 
 if TYPE_CHECKING:
     from .check import Check
@@ -38,7 +39,7 @@ def judge_rejoins(answer: Json, context: CheckContext, expect: Rejoins, *, elaps
 
 
 def _itself(seen: Answer, context: CheckContext, expect: Rejoins, elapsed_s: float, *, late: bool) -> Check:
-    status = mapping(seen.data("status"))
+    status = mapping(seen.data(STATUS))
     me = mapping(status.get("Self"))
     expected = {
         "id": expect.before.id,
@@ -48,10 +49,10 @@ def _itself(seen: Answer, context: CheckContext, expect: Rejoins, elapsed_s: flo
         "within_s": expect.budget_s,
     }
     if not status or not expect.before.id or not expect.before.addresses:
-        why = "mesh_nodes does not say what the node was before the outage" if status else seen.why("status")
+        why = "mesh_nodes does not say what the node was before the outage" if status else seen.why(STATUS)
         return context.check(
             None, aspect=expect.aspect, expected=expected, observed=None, hint=why, command="tailscale status",
-            evidence={"error": seen.error("status")},
+            evidence={"error": seen.error(STATUS)},
         )  # fmt: skip
     observed = {
         "id": text(me.get("ID")),
@@ -90,15 +91,15 @@ def _late(elapsed_s: float, expect: Rejoins) -> str:
 def _reaches(  # noqa: PLR0913
     seen: Answer, context: CheckContext, expect: Rejoins, peer: Node, elapsed_s: float, *, late: bool
 ) -> Check:
-    found = mapping(seen.data("icmp"))
+    found = mapping(seen.data(ICMP))
     results = {known: mapping(found.get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": "all", "within_s": expect.budget_s}
     command = f"ping -c 3 {next(iter(peer.addresses), peer.name)}"
     if not results or any(not number(result.get("sent")) for result in results.values()):
-        why = seen.why("icmp") if results else f"mesh_nodes has no address of {peer.name}"
+        why = seen.why(ICMP) if results else f"mesh_nodes has no address of {peer.name}"
         return context.check(
             None, aspect=expect.aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
-            evidence={"error": seen.error("icmp")},
+            evidence={"error": seen.error(ICMP)},
         )  # fmt: skip
     silent = [known for known, result in results.items() if result.get("received") != result.get("sent")]
     received = {known: result.get("received") for known, result in results.items()}

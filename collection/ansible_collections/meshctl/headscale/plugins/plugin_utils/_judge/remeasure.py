@@ -19,8 +19,9 @@ from .answer import Answer, Json, mapping, number
 from .check import Check
 from .context import CheckContext
 from .encrypted import sent_by_path
+from .observations import BURST, CALM, DIRECT, ICMP, LARGE, METRICS_AFTER, METRICS_BEFORE, STEADY
 from .reachable import Reachable, judge_latency
-from .steady import LARGE, hidden_losses, judge_steady
+from .steady import LARGE_BYTES, hidden_losses, judge_steady
 
 Request: TypeAlias = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -81,13 +82,13 @@ class Remeasurement:
     def _confirm_latency(self, answer: Json, expect: Reachable, checks: Sequence[Check]) -> Steps[list[Check]]:
         """Ping peers again that answered a burst too slowly; let their latency fail when they stay slow."""
         passed = {check.target for check in checks if check.aspect == "latency" and check.verdict == "passed"}
-        burst = judge_latency(answer, self.context, expect, of="steady")
+        burst = judge_latency(answer, self.context, expect, of=STEADY)
         slow = _only(expect, {check.target for check in burst if check.bad and check.target in passed})
         if not slow.peers:
             return list(checks)
-        request = self._pings("calm", slow, count=_CALM_PINGS, interval_s=0.15)
+        request = self._pings(CALM, slow, count=_CALM_PINGS, interval_s=0.15)
         calm = yield Probe(request=request)
-        failed = {check.target: check for check in judge_latency(calm, self.context, slow, of="calm") if check.bad}
+        failed = {check.target: check for check in judge_latency(calm, self.context, slow, of=CALM) if check.bad}
         return [
             replace(failed[check.target], duration_ms=check.duration_ms)
             if check.aspect == "latency" and check.target in failed
@@ -125,8 +126,8 @@ class Remeasurement:
         targets = _targets(expect)
         end = self.clock() + HANDSHAKE_S
         while self.clock() < end:
-            request = {"id": "icmp", "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.5}
-            found = mapping(Answer((yield Probe(request=request, looks=1))).data("icmp"))
+            request = {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.5}
+            found = mapping(Answer((yield Probe(request=request, looks=1))).data(ICMP))
             if all(number(mapping(found.get(known)).get("received")) for known in targets):
                 return
 
@@ -137,7 +138,7 @@ class Remeasurement:
             if not expect.peers:
                 return []
             targets = [next(iter(peer.addresses)) for peer in expect.peers]
-            request = {"id": "direct", "kind": "disco", "targets": targets, "tries": _DIRECT_PINGS, "interval_s": 0.05}
+            request = {"id": DIRECT, "kind": "disco", "targets": targets, "tries": _DIRECT_PINGS, "interval_s": 0.05}
             found = hidden_losses((yield Probe(request=request)), self.context, expect)
             expect = _only(expect, {check.target for check in found})
         return found
@@ -146,14 +147,14 @@ class Remeasurement:
         # All nodes do this at once: the more targets, the fewer packets each node sends.
         count = max(_FEWEST, min(_MOST, _PACKETS // len(_targets(expect))))
         steps = [
-            {"id": "metrics_before", "kind": "metrics"},
-            self._pings("steady", expect, count=count, interval_s=0.05),
-            {"id": "metrics_after", "kind": "metrics"},
-            {**self._pings("large", expect, count=max(3, count // 2), interval_s=0.05), "size": LARGE},
+            {"id": METRICS_BEFORE, "kind": "metrics"},
+            self._pings(STEADY, expect, count=count, interval_s=0.05),
+            {"id": METRICS_AFTER, "kind": "metrics"},
+            {**self._pings(LARGE, expect, count=max(3, count // 2), interval_s=0.05), "size": LARGE_BYTES},
         ]
-        answer = mapping((yield Probe(request={"id": "burst", "kind": "sequence", "steps": steps})))
+        answer = mapping((yield Probe(request={"id": BURST, "kind": "sequence", "steps": steps})))
         observations = mapping(answer.get("observations"))
-        return {**answer, "observations": {**observations, **mapping(mapping(observations.get("burst")).get("data"))}}
+        return {**answer, "observations": {**observations, **mapping(mapping(observations.get(BURST)).get("data"))}}
 
     def _pings(self, name: str, expect: Reachable, *, count: int, interval_s: float) -> Request:
         return {
@@ -201,5 +202,5 @@ def _heard_nothing(check: Check) -> bool:
 def _relayed(answer: Json) -> bool:
     """Whether a relay carried part of a burst."""
     seen = Answer(answer)
-    before, after = sent_by_path(seen.data("metrics_before")), sent_by_path(seen.data("metrics_after"))
+    before, after = sent_by_path(seen.data(METRICS_BEFORE)), sent_by_path(seen.data(METRICS_AFTER))
     return before is not None and after is not None and after["relay"] - before["relay"] >= _FEWEST

@@ -27,6 +27,7 @@ from .names import (
     values,
     why_unknown,
 )
+from .observations import ADDRESSES, DNS, FILES, GETADDRINFO, LOOKUPS
 
 if TYPE_CHECKING:
     from .check import Check
@@ -70,7 +71,7 @@ def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
     expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
     command = f"dig +short @{QUAD_100} {name.fqdn} A {name.fqdn} AAAA"
     if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
-        why = why_unknown(seen, "dns")
+        why = why_unknown(seen, DNS)
         return context.check(
             None, aspect="dns", target=name.node, expected=expected, observed=None, hint=why, command=command
         )
@@ -98,7 +99,7 @@ def _reverse(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
     system = {known: looked_up(seen, known) for known in name.addresses}
     took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
     if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
-        why = why_unknown(seen, "dns")
+        why = why_unknown(seen, DNS)
         return context.check(
             None, aspect="reverse", target=name.node, expected=expected, observed=None, hint=why, command=command
         )
@@ -148,7 +149,7 @@ def _local(seen: Answer, context: CheckContext, expect: Names) -> Check:
         aspect="local",
         expected={HOSTS: "no name of the mesh"},
         observed=None if hosts is None else found,
-        hint=seen.why("files") if hosts is None else
+        hint=seen.why(FILES) if hosts is None else
         f"{HOSTS} answers for {', '.join(sorted(found))} instead of MagicDNS: remove the entry",
         command=f"cat {HOSTS}",
     )  # fmt: skip
@@ -172,7 +173,7 @@ def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
         target=name,
         expected={"name": name, "outcome": "found", **({"address": led} if led else {})},
         observed={"name": name, "outcome": outcome, "addresses": known} if outcome else None,
-        hint=hint if outcome else why_unknown(seen, "getaddrinfo"),
+        hint=hint if outcome else why_unknown(seen, GETADDRINFO),
         command=f"getent ahosts {name}",
     )
 
@@ -184,7 +185,7 @@ def wire_marker(fqdn: str) -> str:
 
 def _wire(seen: Answer, context: CheckContext) -> Check:
     """Judge by the packets which server the system's resolver asked for names of the mesh."""
-    capture = mapping(seen.data("lookups"))
+    capture = mapping(seen.data(LOOKUPS))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
     beside = _beside(seen, flows)
     asked: dict[str, int] = {}
@@ -202,7 +203,7 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     # A local resolver may have cached some names, but one of them is new each time.
     names = 1 if stub else len(items(mapping(mapping(capture.get("during")).get("getaddrinfo")).get("data")))
     if not capture or number(capture.get("dropped")) != 0:
-        ok, hint = None, "packets of the capture were lost" if capture else why_unknown(seen, "getaddrinfo")
+        ok, hint = None, "packets of the capture were lost" if capture else why_unknown(seen, GETADDRINFO)
     elif not asked and stub:
         ok, hint = (
             False,
@@ -236,7 +237,7 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
 
 def _beside(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
     """Return the interfaces outside the mesh on which tailscaled's address was asked for names of the mesh."""
-    inside = mesh_interfaces(seen.data("addresses"))
+    inside = mesh_interfaces(seen.data(ADDRESSES))
     asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
     found = {text(flow.get("interface")) for flow in asked if number(flow.get("marked"))}
     # Without a known mesh interface this proves nothing.

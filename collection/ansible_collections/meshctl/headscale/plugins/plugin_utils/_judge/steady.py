@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .answer import Answer, Json, items, mapping, number, text
+from .observations import DIRECT, LARGE, STEADY
 
 if TYPE_CHECKING:
     from .check import Check
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .reachable import Reachable
 
 # Payload of a large echo request: with its headers it just fits the mesh's MTU of 1280 bytes over IPv6.
-LARGE = 1232
+LARGE_BYTES = 1232
 # Of at least this many large packets, at most this share may be lost, unless small packets are lost as well.
 _MANY, _LARGE_LOST = 20, 0.3
 # A direct path loses packets only when it missed at least this many pings, and more than the budget.
@@ -49,7 +50,7 @@ def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> 
 
 
 def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
-    counted = _counted(seen, "steady", peer, expect.families)
+    counted = _counted(seen, STEADY, peer, expect.families)
     expected = {"lost_percent": {"at_most": expect.loss_budget}}
     command = f"ping -c 20 -i 0.1 {next(iter(peer.addresses), peer.name)}"
     if counted is None:
@@ -59,7 +60,7 @@ def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) ->
             target=peer.name,
             expected=expected,
             observed=None,
-            hint=_unsent(seen, "steady"),
+            hint=_unsent(seen, STEADY),
             command=command,
         )
     sent, received = counted
@@ -87,7 +88,7 @@ def hidden_losses(answer: Json, context: CheckContext, expect: Reachable) -> lis
 
 def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check | None:
     known = next(iter(peer.addresses), "")
-    pinged = mapping(mapping(seen.data("direct")).get(known))
+    pinged = mapping(mapping(seen.data(DIRECT)).get(known))
     answers = [mapping(entry) for entry in items(pinged.get("answers"))]
     ways = [bool(text(entry.get("endpoint"))) for entry in answers if not text(entry.get("err"))]
     # Answers through the relay before the first direct answer only show that the path was still being found.
@@ -111,10 +112,10 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
 
 
 def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
-    counted = _counted(seen, "large", peer, expect.families)
-    small = _counted(seen, "steady", peer, expect.families)
-    expected = {"bytes": LARGE, "replies": {"at_least": 1}}
-    command = f"ping -c 3 -s {LARGE} {next(iter(peer.addresses), peer.name)}"
+    counted = _counted(seen, LARGE, peer, expect.families)
+    small = _counted(seen, STEADY, peer, expect.families)
+    expected = {"bytes": LARGE_BYTES, "replies": {"at_least": 1}}
+    command = f"ping -c 3 -s {LARGE_BYTES} {next(iter(peer.addresses), peer.name)}"
     if counted is None or small is None:
         return context.check(
             None,
@@ -122,15 +123,14 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
             target=peer.name,
             expected=expected,
             observed=None,
-            hint=_unsent(seen, "large"),
+            hint=_unsent(seen, LARGE),
             command=command,
         )
     sent, received = counted
     silent = [
         known
         for family in expect.families
-        if (known := peer.address(family))
-        and not number(mapping(mapping(seen.data("large")).get(known)).get("received"))
+        if (known := peer.address(family)) and not number(mapping(mapping(seen.data(LARGE)).get(known)).get("received"))
     ]
     thinned = (
         sent >= _MANY and sent - received > sent * _LARGE_LOST and small[0] - small[1] <= expect.lost_at_most(small[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .answer import Answer, Json, items, mapping, number, text
+from .observations import ICMP, STATUS
 
 if TYPE_CHECKING:
     from .check import Check
@@ -22,19 +23,19 @@ def judge_unreachable(answer: Json, context: CheckContext, peers: tuple[Node, ..
 
 
 def _silent(seen: Answer, context: CheckContext, peer: Node, aspect: str) -> Check:
-    results = {known: mapping(mapping(seen.data("icmp")).get(known)) for known in peer.addresses}
+    results = {known: mapping(mapping(seen.data(ICMP)).get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": 0}
     command = f"ping -c 1 {next(iter(peer.addresses), peer.name)}"
     received = {known: number(result.get("received")) for known, result in results.items()}
     tried = bool(results) and all(number(result.get("sent")) for result in results.values())
     if not tried or any(count is None or count < 0 for count in received.values()):
-        why = seen.why("icmp") if results else f"the server has no address of {peer.name}"
+        why = seen.why(ICMP) if results else f"the server has no address of {peer.name}"
         return context.check(
             None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
-            evidence={"error": seen.error("icmp")},
+            evidence={"error": seen.error(ICMP)},
         )  # fmt: skip
     answering = [known for known, count in received.items() if count]
-    status = mapping(seen.data("status"))
+    status = mapping(seen.data(STATUS))
     errors = [mapping(entry) for result in results.values() for entry in items(result.get("errors"))]
     refused = {text(error.get("error")) for error in errors}
     return context.check(
@@ -43,7 +44,7 @@ def _silent(seen: Answer, context: CheckContext, peer: Node, aspect: str) -> Che
         target=peer.name,
         expected=expected,
         observed={"received": {known: int(count or 0) for known, count in received.items()}},
-        evidence={"refused": sorted(refused), "client": text(status.get("BackendState")) or seen.why("status")},
+        evidence={"refused": sorted(refused), "client": text(status.get("BackendState")) or seen.why(STATUS)},
         hint=f"{peer.name} still answers at {', '.join(answering)}",
         command=command,
     )
