@@ -88,7 +88,7 @@ def test_a_story_survives_a_restart_of_libvirtd_while_a_cable_is_pulled(machine:
     with log.open("wb") as out:
         story = subprocess.Popen(machine.enter(*words, *extra), stdout=out, stderr=out, env=machine.environment())
         try:
-            wait_until(lambda: "TASK [Nobody reaches it]" in log.read_text(encoding="utf-8"), seconds=300)
+            wait_until(lambda: "TASK [No other node reaches it]" in log.read_text(encoding="utf-8"), seconds=300)
             machine.restart_libvirtd()
             assert story.wait(900) == 0, log.read_text(encoding="utf-8")[-4000:]
         finally:

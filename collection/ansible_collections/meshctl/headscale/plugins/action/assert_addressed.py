@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that a host is where the inventory has it; see the module of the same name."""
+"""Assert that a host has the address and gateway that the inventory states; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Reads the host's interfaces and routes."""
+    """Read the host's interfaces and routes."""
 
     ASSERTION = "addressed"
     DEADLINE_S = 3.0
     ARGUMENTS = {**COMMON}  # noqa: RUF012
 
     def prepare(self) -> None:
-        """Find out where the host should be."""
+        """Look up the address and subnet that the host should have."""
         self._ipv6: list[str] = []
         topology = self.topology()
         own = mapping(topology.get(self.host))
         if not own:
-            raise BadInput(f"no topology says where {self.host} is: run meshctl.headscale.topology before")
+            raise BadInput(f"no topology says where {self.host} is: run meshctl.headscale.topology first")
         others = {text(mapping(place).get("cidr")) for place in topology.values()} - {text(own.get("cidr")), ""}
         self._place = Place(
             address=text(own.get("address")),
@@ -50,17 +50,17 @@ class ActionModule(Assertion):
         )
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Ask the kernel."""
+        """Ask the kernel for addresses and routes."""
         return [
             {"id": ADDRESSES, "kind": "addresses"},
             {"id": ROUTES, "kind": "routes", "get": [*self._place.samples, *filter(None, [self._place.gateway])]},
         ]
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
-        """Return what no inventory has, and what isolation is asked about as well."""
+        """Return the host's IPv6 addresses, which no inventory states and which assert_isolated tries as well."""
         return {"ansible_facts": {"mesh_physical_ipv6": self._ipv6}}
 
     def judge(self, answer: Json) -> list[Check]:
-        """Judge what the kernel says."""
+        """Judge the addresses and routes."""
         self._ipv6 = physical_ipv6(answer)
         return judge_addressed(answer, self.context, self._place)

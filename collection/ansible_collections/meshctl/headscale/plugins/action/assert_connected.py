@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that a node is in the mesh and sees its peers; see the module of the same name."""
+"""Assert that a node is in the mesh and sees its peers; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Asks the node's own client."""
+    """Ask the node's own client."""
 
     ASSERTION = "connected"
     DEADLINE_S = 30.0
     ARGUMENTS = {**COMMON, **MEMBERS, "offline": {"type": "list", "elements": "str", "default": []}}  # noqa: RUF012
 
     def prepare(self) -> None:
-        """Find out who is expected to be seen."""
+        """Decide which peers the node must see."""
         expect = expectation(self)
-        everybody = self.peers()
-        peers = tuple(peer for peer in everybody if expect.sees(self.host, peer.name))
-        hidden = tuple(peer for peer in everybody if peer not in peers)
+        everyone = self.peers()
+        peers = tuple(peer for peer in everyone if expect.sees(self.host, peer.name))
+        hidden = tuple(peer for peer in everyone if peer not in peers)
         offline = tuple(self.options["offline"])
-        if unknown := [name for name in offline if name not in {peer.name for peer in everybody}]:
-            raise BadInput(f"offline names {', '.join(unknown)}, which is no peer of {self.host}")
+        if unknown := [name for name in offline if name not in {peer.name for peer in everyone}]:
+            raise BadInput(f"offline names {', '.join(unknown)}, but {self.host} has no such peer")
         self._expect = Connected(own=self.nodes().get(self.host), peers=peers, offline=offline, hidden=hidden)
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that traffic over the mesh leaves encrypted; see the module of the same name."""
+"""Assert that traffic over the mesh leaves encrypted; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _DISCARD = 9
 
 
 class ActionModule(Assertion):
-    """Captures on every interface while marked payloads are sent to the peers."""
+    """Capture on every interface while marked payloads are sent to the peers."""
 
     ASSERTION = "encrypted"
     DEADLINE_S = 20.0
@@ -50,21 +50,21 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Find out which path is expected to whom."""
+        """Look up the expected path to each peer."""
         positive("count", self.options["count"])
         found = expected_paths(self, reached(self, self.peers()), kind=path_of(self))
         self._expect = Encrypted(expected_paths=found, count=self.options["count"])
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Settle the paths, then capture while marked echo requests are sent, between two readings of the counters."""
+        """Settle the paths, then capture marked echo requests between two readings of the counters."""
         peers = {peer.name for peer in wanted((way.peer for way in self._expect.expected_paths), pending)}
-        # The check of the counters, which has no target, needs traffic to somebody.
+        # The check of the counters has no target, but needs traffic to at least one peer.
         chosen = [way for way in self._expect.expected_paths if way.address and (not peers or way.peer.name in peers)]
         targets = [way.address for way in chosen]
         everywhere = [known for way in chosen for known in way.peer.addresses]
         marker = f"meshctl-marker-{token_hex(8)}"
-        # One family after the other: tailscaled may send two packets to one endpoint as one, which the kernel takes apart
-        # behind the capture.
+        # One family after the other: tailscaled may merge two packets to one endpoint, and the kernel splits them only after
+        # the capture.
         families = {"icmp": [known for known in everywhere if ":" not in known],
                     "icmp6": [known for known in everywhere if ":" in known]}  # fmt: skip
         sent: Request = {
@@ -79,7 +79,7 @@ class ActionModule(Assertion):
             "kind": "sequence",
             "steps": [{"id": name, "targets": known, **sent} for name, known in families.items() if known],
         }
-        # Nobody need answer these: a rule may send one protocol another way than the others.
+        # These need no answer: a rule may route one protocol differently from the others.
         others: list[Request] = [
             {"id": f"udp {known}", "kind": "send", "host": known, "port": _DISCARD, "marker": marker}
             for known in everywhere
@@ -89,8 +89,8 @@ class ActionModule(Assertion):
         steps: list[Request] = [
             {"id": DISCO, "kind": "disco", "targets": targets, "tries": 10, "until_direct": True, "timeout_s": 4.0},
             {"id": ADDRESSES, "kind": "addresses"},
-            # A peer that does not answer has cost seconds, in which the other paths went stale: their first packet would
-            # take the relay.
+            # A peer that does not answer costs seconds, in which other paths go stale: their first packet would take the
+            # relay.
             {
                 "id": REFRESHED,
                 "kind": "disco",
@@ -111,5 +111,5 @@ class ActionModule(Assertion):
         return judge_encrypted(answer, self.context, self._expect)
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Ask the client how it is."""
+        """Ask the client for its status."""
         return [{"id": STATUS, "kind": "status"}]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts what URLs answer, or that they refuse; see the module of the same name."""
+"""Assert what URLs answer, or that they refuse; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Fetches URLs from the host."""
+    """Fetch URLs from the host."""
 
     ASSERTION = "http"
     DEADLINE_S = 15.0
@@ -48,12 +48,12 @@ class ActionModule(Assertion):
         """Check the URLs."""
         urls = tuple(self.options["urls"])
         if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
-            raise BadInput(f"urls is {list(urls)!r}: write at least one, each beginning with http:// or https://")
+            raise BadInput(f"urls is {list(urls)!r}: write at least one URL that begins with http:// or https://")
         if wrong := next((url for url in urls if not _has_port(url)), ""):
-            raise BadInput(f"urls holds {wrong!r}, which has no host or a port that is none: ports are 1 to 65535")
+            raise BadInput(f"urls holds {wrong!r}, which has no host or no valid port: ports are 1 to 65535")
         given = [entry for entry in self.options["address"] if entry]
         if wrong := next((entry for entry in given if not address(entry)), ""):
-            raise BadInput(f"address is {wrong!r}, which is no IP address")
+            raise BadInput(f"address is {wrong!r}: write an IP address")
         self._expect = Http(
             urls=urls, outcome=self.options["outcome"], status=self.options["status"], body=self.options["body"],
             addresses=tuple(map(address, given)), target=self.options.get("target"), aspect=self.options["aspect"],
@@ -74,7 +74,7 @@ class ActionModule(Assertion):
         return judge_http(answer, self.context, self._expect)
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Ask the client how it is, where the host has one."""
+        """Ask the client for its status, if the host has one."""
         if not self.variable("mesh_client"):
             return []
         hosts = [urlsplit(url).hostname or "" for url in self._expect.urls]
@@ -83,7 +83,7 @@ class ActionModule(Assertion):
 
 
 def _has_port(url: str) -> bool:
-    """Whether a URL can be asked at all: a port that does not exist refuses nobody."""
+    """Whether a URL has a host and a valid port."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0

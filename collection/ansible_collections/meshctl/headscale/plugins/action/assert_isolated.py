@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that physical addresses cannot be reached outside the mesh; see the module of the same name."""
+"""Assert that physical addresses cannot be reached outside the mesh; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Tries the physical addresses of hosts in other subnets."""
+    """Try the physical addresses of hosts in other subnets."""
 
     ASSERTION = "isolated"
     DEADLINE_S = 6.0
@@ -37,7 +37,7 @@ class ActionModule(Assertion):
     _watched = False
 
     def prepare(self) -> None:
-        """Find out which addresses must not answer."""
+        """Decide which addresses must not answer."""
         self._expect = Isolated(walls=self._walls(), port=self.options["port"])
 
     def _walls(self) -> tuple[Wall, ...]:
@@ -51,7 +51,7 @@ class ActionModule(Assertion):
         if bad := [name for name, known in named.items() if not known]:
             raise BadInput(f"the physical address of {', '.join(bad)} is not known: pass targets as name: address")
         if not named:
-            raise BadInput(f"no host is in another subnet than {self.host}: pass targets as name: address")
+            raise BadInput(f"every host is in the subnet of {self.host}: pass targets as name: address")
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
         mesh = {name: Node.read(name, records.get(name)).address(4) for name in named}
         walls = [Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items()]
@@ -59,25 +59,25 @@ class ActionModule(Assertion):
         return (*walls, *(Wall(name=name, address=known, mesh=mesh[name], other="ipv6") for name, known in others))
 
     def _ipv6(self, host: str) -> str:
-        """Return an IPv6 address of a host beside the mesh's, as assert_addressed has seen it: inventories have IPv4 alone."""
+        """Return an IPv6 address of a host outside the mesh, as assert_addressed found it: inventories state IPv4 only."""
         own = items(self.variable("mesh_physical_ipv6"))
         found = [address(entry) for entry in items(self.of_host(host, "mesh_physical_ipv6")) if entry not in own]
         return next(filter(None, found), "")
 
     def _elsewhere(self) -> list[str]:
-        """Return the members of the mesh in other subnets, those left out that a lab's routers do not hide."""
+        """Return the members of the mesh in other subnets, except those that a lab's routers do not hide."""
         topology = self.topology()
         own = text(mapping(topology.get(self.host)).get("subnet"))
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
         subnets = {name: text(mapping(topology.get(name)).get("subnet")) for name in records}
         if not own:
             raise BadInput(f"no topology says where {self.host} is: pass targets as name: address")
-        hidden = self.variable("mesh_backend", "hosts") == "hosts"
+        hidden = self.setting("backend") == "hosts"
         open_ = {name for name in subnets if not hidden and text(mapping(topology.get(name)).get("nat")) == "none"}
         return [name for name, subnet in subnets.items() if subnet and subnet != own and name not in open_]
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Try the physical addresses, and the mesh addresses beside them: silence must mean something."""
+        """Try the physical addresses, and the mesh addresses too: silence proves something only while those answer."""
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known]
         tried = [{"host": wall.address, "port": self._expect.port} for wall in walls]
@@ -88,12 +88,12 @@ class ActionModule(Assertion):
         return [{"id": WIRE, "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Ask the kernel which way it takes."""
+        """Ask the kernel for its routes to the addresses."""
         known = [wall.address for wall in self._expect.walls if wall.name in failing]
         return [{"id": ROUTES, "kind": "routes", "get": known}]
 
     def judge(self, answer: Json) -> list[Check]:
-        """Judge the refusals; what is silent is tried again while there is time."""
+        """Judge the refusals; silent addresses are tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
         checks = judge_isolated(lifted(answer, WIRE, (ICMP, TCP)), self.context, expect)
         self._watched = self._watched or any(map(doubtful, checks))

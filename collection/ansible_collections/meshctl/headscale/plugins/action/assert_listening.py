@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts where a service listens; see the module of the same name."""
+"""Assert where a service listens; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Reads the host's own table of sockets."""
+    """Read the host's table of sockets."""
 
     ASSERTION = "listening"
     DEADLINE_S = 10.0
@@ -34,7 +34,7 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Find out where the port must be open."""
+        """Decide on which addresses the port must be open."""
         given = self.options.get("addresses")
         may: tuple[str, ...] = ()
         if given is None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts which way traffic between nodes goes; see the module of the same name."""
+"""Assert which path traffic between nodes takes; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Pings every peer through its client, which tells the path that the answer took."""
+    """Ping every peer through the client, which reports the path of the answer."""
 
     ASSERTION = "path"
     DEADLINE_S = 30.0
@@ -35,16 +35,16 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Find out which path is expected to whom."""
+        """Look up the expected path to each peer."""
         peers = reached(self, self.peers())
         self._kind = path_of(self)
         if unknown := set(self.options["endpoints"]) - {peer.name for peer in peers}:
-            raise BadInput(f"endpoints names {', '.join(sorted(unknown))}, which is no peer of {self.host}")
+            raise BadInput(f"endpoints names {', '.join(sorted(unknown))}, but {self.host} has no such peer")
         found = expected_paths(self, peers, kind=self._kind, endpoints=self.options["endpoints"])
         self._expect = Paths(expected_paths=found, own=underlay(self, self.host, deep=False))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Ping through the client until a direct path answers, or long enough to say that none does."""
+        """Ping through the client until a direct path answers, or long enough to rule one out."""
         peers = {peer.name for peer in wanted((way.peer for way in self._expect.expected_paths), pending)}
         requests: list[Request] = []
         for way in self._expect.expected_paths:
@@ -57,7 +57,7 @@ class ActionModule(Assertion):
         return judge_path(_together(answer), self.context, self._expect)
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Find out what both clients know of their endpoints."""
+        """Ask for the endpoints that both clients know."""
         names = [way.peer for way in self._expect.expected_paths if way.peer.name in failing]
         found = {way.peer.name: way for way in expected_paths(self, names, kind=self._kind,
                                                     endpoints=self.options["endpoints"], deep=True)}  # fmt: skip
@@ -70,13 +70,13 @@ class ActionModule(Assertion):
 
 def _patience(kind: str) -> Request:
     if kind == "relay":
-        # Only time shows that no direct path is found: tailscaled needs some seconds for one.
+        # tailscaled needs some seconds to find a direct path, so only time shows that there is none.
         return {"tries": 8, "interval_s": 0.5, "until_direct": True}
     return {"tries": 10, "interval_s": 0.2, "until_direct": kind == "direct"}
 
 
 def _together(answer: Json) -> Json:
-    """Return the answer with all pings as the one observation that the judge reads."""
+    """Return the answer with all pings merged into the observation that the judge reads."""
     observations = mapping(mapping(answer).get("observations"))
     pings = [mapping(found) for found in observations.values() if mapping(found).get("kind") == "disco"]
     data = {address: result for found in pings if found.get("ok") for address, result in mapping(found["data"]).items()}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that a change has arrived on a node; see the module of the same name."""
+"""Assert that a change has arrived on a node; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
-from ..plugin_utils._action.options import COMMON
+from ..plugin_utils._action.options import COMMON, ip_addresses
 from ..plugin_utils._action.probing import Request
-from ..plugin_utils._judge.answer import Json, address, addresses
+from ..plugin_utils._judge.answer import Json
 from ..plugin_utils._judge.names import QUAD_100, Name
 from ..plugin_utils._judge.observations import DNS, GETADDRINFO, ICMP, RESOLV_CONF, STATUS
 from ..plugin_utils._judge.propagates import Propagates, judge_propagates
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Asks for names until they lead where they should, within a budget that began with the change."""
+    """Look names up until they lead where they should, within a budget that starts with the change."""
 
     ASSERTION = "propagates"
     LOOK_S = 3.0
@@ -38,7 +38,7 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Find out what the change must have become."""
+        """Work out the expected effect of the change."""
         if self.options["since"] > time.time() + 1:
             raise BadInput(f"since is {self.options['since']}, which is in the future: pass the time of the change")
         self._expect = Propagates(
@@ -49,7 +49,7 @@ class ActionModule(Assertion):
             silent=tuple(
                 (str(node), known)
                 for node, given in self.options["silent"].items()
-                for known in _addresses(node, given)
+                for known in ip_addresses(str(node), given)
             ),
         )
         if not (self._expect.present or self._expect.absent or self._expect.silent):
@@ -58,12 +58,12 @@ class ActionModule(Assertion):
 
     @property
     def deadline_s(self) -> float:
-        """Return what is left of the budget, which began with the change."""
+        """Return the rest of the budget, which started with the change."""
         given = self.options.get("deadline")
         return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Ask for the names, and ping what must be silent."""
+        """Look the names up, and ping the addresses that must be silent."""
         names = [name.fqdn for name in self._expect.present]
         requests: list[Request] = [
             {"id": GETADDRINFO, "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
@@ -82,19 +82,12 @@ class ActionModule(Assertion):
         return judge_propagates(answer, self.context, self._expect, elapsed_s=time.time() - self.options["since"])
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Ask the client how it is."""
+        """Ask the client for its status."""
         return [{"id": STATUS, "kind": "status"}]
 
 
-def _addresses(name: str, given: Json) -> tuple[str, ...]:
-    entries = given if isinstance(given, list) else [given]
-    if not entries or not all(address(entry) for entry in entries):
-        raise BadInput(f"the addresses of {name} are {given!r}: write IP addresses")
-    return tuple(addresses(entries))
-
-
 def _name(fqdn: str, given: Json) -> Name:
-    known = _addresses(fqdn, given)
-    # AAAA are not given by default: they may be in the answer and need not.
+    known = ip_addresses(fqdn, given)
+    # AAAA records are optional: tailscaled gives none by default.
     family = 4 if any(":" not in entry for entry in known) else 6
     return Name(node=fqdn, fqdn=fqdn, addresses=known, families=(family,))

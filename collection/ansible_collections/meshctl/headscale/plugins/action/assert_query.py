@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts a JMESPath expression over a document; see the module of the same name."""
+"""Assert a JMESPath expression over a document; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SOURCES = ("status", "prefs", "netmap", "metrics", "nodes")
 
 
 class ActionModule(Assertion):
-    """Queries what the task passes, or what the host's client says."""
+    """Query the document of the task, or a document of the host's client."""
 
     ASSERTION = "query"
     DEADLINE_S = 0.0
@@ -45,20 +45,20 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Check the expression before anything is looked at."""
+        """Check the expression before the host is examined."""
         if ("document" in self._task.args) == (self.options.get("from") is not None):
-            raise BadInput("one of document and from is needed, and not both")
+            raise BadInput("pass either document or from")
         compare = {name: self.options[name] for name in _COMPARE if self.options.get(name) is not None}
         self._expect = Query(expression=self.options["query"], compare=compare)
         compile_query(self._expect.expression)
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Ask for the document, where it is the client's."""
+        """Ask the client for the document, if it is the client's."""
         source = self.options.get("from")
         return [{"id": DOCUMENT, "kind": source, "full": True}] if source and source != "nodes" else []
 
     def probe(self, requests: list[Request], *, seconds: float) -> dict[str, Any]:  # type: ignore[override]
-        """Look at the host only when it has what is asked for."""
+        """Examine the host only for a document of its client."""
         return super().probe(requests, seconds=seconds) if requests else {}
 
     def judge(self, answer: Json) -> list[Check]:
@@ -75,7 +75,7 @@ class ActionModule(Assertion):
             return self.options["document"], ""
         if source == "nodes":
             nodes = mapping(self.shared("mesh_nodes"))
-            return nodes, "" if nodes else "no node is known: run meshctl.headscale.assert_registered before"
+            return nodes, "" if nodes else "no node is known: run meshctl.headscale.assert_registered first"
         seen = Answer(answer)
         found = seen.data(DOCUMENT)
         return found, "" if found is not None else seen.why(DOCUMENT)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that nodes are registered on the control server; see the module of the same name."""
+"""Assert that nodes are registered on the control server; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Asks the server's API, from the host that the task runs on."""
+    """Ask the server's API from the host of the task."""
 
     ASSERTION = "registered"
     DEADLINE_S = 30.0
@@ -41,13 +41,13 @@ class ActionModule(Assertion):
     _answer: Json = None
 
     def start(self, task_vars: dict[str, Any] | None) -> None:
-        """Read the options; YAML's `online: true` is a word here."""
+        """Read the options; `online: true` in YAML means the choice `true`."""
         if isinstance(self._task.args.get("online"), bool):
             self._task.args["online"] = str(self._task.args["online"]).lower()
         super().start(task_vars)
 
     def prepare(self) -> None:
-        """Find out which nodes are expected, and how to ask the server."""
+        """Decide which nodes are expected, and how to ask the server."""
         online = {"true": True, "false": False, "any": None}[self.options["online"]]
         tags = self.options.get("tags")
         self._expect = Registered(
@@ -61,10 +61,10 @@ class ActionModule(Assertion):
     def _names(self) -> list[str]:
         if self.options.get("nodes") is not None:
             return [str(name) for name in self.options["nodes"]]
-        clients = mapping(plain(self.known.get("groups") or {})).get("clients") or []
+        clients = self.group("clients")
         if not clients:
-            raise BadInput("no node is expected: pass nodes, or have a group clients in the inventory")
-        return list(clients)
+            raise BadInput("no node is expected: pass nodes, or add a group clients to the inventory")
+        return clients
 
     def _wanted(self, name: str) -> Wanted:
         client = mapping(self.of_host(name, "mesh_client"))
@@ -82,6 +82,6 @@ class ActionModule(Assertion):
         return judge_registered(answer, self.context, self._expect)
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
-        """Return what the server holds of the nodes, beside what was known of others before."""
+        """Return the server's records of these nodes, and those of other nodes that were known before."""
         found = {**mapping(self.shared("mesh_nodes")), **records(self._answer, self._expect)}
         return {"mesh_nodes": found, "ansible_facts": {"mesh_nodes": found}}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that a node came back as itself after a disturbance; see the module of the same name."""
+"""Assert that a node rejoins with the same identity after an outage; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Watches the disturbed node until it is what it was."""
+    """Watch the node until it is what it was before."""
 
     ASSERTION = "rejoins"
     LOOK_S = 2.5
@@ -36,13 +36,15 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Find out who the node was."""
+        """Look up the identity of the node before the outage."""
         nodes = self.nodes()
         if self.host not in nodes:
             raise BadInput(f"the server has no node for {self.host}: known are {', '.join(nodes)}")
         budget = self.setting("rejoin_budget_s", self.options.get("budget"))
         if self.options["since"] > time.time() + 1:
-            raise BadInput(f"since is {self.options['since']}, which lies ahead: pass the time of the disturbance")
+            raise BadInput(
+                f"since is {self.options['since']}, which is in the future: pass the time of the outage's end"
+            )
         self._expect = Rejoins(
             before=nodes[self.host], peers=reached(self, self.peers()), aspect=self.options["aspect"], budget_s=budget
         )
@@ -50,12 +52,12 @@ class ActionModule(Assertion):
 
     @property
     def deadline_s(self) -> float:
-        """Return what is left of the budget, which began with the disturbance."""
+        """Return the rest of the budget, which started with the end of the outage."""
         given = self.options.get("deadline")
         return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Look at the client and ping the peers."""
+        """Ask the client for its status, and ping the peers."""
         targets = [address for peer in wanted(self._expect.peers, pending) for address in peer.addresses]
         return [
             {"id": STATUS, "kind": "status"},
@@ -63,7 +65,7 @@ class ActionModule(Assertion):
         ]
 
     def judge(self, answer: Json) -> list[Check]:
-        """Judge what the node is now against what it was."""
+        """Compare the node with what it was before."""
         return judge_rejoins(answer, self.context, self._expect, elapsed_s=time.time() - self.options["since"])
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts what names lead to; see the module of the same name."""
+"""Assert what names lead to; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Asks the system's resolver and tailscaled's, and watches which server the system's resolver asks."""
+    """Ask the system's resolver and tailscaled's, and capture which server the system's resolver asks."""
 
     ASSERTION = "resolves"
     DEADLINE_S = 30.0
@@ -54,11 +54,11 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Find out which names lead where."""
+        """Work out which names must lead where."""
         self._peers = seen(self, self.peers())
         domain = self.options.get("domain") or mesh_domain(self)
         asked = families(self.setting("resolved_families", self.options.get("families")))
-        # Such a client has the AAAA of nobody, and leaving it out is no choice where there is nothing else to ask for.
+        # Such a client gives no AAAA records; IPv6 can be left out only if IPv4 remains to be asked for.
         self._too_old = {4, 6} <= set(asked) and not gives_aaaa(self)
         asked = (4,) if self._too_old else asked
         self._expect = Names(
@@ -71,7 +71,7 @@ class ActionModule(Assertion):
         )
 
     def _led(self) -> dict[str, str]:
-        """Return where the names of hosts lead to that are no members of the mesh, as the inventory has them."""
+        """Return the public address of each name that the inventory gives a host outside the mesh."""
         places = [mapping(place) for place in self.topology().values()]
         return {
             str(name): known
@@ -81,7 +81,7 @@ class ActionModule(Assertion):
         }
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Look the names up, one kind after another: each is to be timed and captured by itself."""
+        """Look the names up, one kind after another: each is timed and captured separately."""
         nodes = {peer.name for peer in wanted(self._peers, pending)} or {peer.name for peer in self._peers}
         present = [name for name in self._expect.present if name.node in nodes]
         lookups: Request = {"id": GETADDRINFO, "kind": "getaddrinfo",
@@ -89,8 +89,7 @@ class ActionModule(Assertion):
         steps: list[Request] = []
         if self._expect.wire:
             marker = wire_marker(present[0].fqdn)
-            # One that nobody can have asked for before: a cache on the host, right as it may be, has to ask for it. With its
-            # dot, it is not asked for a second time in the search domain.
+            # A name that is new each time cannot be in a cache. The final dot keeps it out of the search domain.
             unknown = f"meshctl-{token_hex(8)}.{present[0].fqdn.partition('.')[2]}."
             lookups["names"].append(unknown)
             steps.append({"id": LOOKUPS, "kind": "capture", "marker": marker, "during": [lookups]})
@@ -105,9 +104,9 @@ class ActionModule(Assertion):
             {"id": FILES, "kind": "files", "paths": [HOSTS, NSSWITCH]},
             {"id": DNS, "kind": "dns", "server": QUAD_100, "queries": queries},
             {"id": ADDRESSES, "kind": "addresses"},
-            # Where the system's resolver is slow, these take long: a name that is absent is looked for in the search domain too.
+            # A slow resolver takes long here: it looks absent names up in the search domain as well.
             lookups,
-            # Last: where the upstream is dead, they take all the time that is left.
+            # Last: if the upstream resolver is dead, these take all the time that is left.
             {"id": OUTSIDE, "kind": "getaddrinfo", "names": list(self._expect.outside)},
         ]
         return [{"id": STEPS, "kind": "sequence", "steps": steps}]
@@ -128,5 +127,5 @@ class ActionModule(Assertion):
         return [*checks, self.context.skipped(reason, aspect="ipv6", family=6)]
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Ask the client how it is."""
+        """Ask the client for its status."""
         return [{"id": STATUS, "kind": "status"}]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asserts that nodes are not reached over the mesh; see the module of the same name."""
+"""Assert that nodes do not answer over the mesh; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _LONGEST_S = 60.0
 
 
 class ActionModule(Assertion):
-    """Pings the mesh addresses of nodes that must not answer."""
+    """Ping the mesh addresses of nodes that must not answer."""
 
     ASSERTION = "unreachable"
     DEADLINE_S = 30.0
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {**COMMON, **MEMBERS, "silence": {"type": "float", "default": 3.0}}
 
     def prepare(self) -> None:
-        """Find out who must be silent."""
+        """Decide which nodes must be silent, and for how long."""
         if not 0 < self.options["silence"] <= _LONGEST_S:
             raise BadInput(f"silence is {self.options['silence']:g}: write seconds, at most {_LONGEST_S:g}")
         self.LOOK_S = self.SHORTEST_LOOK_S = self.options["silence"] + 2.0 * self.patience  # type: ignore[misc]
         self._peers = self.peers()
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Ping those that have answered so far."""
+        """Ping the nodes that have answered so far."""
         targets = [known for peer in wanted(self._peers, pending) for known in peer.addresses]
-        # For a while: a path that is only changing is silent as well, for a moment.
+        # Several pings: a path that is changing is silent for a moment, too.
         count = max(2, int(self.options["silence"] / _INTERVAL_S))
         return [
             {

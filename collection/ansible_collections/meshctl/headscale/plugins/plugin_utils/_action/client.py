@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what a Tailscale client is to what it should be: which commands, and why. Pure."""
+"""Plan the commands that bring a Tailscale client to the wanted state. Pure."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ PREFERENCES: Final = {
     "advertise_routes": ("AdvertiseRoutes", "--advertise-routes"),
     "shields_up": ("ShieldsUp", "--shields-up"),
 }
-# Only `tailscale up` can change these: they are part of the registration.
+# Only `tailscale up` can change these, because they are part of the registration.
 AT_REGISTRATION: Final = {"advertise_tags": ("AdvertiseTags", "--advertise-tags")}
 
-# The client cannot say yet what it is.
+# The client does not know its state yet.
 UNSETTLED: Final = ("NoState", "Starting", "")
 LOGGED_OUT: Final = ("NeedsLogin",)
 
 
 class ClientError(ValueError):
-    """The client cannot be brought to the wanted state; the message says why and what to do."""
+    """The client cannot reach the wanted state; the message says why and what to do."""
 
 
 @dataclass(kw_only=True)
 class Plan:
-    """What to run on the host, and what it changes."""
+    """The commands to run on the host, and the changes that they make."""
 
     commands: list[list[str]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
@@ -44,9 +44,9 @@ class Plan:
 
 
 def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> Plan:
-    """Return what brings a client from its status and preferences (as LocalAPI gives them) to the options' state.
+    """Return the plan that brings a client from its status and preferences, as LocalAPI gives them, to the wanted state.
 
-    :raises ClientError: when the state cannot be reached from here.
+    :raises ClientError: if the state cannot be reached from here.
     """
     backend = str(status.get("BackendState") or "")
     if options["state"] == "logged_out":
@@ -113,7 +113,7 @@ def _adjust(options: Mapping[str, Any], backend: str, prefs: Mapping[str, Any]) 
     if flags:
         planned.commands.append(["tailscale", "set", *flags])
     if backend == "Stopped":
-        # Without any flag `up` keeps every preference: it only wants the network again.
+        # `up` without flags keeps every preference and only brings the client up again.
         planned.commands.append(["tailscale", "up"])
         planned.changes.append("client is up")
     return planned

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which path is expected to whom, from facts that other tasks found."""
+"""Derive the expected path to each peer from facts that other tasks found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._judge.topology import Kind
     from .assertion import Assertion
 
-_WHY = "as the task asks"
+_WHY = "the task says so"
 
 
 def expected_paths(
@@ -39,15 +39,15 @@ def path_of(task: Assertion) -> str:
 
 
 def underlay(task: Assertion, host: str, *, deep: bool) -> Underlay:
-    """Return what is known of a host's physical side."""
+    """Return what is known of a host's physical network."""
     record = task.topology().get(host)
-    # Without a topology, what the peer's own client says of itself is all there is to hold an endpoint against.
-    own_host = "router" not in mapping(record)
-    client = mapping(task.of_host(host, "mesh_client")) if deep or own_host else {}
+    # Without a topology, only the peer's own client says which endpoints are its own.
+    existing = "router" not in mapping(record)
+    client = mapping(task.of_host(host, "mesh_client")) if deep or existing else {}
     local = address(mapping(record).get("address"))
     known = owned(record)
-    if own_host and known:
-        # What an inventory says of an own host need not be all of its addresses.
+    if existing and known:
+        # An existing host may have more addresses than the inventory states.
         known += [found for entry in items(client.get("endpoints")) if (found := endpoint(entry)[0])]
     return Underlay(
         owned=tuple(dict.fromkeys(known)),
@@ -73,7 +73,7 @@ def _expected_path(  # noqa: PLR0913
             owned=tuple(filter(None, map(address, named))), endpoints=theirs.endpoints, local=theirs.local
         )
     if kind == "auto" and found == "any" and not given:
-        # Nobody has said where the two are: an endpoint cannot be held against anything.
+        # Without a topology no endpoint is known to be wrong.
         return ExpectedPath(peer=peer, kind=found, reason=reason, underlay=Underlay() if not deep else theirs)
     if kind == "auto":
         return ExpectedPath(peer=peer, kind=found, reason=reason, underlay=theirs)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of nodes, from what the server holds."""
+"""Derive the names of nodes from the server's records."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .probing import ProbingAction
 
 
-# The first line of clients that gives the AAAA of its peers where the policy says so (magicdns-aaaa).
+# The first release line whose clients give AAAA records of their peers if the policy grants magicdns-aaaa.
 FIRST_WITH_AAAA = (1, 84)
 
 
 def gives_aaaa(task: ProbingAction) -> bool:
-    """Whether the host's client is of a line that can give the AAAA of its peers; one of no known version is."""
+    """Whether the host's client can give AAAA records of its peers; a client of unknown version can."""
     found = [int(part) for part in re.findall(r"\d+", text(mapping(task.variable("mesh_client")).get("version")))]
     return len(found) < len(FIRST_WITH_AAAA) or tuple(found[:2]) >= FIRST_WITH_AAAA
 

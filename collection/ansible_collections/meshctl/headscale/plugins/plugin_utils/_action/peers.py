@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which peers an assertion is about, where `mesh_expect` says that not everybody reaches everybody."""
+"""Select the peers of an assertion by `mesh_expect`, which may say that some nodes do not reach others."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def expectation(task: ProbingAction) -> Expectation:
 
 
 def reached(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
-    """Return the peers that the host is expected to reach; raise `NotAsserted` when it is none."""
+    """Return the peers that the host must reach; raise `NotAsserted` if there are none."""
     expect = expectation(task)
     return _some(task, [peer for peer in peers if expect.reaches(task.host, peer.name)])
 
 
 def seen(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
-    """Return the peers that the server is expected to show to the host; raise `NotAsserted` when it is none."""
+    """Return the peers that the server must show to the host; raise `NotAsserted` if there are none."""
     expect = expectation(task)
     return _some(task, [peer for peer in peers if expect.sees(task.host, peer.name)])
 
 
 def _some(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
     if not peers:
-        raise NotAsserted(f"mesh_expect has no peer for {task.host} here")
+        raise NotAsserted(f"by mesh_expect, {task.host} has no peer here")
     return tuple(peers)

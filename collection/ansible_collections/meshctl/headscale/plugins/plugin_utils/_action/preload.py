@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Loads what assertions need before Ansible forks.
+"""Load the modules that assertions need before Ansible forks.
 
-Ansible runs each task of each host in a process that it forks, and loads a plugin in there when it is needed: with all
-that it imports, and its documentation. What the parent has loaded every fork has: a third of a task's CPU time.
+Ansible forks a process for each task of each host, and imports plugins there. A fork inherits the modules that its parent
+has imported, which saves a third of a task's CPU time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _USUAL = ("client", "client_info", "service", "topology", "verdict")
 
 
 def preload() -> None:
-    """Load the actions, the connection and the shell; what cannot be loaded is the matter of the task that needs it."""
+    """Load the actions, the connection and the shell; the task that needs a broken plugin reports it."""
     assertions = (path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))
     for name in sorted({*assertions, *_USUAL}):
         with contextlib.suppress(Exception):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the control server is and what opens it, from options, variables and the environment."""
+"""Find the control server and its API key in options, variables and the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._judge.answer import text
 if TYPE_CHECKING:
     from .probing import ProbingAction
 
-# Where the role headscale_server keeps one.
+# The role headscale_server keeps a key here.
 _KEPT = "/var/lib/headscale/meshctl_api_key"
 
 
@@ -28,7 +28,7 @@ def server_url(task: ProbingAction) -> str:
 
 
 def server(task: ProbingAction) -> dict[str, Any]:
-    """Return what the probe needs to ask the control server; raise `BadInput`."""
+    """Return the arguments with which the probe asks the control server; raise `BadInput`."""
     ask: dict[str, Any] = {"url": server_url(task), **_key(task)}
     if ca_path := task.options.get("ca_path") or task.variable("mesh_ca_path") or os.environ.get("HEADSCALE_CA_PATH"):
         ask["ca_file"] = ca_path
@@ -36,10 +36,10 @@ def server(task: ProbingAction) -> dict[str, Any]:
 
 
 def _key(task: ProbingAction) -> dict[str, str]:
-    """Return where the key is: the strongest source first.
+    """Return the key or its file from the source with the highest precedence.
 
-    A file is read on the task's host; a key of a variable or of the controller's environment goes to the probe on its
-    standard input, so that no process list, file or log has it.
+    A file is read on the task's host. A key from a variable or from the controller's environment goes to the probe on its
+    standard input, so that it appears in no process list, file or log.
     """
     options, environ = task.options, os.environ
     for key, path in (

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tailscaled of the controller itself knows of the mesh."""
+"""Ask the controller's own tailscaled about the mesh."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import json
 
 from ansible.module_utils.urls import open_url
 
-# LocalAPI has no other host; a page of another service is no status.
+# LocalAPI requires this host name.
 _STATUS = "http://local-tailscaled.sock/localapi/v0/status"
 _PATIENCE_S = 3.0
 
 
 def operating_systems(socket: str) -> dict[str, str]:
-    """Return the operating system of each node that tailscaled is shown, by node key; none where there is no tailscaled."""
+    """Return the operating system of each node that tailscaled knows, by node key; empty without tailscaled."""
     if not socket:
         return {}
     try:
@@ -26,5 +26,5 @@ def operating_systems(socket: str) -> dict[str, str]:
         nodes = [status.get("Self") or {}, *(status.get("Peer") or {}).values()]
         return {node["PublicKey"]: str(node["OS"]) for node in nodes if node.get("PublicKey") and node.get("OS")}
     except (OSError, ValueError, AttributeError, TypeError, http.client.HTTPException):
-        # Nobody listens, or something else does: that machine's own affair.
+        # Nothing listens, or something else does: the information is optional.
         return {}
