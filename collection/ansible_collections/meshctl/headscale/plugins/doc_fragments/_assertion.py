@@ -106,7 +106,7 @@ options:
     type: str
   api_key:
     description:
-      - The API key.
+      - The API key. It travels over the host's connection and appears in no process list, log or result.
       - Defaults to the variable C(mesh_api_key), else to E(HEADSCALE_API_KEY).
     type: str
   api_key_file:

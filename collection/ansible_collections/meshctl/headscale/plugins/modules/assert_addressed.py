@@ -2,25 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_addressed
-short_description: Assert that a host is where the inventory has it
+short_description: Assert that a host has the address and gateway that the inventory states
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Compares the addresses of the host's own interfaces, not those of the mesh, with the inventory, and its routes with what
-    its subnet should have.
-  - A host that also has an address in, or a route of its own to, another subnet of the inventory would connect the two
-    past the mesh; that fails the check.
-  - It proves where the host is in its network. It does not prove that nothing else joins the networks, which
-    M(meshctl.headscale.assert_isolated) looks at.
-  - Where the host is comes from the fact C(mesh_topology), which M(meshctl.headscale.topology) sets. It is an error when
-    there is none.
+  - Compares the addresses of the host's physical interfaces with the inventory, and its routes with those that its subnet
+    should have.
+  - The check fails if the host also has an address in another subnet of the inventory, or its own route there, because
+    such a host connects the subnets outside the mesh.
+  - It does not prove that nothing else joins the networks; M(meshctl.headscale.assert_isolated) checks that.
+  - Reads the fact C(mesh_topology), which M(meshctl.headscale.topology) sets. Without it the task fails.
   - The default of O(deadline) is V(3).
 extends_documentation_fragment:
   - meshctl.headscale._assertion
@@ -30,7 +28,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Every host is where the inventory has it
+- name: Every host has the address that the inventory states
   hosts: clients
   gather_facts: false
   tasks:

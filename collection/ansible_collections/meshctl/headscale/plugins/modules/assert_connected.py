@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Asks the node's own client. It must be running, connected to the server and have the addresses that the server
-    holds for it; it must see every other node with its addresses, online.
+  - Asks the node's own client. It must be running, connected to the server, and have the addresses of the server's record.
+    It must see every other node online, with its addresses.
   - The default of O(deadline) is V(30).
 options:
   offline:
-    description: Inventory names of the peers that must be seen as offline.
+    description: Inventory names of the peers that the node must see as offline.
     type: list
     elements: str
     default: []
@@ -32,14 +32,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Every client sees every other
+- name: Every client sees every other client
   hosts: clients
   gather_facts: false
   tasks:
-    - name: Look at the client's own view
+    - name: Check the client's own view
       meshctl.headscale.assert_connected:
 
-    - name: One of them was stopped
+    - name: Expect a stopped client to be offline
       meshctl.headscale.assert_connected:
         offline: [client-node-1]
       when: inventory_hostname != 'client-node-1'

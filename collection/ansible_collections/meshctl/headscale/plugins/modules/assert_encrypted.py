@@ -2,31 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_encrypted
-short_description: Assert that traffic over the mesh leaves encrypted, on the path that it should take
+short_description: Assert that traffic over the mesh leaves encrypted and takes the expected path
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Captures on all interfaces of the node while echo requests with a random marker are sent to every peer's mesh
-    addresses, with marked UDP and a TCP connection to the port 9 beside them, which nobody need answer.
-  - A check passes when the requests were answered, were seen in clear on the mesh interface on their way to the peer
-    (so the capture would have found them elsewhere), when neither the marker nor anything between two mesh addresses
-    was seen elsewhere, and when at least as many WireGuard data packets left for the peer's endpoint. A capture that
-    lost packets proves nothing and is an error.
-  - tailscaled's own counters, read before and after, must have grown by at least as much on the same kind of path.
+  - Captures on all interfaces of the node while it sends echo requests with a random marker to every peer's mesh
+    addresses. It also sends marked UDP packets and opens a TCP connection to port 9, which need no answer.
+  - A check passes if the peer answered the requests, if they appeared in clear on the mesh interface (so the capture would
+    have found them elsewhere), if neither the marker nor a packet between two mesh addresses appeared elsewhere, and if at
+    least as many WireGuard data packets left for the peer's endpoint. A capture that lost packets proves nothing and is an
+    error.
+  - tailscaled's own counters must grow by at least as many packets on the same kind of path.
   - >-
-    Through a relay, WireGuard packets are inside TLS: that the marker is not seen, and that the relay was used, is
-    what can be asserted.
+    A relay carries WireGuard packets inside TLS. The check then asserts that the marker does not appear, and that the relay
+    was used.
   - 'Needs C(become: true). The default of O(deadline) is V(20).'
 options:
   count:
-    description: How many marked requests each peer gets.
+    description: The number of marked requests to each address of a peer.
     type: int
     default: 3
 extends_documentation_fragment:
@@ -45,7 +45,7 @@ EXAMPLES = r"""
   become: true
   gather_facts: false
   tasks:
-    - name: Look at the wire
+    - name: Capture the traffic
       meshctl.headscale.assert_encrypted:
 """
 

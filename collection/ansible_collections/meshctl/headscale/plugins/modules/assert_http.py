@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,51 +13,50 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Fetches each URL from the host, with the system's resolver and without a proxy. Redirects are not followed.
+  - Fetches each URL from the host, with the system's resolver and without a proxy. It does not follow redirects.
   - The default of O(deadline) is V(15).
 options:
   urls:
-    description: The URLs; each is a check.
+    description: The URLs. Each URL is a check.
     type: list
     elements: str
     required: true
     aliases: [url]
   outcome:
     description:
-      - What is expected. V(refused) means that the host itself refuses the connection; V(unreachable) also takes a
-        router's
-        refusal. Silence is neither; V(unanswered) takes it as well, and proves little where nobody gets an answer.
+      - The expected outcome. V(refused), the target itself refuses the connection; V(unreachable), the target or a router
+        refuses it; V(unanswered), it is refused or gets no answer. Silence proves little if no host gets an answer.
     type: str
     choices: [answered, refused, unreachable, unanswered]
     default: answered
   status:
-    description: The status that is expected of an answer.
+    description: The expected HTTP status.
     type: int
     default: 200
   body:
-    description: A text that must be in the body.
+    description: Text that the body must contain.
     type: str
     default: ''
   address:
-    description: The address that the URL's name must lead to, or several of which it must be one; any when empty.
+    description: The addresses that the URL's name may lead to. Any address is accepted if the list is empty.
     type: list
     elements: str
     default: []
   target:
-    description: Whom the checks are about; the URL when not set.
+    description: The host that the checks are about. Defaults to the URL.
     type: str
   connect:
-    description: An address to connect to instead of the one that the name leads to.
+    description: An address to connect to instead of the address that the name leads to.
     type: str
   host_header:
-    description: The C(Host) header; the URL's when not set.
+    description: The C(Host) header. Defaults to the host of the URL.
     type: str
   ca_path:
-    description: PEM certificates on the host to trust instead of the system's.
+    description: A PEM file on the host with certificates to trust instead of the system's.
     type: path
     aliases: [ca_file]
   aspect:
-    description: What is added to the checks' ids.
+    description: The aspect of the checks, the last part of their ids.
     type: str
     default: ''
 extends_documentation_fragment:

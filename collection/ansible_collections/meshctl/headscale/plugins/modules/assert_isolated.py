@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Tries the physical addresses of hosts in other subnets, by ICMP and TCP. The evidence says which refusal was seen.
+  - Tries the physical addresses of hosts in other subnets with ICMP and TCP.
   - >-
-    What passes, strongest first: an ICMP refusal by a router or by the host's own routing table; a TCP reset or
-    silence beside such a refusal for the same address; silence alone, but only at the deadline, and only while the
-    peer answers over the mesh at the same time. The proof that was found is in the evidence.
+    A check passes, strongest proof first, on an ICMP refusal from a router or from the host's own routing table; on a TCP
+    reset or silence, together with such a refusal for the same address; on silence alone, but only at the deadline and
+    only while the peer answers over the mesh. The evidence names the proof.
   - >-
-    An echo reply, a connection, and a reset for an address that no router refused, fail. Silence while the mesh is
-    silent as well is an error: it proves nothing.
-  - 'The default of O(deadline) is V(6): routers send only so many refusals a second.'
+    A check fails on an echo reply, on a connection, and on a reset for an address that no router refused. Silence while the
+    mesh is silent as well proves nothing and is an error.
+  - 'The default of O(deadline) is V(6): routers limit how many refusals they send per second.'
 options:
   targets:
     description:
       - Physical addresses by name, or names of hosts of the topology.
-      - All members of the mesh that the fact C(mesh_topology) has in another subnet when not set.
+      - Defaults to all members of the mesh in other subnets, by the fact C(mesh_topology).
     type: raw
   port:
     description: The TCP port to try.

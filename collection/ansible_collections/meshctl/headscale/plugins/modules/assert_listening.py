@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - >-
-    Reads the host's table of sockets. The port must be open on exactly the given addresses: a wildcard, or an
-    address more, fails.
+    Reads the host's table of sockets. The port must be open on exactly the given addresses: a wildcard or a further address
+    fails the check.
   - The default of O(deadline) is V(10).
 options:
   port:
@@ -28,7 +28,9 @@ options:
     choices: [tcp, udp]
     default: tcp
   addresses:
-    description: Where it must listen; when not set, on the host's own IPv4 mesh address, and it may on its IPv6 one.
+    description:
+      - The addresses on which the service must listen.
+      - Defaults to the host's IPv4 mesh address; the service may then also listen on its IPv6 mesh address.
     type: list
     elements: str
 extends_documentation_fragment:
@@ -44,7 +46,7 @@ EXAMPLES = r"""
   become: true
   gather_facts: false
   tasks:
-    - name: Look at the sockets
+    - name: Check the sockets
       meshctl.headscale.assert_listening:
         port: 80
 """

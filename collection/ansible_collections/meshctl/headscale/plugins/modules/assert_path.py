@@ -2,28 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_path
-short_description: Assert which way the traffic between nodes goes
+short_description: Assert which path the traffic between nodes takes
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Pings every peer through the client (a disco ping), which tells whether the answer came directly, and from which
-    endpoint, or through a relay, and which.
+  - Pings every peer through the client (a disco ping). The client reports whether the answer came directly, and from which
+    endpoint, or through which relay.
   - >-
-    The endpoint of a direct path must belong to the peer's side: its own physical address or its router's public one,
-    as the fact C(mesh_topology) has them, else what the peer's own client knows of itself.
-  - Latency cannot tell a direct path from a relayed one; this can.
-  - 'The default of O(deadline) is V(30): a direct path takes some seconds to be found.'
+    The endpoint of a direct path must be the peer's physical address or its router's public one, by the fact
+    C(mesh_topology). Without a topology it must be an endpoint that the peer's own client reports.
+  - Latency alone does not tell a direct path from a relayed one.
+  - 'The default of O(deadline) is V(30): a client takes some seconds to find a direct path.'
 options:
   endpoints:
     description:
-      - Physical addresses at which peers may answer, by inventory name, where they are not those of the topology.
+      - Physical addresses at which peers may answer, by inventory name. They replace the addresses of the topology.
     type: dict
     default: {}
 extends_documentation_fragment:
@@ -41,11 +41,11 @@ EXAMPLES = r"""
   hosts: clients
   gather_facts: false
   tasks:
-    - name: Look at the paths
+    - name: Expect direct paths
       meshctl.headscale.assert_path:
         path: direct
 
-    - name: Name where a peer must answer
+    - name: State the address at which a peer must answer
       meshctl.headscale.assert_path:
         peers: [client-node-2]
         path: direct

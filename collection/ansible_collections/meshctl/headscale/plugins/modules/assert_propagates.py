@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Asks for the names until they lead where they should, within a budget that began with the change.
-  - A host that is first looked at after the budget is over has failed, whatever it answers then.
+  - Looks the names up until they lead where they should, within a budget that starts with the change.
+  - The check fails if the host is first examined after the end of the budget.
 options:
   since:
-    description: When the change was made, in seconds since the epoch on the controller's clock.
+    description: The time of the change, in seconds since the epoch on the controller's clock.
     type: float
     required: true
   aspect:
-    description: The change's name, the last part of the checks' ids.
+    description: The name of the change, the last part of the checks' ids.
     type: str
     required: true
   budget:
-    description: Seconds from O(since); the variable C(mesh_propagation_budget_s) when not set, else V(30).
+    description:
+      - Seconds from O(since).
+      - Defaults to the variable C(mesh_propagation_budget_s), else to V(30).
     type: float
   present:
     description: Full names and the addresses (one or a list) that they must lead to.
     type: dict
     default: {}
   absent:
-    description: Full names that must not exist any more.
+    description: Full names that must no longer exist.
     type: list
     elements: str
     default: []
   silent:
     description:
-      - Mesh addresses (one or a list) by name that must not answer a ping any more.
-      - Silence by itself proves little; have them answer before the change.
+      - Mesh addresses (one or a list) by name that must no longer answer a ping.
+      - Silence alone proves little; make sure that they answer before the change.
     type: dict
     default: {}
 extends_documentation_fragment:
@@ -58,11 +60,11 @@ EXAMPLES = r"""
       ansible.builtin.command: tailscale set --hostname=web
       changed_when: true
 
-- name: The new name has reached everybody
+- name: The new name has reached every client
   hosts: clients
   gather_facts: false
   tasks:
-    - name: Ask for both names
+    - name: Look both names up
       meshctl.headscale.assert_propagates:
         since: "{{ now(utc=true).timestamp() }}"
         aspect: rename

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - >-
-    Adds a check without a line of Python: an expression over data of the task, or over what the host's client says,
-    and what its result must be.
-  - Several comparisons must all hold. Without one the result must be true as JMESPath has it (not null, false or
-    empty).
-  - 'The default of O(deadline) is V(0): one look.'
+    Adds a check without Python code. The check evaluates an expression over data of the task or over a document of the
+    host's client, and compares the result.
+  - The result must satisfy all comparisons. Without a comparison the result must be true in JMESPath's sense (not null,
+    false or empty).
+  - 'The default of O(deadline) is V(0): the host is examined once.'
 options:
   query:
     description: The JMESPath expression.
     type: str
     required: true
   document:
-    description: The data to query; one of this and O(from) is needed.
+    description: The data to query. Pass either this or O(from).
     type: raw
   from:
     description:
-      - What to ask tailscaled for (V(status), V(prefs), V(netmap), V(metrics)), or V(nodes), the fact C(mesh_nodes).
+      - The document to query. tailscaled provides V(status), V(prefs), V(netmap) and V(metrics); V(nodes) is the fact
+        C(mesh_nodes).
     type: str
     choices: [status, prefs, netmap, metrics, nodes]
   name:
-    description: What the check is called, after its story; V(query) when not set.
+    description: The name of the check, the last part of its id. Defaults to V(query).
     type: str
   equals:
-    description: What the result must be.
+    description: The value that the result must equal.
     type: raw
   not_equals:
-    description: What the result must not be; it must not be null either.
+    description: A value that the result must not equal. The result must not be null either.
     type: raw
   contains:
-    description: What must be in the result, which is a list, a text or an object's keys.
+    description: A value that the result (a list, a text or the keys of an object) must contain.
     type: raw
   matches:
-    description: A regular expression that must be found in the result, which is a text.
+    description: A regular expression that must match somewhere in the result, which must be a text.
     type: str
   length:
-    description: How long the result must be, which is a list, a text or an object.
+    description: The length that the result (a list, a text or an object) must have.
     type: int
   exists:
-    description: Whether the result must be other than null, or null.
+    description: Whether the result must differ from null (V(true)), or be null (V(false)).
     type: bool
   at_least:
     description: The smallest number that the result may be.
@@ -68,14 +69,14 @@ EXAMPLES = r"""
   hosts: clients
   gather_facts: false
   tasks:
-    - name: The client has nothing to complain about
+    - name: The client reports no health problem
       meshctl.headscale.assert_query:
         name: healthy
         from: status
         query: Health || `[]`
         length: 0
 
-    - name: Nobody advertises an exit node
+    - name: No node advertises an exit node
       meshctl.headscale.assert_query:
         from: status
         query: values(Peer)[?ExitNodeOption].HostName

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Sends ICMP echo requests from the node's kernel to the mesh addresses of every other node. A ping by the client
-    alone proves neither the operating systems' network stacks nor the policy.
+  - Sends ICMP echo requests from the node's kernel to the mesh addresses of every other node. A ping by the client alone
+    would test neither the network stacks of the operating systems nor the policy.
   - >-
-    Every request of a look must be answered. Lost packets are not ignored: the peer is tried anew until
-    O(deadline), V(30) by default.
+    All requests of one attempt must be answered. If a packet is lost, the peer is tried again until O(deadline), V(30) by
+    default.
   - >-
-    Latency is a check of its own for each peer: the median of the round trips must be within the budget; the worst
-    is shown.
+    Each peer has a separate check of its latency: the median of the round trips must be within the budget. The check also
+    shows the worst round trip.
   - >-
-    Then, when the paths are found, a burst of up to 20 requests shows whether a line loses packets all the time, and large
-    requests show whether its MTU is enough. A burst that is not good enough is repeated once, and once more for a peer that
-    has fallen silent: two nodes that renew their keys at the same moment lose each other for 5 seconds.
+    Once the paths are found, a burst of up to 20 requests shows whether a line keeps losing packets, and large requests show
+    whether its MTU is sufficient. A bad burst is repeated once, and once more for a peer that fell silent: two nodes that
+    renew their keys at the same moment lose each other for 5 seconds.
   - >-
-    A latency that was within the budget is looked at again where the burst took longer, and then counts as it is. Where a
-    relay has carried some of the burst, or a repeated one was better, pings along the direct path show whether it loses
-    packets that the relay makes up for.
+    If the burst is slower than the latency budget, the latency is measured again, and that result counts. If a relay carried
+    part of the burst, or a repeated burst was better, pings along the direct path show whether it loses packets that the
+    relay delivers instead.
   - 'Needs C(become: true), or a group of the user within C(net.ipv4.ping_group_range).'
 options:
   families:
-    description: The address families that every peer must be reached by.
+    description: The address families over which every peer must answer.
     type: list
     elements: str
     choices: [ipv4, ipv6]
     default: [ipv4, ipv6]
   count:
-    description: How many requests each address gets.
+    description: The number of requests to each address.
     type: int
     default: 3
   latency_budget_ms:
     description:
-      - The largest median round trip in milliseconds; the variable C(mesh_latency_budget_ms) when not set, else
-        V(50).
+      - The highest median round trip in milliseconds.
+      - Defaults to the variable C(mesh_latency_budget_ms), else to V(50).
     type: float
   loss_budget:
     description:
-      - How many percent of the packets of a burst may be lost, once the peer answers; one always may. The variable
-        C(mesh_loss_budget_percent) when not set, else V(5).
+      - The percentage of a burst that may be lost once the peer answers. A single packet may always be lost.
+      - Defaults to the variable C(mesh_loss_budget_percent), else to V(5).
     type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion
@@ -60,14 +60,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Every client reaches every other
+- name: Every client reaches every other client
   hosts: clients
   gather_facts: false
   tasks:
     - name: Ping all peers
       meshctl.headscale.assert_reachable:
 
-    - name: Ping one peer that is far away
+    - name: Ping a distant peer
       meshctl.headscale.assert_reachable:
         peers: [client-node-2]
         families: [ipv4]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Asks the HTTP API of Headscale, from the host that the task runs on, for its list of nodes. Each expected node
-    must be in it, not expired, and online where that is expected; with user and tags where they are given.
-  - A node is found by its node key, as M(meshctl.headscale.client_info) on the client tells it, else by its name.
-  - A name that several nodes of the server claim is a check of its own.
-  - Sets the fact C(mesh_nodes), which the other assertions need.
+  - Asks Headscale's HTTP API for its list of nodes, from the host of the task. The list must contain each expected node,
+    not expired, and with the expected state, user and tags.
+  - Finds a node by the node key that M(meshctl.headscale.client_info) returned on the client, else by its name.
+  - A separate check fails if several nodes of the server claim one name.
+  - Sets the fact C(mesh_nodes), which other assertions read.
   - The default of O(deadline) is V(30).
 options:
   nodes:
-    description: Inventory names of the nodes that are expected; the group C(clients) when not set.
+    description: Inventory names of the expected nodes. Defaults to the group C(clients).
     type: list
     elements: str
   online:
-    description: Whether the nodes must be online, or offline, on the server.
+    description: Whether the server must report the nodes as online, as offline, or either.
     type: str
     choices: ['true', 'false', any]
     default: 'true'
   user:
-    description: The user that the nodes must belong to; any when not set.
+    description: The user that the nodes must belong to. Defaults to any user.
     type: str
   tags:
-    description: The tags that each node must have, and no other; not looked at when not set.
+    description: The exact tags that each node must have. Defaults to any tags.
     type: list
     elements: str
 extends_documentation_fragment:
@@ -45,7 +45,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find out what the clients know of themselves
+- name: Ask the clients for their identity
   hosts: clients
   gather_facts: false
   tasks:
@@ -121,7 +121,7 @@ checks:
       expected: {registered: true, expired: false, online: true}
       observed: {registered: true, expired: false, online: true}
 mesh_nodes:
-  description: What the server holds of each node, by inventory name; a fact as well.
+  description: The server's record of each node, by inventory name. It is also set as a fact.
   returned: success
   type: dict
   sample:

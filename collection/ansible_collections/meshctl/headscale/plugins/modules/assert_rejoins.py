@@ -2,34 +2,35 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_rejoins
-short_description: Assert that a node came back as itself, in time, after a disturbance
+short_description: Assert that a node rejoins with the same identity, in time, after an outage
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - The node must have the id and the addresses that it had before, be running and connected to the server, and reach
-    all peers, within a budget that began with the disturbance.
+  - The node must have the same id and addresses as before, be running and connected to the server, and reach all peers,
+    within a budget that starts with the end of the outage.
   - >-
-    What it was before is taken from C(mesh_nodes): run M(meshctl.headscale.assert_registered) before the
-    disturbance, not after it.
-  - A node that is first looked at after the budget is over has failed, whatever it is then.
+    The fact C(mesh_nodes) holds the identity: run M(meshctl.headscale.assert_registered) before the outage, not after it.
+  - The check fails if the node is first examined after the end of the budget.
 options:
   since:
-    description: When the disturbance ended, in seconds since the epoch on the controller's clock.
+    description: The end of the outage, in seconds since the epoch on the controller's clock.
     type: float
     required: true
   aspect:
-    description: The disturbance's name, the last part of the checks' ids.
+    description: The name of the outage, the last part of the checks' ids.
     type: str
     required: true
   budget:
-    description: Seconds from O(since); the variable C(mesh_rejoin_budget_s) when not set, else V(30).
+    description:
+      - Seconds from O(since).
+      - Defaults to the variable C(mesh_rejoin_budget_s), else to V(30).
     type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion
@@ -40,7 +41,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: A restart of the client is survived
+- name: A node survives a restart of its client
   hosts: client-node-1
   become: true
   gather_facts: false
@@ -51,7 +52,7 @@ EXAMPLES = r"""
         state: restarted
       register: restarted
 
-    - name: It comes back as itself
+    - name: It rejoins with the same identity
       meshctl.headscale.assert_rejoins:
         since: "{{ restarted.started_at }}"
         aspect: restart

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Asks for every peer the system's resolver, as every program does, by full and by short name, and tailscaled's
-    resolver 100.100.100.100 by itself, forward and reverse. The answers must be the addresses that the server holds,
-    each within the budget.
+  - Looks up the full and the short name of every peer with the system's resolver, as every program does, and its name and
+    addresses with tailscaled's resolver 100.100.100.100. The answers must match the server's records and arrive within the
+    budget.
   - >-
-    With O(wire), a capture during the look-ups shows that the system's resolver asks 100.100.100.100 and no other
-    server for names of the mesh, and that the answers come from there. This needs C(become: true).
+    With O(wire), a capture of the lookups shows that the system's resolver asks only 100.100.100.100 for names of the mesh,
+    and that the answers come from there. This needs C(become: true).
   - The default of O(deadline) is V(30).
 options:
   domain:
-    description: The base domain of MagicDNS; the variable C(mesh_domain) when not set.
+    description: The base domain of MagicDNS. Defaults to the variable C(mesh_domain), else to the domain that clients report.
     type: str
   families:
     description:
@@ -51,7 +51,7 @@ options:
       - Defaults to the variable C(mesh_resolution_budget_ms), else to V(1000).
     type: float
   wire:
-    description: Whether to prove on the wire where the answers come from.
+    description: Whether to capture the lookups, which proves where the answers come from.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -63,7 +63,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Every client resolves every other
+- name: Every client resolves every other client
   hosts: clients
   become: true
   gather_facts: false
@@ -71,7 +71,7 @@ EXAMPLES = r"""
     - name: Look the names up
       meshctl.headscale.assert_resolves:
         domain: mesh.internal
-        absent: [nobody.mesh.internal]
+        absent: [no-such-node.mesh.internal]
         outside: [www.example.com]
 """
 

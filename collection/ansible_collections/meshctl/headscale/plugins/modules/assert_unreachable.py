@@ -2,25 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the action of the same name."""
+"""Document the action of the same name."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_unreachable
-short_description: Assert that nodes are not reached over the mesh
+short_description: Assert that nodes do not answer over the mesh
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Pings the mesh addresses of nodes that must not answer, such as one whose cable is out, or all others from a node
-    that was removed.
-  - Silence by itself proves little. Have M(meshctl.headscale.assert_reachable) pass before, and again after.
+  - Pings the mesh addresses of nodes that must not answer, such as a node whose cable is unplugged. A removed node can ping
+    all its former peers.
+  - Silence alone proves little. Let M(meshctl.headscale.assert_reachable) pass before and after.
   - The default of O(deadline) is V(30).
 options:
   silence:
     description:
-      - For how many seconds there must be no answer. A path that is only changing is silent as well, for a moment.
+      - Seconds without an answer. A path that is changing is silent for a moment, too.
     type: float
     default: 3.0
 extends_documentation_fragment:
@@ -33,12 +33,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: A node that was removed is out
+- name: A removed node has left the mesh
   hosts: client-node-4
   become: true
   gather_facts: false
   tasks:
-    - name: It reaches nobody any more
+    - name: It reaches none of its former peers
       meshctl.headscale.assert_unreachable:
         peers: [client-node-1, client-node-2]
 """
