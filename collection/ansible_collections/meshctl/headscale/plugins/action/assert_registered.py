@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
-from ..module_utils._plain import plain
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, SERVER
 from ..plugin_utils._action.probing import Request
