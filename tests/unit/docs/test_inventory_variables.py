@@ -22,6 +22,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.setti
     checked_names,
     slips,
 )
+from meshctl_headscale import _inventory
 from project import COLLECTION, ROOT
 
 # Facts and registered results that playbooks and actions hand on; an inventory does not set them.
@@ -158,6 +159,12 @@ def test_roles_have_the_declared_defaults_of_variables_of_their_own_name() -> No
             declared = variables.declared().get(name)
             if declared is not None and declared.default is not None:
                 assert value == declared.default, name
+
+
+def test_the_runner_has_the_declared_defaults() -> None:
+    for name, value in _inventory.DEFAULTS.items():
+        declared = variables.declared()[name].default
+        assert declared is None or value == declared, name
 
 
 @pytest.fixture
