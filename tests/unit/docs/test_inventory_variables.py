@@ -40,6 +40,7 @@ FACTS = {
     "mesh_resolver",
     "mesh_service_bind",
     "mesh_service_client",
+    "mesh_serving",
     "mesh_topology",
     "mesh_unknown",
     "mesh_unregistered",

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Assert that nodes exchange data over TCP and UDP; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..plugin_utils._action.assertion import Assertion, NotAsserted
+from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, wanted
+from ..plugin_utils._action.peers import reached
+from ..plugin_utils._action.probing import Request
+from ..plugin_utils._judge.answer import mapping
+from ..plugin_utils._judge.exchange import Exchange, judge_exchange
+
+if TYPE_CHECKING:
+    from ..plugin_utils._judge.answer import Json
+    from ..plugin_utils._judge.check import Check
+    from ..plugin_utils._judge.context import Node
+
+_NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
+
+
+class ActionModule(Assertion):
+    """Connect to the listeners that the action `serve` has started on the peers."""
+
+    ASSERTION = "reachable"
+    DEADLINE_S = 15.0
+    LOOK_S = 12.0
+    SHORTEST_LOOK_S = 4.0
+    ARGUMENTS = {  # noqa: RUF012
+        **COMMON,
+        **MEMBERS,
+        "families": {**FAMILIES, "default": ["ipv4", "ipv6"]},
+        "bulk_bytes": {"type": "int", "default": 1_000_000},
+        "bulk_peers": {"type": "int", "default": 6},
+        "rate_budget": {"type": "float"},
+    }
+
+    def prepare(self) -> None:
+        """Decide which peers to connect to, and which of them get a transfer."""
+        if self.setting("backend") == "hosts" and not self.setting("probe_ports"):
+            raise NotAsserted(_NO_PORTS)
+        nodes = self.nodes()
+        peers = reached(self, self.peers())
+        self._expect = Exchange(
+            own=nodes[self.host],
+            peers=peers,
+            serving={peer.name: mapping(self.of_host(peer.name, "mesh_serving")) for peer in peers},
+            families=families(self.options["families"]),
+            bulk=self.options["bulk_bytes"],
+            bulk_peers=frozenset(
+                _following(self.host, list(nodes), [peer.name for peer in peers], self.options["bulk_peers"])
+            ),
+            rate_budget_mbit=self.setting("rate_budget_mbit", self.options.get("rate_budget")),
+        )
+
+    def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
+        """Exchange data with the peers that have not passed yet."""
+        found = [
+            self._target(peer, family)
+            for peer in wanted(self._expect.peers, pending)
+            for family in self._expect.families
+        ]
+        return [
+            {
+                "id": "exchange",
+                "kind": "exchange",
+                "targets": [target for target in found if target],
+                "bulk": self._expect.bulk,
+                "try_timeout_s": 2.0 * self.patience,
+                "bulk_timeout_s": 6.0 * self.patience,
+            }
+        ]
+
+    def _target(self, peer: Node, family: int) -> Request:
+        """Return where a peer listens; empty when it does not."""
+        ports = {protocol: self._expect.port(peer, family, protocol)[0] for protocol in ("tcp", "udp")}
+        if not any(ports.values()):
+            return {}
+        token = self._expect.serving[peer.name].get("token")
+        return {"host": peer.address(family), "token": token, "bulk": peer.name in self._expect.bulk_peers, **ports}
+
+    def judge(self, answer: Json) -> list[Check]:
+        """Judge the replies and the transfers."""
+        return judge_exchange(answer, self.context, self._expect)
+
+
+def _following(host: str, nodes: list[str], peers: list[str], count: int) -> list[str]:
+    """Return the first peers after this host in the list of nodes, so that every node gets as many transfers as it starts."""
+    start = nodes.index(host)
+    ring = [*nodes[start + 1 :], *nodes[:start]]
+    return [name for name in ring if name in peers][:count]

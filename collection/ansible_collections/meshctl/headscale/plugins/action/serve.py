@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Let a node listen for its peers for a while; see the module of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..module_utils._errors import BadInput
+from ..plugin_utils._action.errors import failure, reports_errors
+from ..plugin_utils._action.probing import ProbingAction
+from ..plugin_utils._judge.answer import Answer, addresses, mapping
+
+_LOOK_S = 5.0
+
+
+class ActionModule(ProbingAction):
+    """Start the probe's listener."""
+
+    ARGUMENTS = {  # noqa: RUF012
+        "seconds": {"type": "float", "default": 40.0},
+        "addresses": {"type": "list", "elements": "str"},
+        "required": {"type": "bool", "default": True},
+    }
+
+    @reports_errors
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return where the node listens, as the fact `mesh_serving`."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self.start(task_vars)
+        ports = self.setting("probe_ports")
+        serving: dict[str, Any] = {}
+        # Existing hosts listen only on the ports that they name.
+        if not self._task.check_mode and (ports or self.setting("backend") != "hosts"):
+            serving = self._serve(ports)
+        if self.options["required"] and "error" in serving:
+            return {**result, **failure(f"{self.host} cannot listen: {serving['error']}", "could_not_run")}
+        return {**result, "changed": False, "ansible_facts": {"mesh_serving": serving}}
+
+    def _serve(self, ports: list[int]) -> dict[str, Any]:
+        given = self.options["addresses"]
+        known = addresses(mapping(self.variable("mesh_client")).get("addresses") if given is None else given)
+        if given is not None and len(known) != len(set(given)):
+            raise BadInput(f"the addresses are {given!r}: write IP addresses")
+        if not known:
+            return {"error": "it has no mesh address"}
+        seconds = self.options["seconds"] * self.setting("patience")
+        request = {"id": "serve", "kind": "serve", "addresses": known, "ports": ports, "seconds": seconds}
+        seen = Answer(self.probe([request], seconds=_LOOK_S))
+        return mapping(seen.data("serve")) or {"error": seen.why("serve")}

@@ -1,0 +1,238 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Listen for peers over TCP and UDP on given addresses, in a process that ends by itself at its deadline.
+
+The process depends on nothing: not on the controller, not on the connection, not on the Python that started it. The kernel
+ends it at the deadline (SIGALRM with its default action), whatever it is doing.
+
+A request over TCP is a line `meshctl TOKEN UP DOWN` and UP bytes. The reply is a line of JSON with what arrived, and DOWN
+bytes. A request over UDP begins with the same line; its reply is as long as the request. Without the token there is no reply.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+import select
+import signal
+import socket
+import threading
+import time
+import zlib
+
+from .base import Unseen
+from .wire import family_of, outcome_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List, Tuple
+
+GREETING = b"meshctl "
+BLOCK = bytes(range(256)) * 256
+MOST_BYTES = 64 << 20
+LONGEST_S = 300.0
+_MOST_CONNECTIONS = 128
+_LONGEST_LINE = 200
+_IDLE_S = 5.0
+
+
+def serve(ask: Dict, _until: float) -> Json:
+    """Start to listen, and return token and ports; `seconds` later nothing listens any more."""
+    seconds = float(ask.get("seconds") or 0)
+    if not 0 < seconds <= LONGEST_S:
+        raise Unseen("bad_request", f"seconds is {seconds!r}: it must be above 0 and at most {LONGEST_S:g}")
+    token = binascii.hexlify(os.urandom(16)).decode()
+    ports, listeners = _bind(list(ask.get("addresses") or []), [int(port) for port in ask.get("ports") or []])
+    try:
+        _detach(listeners, token.encode(), seconds)
+    finally:
+        for listener in listeners:
+            listener.close()
+    return {"token": token, "ports": ports, "seconds": seconds}
+
+
+def _bind(addresses: List, allowed: List) -> Tuple:
+    """Return the ports by address and protocol, or the error of each, and the sockets."""
+    ports: Dict = {}
+    listeners: List = []
+    for address in addresses:
+        ports[address] = {}
+        for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
+            listener = socket.socket(family_of(address), kind)
+            error = _bind_one(listener, address, allowed or [0])
+            if error:
+                listener.close()
+                ports[address][protocol] = {"error": error}
+                continue
+            ports[address][protocol] = {"port": listener.getsockname()[1]}
+            listeners.append(listener)
+    return ports, listeners
+
+
+def _bind_one(listener: socket.socket, address: str, ports: List) -> str:
+    """Bind a socket to the first port that is free; return the last error, if none is."""
+    error = ""
+    for port in ports:
+        try:
+            if listener.family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if listener.type == socket.SOCK_STREAM:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address, port))
+            if listener.type == socket.SOCK_STREAM:
+                listener.listen(_MOST_CONNECTIONS)
+        except OSError as exc:
+            error = "in use" if exc.errno == 98 else outcome_of(exc.errno)
+        else:
+            return ""
+    return error
+
+
+def _detach(listeners: List, token: bytes, seconds: float) -> None:
+    """Serve in a process that has lost its parent, its session and its descriptors."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        # A timer is not inherited.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        _close_all_but({listener.fileno() for listener in listeners})
+        _Server(token).run(listeners, time.monotonic() + seconds)
+    finally:
+        os._exit(0)
+
+
+def _close_all_but(kept: set) -> None:
+    """Release what this process has inherited: whoever reads our output waits for its last writer."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        numbers = list(range(3, 1024))
+    for number in numbers:
+        if number > 2 and number not in kept:
+            try:
+                os.close(number)
+            except OSError:
+                continue
+
+
+class _Server:
+    """Replies until the deadline."""
+
+    def __init__(self, token: bytes) -> None:
+        self._token = token
+        self._connections = 0
+
+    def run(self, listeners: List, until: float) -> None:
+        ready = select.poll()
+        by_number = {listener.fileno(): listener for listener in listeners}
+        for listener in listeners:
+            listener.setblocking(False)
+            ready.register(listener, select.POLLIN)
+        while time.monotonic() < until:
+            for number, _event in ready.poll(int(max(1.0, (until - time.monotonic()) * 1000))):
+                try:
+                    self._take(by_number[number], until)
+                except OSError:
+                    continue
+
+    def _take(self, listener: socket.socket, until: float) -> None:
+        if listener.type == socket.SOCK_DGRAM:
+            self._reply(listener)
+            return
+        connection, peer = listener.accept()
+        if self._connections >= _MOST_CONNECTIONS:
+            connection.close()
+            return
+        self._connections += 1
+        threading.Thread(target=self._converse, args=(connection, peer, until), daemon=True).start()
+
+    def _reply(self, listener: socket.socket) -> None:
+        """Answer a datagram with one of the same length."""
+        data, peer = listener.recvfrom(65535)
+        if self._asked(data.partition(b"\n")[0]) is None:
+            return
+        answer = json.dumps({"from": peer[0], "port": peer[1], "bytes": len(data), "crc": zlib.crc32(data)}).encode()
+        listener.sendto(answer.ljust(len(data)), peer)
+
+    def _converse(self, connection: socket.socket, peer: Tuple, until: float) -> None:
+        try:
+            with connection:
+                connection.setblocking(True)
+                connection.settimeout(max(0.1, min(_IDLE_S, until - time.monotonic())))
+                line, data = _line(connection)
+                asked = self._asked(line)
+                if asked is None:
+                    return
+                up, down = asked
+                count, crc = _count(connection, data, up)
+                seen = {"from": peer[0], "port": peer[1], "bytes": count, "crc": crc, "down_crc": crc_of(down)}
+                connection.sendall(json.dumps(seen).encode() + b"\n")
+                send_blocks(connection, down)
+        except OSError:
+            return
+        finally:
+            self._connections -= 1
+
+    def _asked(self, line: bytes) -> Tuple | None:
+        """Return the lengths of both transfers, None for a request that is not ours."""
+        words = line.split()
+        if len(words) != 4 or words[0] + b" " != GREETING or words[1] != self._token:
+            return None
+        try:
+            up, down = int(words[2]), int(words[3])
+        except ValueError:
+            return None
+        return (up, down) if 0 <= up <= MOST_BYTES and 0 <= down <= MOST_BYTES else None
+
+
+def _line(connection: socket.socket) -> Tuple:
+    """Return the first line of a request, and what follows it already."""
+    data = b""
+    while b"\n" not in data and len(data) < _LONGEST_LINE:
+        more = connection.recv(65536)
+        if not more:
+            break
+        data += more
+    line, _newline, rest = data.partition(b"\n")
+    return line, rest
+
+
+def _count(connection: socket.socket, data: bytes, wanted: int) -> Tuple:
+    """Read a transfer; return its length and checksum."""
+    count, crc = len(data), zlib.crc32(data)
+    while count < wanted:
+        more = connection.recv(65536)
+        if not more:
+            break
+        count, crc = count + len(more), zlib.crc32(more, crc)
+    return count, crc
+
+
+def send_blocks(connection: socket.socket, length: int) -> None:
+    """Send `length` bytes."""
+    while length > 0:
+        connection.sendall(BLOCK[:length])
+        length -= len(BLOCK)
+
+
+def crc_of(length: int) -> int:
+    """Return the checksum of what `send_blocks` sends."""
+    crc = 0
+    while length > 0:
+        crc = zlib.crc32(BLOCK[:length], crc)
+        length -= len(BLOCK)
+    return crc

@@ -1,0 +1,224 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge whether two nodes exchange data over TCP and UDP, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from .answer import Answer, Json, address, mapping, number, text
+from .context import CheckContext, Node
+
+if TYPE_CHECKING:
+    from .check import Check
+
+# Fewer bytes than this are not a transfer that was cut: the first full segments were lost.
+_FIRST_SEGMENTS: Final = 8000
+_MEGABIT: Final = 1_000_000 / 8
+_OTHER: Final = {"tcp": "udp", "udp": "tcp"}
+_HALF: Final = {
+    "large lost": (
+        "small datagrams to {peer} are answered, and those of 1200 bytes are not: packets above a size are lost on the way (MTU)"
+    ),
+    "damaged": "the data is changed on the way to or from {peer}: its checksum differs",
+    "closed": "{peer} closes the connection without a reply: another host or program answers at its address",
+    "no-such-source": "this host has no mesh address of that family: look at {check}",
+}
+_REFUSED: Final = frozenset({"refused", "port-unreachable", "reset"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """The expected result of a node's exchanges with its peers."""
+
+    own: Node
+    peers: tuple[Node, ...]
+    serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The fact `mesh_serving` of each peer."""
+    families: tuple[int, ...] = (4, 6)
+    bulk: int = 0
+    """Bytes of a transfer, each way."""
+    bulk_peers: frozenset[str] = frozenset()
+    rate_budget_mbit: float = 0.0
+
+    def port(self, peer: Node, family: int, protocol: str) -> tuple[int, str]:
+        """Return the port on which a peer listens, or 0 and why it does not."""
+        known = mapping(self.serving.get(peer.name))
+        if not known:
+            return 0, "it did not start to listen"
+        found = mapping(mapping(mapping(known.get("ports")).get(peer.address(family))).get(protocol))
+        port = number(found.get("port"))
+        return (int(port), "") if port else (0, text(found.get("error")) or "it does not listen on this address")
+
+
+def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> list[Check]:
+    """Return a check of TCP, of UDP and of the transfer for each peer and family."""
+    seen = Answer(answer)
+    checks = []
+    for peer in expect.peers:
+        for family in expect.families:
+            pair = _Pair(seen, context, expect, peer, family)
+            checks += [pair.small("tcp"), pair.small("udp")]
+            if expect.bulk and peer.name in expect.bulk_peers:
+                checks.append(pair.bulk())
+    return checks
+
+
+class _Pair:
+    """What a node saw of one address of a peer."""
+
+    def __init__(self, seen: Answer, context: CheckContext, expect: Exchange, peer: Node, family: int) -> None:
+        self._seen = seen
+        self._context = context
+        self._expect = expect
+        self._peer = peer
+        self._family = family
+        self._known = peer.address(family)
+        self._found = mapping(mapping(seen.data("exchange")).get(self._known))
+
+    def small(self, protocol: str) -> Check:
+        """Return the check of a small request and its reply."""
+        port, problem = self._expect.port(self._peer, self._family, protocol)
+        expected = {"address": self._known, "port": port, "reply": "whole"}
+        found = mapping(self._found.get(protocol))
+        outcome = text(found.get("outcome"))
+        if reason := (problem and f"{self._peer.name} cannot be asked: {problem}") or self._unseen(outcome):
+            return self._check(None, protocol, expected, None, reason)
+        source = address(mapping(found.get("seen")).get("from"))
+        rewritten = bool(source) and source != self._expect.own.address(self._family)
+        observed = {"outcome": outcome, "ms": found.get("duration_ms"), **({"seen_from": source} if rewritten else {})}
+        hint = self._rewritten(source) if rewritten else self._cause(protocol, found, port)
+        return self._check(outcome == "answered" and not rewritten, protocol, expected, observed, hint, found)
+
+    def bulk(self) -> Check:
+        """Return the check of a transfer in both directions."""
+        expect = self._expect
+        expected = {"bytes": expect.bulk, "each_way": "whole", "mbit_s": {"at_least": expect.rate_budget_mbit}}
+        small, found = mapping(self._found.get("tcp")), mapping(self._found.get("bulk"))
+        if text(small.get("outcome")) != "answered":
+            reason = "there was no connection over which to transfer anything"
+            return self._context.skipped(
+                reason, aspect="bulk", family=self._family, target=self._peer.name, expected=expected
+            )
+        outcome = text(found.get("outcome"))
+        if reason := self._unseen(outcome):
+            return self._check(None, "bulk", expected, None, reason)
+        rates = {name: _rate(expect.bulk, found.get(f"{name}_s")) for name in ("up", "down")}
+        whole = outcome == "answered"
+        slow = [name for name, rate in rates.items() if rate is None or rate < expect.rate_budget_mbit]
+        observed = {
+            "outcome": outcome, "up_mbit_s": rates["up"], "down_mbit_s": rates["down"],
+            "sent": found.get("sent"), "received": found.get("received"),
+        }  # fmt: skip
+        hint = self._slow(slow, rates, found) if whole else self._broken(outcome, found)
+        return self._check(whole and not slow, "bulk", expected, observed, hint, found)
+
+    def _unseen(self, outcome: str) -> str:
+        if outcome not in ("", "deadline", "broken"):
+            return ""
+        return (
+            "the exchange did not end in time"
+            if self._seen.data("exchange") is not None
+            else self._seen.why("exchange")
+        )
+
+    def _check(  # noqa: PLR0913, PLR0917
+        self, ok: bool | None, aspect: str, expected: Json, observed: Json, hint: str, found: Mapping[str, Any] | None = None
+    ) -> Check:  # fmt: skip
+        port = self._expect.port(self._peer, self._family, "udp" if aspect == "udp" else "tcp")[0]
+        kept = {key: found[key] for key in ("stage", "kernel", "answered", "refused_by") if found and found.get(key)}
+        return self._context.check(
+            ok, aspect=aspect, family=self._family, target=self._peer.name, expected=expected, observed=observed,
+            evidence={"address": self._known, **kept}, hint=hint,
+            command=f"nc -vz{'u' if aspect == 'udp' else ''} -w 3 {self._known} {port}",
+        )  # fmt: skip
+
+    # -- causes ------------------------------------------------------------------------------------------------------
+
+    def _rewritten(self, source: str) -> str:
+        return (
+            f"{self._peer.name} sees the request come from {source}: a NAT rule rewrites the source, on this host or on "
+            f"{self._peer.name} (`nft list ruleset`)"
+        )
+
+    def _cause(self, protocol: str, found: Mapping[str, Any], port: int) -> str:
+        name, outcome, peer = protocol.upper(), text(found.get("outcome")), self._peer.name
+        talking = text(found.get("stage")) in ("send", "reply", "receive")
+        if outcome in _REFUSED:
+            return f"{peer} refuses {name} on port {port}: a firewall there rejects it (`nft list ruleset`), or its listener was killed"
+        if outcome == "prohibited" and text(found.get("refused_by")) in ("", "local"):
+            return f"this host's own firewall refuses to send {name}: look at its output rules (`nft list ruleset`)"
+        if outcome == "timeout" and not talking:
+            return self._silent(protocol, port)
+        if outcome in ("stalled", "timeout") and talking:
+            return f"a connection to {peer} opens, but no data comes back: packets with data are lost on the way"
+        return _HALF.get(outcome, f"the exchange fails with '{outcome}'").format(
+            peer=peer, check=f"reachable.ipv{self._family}"
+        )
+
+    def _silent(self, protocol: str, port: int) -> str:
+        """Name what answers while this does not: that leaves the cause."""
+        name, other, peer = protocol.upper(), _OTHER[protocol], self._peer.name
+        if self._answers(self._known, other):
+            return (
+                f"{peer} answers {other.upper()} but not {name} on port {port}: the policy, or a firewall on {peer} or on this host, "
+                f"drops {name} (`nft list ruleset` on both; the policy on the server)"
+            )
+        family = 10 - self._family
+        if self._answers(self._peer.address(family), protocol):
+            return (
+                f"{peer} answers {name} over IPv{family} but not over IPv{self._family}: a firewall on {peer} or on this host, or "
+                f"the policy, drops IPv{self._family} (`nft list ruleset` on both)"
+            )
+        return (
+            f"{peer} answers neither TCP nor UDP on the ports where it listens: the policy or a firewall on {peer} drops them; if "
+            "its pings fail as well, their hints name the cause"
+        )
+
+    def _answers(self, known: str, protocol: str) -> bool:
+        found = mapping(mapping(mapping(self._seen.data("exchange")).get(known)).get(protocol))
+        return text(found.get("outcome")) in ("answered", "large lost")
+
+    def _broken(self, outcome: str, found: Mapping[str, Any]) -> str:
+        peer, kernel = self._peer.name, mapping(found.get("kernel"))
+        if text(found.get("stage")) == "connect":
+            return f"a second connection to {peer} fails with '{outcome}': a firewall or a limit of connections on the way drops it"
+        if outcome == "damaged":
+            return f"the data is changed on the way to or from {peer}: its checksum differs"
+        up = text(found.get("stage")) in ("send", "reply")
+        passed = number(kernel.get("acknowledged")) if up else number(found.get("received"))
+        way = f"to {peer}" if up else f"from {peer}"
+        if (passed or 0) <= _FIRST_SEGMENTS:
+            size = f" (segments of {int(mss)} bytes)" if (mss := number(kernel.get("mss"))) and up else ""
+            return (
+                f"a small request passes and a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
+                "smaller MTU without MSS clamping, or a rule on packet lengths"
+            )
+        return (
+            f"a transfer {way} stops after {int(passed or 0)} bytes ({outcome}): something on the way cuts an established "
+            "connection, such as a firewall that forgets it or a quota"
+        )
+
+    def _slow(self, slow: list[str], rates: Mapping[str, float | None], found: Mapping[str, Any]) -> str:
+        ways = " and ".join(
+            f"{rates[name]:g} Mbit/s {'to' if name == 'up' else 'from'} {self._peer.name}" for name in slow
+        )
+        lost = number(mapping(found.get("kernel")).get("retransmitted")) or 0
+        why = (
+            f"{int(lost)} segments were sent again, so packets are lost or policed"
+            if lost
+            else "hardly any segment was lost"
+        )
+        return (
+            f"the transfer is slow: {ways}, the budget is {self._expect.rate_budget_mbit:g} Mbit/s; {why}: look for a rate limit "
+            "or a busy link or host on the way (`tc -s qdisc`)"
+        )
+
+
+def _rate(length: int, seconds: Json) -> float | None:
+    taken = number(seconds)
+    return None if taken is None else round(length / _MEGABIT / max(taken, 1e-6), 1)

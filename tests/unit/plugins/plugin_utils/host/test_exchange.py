@@ -1,0 +1,177 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Listeners that peers connect to: what they reply, and that none outlives its deadline."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, probe, remote
+
+BOTH = ["127.0.0.1", "::1"]
+
+
+def look(kind: str, *, deadline_s: float = 5, **ask: Any) -> dict[str, Any]:
+    answer = probe.main({"observe": [{"id": "it", "kind": kind, **ask}], "deadline_s": deadline_s})
+    return dict(answer["observations"]["it"])
+
+
+def data(kind: str, **ask: Any) -> Any:
+    found = look(kind, **ask)
+    assert found["ok"], found
+    return found["data"]
+
+
+def targets(serving: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"host": host, "tcp": ports["tcp"]["port"], "udp": ports["udp"]["port"], "token": serving["token"], **more}
+        for host, ports in serving["ports"].items()
+    ]
+
+
+def listens(port: int, kind: int = socket.SOCK_STREAM) -> bool:
+    """Whether any process has the port on the loopback address."""
+    with closing(socket.socket(socket.AF_INET, kind)) as sock:
+        if kind == socket.SOCK_STREAM:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def serving() -> Iterator[dict[str, Any]]:
+    found: dict[str, Any] = data("serve", addresses=BOTH, seconds=6)
+    yield found
+    for ports in found["ports"].values():
+        with suppress(OSError), socket.create_connection(("127.0.0.1", ports["tcp"]["port"]), 0.1):
+            pass
+
+
+def test_small_requests_and_transfers_arrive_whole_over_both_families(serving: dict[str, Any]) -> None:
+    found = data("exchange", targets=targets(serving), bulk=1_000_000)
+    assert set(found) == set(BOTH)
+    for host in BOTH:
+        seen = found[host]
+        assert (seen["udp"]["outcome"], seen["udp"]["answered"]) == ("answered", [64, 1200])
+        assert (seen["tcp"]["outcome"], seen["tcp"]["seen"]["from"]) == ("answered", host)
+        assert seen["tcp"]["seen"]["port"] == seen["tcp"]["local_port"]
+        assert (seen["bulk"]["outcome"], seen["bulk"]["sent"], seen["bulk"]["received"]) == ("answered", 10**6, 10**6)
+        assert seen["bulk"]["kernel"]["acknowledged"] >= 10**6
+        # A new connection each time.
+        assert seen["bulk"]["local_port"] != seen["tcp"]["local_port"]
+
+
+def test_without_the_token_there_is_no_reply(serving: dict[str, Any]) -> None:
+    found = data("exchange", targets=targets({**serving, "token": "0" * 32}), try_timeout_s=0.5)
+    for seen in found.values():
+        assert seen["tcp"]["outcome"] == "closed"
+        assert (seen["udp"]["outcome"], seen["udp"]["answered"]) == ("timeout", [])
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b"meshctl\n", b"meshctl TOKEN 1e9 x\n", b"meshctl TOKEN -1 0\n", b"x" * 5000]
+)
+def test_a_bad_request_is_closed_and_the_next_one_is_served(serving: dict[str, Any], line: bytes) -> None:
+    (target, _other) = targets(serving)
+    with socket.create_connection((target["host"], target["tcp"]), 3) as sock:
+        sock.sendall(line.replace(b"TOKEN", serving["token"].encode()))
+        sock.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            assert sock.recv(10) == b""
+    assert data("exchange", targets=[target])[target["host"]]["tcp"]["outcome"] == "answered"
+
+
+def test_nothing_listens_elsewhere_and_a_closed_port_refuses(free_port: int, serving: dict[str, Any]) -> None:
+    port = serving["ports"]["127.0.0.1"]["tcp"]["port"]
+    with closing(socket.socket()) as sock:
+        assert sock.connect_ex(("127.0.0.2", port)) != 0
+    closed = {"host": "127.0.0.1", "tcp": free_port, "udp": free_port, "token": "x"}
+    seen = data("exchange", targets=[closed], try_timeout_s=1)["127.0.0.1"]
+    assert (seen["tcp"]["outcome"], seen["udp"]["outcome"]) == ("refused", "refused")
+
+
+def test_only_the_given_ports_are_used(free_port: int) -> None:
+    first = data("serve", addresses=["127.0.0.1"], ports=[free_port], seconds=1)["ports"]["127.0.0.1"]
+    assert first == {"tcp": {"port": free_port}, "udp": {"port": free_port}}
+    second = data("serve", addresses=["127.0.0.1"], ports=[free_port], seconds=1)["ports"]["127.0.0.1"]
+    assert second == {"tcp": {"error": "in use"}, "udp": {"error": "in use"}}
+    missing = data("serve", addresses=["198.51.100.1"], seconds=1)["ports"]["198.51.100.1"]
+    assert missing["tcp"] == {"error": "no-such-source"}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e9])
+def test_a_listener_without_a_sensible_deadline_is_refused(seconds: float) -> None:
+    assert look("serve", addresses=["127.0.0.1"], seconds=seconds)["error"]["type"] == "bad_request"
+
+
+def start(port: int, seconds: float) -> subprocess.Popen[bytes]:
+    """Start the probe as on a host, in a session of its own."""
+    request = {
+        "observe": [{"id": "s", "kind": "serve", "addresses": ["127.0.0.1"], "ports": [port], "seconds": seconds}]
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-ISc", remote._READER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdin
+    process.stdin.write(remote.encode(package.script_of("probe"), request, deadline_s=5))
+    process.stdin.flush()
+    return process
+
+
+def test_the_answer_does_not_wait_for_the_listener(free_port: int) -> None:
+    began = time.monotonic()
+    process = start(free_port, 3)
+    out, _err = process.communicate(timeout=10)
+    assert time.monotonic() - began < 3
+    assert b'"token"' in out
+    assert listens(free_port) and listens(free_port, socket.SOCK_DGRAM)
+    time.sleep(max(0.0, began + 4.5 - time.monotonic()))
+    assert not listens(free_port) and not listens(free_port, socket.SOCK_DGRAM)
+
+
+@pytest.mark.parametrize("attempt", range(12))
+def test_a_listener_ends_in_time_whenever_the_python_that_started_it_is_killed(free_port: int, attempt: int) -> None:
+    seconds = 1.0
+    process = start(free_port, seconds)
+    # From before the script is compiled to after its answer.
+    time.sleep(random.Random(attempt).uniform(0.0, 0.25))  # noqa: S311
+    began = time.monotonic()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    while time.monotonic() < began + seconds + 1:
+        time.sleep(0.05)
+    assert not listens(free_port) and not listens(free_port, socket.SOCK_DGRAM)
+
+
+def test_a_busy_listener_ends_in_time_as_well(free_port: int) -> None:
+    serving = data("serve", addresses=["127.0.0.1"], ports=[free_port], seconds=1)
+    began = time.monotonic()
+    (target,) = targets(serving)
+    sock = socket.create_connection((target["host"], target["tcp"]), 3)
+    with sock:
+        # A peer that asks for a lot and reads nothing.
+        sock.sendall(b"meshctl %b 0 60000000\n" % serving["token"].encode())
+        time.sleep(max(0.0, began + 2 - time.monotonic()))
+        assert not listens(free_port)

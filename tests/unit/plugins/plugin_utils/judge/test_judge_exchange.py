@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Exchanges over TCP and UDP: each outcome has its verdict, and a hint that what was seen supports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.exchange import Exchange, judge_exchange
+
+OWN = Node(name="one", addresses=("100.64.0.1", "fd7a:115c:a1e0::1"))
+PEER = Node(name="two", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
+V4, V6 = PEER.addresses
+CONTEXT = CheckContext(story="us1", assertion="reachable", source="one")
+PORTS = {known: {"tcp": {"port": 4001}, "udp": {"port": 4002}} for known in PEER.addresses}
+EXPECT = Exchange(
+    own=OWN, peers=(PEER,), serving={"two": {"token": "t", "ports": PORTS}}, bulk=1_000_000, bulk_peers=frozenset({"two"}),
+    rate_budget_mbit=1,
+)  # fmt: skip
+
+
+def whole(family: int) -> dict[str, Any]:
+    small = {"outcome": "answered", "stage": "done", "duration_ms": 2.0, "seen": {"from": OWN.address(family)}}
+    bulk = {**small, "sent": 10**6, "received": 10**6, "up_s": 0.1, "down_s": 0.2, "kernel": {"retransmitted": 0}}
+    return {"tcp": small, "udp": dict(small), "bulk": bulk}
+
+
+def judged(changes: dict[str, Any] | None = None, expect: Exchange = EXPECT) -> dict[tuple[str, str | None], Check]:
+    """Return the checks by aspect and family; changes are given as `4.tcp`."""
+    seen = {V4: whole(4), V6: whole(6)}
+    for where, change in (changes or {}).items():
+        family, _dot, name = where.partition(".")
+        seen[V4 if family == "4" else V6][name].update(change)
+    answer = {"observations": {"exchange": {"ok": True, "data": seen}}}
+    checks = judge_exchange(answer, CONTEXT, expect)
+    return {(check.aspect, check.family): check for check in checks}
+
+
+def bad(checks: dict[tuple[str, str | None], Check]) -> set[tuple[str, str | None]]:
+    return {key for key, check in checks.items() if check.bad}
+
+
+def test_everything_whole_passes_for_each_family() -> None:
+    checks = judged()
+    assert set(checks) == {(aspect, family) for aspect in ("tcp", "udp", "bulk") for family in ("ipv4", "ipv6")}
+    assert {check.verdict for check in checks.values()} == {"passed"}
+    assert checks["bulk", "ipv4"].observed["up_mbit_s"] == 80.0
+    assert checks["tcp", "ipv6"].id == "us1.reachable.tcp"
+
+
+SILENT = {"outcome": "timeout", "stage": "connect", "seen": {}}
+NO_REPLY = {"outcome": "timeout", "stage": None, "seen": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing", "hint"),
+    [
+        ({"4.tcp": SILENT, "6.tcp": SILENT}, ("tcp", "ipv4"), "answers UDP but not TCP on port 4001"),
+        ({"4.udp": NO_REPLY, "6.udp": NO_REPLY}, ("udp", "ipv6"), "answers TCP but not UDP on port 4002"),
+        ({"4.tcp": SILENT, "4.udp": NO_REPLY}, ("tcp", "ipv4"), "answers TCP over IPv6 but not over IPv4"),
+        (
+            {"4.tcp": SILENT, "4.udp": NO_REPLY, "6.tcp": SILENT, "6.udp": NO_REPLY},
+            ("udp", "ipv4"),
+            "neither TCP nor UDP",
+        ),
+        ({"4.tcp": {"outcome": "refused", "stage": "connect"}}, ("tcp", "ipv4"), "refuses TCP on port 4001"),
+        ({"4.udp": {"outcome": "port-unreachable"}}, ("udp", "ipv4"), "refuses UDP on port 4002"),
+        ({"4.tcp": {"outcome": "prohibited", "refused_by": "local"}}, ("tcp", "ipv4"), "own firewall"),
+        ({"4.tcp": {"outcome": "stalled", "stage": "reply", "seen": {}}}, ("tcp", "ipv4"), "opens, but no data comes"),
+        ({"4.udp": {"outcome": "large lost", "answered": [64]}}, ("udp", "ipv4"), "above a size"),
+        ({"4.tcp": {"outcome": "closed", "stage": "reply", "seen": {}}}, ("tcp", "ipv4"), "another host or program"),
+        ({"4.tcp": {"seen": {"from": "100.64.0.9"}}}, ("tcp", "ipv4"), "come from 100.64.0.9: a NAT rule"),
+        (
+            {"4.bulk": {"outcome": "stalled", "stage": "send", "kernel": {"mss": 1228, "acknowledged": 50}}},
+            ("bulk", "ipv4"),
+            r"to two does not begin (segments of 1228 bytes): larger segments are lost",
+        ),
+        (
+            {"4.bulk": {"outcome": "stalled", "stage": "receive", "received": 0}},
+            ("bulk", "ipv4"),
+            "from two does not begin: larger segments are lost",
+        ),
+        (
+            {"4.bulk": {"outcome": "reset", "stage": "send", "kernel": {"acknowledged": 300_000}}},
+            ("bulk", "ipv4"),
+            "stops after 300000 bytes (reset): something on the way cuts",
+        ),
+        ({"4.bulk": {"outcome": "damaged", "stage": "receive"}}, ("bulk", "ipv4"), "checksum differs"),
+        ({"4.bulk": {"outcome": "timeout", "stage": "connect"}}, ("bulk", "ipv4"), "a second connection"),
+        (
+            {"4.bulk": {"up_s": 16.0, "kernel": {"retransmitted": 40}}},
+            ("bulk", "ipv4"),
+            "0.5 Mbit/s to two, the budget is 1 Mbit/s; 40 segments were sent again",
+        ),
+        ({"6.bulk": {"down_s": 20.0}}, ("bulk", "ipv6"), "0.4 Mbit/s from two"),
+    ],
+)
+def test_each_failure_names_its_cause(changes: dict[str, Any], failing: tuple[str, str], hint: str) -> None:
+    checks = judged(changes)
+    assert failing in bad(checks)
+    assert hint in checks[failing].hint
+    touched = {(where[2:], f"ipv{where[0]}") for where in changes}
+    assert bad(checks) <= touched
+
+
+def test_without_a_connection_there_is_no_transfer_to_judge() -> None:
+    assert judged({"4.tcp": SILENT})["bulk", "ipv4"].verdict == "skipped"
+
+
+def test_a_peer_that_does_not_listen_is_an_error_and_no_verdict() -> None:
+    for serving, said in (
+        ({}, "did not start to listen"),
+        ({"two": {"ports": {V4: {"tcp": {"error": "in use"}}}}}, "cannot be asked: in use"),
+    ):
+        expect = Exchange(own=OWN, peers=(PEER,), serving=serving, families=(4,))
+        check = judged(expect=expect)["tcp", "ipv4"]
+        assert check.verdict == "error"
+        assert said in check.hint
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"observations": {"exchange": {"ok": True, "data": {V4: None}}}}, {"failure": {"message": "gone"}}]
+)
+def test_an_answer_without_the_exchange_is_an_error(answer: dict[str, Any]) -> None:
+    checks = judge_exchange(answer, CONTEXT, EXPECT)
+    assert {check.verdict for check in checks if check.aspect != "bulk"} == {"error"}
+
+
+def test_only_chosen_peers_get_a_transfer() -> None:
+    checks = judged(expect=Exchange(own=OWN, peers=(PEER,), serving=EXPECT.serving, bulk=1))
+    assert {aspect for aspect, _family in checks} == {"tcp", "udp"}
