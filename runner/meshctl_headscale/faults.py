@@ -17,7 +17,7 @@ import typer
 
 from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
-from meshctl_headscale._options import AsJson, not_empty
+from meshctl_headscale._options import AsJson, Inventory, LabName, not_empty
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import Fault
@@ -49,30 +49,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-Inventory = Annotated[
-    str | None,
-    typer.Option(
-        "--inventory",
-        "-i",
-        envvar="MESHCTL_INVENTORY",
-        metavar="PATH",
-        callback=not_empty,
-        show_default="lab.yml",
-        help="The topology.",
-    ),
-]
-LabName = Annotated[
-    str | None,
-    typer.Option(
-        "--lab",
-        envvar="MESHCTL_LAB",
-        metavar="NAME",
-        callback=not_empty,
-        show_default="lab_name of the inventory",
-        help="Name of the lab.",
-    ),
-]
 
 
 def _none_empty(option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
