@@ -3,7 +3,7 @@
 { pkgs, ... }:
 
 let
-  # Whoever reads the store of the building machine can enter such guests, and no others: they are a lab's.
+  # Anyone who can read the store of the build machine can log in to these guests of a lab, and to no others.
   keys = pkgs.runCommand "meshctl-guest-keys" { nativeBuildInputs = [ pkgs.openssh ]; } ''
     mkdir $out
     ssh-keygen -q -t ed25519 -N "" -C meshctl -f $out/key

@@ -8,7 +8,7 @@
 let
   secrets = "/var/lib/meshctl";
 
-  # What every host has: its name, its address, and a way in for whoever holds the key.
+  # What every host has: its name, its address, and a login with the key.
   common =
     name: host:
     { lib, ... }:
@@ -34,7 +34,7 @@ let
           PermitRootLogin = "prohibit-password";
         };
       };
-      # Replaced by whoever builds on these hosts; a virtual machine needs none.
+      # Replace this for real hosts; a virtual machine needs none.
       fileSystems."/" = lib.mkDefault {
         device = "/dev/vda";
         fsType = "ext4";

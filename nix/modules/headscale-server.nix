@@ -103,7 +103,7 @@ in
     tlsKey = mkOption {
       type = types.str;
       example = "/var/lib/secrets/headscale.key";
-      description = "Path, on the server, of the certificate's key, which the group `headscale` must be able to read. Not a path in the store, which everybody reads.";
+      description = "Path, on the server, of the certificate's key, which the group `headscale` must be able to read. Not a path in the store, which every user can read.";
     };
 
     domain = mkOption {

@@ -54,7 +54,7 @@ let
     index: networks:
     { lib, ... }:
     {
-      # The driver gives addresses of its own; these are the topology's.
+      # The driver assigns other addresses; these are the topology's.
       virtualisation.interfaces =
         lib.listToAttrs (
           map (

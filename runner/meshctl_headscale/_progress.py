@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Show and log the events of a run on a thread of their own, so that a slow terminal never holds Ansible up."""
+"""Show and log the events of a run on a separate thread, so that a slow terminal never holds Ansible up."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def drill(  # noqa: PLR0913, PLR0917
     """Test the stories with every fault of the catalogue.
 
     For each fault: inject it, run its story on the mesh as it is, compare the report with what must be red and green and
-    with the cause that a hint must name, undo the fault, and see the story pass again. Uses a lab of its own.
+    with the cause that a hint must name, undo the fault, and see the story pass again. Uses a separate lab.
 
     \b
     Exit codes:

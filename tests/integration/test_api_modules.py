@@ -468,7 +468,7 @@ def test_preauthkey_is_deleted_with_its_file(module: Run, user: str, tmp_path: P
 
 def test_preauthkey_bad_input(module: Run, user: str, tmp_path: Path) -> None:
     assert "'1 day'" in failed(module("preauthkey", user=user, expiration="1 day"))
-    assert "no time at all" in failed(module("preauthkey", user=user, expiration="0s"))
+    assert "expiration is zero" in failed(module("preauthkey", user=user, expiration="0s"))
     message = failed(module("preauthkey", user="nobody"))
     assert "There is no user 'nobody'" in message
     assert user in message

@@ -22,7 +22,7 @@ TITLES = {
 
 
 class Builder:
-    """Plays the tasks of a run into a collector, with a clock of its own."""
+    """Plays the tasks of a run into a collector, with its own clock."""
 
     def __init__(self, *, nodes: int = 3, relayed: tuple[str, ...] = ()) -> None:
         """Set the scene: a control server, a relay, and `nodes` clients in two or more subnets."""

@@ -39,7 +39,7 @@ def run(
             autocompletion=story_names,
             metavar="[STORY…|all]",
             show_default="all",
-            help="Stories (see `meshctl list`), or paths of your own playbooks.",
+            help="Stories (see `meshctl list`), or paths of playbooks.",
         ),
     ] = None,
     inventory: Inventory = None,

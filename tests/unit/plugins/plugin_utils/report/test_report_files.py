@@ -117,7 +117,7 @@ def test_the_page_shows_failures_with_all_that_helps() -> None:
         assert check["id"] in page
     for text in ("/etc/hosts on client-node-1", "getent ahosts client-node-3.mesh.internal", "100.64.0.77"):
         assert text in page
-    assert page.index("What does not hold") < page.index("Topology and paths")
+    assert page.index("What failed") < page.index("Topology and paths")
 
 
 def test_what_hosts_say_cannot_become_part_of_the_page() -> None:

@@ -31,7 +31,7 @@ _SPEC = {
 
 
 class ActionModule(ActionBase):
-    """Runs on the controller; the playbooks that it runs are processes of their own."""
+    """Runs on the controller; the playbooks that it starts are separate processes."""
 
     _supports_check_mode = False
     _requires_connection = False

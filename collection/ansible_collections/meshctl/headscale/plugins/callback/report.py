@@ -19,7 +19,7 @@ description:
   - Hosts that could not be reached, and tasks that failed without a check while a story ran, are in the report as
     checks with the verdict V(error).
   - What a task returns with C(no_log) is never kept, and keys of headscale and Tailscale are replaced wherever they
-    stand.
+    appear.
   - A playbook that has neither checks nor a story (the play variable C(mesh_story)) leaves no run directory, unless
     O(run_dir) is set.
   - The report is also written when the playbook fails, and when it is interrupted by C(SIGINT) or C(SIGTERM).
@@ -311,7 +311,7 @@ class CallbackModule(CallbackBase):
             self._collector.stopped(now)
         if not self._kept:
             return None
-        # The stories of a playbook that did not begin are unknown; its name stands for them.
+        # The stories of a playbook that did not begin are unknown, so its name is listed instead.
         rest = runs.playbooks()[len(self._collector.playbooks) :]
         self._collector.plan([Path(playbook).stem for playbook in rest])
         self._written = True

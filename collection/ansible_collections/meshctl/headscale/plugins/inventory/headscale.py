@@ -75,7 +75,7 @@ options:
       - A node never takes the name of a group, of a host from another inventory source, or a name that Ansible or the
         playbooks use, such as V(localhost), V(all), V(headscale) or V(clients). It becomes the host C(localhost-node) and so on.
       - A node without a usable name is left out, and a warning names it. Sources are read in order. Name this file so that
-        it is read after the files with hosts of your own.
+        it is read after the files with your own hosts.
     type: str
     choices: [given_name, hostname]
     default: given_name
@@ -97,8 +97,8 @@ options:
     description:
       - Where tailscaled of this machine listens. Headscale's API does not tell a node's operating system; tailscaled tells its own
         and that of every node that it is shown.
-      - Where nobody listens, or this machine is no member of the mesh, the operating systems are not known, and nothing else
-        is different. An empty text asks nobody.
+      - If no tailscaled listens there, or this machine is not a member of the mesh, the operating systems are unknown, and
+        everything else stays the same. An empty value queries none.
     type: str
     default: /var/run/tailscale/tailscaled.sock
   where:
@@ -304,7 +304,7 @@ def _variables(node: Record, *, address: bool) -> Record:
 
 
 def _left_out(nodes: list[Record]) -> str:
-    """Return the warning about nodes that no host stands for; repr makes foreign text visible."""
+    """Return the warning about nodes without a host; repr makes foreign text visible."""
     named = ", ".join(f"{node['given_name'][:80]!r} (id {node['id']})" for node in nodes[:_NAMED])
     more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
     return (

@@ -181,7 +181,7 @@ class HeadscaleAPI:
         record = self._one("create_preauthkey", "preAuthKey", "preauthkey", body=body)
         secret = record["key"]
         if not secret or secret.endswith("*"):
-            raise BadAnswerError("Headscale created a preauthkey, but its answer does not hold the key.")
+            raise BadAnswerError("Headscale created a preauthkey, but its answer does not contain the key.")
         return _shapes.preauthkey_with_state(record, now=self.now()), secret
 
     def expire_preauthkey(self, key_id: str) -> None:
@@ -261,7 +261,7 @@ class HeadscaleAPI:
         """Mint an API key and return it; the server shows it this one time."""
         secret = self._call("create_api_key", body={"expiration": format_moment(expiration)}).get("apiKey")
         if not isinstance(secret, str) or not secret:
-            raise BadAnswerError("Headscale created an API key, but its answer does not hold the key.")
+            raise BadAnswerError("Headscale created an API key, but its answer does not contain the key.")
         return secret
 
     def expire_api_key(self, key_id: str) -> None:
@@ -281,7 +281,7 @@ class HeadscaleAPI:
     def _policy(self, document: dict[str, t.Any]) -> Record:
         text = document.get("policy")
         if not isinstance(text, str):
-            raise BadAnswerError("Headscale's answer about the policy does not hold its text.")
+            raise BadAnswerError("Headscale's answer about the policy does not contain its text.")
         return {"policy": text, "updated_at": document.get("updatedAt") or None}
 
     def _list(self, name: str, member: str, kind: str) -> list[Record]:

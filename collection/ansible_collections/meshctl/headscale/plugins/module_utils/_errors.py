@@ -54,7 +54,7 @@ class ApiError(HeadscaleError):
     """Headscale refused an operation; `reason` holds its own words and `status` the HTTP status."""
 
     def __init__(self, message: str, *, status: int, reason: str) -> None:
-        """Keep the server's own words beside the sentence for people."""
+        """Keep the server's own words in addition to the sentence for people."""
         super().__init__(message)
         self.status = status
         self.reason = reason

@@ -183,7 +183,7 @@ def explain(error: BaseException, *, url: str, transport: Transport) -> Headscal
     return BadInput(f"No request can be made to {where} ({said}): look at url.")
 
 
-# The first line that fits counts: special errors stand before general ones.
+# The first line that matches applies, so special errors come before general ones.
 _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], str], ...] = (
     (
         (ssl.SSLError, SSLValidationError),
@@ -228,7 +228,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, *, where: str, transport: Tr
 
 
 def _server(url: str) -> str:
-    """Return scheme, host and port alone: paths hold names, and are of no use to somebody who looks for the server."""
+    """Return only scheme, host and port: paths contain names, and do not help to find the server."""
     return "/".join(url.split("/", 3)[:3])
 
 

@@ -105,7 +105,7 @@ def run(
 ) -> t.NoReturn:
     """Run a module; the one place where an error becomes its message."""
     exclusive = [("api_key", "api_key_file"), *specification.pop("mutually_exclusive", [])]
-    # Through its module: linters put a class of their own there, which stops before anything is done.
+    # Through its module: linters replace the class there with one that stops before anything is done.
     module = basic.AnsibleModule(
         argument_spec={**connection_arguments(), **options},
         mutually_exclusive=exclusive,

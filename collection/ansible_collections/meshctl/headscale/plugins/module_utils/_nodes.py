@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 # How people name a node: option -> field of the node.
 SELECTORS = {"id": "id", "name": "given_name", "hostname": "name", "node_key": "node_key"}
 
-# Names with a meaning in an inventory: Ansible's own, the groups that playbooks name, and the host that stands for the API.
+# Names with a meaning in an inventory: Ansible's own, the groups that playbooks name, and the host that represents the API.
 RESERVED = frozenset(
     (
         "all", "clients", "expired", "headscale", "headscale-api", "lan", "localhost", "offline", "online", "relays", "routers",

@@ -66,7 +66,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The service answers over the mesh and not beside it
+- name: The service answers over the mesh only
   hosts: client-node-2
   gather_facts: false
   tasks:

@@ -33,7 +33,7 @@ options:
     description: Only the node of this public key, with or without C(nodekey:) before it.
     type: str
   user:
-    description: Only nodes that belong to the user of this name. Tagged nodes belong to nobody.
+    description: Only nodes that belong to the user of this name. Tagged nodes belong to no user.
     type: str
   tag:
     description: Only nodes that have this tag.

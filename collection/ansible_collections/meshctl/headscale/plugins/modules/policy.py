@@ -45,7 +45,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let everybody reach everybody
+- name: Let every node reach every other node
   meshctl.headscale.policy:
     url: https://headscale.example.com
     api_key_file: /var/lib/headscale/meshctl_api_key
@@ -55,7 +55,7 @@ EXAMPLES = r"""
           src: ["*"]
           dst: ["*:*"]
 
-- name: Set the policy that is kept beside the playbook, with its comments
+- name: Set the policy from a file next to the playbook, with its comments
   meshctl.headscale.policy:
     content: "{{ lookup('ansible.builtin.file', 'policy.hujson') }}"
     compare: text

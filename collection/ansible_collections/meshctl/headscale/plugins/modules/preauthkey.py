@@ -86,7 +86,7 @@ options:
   state:
     description:
       - V(present) makes sure that there is a key that can be used.
-      - V(expired) makes sure that nobody can join with the key; it stays listed.
+      - V(expired) makes sure that no node can join with the key; it stays listed.
       - V(absent) deletes the key.
     type: str
     choices: [present, expired, absent]
@@ -192,7 +192,7 @@ class PreAuthKey:
         """Keep the known key where it will do, else mint one."""
         lifetime = parse_duration(self.options["expiration"], option="expiration")
         if not lifetime:
-            raise BadInput("expiration is no time at all: nobody could join with the key.")
+            raise BadInput("expiration is zero: no node could join with the key.")
         ahead = parse_duration(self.options["renew_before"], option="renew_before")
         _keys.check_ahead(ahead, lifetime)
         user_id = self._user_id()
@@ -273,7 +273,7 @@ class PreAuthKey:
         return _keys.by_prefix(self.all, _shapes.key_prefix(self.options["prefix"] or self.secret or ""))
 
     def expired(self) -> dict[str, t.Any]:
-        """See to it that nobody joins with the key any more."""
+        """Make sure that no further node joins with the key."""
         before = self._chosen()
         if before is None:
             raise BadInput(

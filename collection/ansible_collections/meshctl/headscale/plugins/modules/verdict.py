@@ -24,7 +24,7 @@ options:
   stories:
     description:
       - The stories to judge, on this host.
-      - All stories of the run, on all hosts, when omitted. Use this form with C(run_once), in a play of its own after the
+      - All stories of the run, on all hosts, when omitted. Use this form with C(run_once), in a separate play after the
         last story.
     type: list
     elements: str
@@ -38,7 +38,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: A story of your own
+- name: Your own story
   hosts: clients
   gather_facts: false
   vars:

@@ -62,7 +62,7 @@ def new_directory(parent: Path, name: str) -> Path:
 
 
 def _foreign(found: os.stat_result) -> str:
-    """Return why the owner is not trusted: neither this user, nor root, nor whoever can change meshctl itself."""
+    """Return why the owner is not trusted: neither this user, nor root, nor the user who can change meshctl itself."""
     trusted = {0, os.geteuid(), Path(__file__).stat().st_uid}
     if (caller := os.environ.get("SUDO_UID", "")).isdigit():
         trusted.add(int(caller))

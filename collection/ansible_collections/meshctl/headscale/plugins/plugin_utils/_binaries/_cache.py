@@ -92,7 +92,7 @@ class Cache:
             except BlockingIOError:
                 progress(f"another meshctl is filling {self.root}: waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            # The lock is ours, so whoever made these is gone (killed, or the machine went down).
+            # The lock is ours, so the process that made these is gone (killed, or the machine went down).
             for left in self.root.glob(_STAGING + "*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
@@ -189,7 +189,7 @@ def _read_manifest(directory: Path, complain: Progress) -> dict[str, Entry]:
 
 
 def _checked_entry(fields: dict[str, Any]) -> Entry:
-    """Return an entry of the right types: a number in quotes would count as a damaged program for ever."""
+    """Return an entry of the right types: a number in quotes would count as a damaged program forever."""
     entry = Entry(**fields)
     for field in dataclasses.fields(entry):
         value = getattr(entry, field.name)

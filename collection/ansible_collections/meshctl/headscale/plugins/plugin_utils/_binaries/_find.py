@@ -115,7 +115,7 @@ class _Search:
                     found |= got
                     failures += failed
         if failures:
-            raise BinariesError("; ".join(failures) + "; or name a program of your own in mesh_binaries")
+            raise BinariesError("; ".join(failures) + "; or name your own program in mesh_binaries")
         return found
 
     def _cached(self, tool: Tool, name: str) -> Program | None:

@@ -83,7 +83,7 @@ def _check_pinned(tool: Tool, *, version: str, tools: Path) -> None:
 
 
 def _find_go(needed: str, *, asked_by: Path) -> str:
-    """Return the first Go that is new enough: the one on PATH, beside this Python, or where its installer puts it."""
+    """Return the first Go that is new enough: the one on PATH, next to this Python, or where its installer puts it."""
     beside = Path(sys.executable).parent / "go"
     candidates = [shutil.which("go"), str(beside), "/usr/local/go/bin/go"]
     too_old = ""

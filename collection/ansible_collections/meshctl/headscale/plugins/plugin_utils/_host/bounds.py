@@ -163,7 +163,7 @@ class _Relay(threading.Thread):
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with its descendants, and let whoever writes to it go on."""
+    """Kill a process with its descendants, and unblock a thread that writes to it."""
     if process.poll() is None:
         tree: list[int] = []
         # What is stopped starts no more processes.

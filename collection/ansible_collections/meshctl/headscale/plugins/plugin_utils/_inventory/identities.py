@@ -19,7 +19,7 @@ _REMEDY = "give the host in your own inventory file another name, or rename the 
 
 
 def check_identities(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> None:
-    """Refuse names that stand for two things; raise `BadInput`."""
+    """Refuse names with two meanings; raise `BadInput`."""
     if both := sorted({str(host) for host in groups["all"]} & set(groups)):
         raise BadInput(
             f"{both[0]} is the name of a host and of a group, so a play for one could run on the other: rename the host"

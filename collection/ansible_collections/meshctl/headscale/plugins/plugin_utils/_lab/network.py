@@ -171,7 +171,7 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
 
     Its WAN side drops what it did not ask for in *input* too: where that is open, a packet of the
     peer for a port that is not mapped yet leaves a connection-tracking entry on the router, the
-    node's own flow is then given another port, and the pair stays on the relay for ever.
+    node's own flow is then given another port, and the pair stays on the relay forever.
     """
     hidden = [other.cidr for other in topology.subnets.values() if other.nat != "none" and other.name != subnet.name]
     inside = [

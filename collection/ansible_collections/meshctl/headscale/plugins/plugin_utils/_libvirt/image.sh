@@ -30,7 +30,7 @@ set -eu
 root=$1 here=$2
 put() { mkdir -p "$root/$(dirname "$2")"; cat > "$root/$2"; chmod "$1" "$root/$2"; }
 
-# Who may enter, and whom the visitor meets: known before the first boot, so that nothing is trusted on first use.
+# The client's and the host's key are known before the first boot, so that nothing is trusted on first use.
 install -d -m 700 "$root/root/.ssh"
 install -m 600 "$here/authorized_keys" "$root/root/.ssh/authorized_keys"
 rm -f "$root"/etc/ssh/ssh_host_*

@@ -6,7 +6,7 @@
 
 Routers and the relay stay what they are in the embedded lab, namespaces below its supervisor, so that NAT
 behaves the same; every other host is a guest. Names and UUIDs follow from the lab's state directory: what is
-found in libvirt under a lab's names with other UUIDs is somebody else's, and `down` needs no record to find its own.
+found in libvirt under a lab's names with other UUIDs belongs to something else, and `down` needs no record to find its own.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Literal
 from . import model
 from .collect import Collector
 
-# Ansible gives these a meaning of their own.
+# Ansible gives these a special meaning.
 _SPECIAL_TAGS = frozenset({"all", "always", "never", "tagged", "untagged"})
 
 

@@ -20,7 +20,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths, _
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit, model
 
 LATEST = "latest"
-_REMEDY = "Name a directory of your own with MESHCTL_RUNS_DIR."
+_REMEDY = "Name one of your directories with MESHCTL_RUNS_DIR."
 
 
 def make(name: str, started: datetime, *, named: str | None = None) -> Path:

@@ -27,7 +27,7 @@ def text(value: str) -> str:
 
 
 def line(value: str) -> str:
-    """Return `value` on one line, so that it cannot pass for a line of our own."""
+    """Return `value` on one line, so that it cannot pass for one of our lines."""
     return re.sub(r"[\n\t]+", " ", text(value)).strip()
 
 
