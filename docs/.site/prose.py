@@ -37,9 +37,10 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the prose of a file, piece by piece, each with the line where it starts."""
     if path.suffix == ".py":
         with path.open("rb") as source:
-            yield from (
-                (one.start[0], one.string) for one in tokenize.tokenize(source.readline) if one.type in _PROSE_TOKENS
-            )
+            for one in tokenize.tokenize(source.readline):
+                if one.type in _PROSE_TOKENS:
+                    # Without the expressions of an f-string.
+                    yield one.start[0], re.sub(r"\{[^{}\n]*\}", "", one.string)
     elif path.suffix == ".md":
         # Blank out code, and keep its lines, so that line numbers stay right.
         yield 1, _CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), path.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A hostile control server for tests of our own limits. It is no Headscale: nothing about a mesh is tested with it."""
+"""A hostile control server for tests of limits. It is not Headscale, and no test uses it to claim something about a mesh."""
 
 from __future__ import annotations
 

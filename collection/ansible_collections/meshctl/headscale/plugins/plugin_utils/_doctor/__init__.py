@@ -5,5 +5,5 @@
 """Find what is wrong with a mesh.
 
 Each module in `client`, `server` and `mesh` is one finding: its name is the id of its checks. It has a function `judge`, and
-a function `requests` where it needs observations of its own. A module that must run after others lists them in `AFTER`.
+a function `requests` if it needs further observations. A module that must run after others lists them in `AFTER`.
 """

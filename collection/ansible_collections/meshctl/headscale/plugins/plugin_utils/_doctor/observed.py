@@ -70,7 +70,7 @@ class Client(Observed):
 
     @cached_property
     def me(self) -> dict[str, Any]:
-        """Return what tailscaled knows of its own node."""
+        """Return what tailscaled knows about its node."""
         return mapping(self.status.get("Self"))
 
     @cached_property

@@ -23,7 +23,7 @@ _LONGEST = 65535
 def _port(interface: str) -> socket.socket:
     port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     port.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    # Each frame with what the kernel knows of it: on a virtual line, checksums are often left to whoever needs them.
+    # Each frame with the kernel's metadata: on a virtual link, checksums are often left to the receiver.
     port.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
     port.bind((interface, 0))
     port.setblocking(False)

@@ -49,7 +49,7 @@ pid_of() {
     s6-svstat -o pid "/etc/service/$1"
 }
 
-# rule NAME RULESET: nftables rules in a table of their own; `unruled NAME` takes them away.
+# rule NAME RULESET: nftables rules in a separate table; `unruled NAME` removes them.
 rule() {
     printf 'table %s {}\ndelete table %s\ntable %s {\n%s\n}\n' "$1" "$1" "$1" "$2" | nft -f -
 }
@@ -165,7 +165,7 @@ undelay() {
     gathered "$1"
 }
 
-# single INTERFACE: the kernel sends no packet that stands for several (GSO), which another than the one at its end would take
+# single INTERFACE: the kernel sends no packet that represents several (GSO), which another than the one at its end would take
 # for a large one; `gathered INTERFACE` lets it again.
 single() {
     [ -e "/run/fault-single-$1" ] || ip -d -j link show "$1" | python3 -ISc '
@@ -217,7 +217,7 @@ as_before() {
     ip -6 neigh del "$1" dev eth0 2>/dev/null || true
 }
 
-# listens DIRECTIVES, answers DIRECTIVES: what the service's nginx has in place of its own.
+# listens DIRECTIVES, answers DIRECTIVES: what the service's nginx uses instead of its configured directives.
 listens() {
     keep /etc/mesh-service.conf
     sed -i "s|^ *listen .*|        $1|" /etc/mesh-service.conf

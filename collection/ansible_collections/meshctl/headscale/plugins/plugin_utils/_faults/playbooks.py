@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run playbooks in processes of their own, and read what their reports say."""
+"""Run playbooks in separate processes, and read what their reports say."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ KEY_VERSION = 113
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
-    """Fetch the pages that the server serves to everybody."""
+    """Fetch the public pages of the server."""
     if not client.url:
         return []
     pages = [*control.asked(client.url), {"url": f"{client.url}/key?v={KEY_VERSION}"}]
