@@ -21,6 +21,7 @@ from pathlib import Path
 
 # Has community.libvirt 2.0.0 and awx.awx 24.6.1, and is for the oldest ansible-core that we support.
 PACKAGE = "ansible==12.3.0"
+_LOCK = Path(__file__).parent.parent / "locks" / "collections.txt"
 
 
 def main(directory: Path, names: list[str]) -> None:
@@ -28,7 +29,7 @@ def main(directory: Path, names: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as fetched:
         subprocess.run(  # noqa: S603
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps",
-             "--dest", fetched, PACKAGE],
+             "--require-hashes", "--only-binary", ":all:", "--dest", fetched, "-r", str(_LOCK)],
             check=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         (wheel,) = Path(fetched).glob("ansible-*.whl")
