@@ -88,4 +88,6 @@ def test_the_image_of_jobs_is_pinned() -> None:
     pinned = [Requirement(word) for word in re.findall(r"(?:- |package_pip: )([a-z-]+[=<>~]=\S+)", text)]
     assert len(pinned) >= 7
     for requirement in pinned:
-        assert {str(spec) for spec in requirement.specifier} <= {f"=={version}" for version in versions[requirement.name]}
+        assert {str(spec) for spec in requirement.specifier} <= {
+            f"=={version}" for version in versions[requirement.name]
+        }

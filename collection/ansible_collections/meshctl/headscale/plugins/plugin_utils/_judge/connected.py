@@ -13,6 +13,7 @@ from . import causes
 from .answer import Answer, Json, addresses, mapping, text
 from .context import CheckContext, Node
 from .observations import STATUS
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -82,7 +83,7 @@ def _peer(seen: Answer, context: CheckContext, peer: Node, expect: Connected) ->
             key: found.get(key) for key in ("ID", "DNSName", "LastSeen", "CurAddr", "Relay", "Expired") if key in found
         },
         hint=_hint(seen, peer, wanted=wanted, right=right),
-        command=f"tailscale status | grep {peer.given_name or peer.name}",
+        command=f"tailscale status | grep {quoted(peer.given_name or peer.name)}",
     )
 
 
@@ -101,7 +102,7 @@ def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
         if found
         else "not seen",
         hint=f"the server shows {peer.name} to this node: the policy lets one of the two reach the other, but mesh_expect does not",
-        command=f"tailscale status | grep {peer.given_name or peer.name}",
+        command=f"tailscale status | grep {quoted(peer.given_name or peer.name)}",
     )
 
 

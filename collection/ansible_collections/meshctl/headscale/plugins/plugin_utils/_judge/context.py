@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Json, addresses, mapping, text
 from .check import Check
+from .quoting import on_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class CheckContext:
             observed=observed,
             evidence=dict(evidence or {}),
             hint="" if ok else hint,
-            reproduce=self.shell + command if command else "",
+            reproduce=on_host(self.shell, command) if command else "",
         )
 
     def skipped(

@@ -19,6 +19,7 @@ from .answer import Answer, Json, address, endpoint, items, mapping, number, tex
 from .interfaces import mesh_address, mesh_interfaces
 from .observations import ADDRESSES, CAPTURE, DISCO, ICMP, ICMP6, METRICS_AFTER, METRICS_BEFORE, PINGS, STATUS, WIRE
 from .path import observed_path
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -98,7 +99,7 @@ def _peer(  # noqa: PLR0913, PLR0917
         evidence={"sent": sent, "received": received, "flows": wire["flows"], "leaks": wire["leaks"],
                   "seen_on_mesh_interface": wire["clear"]},
         hint=_hint(wire, way, path, carried=carried),
-        command=f"tcpdump -ni any 'udp and host {path.get('host', '')}'" if path.get("host") else "",
+        command=f"tcpdump -ni any {quoted('udp and host ' + text(path.get('host')))}" if path.get("host") else "",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from .answer import Answer, Json, address, items, mapping, number, text
 from .context import CheckContext
 from .interfaces import device_to, mesh_address
 from .observations import HTTP, STATUS
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -53,7 +54,7 @@ def _one(seen: Answer, context: CheckContext, expect: Http, url: str) -> Check:
     outcome = text(found.get("outcome"))
     expected = _expected(expect, url)
     target = expect.target or url
-    command = f"curl -sS -m 5 {url}"
+    command = f"curl -sS -m 5 {quoted(url)}"
     if not outcome:
         why = seen.why(HTTP) if seen.data(HTTP) is None else "the URL was not fetched in time"
         return context.check(

@@ -23,6 +23,7 @@ from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
 from .interfaces import device_to
 from .observations import ICMP, TCP, WIRE
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -113,7 +114,7 @@ def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> 
         observed=seen_it if sent else None,
         evidence={"refusal": refusal, "proof": "refusal" if refusal else "silence", "mesh_answers": _alive(seen, wall)},
         hint=_hint(seen, wall, ok, seen.why(ICMP) if seen.data(ICMP) is None else ""),
-        command=f"ping -c 1 {wall.address}",
+        command=f"ping -c 1 {quoted(wall.address)}",
     )
 
 
@@ -143,7 +144,7 @@ def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> C
         observed=f"{outcome} from {by}" if by else outcome or None,
         evidence={"proof": proof, "icmp_refusal": routed, "mesh_answers": _alive(seen, wall)},
         hint=_hint(seen, wall, ok, seen.why(TCP) if not found else _UNTOLD if outcome in _RESETS else ""),
-        command=f"nc -vz -w 3 {wall.address} {port}",
+        command=f"nc -vz -w 3 {quoted(wall.address)} {port}",
     )
 
 

@@ -13,6 +13,7 @@ from .context import CheckContext
 from .name_causes import why_not_resolved
 from .names import QUAD_100, Name, dns_answer, looked_up, name_servers, values, why_unknown
 from .observations import GETADDRINFO
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -27,7 +28,7 @@ def resolved(  # noqa: PLR0913, PLR0917
     expected: dict[str, Any] = {"name": asked, "addresses": list(name.required)}
     if budget_ms is not None:
         expected["ms"] = {"at_most": budget_ms}
-    command = f"getent ahosts {asked}"
+    command = f"getent ahosts {quoted(asked)}"
     if not outcome or not name.required or took is None:
         why = why_unknown(seen, GETADDRINFO) if name.required else f"the server has no such address of {name.node}"
         return context.check(
@@ -64,7 +65,7 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
             expected=expected,
             observed=None,
             hint=why,
-            command=f"getent ahosts {name}",
+            command=f"getent ahosts {quoted(name)}",
         )
     leads = ", ".join(addresses(found.get("addresses")) or values(row))
     return context.check(
@@ -76,5 +77,5 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
         hint=f"{name} still leads to {leads}: the change has not arrived, or a cache keeps the old answer"
         if leads
         else f"the answer is {rcode}, not NXDOMAIN: a failing resolver does not prove that the name is gone",
-        command=f"getent ahosts {name}",
+        command=f"getent ahosts {quoted(name)}",
     )

@@ -13,6 +13,7 @@ from . import causes
 from .answer import Answer, Json, endpoint, items, mapping, text
 from .context import CheckContext, Node
 from .observations import DISCO, STATUS
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -81,7 +82,7 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
     expected: dict[str, Any] = {"path": way.kind}
     if way.kind != "relay" and way.hosts:
         expected["endpoint"] = way.hosts
-    command = f"tailscale ping --c 5 {way.address or way.peer.name}"
+    command = f"tailscale ping --c 5 {quoted(way.address or way.peer.name)}"
     if not pinged:
         why = seen.why(DISCO) if way.address else f"the server has no address of {way.peer.name}"
         return context.check(

@@ -14,6 +14,7 @@ from .context import CheckContext
 from .lookups import not_resolved, resolved
 from .names import Name
 from .observations import ICMP
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -59,5 +60,5 @@ def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: 
         expected=expected,
         observed={"sent": sent, "received": received} if ok is not None else None,
         hint=seen.why(ICMP) if ok is None else f"{node} still answers at {known}",
-        command=f"ping -c 1 {known}",
+        command=f"ping -c 1 {quoted(known)}",
     )

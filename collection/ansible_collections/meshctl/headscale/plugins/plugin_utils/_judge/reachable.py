@@ -15,6 +15,7 @@ from .answer import Answer, Json, address, items, mapping, number, numbers, text
 from .context import CheckContext, Node
 from .interfaces import mesh_interfaces
 from .observations import ADDRESSES, DISCO, ICMP, STATUS, WATCHED
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -81,7 +82,7 @@ def _beside_mesh(seen: Answer, known: str) -> list[str]:
 def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Check:
     known = peer.address(family)
     aspect = f"ipv{family}"
-    command = f"ping -c 3 {known}"
+    command = f"ping -c 3 {quoted(known)}"
     if not known:
         hint = (
             f"the server gave {peer.name} no IPv{family} address: set prefixes.v{family} there, or leave it out of "
@@ -119,7 +120,7 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
         )  # fmt: skip
     if received and seen.data(ADDRESSES) is not None and (ways := _beside_mesh(seen, known)):
         return context.check(
-            False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {known}",
+            False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {quoted(known)}",
             hint=f"{peer.name} answers through {', '.join(ways)} and not through the mesh: a rule or a route of this host or of {peer.name} "
             "leads there, in clear (`ip rule`, `ip route get`)",
         )  # fmt: skip
@@ -182,7 +183,7 @@ def _latency(seen: Answer, context: CheckContext, peer: Node, expect: Reachable,
         observed=_figures(replies),
         evidence={"rtt_ms": replies},
         hint=_slow(seen, wanted),
-        command=f"ping -c 10 {next((known for known in wanted if known), peer.name)}",
+        command=f"ping -c 10 {quoted(next((known for known in wanted if known), peer.name))}",
     )
 
 

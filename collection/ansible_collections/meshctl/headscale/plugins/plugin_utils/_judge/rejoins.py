@@ -13,6 +13,7 @@ from . import causes
 from .answer import Answer, Json, addresses, mapping, number, text
 from .context import CheckContext, Node
 from .observations import ICMP, STATUS
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -94,7 +95,7 @@ def _reaches(  # noqa: PLR0913
     found = mapping(seen.data(ICMP))
     results = {known: mapping(found.get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": "all", "within_s": expect.budget_s}
-    command = f"ping -c 3 {next(iter(peer.addresses), peer.name)}"
+    command = f"ping -c 3 {quoted(next(iter(peer.addresses), peer.name))}"
     if not results or any(not number(result.get("sent")) for result in results.values()):
         why = seen.why(ICMP) if results else f"mesh_nodes has no address of {peer.name}"
         return context.check(

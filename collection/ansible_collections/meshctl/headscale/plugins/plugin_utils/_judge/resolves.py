@@ -28,6 +28,7 @@ from .names import (
     why_unknown,
 )
 from .observations import ADDRESSES, DNS, FILES, GETADDRINFO, LOOKUPS
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -69,7 +70,7 @@ def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
     rows = {kind: dns_answer(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
     took = [number(row.get("duration_ms")) for row in rows.values()]
     expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
-    command = f"dig +short @{QUAD_100} {name.fqdn} A {name.fqdn} AAAA"
+    command = f"dig +short @{QUAD_100} {quoted(name.fqdn)} A {quoted(name.fqdn)} AAAA"
     if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
         why = why_unknown(seen, DNS)
         return context.check(
@@ -95,7 +96,7 @@ def _reverse(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
     rows = {known: dns_answer(seen, known, "PTR") for known in name.addresses}
     # A client without AAAA records may not know the reverse either, but it must never give another name.
     expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
-    command = f"dig +short @{QUAD_100} -x {next(iter(name.addresses), '')}"
+    command = f"dig +short @{QUAD_100} -x {quoted(next(iter(name.addresses), ''))}"
     system = {known: looked_up(seen, known) for known in name.addresses}
     took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
     if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
@@ -174,7 +175,7 @@ def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
         expected={"name": name, "outcome": "found", **({"address": led} if led else {})},
         observed={"name": name, "outcome": outcome, "addresses": known} if outcome else None,
         hint=hint if outcome else why_unknown(seen, GETADDRINFO),
-        command=f"getent ahosts {name}",
+        command=f"getent ahosts {quoted(name)}",
     )
 
 

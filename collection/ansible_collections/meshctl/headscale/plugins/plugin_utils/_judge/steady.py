@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import DIRECT, LARGE, STEADY
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -52,7 +53,7 @@ def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> 
 def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
     counted = _counted(seen, STEADY, peer, expect.families)
     expected = {"lost_percent": {"at_most": expect.loss_budget}}
-    command = f"ping -c 20 -i 0.1 {next(iter(peer.addresses), peer.name)}"
+    command = f"ping -c 20 -i 0.1 {quoted(next(iter(peer.addresses), peer.name))}"
     if counted is None:
         return context.check(
             None,
@@ -107,7 +108,7 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
         evidence={"path": "direct", "by_relay": settled.count(False)},
         hint=f"{share:g} % of the packets are lost on the direct path, and the relay steps in: a line or a router on the way "
         "loses packets (`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
-        command=f"tailscale ping --c {total} --until-direct=false {known}",
+        command=f"tailscale ping --c {total} --until-direct=false {quoted(known)}",
     )
 
 
@@ -115,7 +116,7 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
     counted = _counted(seen, LARGE, peer, expect.families)
     small = _counted(seen, STEADY, peer, expect.families)
     expected = {"bytes": LARGE_BYTES, "replies": {"at_least": 1}}
-    command = f"ping -c 3 -s {LARGE_BYTES} {next(iter(peer.addresses), peer.name)}"
+    command = f"ping -c 3 -s {LARGE_BYTES} {quoted(next(iter(peer.addresses), peer.name))}"
     if counted is None or small is None:
         return context.check(
             None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import ICMP, STATUS
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -25,7 +26,7 @@ def judge_unreachable(answer: Json, context: CheckContext, peers: tuple[Node, ..
 def _silent(seen: Answer, context: CheckContext, peer: Node, aspect: str) -> Check:
     results = {known: mapping(mapping(seen.data(ICMP)).get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": 0}
-    command = f"ping -c 1 {next(iter(peer.addresses), peer.name)}"
+    command = f"ping -c 1 {quoted(next(iter(peer.addresses), peer.name))}"
     received = {known: number(result.get("received")) for known, result in results.items()}
     tried = bool(results) and all(number(result.get("sent")) for result in results.values())
     if not tried or any(count is None or count < 0 for count in received.values()):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..._judge.quoting import quoted
 from .. import urls
 from ..observed import Check, CheckContext, Client
 
@@ -24,5 +25,5 @@ def judge(client: Client, context: CheckContext) -> Check:
         evidence={"names": real},
         hint=f"nodes ask the mesh for every name below {domain}, and the mesh does not know {', '.join(hidden)}: set "
         "dns.base_domain to a domain that nothing else uses, or add these names to dns.extra_records",
-        command=f"getent ahosts {hidden[0]}" if hidden else "",
+        command=f"getent ahosts {quoted(hidden[0])}" if hidden else "",
     )

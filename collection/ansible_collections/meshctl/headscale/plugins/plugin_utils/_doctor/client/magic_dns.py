@@ -11,6 +11,7 @@ from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
 from ..._judge.names import QUAD_100
+from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client
 
 
@@ -41,7 +42,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         observed=levels if client.name else None,
         evidence={"name": client.name, "resolv_conf": client.resolvers, "error": text(system.get("error"))},
         hint=_hint(levels, client.resolvers) if client.name else "the node has no name, because it is not in the mesh",
-        command=f"getent ahosts {client.name}",
+        command=f"getent ahosts {quoted(client.name)}",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..._judge import causes
 from ..._judge.answer import addresses, endpoint, items, mapping
 from ..._judge.path import ExpectedPath, observed_path
+from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator
 
 
@@ -40,7 +41,7 @@ def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Ch
     found = observed_path(pinged)
     return context.check(
         found["path"] == expected["path"], target=name, expected=expected, observed=found, hint=_hint(client, path, found),
-        evidence={"reason": path.reason}, command=f"tailscale ping --c 5 {path.address}",
+        evidence={"reason": path.reason}, command=f"tailscale ping --c 5 {quoted(path.address)}",
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import mapping, text
+from ..._judge.quoting import quoted
 from .. import control
 from ..observed import Check, CheckContext, Client
 
@@ -24,5 +25,5 @@ def judge(client: Client, context: CheckContext) -> Check:
         expected=expected,
         observed={"status": row.get("status"), "server": text(mapping(row.get("headers")).get("server"))},
         hint=control.not_upgraded(row),
-        command=f"curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' {url}",
+        command=f"curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' {quoted(url)}",
     )

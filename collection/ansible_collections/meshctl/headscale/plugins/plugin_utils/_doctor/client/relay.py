@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import mapping, text
+from ..._judge.quoting import quoted
 from .. import control
 from ..observed import Check, CheckContext, Client, Iterator
 from ..relays import Relay
@@ -50,7 +51,7 @@ def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
         hint=f"nodes without a direct path cannot reach each other through this relay: {control.no_answer(row)}"
         if row
         else client.why("relays"),
-        command=f"curl -sSi {relay.url}",
+        command=f"curl -sSi {quoted(relay.url)}",
     )
 
 
@@ -72,7 +73,7 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
         "pass on `Upgrade` and `Connection` for /derp as for /ts2021, or remove it"
         if row
         else client.why("relays"),
-        command=f"curl -sSi --http1.1 -H 'Upgrade: DERP' -H 'Connection: upgrade' {relay.derp_url}",
+        command=f"curl -sSi --http1.1 -H 'Upgrade: DERP' -H 'Connection: upgrade' {quoted(relay.derp_url)}",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import items, text
+from ..._judge.quoting import quoted
 from .. import control
 from ..observed import Check, CheckContext, Client
 
@@ -37,5 +38,5 @@ def judge(client: Client, context: CheckContext) -> Check:
         expected=expected,
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
         hint=control.unwell(row),
-        command=f"curl -sS {expected['url']}",
+        command=f"curl -sS {quoted(expected['url'])}",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..._judge.answer import addresses, mapping, text
 from ..._judge.names import QUAD_100
+from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client
 
 
@@ -28,7 +29,7 @@ def judge(client: Client, context: CheckContext) -> Check:
     upstream = addresses(mapping(client.data("dns_config")).get("Nameservers"))
     return context.check(
         not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
-        evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {(bad or names)[0]}",
+        evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {quoted((bad or names)[0])}",
     )  # fmt: skip
 
 

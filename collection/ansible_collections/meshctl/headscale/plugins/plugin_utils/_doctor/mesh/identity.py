@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..._judge.quoting import quoted
 from ..records import Check, CheckContext, Iterator, Server
 
 
@@ -33,5 +34,5 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         observed={"keys": len(set(keys.values())), "cannot_authenticate": cut_off},
         evidence={"keys": keys},
         hint=hint,
-        command=f"curl -sS '{server.known.url}/key?v=113'",
+        command=f"curl -sS {quoted(server.known.url + '/key?v=113')}",
     )
