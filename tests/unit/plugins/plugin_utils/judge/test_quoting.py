@@ -42,7 +42,7 @@ def test_a_name_is_one_word_and_no_option(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", EVIL)
 def test_the_shell_behind_ssh_does_not_run_a_name_either(name: str, tmp_path: Path) -> None:
-    check = CheckContext(story="s", assertion="a", source="h", shell="ssh h ").check(
+    check = CheckContext(story="s", assertion="a", source="h", shell="ssh h ").check(  # noqa: S604 - a prefix
         False, expected=None, observed=None, command=f"echo {quoted(name)}"
     )
     # As ssh does: its words go to another shell.

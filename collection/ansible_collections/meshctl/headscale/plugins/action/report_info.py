@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -31,7 +32,16 @@ class ActionModule(ActionBase):
             msg = "there is no report of this run: enable the callback meshctl.headscale.report (callbacks_enabled)"
             return {"failed": True, "changed": False, "msg": msg}
         report = collector.report("", collect.utc_now(), interrupted=False, finished=True).as_dict()
-        return {"changed": False, "summary": summary(report, options["story"])}
+        return {"changed": False, "summary": _inert(summary(report, options["story"]))}
+
+
+def _inert(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return data in which no text begins a template: artifacts become variables of other jobs, and hints quote hosts."""
+    if isinstance(value, str):
+        return re.sub(r"\{(?=[{%#])", "{ ", value)
+    if isinstance(value, dict):
+        return {_inert(key): _inert(item) for key, item in value.items()}
+    return [_inert(item) for item in value] if isinstance(value, list) else value
 
 
 def summary(report: dict[str, Any], story: str | None) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
 
     if not url.startswith(("https://", "http://")):
         raise Unseen("bad_url", f"the server's URL {url!r} begins with neither https:// nor http://")
+    _refuse_exposure(url)
     try:
         request = urllib.request.Request(  # noqa: S310
             url + path, headers={"Authorization": "Bearer " + key}
@@ -60,6 +61,27 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
     except (OSError, ValueError) as exc:
         reason = str(getattr(exc, "reason", exc))
         raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{_certificate_remedy(reason)}") from exc
+
+
+def _refuse_exposure(url: str) -> None:
+    """Refuse to send the key in plain text to a public address."""
+    if not url.startswith("http://"):
+        return
+    import ipaddress
+    import socket
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as exc:
+        raise Unseen("no_headscale", f"{url} cannot be asked: {exc}") from exc
+    for address in {str(entry[4][0]).partition("%")[0] for entry in found}:
+        if ipaddress.ip_address(address).is_global:
+            remedy = "use https://, or a private address or a tunnel"
+            raise Unseen(
+                "bad_url", f"{url} is plain http and public ({address}): anyone on the way could read the key; {remedy}"
+            )
 
 
 def _certificate_remedy(reason: str) -> str:
