@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, address, mapping, number, text
 from .context import CheckContext, Node
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -134,7 +135,7 @@ class _Pair:
         return self._context.check(
             ok, aspect=aspect, family=self._family, target=self._peer.name, expected=expected, observed=observed,
             evidence={"address": self._known, **kept}, hint=hint,
-            command=f"nc -vz{'u' if aspect == 'udp' else ''} -w 3 {self._known} {port}",
+            command=f"nc -vz{'u' if aspect == 'udp' else ''} -w 3 {quoted(self._known)} {port}",
         )  # fmt: skip
 
     # -- causes ------------------------------------------------------------------------------------------------------
