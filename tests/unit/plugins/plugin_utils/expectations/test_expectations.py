@@ -290,6 +290,14 @@ def test_every_outage_is_allowed_in_a_lab() -> None:
     assert disruption.expected(lab())["not_allowed"] == {"down": "", "link": "", "killed": ""}
 
 
+def test_nothing_is_disturbed_in_check_mode() -> None:
+    view = lab().but(ansible_check_mode=True)
+    reason = "check mode changes nothing: run without --check"
+    assert set(disruption.expected(view)["not_allowed"].values()) == {reason}
+    assert not disruption.newcomer(view)["allowed"]
+    assert unmet(view, ["newcomer"]) == unmet(view, ["service_restart"]) == unmet(view, ["disruption"]) == reason
+
+
 def test_an_existing_canary_may_be_disturbed_but_keeps_its_cable() -> None:
     view = existing().but(mesh_canaries=["b"])
     found = disruption.expected(view)

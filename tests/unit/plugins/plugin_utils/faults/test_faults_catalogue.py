@@ -21,7 +21,7 @@ FAULTS = catalogue.load()
 PLUGINS = Path(catalogue.__file__).parents[2]
 LIBRARY = Path(catalogue.__file__).with_name("lib.sh")
 # Not in a story: its faults are in tests/integration/test_faults.py.
-OUTSIDE_STORIES = {"assert_query", "assert_exchange"}
+OUTSIDE_STORIES = {"assert_query"}
 
 
 def scripts() -> list[tuple[str, str]]:

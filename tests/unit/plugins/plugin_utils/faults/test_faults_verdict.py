@@ -124,10 +124,12 @@ def test_a_run_that_cannot_be_made_must_say_so(code: int, reason: str, caught: b
         ("reachable", False),
         ("reachable.ipv4: {b} -> {a}", False),
         ("*: {b}", False),
+        ("reachable.ipv4/ipv4: {a}", True),
+        ("reachable.*/ipv6: {a} -> {b}", False),
     ],
 )
 def test_selectors(selector: str, expected: bool) -> None:
-    assert matches(selector, check("reachable.ipv4"), ACTORS) is expected
+    assert matches(selector, {**check("reachable.ipv4"), "family": "ipv4"}, ACTORS) is expected
 
 
 def topology() -> dict[str, Any]:

@@ -97,6 +97,25 @@ NO_REPLY = {"outcome": "timeout", "stage": None, "seen": {}}
             ("bulk", "ipv4"),
             "0.5 Mbit/s to two, the budget is 1 Mbit/s; 40 segments were sent again",
         ),
+        (
+            {
+                "4.bulk": {
+                    "outcome": "stalled",
+                    "stage": "reply",
+                    "duration_ms": 6000.0,
+                    "up_s": None,
+                    "down_s": None,
+                    "kernel": {"acknowledged": 300_000, "quiet_ms": 40, "retransmitted": 9},
+                }
+            },
+            ("bulk", "ipv4"),
+            "0.4 Mbit/s to two, the budget is 1 Mbit/s; 9 segments",
+        ),
+        (
+            {"4.bulk": {"outcome": "stalled", "stage": "receive", "received": 90_000, "kernel": {"quiet_ms": 5000}}},
+            ("bulk", "ipv4"),
+            "stops after 90000 bytes (stalled)",
+        ),
         ({"6.bulk": {"down_s": 20.0}}, ("bulk", "ipv6"), "0.4 Mbit/s from two"),
     ],
 )

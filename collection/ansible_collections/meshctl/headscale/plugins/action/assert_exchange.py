@@ -13,13 +13,15 @@ from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, 
 from ..plugin_utils._action.peers import reached
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import mapping
+from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.exchange import Exchange, judge_exchange
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
-    from ..plugin_utils._judge.context import Node
 
+# About as many in the whole mesh, unless there are more nodes.
+_TRANSFERS = 48
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
 
 
@@ -35,7 +37,7 @@ class ActionModule(Assertion):
         **MEMBERS,
         "families": {**FAMILIES, "default": ["ipv4", "ipv6"]},
         "bulk_bytes": {"type": "int", "default": 1_000_000},
-        "bulk_peers": {"type": "int", "default": 6},
+        "bulk_peers": {"type": "int"},
         "rate_budget": {"type": "float"},
     }
 
@@ -46,16 +48,22 @@ class ActionModule(Assertion):
         nodes = self.nodes()
         peers = reached(self, self.peers())
         self._expect = Exchange(
-            own=nodes[self.host],
+            # A node that was deleted on the server still knows its addresses.
+            own=nodes.get(self.host) or Node.read(self.host, self.variable("mesh_client")),
             peers=peers,
             serving={peer.name: mapping(self.of_host(peer.name, "mesh_serving")) for peer in peers},
             families=families(self.options["families"]),
             bulk=self.options["bulk_bytes"],
             bulk_peers=frozenset(
-                _following(self.host, list(nodes), [peer.name for peer in peers], self.options["bulk_peers"])
+                _following(self.host, list(nodes), [peer.name for peer in peers], self._transfers(len(nodes)))
             ),
             rate_budget_mbit=self.setting("rate_budget_mbit", self.options.get("rate_budget")),
         )
+
+    def _transfers(self, nodes: int) -> int:
+        """Return the number of peers with a transfer: in a large mesh, all of them would load the hosts for minutes."""
+        given: int | None = self.options["bulk_peers"]
+        return max(1, _TRANSFERS // max(1, nodes)) if given is None else given
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Exchange data with the peers that have not passed yet."""
@@ -90,6 +98,6 @@ class ActionModule(Assertion):
 
 def _following(host: str, nodes: list[str], peers: list[str], count: int) -> list[str]:
     """Return the first peers after this host in the list of nodes, so that every node gets as many transfers as it starts."""
-    start = nodes.index(host)
-    ring = [*nodes[start + 1 :], *nodes[:start]]
+    start = nodes.index(host) if host in nodes else -1
+    ring = [*nodes[start + 1 :], *nodes[: max(start, 0)]]
     return [name for name in ring if name in peers][:count]

@@ -39,9 +39,14 @@ class ActionModule(ProbingAction):
             return {**result, **failure(f"{self.host} cannot listen: {serving['error']}", "could_not_run")}
         return {**result, "changed": False, "ansible_facts": {"mesh_serving": serving}}
 
+    def _own_addresses(self) -> list[str]:
+        """Return the node's mesh addresses, from the server or from the client: either may be out of order."""
+        record = mapping(mapping(self.shared("mesh_nodes")).get(self.host)) or mapping(self.variable("mesh_client"))
+        return addresses(record.get("addresses"))
+
     def _serve(self, ports: list[int]) -> dict[str, Any]:
         given = self.options["addresses"]
-        known = addresses(mapping(self.variable("mesh_client")).get("addresses") if given is None else given)
+        known = addresses(given) or self._own_addresses()
         if given is not None and len(known) != len(set(given)):
             raise BadInput(f"the addresses are {given!r}: write IP addresses")
         if not known:

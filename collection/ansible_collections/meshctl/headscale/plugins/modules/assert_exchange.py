@@ -33,9 +33,11 @@ options:
     type: int
     default: 1000000
   bulk_peers:
-    description: Number of peers with a transfer; the nodes that follow this one in the list of nodes are chosen.
+    description:
+      - Number of peers with a transfer; the nodes that follow this one in the list of nodes are chosen.
+      - When omitted, all peers in small meshes, and fewer in larger ones, so that there are about 48 transfers in all and at
+        least one from each node.
     type: int
-    default: 6
   rate_budget:
     description: Lowest rate of a transfer in Mbit/s. The variable C(mesh_rate_budget_mbit) when omitted, else V(1).
     type: float

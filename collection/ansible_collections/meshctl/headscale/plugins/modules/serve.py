@@ -25,7 +25,7 @@ options:
     type: float
     default: 40.0
   addresses:
-    description: Addresses to listen on. The mesh addresses in the fact C(mesh_client) when omitted.
+    description: Addresses to listen on. When omitted, the node's mesh addresses in the facts C(mesh_nodes) or C(mesh_client).
     type: list
     elements: str
   required:

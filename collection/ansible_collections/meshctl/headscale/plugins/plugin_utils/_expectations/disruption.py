@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import text
 from .._judge.interfaces import mesh_address
-from .view import is_lab, may_disturb, mesh_domain
+from .view import check_mode, is_lab, may_disturb, mesh_domain
 
 if TYPE_CHECKING:
     from .view import View
@@ -32,6 +32,8 @@ def canary(view: View) -> str:
 
 def no_disruption(view: View) -> str:
     """Return why the canary must not be disturbed."""
+    if reason := check_mode(view):
+        return reason
     node = canary(view)
     if not may_disturb(view, node):
         return f"{node} may not be disturbed: set mesh_allow_disruptive, or name a canary in mesh_canaries"
@@ -55,6 +57,8 @@ def newcomer(view: View) -> dict[str, Any]:
 
 def no_newcomer(view: View) -> str:
     """Return why no node may join, be renamed and be removed."""
+    if reason := check_mode(view):
+        return reason
     if view.setting("allow_disruptive") and view.setting("manage") and view.group("spare"):
         return ""
     return "new, renamed and removed nodes need mesh_manage, mesh_allow_disruptive and a host in the group spare"

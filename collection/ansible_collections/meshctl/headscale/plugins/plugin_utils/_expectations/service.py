@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import address, endpoint, items, mapping, text
-from .view import is_lab, may_disturb, mesh_domain, place, subnet
+from .view import check_mode, is_lab, may_disturb, mesh_domain, place, subnet
 
 if TYPE_CHECKING:
     from .view import View
@@ -80,6 +80,8 @@ def no_address(view: View) -> str:
 
 def no_restart(view: View) -> str:
     """Return why the service must not be restarted."""
+    if reason := check_mode(view):
+        return reason
     host = text(view.setting("service_host"))
     if not may_disturb(view, host):
         return f"{host} may not be disturbed: set mesh_allow_disruptive, or name it in mesh_canaries"

@@ -55,6 +55,11 @@ def may_disturb(view: View, host: str) -> bool:
     return bool(view.setting("allow_disruptive") or host in view.setting("canaries"))
 
 
+def check_mode(view: View) -> str:
+    """Return why nothing may be disturbed in check mode, empty outside of it."""
+    return "check mode changes nothing: run without --check" if view.variable("ansible_check_mode") else ""
+
+
 def mesh_domain(view: View) -> str:
     """Return MagicDNS's domain: the inventory's, or the one that this client or another was given; empty if unknown."""
     if stated := text(view.setting("domain")):

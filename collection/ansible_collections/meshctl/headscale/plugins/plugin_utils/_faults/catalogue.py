@@ -24,6 +24,9 @@ _SCHEMA: Final = Path(__file__).with_name("fault.schema.json")
 # Keys that were renamed, and their names now.
 _RENAMED: Final = {"may": "tolerated", "promise": "declare_nat"}
 
+# Checks of one assertion that another action makes.
+_MADE_BY: Final = {"reachable.tcp": "exchange", "reachable.udp": "exchange", "reachable.bulk": "exchange"}
+
 Verdict = Literal["red", "green", "refused"]
 
 
@@ -59,7 +62,7 @@ class Fault:
     verdict: Verdict
     why: str = ""
     red: tuple[str, ...] = ()
-    """Checks that must not pass; each selector is `assertion[.aspect][: SOURCE[ -> TARGET]]`, with `*`."""
+    """Checks that must not pass; each selector is `assertion[.aspect][/family][: SOURCE[ -> TARGET]]`, with `*`."""
     tolerated: tuple[str, ...] = ()
     """Checks that the fault may turn red as a consequence. All others must stay green."""
     green: tuple[str, ...] = ()
@@ -81,7 +84,12 @@ class Fault:
     @property
     def assertions(self) -> frozenset[str]:
         """Return the assertions that this fault must turn red."""
-        return frozenset(f"assert_{selector.partition(':')[0].partition('.')[0]}" for selector in self.red)
+        return frozenset(f"assert_{_assertion(selector)}" for selector in self.red)
+
+
+def _assertion(selector: str) -> str:
+    name = re.split("[:/]", selector, maxsplit=1)[0]
+    return _MADE_BY.get(name) or name.partition(".")[0]
 
 
 def load(directory: Path = DIRECTORY) -> dict[str, Fault]:

@@ -84,12 +84,14 @@ def judge(fault: Fault, seen: StoryRun, actors: Actors) -> Outcome:
 
 
 def matches(selector: str, check: Mapping[str, Any], actors: Actors) -> bool:
-    """Whether a selector (`assertion[.aspect][: SOURCE[ -> TARGET]]`) is about a check."""
-    what, _colon, whom = actors.filled(selector).partition(": ")
-    source, _arrow, target = whom.partition(" -> ")
+    """Whether a selector (`assertion[.aspect][/family][: SOURCE[ -> TARGET]]`) is about a check."""
+    what, _colon, pair = actors.filled(selector).partition(": ")
+    source, _arrow, target = pair.partition(" -> ")
+    aspect, _slash, family = what.partition("/")
     name = ".".join(filter(None, (check.get("assertion"), check.get("aspect"))))
     pairs = (
-        (name, what),
+        (name, aspect),
+        (str(check.get("family") or ""), family or "*"),
         (str(check.get("source") or ""), source or "*"),
         (str(check.get("target") or ""), target or "*"),
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Fewer bytes than this are not a transfer that was cut: the first full segments were lost.
 _FIRST_SEGMENTS: Final = 8000
+# A transfer is still going on when something arrived this recently.
+_QUIET_MS: Final = 1500
 _MEGABIT: Final = 1_000_000 / 8
 _OTHER: Final = {"tcp": "udp", "udp": "tcp"}
 _HALF: Final = {
@@ -98,7 +100,12 @@ class _Pair:
     def bulk(self) -> Check:
         """Return the check of a transfer in both directions."""
         expect = self._expect
-        expected = {"bytes": expect.bulk, "each_way": "whole", "mbit_s": {"at_least": expect.rate_budget_mbit}}
+        expected = {
+            "address": self._known,
+            "bytes": expect.bulk,
+            "each_way": "whole",
+            "mbit_s": {"at_least": expect.rate_budget_mbit},
+        }
         small, found = mapping(self._found.get("tcp")), mapping(self._found.get("bulk"))
         if text(small.get("outcome")) != "answered":
             reason = "there was no connection over which to transfer anything"
@@ -110,12 +117,14 @@ class _Pair:
             return self._check(None, "bulk", expected, None, reason)
         rates = {name: _rate(expect.bulk, found.get(f"{name}_s")) for name in ("up", "down")}
         whole = outcome == "answered"
-        slow = [name for name, rate in rates.items() if rate is None or rate < expect.rate_budget_mbit]
+        if not whole and (name := _crawling(found)):
+            rates[name] = _rate(_passed(found), (number(found.get("duration_ms")) or 0) / 1000)
+        slow = [name for name, rate in rates.items() if rate is not None and rate < expect.rate_budget_mbit]
         observed = {
             "outcome": outcome, "up_mbit_s": rates["up"], "down_mbit_s": rates["down"],
             "sent": found.get("sent"), "received": found.get("received"),
         }  # fmt: skip
-        hint = self._slow(slow, rates, found) if whole else self._broken(outcome, found)
+        hint = self._slow(slow, rates, found) if slow else self._broken(outcome, found)
         return self._check(whole and not slow, "bulk", expected, observed, hint, found)
 
     def _unseen(self, outcome: str) -> str:
@@ -190,17 +199,16 @@ class _Pair:
             return f"a second connection to {peer} fails with '{outcome}': a firewall or a limit of connections on the way drops it"
         if outcome == "damaged":
             return f"the data is changed on the way to or from {peer}: its checksum differs"
-        up = text(found.get("stage")) in ("send", "reply")
-        passed = number(kernel.get("acknowledged")) if up else number(found.get("received"))
+        up, passed = _upwards(found), _passed(found)
         way = f"to {peer}" if up else f"from {peer}"
-        if (passed or 0) <= _FIRST_SEGMENTS:
+        if passed <= _FIRST_SEGMENTS:
             size = f" (segments of {int(mss)} bytes)" if (mss := number(kernel.get("mss"))) and up else ""
             return (
                 f"a small request passes and a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
                 "smaller MTU without MSS clamping, or a rule on packet lengths"
             )
         return (
-            f"a transfer {way} stops after {int(passed or 0)} bytes ({outcome}): something on the way cuts an established "
+            f"a transfer {way} stops after {passed} bytes ({outcome}): something on the way cuts an established "
             "connection, such as a firewall that forgets it or a quota"
         )
 
@@ -218,6 +226,29 @@ class _Pair:
             f"the transfer is slow: {ways}, the budget is {self._expect.rate_budget_mbit:g} Mbit/s; {why}: look for a rate limit "
             "or a busy link or host on the way (`tc -s qdisc`)"
         )
+
+
+def _upwards(found: Mapping[str, Any]) -> bool:
+    return text(found.get("stage")) in ("send", "reply")
+
+
+def _passed(found: Mapping[str, Any]) -> int:
+    """Return how many bytes of a transfer have arrived."""
+    kernel = mapping(found.get("kernel"))
+    return int(number(kernel.get("acknowledged") if _upwards(found) else found.get("received")) or 0)
+
+
+def _crawling(found: Mapping[str, Any]) -> str:
+    """Return the direction of a transfer that did not end in time and was still going on; empty for one that had stopped."""
+    quiet = number(mapping(found.get("kernel")).get("quiet_ms"))
+    if (
+        text(found.get("outcome")) != "stalled"
+        or quiet is None
+        or quiet > _QUIET_MS
+        or _passed(found) <= _FIRST_SEGMENTS
+    ):
+        return ""
+    return "up" if _upwards(found) else "down"
 
 
 def _rate(length: int, seconds: Json) -> float | None:

@@ -190,4 +190,11 @@ def _kernel(sock: socket.socket) -> Dict:
         acknowledged = struct.unpack_from("=Q", data, 120)[0]
     except (OSError, struct.error):
         return {}
-    return {"mss": counters[2], "pmtu": counters[13], "retransmitted": counters[23], "acknowledged": acknowledged}
+    return {
+        "mss": counters[2],
+        "pmtu": counters[13],
+        "retransmitted": counters[23],
+        "acknowledged": acknowledged,
+        # Milliseconds since anything arrived, data or acknowledgement.
+        "quiet_ms": min(counters[11], counters[12]),
+    }
