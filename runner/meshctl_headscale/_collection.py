@@ -11,10 +11,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _api as api
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _errors as errors
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson as hujson
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes as nodes
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries as binaries
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths as paths
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as stories
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures, record
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect, policy
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab, preflight
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import record as lab_record
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests_preflight
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
         compare,
         digest,
@@ -22,30 +32,50 @@ if TYPE_CHECKING:
         junit,
         lines,
         model,
-        rundir,
-        scrub,
-        text,
-        visible,
-    )  # fmt: skip
-
-_PARENT = "ansible_collections.meshctl.headscale.plugins.plugin_utils"
-_AT_THE_TOP = ("binaries", "paths", "private")
-_OF_FAULTS = ("catalogue", "figures", "record")
+    )
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir, scrub, text, visible  # isort: skip
 
 __all__ = [
-    "binaries", "catalogue", "compare", "digest", "figures", "html", "junit", "lines", "model", "paths", "private", "record",
-    "rundir", "scrub", "text", "visible",
+    "api", "binaries", "catalogue", "compare", "digest", "errors", "expect", "figures", "guests_preflight", "html", "hujson",
+    "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "paths", "policy", "preflight", "private", "record",
+    "remote", "rundir", "scrub", "stories", "text", "visible",
 ]  # fmt: skip
+
+_PLUGINS = "ansible_collections.meshctl.headscale.plugins"
+_PACKAGES = {
+    "module_utils._": ("api", "errors", "hujson", "nodes"),
+    "plugin_utils._": ("binaries", "paths", "private", "stories"),
+    "plugin_utils._faults.": ("catalogue", "figures", "record"),
+    "plugin_utils._host.": ("package", "remote"),
+    "plugin_utils._inventory.": ("expect", "policy"),
+    "plugin_utils._lab.": ("lab", "preflight"),
+    "plugin_utils._report.": (
+        "compare",
+        "digest",
+        "html",
+        "junit",
+        "lines",
+        "model",
+        "rundir",
+        "scrub",
+        "text",
+        "visible",
+    ),
+}
+_MODULES = {
+    **{name: f"{package}{name}" for package, names in _PACKAGES.items() for name in names},
+    "guests_preflight": "plugin_utils._libvirt.preflight",
+    "lab_record": "plugin_utils._lab.record",
+}
 
 
 def __getattr__(name: str) -> ModuleType:
     """Load the module called `name` (PEP 562)."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(name)
     from meshctl_headscale._project import load_collection_path
 
     load_collection_path()
-    package = "_faults." if name in _OF_FAULTS else "_" if name in _AT_THE_TOP else "_report."
-    found = importlib.import_module(f"{_PARENT}.{package}{name}")
+    found = importlib.import_module(f"{_PLUGINS}.{_MODULES[name]}")
     globals()[name] = found
     return found

@@ -15,20 +15,17 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from meshctl_headscale import _collection
 from meshctl_headscale._exit import MeshctlError
 from meshctl_headscale._play import ansible_command
-from meshctl_headscale._project import load_collection_path, project
+from meshctl_headscale._project import project
 
 _WANTED_ANSIBLE = (2, 19)
 
 
 def examine() -> dict[str, Any]:
     """Return the documented object of `meshctl doctor`."""
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests
-
-    machine = [*preflight.examine(), *guests.examine()]
+    machine = [*_collection.preflight.examine(), *_collection.guests_preflight.examine()]
     findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in machine)]
     return {"ok": all(finding["verdict"] != "fail" for finding in findings), "findings": findings}
 
@@ -73,17 +70,16 @@ def _there(module: str) -> bool:
 
 def _binaries() -> Iterator[dict[str, str]]:
     """Yield where each program is; a missing one is fetched or built later."""
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
-
+    programs = _collection.binaries.PROGRAMS
     try:
-        found = _binaries.look(_binaries.PROGRAMS)
-    except _binaries.BinariesError as error:
+        found = _collection.binaries.look(programs)
+    except _collection.errors.HeadscaleError as error:
         yield _finding("binaries", "fail", str(error))
         return
-    for name in _binaries.PROGRAMS:
+    for name in programs:
         if name in found:
             yield _finding(f"binary-{name}", "ok", f"{name} {found[name].version} ({found[name].path})")
-    if absent := [name for name in _binaries.PROGRAMS if name not in found]:
+    if absent := [name for name in programs if name not in found]:
         yield _finding(
             "binaries",
             "warn",

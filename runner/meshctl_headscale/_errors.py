@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 
 from meshctl_headscale import _streams
-from meshctl_headscale._exit import ExitCode, MeshctlError
+from meshctl_headscale._exit import ExitCode, MeshctlError, sentence
 from meshctl_headscale._options import Answer, UsageError, asks_for_json
 
 
@@ -57,7 +57,18 @@ def _ended(command: Callable[[], object]) -> NoReturn:
     except _streams.StdoutError:
         raise
     except Exception as error:
+        _expected(error)
         _internal(error)
+
+
+def _expected(error: Exception) -> None:
+    """Report an error of the collection; do nothing if it is another one."""
+    from meshctl_headscale import _collection
+
+    errors = _collection.errors
+    if isinstance(error, errors.HeadscaleError):
+        bad = isinstance(error, errors.BadInput)
+        _complain(sentence(str(error)), ExitCode.BAD_INPUT if bad else ExitCode.COULD_NOT_RUN)
 
 
 def _complain(message: str, code: ExitCode) -> NoReturn:

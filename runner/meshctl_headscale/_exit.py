@@ -32,6 +32,13 @@ class BadInputError(MeshctlError):
     code = ExitCode.BAD_INPUT
 
 
+def sentence(message: str) -> str:
+    """Return an error message of the collection as a sentence; a name in first place keeps its case."""
+    first, _space, _rest = message.partition(" ")
+    capital = message[:1].upper() if first.isalpha() else message[:1]
+    return f"{capital}{message[1:]}{'' if message.endswith('.') else '.'}"
+
+
 # Values of `meshctl_error` in the result of an action, and their exit codes.
 _ASKED_FOR = {"bad_input": ExitCode.BAD_INPUT, "could_not_run": ExitCode.COULD_NOT_RUN}
 

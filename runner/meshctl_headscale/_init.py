@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError, MeshctlError
-from meshctl_headscale._project import load_collection_path
 
 _STDOUT = "-"
 _LONGEST_NOTE = 300
@@ -38,13 +38,10 @@ class Source:
 
     def api_key(self) -> tuple[str, str]:
         """Return the API key, and what the inventory says of where it is; it is never an argument."""
-        load_collection_path()
-        from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _errors
-
         given = {"api_key_file": str(self.api_key_file) if self.api_key_file else None}
         try:
-            key: str = _api.find_api_key(given)
-        except _errors.BadInput as error:
+            key: str = _collection.api.find_api_key(given)
+        except _collection.errors.BadInput as error:
             if self.api_key_file or _in_environment() or not sys.stdin.isatty():
                 raise BadInputError(str(error).replace("api_key or api_key_file", "--api-key-file")) from None
             return _asked(self.url), "HEADSCALE_API_KEY"
@@ -96,16 +93,10 @@ def write(text: str, output: str) -> None:
 def compose(source: Source, *, expect: bool) -> str:
     """Ask the server and return the inventory."""
     key, place = source.api_key()
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _errors
-
-    try:
-        server = _api.HeadscaleAPI(url=source.url, api_key=key, ca_path=str(source.ca_file) if source.ca_file else None)
-        nodes = server.list_nodes()
-        policy = server.get_policy() if expect else None
-    except _errors.BadInput as error:
-        raise BadInputError(str(error)) from None
-    except _errors.HeadscaleError as error:
-        raise MeshctlError(str(error)) from None
+    ca_path = str(source.ca_file) if source.ca_file else None
+    server = _collection.api.HeadscaleAPI(url=source.url, api_key=key, ca_path=ca_path)
+    nodes = server.list_nodes()
+    policy = server.get_policy() if expect else None
     if not nodes:
         raise MeshctlError(f"{source.url} has no nodes, so there is nothing to write.")
     expected, problem = _expected(nodes, policy) if expect else ([], "")
@@ -197,13 +188,11 @@ def _is_online(node: Mapping[str, Any]) -> bool:
 
 def _named(nodes: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return each node with its name in the inventory, without nodes that have none."""
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes
-
     taken: set[str] = set()
 
     def pairs() -> Iterator[tuple[str, Mapping[str, Any]]]:
         for node in nodes:
-            name = _nodes.host_name(str(node["given_name"] or node["name"]), hosts=taken)
+            name = _collection.nodes.host_name(str(node["given_name"] or node["name"]), hosts=taken)
             if name is not None:
                 taken.add(name.lower())
                 yield name, node
@@ -212,10 +201,8 @@ def _named(nodes: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, A
 
 
 def _variables(name: str, node: Mapping[str, Any]) -> dict[str, Any]:
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes
-
     called = str(node["given_name"] or node["name"])
-    address = _nodes.host_address(node["ip_addresses"])
+    address = _collection.nodes.host_address(node["ip_addresses"])
     return {**({"mesh_node_name": called} if name != called else {}), **({"ansible_host": address} if address else {})}
 
 
@@ -232,17 +219,14 @@ def _group(name: str) -> str:
 
 def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], str]:
     """Return `mesh_expect` as the policy has it, or why it cannot be proposed."""
-    from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import policy as policies
-
+    policies = _collection.policy
     members = [policies.Member.read(name, node) for name, node in _named(nodes) if _is_online(node)]
     try:
         text = str(policy["policy"]) if policy else ""
-        rules = policies.Policy.read(_hujson.parse(text) if text.strip() else None)
+        rules = policies.Policy.read(_collection.hujson.parse(text) if text.strip() else None)
         if len(members) ** 2 * rules.size > _MOST_WORK:
             return [], f"the policy names {rules.size} parties, too many for {len(members)} nodes"
         pairs = policies.forbidden(rules, members)
     except ValueError as error:
         return [], str(error)
-    return expect.propose(pairs, [member.name for member in members]), ""
+    return _collection.expect.propose(pairs, [member.name for member in members]), ""

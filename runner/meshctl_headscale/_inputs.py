@@ -10,6 +10,8 @@ import json
 import shlex
 from typing import Any
 
+from meshctl_headscale import _collection
+
 
 def inventory(name: str | None) -> str:
     """Return the path of an inventory that can be read."""
@@ -33,9 +35,7 @@ def lab_name(lab: str | None, name: str | None) -> str:
 
 def lab_variables(lab: str | None) -> dict[str, Any]:
     """Return the extra variables that choose a lab."""
-    from meshctl_headscale import _labs
-
-    return {"lab_name": _labs.lab(lab).name} if lab else {}
+    return {"lab_name": _collection.lab.Lab(lab).name} if lab else {}
 
 
 def command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool = False) -> str:

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meshctl_headscale import _collection
 from meshctl_headscale._events import unparsed, without_colours
 from meshctl_headscale._exit import BadInputError, MeshctlError
-from meshctl_headscale._project import is_host_list, load_collection_path
+from meshctl_headscale._project import is_host_list
 
 DEFAULTS = {
     "mesh_backend": "hosts",
@@ -185,10 +186,7 @@ def _strict_loader(path: Path) -> type[Any]:
     """Return a YAML loader that refuses duplicate keys, of which Ansible takes the last with a warning."""
     import yaml
 
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import plain_loader
-
-    class Loader(plain_loader()):  # type: ignore[misc]
+    class Loader(_collection.stories.plain_loader()):  # type: ignore[misc]
         """Refuses a mapping with a duplicate key."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

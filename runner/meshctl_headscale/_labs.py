@@ -13,14 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from meshctl_headscale._exit import BadInputError, MeshctlError
-from meshctl_headscale._project import load_collection_path
-
-if TYPE_CHECKING:
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record
+from meshctl_headscale import _collection
+from meshctl_headscale._exit import BadInputError, MeshctlError, sentence
 
 _PROBE_S = 5.0
 _AT_ONCE = 16
@@ -55,39 +51,24 @@ class Machine:
         return self.guest or self.pid is not None
 
 
-def lab(name: str) -> Lab:
-    """Return the lab called `name`."""
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
-
-    try:
-        return Lab(name)
-    except BadInput as error:
-        raise BadInputError(f"{error}.") from None
-
-
-def standing(name: str) -> tuple[Lab, Record]:
+def running(name: str) -> tuple[_collection.lab.Lab, _collection.lab_record.Record]:
     """Return the lab called `name` and its record; raise an error when it is not up."""
-    found = lab(name)
+    found = _collection.lab.Lab(name)
     record = found.record
     if record is None:
-        why = found.missing()
-        raise MeshctlError(f"{why[0].upper()}{why[1:]}{_others(name)}.")
+        raise MeshctlError(sentence(f"{found.missing()}{_others(name)}"))
     return found, record
 
 
 def _others(name: str) -> str:
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
-
+    labs = _collection.lab
     others = [other for other in labs.names() if other != name and labs.Lab(other).record]
     return f"; labs that are up: {', '.join(others)} (--lab)" if others else ""
 
 
 def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
     """Return the command that runs `command` in a machine of the lab."""
-    found, record = standing(name)
+    found, record = running(name)
     if _guest(record, node):
         return found.enter(node, command)
     if node not in record.machines:
@@ -98,26 +79,24 @@ def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
     return found.enter(node, command or _SHELL)
 
 
-def _guest(record: Record, node: str) -> bool:
+def _guest(record: _collection.lab_record.Record, node: str) -> bool:
     return bool((record.topology["machines"].get(node) or {}).get("kind") == "guest")
 
 
 def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
     """Replace this process with `command` in a machine, which takes over the terminal, signals and exit code."""
     words = enter(name, node, command)
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
-
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(words[0], words, labs.environment())  # noqa: S606
+        os.execvpe(words[0], words, _collection.lab.environment())  # noqa: S606
     except FileNotFoundError:
         raise MeshctlError(f"{words[0]} is missing on this machine. `meshctl doctor` names its package.") from None
 
 
 def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the documented object of `meshctl status`."""
-    found, record = standing(name)
+    found, record = running(name)
     probe = _Probe(found)
     machines = {row.host: row for row in _rows(record)}
     nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.reachable]
@@ -150,10 +129,10 @@ def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
 
 def status_if_up(name: str, variables: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the status of a lab; None when no lab of that name is up (existing hosts)."""
-    return status(name, variables) if lab(name).record else None
+    return status(name, variables) if _collection.lab.Lab(name).record else None
 
 
-def _rows(record: Record) -> Iterator[Machine]:
+def _rows(record: _collection.lab_record.Record) -> Iterator[Machine]:
     facts = record.topology.get("facts") or {}
     for host, data in (record.topology.get("machines") or {}).items():
         fact = facts.get(host) or {}
@@ -177,14 +156,10 @@ def _uptime(started_ticks: int) -> int:
 class _Probe:
     """Runs the same probe on machines as the assertions do."""
 
-    def __init__(self, found: Lab) -> None:
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
-        from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as labs
-
+    def __init__(self, found: _collection.lab.Lab) -> None:
         self._lab = found
-        self._remote = remote
-        self._clean = ["env", "-i", *(f"{key}={value}" for key, value in labs.environment().items())]
-        self._source = package.script_of("probe")
+        self._clean = ["env", "-i", *(f"{key}={value}" for key, value in _collection.lab.environment().items())]
+        self._source = _collection.package.script_of("probe")
 
     def observe(self, node: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Return one observation on a machine; its `ok` is false when it could not be made."""
@@ -194,9 +169,9 @@ class _Probe:
             return self._lab.enter(node, [*self._clean, *command])
 
         try:
-            answer = self._remote.run_in(enter, self._source, request, deadline_s=_PROBE_S)
+            answer = _collection.remote.run_in(enter, self._source, request, deadline_s=_PROBE_S)
             observation: dict[str, Any] = answer["observations"]["it"]
-        except (self._remote.RemoteError, OSError, RuntimeError, KeyError) as error:
+        except (_collection.remote.RemoteError, OSError, RuntimeError, KeyError) as error:
             return {"ok": False, "error": {"message": f"{node}: {error}"}}
         return observation
 
@@ -231,11 +206,12 @@ def _fill(row: Machine, observation: Mapping[str, Any], known: Mapping[str, Any]
 
 def log_files(name: str, node: str, service: str | None) -> list[Path]:
     """Return the log files of a machine's services."""
-    directory = lab(name).directory / "logs"
+    lab = _collection.lab.Lab(name)
+    directory = lab.directory / "logs"
     machines = sorted(entry.name for entry in directory.iterdir() if entry.is_dir()) if directory.is_dir() else []
     if not machines:
         raise MeshctlError(f"The lab '{name}' has no logs: it is not up. Start it with `meshctl up`{_others(name)}.")
-    record = lab(name).record
+    record = lab.record
     if record and _guest(record, node):
         raise MeshctlError(
             f"'{node}' is a virtual machine, which keeps its own logs: "

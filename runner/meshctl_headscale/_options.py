@@ -66,12 +66,12 @@ def story_names(incomplete: str) -> list[str]:
 
 def node_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a machine of the lab."""
-    from meshctl_headscale import _inputs, _labs
+    from meshctl_headscale import _collection, _inputs, _labs
     from meshctl_headscale._exit import MeshctlError
 
     try:
-        _lab, record = _labs.standing(_inputs.lab_name(ctx.params.get("lab"), ctx.params.get("inventory")))
-    except MeshctlError:
+        _lab, record = _labs.running(_inputs.lab_name(ctx.params.get("lab"), ctx.params.get("inventory")))
+    except (MeshctlError, _collection.errors.HeadscaleError):
         return []
     return [name for name in sorted(record.machines) if name.startswith(incomplete)]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from meshctl_headscale import _collection
-from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._exit import MeshctlError
 from meshctl_headscale._project import Project, project
 
 if TYPE_CHECKING:
@@ -91,8 +91,6 @@ def new_run_dir(name: str) -> Path:
     """Create the directory of a new run and return it."""
     try:
         path = _collection.rundir.make(name, datetime.now(tz=UTC))
-    except _collection.private.UntrustedError as error:
-        raise BadInputError(str(error)) from None
     except OSError as error:
         raise MeshctlError(
             f"The run directory {error.filename} cannot be created: {error.strerror}. "

@@ -44,19 +44,12 @@ def _known(runs: Path) -> list[Path]:
     return sorted(newest_first, key=lambda path: path.name.endswith(("Z-up", "Z-down")))
 
 
-def _load(directory: Path) -> _collection.model.Report:
-    try:
-        return _collection.model.load(directory)
-    except _collection.model.ReportError as error:
-        raise MeshctlError(str(error)) from None
-
-
 def render(directory: Path, form: str, *, every: bool = False) -> str:
     """Return the report of a run in one of the forms; as text with a line for each assertion, or for `every` check."""
     if form == "path":
         return str(directory)
     if form == "text":
-        report, shape = _load(directory), terminal(_collection.text.console())
+        report, shape = _collection.model.load(directory), terminal(_collection.text.console())
         detail: _collection.text.Detail = "checks" if every else "digest"
         return _collection.text.as_text(report, run_dir=directory, detail=detail, **shape)
     file = directory / _FILES[form]
@@ -64,21 +57,18 @@ def render(directory: Path, form: str, *, every: bool = False) -> str:
         return file.read_text(encoding="utf-8")
     # A run that was killed leaves report.json alone.
     render_form = _collection.html.render if form == "html" else _collection.junit.render
-    return render_form(_load(directory))
+    return render_form(_collection.model.load(directory))
 
 
 def query(directory: Path, expression: str) -> str:
     """Return what a JMESPath expression finds in the report, as JSON."""
-    report = _load(directory)
-    try:
-        return json.dumps(_collection.model.query(report, expression), indent=2, ensure_ascii=False)
-    except _collection.model.ReportError as error:
-        raise BadInputError(str(error)) from None
+    found = _collection.model.query(_collection.model.load(directory), expression)
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def compare(old: Path, new: Path, form: str) -> tuple[str, bool]:
     """Return what changed between two runs, and whether something that passed no longer does."""
-    before, after = _load(old), _load(new)
+    before, after = _collection.model.load(old), _collection.model.load(new)
     if form == "json":
         found = _collection.compare.compare(before, after)
         return json.dumps(found.as_dict(), indent=2, ensure_ascii=False), bool(found.worse)

@@ -10,13 +10,11 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError
-from meshctl_headscale._project import Project, load_collection_path
-
-if TYPE_CHECKING:
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as described
+from meshctl_headscale._project import Project
 
 # Tasks of meshctl's stories have the first; the others are Ansible's.
 _TAGS = frozenset({"disruptive", "all", "always", "tagged", "untagged"})
@@ -33,7 +31,7 @@ class Story:
     name: str
     title: str
     path: Path
-    about: described.Story | None = None
+    about: _collection.stories.Story | None = None
     """How the story describes itself; None for `all` and for a user's playbook."""
     imports: tuple[str, ...] = ()
     """Stories that this one consists of, in order (`all`)."""
@@ -54,14 +52,7 @@ class Story:
 
 def stories(project: Project) -> list[Story]:
     """Return every story of the project, and `all`."""
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as described
-
-    try:
-        found = [_shipped(project, about) for about in described.stories(project.playbooks / "stories")]
-    except BadInput as error:
-        raise BadInputError(f"{error}.") from None
+    found = [_shipped(project, about) for about in _collection.stories.stories(project.playbooks / "stories")]
     every = Story(
         name=_ALL,
         title="All stories",
@@ -72,7 +63,7 @@ def stories(project: Project) -> list[Story]:
     return [*found, every]
 
 
-def _shipped(project: Project, about: described.Story) -> Story:
+def _shipped(project: Project, about: _collection.stories.Story) -> Story:
     plays = _play_names(about.path, _entries(about.path, about.path.read_text(encoding="utf-8")) or [])
     return Story(name=about.id, title=about.title, path=project.playbook(about.id), about=about, plays=frozenset(plays))
 
@@ -144,11 +135,8 @@ def _entries(path: Path, text: str) -> list[dict[str, Any]] | None:
     """Return the entries of a playbook; None when the file is not a playbook."""
     import yaml
 
-    load_collection_path()
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import plain_loader
-
     try:
-        plays = yaml.load(text, Loader=plain_loader())  # noqa: S506
+        plays = yaml.load(text, Loader=_collection.stories.plain_loader())  # noqa: S506
     except yaml.YAMLError as error:
         raise BadInputError(f"The playbook {path} is not YAML: {' '.join(str(error).split())}.") from None
     return [play for play in plays if isinstance(play, dict)] if isinstance(plays, list) else None

@@ -9,19 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshctl_headscale import _collection, _inputs
-from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, sentence
 from meshctl_headscale._options import AsJson, Inventory, LabName, not_empty
 
 if TYPE_CHECKING:
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import Fault
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.record import Active
     from rich.console import Console
 
     from meshctl_headscale._run import Result
@@ -86,7 +84,7 @@ def list_faults(
       meshctl faults list --family dns
       meshctl faults list --json | jq '.faults[] | select(.active) | .id'
     """
-    chosen = _chosen(families=family or [])
+    chosen = _collection.catalogue.choose(families=family or [])
     since = {entry.id: entry.since for entry in _active(lab, inventory)}
     if as_json:
         _inputs.print_json({"faults": _collection.catalogue.described(chosen, since)})
@@ -117,7 +115,7 @@ def inject(
       meshctl run us1 --no-deploy
       meshctl faults clear
     """
-    (chosen,) = _chosen([fault])
+    (chosen,) = _collection.catalogue.choose([fault])
     _play("inject", inventory, {**_inputs.lab_variables(lab), "fault": chosen.id})
     print(f"{chosen.id}: {chosen.title}. `meshctl faults clear` undoes it.", file=sys.stderr)
 
@@ -212,7 +210,7 @@ def drill(  # noqa: PLR0913, PLR0917
       meshctl faults drill --fault loss-30 --fault mtu-black-hole --keep-lab
       meshctl faults drill --lab drill-1 --lab drill-2 --write docs/reference/faults.json
     """
-    chosen = _chosen(fault or [], family or [], story or [])
+    chosen = _collection.catalogue.choose(fault or [], family or [], story or [])
     if not chosen:
         raise BadInputError("No fault satisfies all of --fault, --family and --story. Leave one of them out.")
     os.environ["MESHCTL_GRACE_S"] = _GRACE_S
@@ -270,7 +268,7 @@ def _error(result: Result) -> MeshctlError:
     # Of the task's message, what it says of itself; which host and task it was is plain here.
     said = [failure.message for failure in result.tally.failures if failure.error] or result.reasons
     text = " ".join(said[:1])
-    return (BadInputError if result.code == ExitCode.BAD_INPUT else MeshctlError)(f"{text[:1].upper()}{text[1:]}.")
+    return (BadInputError if result.code == ExitCode.BAD_INPUT else MeshctlError)(sentence(text))
 
 
 def _run(name: str, inventory: str | None, variables: Mapping[str, Any], on_event: Any = None) -> Result:  # noqa: ANN401
@@ -288,22 +286,9 @@ def _run(name: str, inventory: str | None, variables: Mapping[str, Any], on_even
         return _run.play(request, name=name, show=_run.Show(quiet=True), console=console, on_event=on_event)
 
 
-def _chosen(ids: Sequence[str] = (), families: Sequence[str] = (), stories: Sequence[str] = ()) -> list[Fault]:
-    try:
-        return _collection.catalogue.choose(ids, families, stories)
-    except _collection.catalogue.BadInput as error:
-        raise BadInputError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-
-
-def _active(lab: str | None, inventory: str | None) -> list[Active]:
+def _active(lab: str | None, inventory: str | None) -> list[_collection.record.Active]:
     """Return the faults of a lab, from its record."""
-    from meshctl_headscale import _labs
-
-    directory = _labs.lab(_inputs.lab_name(lab, inventory)).directory
-    try:
-        return _collection.record.Faults(directory).active()
-    except _collection.record.FaultError as error:
-        raise MeshctlError(f"{error}.") from None
+    return _collection.record.Faults(_collection.lab.Lab(_inputs.lab_name(lab, inventory)).directory).active()
 
 
 # -- output --------------------------------------------------------------------------------------------------------------

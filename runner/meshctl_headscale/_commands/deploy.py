@@ -97,8 +97,8 @@ def _play(
 
 def _backend(lab: str) -> str:
     """Return the backend of a lab by its record; what is left of one without a record is a lab of namespaces."""
-    from meshctl_headscale import _labs
+    from meshctl_headscale import _collection
 
-    record = _labs.lab(lab).record
+    record = _collection.lab.Lab(lab).record
     machines = record.topology["machines"].values() if record else ()
     return "libvirt" if any(machine.get("kind") == "guest" for machine in machines) else "lab"

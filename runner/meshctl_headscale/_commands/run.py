@@ -138,7 +138,7 @@ def _require_lab(request: Request) -> None:
 
     known = {**_inventory.variables(request.inventory, request.extra_files), **request.extra_vars}
     if known["mesh_backend"] == "lab":
-        _labs.standing(str(known["lab_name"]))
+        _labs.running(str(known["lab_name"]))
 
 
 def _down(request: Request, result: Result, show: Show) -> ExitCode:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.client import ClientError, plan
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import CouldNotRun
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.client import plan
 
 URL = "https://headscale.lab.test"
 UP = ["tailscale", "up", "--reset", f"--login-server={URL}", "--auth-key=file:{secret_file}"]
@@ -78,10 +79,10 @@ def test_no_command_carries_the_key() -> None:
 
 
 def test_a_client_without_a_server_is_an_error() -> None:
-    with pytest.raises(ClientError, match="give login_server"):
+    with pytest.raises(CouldNotRun, match="give login_server"):
         plan(_options(login_server=None), {"BackendState": "NeedsLogin"}, {})
 
 
 def test_a_client_that_waits_for_approval_is_an_error() -> None:
-    with pytest.raises(ClientError, match="approve it there"):
+    with pytest.raises(CouldNotRun, match="approve it there"):
         plan(_options(), {"BackendState": "NeedsMachineAuth"}, PREFS)

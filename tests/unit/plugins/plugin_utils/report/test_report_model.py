@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import report_builder as builder
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
 
@@ -77,14 +78,14 @@ def test_data_from_tasks_becomes_strict_json() -> None:
 
 def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path, data: dict[str, Any]) -> None:
     (tmp_path / "report.json").write_text(json.dumps({**data, "schema_version": 2}))
-    with pytest.raises(model.ReportError, match=r"schema 2, and this meshctl reads schema 1; .*newer"):
+    with pytest.raises(CouldNotRun, match=r"schema 2, and this meshctl reads schema 1; .*newer"):
         model.load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": 1}', "is damaged"),
         ('{"schema_version": 1, "stories": 3, "notes": [], "counts": {}}', "is damaged"),
@@ -93,19 +94,19 @@ def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path, data: dict[st
 def test_a_damaged_report_gets_one_sentence(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "report.json"
     file.write_text(content)
-    with pytest.raises(model.ReportError, match=message) as caught:
+    with pytest.raises(CouldNotRun, match=message) as caught:
         model.load(file)
     assert str(file) in str(caught.value)
 
 
 def test_a_missing_report_is_named(tmp_path: Path) -> None:
-    with pytest.raises(model.ReportError, match="There is no report at"):
+    with pytest.raises(CouldNotRun, match="There is no report at"):
         model.load(tmp_path)
 
 
 def test_a_wrong_verdict_does_not_follow_the_schema(data: dict[str, Any]) -> None:
     data["checks"][3]["verdict"] = "ok"
-    with pytest.raises(model.ReportError, match=r"\$\.checks\[3\]\.verdict"):
+    with pytest.raises(CouldNotRun, match=r"\$\.checks\[3\]\.verdict"):
         model.validate(data)
 
 
@@ -116,7 +117,7 @@ def test_a_query_asks_the_report() -> None:
 
 @pytest.mark.parametrize("expression", ["checks[", "nonsense(checks)", "length(`3`)"])
 def test_a_wrong_query_gets_one_sentence(expression: str) -> None:
-    with pytest.raises(model.ReportError, match="no JMESPath that fits"):
+    with pytest.raises(BadInput, match="not a JMESPath that fits"):
         model.query(builder.passing(), expression)
 
 

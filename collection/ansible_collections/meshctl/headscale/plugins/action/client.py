@@ -12,8 +12,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._errors import CouldNotRun
 from ..module_utils._plain import plain
-from ..plugin_utils._action.client import UNSETTLED, ClientError, Plan, plan
+from ..plugin_utils._action.client import UNSETTLED, Plan, plan
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._doctor import control
@@ -55,7 +56,7 @@ class ActionModule(ActionBase):
         self._look_s, options["timeout"] = _LOOK_S * slow, round(options["timeout"] * slow)
         try:
             return self._bring(options)
-        except (RemoteError, ClientError) as exc:
+        except (RemoteError, CouldNotRun) as exc:
             return failure(f"client on {(task_vars or {}).get('inventory_hostname')}: {exc}", "could_not_run")
 
     def _bring(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class ActionModule(ActionBase):
         planned = plan(options, status, prefs)
         started_at = time.time()
         if planned.needs_key and options["require"] and not self._task.check_mode:
-            raise ClientError("it must register with the control server, and no auth_key was given; see preauthkey")
+            raise CouldNotRun("it must register with the control server, and no auth_key was given; see preauthkey")
         if planned.commands and not self._task.check_mode:
             self._execute(planned, options)
             status = self._reached(options)
@@ -84,7 +85,7 @@ class ActionModule(ActionBase):
         source = (_HOST / "execute.py").read_text(encoding="utf-8")
         answer = run_script(self, source, request, deadline_s=(options["timeout"] + 10) * len(planned.commands) + 5)
         if not answer["ok"]:
-            raise ClientError(f"{' '.join(answer['command'][:2])} failed: {answer['said']}{self._blame(options)}")
+            raise CouldNotRun(f"{' '.join(answer['command'][:2])} failed: {answer['said']}{self._blame(options)}")
 
     def _blame(self, options: dict[str, Any]) -> str:
         """Return what is wrong with the control server as seen from the host; the client only reports a timeout."""
@@ -112,7 +113,7 @@ class ActionModule(ActionBase):
         seen = answer["observations"]
         for kind in ("status", "prefs"):
             if not seen[kind]["ok"]:
-                raise ClientError(seen[kind]["error"]["message"])
+                raise CouldNotRun(seen[kind]["error"]["message"])
         return seen["status"]["data"], seen["prefs"]["data"]
 
     def _settled(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -134,7 +135,7 @@ class ActionModule(ActionBase):
                 return status
             if time.monotonic() > deadline:
                 health = "; ".join(map(str, status.get("Health") or [])) or "it gives no reason"
-                raise ClientError(
+                raise CouldNotRun(
                     f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: "
                     f"{health}{self._blame(options)}"
                 )

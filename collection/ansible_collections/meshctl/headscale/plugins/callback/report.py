@@ -80,6 +80,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, runs
@@ -108,7 +109,7 @@ def _guarded(method: _Method) -> _Method:
     def guarded(self: CallbackModule, *args: object, **kwargs: object) -> None:
         try:
             method(self, *args, **kwargs)
-        except OSError as error:
+        except (OSError, BadInput) as error:
             self.unwritable(f"the report cannot be written: {error}")
         except Exception as error:
             self.lost(f"the report is incomplete: {type(error).__name__} in {method.__name__}: {error}")

@@ -10,7 +10,6 @@ import os
 from functools import cache
 from pathlib import Path
 
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
 
@@ -28,22 +27,12 @@ def _base(override: str, xdg: str, fallback: str) -> Path:
 @cache
 def _check(path: Path, override: str) -> None:
     """Refuse a directory from which another user could make this one run programs, as root at times."""
-    try:
-        _private.check(path, remedy=_remedy(override))
-    except _private.UntrustedError as exc:
-        raise BadInput(str(exc)) from None
-
-
-def _remedy(override: str) -> str:
-    return f"Set {override} to a directory of yours."
+    _private.check(path, remedy=f"Set {override} to a directory of yours.")
 
 
 def make(path: Path) -> Path:
     """Make a directory with its parents, for this user alone, and return it; raise `BadInput` where others can write."""
-    try:
-        return _private.directory(path, remedy="Set MESHCTL_STATE_DIR and MESHCTL_CACHE_DIR to directories of yours.")
-    except _private.UntrustedError as exc:
-        raise BadInput(str(exc)) from None
+    return _private.directory(path, remedy="Set MESHCTL_STATE_DIR and MESHCTL_CACHE_DIR to directories of yours.")
 
 
 def state_dir() -> Path:

@@ -14,8 +14,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..module_utils._errors import BadInput
 
-class UntrustedError(PermissionError):
+
+class UntrustedError(BadInput):
     """A directory that another user could tamper with; its text is one sentence for people."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ...module_utils._errors import CouldNotRun
 from .._host.execute import SECRET_FILE
 
 # Option of the module -> preference of the client, flag of `tailscale up` and of `tailscale set`.
@@ -28,10 +29,6 @@ UNSETTLED: Final = ("NoState", "Starting", "")
 LOGGED_OUT: Final = ("NeedsLogin",)
 
 
-class ClientError(ValueError):
-    """The client cannot reach the wanted state; the message says why and what to do."""
-
-
 @dataclass(kw_only=True)
 class Plan:
     """The commands to run on the host, and the changes that they make."""
@@ -46,7 +43,7 @@ class Plan:
 def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> Plan:
     """Return the plan that brings a client from its status and preferences, as LocalAPI gives them, to the wanted state.
 
-    :raises ClientError: if the state cannot be reached from here.
+    :raises CouldNotRun: if the state cannot be reached from here.
     """
     backend = str(status.get("BackendState") or "")
     if options["state"] == "logged_out":
@@ -56,7 +53,7 @@ def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[s
     if options["state"] == "down":
         return _simple(backend in ("Stopped", *LOGGED_OUT), "down", ["tailscale", "down"], backend)
     if backend == "NeedsMachineAuth":
-        raise ClientError("the control server has not approved this node yet; approve it there")
+        raise CouldNotRun("the control server has not approved this node yet; approve it there")
     if _must_register(options, backend, prefs):
         return _register(options, backend, prefs)
     return _adjust(options, backend, prefs)
@@ -81,7 +78,7 @@ def _url(value: object) -> str:
 def _register(options: Mapping[str, Any], backend: str, prefs: Mapping[str, Any]) -> Plan:
     server = options.get("login_server") or prefs.get("ControlURL")
     if not server:
-        raise ClientError("the client has no control server yet; give login_server")
+        raise CouldNotRun("the client has no control server yet; give login_server")
     planned = Plan(
         changes=[f"node registered with {_url(server)}"],
         before={"state": backend, "login_server": prefs.get("ControlURL")},

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
@@ -29,10 +30,6 @@ CHECK_VERDICTS: tuple[CheckVerdict, ...] = ("passed", "failed", "skipped", "erro
 _AGAIN = "run the story again to write a new one"
 
 Check = dict[str, Any]
-
-
-class ReportError(ValueError):
-    """A report that cannot be read, written or queried; its text is one sentence."""
 
 
 @dataclass(kw_only=True)
@@ -194,12 +191,12 @@ def run_verdict(
 def parse(data: Json, *, where: str = FILE_NAME) -> Report:
     """Return the report that `data` (the content of a report.json) holds."""
     if not isinstance(data, dict) or "schema_version" not in data:
-        raise ReportError(f"{where} is not a meshctl report: it has no schema_version.")
+        raise CouldNotRun(f"{where} is not a meshctl report: it has no schema_version.")
     version = data["schema_version"]
     if version != SCHEMA_VERSION:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "read it with the meshctl that wrote it, or a newer one" if newer else _AGAIN
-        raise ReportError(
+        raise CouldNotRun(
             f"{where} has report schema {version!r}, and this meshctl reads schema {SCHEMA_VERSION}; {remedy}."
         )
     try:
@@ -211,7 +208,7 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
             **{**known, "stories": stories, "notes": notes, "counts": Counts(**data["counts"]), "checks": checks}
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ReportError(f"{where} is damaged ({type(error).__name__}: {error}); {_AGAIN}.") from error
+        raise CouldNotRun(f"{where} is damaged ({type(error).__name__}: {error}); {_AGAIN}.") from error
 
 
 def _named(check: Check) -> dict[str, Any]:
@@ -234,16 +231,16 @@ def load(path: str | Path) -> Report:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ReportError(f"There is no report at {file}; run a story, or name a run that has one.") from error
+        raise CouldNotRun(f"There is no report at {file}; run a story, or name a run that has one.") from error
     except OSError as error:
-        raise ReportError(f"{file} cannot be read: {error.strerror or error}.") from error
+        raise CouldNotRun(f"{file} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise ReportError(f"{file} is no JSON ({error}); {_AGAIN}.") from error
+        raise CouldNotRun(f"{file} is not JSON ({error}); {_AGAIN}.") from error
     report = parse(data, where=str(file))
     try:
         validate(data)
-    except ReportError as error:
-        raise ReportError(f"{file}: {error}") from error
+    except CouldNotRun as error:
+        raise CouldNotRun(f"{file}: {error}") from error
     return report
 
 
@@ -254,13 +251,13 @@ def schema() -> dict[str, Any]:
 
 
 def validate(data: Mapping[str, Any]) -> None:
-    """Raise `ReportError` naming the first place where `data` differs from the published schema."""
+    """Raise `CouldNotRun` naming the first place where `data` differs from the published schema."""
     import jsonschema  # 60 ms that a run without a report need not pay
 
     validator = jsonschema.Draft202012Validator(schema())
     error = jsonschema.exceptions.best_match(validator.iter_errors(data))
     if error is not None:
-        raise ReportError(f"the report does not follow its schema at {error.json_path}: {error.message[:300]}.")
+        raise CouldNotRun(f"the report does not follow its schema at {error.json_path}: {error.message[:300]}.")
 
 
 def query(report: Report | Mapping[str, Any], expression: str) -> Json:
@@ -272,7 +269,7 @@ def query(report: Report | Mapping[str, Any], expression: str) -> Json:
         return jmespath.search(expression, data)
     except jmespath.exceptions.JMESPathError as error:
         reason = " ".join(str(error).split())
-        raise ReportError(f"The query {expression!r} is no JMESPath that fits a report: {reason}") from error
+        raise BadInput(f"The query {expression!r} is not a JMESPath that fits a report: {reason}") from error
 
 
 def utc_text(moment: datetime) -> str:
