@@ -16,17 +16,21 @@ from pathlib import Path
 
 from ansible.plugins.loader import connection_loader, shell_loader
 
+from .._inventory import variables
+
 _COLLECTION = "meshctl.headscale"
 _ACTIONS = f"ansible_collections.{_COLLECTION}.plugins.action"
 _USUAL = ("client", "client_info", "service", "topology", "verdict")
 
 
 def preload() -> None:
-    """Load the actions, the connection and the shell; the task that needs a broken plugin reports it."""
+    """Load the actions, the declared variables, the connection and the shell; the task that needs a broken plugin reports it."""
     assertions = (path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))
     for name in sorted({*assertions, *_USUAL}):
         with contextlib.suppress(Exception):
             import_module(f"{_ACTIONS}.{name}")
+    with contextlib.suppress(Exception):
+        variables.preload()
     for loader, name in ((connection_loader, f"{_COLLECTION}.netns"), (shell_loader, "sh")):
         with contextlib.suppress(Exception):
             loader.get(name, class_only=True)

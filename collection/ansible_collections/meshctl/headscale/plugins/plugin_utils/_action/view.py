@@ -22,6 +22,7 @@ class HostView:
     known: Mapping[str, Any]
     host: str
     _templar: Any
+    _topology: dict[str, Any] | None = None
 
     def variable(self, name: str, default: Json = None) -> Json:
         """Return a variable or fact of this host."""
@@ -58,4 +59,6 @@ class HostView:
 
     def topology(self) -> dict[str, Any]:
         """Return the place of every host; empty when no topology is known."""
-        return mapping(self.shared("mesh_topology"))
+        if self._topology is None:
+            self._topology = mapping(self.shared("mesh_topology"))
+        return self._topology
