@@ -234,3 +234,11 @@ def _start(name: str, **arguments: Any) -> None:
 def test_what_cannot_be_asked_is_named(name: str, arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         _start(name, **arguments)
+
+
+def test_a_host_that_floods_the_controller_is_not_asked_again(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = Scripted(clock, [{"a": None}])
+    flooded = {"observations": {"a": None}, "failure": {"type": "flooded", "message": "too much"}}
+    monkeypatch.setattr(action, "probe", lambda _requests, seconds: flooded)
+    assert [check.verdict for check in action._converge()] == ["error"]
+    assert len(action.pending) == 1

@@ -133,7 +133,8 @@ class Assertion(MeshAction):
             self.elapsed_s = time.monotonic() - began
             self._keep(found, self.judge(answer), looks, pending)
             pending = frozenset(check.target for check in found.values() if check.bad)
-            if not pending or self.elapsed_s >= self.deadline_s:
+            # A host that floods the controller is not asked again.
+            if not pending or self.elapsed_s >= self.deadline_s or _flooded(answer):
                 break
             time.sleep(min(self.options["interval"], _LONGEST_PAUSE_S))
         if pending:
@@ -192,6 +193,10 @@ class Assertion(MeshAction):
             address=str(self.variable("ansible_host", "")),
             user=str(self.variable("ansible_user", "")),
         )
+
+
+def _flooded(answer: dict[str, Any]) -> bool:
+    return mapping(answer.get("failure")).get("type") == "flooded"
 
 
 def _key(check: Check) -> _Key:
