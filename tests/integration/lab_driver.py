@@ -272,8 +272,9 @@ class LabDriver:
         self, pid: int, command: list[str], *, stdin: str = "", seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the namespaces of a process."""
-        user = ["--user", "--preserve-credentials"] if self.machine.ordinary or os.geteuid() else []
-        enter = ["nsenter", f"--target={pid}", *user, "--mount", "--net", "--uts", "--ipc", "--pid", "--", *command]
+        user = ["--preserve-credentials"] if self.machine.ordinary or os.geteuid() else []
+        namespaces = ["--user", *user, "--mount", "--net", "--uts", "--ipc", "--pid"]
+        enter = ["nsenter", f"--target={pid}", *namespaces, "--", *command]
         return subprocess.run(
             self.machine.command(enter), input=stdin, capture_output=True, text=True, timeout=seconds, check=False
         )

@@ -10,13 +10,13 @@ the lab's own connection, and the inventory has none of the lab's variables.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import hashlib
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -178,9 +178,9 @@ class OwnMesh:
         """Have tailscaled find a systemd-resolved on a machine, out of a package's tree; yield `resolvectl`."""
         files = ("lib/systemd/systemd-resolved", "usr/bin/resolvectl", _RESOLVED_POLICY)
         for name in files:
-            target = Path(f"/proc/{self.lab.process(machine)}/root/run/own/tree", name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(tree / name, target)
+            place = f"mkdir -p /run/own/tree/{Path(name).parent}; cd /run/own/tree; base64 -d >{name}; chmod 755 {name}"
+            encoded = base64.b64encode((tree / name).read_bytes()).decode()
+            self.lab.inside(self.lab.process(machine), ["/bin/sh", "-ec", place], stdin=encoded).check_returncode()
         stop, start = ("s6-svc -wD -d /etc/service/tailscaled", "s6-svc -u /etc/service/tailscaled")
         self.lab.shell(
             machine,

@@ -42,7 +42,7 @@ def judge(inventory: Inventory) -> None:
         assert str(exc)
         assert "\n" not in str(exc)
         return
-    plan.build_script(topology, programs={})
+    plan.build_script(topology)
     places = [(machine.subnet, machine.address) for machine in topology.machines.values()]
     assert len(set(places)) == len(places)
     for machine in topology.hosts():

@@ -18,7 +18,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import netw
 from lab_inventory import Inventory
 
 GOLDEN = Path(__file__).parent / "golden"
-PROGRAMS = {"headscale": "/cache/headscale", "tailscaled": "/cache/tails caled"}
 
 
 def _impaired() -> Topology:
@@ -35,9 +34,9 @@ def _impaired() -> Topology:
 
 
 CASES: dict[str, Callable[[], str]] = {
-    "seed-build": lambda: plan.build_script(Inventory().read(), programs=PROGRAMS),
-    "seed-one-machine": lambda: plan.build_script(Inventory().read(), programs=PROGRAMS, only={"client-node-2"}),
-    "impaired-build": lambda: plan.build_script(_impaired(), programs=PROGRAMS),
+    "seed-build": lambda: plan.build_script(Inventory().read()),
+    "seed-one-machine": lambda: plan.build_script(Inventory().read(), only={"client-node-2"}),
+    "impaired-build": lambda: plan.build_script(_impaired()),
     "impaired-tune": lambda: plan.tune_script(_impaired(), renat=["subnet-c"]),
     "remove": lambda: plan.remove_script(["client-node-1", "client-node-2"], wiped=["client-node-2"]),
 }

@@ -76,7 +76,7 @@ def test_a_domain_of_the_same_name_that_somebody_else_made_is_not_ours() -> None
 
 
 def test_the_lab_builds_routers_and_relay_but_no_guest(topology: Topology) -> None:
-    script = plan.build_script(with_guests(topology), programs={})
+    script = plan.build_script(with_guests(topology))
 
     assert "machine seed-vm relay" in script
     assert "machine seed-vm router-subnet-a" in script

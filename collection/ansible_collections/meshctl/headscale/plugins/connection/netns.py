@@ -65,9 +65,8 @@ class Connection(ConnectionBase):
         return self
 
     def _prefix(self) -> list[str]:
-        clean = ["env", "-i", *(f"{key}={value}" for key, value in environment().items())]
         try:
-            return Lab(self.get_option("lab_name")).enter(self.get_option("remote_addr"), clean)
+            return Lab(self.get_option("lab_name")).enter(self.get_option("remote_addr"), [])
         except (LabError, BadInput) as exc:
             raise AnsibleConnectionFailure(str(exc)) from None
 
@@ -79,7 +78,10 @@ class Connection(ConnectionBase):
 
     def _run(self, command: list[str], in_data: bytes | None) -> tuple[int, bytes, bytes]:
         stdin: dict[str, Any] = {"input": in_data} if in_data is not None else {"stdin": subprocess.DEVNULL}
-        done = subprocess.run([*self._prefix(), *command], capture_output=True, check=False, **stdin)  # noqa: S603
+        # nsenter gets a clean environment too: the machine can read it until nsenter runs the command.
+        done = subprocess.run(  # noqa: S603
+            [*self._prefix(), *command], capture_output=True, check=False, env=environment(), **stdin
+        )
         return done.returncode, done.stdout, done.stderr
 
     def put_file(self, in_path: str, out_path: str) -> None:

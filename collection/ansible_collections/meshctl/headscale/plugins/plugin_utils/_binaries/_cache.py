@@ -153,6 +153,12 @@ def _check(directory: Path) -> None:
         raise BinariesError(str(exc)) from None
 
 
+def recorded_digest(path: Path) -> str | None:
+    """Return the sha256 that a cached program had when it was installed; None for a program that is not of the cache."""
+    entry = _read_manifest(path.parent, _silent).get(path.name)
+    return entry.sha256 if entry else None
+
+
 def digest(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as stream:

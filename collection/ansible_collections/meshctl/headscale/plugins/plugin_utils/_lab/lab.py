@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Final
 
 from .. import _paths
+from .._binaries._cache import recorded_digest
 from .._inventory.topology import Topology, checked_name
 from . import plan, preflight, supervisor, tls, use
 from .record import Record, difference, recorded
 from .supervisor import LabError, Process
 
 BUILD_SECONDS: Final = 120
-_MACHINE_SH: Final = Path(__file__).with_name("machine.sh")
+# The script is read to its end first, so that no command in it can read the rest.
+_SCRIPT: Final = "cat > /run/lab/script.sh && exec /bin/sh /run/lab/script.sh </dev/null"
 
 
 class Lab:
@@ -133,7 +135,7 @@ class Lab:
             parent = _paths.state_dir() / "failed"
             _paths.make(parent)
             kept = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=parent))
-            for name in ("logs", "supervisor.log", "build.sh"):
+            for name in ("logs", "boot", "supervisor.log", "build.sh"):
                 if (self.directory / name).exists():
                     shutil.move(self.directory / name, kept / name)
         shutil.rmtree(self.directory, ignore_errors=not self.directory.exists())
@@ -199,6 +201,7 @@ class Lab:
                 text=True,
                 timeout=seconds,
                 check=False,
+                env=supervisor.ENVIRONMENT,
             )
         except subprocess.TimeoutExpired:
             raise LabError(
@@ -214,7 +217,7 @@ class Lab:
 
     def _run(self, script: str) -> dict[str, Process]:
         (self.directory / "build.sh").write_text(script, encoding="utf-8")
-        output = self._fabric(["/bin/sh", "/run/lab/state/build.sh"])
+        output = self._shell(script)
         inner = {
             name: int(pid)
             for name, pid in (line.split()[1:] for line in output.splitlines() if line.startswith("machine "))
@@ -223,7 +226,7 @@ class Lab:
         outer = supervisor.outer_pids(init.pid, list(inner.values())) if init else {}
         machines = {name: Process.of(outer[pid]) for name, pid in inner.items() if pid in outer}
         if lost := sorted(name for name in inner if machines.get(name) is None):
-            log = self.directory / "logs" / lost[0] / "boot.log"
+            log = self.directory / "boot" / f"{lost[0]}.log"
             raise LabError(f"machine {lost[0]} stopped as soon as it started; its log is {log}")
         return {name: process for name, process in machines.items() if process}
 
@@ -234,10 +237,13 @@ class Lab:
         _paths.make(self.directory.parent)
         self.directory.mkdir(mode=0o700)
         try:
-            shutil.copyfile(_MACHINE_SH, self.directory / "machine.sh")
+            for script in supervisor.SCRIPTS:
+                shutil.copyfile(Path(__file__).with_name(script), self.directory / script)
             tls.write(self.directory, {machine.name: machine.names for machine in topology.hosts() if machine.names})
-            supervisor.start(self.directory)
-            machines = self._run(plan.build_script(topology, programs=programs))
+            (self.directory / supervisor.CHECKSUMS).write_text(_checksums(programs), encoding="utf-8")
+            supervisor.share(self.directory)
+            supervisor.start(self.directory, programs)
+            machines = self._run(plan.build_script(topology))
             self._save(topology, programs, machines)
         except BaseException as exc:
             kept = self._remove(keep_logs=isinstance(exc, Exception))
@@ -259,13 +265,14 @@ class Lab:
             self._shell(plan.remove_script(sorted(stopped), wiped=differs.removed))
         if started:
             tls.write(self.directory, {m.name: m.names for m in topology.hosts() if m.names and m.name in started})
-            machines |= self._run(plan.build_script(topology, programs=record.programs, only=started))
+            supervisor.share(self.directory)
+            machines |= self._run(plan.build_script(topology, only=started))
         if differs.tuned or differs.added or differs.removed:
             self._shell(plan.tune_script(topology, renat=differs.renat))
         self._save(topology, record.programs, machines)
 
     def _shell(self, script: str) -> str:
-        return self._fabric(["/bin/sh", "-s"], stdin=script)
+        return self._fabric(["/bin/sh", "-c", _SCRIPT], stdin=script)
 
     def _save(self, topology: Topology, programs: dict[str, str], machines: dict[str, Process]) -> None:
         created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -273,6 +280,12 @@ class Lab:
 
     def _save_record(self, record: Record) -> None:
         record.save(self._record_path)
+
+
+def _checksums(programs: Mapping[str, str]) -> str:
+    """Return the checksums that the cache has recorded for the programs, in the format of sha256sum."""
+    known = {name: recorded_digest(Path(path)) for name, path in programs.items()}
+    return "".join(f"{digest}  {name}\n" for name, digest in known.items() if digest)
 
 
 def names() -> list[str]:

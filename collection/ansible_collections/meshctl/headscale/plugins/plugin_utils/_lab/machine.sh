@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# The functions of a lab's build script. They run as the lab's root in its mount, network and process namespaces.
-# /run/lab is the lab's tmpfs, and /run/lab/state is its state directory on disk.
+# The functions of a lab's build script. They run as the lab's root in its user, mount, network and process namespaces.
+# /run/lab is the lab's tmpfs, and /run/lab/state has the shared parts of its state directory on disk.
 set -eu
+umask 022
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 # read_only POINT: make a bind mount read-only. Repeats its other options, because the kernel does not let a user
@@ -14,7 +15,41 @@ read_only() {
     mount -o "remount,bind,ro,$(printf '%s' "$options" | sed 's/^rw//; s/^ro//; s/^,//')" "$1"
 }
 
-# base NAME=PATH...: build the read-only part of the root file system that all machines share.
+# etc: collect the files of this system's /etc that programs in machines use. None of them has a secret.
+etc() {
+    mkdir /run/lab/etc
+    (
+        cd /etc
+        for name in adduser.conf alternatives bash.bashrc ca-certificates ca-certificates.conf crypto-policies dbus-1 \
+            debian_version default/locale default/useradd ethertypes gai.conf group host.conf inputrc iproute2 \
+            ld.so.cache ld.so.conf ld.so.conf.d locale.alias locale.conf localtime login.defs lsb-release mime.types \
+            mtab networks nginx/mime.types os-release pam.conf pam.d passwd pki/ca-trust/extracted pki/tls/certs \
+            profile protocols python3* redhat-release rpc security services shells skel ssl/certs ssl/openssl.cnf \
+            terminfo timezone xattr.conf; do
+            [ ! -e "$name" ] || cp -RP --parents "$name" /run/lab/etc 2>/dev/null || true
+        done
+        cd /run/lab/etc
+        rm -f security/opasswd
+        : > environment
+        # No account has a password.
+        (umask 077; sed 's/:.*/:*:19000:0:99999:7:::/' passwd > shadow; sed 's/:.*/:*::/' group > gshadow)
+    )
+}
+
+# verified: compare the copies of the programs with what the cache recorded when they were installed.
+verified() {
+    [ -s /run/lab/state/programs.sha256 ] || return 0
+    (cd /run/lab/bin && sha256sum --check --quiet /run/lab/state/programs.sha256) >&2 && return 0
+    echo "a program is not the one that was installed: remove it from the cache, and repeat" >&2
+    return 1
+}
+
+# namespaces NAME...: create the user and network namespace of each machine.
+namespaces() {
+    /usr/bin/python3 -ISs /run/lab/state/namespaces.py "$@"
+}
+
+# base: build the read-only part of the root file system that all machines share.
 base() {
     root=/run/lab/base
     mkdir -p $root /run/lab/root /run/lab/ready /run/lab/disk
@@ -42,12 +77,11 @@ base() {
     ln -s /proc/self/fd/0 $root/dev/stdin
     ln -s /proc/self/fd/1 $root/dev/stdout
     ln -s /proc/self/fd/2 $root/dev/stderr
-    for program in "$@"; do
-        : > "$root/opt/meshctl/bin/${program%%=*}"
-        mount --bind "${program#*=}" "$root/opt/meshctl/bin/${program%%=*}"
-        read_only "$root/opt/meshctl/bin/${program%%=*}"
-    done
+    mount --bind /run/lab/bin $root/opt/meshctl/bin
+    read_only $root/opt/meshctl/bin
     read_only $root
+    verified & verifier=$!
+    etc
     # Install the lab's CA where curl, Go and Python look for trusted CAs.
     cat /etc/ssl/certs/ca-certificates.crt /run/lab/state/ca.pem > /run/lab/ca-certificates.crt 2>/dev/null ||
         cp /run/lab/state/ca.pem /run/lab/ca-certificates.crt
@@ -58,10 +92,10 @@ base() {
 machine() {
     mkdir -p "/run/lab/state/logs/$2" "/run/lab/disk/$2" "/run/lab/root/$2"
     findmnt "/run/lab/disk/$2" >/dev/null || mount -t tmpfs -o mode=755,size=512m "$2" "/run/lab/disk/$2"
-    setsid nsenter --net="/run/netns/$2" \
+    setsid nsenter --user="/run/lab/users/$2" --preserve-credentials --net="/run/netns/$2" \
         unshare --mount --uts --ipc --pid --fork --kill-child --propagation private \
         /bin/sh -c '. /run/lab/state/machine.sh; boot "$@"' boot "$@" \
-        </dev/null >>"/run/lab/state/logs/$2/boot.log" 2>&1 &
+        </dev/null >>"/run/lab/state/boot/$2.log" 2>&1 &
 }
 
 # boot LAB NAME RESOLVER: run as process 1 of a machine: create its root file system and become its service supervisor.
@@ -78,7 +112,7 @@ boot() {
     mkdir -m 1777 "$disk/tmp"
     mount --rbind /run/lab/base "$root"
     for name in run var root home tmp; do mount --bind "$disk/$name" "$root/$name"; done
-    mount -t overlay -o "userxattr,lowerdir=/etc,upperdir=$disk/etc,workdir=$disk/etc.work" etc "$root/etc"
+    mount -t overlay -o "userxattr,lowerdir=/run/lab/etc,upperdir=$disk/etc,workdir=$disk/etc.work" etc "$root/etc"
     rm -f "$root/etc/resolv.conf" "$root/etc/hosts" "$root/etc/hostname"
     cp "$disk/hosts" "$root/etc/hosts"
     printf '%s\n' "$2" > "$root/etc/hostname"
@@ -126,12 +160,13 @@ stop() {
     # Unmount immediately, because the same names are about to be reused.
     for interface in eth0 wan lan; do ip -n "$1" link del $interface 2>/dev/null || true; done
     ip netns del "$1" 2>/dev/null || true
+    umount -l "/run/lab/users/$1" 2>/dev/null || true
 }
 
 # wipe NAME: delete the disk of a machine that is removed for good.
 wipe() {
     umount -l "/run/lab/disk/$1" 2>/dev/null || true
-    rm -rf "/run/lab/root/$1" "/run/lab/disk/$1" "/run/lab/state/logs/$1"
+    rm -rf "/run/lab/root/$1" "/run/lab/disk/$1" "/run/lab/state/logs/$1" "/run/lab/state/boot/$1.log"
 }
 
 # forget_flows ROUTER: drop established flows, which would keep their old translation. Does what `conntrack -F` does, which
@@ -152,11 +187,12 @@ await() {
         until [ -s "/run/lab/ready/$name.new" ]; do
             turns=$((turns + 1))
             if [ $turns -gt 1000 ]; then
-                echo "machine $name did not start: $(tail -n 1 "/run/lab/state/logs/$name/boot.log")" >&2
+                echo "machine $name did not start: $(tail -n 1 "/run/lab/state/boot/$name.log")" >&2
                 exit 1
             fi
             sleep 0.02
         done
         printf 'machine %s %s\n' "$name" "$(cat "/run/lab/ready/$name.new")"
     done
+    [ -z "${verifier:-}" ] || wait "$verifier"
 }

@@ -105,13 +105,9 @@ def fabric_commands(topology: Topology) -> str:
 
 
 def cable_commands(lines: Iterable[Cable]) -> str:
-    """Return the `ip -batch` input that creates the namespaces and cables."""
+    """Return the `ip -batch` input that creates the cables."""
     commands: list[str] = []
-    seen: set[str] = set()
     for line in lines:
-        if line.machine not in seen:
-            commands.append(f"netns add {line.machine}")
-            seen.add(line.machine)
         commands += [
             f"link add {line.port} mtu {line.link.mtu} type veth "
             f"peer name {line.interface} address {line.mac} mtu {line.link.mtu} netns {line.machine}",

@@ -11,7 +11,7 @@ directory. The shell functions that it calls are in `machine.sh`.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from .._inventory.topology import WAN, Machine, Topology
 from . import network
@@ -20,7 +20,7 @@ from .network import Cable
 PREAMBLE = ". /run/lab/state/machine.sh\n"
 
 
-def build_script(topology: Topology, *, programs: Mapping[str, str], only: Collection[str] | None = None) -> str:
+def build_script(topology: Topology, *, only: Collection[str] | None = None) -> str:
     """Return the script that builds the lab, or adds the machines in `only` to a running lab."""
     machines = [
         machine
@@ -31,9 +31,9 @@ def build_script(topology: Topology, *, programs: Mapping[str, str], only: Colle
     lines = [cable for own in cables.values() for cable in own]
     parts = [PREAMBLE]
     if only is None:
-        parts += [_call("base", *(f"{name}={path}" for name, path in sorted(programs.items())))]
+        parts += [_call("base")]
         parts += [_feed("ip -batch -", network.fabric_commands(topology))]
-    parts += [_feed("ip -batch -", network.cable_commands(lines))]
+    parts += [_call("namespaces", *cables), _feed("ip -batch -", network.cable_commands(lines))]
     parts += [_machine(topology, machine, cables[machine.name]) for machine in machines]
     parts += [_links(topology, lines), _call("await", *(machine.name for machine in machines))]
     return "\n".join(parts)

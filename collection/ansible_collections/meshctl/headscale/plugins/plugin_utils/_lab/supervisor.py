@@ -7,6 +7,9 @@
 `unshare --fork --kill-child` makes the lab's namespaces; its child is process 1 of the lab. When either
 ends, for whatever reason, the kernel kills every process of the lab and with them its namespaces and mounts.
 Nothing of a lab is pinned in this system's file system.
+
+The lab has a user namespace. Its root is the user who started it, or, when root started it, a user id that no account
+has. Each machine has another user namespace inside that one, so its root cannot change any mount of the lab.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -26,18 +31,54 @@ from ...module_utils._errors import CouldNotRun
 
 NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
 START_SECONDS: Final = 15.0
+ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+# The parts of the state directory that the lab can write to.
+SHARED: Final = ("boot", "logs", "tls")
+SCRIPTS: Final = ("machine.sh", "namespaces.py")
+# The programs' checksums, in the format of sha256sum.
+CHECKSUMS: Final = "programs.sha256"
+# A root lab has the user ids of one of these slots, from 0x70000000 on: neither accounts nor containers use them.
+_FIRST_ID: Final = 0x70000000
+_IDS: Final = 65536
+_SLOTS: Final = 4095
 
-# Runs in the new namespaces and in the lab's state directory, which the tmpfs on /run must not hide.
+# _FILES OWNER PROGRAM=PATH...: create what the lab needs of this system's files. Runs in a private mount namespace and in
+# the lab's state directory. Machines run copies of the programs, so they cannot reach the user's files.
+_FILES: Final = f"""
+set -eu
+umask 022
+owner=$1
+shift
+mount -t tmpfs -o "mode=755,size=64m,uid=$owner,gid=$owner" lab /run
+mkdir /run/lab /run/lab/bin /run/lab/state
+mount -t tmpfs -o mode=755 programs /run/lab/bin
+for program in "$@"; do
+    cp "${{program#*=}}" "/run/lab/bin/${{program%%=*}}"
+    chmod 755 "/run/lab/bin/${{program%%=*}}"
+done
+mount -o remount,bind,ro /run/lab/bin
+cp {" ".join(SCRIPTS)} {CHECKSUMS} ca.pem /run/lab/state
+for part in {" ".join(SHARED)}; do
+    mkdir "/run/lab/state/$part"
+    mount --bind "$part" "/run/lab/state/$part"
+done
+chown "$owner:$owner" /run/lab
+cd /
+"""
+# Not every system lets its users open /dev/net/tun.
+_TUN: Final = """
+mknod -m 666 /run/lab/tun c 10 200
+mount --bind /run/lab/tun /dev/net/tun
+"""
+# Runs as process 1 of the lab.
 _INIT: Final = """
 set -eu
-mount -t tmpfs -o mode=755,size=64m lab /run
-mkdir -p /run/lab/state /run/lab/service /run/netns
-mount --bind . /run/lab/state
+mkdir -p /run/lab/service /run/lab/users /run/netns
 mount --make-shared /run/netns 2>/dev/null || true
-touch /run/lab/init
-cd /
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin s6-svscan -t0 /run/lab/service
 """
+# The start script maps the user ids of a root lab from outside; the second shell is root of the namespace.
+_AWAIT_IDS: Final = 'until read -r _ < /proc/self/uid_map; do sleep 0.01; done; exec /bin/sh -c "$1" "$0"'
 # The process writes its own id before it becomes the supervisor, so whenever `meshctl up` is killed, the next `down`
 # knows of every process that is left.
 _START: Final = 'echo "$$" > supervisor.pid.new && mv supervisor.pid.new supervisor.pid && exec "$@"'
@@ -71,19 +112,67 @@ class Process:
 
 
 def rootless() -> bool:
-    """Whether this user's labs need a user namespace."""
-    return os.geteuid() != 0
+    """Whether the root of this user's labs is this user: not root, or root of a user namespace with few ids."""
+    return os.geteuid() != 0 or "4294967295" not in Path("/proc/self/uid_map").read_text(encoding="utf-8")
+
+
+def first_id(directory: Path) -> int:
+    """Return the user id, on this system, of the root of a lab that root started."""
+    return _FIRST_ID + zlib.crc32(os.fsencode(directory)) % _SLOTS * _IDS
+
+
+def share(directory: Path) -> None:
+    """Let the lab's root use the shared parts of its state directory."""
+    for part in SHARED:
+        (directory / part).mkdir(mode=0o700, exist_ok=True)
+    if not rootless():
+        owner = first_id(directory)
+        for path in (*(directory / part for part in SHARED), *(directory / "tls").rglob("*")):
+            os.chown(path, owner, owner, follow_symlinks=False)
 
 
 def enter(pid: int, command: Sequence[str]) -> list[str]:
-    """Return the command that runs `command` in the namespaces of process `pid`."""
-    user = ["--user", "--preserve-credentials"] if rootless() else []
+    """Return the command that runs `command` in the namespaces of process `pid`.
+
+    Start it with an explicit environment, because a machine can read those of its processes.
+    """
+    user = ["--user", "--preserve-credentials"] if rootless() else ["--user"]
     return ["nsenter", "--target", str(pid), *user, *NAMESPACES, "--", *command]
 
 
-def _unshare() -> list[str]:
-    user = ["--user", "--map-root-user"] if rootless() else []
-    return ["unshare", *user, *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+def _unshare(*user: str) -> list[str]:
+    return [
+        "unshare", "--user", *user, *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
+        "/bin/sh", "-c",
+    ]  # fmt: skip
+
+
+def _supervised(directory: Path, programs: Mapping[str, str]) -> list[str]:
+    """Return the command that becomes the lab's supervisor."""
+    name = f"meshctl-lab:{directory.name}"
+    copied = [f"{program}={path}" for program, path in sorted(programs.items())]
+    if rootless():
+        return [*_unshare("--map-root-user"), _FILES + _INIT, name, "0", *copied]
+    owner = str(first_id(directory))
+    # To keep one capability until the user namespace exists lets this work where only root may create one. Process 1
+    # keeps its capabilities over the first exec, which would otherwise end `--kill-child`.
+    leave = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups"]
+    leave += ["--inh-caps=+sys_admin", "--ambient-caps=+sys_admin", *_unshare("--keep-caps"), _AWAIT_IDS, name, _INIT]
+    outside = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c"]
+    return [*outside, f"{_FILES}{_TUN}exec {shlex.join(leave)}", name, owner, *copied]
+
+
+def _map_ids(directory: Path) -> None:
+    """Give a root lab its user ids, once its user namespace exists."""
+    process = None if rootless() else supervisor(directory)
+    if process is None:
+        return
+    own = Path(f"/proc/{process.pid}")
+    with contextlib.suppress(OSError):
+        if (own / "ns/user").readlink() != Path("/proc/self/ns/user").readlink():
+            for kind in ("gid_map", "uid_map"):
+                if not (own / kind).read_text(encoding="utf-8"):
+                    (own / kind).write_text(f"0 {first_id(directory)} {_IDS}\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -127,22 +216,13 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
         time.sleep(0.05)
 
 
-def start(directory: Path) -> Process:
+def start(directory: Path, programs: Mapping[str, str]) -> Process:
     """Start the supervisor of the lab in `directory`, and return process 1 of the lab once it is ready."""
     with (directory / "supervisor.log").open("ab") as log:
         started = subprocess.Popen(  # noqa: S603
-            [
-                "/bin/sh",
-                "-c",
-                _START,
-                "meshctl-lab",
-                *_unshare(),
-                "/bin/sh",
-                "-c",
-                _INIT,
-                f"meshctl-lab:{directory.name}",
-            ],
+            ["/bin/sh", "-c", _START, "meshctl-lab", *_supervised(directory, programs)],
             cwd=directory,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -151,6 +231,7 @@ def start(directory: Path) -> Process:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        _map_ids(directory)
         init = first_process(directory)
         if init and _ready(init.pid):
             return init

@@ -1,0 +1,194 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A hostile root of a lab machine reaches neither this system nor its user nor another machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .lab_driver import LabDriver, Machine, children, standing, wait_for
+
+pytestmark = pytest.mark.integration
+
+NODE = "client-node-1"
+OTHER = "client-node-2"
+SECRET = "canary-of-the-controller"
+
+_DISK = Path("/usr").stat().st_dev
+_SYSCALL = "import ctypes,os,sys; libc=ctypes.CDLL(None,use_errno=True); "
+
+# Each must fail, in a machine, as its root.
+ATTEMPTS = {
+    "remount-root": "mount -o remount,bind,rw / && touch /x",
+    "remount-usr": "mount -o remount,bind,rw /usr",
+    "remount-programs": "mount -o remount,bind,rw /opt/meshctl/bin",
+    "remount-superblock": "mount -o remount,rw /opt/meshctl/bin",
+    "write-program": "echo x >> /opt/meshctl/bin/tailscale",
+    "unmount-usr": "umount -l /usr",
+    "unmount-device": "umount -l /dev/null",
+    "bind-and-remount": "mkdir -p /tmp/b; mount --rbind /usr /tmp/b; mount -o remount,bind,rw /tmp/b",
+    "move-usr": "mkdir -p /tmp/b; mount --move /usr /tmp/b",
+    "nested-user-namespace": "unshare --user --map-root-user --mount mount -o remount,bind,rw /usr",
+    "overlay-onto-usr": "mkdir -p /tmp/b; mount -t overlay -o lowerdir=/etc,upperdir=/usr/lib,workdir=/usr/share o /tmp/b",
+    "mount-the-disk": "mkdir -p /tmp/b; mount $(awk '$5 == \"/usr\" { print $(NF-1) }' /proc/self/mountinfo) /tmp/b",
+    "block-device": f"mknod /root/disk b {os.major(_DISK)} {os.minor(_DISK)}",
+    "memory-device": "mknod /root/mem c 1 1",
+    "device-in-a-new-file-system": "mkdir -p /tmp/b; mount -t tmpfs -o dev t /tmp/b; mknod /tmp/b/n c 1 3",
+    "host-devices": "mkdir -p /tmp/b; mount -t devtmpfs d /tmp/b",
+    "debug-file-system": "mkdir -p /tmp/b; mount -t debugfs d /tmp/b",
+    "control-groups": "mkdir -p /tmp/b; mount -t cgroup -o devices c /tmp/b",
+    "core-pattern": "echo '|/tmp/x' > /proc/sys/kernel/core_pattern",
+    "core-pattern-in-a-new-proc": "mkdir -p /tmp/b; mount -t proc p /tmp/b; echo x > /tmp/b/sys/kernel/core_pattern",
+    "module-program": "echo /tmp/x > /proc/sys/kernel/modprobe",
+    "swappiness": "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness",
+    "sysrq": "echo h > /proc/sysrq-trigger",
+    "uevent-helper": "mount -o remount,bind,rw /sys; echo /tmp/x > /sys/kernel/uevent_helper",
+    "kernel-log": "dmesg --clear",
+    "clock": "date --set=2001-01-01",
+    "reboot": f"python3 -c '{_SYSCALL}sys.exit(libc.reboot(0x89ABCDEF) != 0)'",
+    "load-module": f"python3 -c '{_SYSCALL}r=libc.syscall(175, 0, 0, 0); sys.exit(ctypes.get_errno() == 1 or 2)'",
+    "root-of-process-1": "ls /proc/1/root/run/lab",
+    "lab-state": "ls /run/lab /run/netns/* 2>/dev/null",
+    "namespaces-of-process-1": "nsenter --target 1 --mount ls /run/lab",
+}
+
+
+@pytest.fixture(scope="module")
+def lab(user: Machine) -> Iterator[LabDriver]:
+    """Return a lab without a mesh, as root and as an ordinary user."""
+    with standing(LabDriver(user)) as driver:
+        driver.build().succeeded()
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def canary(user: Machine) -> Path:
+    """Return a file that belongs to the user who started the lab."""
+    path = user.home / "canary"
+    path.write_text(SECRET, encoding="utf-8")
+    path.chmod(0o600)
+    return user.give(path)
+
+
+def _host(lab: LabDriver) -> dict[str, object]:
+    """Return what a machine could have changed."""
+    programs = {path: path.resolve() for path in (lab.machine.home / "cache" / "bin").glob("*/*")}
+    settings = (
+        "kernel/core_pattern",
+        "kernel/hostname",
+        "vm/swappiness",
+        "user/max_user_namespaces",
+    )
+    return {
+        "programs": {path: hashlib.sha256(real.read_bytes()).hexdigest() for path, real in programs.items()},
+        "settings": {name: Path("/proc/sys", name).read_text(encoding="utf-8") for name in settings},
+        "mounts": sorted(line.split(" ", 3)[3] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+    }
+
+
+def test_every_way_out_is_closed(lab: LabDriver) -> None:
+    before = _host(lab)
+    script = "".join(
+        f"unshare --mount sh -ec {shlex.quote(attempt)} >/dev/null 2>&1 && echo {name}\n"
+        for name, attempt in ATTEMPTS.items()
+    )
+    assert lab.shell(NODE, f"{script}true").split() == []
+    assert _host(lab) == before
+    # The same commands work where the machine may: they do not fail for want of a program.
+    lab.shell(NODE, "unshare --mount sh -ec 'mount -t tmpfs t /mnt; mount -o remount,bind,ro /mnt; umount /mnt'")
+
+
+def test_a_mount_is_locked_although_the_machine_may_mount(lab: LabDriver) -> None:
+    lab.shell(NODE, "! touch /usr/x 2>/dev/null; mount -t tmpfs t /mnt; touch /mnt/x; umount /mnt")
+
+
+def test_the_root_of_a_machine_is_no_user_of_this_system(lab: LabDriver) -> None:
+    status = Path(f"/proc/{lab.process(NODE)}/status").read_text(encoding="utf-8")
+    owner = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+    assert len(set(owner)) == 1
+    if os.geteuid() == 0:
+        assert owner[0] != "0"
+    own, lab_init, other = (
+        Path(f"/proc/{pid}/ns/user").readlink() for pid in (lab.process(NODE), lab.init(), lab.process(OTHER))
+    )
+    assert len({own, lab_init, other, Path("/proc/self/ns/user").readlink()}) == 4
+
+
+def test_no_secret_of_this_system_can_be_read(lab: LabDriver, canary: Path) -> None:
+    hashes = [line.split(":")[1] for line in lab.shell(NODE, "cat /etc/shadow").splitlines()]
+    assert set(hashes) == {"*"}
+    found = lab.shell(
+        NODE,
+        f"for at in /proc/[0-9]*; do cat $at/root{canary} $at/cwd{canary} 2>/dev/null || true; done\n"
+        f"cat {canary} 2>/dev/null || true\n"
+        # Nothing of this system's /etc is there that is not on the list.
+        "ls -A /etc/ssh /etc/ssl/private /etc/sudoers /etc/fstab /etc/shadow- /etc/cron.d 2>/dev/null || true",
+    )
+    assert found == ""
+
+
+def test_no_process_of_another_machine_or_of_this_system_is_visible(lab: LabDriver) -> None:
+    own = Path(f"/proc/{lab.process(NODE)}/ns/pid").readlink()
+    seen = lab.shell(NODE, "for at in /proc/[0-9]*; do readlink $at/ns/pid 2>/dev/null || true; done")
+    assert set(seen.split()) == {str(own)}
+    assert lab.shell(NODE, f"! kill -0 {os.getpid()} 2>&1").strip()
+
+
+def test_links_in_the_log_tree_lead_nowhere(lab: LabDriver, canary: Path) -> None:
+    before = lab.process(NODE)
+    lab.shell(
+        NODE,
+        f"cd /var/log/meshctl; ln -sfn {canary} boot.log; mkdir -p planted; ln -sfn {canary} planted/current\n"
+        f"ln -sfn {canary.parent} tree",
+    )
+    os.kill(before, 9)
+    wait_for(lambda: not children(before), "the machine ends")
+    lab.build().succeeded()
+    assert lab.process(NODE) != before
+    assert canary.read_text(encoding="utf-8") == SECRET
+
+
+_SCAN = (
+    "while :; do for at in /proc/[0-9]*; do "
+    "tr '\\0' '\\n' 2>/dev/null <$at/environ | grep -m 1 canary-of >>/root/found; done; done"
+)
+
+
+def test_the_environment_of_the_controller_stays_there(lab: LabDriver) -> None:
+    scan = lab.inside(lab.process(NODE), ["sh", "-c", f"setsid sh -c {shlex.quote(_SCAN)} >/dev/null 2>&1 & echo $!"])
+    try:
+        task = {"name": "Speak", "ansible.builtin.raw": "sleep 0.05", "loop": list(range(20))}
+        lab.tasks(NODE, [task], CONTROLLERS_SECRET=SECRET).succeeded()
+        # The scanner sees what is there to be seen.
+        lab.inside(lab.process(NODE), ["env", f"MINE={SECRET}-mine", "sleep", "2"])
+    finally:
+        lab.shell(NODE, f"kill -9 -{scan.stdout.strip()}")
+    found = set(lab.shell(NODE, "cat /root/found").split())
+    assert found == {f"MINE={SECRET}-mine"}
+
+
+def test_a_changed_program_is_not_run(user: Machine) -> None:
+    driver = LabDriver(user)
+    cached = next((user.home / "cache" / "bin").glob("*/derper"))
+    aside = cached.with_name("aside")
+    cached.rename(aside)
+    try:
+        content = bytearray(aside.read_bytes())
+        content[len(content) // 2] ^= 1
+        cached.write_bytes(content)
+        cached.chmod(0o755)
+        user.give(cached)
+        play = driver.build()
+        assert play.status == 2
+        assert "a program is not the one that was installed: remove it from the cache, and repeat" in play.messages()
+        assert not driver.directory.exists()
+    finally:
+        aside.replace(cached)
