@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes as nodes
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries as binaries
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths as paths
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _policy as policy
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as stories
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures, record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect, policy
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab, preflight
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import record as lab_record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests_preflight
@@ -44,10 +45,10 @@ __all__ = [
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
     "module_utils._": ("api", "errors", "hujson", "nodes"),
-    "plugin_utils._": ("binaries", "paths", "private", "stories"),
+    "plugin_utils._": ("binaries", "paths", "policy", "private", "stories"),
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
     "plugin_utils._host.": ("package", "remote"),
-    "plugin_utils._inventory.": ("expect", "policy"),
+    "plugin_utils._inventory.": ("expect",),
     "plugin_utils._lab.": ("lab", "preflight"),
     "plugin_utils._report.": (
         "compare",

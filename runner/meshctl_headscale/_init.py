@@ -136,7 +136,11 @@ def inventory(
             if from_environment
             else []
         ),
-        *(["- mesh_expect states which hosts the policy lets reach each other."] if expected else []),
+        *(
+            ["- mesh_expect states which hosts the policy lets reach each other, and on which ports."]
+            if expected
+            else []
+        ),
         *([f"- mesh_expect could not be proposed: {problem}"] if problem else []),
         *([f"- Left out, as their names are taken or no DNS names: {', '.join(left_out)}"] if left_out else []),
     ]
@@ -220,13 +224,15 @@ def _group(name: str) -> str:
 def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], str]:
     """Return `mesh_expect` as the policy has it, or why it cannot be proposed."""
     policies = _collection.policy
-    members = [policies.Member.read(name, node) for name, node in _named(nodes) if _is_online(node)]
     try:
+        members = [policies.Node.read(name, node) for name, node in _named(nodes) if _is_online(node)]
         text = str(policy["policy"]) if policy else ""
         rules = policies.Policy.read(_collection.hujson.parse(text) if text.strip() else None)
         if len(members) ** 2 * rules.size > _MOST_WORK:
             return [], f"the policy names {rules.size} parties, too many for {len(members)} nodes"
-        pairs = policies.forbidden(rules, members)
+        evaluation = policies.Evaluation(rules, members)
+        forbidden = evaluation.forbidden()
+        ports = evaluation.restricted()
     except ValueError as error:
         return [], str(error)
-    return _collection.expect.propose(pairs, [member.name for member in members]), ""
+    return _collection.expect.propose(forbidden, [member.name for member in members], ports), ""

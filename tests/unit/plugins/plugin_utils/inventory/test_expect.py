@@ -49,6 +49,9 @@ def test_a_node_is_shown_when_one_of_the_two_may_reach_the_other() -> None:
         ([{"from": "a", "to": "b", "reach": "no"}], "reach is 'no'"),
         ([{"from": "a", "to": "printer", "reach": False}], "printer is neither a host nor a group"),
         ([{"from": "a", "to": "b", "reach": True, "port": 80}], "nothing else"),
+        ([{"from": "a", "to": "b", "reach": False, "ports": []}], "has ports and reach: false"),
+        ([{"from": "a", "to": "b", "reach": True, "ports": 80}], "ports is 80; write a list"),
+        ([{"from": "a", "to": "b", "reach": True, "ports": ["tcp:ssh"]}], "ports names 'tcp:ssh'; write a port"),
     ],
 )
 def test_what_cannot_be_understood_is_named(value: object, words: str) -> None:
@@ -61,6 +64,24 @@ def test_a_proposal_says_what_it_was_made_from(pairs: set[tuple[str, str]]) -> N
     entries = propose(sorted(pairs), _HOSTS)
     expect = read_expect(entries, _GROUPS)
     assert {pair for pair in _PAIRS if not expect.reaches(*pair)} == pairs
+
+
+@given(st.dictionaries(st.sampled_from(_PAIRS), st.sampled_from([None, (), ("22",), ("tcp:22", "udp:53")])))
+def test_a_proposal_says_which_ports_are_open(pairs: dict[tuple[str, str], tuple[str, ...] | None]) -> None:
+    ports = {pair: open_ports for pair, open_ports in pairs.items() if open_ports is not None}
+    expect = read_expect(propose([pair for pair in pairs if pair not in ports], _HOSTS, ports), _GROUPS)
+    assert {pair: expect.ports(*pair) for pair in _PAIRS} == {pair: ports.get(pair) for pair in _PAIRS}
+    assert {pair for pair in _PAIRS if not expect.reaches(*pair)} == set(pairs) - set(ports)
+
+
+def test_a_later_entry_without_ports_does_not_restrict_them() -> None:
+    entries = [
+        {"from": "all", "to": "a", "reach": True, "ports": [443, "udp:53"]},
+        {"from": "b", "to": "a", "reach": True},
+    ]
+    expect = read_expect(entries, _GROUPS)
+    assert expect.ports("c", "a") == ("443", "udp:53")
+    assert expect.ports("b", "a") is None
 
 
 def test_hosts_of_one_view_share_an_entry() -> None:

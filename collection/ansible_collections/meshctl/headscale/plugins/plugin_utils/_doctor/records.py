@@ -12,8 +12,8 @@ from typing import Any
 
 from ...module_utils import _hujson
 from .._inventory.expect import Expectation
-from .._inventory.policy import Member, Policy
 from .._judge.answer import Json, addresses, items, mapping, moment, text
+from .._policy import Node, Policy
 from . import urls
 from .observed import Check, CheckContext, Iterator, Observed
 from .view import ClientView
@@ -114,7 +114,7 @@ class Server(Observed):
         """Return the view of the client that is a node, None if it was not examined."""
         return next((view for view in self.known.views if view.key and view.key == text(node.get("nodeKey"))), None)
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[Node]:
         """Return the clients as a policy names them."""
         return [_member(view.name, node) for node in self.nodes if (view := self.view(node))]
 
@@ -144,12 +144,12 @@ def _key_state(key: Record, now: float | None) -> str:
     return "used" if key.get("used") is True and key.get("reusable") is not True else "usable"
 
 
-def _member(name: str, node: Record) -> Member:
+def _member(name: str, node: Record) -> Node:
     user = mapping(node.get("user"))
-    return Member.read(
+    return Node.read(
         name,
         {
-            "user": {"name": text(user.get("name")), "email": text(user.get("email"))},
+            "user": {"id": text(user.get("id")), "name": text(user.get("name")), "email": text(user.get("email"))},
             "tags": texts(node, "tags"),
             "ip_addresses": addresses(node.get("ipAddresses")),
         },

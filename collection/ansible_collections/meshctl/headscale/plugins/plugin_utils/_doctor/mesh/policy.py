@@ -6,9 +6,24 @@
 
 from __future__ import annotations
 
-from ..._inventory.policy import forbidden
+from dataclasses import dataclass
+
 from ..._judge.answer import addresses, text
+from ..._policy import Evaluation
+from ..._policy.ports import opened
 from ..records import Check, CheckContext, ClientView, Iterator, Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Allowed:
+    """What the policy lets pass between clients."""
+
+    denied: frozenset[tuple[str, str]]
+    ports: dict[tuple[str, str], tuple[str, ...]]
+
+    def has_ports(self, pair: tuple[str, str], expected: tuple[str, ...] | None) -> bool:
+        """Whether the policy opens exactly the expected ports, or none are expected."""
+        return expected is None or opened(expected) == opened(self.ports.get(pair, ("*",)))
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
@@ -17,18 +32,19 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     if not server.listed or policy is None:
         return
     try:
-        denied = frozenset(forbidden(policy, server.members()))
+        evaluation = Evaluation(policy, server.members())
+        allowed = _Allowed(denied=frozenset(evaluation.forbidden()), ports=evaluation.restricted())
     except ValueError as exc:
         hint = f"the policy cannot be read: {exc}"
         yield context.check(None, aspect="reach", expected="a policy that can be read", observed=None, hint=hint)
         return
     for view in server.known.views:
         if view.echoed:
-            yield _reach(server, context, view, denied)
+            yield _reach(server, context, view, allowed)
 
 
-def _reach(server: Server, context: CheckContext, view: ClientView, denied: frozenset[tuple[str, str]]) -> Check:
-    found = _compare(server, view, denied)
+def _reach(server: Server, context: CheckContext, view: ClientView, allowed: _Allowed) -> Check:
+    found = _compare(server, view, allowed)
     blocked, opened, stated = (", ".join(found[key]) for key in ("blocked", "open", "not_as_expected"))
     hints = [
         f"the policy lets it reach {blocked}, and the client there answers, but echo requests do not arrive: a firewall on "
@@ -48,7 +64,7 @@ def _reach(server: Server, context: CheckContext, view: ClientView, denied: froz
     )
 
 
-def _compare(server: Server, view: ClientView, denied: frozenset[tuple[str, str]]) -> dict[str, list[str]]:
+def _compare(server: Server, view: ClientView, allowed: _Allowed) -> dict[str, list[str]]:
     """Return the clients whose packets are blocked, pass unexpectedly, or are not expected as the policy has it."""
     nodes = {text(node.get("nodeKey")): addresses(node.get("ipAddresses")) for node in server.nodes}
     found: dict[str, list[str]] = {"blocked": [], "open": [], "not_as_expected": []}
@@ -57,10 +73,13 @@ def _compare(server: Server, view: ClientView, denied: frozenset[tuple[str, str]
         if other is view or not known:
             continue
         passed = any(view.echoed[entry] for entry in known)
-        if server.known.expect.reaches(*pair) == (pair in denied):
+        denied = pair in allowed.denied
+        if server.known.expect.reaches(*pair) == denied or not allowed.has_ports(
+            pair, server.known.expect.ports(*pair)
+        ):
             found["not_as_expected"].append(other.name)
-        if pair in denied and passed:
+        if denied and passed:
             found["open"].append(other.name)
-        elif pair not in denied and not passed and any(view.answered.get(entry) for entry in known):
+        elif not denied and not passed and any(view.answered.get(entry) for entry in known):
             found["blocked"].append(other.name)
     return found

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..._inventory.policy import unknown_names
+from ..._policy import unknown_names
 from ..records import Check, CheckContext, Iterator, Server, texts
 
 

@@ -1,0 +1,14 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Decide from a policy which packets pass between nodes, as Headscale 0.29 and Tailscale's packet filter do."""
+
+from __future__ import annotations
+
+from .document import Policy
+from .evaluation import Evaluation, decide, explain
+from .names import unknown_names
+from .nodes import Node, User
+
+__all__ = ["Evaluation", "Node", "Policy", "User", "decide", "explain", "unknown_names"]

@@ -1,0 +1,237 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Answer which packets pass, through which rule, and which nodes see each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+from .addresses import INTERNET, AddressSet
+from .filters import Entry, Filters
+from .ports import ALL_PORTS, ICMP, NUMBERS, WITH_PORTS, Ports, merged, read_protocol, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .addresses import Address
+    from .document import Policy
+    from .nodes import Node, User
+
+FAMILIES = ("ipv4", "ipv6")
+# Tailscale's own protocol passes between all nodes that see each other.
+_TSMP = 99
+_LISTENABLE = ((1024, 65535), (1, 1023))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """What passes from one node to another by one protocol and one family."""
+
+    source: str
+    target: str
+    protocol: str
+    family: str
+    ports: Ports
+    """The ports that are open."""
+    rules: tuple[str, ...]
+    """The rules that opened them."""
+
+    @property
+    def allowed_port(self) -> int | None:
+        """Return a port that is open, not privileged if possible."""
+        return _first(self.ports)
+
+    @property
+    def denied_port(self) -> int | None:
+        """Return a port that is closed, not privileged if possible."""
+        return _first(_others(self.ports))
+
+
+class Evaluation:
+    """A policy's meaning for these nodes."""
+
+    def __init__(self, policy: Policy, nodes: Sequence[Node], users: Iterable[User] = ()) -> None:
+        """Compile the policy; users without nodes matter only where two share a name."""
+        self.nodes = nodes
+        self._filters = Filters(policy, nodes, users)
+        self._by_name = {node.name: node for node in nodes}
+        self._known: dict[tuple[str, Address], list[Entry]] = {}
+
+    def decide(self, source: Node, target: Node, protocol: str, port: int = 0, family: str = "ipv4") -> bool:
+        """Whether a packet opens a connection, or an echo request (`icmp`) arrives."""
+        if protocol_number(protocol, family) == _TSMP:
+            return self.sees(source, target)
+        return bool(self.deciding(source, target, protocol, port, family))
+
+    def deciding(self, source: Node, target: Node, protocol: str, port: int, family: str) -> list[Entry]:
+        """Return the entries that let a packet pass."""
+        number, version = protocol_number(protocol, family), int(family[-1])
+        return [entry for entry in self.joining(source, target, family) if entry.allows(number, port, version)]
+
+    def joining(self, source: Node, target: Node, family: str) -> list[Entry]:
+        """Return the entries about packets of a family between two nodes."""
+        here, there = source.address(family), target.address(family)
+        if here is None or there is None:
+            return []
+        return [entry for entry in self._about(target.name, there) if here in entry.sources]
+
+    def reaches(self, source: Node, target: Node) -> bool:
+        """Whether an echo request passes by any family."""
+        return any(self.joining(source, target, family) for family in FAMILIES)
+
+    def forbidden(self) -> list[tuple[str, str]]:
+        """Return the pairs whose first node does not reach the second."""
+        return [(source.name, target.name) for source, target in self._pairs() if not self.reaches(source, target)]
+
+    def restricted(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return the open ports of each pair that reaches each other on some ports only, as `mesh_expect` writes them."""
+        found = {
+            (source.name, target.name): _services(joining)
+            for source, target in self._pairs()
+            if (joining := [entry for family in FAMILIES for entry in self.joining(source, target, family)])
+        }
+        return {pair: services for pair, services in found.items() if services != ("*",)}
+
+    def ports(self, source: Node, target: Node, protocol: str, family: str) -> Ports:
+        """Return the ports that are open."""
+        number = protocol_number(protocol, family)
+        return _open_ports(self.joining(source, target, family), number)
+
+    def matrix(
+        self, protocols: Sequence[str] = ("tcp", "udp"), families: Sequence[str] = FAMILIES
+    ) -> Iterator[Passage]:
+        """Return what passes between all pairs."""
+        for source, target in self._pairs():
+            for family in families:
+                joining = self.joining(source, target, family)
+                for protocol in protocols:
+                    number = protocol_number(protocol, family)
+                    opening = [entry for entry in joining if entry.ports(number)]
+                    yield Passage(
+                        source=source.name,
+                        target=target.name,
+                        protocol=protocol,
+                        family=family,
+                        ports=_open_ports(opening, number),
+                        rules=tuple(dict.fromkeys(entry.label for entry in opening)),
+                    )
+
+    def sees(self, one: Node, other: Node) -> bool:
+        """Whether the server shows two nodes to each other."""
+        entries = [*self._filters.of(one), *self._filters.of(other)]
+        return any(_may_reach(one, other, entries) or _may_reach(other, one, entries) for entries in _alike(entries))
+
+    def explain(self, source: Node, target: Node, protocol: str, port: int = 0, family: str = "ipv4") -> str:
+        """Return the rule that lets a packet pass, or why it is dropped."""
+        for node in (source, target):
+            if node.address(family) is None:
+                return f"{node.name} has no {family} address in the mesh"
+        what = f"{protocol} {port}" if protocol_number(protocol, family) in WITH_PORTS else protocol
+        if deciding := self.deciding(source, target, protocol, port, family):
+            return f"{deciding[0].label} allows {what} from {source.name} to {target.name}"
+        ports = self.ports(source, target, protocol, family)
+        rules = dict.fromkeys(entry.label for entry in self.joining(source, target, family))
+        if not rules:
+            return f"no rule allows {family} packets from {source.name} to {target.name}"
+        opened = f"opens only {protocol} {shown(ports)}" if ports else f"opens no {protocol}"
+        return f"no rule allows {what} from {source.name} to {target.name}: {'; '.join(rules)} {opened}"
+
+    def _pairs(self) -> Iterator[tuple[Node, Node]]:
+        return ((source, target) for source in self.nodes for target in self.nodes if source.name != target.name)
+
+    def _about(self, name: str, address: Address) -> list[Entry]:
+        """Return the entries of a node's filter about one of its addresses."""
+        if (name, address) not in self._known:
+            entries = self._filters.of(self._by_name[name])
+            self._known[name, address] = [entry for entry in entries if entry.opens(address)]
+        return self._known[name, address]
+
+
+def protocol_number(protocol: str, family: str) -> int:
+    """Return the number of a protocol; `icmp` means the one of the family."""
+    return ICMP[family] if protocol in ("icmp", "ipv6-icmp") else read_protocol(protocol)
+
+
+def _open_ports(entries: Iterable[Entry], protocol: int) -> Ports:
+    return merged(tuple(ports for entry in entries for ports in entry.ports(protocol)))
+
+
+def _services(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the open TCP and UDP ports; `*` if all are open."""
+    tcp, udp = (_open_ports(entries, NUMBERS[protocol]) for protocol in ("tcp", "udp"))
+    if tcp == udp:
+        return tuple(_each(tcp))
+    return (*(f"tcp:{text}" for text in _each(tcp)), *(f"udp:{text}" for text in _each(udp)))
+
+
+def _each(ports: Ports) -> Iterator[str]:
+    return (shown((one,)) for one in ports)
+
+
+def _others(ports: Ports) -> Ports:
+    """Return the ports that are in none of these sorted ranges."""
+    edges = [(-1, -1), *ports, (ALL_PORTS[0][1] + 1, 0)]
+    return tuple((here[1] + 1, there[0] - 1) for here, there in pairwise(edges) if here[1] + 1 < there[0])
+
+
+def _first(ports: Ports) -> int | None:
+    for lowest, highest in _LISTENABLE:
+        for first, last in ports:
+            if max(first, lowest) <= min(last, highest):
+                return max(first, lowest)
+    return None
+
+
+def _alike(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Return the entries that Headscale merges: those with the same sources and protocols."""
+
+    def key(entry: Entry) -> tuple[object, ...]:
+        return entry.sources.ranges, sorted(entry.service.protocols)
+
+    return (list(group) for _key, group in groupby(sorted(entries, key=key), key))
+
+
+def _may_reach(source: Node, target: Node, entries: Sequence[Entry]) -> bool:
+    """Whether the server takes one node to have business with the other, by any address and any subnet behind it."""
+    sources, targets = entries[0].sources, AddressSet.union(entry.targets for entry in entries)
+    if not any(ip in sources for ip in source.ips) and not any(sources.overlaps(subnet) for subnet in source.subnets):
+        return False
+    return (
+        any(ip in targets for ip in target.ips)
+        or any(targets.overlaps(subnet) for subnet in target.subnets)
+        or (target.is_exit and _is_internet(targets))
+    )
+
+
+def _is_internet(targets: AddressSet) -> bool:
+    return any(targets.covers(AddressSet.of(every)) for every in ("0.0.0.0/0", "::/0")) or targets.covers(INTERNET)
+
+
+def decide(  # noqa: PLR0913, PLR0917 - what makes up one packet
+    policy: Policy,
+    nodes: Sequence[Node],
+    source: Node,
+    target: Node,
+    protocol: str,
+    port: int = 0,
+    family: str = "ipv4",
+) -> bool:
+    """Whether a policy lets a packet pass."""
+    return Evaluation(policy, nodes).decide(source, target, protocol, port, family)
+
+
+def explain(  # noqa: PLR0913, PLR0917 - what makes up one packet
+    policy: Policy,
+    nodes: Sequence[Node],
+    source: Node,
+    target: Node,
+    protocol: str,
+    port: int = 0,
+    family: str = "ipv4",
+) -> str:
+    """Return the rule that lets a packet pass, or why it is dropped."""
+    return Evaluation(policy, nodes).explain(source, target, protocol, port, family)

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find the names of a policy that mean nothing on the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: Iterable[str]) -> list[str]:  # noqa: ANN401
+    """Return the users and tags that a policy names and that do not exist; Headscale accepts them silently."""
+    names = {f"{user.get('name')}@" for user in users} | {str(user.get("email") or "") for user in users}
+    owned = set((document or {}).get("tagOwners") or {}) | set(tags)
+    found = list(dict.fromkeys(_every_name(document)))
+    return [
+        name for name in found if ("@" in name and name not in names) or (name.startswith("tag:") and name not in owned)
+    ]
+
+
+def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401
+    policy = document if isinstance(document, dict) else {}
+    for owners in [*(policy.get("groups") or {}).values(), *(policy.get("tagOwners") or {}).values()]:
+        yield from (str(name) for name in owners)
+    for rule in [*(policy.get("acls") or []), *(policy.get("grants") or []), *(policy.get("ssh") or [])]:
+        if isinstance(rule, dict):
+            yield from (str(name) for name in rule.get("src") or [])
+            for name in rule.get("dst") or []:
+                # `tag:web:443` of a rule has a port, `tag:web` of a grant has none.
+                bare = str(name)
+                yield (
+                    bare.rpartition(":")[0]
+                    if bare.count(":") > bare.startswith(("tag:", "group:", "autogroup:"))
+                    else bare
+                )
