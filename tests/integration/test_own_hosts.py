@@ -72,10 +72,27 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
     changed[_SERVER] = [line for line in changed[_SERVER] if _DATABASE not in line]
     assert changed == {name: [] for name in machines}
     reasons = {check["id"]: check["hint"] for check in ran.checks(verdict="skipped")}
-    assert set(reasons) == {"us1.rejoins", "us2.addressed", "us2.isolated", "us3.http", "us4.propagates"}
+    assert set(reasons) == {
+        "us1.reachable",
+        "us1.rejoins",
+        "us2.addressed",
+        "us2.isolated",
+        "us3.http",
+        "us4.propagates",
+    }
     assert all(reasons.values())
     for family in ("ipv4", "ipv6"):
         assert len(ran.checks(f"us1.reachable.{family}", verdict="passed")) == 6, "every pair"
+
+
+def test_named_ports_prove_tcp_and_udp(own: OwnMesh) -> None:
+    ran = own.play("us1.yml", "-e", json.dumps({"mesh_probe_ports": [45100, 45101]}))
+    assert ran.bad() == []
+    for aspect in ("tcp", "udp", "bulk"):
+        checks = ran.checks(f"us1.reachable.{aspect}", verdict="passed")
+        assert len(checks) == 12, "every pair, over both families"
+    ports = {check["expected"]["port"] for check in ran.checks("us1.reachable.tcp")}
+    assert ports <= {45100, 45101}
 
 
 def test_the_doctor_changes_nothing_either(own: OwnMesh) -> None:
