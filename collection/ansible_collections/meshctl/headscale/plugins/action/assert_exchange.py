@@ -43,6 +43,8 @@ class ActionModule(Assertion):
 
     def prepare(self) -> None:
         """Decide which peers to connect to, and which of them get a transfer."""
+        if self._task.check_mode:
+            raise NotAsserted("nodes do not listen in check mode: run without --check")
         if self.setting("backend") == "hosts" and not self.setting("probe_ports"):
             raise NotAsserted(_NO_PORTS)
         nodes = self.nodes()
