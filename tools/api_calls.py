@@ -26,7 +26,7 @@ _COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headsca
 _PLAYBOOKS = ROOT / "playbooks"
 _INTRODUCTION = """# API calls
 
-Headscale's API keys have no scopes: whoever has a key can make every call. To give meshctl the
+Headscale's API keys have no scopes: anyone with a key can make every call. To give meshctl the
 least privilege:
 
 - create a key for it alone, with a short lifetime (`headscale apikeys create --expiration 30d`);

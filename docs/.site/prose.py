@@ -13,22 +13,31 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).parent / "styles" / "meshctl" / "Idioms.yml"
-CHECKED = ("*.md", "docs/**/*.md", ".github/**/*.yml", "collection/ansible_collections/meshctl/headscale/*.md")
-_CODE = re.compile(r"^```.*?^```|``[^`]+``|`[^`]+`|<!-- drill: begin.*?drill: end -->", re.MULTILINE | re.DOTALL)
+_COLLECTION = "collection/ansible_collections/meshctl/headscale"
+CHECKED = (
+    "*.md", "bootstrap", "docs/**/*.md", ".github/**/*.yml", f"{_COLLECTION}/*.md",
+    f"{_COLLECTION}/plugins/**/*.py", f"{_COLLECTION}/plugins/**/*.yml", f"{_COLLECTION}/plugins/**/*.sh",
+    f"{_COLLECTION}/plugins/**/*.j2", f"{_COLLECTION}/roles/**/*.yml", f"{_COLLECTION}/roles/**/*.j2",
+    "awx/**/*.yml", "inventory/**/*.yml", "nix/**/*.nix", "runner/**/*.py", "tests/support/*.py", "tools/**/*.py",
+    "playbooks/*.yml", "playbooks/faults/*.yml", "playbooks/stories/*.yml", "playbooks/tasks/**/*.yml",
+)  # fmt: skip
+_CODE = re.compile(r"^```.*?^```|``[^`]+``|`[^`]+`", re.MULTILINE | re.DOTALL)
 _PROSE_TOKENS = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
 
+@cache
 def rules() -> list[tuple[re.Pattern[str], str]]:
     """Return each pattern with what to write instead."""
     swap = yaml.safe_load(RULES.read_text(encoding="utf-8"))["swap"]
     return [
-        (re.compile(rf"\b(?:{pattern})\b".replace(" ", r"\s+"), re.IGNORECASE), instead)
+        (re.compile(rf"(?<![-\w])(?:{pattern})(?![-\w])".replace(" ", r"\s+"), re.IGNORECASE), instead)
         for pattern, instead in swap.items()
     ]
 
@@ -63,7 +72,7 @@ def findings(path: Path) -> Iterator[str]:
 def main(names: list[str]) -> int:
     """Print what is found; return 1 if there is anything."""
     paths = [path for path in map(Path, names) if path.is_file()] or sorted(
-        {path for one in CHECKED for path in ROOT.glob(one)}
+        {path for one in CHECKED for path in ROOT.glob(one) if path.is_file()}
     )
     found = [line for path in paths if path.resolve() != RULES for line in findings(path)]
     print(*found, sep="\n", end="\n" if found else "")

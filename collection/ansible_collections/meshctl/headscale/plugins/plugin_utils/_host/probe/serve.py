@@ -113,7 +113,7 @@ def _detach(listeners: List, token: bytes, seconds: float) -> None:
 
 
 def _close_all_but(kept: set) -> None:
-    """Release what this process has inherited: whoever reads our output waits for its last writer."""
+    """Release inherited descriptors: the reader of our output waits for its last writer."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
