@@ -97,6 +97,7 @@ def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
 def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the documented object of `meshctl status`."""
     found, record = running(name)
+    variables = {**variables, **_collection.lab_record.load_server(found.directory)}
     probe = _Probe(found)
     machines = {row.host: row for row in _rows(record)}
     nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.reachable]

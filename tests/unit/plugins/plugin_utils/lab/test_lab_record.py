@@ -15,7 +15,13 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import B
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab as lab_module
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import supervisor
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record, difference, recorded
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import (
+    Record,
+    difference,
+    load_server,
+    recorded,
+    save_server,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process
 from lab_inventory import Inventory
 
@@ -84,6 +90,13 @@ def test_the_lock_leaves_no_file_where_there_is_no_lab(tmp_path: Path) -> None:
         ):
             pass
     assert list((tmp_path / "labs").iterdir()) == []
+
+
+def test_the_variables_of_the_server_are_recorded(tmp_path: Path) -> None:
+    assert load_server(tmp_path) == {}
+    variables = {"mesh_server_url": "https://other.lab.test"}
+    save_server(tmp_path, variables)
+    assert load_server(tmp_path) == variables
 
 
 def test_a_lab_that_is_not_up_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from ..plugin_utils import _backend
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._backend import Backend
 from ..plugin_utils._inventory.reading import read_inventory
-from ..plugin_utils._lab import use
+from ..plugin_utils._inventory.resolved import Settings
+from ..plugin_utils._lab import record, use
 from ..plugin_utils._lab.supervisor import LabError
 
 _ARGUMENTS = {
@@ -55,6 +56,7 @@ class ActionModule(ActionBase):
             with use.claimed(lab.directory, use.Play.this(_command())), use.unwinding():
                 self._remove_other_backend(lab, known)
                 changes = lab.up(topology, options["programs"])
+                _record_server(lab, known)
         return {
             "changed": bool(changes),
             "created": created,
@@ -84,6 +86,15 @@ class ActionModule(ActionBase):
         if exists and not self._task.check_mode and (kept := lab.down(keep_logs=keep_logs)):
             result["logs"] = str(kept)
         return result
+
+
+def _record_server(lab: Backend, known: dict[str, Any]) -> None:
+    """Record how to ask the control server, which `meshctl status --lab` does without an inventory."""
+    host = next(iter(known["groups"].get("headscale") or ()), None)
+    if host is not None:
+        settings = Settings(known["hostvars"][host].get)
+        given = {f"mesh_{name}": settings[name] for name in ("server_url", "api_key_file")}
+        record.save_server(lab.directory, {name: str(value) for name, value in given.items() if value})
 
 
 def _command() -> str:

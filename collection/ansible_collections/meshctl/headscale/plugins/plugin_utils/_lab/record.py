@@ -17,6 +17,7 @@ from . import network
 from .supervisor import LabError, Process
 
 _PARTS: Final = ("machines", "subnets", "ports", "facts")
+_SERVER: Final = "server.json"
 # A difference in these is applied to the running lab.
 _TUNABLE: Final = ("nat", "link", "publish")
 
@@ -60,6 +61,19 @@ def recorded(topology: Topology) -> dict[str, Any]:
     ports = {cable.machine: cable.port for cable in network.cables(topology) if cable.interface != "lan"}
     plain: dict[str, Any] = json.loads(json.dumps(topology.as_dict()))
     return plain | {"ports": ports, "facts": topology.facts()}
+
+
+def save_server(directory: Path, variables: Mapping[str, str]) -> None:
+    """Record the variables that name the lab's control server, for `meshctl status --lab`."""
+    (directory / _SERVER).write_text(json.dumps(variables) + "\n", encoding="utf-8")
+
+
+def load_server(directory: Path) -> dict[str, str]:
+    """Return the variables that `save_server` recorded; none for a lab of an older version."""
+    try:
+        return {str(name): str(value) for name, value in json.loads((directory / _SERVER).read_text("utf-8")).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
