@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +80,9 @@ def _complain(message: str, code: ExitCode) -> NoReturn:
 
 
 def _print_json(message: str, code: ExitCode) -> None:
-    print(json.dumps({"exit_code": int(code), "error": message}, indent=2, ensure_ascii=False))
+    from meshctl_headscale import _collection
+
+    print(_collection.visible.as_json({"exit_code": int(code), "error": message}))
 
 
 def _internal(error: Exception) -> NoReturn:

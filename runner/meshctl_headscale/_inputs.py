@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
@@ -48,4 +47,4 @@ def command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool
 
 def print_json(data: object) -> None:
     """Print the answer as JSON."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(_collection.visible.as_json(data))

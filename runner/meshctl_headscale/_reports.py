@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from meshctl_headscale import _collection
@@ -54,7 +53,8 @@ def render(directory: Path, form: str, *, every: bool = False) -> str:
         return _collection.text.as_text(report, run_dir=directory, detail=detail, **shape)
     file = directory / _FILES[form]
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
+        return _collection.visible.json_text(text) if form == "json" else text
     # A run that was killed leaves report.json alone.
     render_form = _collection.html.render if form == "html" else _collection.junit.render
     return render_form(_collection.model.load(directory))
@@ -62,8 +62,7 @@ def render(directory: Path, form: str, *, every: bool = False) -> str:
 
 def query(directory: Path, expression: str) -> str:
     """Return what a JMESPath expression finds in the report, as JSON."""
-    found = _collection.model.query(_collection.model.load(directory), expression)
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    return _collection.visible.as_json(_collection.model.query(_collection.model.load(directory), expression))
 
 
 def compare(old: Path, new: Path, form: str) -> tuple[str, bool]:
@@ -71,7 +70,7 @@ def compare(old: Path, new: Path, form: str) -> tuple[str, bool]:
     before, after = _collection.model.load(old), _collection.model.load(new)
     if form == "json":
         found = _collection.compare.compare(before, after)
-        return json.dumps(found.as_dict(), indent=2, ensure_ascii=False), bool(found.worse)
+        return _collection.visible.as_json(found.as_dict()), bool(found.worse)
     visible = _collection.model.visible
     found = _collection.compare.compare(visible(before), visible(after))
     console = _collection.text.console()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import junitparser
@@ -40,6 +41,15 @@ def hostile(text: str) -> model.Report:
         story.title = text
     report.versions[text] = report.command = report.not_run[0] = report.notes[0].message = text
     return report
+
+
+@pytest.mark.parametrize("character", ACTING)
+def test_json_keeps_its_data_and_has_only_printable_characters(character: str) -> None:
+    data = {f"k{character}": [f"ä{character}b"]}
+    dumped = visible.as_json(data)
+    assert all(line.isprintable() for line in dumped.splitlines())
+    assert json.loads(dumped) == data
+    assert "ä" in dumped
 
 
 @pytest.mark.parametrize("character", ACTING)

@@ -48,6 +48,21 @@ def data(value: Json) -> Json:
     return value
 
 
+def as_json(value: Json) -> str:
+    """Return JSON data as indented text for a terminal."""
+    return json_text(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def json_text(dumped: str) -> str:
+    """Return a JSON document with such characters as JSON escapes, so that its data stays the same."""
+    return _ACTING.sub(_json_escape, dumped)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
 def found(value: Json) -> bool:
     """Tell quickly whether JSON data may hold such a character."""
     # JSON itself escapes C0 controls, and would escape nothing else here.
