@@ -1,4 +1,4 @@
-# What `mesh_libvirt: {image: nixos, image_path: ...}` takes: `nix build ./nix#guest-image`, and its `result`.
+# The image for `mesh_libvirt: {image: nixos, image_path: ...}`: `nix build ./nix#guest-image`, and its `result`.
 {
   nixpkgs,
   pkgs,

@@ -1,4 +1,4 @@
-# A guest of inventory/libvirt.yml as NixOS: what the roles need to find, and no mesh. Its name and machine id come from
+# A guest of inventory/libvirt.yml as NixOS: the requirements of the roles, without a mesh. Its name and machine id come from
 # the kernel's command line, its address from libvirt, and the programs of the mesh from the second disk.
 { pkgs, ... }:
 
@@ -71,7 +71,7 @@ in
     };
   };
 
-  # Where the roles and the probe look for them.
+  # The paths that the roles and the probe expect.
   environment.systemPackages = [
     pkgs.iproute2
     pkgs.iputils

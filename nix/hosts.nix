@@ -8,7 +8,7 @@
 let
   secrets = "/var/lib/meshctl";
 
-  # What every host has: its name, its address, and a login with the key.
+  # Every host has its name, its address and a login with the key.
   common =
     name: host:
     { lib, ... }:

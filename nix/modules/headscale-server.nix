@@ -79,7 +79,7 @@ in
     url = mkOption {
       type = types.str;
       example = "https://headscale.example.org";
-      description = "What the nodes reach the server by. HTTPS: with plain http a node never recovers from a restart of the server.";
+      description = "URL at which nodes reach the server. Use HTTPS: with plain HTTP a node never recovers from a restart of the server.";
     };
 
     address = mkOption {

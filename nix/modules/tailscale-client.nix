@@ -89,7 +89,7 @@ in
       inherit (cfg) port openFirewall;
     };
 
-    # The control server is the mesh's own: nothing is sent to anybody else.
+    # The mesh has a private control server, so nothing is sent to Tailscale.
     systemd.services.tailscaled.environment = {
       TS_NO_LOGS_NO_SUPPORT = "true";
       TS_DEBUG_FIREWALL_MODE = "nftables";
@@ -115,7 +115,7 @@ in
         Restart = "on-failure";
         RestartSec = cfg.retrySeconds;
       };
-      # Fails while it cannot join, and is started again; a member is left alone. The key is never an argument.
+      # Fails while it cannot join, and is restarted; a node that has joined is not changed. The key is never an argument.
       script = ''
         case $(tailscale status --json --peers=false | jq --raw-output .BackendState) in
           Running) exit 0 ;;

@@ -82,7 +82,7 @@ def write(text: str, output: str) -> None:
         return
     path = Path(output).expanduser()
     try:
-        # Who can write an inventory can run code: no link is followed, and no umask lets others write.
+        # An inventory can run code: follow no link, and let no umask make the file writable for others.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

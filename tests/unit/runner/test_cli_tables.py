@@ -44,7 +44,7 @@ def test_status_without_machines() -> None:
 def test_an_id_is_never_shortened_and_nothing_is_lost(width: int) -> None:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     name = "control-certificate-early-or-late"
-    what = "The control server's certificate is not valid yet, as whoever has a clock that is behind sees it [it]"
+    what = "The control server's certificate is not valid yet, as it appears to a node whose clock is behind [it]"
     columns = ["FAULT", "FAMILY", "STORY", "EXPECTED", "WHAT"]
     _tables.rows(columns, [[name, "connectivity", "us1", "red", what]], marked=["red"], console=console)
     assert isinstance(console.file, io.StringIO)

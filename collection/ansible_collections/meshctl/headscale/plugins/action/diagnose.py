@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.path import ExpectedPath
 
 _LOOK_S = 12.0
-# What the requests of the findings depend on.
+# The inputs of the findings' requests.
 _FIRST = ("status", "prefs", "derpmap", "dns_config", "resolv_conf")
 _API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "policy": "policy"}
 

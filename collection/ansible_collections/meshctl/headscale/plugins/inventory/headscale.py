@@ -75,7 +75,7 @@ options:
       - A node never takes the name of a group, of a host from another inventory source, or a name that Ansible or the
         playbooks use, such as V(localhost), V(all), V(headscale) or V(clients). It becomes the host C(localhost-node) and so on.
       - A node without a usable name is left out, and a warning names it. Sources are read in order. Name this file so that
-        it is read after the files with your own hosts.
+        it is read after the files with existing hosts.
     type: str
     choices: [given_name, hostname]
     default: given_name
@@ -260,7 +260,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             groups.append(f"user_{user}")
         if node["expired"]:
             groups.append("expired")
-        # What an earlier version has left in the cache does not have it.
+        # Cached data of an earlier version lacks it.
         if system := node.get("os"):
             groups.append(f"os_{system.lower()}")
         for group in groups:

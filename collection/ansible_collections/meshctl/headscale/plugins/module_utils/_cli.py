@@ -28,7 +28,7 @@ _UTC = timezone.utc
 
 
 class ApiKeyCommand:
-    """`headscale apikeys`, run on the server's own host."""
+    """`headscale apikeys`, run on the server's host."""
 
     def __init__(
         self, run: Callable[[list[str]], tuple[int, str, str]], *, executable: str, config: str | None

@@ -19,7 +19,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import B
 if t.TYPE_CHECKING:
     from datetime import datetime
 
-# What came out of JSON: of any type until it was looked at.
+# JSON data: of any type until it is checked.
 Json = t.Any
 Record = t.Dict[str, Json]
 

@@ -16,7 +16,7 @@ author:
 description:
   - Keeps a valid API key in a file on the host that the task runs on. A key that is still accepted and does not expire
     soon is kept; another one is replaced, and expired.
-  - The first key of a server can only be made on the server's own host, see O(via).
+  - The first key of a server can only be created on the server's host, see O(via).
 extends_documentation_fragment:
   - meshctl.headscale._headscale
   - meshctl.headscale._attributes
@@ -33,7 +33,7 @@ options:
   via:
     description:
       - V(api) uses the HTTP API. When no API key is given, the key in O(path) is used, so a key can replace itself.
-      - V(cli) runs the C(headscale) command, which needs no key, on the server's own host and as a user that may use
+      - V(cli) runs the C(headscale) command, which needs no key, on the server's host and as a user that may use
         its socket.
     type: str
     choices: [api, cli]
@@ -171,9 +171,7 @@ class ApiKey:
         name = self.options["executable"]
         executable = self.task.module.get_bin_path(name)
         if executable is None:
-            raise BadInput(
-                f"executable is {name!r}, which is not on this host: via=cli works on the server's own host."
-            )
+            raise BadInput(f"executable is {name!r}, which is not on this host: via=cli works on the server's host.")
         return ApiKeyCommand(self.task.module.run_command, executable=executable, config=self.options["config"])
 
     def _over_api(self) -> _OverApi:
@@ -184,7 +182,7 @@ class ApiKey:
         try:
             return _OverApi(self.task)
         except BadInput as error:
-            raise BadInput(f"{error} A server's first key is made with via=cli on its own host.") from None
+            raise BadInput(f"{error} Create a server's first key with via=cli on its host.") from None
 
     # -- present
 

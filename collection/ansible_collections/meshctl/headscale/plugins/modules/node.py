@@ -146,7 +146,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Record
 
 _EXIT = ("0.0.0.0/0", "::/0")
-# What this module can change, and so what a diff shows.
+# The fields that this module can change, and that a diff shows.
 _SHOWN = ("id", "given_name", "tags", "approved_routes", "expiry", "expired")
 
 

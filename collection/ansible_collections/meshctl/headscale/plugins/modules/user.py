@@ -105,7 +105,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import ow
 if t.TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import Record
 
-# What can only be set when the user is created: option -> field of the user.
+# Options that only apply when the user is created: option -> field of the user.
 _PROFILE = {"display_name": "display_name", "email": "email", "picture_url": "profile_pic_url"}
 
 

@@ -84,8 +84,8 @@ def _check_pinned(tool: Tool, *, version: str, tools: Path) -> None:
 
 def _find_go(needed: str, *, asked_by: Path) -> str:
     """Return the first Go that is new enough: the one on PATH, next to this Python, or where its installer puts it."""
-    beside = Path(sys.executable).parent / "go"
-    candidates = [shutil.which("go"), str(beside), "/usr/local/go/bin/go"]
+    neighbour = Path(sys.executable).parent / "go"
+    candidates = [shutil.which("go"), str(neighbour), "/usr/local/go/bin/go"]
     too_old = ""
     for candidate in dict.fromkeys(path for path in candidates if path and os.access(path, os.X_OK)):
         release = _go_release(candidate)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# What every script of a fault can use.
+# Functions for the scripts of faults.
 
 # node_id NAME: the id that the control server has given to a node.
 node_id() {

@@ -28,7 +28,7 @@ PASSED, FAILED, COULD_NOT_RUN = 0, 1, 3
 _OF_THE_REPORT: Final = frozenset({"task", "host_reachable", "playbook"})
 _STOPPING_S: Final = 15.0
 _PR_SET_PDEATHSIG: Final = 1
-# What the program that runs this playbook has set for it, and for it alone.
+# Variables that the program running this playbook has set only for it.
 _OUTER: Final = re.compile(
     r"MESHCTL_(RUN_DIR|COMMAND)|ANSIBLE_(STDOUT_CALLBACK|CALLBACK_PLUGINS)|ORIGINAL_STDOUT_CALLBACK"
     r"|AWX_ISOLATED_DATA_DIR|RUNNER_.*|ANSIBLE_LOCAL_TEMP"
@@ -91,7 +91,7 @@ class Playbooks:
 def story_run(code: int, checks: Sequence[Mapping[str, Any]], output: str, seconds: float = 0.0) -> StoryRun:
     """Return what a run left; its exit code is that of `meshctl run`."""
     bad = [check for check in checks if check.get("verdict") in BAD]
-    # What the assertions found counts first, whatever else went wrong after it.
+    # The results of assertions count first, whatever failed after them.
     if any(check.get("assertion") not in _OF_THE_REPORT for check in bad):
         return StoryRun(exit_code=FAILED, checks=checks, seconds=seconds)
     if code == 0 and not bad:

@@ -131,8 +131,8 @@ def _alarms(outcome: Outcome, fault: Fault, seen: StoryRun, actors: Actors) -> N
     for check in seen.checks:
         known = any(matches(selector, check, actors) for selector in (*fault.red, *fault.tolerated))
         if check.get("verdict") in BAD and not known:
-            whom = f" -> {check['target']}" if check.get("target") else ""
-            outcome.false_alarms.append(f"{check.get('id')}: {check.get('source')}{whom}: {check.get('hint')}")
+            target = f" -> {check['target']}" if check.get("target") else ""
+            outcome.false_alarms.append(f"{check.get('id')}: {check.get('source')}{target}: {check.get('hint')}")
     for selector in fault.green:
         if not any(matches(selector, check, actors) and check.get("verdict") == "passed" for check in seen.checks):
             outcome.false_alarms.append(f"{actors.filled(selector)} did not pass")

@@ -166,7 +166,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process with its descendants, and unblock a thread that writes to it."""
     if process.poll() is None:
         tree: list[int] = []
-        # What is stopped starts no more processes.
+        # A stopped process starts no more processes.
         while new := [pid for pid in [process.pid, *_descendants(process.pid)] if pid not in tree]:
             _signal(new, signal.SIGSTOP)
             tree += new

@@ -38,7 +38,7 @@ def compile_query(expression: str) -> Json:
         raise BadInput("queries need the Python package jmespath on the controller: install it there") from exc
     try:
         return jmespath.compile(expression)
-    # What jmespath raises is a ValueError.
+    # The errors of jmespath are ValueErrors.
     except ValueError as exc:
         where = str(exc).splitlines()[0].rstrip(":")
         raise BadInput(f"the query {expression!r} is not valid JMESPath: {where}") from exc

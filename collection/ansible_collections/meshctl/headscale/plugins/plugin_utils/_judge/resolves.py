@@ -188,7 +188,7 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     """Judge by the packets which server the system's resolver asked for names of the mesh."""
     capture = mapping(seen.data(LOOKUPS))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
-    beside = _beside(seen, flows)
+    elsewhere = _elsewhere(seen, flows)
     asked: dict[str, int] = {}
     answered: dict[str, int] = {}
     for flow in flows:
@@ -217,10 +217,10 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
             None,
             f"{asked[QUAD_100]} questions for {names} names were seen: a cache on the host answers for the rest",
         )
-    elif beside:
+    elif elsewhere:
         ok, hint = (
             False,
-            f"{QUAD_100} is asked on {', '.join(beside)}, which is not the mesh interface: another program answers there",
+            f"{QUAD_100} is asked on {', '.join(elsewhere)}, which is not the mesh interface: another program answers there",
         )
     else:
         ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
@@ -232,11 +232,11 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
         observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
         evidence={"questions": asked, "answers": answered, "resolv_conf": name_servers(seen)},
         hint=hint,
-        command="cat /etc/resolv.conf" if not beside else f"ip route get {QUAD_100}",
+        command="cat /etc/resolv.conf" if not elsewhere else f"ip route get {QUAD_100}",
     )
 
 
-def _beside(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
+def _elsewhere(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
     """Return the interfaces outside the mesh on which tailscaled's address was asked for names of the mesh."""
     inside = mesh_interfaces(seen.data(ADDRESSES))
     asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
