@@ -99,6 +99,11 @@ def test_lines_have_at_most_100_columns(page: Path) -> None:
     assert [number for number, line in long if max(map(len, line.split())) < 90] == []
 
 
+def test_the_readme_has_at_most_100_columns_throughout() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, start=1) if len(line) > 100] == []
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
 def test_links_outside_the_site_lead_to_files(page: Path) -> None:
     # mkdocs checks the links between the pages of the site.

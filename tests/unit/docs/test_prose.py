@@ -29,7 +29,7 @@ def prose() -> ModuleType:
     [
         ("page.md", "Test\nown\nhosts.\n\nNobody knows.\n", [2, 5]),
         ("page.md", "`nobody` is code\n\n```console\n$ whoami    # nobody\n```\n\nbeside it\n", [7]),
-        ("page.md", "Understand the stand-in and your own hosts.\n", []),
+        ("page.md", "Understand what a stand-in stands for on your own hosts.\n", []),
         ("code.py", '"""Say\nwhoever."""\nnobody = 1  # of its own\n', [2, 3]),
         ("code.py", 'text = f"{nobody} stands"\n', [1]),
         ("play.yml", "- name: Away with it\n", [1]),
