@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.action import diagnose
-from ansible_collections.meshctl.headscale.plugins.module_utils import _api
+from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _operations
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "api-calls.md"
@@ -51,7 +51,7 @@ def methods() -> dict[str, set[str]]:
     for method in client.body:
         if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
             texts = {node.value for node in ast.walk(method) if isinstance(node, ast.Constant)}
-            found[method.name] = {str(text) for text in texts if text in _api.OPERATIONS}
+            found[method.name] = {str(text) for text in texts if text in _operations.OPERATIONS}
     return {name: operations for name, operations in found.items() if operations}
 
 
@@ -71,7 +71,7 @@ def of_code(path: Path) -> set[str]:
 
 def by_path(path: str) -> str:
     """Return the reading operation of a path; raise KeyError when the table has none."""
-    named = {operation.path: name for name, operation in _api.OPERATIONS.items() if operation.method == "GET"}
+    named = {operation.path: name for name, operation in _operations.OPERATIONS.items() if operation.method == "GET"}
     return named[path]
 
 
@@ -140,13 +140,13 @@ def _table(title: str, rows: dict[str, set[str]]) -> Iterator[str]:
     yield f"| {title} | reads | changes |"
     yield "|---|---|---|"
     for name, used in rows.items():
-        calls = [_api.OPERATIONS[operation] for operation in _api.OPERATIONS if operation in used]
+        calls = [_operations.OPERATIONS[operation] for operation in _operations.OPERATIONS if operation in used]
         reads = [_shown(call) for call in calls if call.method == "GET"]
         changes = [_shown(call) for call in calls if call.method != "GET"]
         yield f"| {name} | {'<br>'.join(reads) or 'none'} | {'<br>'.join(changes) or 'none'} |"
 
 
-def _shown(operation: _api.Operation) -> str:
+def _shown(operation: _operations.Operation) -> str:
     return f"`{operation.method} {operation.path}`"
 
 

@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import re
 
-from ansible_collections.meshctl.headscale.plugins.module_utils import _api
+from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _operations
 from project import COLLECTION, ROOT
 
 _SPEC = importlib.util.spec_from_file_location("api_calls", ROOT / "tools" / "api_calls.py")
@@ -27,7 +27,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_every_operation_has_a_method_of_the_client() -> None:
-    assert set().union(*api_calls.methods().values()) == set(_api.OPERATIONS)
+    assert set().union(*api_calls.methods().values()) == set(_operations.OPERATIONS)
 
 
 def test_the_client_makes_no_call_beside_the_table() -> None:
@@ -48,6 +48,6 @@ def test_commands_that_only_look_change_nothing() -> None:
     found = api_calls.commands()
     for command in ("`meshctl init`", "`meshctl doctor`"):
         assert found[command]
-        assert {_api.OPERATIONS[name].method for name in found[command]} == {"GET"}
+        assert {_operations.OPERATIONS[name].method for name in found[command]} == {"GET"}
     assert "list_nodes" in found["`meshctl run us1`"]
     assert "create_preauthkey" in found["`meshctl run us4`"]

@@ -28,6 +28,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
 )
 from ansible_collections.meshctl.headscale.plugins.module_utils._files import read_secret
 from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Transport
+from ansible_collections.meshctl.headscale.plugins.module_utils._operations import OPERATIONS, Operation
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,54 +41,6 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 # 10,000 nodes have about 400,000.
 _MOST_VALUES = 1_000_000
 _LONGEST_REASON = 1000
-
-
-class Operation(t.NamedTuple):
-    """One operation of the API: what it does in words, its method and path, the names that it takes."""
-
-    does: str
-    method: str
-    path: str
-    query: tuple[str, ...] = ()
-    body: tuple[str, ...] = ()
-
-
-# A test holds this table against the description that the real server publishes of itself.
-OPERATIONS: dict[str, Operation] = {
-    "list_users": Operation("list the users", "GET", "/api/v1/user"),
-    "create_user": Operation(
-        "create the user", "POST", "/api/v1/user", body=("name", "displayName", "email", "pictureUrl")
-    ),
-    "rename_user": Operation("rename the user", "POST", "/api/v1/user/{oldId}/rename/{newName}"),
-    "delete_user": Operation("delete the user", "DELETE", "/api/v1/user/{id}"),
-    "list_preauthkeys": Operation("list the preauthkeys", "GET", "/api/v1/preauthkey"),
-    "create_preauthkey": Operation(
-        "create a preauthkey",
-        "POST",
-        "/api/v1/preauthkey",
-        body=("user", "reusable", "ephemeral", "expiration", "aclTags"),
-    ),
-    "expire_preauthkey": Operation("expire the preauthkey", "POST", "/api/v1/preauthkey/expire", body=("id",)),
-    "delete_preauthkey": Operation("delete the preauthkey", "DELETE", "/api/v1/preauthkey", query=("id",)),
-    "list_nodes": Operation("list the nodes", "GET", "/api/v1/node"),
-    "get_node": Operation("get the node", "GET", "/api/v1/node/{nodeId}"),
-    "rename_node": Operation("rename the node", "POST", "/api/v1/node/{nodeId}/rename/{newName}"),
-    "tag_node": Operation("set the node's tags", "POST", "/api/v1/node/{nodeId}/tags", body=("tags",)),
-    "approve_routes": Operation(
-        "approve the node's routes", "POST", "/api/v1/node/{nodeId}/approve_routes", body=("routes",)
-    ),
-    "expire_node": Operation(
-        "set the node's expiry", "POST", "/api/v1/node/{nodeId}/expire", query=("expiry", "disableExpiry")
-    ),
-    "delete_node": Operation("delete the node", "DELETE", "/api/v1/node/{nodeId}"),
-    "get_policy": Operation("get the policy", "GET", "/api/v1/policy"),
-    "set_policy": Operation("set the policy", "PUT", "/api/v1/policy", body=("policy",)),
-    "check_policy": Operation("check the policy", "POST", "/api/v1/policy/check", body=("policy",)),
-    "list_api_keys": Operation("list the API keys", "GET", "/api/v1/apikey"),
-    "create_api_key": Operation("create an API key", "POST", "/api/v1/apikey", body=("expiration",)),
-    "expire_api_key": Operation("expire the API key", "POST", "/api/v1/apikey/expire", body=("id",)),
-    "delete_api_key": Operation("delete the API key", "DELETE", "/api/v1/apikey/{prefix}"),
-}
 
 
 class HeadscaleAPI:
@@ -198,13 +151,6 @@ class HeadscaleAPI:
         """Return all nodes, by id."""
         records = self._list("list_nodes", "nodes", "node")
         return [_shapes.node_with_state(record, now=self.now()) for record in records]
-
-    def get_node(self, node_id: str) -> Record | None:
-        """Return a node, or None when there is none of this id."""
-        try:
-            return self._node("get_node", node_id)
-        except NotFoundError:
-            return None
 
     def rename_node(self, node_id: str, name: str) -> Record:
         """Give a node another name (its label in MagicDNS)."""
