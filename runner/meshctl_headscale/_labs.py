@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meshctl_headscale import _collection
+from meshctl_headscale import _collection, _tail, _terminal
 from meshctl_headscale._exit import BadInputError, MeshctlError, sentence
 
 _PROBE_S = 5.0
@@ -84,12 +84,12 @@ def _guest(record: _collection.lab_record.Record, node: str) -> bool:
 
 
 def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
-    """Replace this process with `command` in a machine, which takes over the terminal, signals and exit code."""
+    """Run `command` in a machine, which gets a terminal like this one and signals, and exit with its exit code."""
     words = enter(name, node, command)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(words[0], words, _collection.lab.environment())  # noqa: S606
+        sys.exit(_terminal.run(words, _collection.lab.environment()))
     except FileNotFoundError:
         raise MeshctlError(f"{words[0]} is missing on this machine. `meshctl doctor` names its package.") from None
 
@@ -167,7 +167,8 @@ class _Probe:
         request = {"observe": [{"id": "it", **asked}], "deadline_s": _PROBE_S}
 
         def enter(command: list[str]) -> list[str]:
-            return self._lab.enter(node, [*self._clean, *command])
+            # The outer one keeps this process's environment from the machine, and the inner one ssh's from a guest.
+            return [*self._clean, *self._lab.enter(node, [*self._clean, *command])]
 
         try:
             answer = _collection.remote.run_in(enter, self._source, request, deadline_s=_PROBE_S)
@@ -205,8 +206,8 @@ def _fill(row: Machine, observation: Mapping[str, Any], known: Mapping[str, Any]
         row.online = bool(node and node.get("online"))
 
 
-def log_files(name: str, node: str, service: str | None) -> list[Path]:
-    """Return the log files of a machine's services."""
+def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
+    """Return the log file of each service of a machine; ignore links, which the machine could point anywhere."""
     lab = _collection.lab.Lab(name)
     directory = lab.directory / "logs"
     machines = sorted(entry.name for entry in directory.iterdir() if entry.is_dir()) if directory.is_dir() else []
@@ -220,15 +221,15 @@ def log_files(name: str, node: str, service: str | None) -> list[Path]:
         )
     if node not in machines:
         raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(machines)}.")
-    files = {path.parent.name: path for path in sorted((directory / node).glob("*/current"))}
-    files |= {path.stem: path for path in sorted((directory / node).glob("*.log")) if path.stat().st_size}
+    files = {entry.name: Path(entry.path, "current") for entry in sorted(os.scandir(directory / node), key=_name)}
+    files["boot"] = lab.directory / "boot" / f"{node}.log"
+    files = {name: path for name, path in files.items() if _tail.size(path)}
     if service is None:
-        return list(files.values())
+        return files
     if service not in files:
         raise BadInputError(f"The machine '{node}' has no service '{service}'. It has: {', '.join(files) or 'none'}.")
-    return [files[service]]
+    return {service: files[service]}
 
 
-def service_of(path: Path) -> str:
-    """Return the service that a log file belongs to."""
-    return path.parent.name if path.name == "current" else path.stem
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 _POLL_S = 0.2
 
@@ -27,22 +30,53 @@ def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
         time.sleep(_POLL_S)
 
 
+def size(path: Path) -> int:
+    """Return the size of a log file; 0 for what is no regular file."""
+    try:
+        with _open(path) as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError:
+        return 0
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a log file without following a link, neither to the file nor to its directory.
+
+    A machine can write to that directory, but cannot replace the directories above it.
+    """
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        # Not to wait for the other end of a named pipe.
+        file = open(os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent), "rb")  # noqa: PTH123, SIM115
+    finally:
+        os.close(parent)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileNotFoundError(path)
+    return file
+
+
 def _last(path: Path, lines: int) -> tuple[int, int]:
     """Print the last lines; return the inode and the offset."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    try:
+        file = _open(path)
+    except OSError:
+        return 0, 0
+    with file:
         for line in deque(file, maxlen=lines):
-            print(line.rstrip("\n"), flush=True)
-        return path.stat().st_ino, file.tell()
+            print(line.decode(errors="replace").rstrip("\n"), flush=True)
+        return os.fstat(file.fileno()).st_ino, file.tell()
 
 
 def _more(name: str, path: Path, at: tuple[int, int]) -> tuple[int, int]:
     """Print new lines; read a file that replaced the old one from its start."""
     try:
-        now = path.stat()
-    except FileNotFoundError:
+        file = _open(path)
+    except OSError:
         return at
-    inode, offset = at if now.st_ino == at[0] and now.st_size >= at[1] else (now.st_ino, 0)
-    with path.open("rb") as file:
+    with file:
+        now = os.fstat(file.fileno())
+        inode, offset = at if now.st_ino == at[0] and now.st_size >= at[1] else (now.st_ino, 0)
         file.seek(offset)
         # An unfinished line is printed next time.
         whole, newline, _rest = file.read().rpartition(b"\n")

@@ -170,6 +170,7 @@ class OwnMesh:
             **self.ssh(machine, ORDINARY),
             "ansible_become": True,
             "ansible_become_method": "ansible.builtin.su",
+            "ansible_become_exe": "/run/own/su",
             "ansible_become_password": f"{{{{ lookup('ansible.builtin.file', '{secret}') }}}}",
         }
 
@@ -221,6 +222,8 @@ class OwnMesh:
             f"mkdir -p -m 755 /run/own /run/sshd; umask 077; printf %s {shlex.quote(host_key)} >/run/own/host_key\n"
             f"printf %s {shlex.quote(public)} >/run/own/authorized_keys; chmod 644 /run/own/authorized_keys\n"
             f"printf %s {shlex.quote(_SSHD)} >/run/own/sshd_config\n"
+            # The real root owns /usr/bin/su, so its set-user-ID bit means nothing in a machine.
+            "cp /usr/bin/su /run/own/su; chmod 4755 /run/own/su\n"
             f"id {ORDINARY} 2>/dev/null || useradd --create-home --shell /bin/bash --password x {ORDINARY}\n"
             f"printf %s {shlex.quote(f'root:{ROOT_PASSWORD}')} | chpasswd --crypt-method SHA256\n"
             # Daemons of this machine's service manager do not hold our pipes open.

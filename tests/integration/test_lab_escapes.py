@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +78,18 @@ def canary(user: Machine) -> Path:
     path.write_text(SECRET, encoding="utf-8")
     path.chmod(0o600)
     return user.give(path)
+
+
+def _meshctl(lab: LabDriver, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run meshctl as the lab's user, with a secret in its environment."""
+    return subprocess.run(
+        lab.machine.command([str(Path(sys.executable).with_name("meshctl")), *words]),
+        env=lab.machine.env(CONTROLLERS_SECRET=SECRET),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def _host(lab: LabDriver) -> dict[str, object]:
@@ -149,6 +163,10 @@ def test_links_in_the_log_tree_lead_nowhere(lab: LabDriver, canary: Path) -> Non
         f"cd /var/log/meshctl; ln -sfn {canary} boot.log; mkdir -p planted; ln -sfn {canary} planted/current\n"
         f"ln -sfn {canary.parent} tree",
     )
+    for words in (["logs", NODE], ["logs", NODE, "planted"]):
+        done = _meshctl(lab, words[0], "--lab", lab.name, *words[1:])
+        assert SECRET not in done.stdout + done.stderr
+        assert done.returncode == (2 if "planted" in words else 0)
     os.kill(before, 9)
     wait_for(lambda: not children(before), "the machine ends")
     lab.build().succeeded()
@@ -167,6 +185,9 @@ def test_the_environment_of_the_controller_stays_there(lab: LabDriver) -> None:
     try:
         task = {"name": "Speak", "ansible.builtin.raw": "sleep 0.05", "loop": list(range(20))}
         lab.tasks(NODE, [task], CONTROLLERS_SECRET=SECRET).succeeded()
+        for _time in range(3):
+            _meshctl(lab, "exec", "--lab", lab.name, NODE, "--", "sleep", "0.05")
+            _meshctl(lab, "status", "--lab", lab.name)
         # The scanner sees what is there to be seen.
         lab.inside(lab.process(NODE), ["env", f"MINE={SECRET}-mine", "sleep", "2"])
     finally:

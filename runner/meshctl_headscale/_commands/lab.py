@@ -93,4 +93,4 @@ def logs(
     if not files:
         print(f"'{node}' has no services: there is nothing to show.", file=sys.stderr)
         return
-    _tail.show({_labs.service_of(path): path for path in files}, lines=lines, follow=follow)
+    _tail.show(files, lines=lines, follow=follow)

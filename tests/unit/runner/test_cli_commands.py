@@ -470,7 +470,7 @@ def test_a_query_has_no_other_format(form: str) -> None:
 
 
 def test_a_machine_without_services_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_labs, "log_files", lambda *_words: [])
+    monkeypatch.setattr(_labs, "log_files", lambda *_words: {})
     done = CliRunner().invoke(app, ["logs", "router", "-f"], catch_exceptions=False)
     assert (done.exit_code, done.stdout, done.stderr) == (
         0,
