@@ -71,6 +71,7 @@ class RealHeadscale:
     tls: trustme.CA | None = None
     policy_mode: str = "database"
     url: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
     config: Path = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -115,6 +116,7 @@ class RealHeadscale:
             "unix_socket_permission": "0700",
             "logtail": {"enabled": False},
             **self._certificate(),
+            **self.more,
         }
 
     def _policy(self) -> dict[str, str]:
