@@ -300,8 +300,9 @@ VOLATILE='nf_conntrack_count|random[.]|fs[.](dentry|inode|file)|pty[.]nr|[.](tcp
 cd /; for top in etc root home var run tmp opt; do
   find "$top" -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune -o -printf '%p %y %m %U:%G %l\n' | sort
 done; echo '--- files'
-find etc root home var run tmp opt -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune -o -type f -print0 \
-  | sort -z | xargs -0 sha256sum
+# The server writes its database whenever a node reports; its rows are compared below.
+find etc root home var run tmp opt -xdev \( -path run/own/log -o -path var/log/meshctl \) -prune \
+  -o -type f ! -path 'var/lib/headscale/db.sqlite*' -print0 | sort -z | xargs -0 sha256sum
 echo '--- sysctls'; sysctl -a 2>/dev/null | grep -Ev "$VOLATILE"
 echo '--- processes'; ps -e -o ppid=,args= | grep -Ev 'ps -e|sshd:|nsenter|find|sort|/bin/sh|sed|grep' | sort
 echo '--- prefs'; if pidof tailscaled >/dev/null; then tailscale debug prefs; fi
