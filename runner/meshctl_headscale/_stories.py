@@ -91,10 +91,10 @@ def parts(project: Project, selected: Sequence[Story]) -> list[Story]:
     return [known.get(name) or chosen[name] for name in dict.fromkeys(names) if name in known or name in chosen]
 
 
-def playbooks(selected: Sequence[Story]) -> list[Path]:
-    """Return what ansible-playbook runs: only the first story brings up the lab and the mesh."""
-    first, *others = selected
-    return [first.path, *(story.about.path if story.about else story.path for story in others)]
+def playbooks(selected: Sequence[Story], *, deploy: bool) -> list[Path]:
+    """Return what ansible-playbook runs: only the first story brings up the lab and the mesh, if it is to be."""
+    alone = [story.about.path if story.about else story.path for story in selected]
+    return [selected[0].path, *alone[1:]] if deploy else alone
 
 
 def _own(name: str) -> Story | None:

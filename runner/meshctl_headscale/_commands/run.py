@@ -106,7 +106,7 @@ def run(
     own |= {"mesh_keep_going": True} if keep_going else {}
     own |= {} if deploy else {"mesh_deploy": False}
     request = Request(
-        playbooks=_stories.playbooks(selected),
+        playbooks=_stories.playbooks(selected, deploy=deploy),
         inventory=_inputs.inventory(inventory),
         extra_vars={**variables, **own},
         extra_files=files,

@@ -135,9 +135,14 @@ def test_a_path_that_is_no_playbook_is_named(
         _stories.select(project, [name])
 
 
-def test_lab_and_mesh_are_brought_up_once(project: _project.Project) -> None:
-    books = _stories.playbooks(_stories.select(project, ["us1", "us2"]))
-    assert [path.relative_to(project.playbooks).as_posix() for path in books] == ["us1.yml", "stories/us2.yml"]
+@pytest.mark.parametrize(
+    ("deploy", "paths"), [(True, ["us1.yml", "stories/us2.yml"]), (False, ["stories/us1.yml", "stories/us2.yml"])]
+)
+def test_lab_and_mesh_are_brought_up_once_or_not_at_all(
+    deploy: bool, paths: list[str], project: _project.Project
+) -> None:
+    books = _stories.playbooks(_stories.select(project, ["us1", "us2"]), deploy=deploy)
+    assert [path.relative_to(project.playbooks).as_posix() for path in books] == paths
 
 
 def test_broken_playbook_is_a_sentence(tmp_path: Path, project: _project.Project) -> None:
