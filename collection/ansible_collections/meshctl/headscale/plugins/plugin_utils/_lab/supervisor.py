@@ -77,7 +77,8 @@ mkdir -p /run/lab/service /run/lab/users /run/netns
 mount --make-shared /run/netns 2>/dev/null || true
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin s6-svscan -t0 /run/lab/service
 """
-# The start script maps the user ids of a root lab from outside; the second shell is root of the namespace.
+# `start` maps the user ids of a root lab from outside; the second shell is root of the namespace. A shell without -p
+# compares its real and effective ids and adopts the real one, so it would keep a wrong id if they change in between.
 _AWAIT_IDS: Final = 'until read -r _ < /proc/self/uid_map; do sleep 0.01; done; exec /bin/sh -c "$1" "$0"'
 # The process writes its own id before it becomes the supervisor, so whenever `meshctl up` is killed, the next `down`
 # knows of every process that is left.
@@ -143,7 +144,7 @@ def enter(pid: int, command: Sequence[str]) -> list[str]:
 def _unshare(*user: str) -> list[str]:
     return [
         "unshare", "--user", *user, *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
-        "/bin/sh", "-c",
+        "/bin/sh", "-p", "-c",
     ]  # fmt: skip
 
 
