@@ -100,7 +100,7 @@ def form(variable: Variable) -> str:
         return "bool"
     if schema["type"] in ("number", "integer"):
         return f"{variable.unit}, {_range(schema)}"
-    return _FORMS[schema["format"]]
+    return _FORMS[schema["format"]] if "format" in schema else "text"
 
 
 def _range(schema: Mapping[str, Any]) -> str:
