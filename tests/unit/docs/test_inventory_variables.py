@@ -33,6 +33,7 @@ FACTS = {
     "mesh_binaries_found",
     "mesh_client",
     "mesh_diagnosis",
+    "mesh_diagnosis_server",
     "mesh_name",
     "mesh_needed",
     "mesh_nodes",

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client, control, finding
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
-from doctor import CONTEXT, JSON, answer, examine_client
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
+from doctor import CONTEXT, JSON, answer, examine_client, node, problems
 from hypothesis import given
 from hypothesis import strategies as st
+
+_WELL = {"outcome": "answered", "status": 200, "body": '{"status":"pass"}'}
 
 
 @pytest.mark.parametrize(
@@ -39,14 +43,17 @@ def test_a_proxy_in_front_of_a_relay(row: dict[str, Any], verdict: str) -> None:
 @pytest.mark.parametrize(
     ("health", "upgrade", "trouble"),
     [
-        ({"outcome": "answered", "status": 200}, {"outcome": "answered", "status": 101}, ""),
+        (_WELL, {"outcome": "answered", "status": 101}, ""),
+        ({**_WELL, "body": "<HTML>"}, {"outcome": "answered", "status": 101}, "a page of HTML, and not headscale"),
+        ({**_WELL, "status": 403, "body": ""}, None, "answers 403 with something else"),
         ({"outcome": "answered", "status": 500}, {"outcome": "answered", "status": 101}, "the server answers 500"),
         (
-            {"outcome": "answered", "status": 200},
+            _WELL,
             {"outcome": "answered", "status": 426},
             "does not pass on the upgrade",
         ),
-        ({"outcome": "answered", "status": 200}, {"outcome": "timeout"}, "does not answer in time"),
+        (_WELL, {"outcome": "timeout"}, "does not answer in time"),
+        ({"outcome": "handshake", "error": "internal error"}, None, "TLS handshake fails"),
         ({"outcome": "tls", "error": "unknown authority"}, None, "add its CA"),
         ({"outcome": "tls", "error": "certificate has expired"}, None, "this host's clock"),
         (None, {"outcome": "refused"}, "nothing listens there"),
@@ -97,3 +104,133 @@ def test_a_client_without_tailscaled_is_one_finding() -> None:
     checks = finding.judge(client, Client({}, ClientContext()), CONTEXT, only="client")
     assert [(check.id, check.verdict) for check in checks] == [("doctor.client", "error")]
     assert "start tailscaled" in checks[0].hint
+
+
+def _client(status: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
+    """Return the observations of a client that is in the mesh and well."""
+    own = {
+        "PublicKey": "nodekey:1",
+        "Online": True,
+        "TailscaleIPs": ["100.64.0.1"],
+        "DNSName": "a.mesh.",
+        "Relay": "lab",
+    }
+    known = {"BackendState": "Running", "TUN": True, "Self": own, "Peer": {}, **(status or {})}
+    links = [
+        {"name": "eth0", "addresses": ["10.0.0.10/24"]},
+        {"name": "tailscale0", "addresses": ["100.64.0.1/32"]},
+    ]
+    return {"status": known, "prefs": {"CorpDNS": True}, "addresses": links, **data}
+
+
+def _peer(**more: Any) -> dict[str, Any]:
+    return {"ID": "2", "HostName": "b", "TailscaleIPs": ["100.64.0.2"], "Online": True, "ExitNodeOption": True, **more}
+
+
+@pytest.mark.parametrize(
+    ("peer", "words"),
+    [
+        (None, "which the server does not show to it"),
+        (_peer(Online=False), "which is offline"),
+        (_peer(ExitNodeOption=False), "which is not approved as one"),
+        (_peer(), "which does not pass it on"),
+    ],
+)
+def test_exit_nodes_that_do_not_work(peer: dict[str, Any] | None, words: str) -> None:
+    found = problems(
+        examine_client(
+            _client(
+                {"Peer": {"2": peer} if peer else {}},
+                prefs={"ExitNodeID": "2"},
+                through_exit=[{"connected": False}],
+                around_exit=[{"connected": True}],
+                outside=[{"name": "example.com", "outcome": "failed"}],
+            ),
+            outside=("example.com",),
+        )
+    )
+    assert words in found["doctor.exit_node"]
+    assert "`tailscale set --exit-node=`" in found["doctor.exit_node"]
+    assert found["doctor.upstream_dns"] == "because of doctor.exit_node"
+
+
+def test_an_exit_node_is_not_blamed_for_what_is_unreachable_without_it_too() -> None:
+    nowhere = [{"connected": False}]
+    data = _client({"Peer": {"2": _peer()}}, prefs={"ExitNodeID": "2"}, through_exit=nowhere, around_exit=nowhere)
+    assert "doctor.exit_node" not in problems(examine_client(data))
+
+
+@pytest.mark.parametrize(
+    ("device", "route", "verdicts"),
+    [
+        ("tailscale0", "10.0.0.0/16", {"failed"}),
+        ("eth0", "10.0.0.0/16", {"passed"}),
+        ("tailscale0", "10.9.0.0/16", {"passed"}),
+    ],
+)
+def test_a_network_of_the_host_that_is_routed_into_the_mesh(device: str, route: str, verdicts: set[str]) -> None:
+    data = _client({"Peer": {"2": _peer(PrimaryRoutes=[route])}}, own_routes={"get": {"10.0.0.254": {"dev": device}}})
+    checks = examine_client(data)
+    assert {check.verdict for check in checks if check.id == "doctor.own_subnet"} == verdicts
+    advised = any("--accept-routes`" in check.hint for check in checks if check.id == "doctor.routes.accepted")
+    assert advised is (route == "10.9.0.0/16"), "never advise to accept a route that covers the host's own network"
+
+
+def test_what_follows_from_a_stopped_client_refers_to_it() -> None:
+    found = problems(examine_client(_client({"BackendState": "Stopped"}, derpmap={"Regions": {}})))
+    assert "tailscale up" in found["doctor.client"]
+    assert found["doctor.derp_map"] == found["doctor.magic_dns"] == "because of doctor.client"
+
+
+def test_a_relay_is_asked_as_clients_ask_it() -> None:
+    node = {"HostName": "203.0.113.9", "CertName": "sha256-raw:ab", "InsecureForTests": True, "STUNPort": -1}
+    (relay,) = read_relays({"Regions": {"1": {"Nodes": [{**node, "IPv4": "none", "IPv6": "2001:db8::1"}]}}}, home="")
+    assert relay.tls["sha256"] == "ab"
+    assert relay.tls["insecure"] is True
+    assert (relay.tls["connect"], relay.tls["family"]) == ("2001:db8::1", 6)
+    assert relay.tls["user_agent"].startswith("Go-http-client/")
+    assert relay.stun_port < 0
+
+
+def test_a_map_without_stun_is_a_fault_only_where_an_address_is_missing() -> None:
+    regions = {"Regions": {"1": {"RegionCode": "lab", "Nodes": [{"HostName": "relay", "STUNPort": -1}]}}}
+    for endpoints, bad in ((["10.0.0.10:41641"], True), (["10.0.0.10:41641", "203.0.113.3:41641"], False)):
+        data = _client(derpmap=regions)
+        data["status"]["Self"]["Addrs"] = endpoints
+        assert ("doctor.derp_map.stun" in problems(examine_client(data))) is bad
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ("Tailscale could not connect to the 'Lab' relay server. Your Internet connection might be down.", True),
+        ("Tailscale could not establish an encrypted connection with 'relay': likely intercepted connection", False),
+    ],
+)
+def test_a_relay_that_refuses_admission(said: str, refused: bool) -> None:
+    derp = {"Regions": {"1": {"RegionCode": "lab", "Nodes": [{"HostName": "relay"}]}}}
+    rows = [{"url": "https://relay/derp", "outcome": "answered", "status": 101}]
+    found = problems(examine_client(_client({"Health": [said]}, derpmap=derp, relays=rows)))
+    assert ("doctor.relay.admission" in found) is refused
+
+
+def test_tags_that_were_not_granted_have_a_reason() -> None:
+    data = _client(prefs={"AdvertiseTags": ["tag:a", "tag:b"]})
+    nodes = {"nodes": [node(1, "a", user={"id": "1", "name": "alice"})]}
+    server = Server(answer(nodes=nodes, policy={"policy": '{"tagOwners": {"tag:a": ["bob@"]}}'}), ServerContext())
+    hint = problems(examine_client(data, server=server))["doctor.tags"]
+    assert "the policy gives it to bob@ and this node belongs to alice" in hint
+    assert "did not grant tag:b, because the policy has no tagOwners for it" in hint
+
+
+def test_a_resolver_inside_the_mesh_is_named() -> None:
+    data = _client(
+        {"Peer": {"2": _peer()}},
+        dns_map={"Resolvers": [{"Addr": "100.64.0.2"}], "Routes": {"corp.example.": [{"Addr": "10.0.0.250"}]}},
+        resolv_conf={"nameservers": ["100.100.100.100"]},
+        outside=[{"name": "example.com", "outcome": "failed"}],
+    )
+    data["split 10.0.0.250"] = [{"name": "corp.example", "outcome": "timeout"}]
+    found = problems(examine_client(data, outside=("example.com",)))
+    assert "100.64.0.2, which is b in this mesh" in found["doctor.upstream_dns"]
+    assert "10.0.0.250 of corp.example" in found["doctor.split_dns"]

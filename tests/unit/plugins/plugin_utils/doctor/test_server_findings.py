@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import urls
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
@@ -59,9 +60,9 @@ def test_a_healthy_server_has_no_findings() -> None:
     assert problems(_checks(node(1, "a"), node(2, "b"))) == {}
 
 
-@pytest.mark.parametrize("expiry", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2020-01-01T00:00:00Z"])
-def test_expiry_dates_in_the_past(expiry: str) -> None:
-    assert "doctor.expiry" in problems(_checks(node(1, "a", expiry=expiry)))
+def test_expiry_dates() -> None:
+    assert "doctor.expiry" in problems(_checks(node(1, "a", expiry="2020-01-01T00:00:00Z")))
+    assert problems(_checks(node(1, "a", expiry="0001-01-01T00:00:00Z"))) == {}, "zero means never"
 
 
 def test_two_nodes_of_one_name() -> None:
@@ -142,17 +143,151 @@ def test_routes() -> None:
     assert {found["standby"].verdict, found["primary"].verdict} == {"passed"}
 
 
-def test_a_firewall_and_a_policy_are_distinguished() -> None:
+_PAIR = {"nodes": {"nodes": [node(1, "a"), node(2, "b", user={"id": "7", "name": "old"})]}}
+
+
+def _views(**more: Any) -> tuple[ClientView, ClientView]:
+    """Return two clients; tailscaled on b answers a, and its host does not."""
+    known: dict[str, Any] = {
+        "answered": {"100.64.0.2": True},
+        "echoed": {"100.64.0.2": False},
+        "state": "Running",
+        **more,
+    }
+    return ClientView(name="a", key="nodekey:1", **known), ClientView(name="b", key="nodekey:2", state="Running")
+
+
+def _policy(rules: str) -> dict[str, Any]:
+    return {**_PAIR, "policy": {"policy": f'{{"acls": [{rules}]}}'}}
+
+
+def _reach(checks: list[Check]) -> Check:
+    return next(check for check in checks if check.id == "doctor.policy.reach" and check.target == "a")
+
+
+def test_a_firewall_is_not_claimed_where_it_was_not_seen() -> None:
+    hint = _reach(examine_server(_PAIR, views=_views())).hint
+    assert "tailscaled there answers, but echo requests do not" in hint
+    assert "a firewall on" not in hint
+
+
+def test_a_policy_that_denies_explains_silence() -> None:
+    rule = '{"action": "accept", "src": ["100.64.0.2"], "dst": ["100.64.0.1:*"]}'
+    assert "lets it reach no other node" in _reach(examine_server(_policy(rule), views=_views())).hint
+
+
+def test_no_rule_at_all_is_a_fault_although_no_node_sees_another() -> None:
+    checks = examine_server(_policy(""), views=_views(answered={}, echoed={}))
+    assert "lets it reach no other node" in _reach(checks).hint
+
+
+def test_addresses_of_one_family_are_judged_by_that_family() -> None:
+    nodes = [node(n, name, ipAddresses=[f"100.64.0.{n}", f"fd7a:115c:a1e0::{n}"]) for n, name in ((1, "a"), (2, "b"))]
+    rule = '{"action": "accept", "src": ["*"], "dst": ["fd7a:115c:a1e0::2:22"]}'
+    data = {**_policy(rule), "nodes": {"nodes": nodes}}
+    views = _views(echoed={"100.64.0.2": False, "fd7a:115c:a1e0::2": True})
+    assert _reach(examine_server(data, views=views)).observed == {
+        "blocked": [],
+        "open": [],
+        "not_as_expected": ["b (ipv4)"],
+    }
+
+
+def test_users_are_joined_by_id_and_unknown_ones_explain_the_rest() -> None:
+    rule = '{"action": "accept", "src": ["*"], "dst": ["old@:*"]}'
+    data = {**_policy(rule), "users": {"users": [{"id": "7", "name": "new"}]}}
+    checks = examine_server(data, views=_views())
+    assert "old@" in problems(checks)["doctor.policy.names"]
+    assert _reach(checks).hint == "because of doctor.policy.names"
+
+
+def test_unknown_names_of_auto_approvers() -> None:
+    policy = '{"autoApprovers": {"routes": {"10.42.0.0/16": ["ghost@"]}, "exitNode": ["phantom@"]}}'
+    found = problems(examine_server({**_PAIR, "policy": {"policy": policy}}))
+    assert "ghost@, phantom@" in found["doctor.policy.names"]
+
+
+def test_a_clients_own_finding_explains_what_others_see_of_it() -> None:
+    tun = {"tun": {"id": "doctor.tun", "source": "a", "hint": "no TUN"}}
+    checks = examine_server(_PAIR, views=_views(bad=tun))
+    assert _reach(checks).hint == "because of doctor.tun on a"
+
+
+def test_an_expired_node_is_one_cause() -> None:
+    nodes = [node(1, "a"), node(2, "b", expiry="2020-01-01T00:00:00Z")]
     views = (
-        ClientView(name="a", key="nodekey:1", answered={"100.64.0.2": True}, echoed={"100.64.0.2": False}),
-        ClientView(name="b", key="nodekey:2"),
+        ClientView(name="a", key="nodekey:1", state="Running", online=True, answered={"100.64.0.2": False}),
+        ClientView(name="b", key="nodekey:2", state="NeedsLogin"),
     )
-    nodes = {"nodes": {"nodes": [node(1, "a"), node(2, "b")]}}
-    assert "firewall on b" in problems(examine_server(nodes, views=views))["doctor.policy.reach"]
-    policy = '{"acls": [{"action": "accept", "src": ["100.64.0.2"], "dst": ["100.64.0.1:*"]}]}'
-    found = problems(examine_server({**nodes, "policy": {"policy": policy}}, views=views))["doctor.policy.reach"]
-    assert "firewall" not in found
-    assert "disagree on b" in found
+    checks = examine_server({"nodes": {"nodes": nodes}}, views=views)
+    roots = {check.id for check in checks if check.bad and "because" not in check.evidence}
+    assert roots == {"doctor.expiry"}
+    said = headline([check.as_dict() for check in checks])
+    assert said.startswith("b: its key has expired: `headscale nodes expire --disable -i 2`")
+
+
+@pytest.mark.parametrize("errors", [[], ["message authentication failed"]])
+def test_a_lost_key_is_claimed_only_with_evidence(errors: list[str]) -> None:
+    view = ClientView(name="a", key="nodekey:1", state="Running", server_answers=True, server_key="mkey:1")
+    found = problems(examine_server({"nodes": {"nodes": [node(1, "a")]}}, views=(view,), key_errors=errors))
+    assert ("noise key" in found.get("doctor.identity", "")) is bool(errors)
+
+
+def test_two_hosts_with_one_key() -> None:
+    views = tuple(ClientView(name=name, key="nodekey:1", state="Running") for name in ("a", "b"))
+    assert "a and b have the same node key" in problems(_checks(node(1, "a"), views=views))["doctor.keys"]
+
+
+def test_two_users_of_one_name() -> None:
+    users = {"users": [{"id": "1", "name": "default"}, {"id": "2", "name": "default", "provider": "oidc"}]}
+    assert (
+        "the users 1, 2 are all called default" in problems(examine_server({**_PAIR, "users": users}))["doctor.users"]
+    )
+
+
+def test_prefixes() -> None:
+    config = CONFIG + "prefixes: {v4: 100.99.98.0/24, v6: fd00::/64}\n"
+    found = problems(examine_server({**_PAIR, "config": {"path": "c", "text": config}}))["doctor.prefixes"]
+    assert "prefixes has fd00::/64" in found
+    assert "a (100.64.0.1), b (100.64.0.2) is outside of 100.99.98.0/24" in found
+
+
+_LOG = [
+    "2026-11-28 18:15:46.05  2026-11-28T18:15:46Z INF Headscale stopped",
+    "2026-11-28 18:15:47.07  2026-11-28T18:15:47Z INF Opening database database=sqlite3 path=db.sqlite",
+    "2026-11-28 18:15:48.69  Error: initializing: no such file",
+    "2026-11-28 18:15:49.07  2026-11-28T18:15:49Z INF Opening database database=sqlite3 path=db.sqlite",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (_LOG, "does not start; the last error in its log: initializing: no such file"),
+        (_LOG[:1], "is not running; the last line in its log: INF Headscale stopped"),
+        ([*_LOG, _LOG[0]], "is not running"),
+    ],
+)
+def test_a_server_that_does_not_run_tells_why_in_its_log(lines: list[str], words: str) -> None:
+    checks = examine_server({"nodes": None, "log": {"from": "file", "lines": lines}, "listening": []})
+    found = problems(checks)
+    assert words in found["doctor.start"]
+    assert found["doctor.api"] == "because of doctor.start"
+    listens = [{"port": 443, "process": {"name": "headscale"}}]
+    assert "doctor.start" not in problems(examine_server({"log": {"lines": lines}, "listening": listens}))
+
+
+def test_a_configuration_that_is_broken_is_a_fault() -> None:
+    found = problems(examine_server({**_PAIR, "config": {"path": "config.yaml", "text": "a: 1\nb: [c"}}))
+    assert "config.yaml is not valid YAML in line 2" in found["doctor.config"]
+
+
+def test_a_database_that_another_process_locks() -> None:
+    text = CONFIG + "database: {type: sqlite, sqlite: {path: /db}}\n"
+    locks = [{"pid": 7, "name": "headscale"}, {"pid": 8, "name": "sqlite3"}]
+    found = problems(examine_server({**_PAIR, "config": {"path": "c", "text": text}, "locks": locks}))
+    assert "sqlite3 (pid 8) keeps /db locked" in found["doctor.database"]
+    assert "headscale (pid" not in found["doctor.database"]
 
 
 def test_a_client_that_is_too_old_and_two_servers_under_one_name() -> None:

@@ -77,6 +77,7 @@ def test_the_settings_that_are_examined_are_kept_and_nothing_else() -> None:
             "override_local_dns": True,
             "nameservers": {"global": ["1.1.1.1", "9.9.9.9"]},
         },
+        "database": {"type": "postgres"},
         **({"oidc": None}),
     }
 

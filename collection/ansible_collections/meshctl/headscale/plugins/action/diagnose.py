@@ -19,7 +19,7 @@ from ..plugin_utils._action.server import server, server_url
 from ..plugin_utils._doctor import client, finding, mesh, view
 from ..plugin_utils._doctor import server as control
 from ..plugin_utils._doctor.observed import Client, ClientContext
-from ..plugin_utils._doctor.records import Server, ServerContext
+from ..plugin_utils._doctor.records import LOG_WORDS, Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
 from ..plugin_utils._judge.answer import mapping, text
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 _LOOK_S = 12.0
 # The inputs of the findings' requests.
-_FIRST = ("status", "prefs", "derpmap", "dns_config", "resolv_conf")
+_FIRST = ("status", "prefs", "derpmap", "dns_config", "dns_map", "resolv_conf", "addresses")
 _API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "policy": "policy"}
+# In the lab, and where systemd does not run, the service writes this file.
+_LOG = {"kind": "log", "unit": "headscale", "paths": ["/var/log/meshctl/headscale/current"], "words": LOG_WORDS}
 
 
 class ActionModule(Assertion):
@@ -42,7 +44,7 @@ class ActionModule(Assertion):
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
-        "part": {"type": "str", "choices": ["client", "server"], "required": True},
+        "part": {"type": "str", "choices": ["server", "client", "mesh"], "required": True},
         "config": {"type": "path", "default": "/etc/headscale/config.yaml"},
         "url": {"type": "str"},
         "api_key": {"type": "str", "no_log": True},
@@ -51,30 +53,51 @@ class ActionModule(Assertion):
         "warning_days": {"type": "float"},
     }
 
-    _view: ClientView | None = None
+    _facts: dict[str, Any]
 
     def _converge(self) -> list[Check]:
         """Examine once: the doctor does not wait for a problem to go away."""
-        return self._examine_client() if self.options["part"] == "client" else self._examine_server()
+        self._facts = {}
+        return {"server": self._server, "client": self._client, "mesh": self._mesh}[self.options["part"]]()
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
-        """Return what the examination of the server needs of a client."""
-        return {"ansible_facts": {"mesh_diagnosis": self._view.as_fact()}} if self._view else {}
+        """Return what later examinations need of this one."""
+        return {"ansible_facts": self._facts} if self._facts else {}
 
-    def _examine_client(self) -> list[Check]:
+    def _server(self) -> list[Check]:
+        url = server_url(self).rstrip("/")
+        ask = {**server(self), "url": url}
+        trust = {"ca_file": ask["ca_file"]} if "ca_file" in ask else {}
+        requests: list[Request] = [
+            *({"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **ask} for name, path in _API.items()),
+            {"id": "web", "kind": "http", "targets": [{"url": f"{url}/version", **trust}]},
+            {"id": "config", "kind": "config", "path": self.options["config"]},
+            {"id": "log", **_LOG},
+            {"id": "listening", "kind": "listening"},
+        ]
+        first = self.probe(requests, seconds=_LOOK_S)
+        seen = Server(first, self._server_context(url))
+        if more := finding.requests(control, seen):
+            seen = Server(_together(first, self.probe(more, seconds=_LOOK_S)), self._server_context(url))
+        checks = finding.judge(control, seen, self.context)
+        self._facts = {"mesh_diagnosis_server": {**seen.as_fact(), "source": self.host}}
+        return checks
+
+    def _client(self) -> list[Check]:
         known = ClientContext(
             expected_paths=self._expected_paths(),
             server_url=text(self.setting("server_url", self.options.get("url"))),
             outside=tuple(self.setting("outside_names")),
+            server=self._records(),
         )
         first = self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_LOOK_S)
         seen = Client(first, known)
         if seen.status:
-            second = self.probe([*finding.requests(client, seen), *view.requests(seen)], seconds=_LOOK_S)
-            observations = {**mapping(first.get("observations")), **mapping(second.get("observations"))}
-            seen = Client({**first, "observations": observations}, known)
-        self._view = ClientView.of(self.host, seen)
-        return finding.judge(client, seen, self.context, only="" if seen.status else "client")
+            requests = [*finding.requests(client, seen), *view.requests(seen)]
+            seen = Client(_together(first, self.probe(requests, seconds=_LOOK_S)), known)
+        checks = finding.judge(client, seen, self.context, only="" if seen.status else "client")
+        self._facts = {"mesh_diagnosis": ClientView.of(self.host, seen).as_fact()}
+        return checks
 
     def _expected_paths(self) -> tuple[ExpectedPath, ...]:
         try:
@@ -85,17 +108,13 @@ class ActionModule(Assertion):
         seen = [peer for peer in peers if expect.sees(self.host, peer.name)]
         return expected_paths(self, seen, kind="auto", deep=True)
 
-    def _examine_server(self) -> list[Check]:
-        url = server_url(self).rstrip("/")
-        ask = {**server(self), "url": url}
-        trust = {"ca_file": ask["ca_file"]} if "ca_file" in ask else {}
-        requests: list[Request] = [
-            *({"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **ask} for name, path in _API.items()),
-            {"id": "web", "kind": "http", "targets": [{"url": f"{url}/version", **trust}]},
-            {"id": "config", "kind": "config", "path": self.options["config"]},
-        ]
-        seen = Server(self.probe(requests, seconds=_LOOK_S), self._server_context(url))
-        return [check for part in (control, mesh) for check in finding.judge(part, seen, self.context)]
+    def _mesh(self) -> list[Check]:
+        return finding.judge(mesh, self._records(), self.context)
+
+    def _records(self) -> Server:
+        """Return the server as its examination left it."""
+        fact = mapping(self.shared("mesh_diagnosis_server"))
+        return Server.read(fact, self._server_context(text(fact.get("url"))))
 
     def _server_context(self, url: str) -> ServerContext:
         clients = [str(name) for name in mapping(plain(self.known.get("groups") or {})).get("clients") or []]
@@ -107,3 +126,7 @@ class ActionModule(Assertion):
             warning_days=self.setting("expiry_warning_days", self.options.get("warning_days")),
             expect=expectation(self),
         )
+
+
+def _together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    return {**first, "observations": {**mapping(first.get("observations")), **mapping(second.get("observations"))}}

@@ -13,18 +13,20 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Examines a client or the control server, and returns a check for each known fault, with its cause and remedy.
+  - Examines the control server or a client, and returns a check for each known fault, with its cause and remedy.
   - It changes nothing. It pings, resolves names, fetches unauthenticated pages and reads Headscale's API.
-  - It leaves a fact on each client. The examination of the server compares its records with these facts, so examine the
-    clients first.
+  - Each examination leaves a fact for the later ones. Examine the server first, then the clients, and compare both last.
+  - A check that follows from another one refers to it in its hint (C(because of doctor.client)) and in its evidence.
 options:
   part:
     description:
-      - What to examine. V(client) is the host of the task.
+      - What to examine.
       - V(server) is Headscale, asked through its API from the host of the task. If that host is the server itself, and
-        the user may read its configuration, that is examined as well.
+        the user may read its configuration and its log, these are examined as well.
+      - V(client) is the host of the task.
+      - V(mesh) compares what the server and the clients found. It needs the facts of both, and probes no host.
     type: str
-    choices: [client, server]
+    choices: [server, client, mesh]
     required: true
   config:
     description: Headscale's configuration on the host of the task. Secret values do not leave the host.
@@ -65,14 +67,19 @@ EXAMPLES = r"""
   vars:
     mesh_story: doctor
   tasks:
+    - name: Examine the server
+      meshctl.headscale.diagnose:
+        part: server
+      when: inventory_hostname in groups.headscale
+
     - name: Examine the clients
       meshctl.headscale.diagnose:
         part: client
       when: inventory_hostname in groups.clients
 
-    - name: Examine the server
+    - name: Compare the clients and the server
       meshctl.headscale.diagnose:
-        part: server
+        part: mesh
       when: inventory_hostname in groups.headscale
 """
 
@@ -96,12 +103,16 @@ checks:
       description: Cause and remedy.
       type: str
 ansible_facts:
-  description: Facts about a client for the examination of the server.
-  returned: when O(part=client)
+  description: Facts for the later examinations.
+  returned: when O(part=client) or O(part=server)
   type: dict
   contains:
     mesh_diagnosis:
       description: The client's key, state, version and relays, and which nodes answered it.
-      returned: always
+      returned: when O(part=client)
+      type: dict
+    mesh_diagnosis_server:
+      description: The server's records, and what is wrong with it.
+      returned: when O(part=server)
       type: dict
 """

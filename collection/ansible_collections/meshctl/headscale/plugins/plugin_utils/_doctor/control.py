@@ -6,25 +6,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._judge.answer import Json, mapping, text
 
 HEALTH, UPGRADE = "/health", "/ts2021"
 OK, SWITCHING = 200, 101
+_REJECTED = (401, 403, 404)
 
 
-def health(url: str) -> dict[str, str]:
-    """Return the request for the server's health page, as the probe's `http` takes it."""
-    return {"url": f"{url}{HEALTH}"}
+AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True}
+"""What tailscaled's own requests have: Go's name, and a route around the mesh."""
 
 
-def upgrade(url: str) -> dict[str, str]:
-    """Return the request with which a client starts to speak its own protocol."""
-    return {"url": f"{url}{UPGRADE}", "upgrade": "tailscale-control-protocol"}
-
-
-def asked(url: str) -> list[dict[str, str]]:
-    """Return the pages from which `trouble` tells what is wrong."""
-    return [health(url), upgrade(url)]
+def asked(url: str) -> list[dict[str, Any]]:
+    """Return the pages from which `trouble` tells what is wrong, as the probe's `http` takes them."""
+    return [
+        {**AS_CLIENT, "url": f"{url}{HEALTH}"},
+        {**AS_CLIENT, "url": f"{url}{UPGRADE}", "upgrade": "tailscale-control-protocol"},
+    ]
 
 
 def trouble(rows: list[Json], url: str) -> str:
@@ -36,16 +36,17 @@ def trouble(rows: list[Json], url: str) -> str:
     return (unwell(page) if page else "") or (not_upgraded(upgraded) if upgraded else "")
 
 
-def no_answer(row: dict[str, Json]) -> str:
-    """Return why a page could not be fetched."""
+def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in front of it,") -> str:
+    """Return why a page of a program could not be fetched."""
     outcome, said = text(row.get("outcome")), text(row.get("error"))
     if outcome == "tls":
         dated = "not yet valid" in said or "has expired" in said
         remedy = "renew it, unless this host's clock is wrong" if dated else "add its CA to the host's trust store"
         return f"this host does not trust its certificate ({said}): {remedy}"
     return {
+        "handshake": f"the TLS handshake fails ({said}): check that TLS is on at that port, with a certificate for this name",
         "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
-        "refused": "nothing listens there: check that headscale, or the proxy in front of it, is running",
+        "refused": f"nothing listens there: check that {program} is running",
         "timeout": "it does not answer in time: check that it is up and that no firewall drops packets to it",
     }.get(outcome, f"the connection ended with {outcome or 'no answer'}: {said}".rstrip(": "))
 
@@ -55,7 +56,9 @@ def unwell(row: dict[str, Json]) -> str:
     if text(row.get("outcome")) != "answered":
         return no_answer(row)
     if row.get("status") == OK:
-        return ""
+        return "" if '"pass"' in text(row.get("body")) else _other(row)
+    if row.get("status") in _REJECTED:
+        return _other(row)
     return f"the server answers {row.get('status')}: its database fails, or the proxy in front of it does; read headscale's log"
 
 
@@ -65,10 +68,31 @@ def not_upgraded(row: dict[str, Json]) -> str:
         return no_answer(row)
     if row.get("status") == SWITCHING:
         return ""
+    if row.get("status") in _REJECTED:
+        return f"{proxy(row)} in front of headscale rejects clients ({row.get('status')}): remove that rule for /ts2021"
     return (
         f"{proxy(row)} in front of headscale does not pass on the upgrade: in nginx set `proxy_http_version 1.1`, "
         "`proxy_set_header Upgrade $http_upgrade` and `proxy_set_header Connection $connection_upgrade`; "
         "remove proxies that cannot pass it on (Cloudflare)"
+    )
+
+
+def agent_rejected(row: dict[str, Json], ours: dict[str, Json]) -> str:
+    """Return whether a proxy rejects a request only because a client made it, empty if not."""
+    if row.get("status") == ours.get("status") or ours.get("status") not in (OK, SWITCHING):
+        return ""
+    return (
+        f"{proxy(row)} in front of headscale rejects the User-Agent Go-http-client ({row.get('status')}), which all clients "
+        "have: remove that rule"
+    )
+
+
+def _other(row: dict[str, Json]) -> str:
+    """Return what answers in place of headscale."""
+    page = "a page of HTML" if "<html" in text(row.get("body")).lower() else "something else"
+    return (
+        f"{proxy(row)} answers {row.get('status')} with {page}, and not headscale: let it pass every path and every client on "
+        "(`proxy_pass`)"
     )
 
 

@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import TYPE_CHECKING, Any
 
-from .._judge.answer import Answer, Json, addresses, items, mapping, text
+from .._judge.answer import Answer, Json, address, addresses, items, mapping, text
 from .._judge.check import Check
 from .._judge.context import CheckContext
 from .._judge.path import ExpectedPath
 from . import urls
+from .cause import Cause, because
 from .relays import Relay, read_relays
 
-__all__ = ["Check", "CheckContext", "Client", "ClientContext", "Iterator", "Observed"]
+if TYPE_CHECKING:
+    from .records import Server
+
+__all__ = ["Cause", "Check", "CheckContext", "Client", "ClientContext", "Iterator", "Observed", "because"]
 
 
 class Observed(Answer):
@@ -26,17 +31,18 @@ class Observed(Answer):
 
     def __init__(self, answer: Json) -> None:
         super().__init__(answer)
-        self._bad: dict[str, Check] = {}
+        self.bad: dict[str, Cause] = {}
 
     def keep(self, check: Check, finding: str) -> Check:
         """Remember a finding so that later ones can refer to it."""
         if check.bad:
-            self._bad.setdefault(finding, check)
+            for name in (finding, f"{finding}.{check.aspect}", f"{finding} of {check.target}"):
+                self.bad.setdefault(name, Cause.of(check))
         return check
 
-    def bad(self, finding: str) -> Check | None:
-        """Return the first bad check of a finding, None if there is none."""
-        return self._bad.get(finding)
+    def cause(self, *findings: str) -> Cause | None:
+        """Return the first of these findings that is bad."""
+        return next((self.bad[name] for name in findings if name in self.bad), None)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return an observation that is a list of objects."""
@@ -54,6 +60,7 @@ class ClientContext:
     expected_paths: tuple[ExpectedPath, ...] = ()
     server_url: str = ""
     outside: tuple[str, ...] = ()
+    server: Server | None = None
 
 
 class Client(Observed):
@@ -67,6 +74,21 @@ class Client(Observed):
     def status(self) -> dict[str, Any]:
         """Return tailscaled's status."""
         return mapping(self.data("status"))
+
+    @cached_property
+    def running(self) -> bool:
+        """Whether the client is connected to the mesh's data plane."""
+        return self.status.get("BackendState") == "Running"
+
+    @cached_property
+    def node(self) -> dict[str, Any]:
+        """Return the server's record of this client, empty if it has none."""
+        server = self.known.server
+        return server.node_of(text(self.me.get("PublicKey"))) if server else {}
+
+    def servers_cause(self, *findings: str) -> Cause | None:
+        """Return the first of the server's own findings that is bad."""
+        return self.known.server.cause(*findings) if self.known.server else None
 
     @cached_property
     def me(self) -> dict[str, Any]:
@@ -118,3 +140,22 @@ class Client(Observed):
     def outside_names(self) -> list[str]:
         """Return names that do not belong to the mesh."""
         return list(dict.fromkeys([*urls.names(self.server_host), *self.known.outside]))
+
+    @cached_property
+    def interface(self) -> str:
+        """Return the interface that has the node's own mesh addresses."""
+        own = set(addresses(self.me.get("TailscaleIPs")))
+        return next((name for name, known in self._interfaces() if own & {str(entry.ip) for entry in known}), "")
+
+    @cached_property
+    def networks(self) -> list[str]:
+        """Return the networks of the host's other interfaces."""
+        found = [
+            entry.network for name, known in self._interfaces() if name not in ("lo", self.interface) for entry in known
+        ]
+        return [str(net) for net in found if not net.is_link_local and net.num_addresses > 1]
+
+    def _interfaces(self) -> Iterator[tuple[str, list[IPv4Interface | IPv6Interface]]]:
+        for link in self.rows("addresses"):
+            known = [ip_interface(text(entry)) for entry in items(link.get("addresses")) if address(entry)]
+            yield text(link.get("name")), known

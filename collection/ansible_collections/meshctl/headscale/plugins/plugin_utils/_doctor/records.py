@@ -6,32 +6,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ...module_utils import _hujson
 from .._inventory.expect import Expectation
 from .._judge.answer import Json, addresses, items, mapping, moment, text
-from .._policy import Node, Policy
+from .._policy import Node, Policy, User
 from . import urls
-from .observed import Check, CheckContext, Iterator, Observed
+from .observed import Cause, Check, CheckContext, Iterator, Observed, because
 from .view import ClientView
 
 _LONGEST_CONFIG = 64 << 10
 
 __all__ = [
-    "Check",
-    "CheckContext",
-    "ClientView",
-    "Iterator",
-    "Record",
-    "Server",
-    "ServerContext",
-    "given_name",
-    "setting",
-    "texts",
-]
+    "LOG_WORDS", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because", "given_name",
+    "setting", "texts",
+]  # fmt: skip
+# headscale logs this when a client uses another noise key than its own.
+_WRONG_KEY = "message authentication failed"
+_START, STOPPED = "Opening database", "Headscale stopped"
+LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY]
+_NOISE = re.compile(r"^[-\d]+[ T][\d:.]+Z?\s+(?:[-\d]+T[\d:]+Z?\s+)?|\S*github\.com/\S+ > |\x1b\[[\d;]*m")
+_RECORDS = ("nodes", "users", "preauthkeys", "policy")
 
 Record = dict[str, Any]
 
@@ -53,6 +53,9 @@ class Server(Observed):
     def __init__(self, answer: Json, known: ServerContext) -> None:
         super().__init__(answer)
         self.known = known
+        self.prefixes: Record = {}
+        self.key_errors: list[str] = []
+        self.source = ""
 
     @cached_property
     def listed(self) -> bool:
@@ -91,7 +94,7 @@ class Server(Observed):
 
     @cached_property
     def config(self) -> tuple[Record | None, str]:
-        """Return the server's configuration, or why it is not examined."""
+        """Return the server's configuration, or why it was not examined; raise `ValueError` if it is broken."""
         import yaml
 
         found = mapping(self.data("config"))
@@ -101,14 +104,64 @@ class Server(Observed):
         try:
             # A hostile host could send megabytes.
             config = yaml.safe_load(text(found.get("text"))[:_LONGEST_CONFIG])
-        except (yaml.YAMLError, RecursionError) as exc:
-            return None, f"{path} is not valid YAML: {' '.join(str(exc).split())}"
+        except RecursionError:
+            raise ValueError(f"{path} is not valid YAML: it is nested too deeply") from None
+        except yaml.YAMLError as exc:
+            mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
+            line = f" in line {mark.line + 1}" if mark else ""
+            raise ValueError(f"{path} is not valid YAML{line}: {problem or ' '.join(str(exc).split())}") from None
         if not isinstance(config, dict):
-            return None, f"{path} has no settings"
+            raise ValueError(f"{path} has no settings")
         theirs = text(config.get("server_url"))
         if urls.normal(theirs) != urls.normal(self.known.url):
             return None, f"{path} on this host belongs to another server ({theirs})"
         return config, ""
+
+    @cached_property
+    def log(self) -> list[str]:
+        """Return the last lines of headscale's log, without times and places in its code."""
+        lines = (_NOISE.sub("", text(line)).strip() for line in items(mapping(self.data("log")).get("lines")))
+        return list(filter(None, lines))
+
+    def log_since(self, event: str) -> list[str]:
+        """Return the lines after the last one that tells of an event."""
+        at = max((number for number, line in enumerate(self.log) if event in line), default=0)
+        return self.log[at:]
+
+    @cached_property
+    def settings(self) -> Record:
+        """Return the settings of the configuration, empty if there are none."""
+        try:
+            return self.config[0] or {}
+        except ValueError:
+            return {}
+
+    def as_fact(self) -> Record:
+        """Return what other examinations need."""
+        kept = {name: self._observations.get(name) for name in (*_RECORDS, "web")}
+        prefixes = mapping(self.settings.get("prefixes"))
+        bad = {name: asdict(cause) for name, cause in self.bad.items()}
+        return {
+            "url": self.known.url,
+            "host": self._answer.get("host"),
+            "observations": kept,
+            "prefixes": prefixes,
+            "bad": bad,
+            "key_errors": [line for line in self.log_since(_START) if _WRONG_KEY in line],
+        }
+
+    @classmethod
+    def read(cls, fact: Record, known: ServerContext) -> Server:
+        """Return a server from the fact that `as_fact` made."""
+        server = cls(fact, known)
+        server.bad = {name: Cause(**cause) for name, cause in mapping(fact.get("bad")).items()}
+        server.source = text(fact.get("source"))
+        server.prefixes, server.key_errors = mapping(fact.get("prefixes")), items(fact.get("key_errors"))
+        return server
+
+    def node_of(self, key: str) -> Record:
+        """Return the node with a key, empty if there is none."""
+        return next((node for node in self.nodes if key and text(node.get("nodeKey")) == key), {})
 
     def view(self, node: Record) -> ClientView | None:
         """Return the view of the client that is a node, None if it was not examined."""
@@ -116,7 +169,13 @@ class Server(Observed):
 
     def members(self) -> list[Node]:
         """Return the clients as a policy names them."""
-        return [_member(view.name, node) for node in self.nodes if (view := self.view(node))]
+        # A node's record keeps the user's former name until the server restarts.
+        users = {text(user.get("id")): user for user in self.users}
+        return [_member(view.name, node, users) for node in self.nodes if (view := self.view(node))]
+
+    def owners(self) -> list[User]:
+        """Return the users as a policy names them."""
+        return [_owner(user) for user in self.users]
 
 
 def given_name(node: Record) -> str:
@@ -144,13 +203,18 @@ def _key_state(key: Record, now: float | None) -> str:
     return "used" if key.get("used") is True and key.get("reusable") is not True else "usable"
 
 
-def _member(name: str, node: Record) -> Node:
+def _member(name: str, node: Record, users: Mapping[str, Record]) -> Node:
     user = mapping(node.get("user"))
-    return Node.read(
-        name,
-        {
-            "user": {"id": text(user.get("id")), "name": text(user.get("name")), "email": text(user.get("email"))},
-            "tags": texts(node, "tags"),
-            "ip_addresses": addresses(node.get("ipAddresses")),
-        },
+    tags = tuple(texts(node, "tags"))
+    approved = texts(node, "approvedRoutes")
+    return Node(
+        name=name,
+        user=_owner(users.get(text(user.get("id")), user)) if user and not tags else None,
+        tags=tags,
+        addresses=tuple(addresses(node.get("ipAddresses"))),
+        routes=tuple(route for route in texts(node, "availableRoutes") if route in approved),
     )
+
+
+def _owner(user: Record) -> User:
+    return User(*(text(user.get(key)) for key in ("name", "email", "providerId", "id")))

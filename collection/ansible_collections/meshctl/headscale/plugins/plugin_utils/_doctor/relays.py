@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from .._judge.answer import Json, address, items, mapping, number, text
+from .control import AS_CLIENT
 
 # A larger map is the public one: only the home region of the node matters then.
 _FEW_REGIONS = 4
+# In a map, this in place of an address switches a family off.
+_NONE = "none"
 _STUN_PORT, _DERP_PORT = 3478, 443
 
 
@@ -24,6 +28,19 @@ class Relay:
     address: str
     derp_port: int
     stun_port: int
+    certificate: str = ""
+    """The name of its certificate, or `sha256-raw:` and the certificate's hash; empty for the host name."""
+    insecure: bool = False
+    no_ipv4: bool = False
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """Return how clients verify its certificate, and how they connect, as the probe's `http` takes it."""
+        kind, _colon, pin = self.certificate.partition("sha256-raw:")
+        found: dict[str, Any] = {"sha256": pin} if pin else {"certificate_name": kind} if kind else {}
+        found |= {"insecure": True} if self.insecure else {}
+        found |= {"connect": self.address} if self.address else {}
+        return {**AS_CLIENT, **found, **({"family": 6} if self.no_ipv4 else {})}
 
     @property
     def target(self) -> str:
@@ -56,7 +73,10 @@ def read_relays(derp_map: Json, *, home: str) -> list[Relay]:
         Relay(
             region=text(region.get("RegionCode")) or text(region.get("RegionID")),
             host=text(node.get("HostName")),
-            address=address(node.get("IPv4")),
+            address=address(node.get("IPv6" if node.get("IPv4") == _NONE else "IPv4")),
+            certificate=text(node.get("CertName")),
+            insecure=node.get("InsecureForTests") is True,
+            no_ipv4=node.get("IPv4") == _NONE,
             derp_port=-1 if node.get("STUNOnly") else int(number(node.get("DERPPort")) or _DERP_PORT),
             stun_port=int(number(node.get("STUNPort")) or _STUN_PORT),
         )

@@ -42,7 +42,7 @@ def problem(url: str) -> str:
     if scheme not in _PORTS or not found:
         return f"{url!r} is not an http or https URL: correct server_url"
     known = address(found)
-    if scheme == "https" or found == "localhost" or (known and _is_local(known)):
+    if scheme == "https" or found == "localhost" or (known and is_local(known)):
         return ""
     return (
         "after an interruption clients of an http server try only https on port 443, and never recover: give the server a "
@@ -50,7 +50,8 @@ def problem(url: str) -> str:
     )
 
 
-def _is_local(known: str) -> bool:
+def is_local(known: str) -> bool:
+    """Whether an address is a loopback or a private one, as tailscaled decides."""
     found = ip_address(known)
     return found.is_loopback or any(found.version == net.version and found in net for net in _PRIVATE)
 
@@ -59,3 +60,12 @@ def within(name: str, domain: str) -> bool:
     """Whether a name is a domain or below it."""
     low = name.lower().rstrip(".")
     return low == domain or low.endswith(f".{domain}")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two networks have addresses in common."""
+    try:
+        first, second = ip_network(one, strict=False), ip_network(other, strict=False)
+    except ValueError:
+        return False
+    return first.version == second.version and first.overlaps(second)

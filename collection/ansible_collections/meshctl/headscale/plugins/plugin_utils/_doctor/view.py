@@ -13,12 +13,13 @@ from typing import Any
 
 from .._judge.answer import Json, addresses, items, mapping, text
 from . import control
+from .cause import Cause
 from .observed import Client
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Return what only the comparison with other hosts needs."""
-    targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))[:1]]
+    targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))]
     # WireGuard repeats a lost first handshake after five seconds, and sends the waiting packets then.
     return [{"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0}]
 
@@ -42,6 +43,15 @@ class ClientView:
     """For each mesh address that tailscaled pinged, whether it answered."""
     echoed: Mapping[str, bool] = field(default_factory=dict)
     """For each mesh address that the kernel pinged, whether it answered."""
+    networks: Sequence[str] = ()
+    """The networks of the host's own interfaces."""
+    shields_up: bool = False
+    bad: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The client's own findings, as causes of others."""
+
+    def cause(self, *findings: str) -> Cause | None:
+        """Return the first of these findings that is bad."""
+        return next((Cause(**self.bad[name]) for name in findings if name in self.bad), None)
 
     @classmethod
     def of(cls, name: str, client: Client) -> ClientView:
@@ -64,6 +74,9 @@ class ClientView:
             answered={
                 known: mapping(one).get("answered") is True for known, one in mapping(client.data("disco")).items()
             },
+            networks=client.networks,
+            shields_up=client.prefs.get("ShieldsUp") is True,
+            bad={name: asdict(cause) for name, cause in client.bad.items()},
             echoed={known: bool(mapping(one).get("received")) for known, one in mapping(client.data("icmp")).items()},
         )
 

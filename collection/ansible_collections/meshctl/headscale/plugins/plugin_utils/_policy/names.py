@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._errors import BadInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -24,8 +26,17 @@ def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: It
 
 def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401
     policy = document if isinstance(document, dict) else {}
-    for owners in [*(policy.get("groups") or {}).values(), *(policy.get("tagOwners") or {}).values()]:
-        yield from (str(name) for name in owners)
+    approvers = policy.get("autoApprovers") or {}
+    if not isinstance(approvers, dict) or not isinstance(approvers.get("routes") or {}, dict):
+        raise BadInput("autoApprovers of the policy is not an object")
+    named = [
+        policy.get("groups"),
+        policy.get("tagOwners"),
+        approvers.get("routes"),
+        {"": approvers.get("exitNode") or []},
+    ]
+    for owners in (owners for names in named for owners in (names or {}).values()):
+        yield from (str(name) for name in owners if isinstance(owners, list))
     for rule in [*(policy.get("acls") or []), *(policy.get("grants") or []), *(policy.get("ssh") or [])]:
         if isinstance(rule, dict):
             yield from (str(name) for name in rule.get("src") or [])

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import headline as doctors
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.cause import because_of
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import digest, environment, lines, model, pairs
 
@@ -55,6 +57,8 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     if detail != "headline":
         for story in report.stories:
             out.print(_story(report, story, every=detail == "checks"))
+    if said := doctors.headline(report.checks):
+        out.print(Text.assemble(("most likely  ", "dim"), (said, "bold"), "\n"))
     for part in _failures(report):
         out.print(part)
     if report.notes:
@@ -186,7 +190,7 @@ def _stories(report: Report) -> Table:
 
 def _failures(report: Report) -> Iterator[Group | Text]:
     """Yield the bad checks, those that are alike as one."""
-    groups = pairs.alike(report.bad_checks)
+    groups = sorted(pairs.alike(report.bad_checks), key=lambda group: because_of(group[0]) is not None)
     for checks in groups[:_SHOWN]:
         yield _failure(checks[0], others=checks[1:])
     if rest := groups[_SHOWN:]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from ..._judge import causes
 from ..._judge.answer import items, text
-from ..observed import Check, CheckContext, Client
+from ..observed import Cause, Check, CheckContext, Client, because
+
+AFTER = ("exit_node", "upstream_dns", "server", "proxy", "server_url")
 
 
 def judge(client: Client, context: CheckContext) -> Check:
@@ -23,4 +25,22 @@ def judge(client: Client, context: CheckContext) -> Check:
         "health": [text(line) for line in items(client.status.get("Health"))],
     }
     hint = causes.client(client)
-    return context.check(not hint, expected=expected, observed=observed, hint=hint, command="tailscale status")
+    if client.running and client.me.get("Online") is False and not client.me.get("Expired"):
+        hint = (
+            f"{hint}, which answers this host: after an outage a client may take half a minute to connect again; run the doctor "
+            "again then, and read tailscaled's log if it stays so"
+        )
+    check = context.check(not hint, expected=expected, observed=observed, hint=hint, command="tailscale status")
+    return because(check, _cause(client, context.story))
+
+
+def _cause(client: Client, story: str) -> Cause | None:
+    """Return why the client is logged out, or why it has no connection although it has a network map."""
+    expired = client.servers_cause(f"expiry of {client.node.get('givenName')}")
+    if expired or not client.running:
+        return expired
+    cause = client.cause("exit_node", "upstream_dns", "server", "proxy", "server_url")
+    server = client.known.server
+    # The comparison of all clients reports a lost key.
+    lost = server and server.key_errors and client.me.get("Online") is False
+    return cause or (Cause(id=f"{story}.identity", source=server.source) if server and lost else None)

@@ -12,7 +12,9 @@ from typing import Any
 from ..._judge.answer import addresses, items, mapping, text
 from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client
+from ..observed import Check, CheckContext, Client, because
+
+AFTER = ("client", "tun")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         "tailscaled": bool(own & set(addresses(answers))),
         "host": bool(own & set(addresses(system.get("addresses")))),
     }
-    return context.check(
+    check = context.check(
         all(levels.values()) if client.name else None,
         expected=dict.fromkeys(levels, True),
         observed=levels if client.name else None,
@@ -44,6 +46,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         hint=_hint(levels, client.resolvers) if client.name else "the node has no name, because it is not in the mesh",
         command=f"getent ahosts {quoted(client.name)}",
     )
+    return because(check, client.cause("tun") if client.running else client.cause("client"))
 
 
 def _hint(levels: dict[str, bool], servers: list[str]) -> str:

@@ -13,7 +13,9 @@ from ..._judge import causes
 from ..._judge.answer import addresses, endpoint, items, mapping
 from ..._judge.path import ExpectedPath, observed_path
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client, Iterator
+from ..observed import Check, CheckContext, Client, Iterator, because
+
+AFTER = ("client", "derp_map", "relay", "tun")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -31,18 +33,24 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Check:
     name, expected = path.peer.name, {"path": "relay" if path.kind == "relay" else "direct"}
     peer = causes.find_peer(client.status, path.peer)
-    if not peer or peer.get("Online") is False:
-        return context.skipped(
-            "the server does not show this peer, or shows it offline: see the other findings", target=name
-        )
+    if not client.running or not peer or peer.get("Online") is False:
+        cause = None if client.running else client.cause("client")
+        reason = "the server shows this peer offline" if peer else "the server does not show this peer"
+        return context.skipped(cause.seen_from(context.source) if cause else reason, target=name)
     pinged = mapping(mapping(client.data("disco")).get(path.address))
     if not pinged:
         return context.check(None, target=name, expected=expected, observed=None, hint=client.why("disco"))
     found = observed_path(pinged)
-    return context.check(
+    check = context.check(
         found["path"] == expected["path"], target=name, expected=expected, observed=found, hint=_hint(client, path, found),
         evidence={"reason": path.reason}, command=f"tailscale ping --c 5 {quoted(path.address)}",
     )  # fmt: skip
+    if found["path"] == "relay":
+        return because(check, client.cause("derp_map", "relay"))
+    if found["path"] == "none":
+        expired = client.servers_cause(f"expiry of {path.peer.given_name or name}")
+        return because(check, expired or client.cause("relay", "derp_map"))
+    return check
 
 
 def _hint(client: Client, path: ExpectedPath, found: dict[str, Any]) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from ..._judge.answer import mapping, text
 from ..._judge.quoting import quoted
 from .. import control
-from ..observed import Check, CheckContext, Client
+from ..observed import Check, CheckContext, Client, because
+
+AFTER = ("server",)
 
 
 def judge(client: Client, context: CheckContext) -> Check:
@@ -17,13 +19,17 @@ def judge(client: Client, context: CheckContext) -> Check:
     url, expected = f"{client.url}{control.UPGRADE}", {"status": control.SWITCHING}
     row = client.row("server", url=url)
     if not row:
-        return context.check(None, expected=expected, observed=None, hint=client.why("server"))
+        check = context.check(None, expected=expected, observed=None, hint=client.why("server"))
+        return because(check, client.cause("exit_node", "upstream_dns", "server"))
     if text(row.get("outcome")) != "answered":
         return context.skipped(f"the server cannot be asked: {control.no_answer(row)}", expected=expected)
-    return context.check(
-        not control.not_upgraded(row),
+    hint = control.agent_rejected(row, client.row("as_meshctl", url=url)) or control.not_upgraded(row)
+    check = context.check(
+        not hint,
         expected=expected,
         observed={"status": row.get("status"), "server": text(mapping(row.get("headers")).get("server"))},
-        hint=control.not_upgraded(row),
-        command=f"curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' {quoted(url)}",
+        hint=hint,
+        command=f"curl -sSi --http1.1 -X POST -H 'Upgrade: tailscale-control-protocol' -H 'Connection: upgrade' "
+        f"-A Go-http-client/1.1 {quoted(url)}",
     )
+    return because(check, client.cause("server"))

@@ -6,19 +6,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from ..._judge.answer import mapping, text
+from ..._judge.answer import items, mapping, text
 from ..._judge.quoting import quoted
 from .. import control
-from ..observed import Check, CheckContext, Client, Iterator
+from ..observed import Check, CheckContext, Client, Iterator, because
 from ..relays import Relay
+
+AFTER = ("exit_node",)
+_NO_RELAY = re.compile(r"could not connect to the .* relay server")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ask each relay for its page, for the upgrade and for STUN."""
     pages = [
-        {**page, **({"connect": relay.address} if relay.address else {})}
+        {**relay.tls, **page}
         for relay in client.relays
         if relay.derp_port > 0
         for page in ({"url": relay.url}, {"url": relay.derp_url, "upgrade": "DERP"})
@@ -26,7 +30,7 @@ def requests(client: Client) -> list[dict[str, Any]]:
     stun = [{"host": relay.where, "port": relay.stun_port} for relay in client.relays if relay.stun_port > 0]
     return [
         {"id": "relays", "kind": "http", "targets": pages, "try_timeout_s": 5.0},
-        {"id": "stun", "kind": "stun", "targets": stun},
+        {"id": "stun", "kind": "stun", "targets": stun, "bypass": True},
     ]
 
 
@@ -36,23 +40,33 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         if relay.derp_port > 0:
             yield _page(client, context, relay)
             yield _upgrade(client, context, relay)
+            yield from _admission(client, context, relay)
         if relay.stun_port > 0:
             yield _stun(client, context, relay)
 
 
 def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
     row = client.row("relays", url=relay.url)
-    return context.check(
+    check = context.check(
         (row.get("outcome") == "answered" and row.get("status") == control.OK) if row else None,
         aspect="https",
         target=relay.target,
         expected={"url": relay.url, "status": control.OK},
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")} if row else None,
-        hint=f"nodes without a direct path cannot reach each other through this relay: {control.no_answer(row)}"
+        hint=f"nodes cannot reach each other through this relay: {_no_answer(relay, row)}"
         if row
         else client.why("relays"),
         command=f"curl -sSi {quoted(relay.url)}",
     )
+    return because(check, client.cause("exit_node"))
+
+
+def _no_answer(relay: Relay, row: dict[str, Any]) -> str:
+    if "://" in relay.host or "/" in relay.host:
+        return f"the map has {relay.host!r} as its hostname, which must be a name without https:// or a path"
+    if relay.no_ipv4 and text(row.get("outcome")) == "no-name":
+        return "the map switches IPv4 off (ipv4: none) and has no IPv6 address of it: remove `ipv4: none`, or add ipv6"
+    return control.no_answer(row, "derper")
 
 
 def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
@@ -60,7 +74,7 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
     expected = {"url": relay.derp_url, "status": control.SWITCHING}
     row = client.row("relays", url=relay.derp_url)
     if row and text(row.get("outcome")) != "answered":
-        reason = f"the relay cannot be asked: {control.no_answer(row)}"
+        reason = f"the relay cannot be asked: {control.no_answer(row, 'derper')}"
         return context.skipped(reason, aspect="upgrade", target=relay.target, expected=expected)
     server = text(mapping(row.get("headers")).get("server"))
     return context.check(
@@ -75,6 +89,24 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
         else client.why("relays"),
         command=f"curl -sSi --http1.1 -H 'Upgrade: DERP' -H 'Connection: upgrade' {quoted(relay.derp_url)}",
     )
+
+
+def _admission(client: Client, context: CheckContext, relay: Relay) -> Iterator[Check]:
+    """Return a finding if a relay that answers everybody does not take this client, by the client's own account."""
+    health = [text(line) for line in items(client.status.get("Health"))]
+    said = [line for line in health if _NO_RELAY.search(line)]
+    answers = client.row("relays", url=relay.derp_url).get("status") == control.SWITCHING
+    if said and answers and client.running and client.me.get("Online") is True:
+        yield context.check(
+            False,
+            aspect="admission",
+            target=relay.target,
+            expected={"admission": "granted"},
+            observed={"health": said},
+            hint="the relay answers, but tailscaled has no connection to it, as when -verify-client-url or -verify-clients does not "
+            f"confirm its node: check that URL and read the relay's log (tailscaled says: {said[0]})",
+            command="tailscale status",
+        )
 
 
 def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..._judge.answer import items, mapping, text
 from ..observed import Check, CheckContext, Client, Iterator
+from ..urls import overlap
 
 _FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
 _EXIT = ("0.0.0.0/0", "::/0")
@@ -28,7 +29,8 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         text(peer.get("HostName")): text(route)
         for peer in client.peers
         for route in items(peer.get("PrimaryRoutes"))
-        if text(route) not in _EXIT
+        # A route to the host's own network would cut it off from that.
+        if text(route) not in _EXIT and not any(overlap(text(route), net) for net in client.networks)
     }
     if served and client.prefs.get("RouteAll") is not True:
         routers = ", ".join(f"{route} ({name})" for name, route in served.items())

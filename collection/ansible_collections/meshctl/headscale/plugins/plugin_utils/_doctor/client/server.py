@@ -11,8 +11,9 @@ from typing import Any
 from ..._judge.answer import items, text
 from ..._judge.quoting import quoted
 from .. import control
-from ..observed import Check, CheckContext, Client
+from ..observed import Cause, Check, CheckContext, Client, because
 
+AFTER = ("exit_node", "upstream_dns", "domain")
 KEY_VERSION = 113
 """A capability version that every supported server knows."""
 
@@ -21,8 +22,11 @@ def requests(client: Client) -> list[dict[str, Any]]:
     """Fetch the public pages of the server."""
     if not client.url:
         return []
-    pages = [*control.asked(client.url), {"url": f"{client.url}/key?v={KEY_VERSION}"}]
-    return [{"id": "server", "kind": "http", "targets": pages, "try_timeout_s": 5.0}]
+    pages = [*control.asked(client.url), {**control.AS_CLIENT, "url": f"{client.url}/key?v={KEY_VERSION}"}]
+    # A proxy may treat programs by their name.
+    ours = [{**page, "user_agent": "meshctl"} for page in pages[:2]]
+    return [{"id": name, "kind": "http", "targets": targets, "try_timeout_s": 5.0}
+            for name, targets in (("server", pages), ("as_meshctl", ours))]  # fmt: skip
 
 
 def judge(client: Client, context: CheckContext) -> Check:
@@ -32,11 +36,22 @@ def judge(client: Client, context: CheckContext) -> Check:
     if not row:
         rows = client.data("server")
         hint = client.why("server") if rows is None else control.trouble(items(rows), client.url)
-        return context.check(None, expected=expected, observed=None, hint=hint)
-    return context.check(
-        not control.unwell(row),
+        check = context.check(None, expected=expected, observed=None, hint=hint)
+        return because(check, client.cause("exit_node", "upstream_dns"))
+    hint = control.agent_rejected(row, client.row("as_meshctl", url=expected["url"])) or control.unwell(row)
+    check = context.check(
+        not hint,
         expected=expected,
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
-        hint=control.unwell(row),
-        command=f"curl -sS {quoted(expected['url'])}",
+        hint=hint,
+        command=f"curl -sS -A Go-http-client/1.1 {quoted(expected['url'])}",
     )
+    return because(check, _cause(client, text(row.get("outcome"))))
+
+
+def _cause(client: Client, outcome: str) -> Cause | None:
+    if outcome == "no-name":
+        return client.cause("exit_node", "upstream_dns", "domain")
+    if outcome == "refused":
+        return client.servers_cause("start")
+    return client.cause("exit_node") or client.servers_cause("database")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import addresses, mapping, text
+from ..._judge.answer import addresses, items, mapping, text
 from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client
+from ..observed import Check, CheckContext, Client, because
+
+AFTER = ("exit_node",)
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -26,11 +28,13 @@ def judge(client: Client, context: CheckContext) -> Check:
         return context.skipped("no name outside the mesh is known: set mesh_outside_names", expected="names resolve")
     outcome = {name: text(client.row("outside", name=name).get("outcome")) or "not asked" for name in names}
     bad = [name for name, found in outcome.items() if found != "found"]
-    upstream = addresses(mapping(client.data("dns_config")).get("Nameservers"))
-    return context.check(
+    given = [mapping(entry).get("Addr") for entry in items(mapping(client.data("dns_map")).get("Resolvers"))]
+    upstream = addresses(given) or addresses(mapping(client.data("dns_config")).get("Nameservers"))
+    check = context.check(
         not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
         evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {quoted((bad or names)[0])}",
     )  # fmt: skip
+    return because(check, client.cause("exit_node"))
 
 
 def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
@@ -39,6 +43,13 @@ def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
         return (
             f"{', '.join(bad)} does not resolve, and the host asks {servers}: check that it is the right server and up"
         )
+    for node in (client.me, *client.peers):
+        if inside := sorted(set(addresses(node.get("TailscaleIPs"))) & set(upstream)):
+            return (
+                f"{', '.join(bad)} does not resolve: dns.nameservers.global is {inside[0]}, which is {text(node.get('HostName'))} "
+                "in this mesh; a node that takes its DNS from the mesh asks itself: `tailscale set --accept-dns=false` there, "
+                "and check that it runs a name server"
+            )
     return (
         f"{', '.join(bad)} does not resolve: tailscaled answers all queries, and its upstream resolvers "
         f"({', '.join(upstream) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "

@@ -7,32 +7,35 @@
 from __future__ import annotations
 
 from ..._judge.quoting import quoted
-from ..records import Check, CheckContext, Iterator, Server
+from ..records import Check, CheckContext, ClientView, Iterator, Server
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
-    """Return whether the keys that the clients were shown are the same."""
+    """Return whether the keys that the clients were shown are the same, and whether clients accept them."""
     if not server.listed:
         return
     keys = {view.name: view.server_key for view in server.known.views if view.server_key}
     if not keys:
         yield context.skipped("no client could ask the server for its key", expected="one key")
         return
-    cut_off = [
-        view.name for view in server.known.views if view.state == "Running" and not view.online and view.server_answers
-    ]
+    # A client that has no connection yet proves nothing; the server's log does.
+    cut_off = [view.name for view in server.known.views if _cut_off(view)] if server.key_errors else []
     hint = "the clients see different servers under one URL: its name leads to two machines, or a proxy balances between two"
     if cut_off:
         hint = (
-            f"{', '.join(cut_off)} cannot connect to a server that answers it well, because it does not accept the server's "
-            "identity: the noise key (noise.private_key_path) was lost or replaced; restore it from a backup, or restart "
-            "tailscaled on every client"
+            f"{', '.join(cut_off)} cannot connect to a server that answers well, and its log has handshakes that fail, as after its "
+            "noise key (noise.private_key_path) was lost or replaced: restore the key from a backup, or restart tailscaled on "
+            "every client"
         )
     yield context.check(
         len(set(keys.values())) == 1 and not cut_off,
         expected={"keys": 1, "cannot_authenticate": []},
         observed={"keys": len(set(keys.values())), "cannot_authenticate": cut_off},
-        evidence={"keys": keys},
+        evidence={"keys": keys, "log": server.key_errors[-3:]},
         hint=hint,
         command=f"curl -sS {quoted(server.known.url + '/key?v=113')}",
     )
+
+
+def _cut_off(view: ClientView) -> bool:
+    return view.state == "Running" and not view.online and view.server_answers

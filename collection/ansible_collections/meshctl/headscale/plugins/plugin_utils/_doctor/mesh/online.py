@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 from ..._judge.answer import addresses, text
-from ..records import Check, CheckContext, Iterator, Record, Server, given_name
+from ..records import Cause, Check, CheckContext, Iterator, Record, Server, because, given_name
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each node that another client pinged."""
     for node in server.nodes:
         if tried := _tried(server, node):
-            yield _online(context, node, tried)
+            yield because(_online(context, node, tried), _cause(server, node))
 
 
 def _tried(server: Server, node: Record) -> dict[str, bool]:
@@ -27,12 +27,17 @@ def _tried(server: Server, node: Record) -> dict[str, bool]:
     }
 
 
+def _cause(server: Server, node: Record) -> Cause | None:
+    view = server.view(node)
+    return server.cause(f"expiry of {given_name(node)}") or (view.cause("client", "exit_node") if view else None)
+
+
 def _online(context: CheckContext, node: Record, tried: dict[str, bool]) -> Check:
     online, reached = node.get("online") is True, [name for name, answered in tried.items() if answered]
     if online:
         hint = (
-            f"the server shows it online, but it answers none of {', '.join(tried)}: it lost its network, which the server "
-            "notices late"
+            f"the server shows it online, but it answers none of {', '.join(tried)}: check whether it is up and has a "
+            "network; the server notices a lost connection late"
         )
     else:
         hint = (

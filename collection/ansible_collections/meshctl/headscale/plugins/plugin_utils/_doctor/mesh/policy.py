@@ -8,78 +8,138 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..._judge.answer import addresses, text
+from ..._judge.answer import addresses
 from ..._policy import Evaluation
 from ..._policy.ports import opened
-from ..records import Check, CheckContext, ClientView, Iterator, Server
+from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because
+
+_FAMILIES = {"ipv4": False, "ipv6": True}
+_Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Allowed:
     """What the policy lets pass between clients."""
 
-    denied: frozenset[tuple[str, str]]
-    ports: dict[tuple[str, str], tuple[str, ...]]
+    denied: dict[str, frozenset[_Pair]]
+    """The pairs of each family whose first client does not reach the second."""
+    ports: dict[_Pair, tuple[str, ...]]
 
-    def has_ports(self, pair: tuple[str, str], expected: tuple[str, ...] | None) -> bool:
+    def has_ports(self, pair: _Pair, expected: tuple[str, ...] | None) -> bool:
         """Whether the policy opens exactly the expected ports, or none are expected."""
         return expected is None or opened(expected) == opened(self.ports.get(pair, ("*",)))
 
 
+def _denied(evaluation: Evaluation, family: str) -> frozenset[_Pair]:
+    return frozenset(
+        (source.name, target.name)
+        for source in evaluation.nodes
+        for target in evaluation.nodes
+        if source.name != target.name and not evaluation.joining(source, target, family)
+    )
+
+
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
-    """Return a check for each client that pinged others."""
+    """Return a check for each client that is in the mesh."""
     policy = server.policy[0]
     if not server.listed or policy is None:
         return
+    members = server.members()
     try:
-        evaluation = Evaluation(policy, server.members())
-        allowed = _Allowed(denied=frozenset(evaluation.forbidden()), ports=evaluation.restricted())
+        evaluation = Evaluation(policy, members, server.owners())
+        allowed = _Allowed(
+            denied={family: _denied(evaluation, family) for family in _FAMILIES}, ports=evaluation.restricted()
+        )
     except ValueError as exc:
         hint = f"the policy cannot be read: {exc}"
         yield context.check(None, aspect="reach", expected="a policy that can be read", observed=None, hint=hint)
         return
+    names = {member.name for member in members}
     for view in server.known.views:
-        if view.echoed:
-            yield _reach(server, context, view, allowed)
+        if view.name in names:
+            yield _reach(server, context, view, allowed, names)
 
 
-def _reach(server: Server, context: CheckContext, view: ClientView, allowed: _Allowed) -> Check:
-    found = _compare(server, view, allowed)
-    blocked, opened, stated = (", ".join(found[key]) for key in ("blocked", "open", "not_as_expected"))
-    hints = [
-        f"the policy lets it reach {blocked}, and the client there answers, but echo requests do not arrive: a firewall on "
-        f"{blocked} drops packets from tailscale0, or shields are up" if blocked else "",
-        f"the policy denies it {opened}, but packets pass, because the network map there is old: restart its tailscaled"
-        if opened else "",
-        f"the policy and mesh_expect disagree on {stated}: correct one of them" if stated else "",
-    ]  # fmt: skip
-    return context.check(
-        not any(hints),
+def _reach(server: Server, context: CheckContext, view: ClientView, allowed: _Allowed, names: set[str]) -> Check:
+    others = [other for other in server.known.views if other.name in names and other.name != view.name]
+    found = _compare(server, view, others, allowed)
+    check = context.check(
+        not any(found.values()),
         aspect="reach",
         target=view.name,
         expected={key: [] for key in found},
         observed=found,
-        hint="; ".join(filter(None, hints)),
+        hint="; ".join(filter(None, _hints(server, view, others, found))),
         command="headscale policy get",
     )
+    return because(check, _cause(server, view, others, found))
 
 
-def _compare(server: Server, view: ClientView, allowed: _Allowed) -> dict[str, list[str]]:
+def _compare(server: Server, view: ClientView, others: list[ClientView], allowed: _Allowed) -> dict[str, list[str]]:
     """Return the clients whose packets are blocked, pass unexpectedly, or are not expected as the policy has it."""
-    nodes = {text(node.get("nodeKey")): addresses(node.get("ipAddresses")) for node in server.nodes}
     found: dict[str, list[str]] = {"blocked": [], "open": [], "not_as_expected": []}
-    for other in server.known.views:
-        pair, known = (view.name, other.name), [entry for entry in nodes.get(other.key, []) if entry in view.echoed]
-        if other is view or not known:
-            continue
-        passed = any(view.echoed[entry] for entry in known)
-        denied = pair in allowed.denied
-        if server.known.expect.reaches(*pair) == denied or not allowed.has_ports(
-            pair, server.known.expect.ports(*pair)
-        ):
-            found["not_as_expected"].append(other.name)
-        if denied and passed:
-            found["open"].append(other.name)
-        elif not denied and not passed and any(view.answered.get(entry) for entry in known):
-            found["blocked"].append(other.name)
+    for other in others:
+        shared = [
+            family for family in _FAMILIES if _addresses(server, view, family) and _addresses(server, other, family)
+        ]
+        wrong: dict[str, list[str]] = {key: [] for key in found}
+        for family in shared:
+            pair, passed = (view.name, other.name), _passed(server, view, other, family)
+            shut = pair in allowed.denied[family]
+            if server.known.expect.reaches(*pair) == shut or not allowed.has_ports(
+                pair, server.known.expect.ports(*pair)
+            ):
+                wrong["not_as_expected"].append(family)
+            if passed is shut:
+                wrong["open" if shut else "blocked"].append(family)
+        for key, families in wrong.items():
+            if families:
+                found[key].append(other.name if families == shared else f"{other.name} ({', '.join(families)})")
     return found
+
+
+def _addresses(server: Server, view: ClientView, family: str) -> list[str]:
+    known = addresses(server.node_of(view.key).get("ipAddresses"))
+    return [entry for entry in known if (":" in entry) == _FAMILIES[family]]
+
+
+def _hints(server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]]) -> Iterator[str]:
+    if blocked := ", ".join(found["blocked"]):
+        shields = [other.name for other in others if other.shields_up and other.name in blocked]
+        yield (
+            f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
+            + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields
+               else "look for a rule that drops packets from or to tailscale0 (`nft list ruleset`) on both hosts")
+        )  # fmt: skip
+    if found["open"]:
+        yield (
+            f"the policy denies it {', '.join(found['open'])}, but packets pass, because the network map there is old: restart "
+            "its tailscaled"
+        )
+    if stated := found["not_as_expected"]:
+        if set(stated) == {other.name for other in others} and not any(view.echoed.values()):
+            yield "the policy lets it reach no other node: add a rule to the policy, or state this in mesh_expect"
+        else:
+            yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them"
+
+
+def _cause(server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]]) -> Cause | None:
+    """Return the finding that explains the difference, if there is one."""
+    if found["not_as_expected"]:
+        return server.cause("policy.names")
+    if found["blocked"] and (cause := view.cause("tun", "exit_node", "client", "relay", "derp_map")):
+        return cause
+    blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]
+    causes = [other.cause("tun", "client") or server.cause(f"expiry of {other.name}") for other in blocked]
+    return causes[0] if causes and all(causes) else None
+
+
+def _passed(server: Server, view: ClientView, other: ClientView, family: str) -> bool | None:
+    """Return whether echo requests pass; None if that is unknown, or tailscaled on the other side is silent too."""
+    ours = [entry for entry in _addresses(server, other, family) if entry in view.echoed]
+    if not ours:
+        return None
+    if any(view.echoed[entry] for entry in ours):
+        return True
+    alive = any(view.answered.get(entry) for every in _FAMILIES for entry in _addresses(server, other, every))
+    return False if alive else None

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
-from ..records import Check, CheckContext, ClientView, Iterator, Server
+from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because, given_name
 
 _JOIN = "join it again: `tailscale up --login-server=… --auth-key=file:…` with a key of `headscale preauthkeys create`"
 
@@ -17,9 +17,17 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     views = {view.name: view for view in server.known.views}
     for name in server.known.clients if server.listed else ():
         if name in views:
-            yield _registered(server, context, views[name])
+            yield because(_registered(server, context, views[name]), _cause(server, views[name]))
         else:
             yield context.skipped(f"{name} was not examined", target=name, expected={"registered": True})
+
+
+def _cause(server: Server, view: ClientView) -> Cause | None:
+    """Return what the server knows of a node's key, or why the client is not in the mesh."""
+    node = server.node_of(view.key)
+    if not node:
+        return None
+    return server.cause(f"expiry of {given_name(node)}") or view.cause("client")
 
 
 def _registered(server: Server, context: CheckContext, view: ClientView) -> Check:
@@ -40,7 +48,7 @@ def _hint(server: Server, view: ClientView, *, found: bool) -> str:
     none = f"; there is no usable preauthkey ({keys['used']} used, {keys['expired']} expired)"
     remedy = _JOIN + ("" if keys["usable"] else none)
     if found:
-        return f"the server knows it, but its client is {view.state}, because it was logged out or its key expired: {remedy}"
+        return f"the server knows it, but its client is {view.state}: {remedy}"
     if view.key:
         return f"the server does not know its key, because it was deleted there or belongs to another server: {remedy}"
     return f"it is not registered ({view.state or 'no tailscaled'}): {remedy}"

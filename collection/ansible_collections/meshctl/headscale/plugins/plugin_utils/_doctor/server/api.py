@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-from ..records import Check, CheckContext, Iterator, Server
+from ..records import Check, CheckContext, Iterator, Server, because
+
+AFTER = ("start",)
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return an error if the server does not list its nodes."""
     if not server.listed:
         hint = f"{server.why('nodes')}: the server's records were not examined"
-        yield context.check(None, expected="the API answers", observed=None, hint=hint)
+        check = context.check(None, expected="the API answers", observed=None, hint=hint)
+        yield because(check, server.cause("start"))

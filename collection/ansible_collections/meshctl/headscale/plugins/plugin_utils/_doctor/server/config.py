@@ -32,7 +32,13 @@ _PUBLIC_MAP = "https://controlplane.tailscale.com/derpmap/default"
 
 def judge(server: Server, context: CheckContext) -> Check:
     """Return the problems of the configuration."""
-    config, why = server.config
+    try:
+        config, why = server.config
+    except ValueError as exc:
+        return context.check(
+            False, expected={"problems": []}, observed={"problems": 1}, command="headscale configtest",
+            hint=f"headscale cannot read its configuration, and refuses to start: {exc}",
+        )  # fmt: skip
     if config is None:
         return context.skipped(why, expected="a configuration without known problems")
     problems = [*_removed(config), *_derp(config), *_url(config), *_dns(config)]
@@ -77,4 +83,4 @@ def _dns(config: Record) -> Iterator[str]:
         )
     local = setting(config, "dns.override_local_dns") is not False
     if local and not items(setting(config, "dns.nameservers.global")):
-        yield "dns.override_local_dns is on without dns.nameservers.global: nodes would resolve nothing outside the mesh"
+        yield "dns.override_local_dns is on without dns.nameservers.global: headscale refuses to start; set one of them"

@@ -23,8 +23,6 @@ def _name(server: Server, context: CheckContext, node: Record) -> Check:
     alike = [other for other in server.nodes if text(other.get("name")).lower() == own]
     # Nodes that were given different names by hand may all have the same host name.
     numbered = any(_is_numbered(given_name(other), own) for other in alike)
-    view = server.view(node)
-    says = view.dns_name.partition(".")[0] if view else ""
     hint = ""
     if len(alike) == 1 and numbered and all(given_name(other).lower() != own for other in server.nodes):
         reason = (
@@ -37,13 +35,11 @@ def _name(server: Server, context: CheckContext, node: Record) -> Check:
             f"the nodes {', '.join(text(other.get('id')) for other in alike)} all have the host name {own}, so only one has "
             "that name in the mesh: delete the stale ones (`headscale nodes delete -i ID`), or rename one"
         )
-    elif says and says != given:
-        hint = f"its own client still uses the name {says}, because its network map is old: restart tailscaled there"
     return context.check(
         not hint,
         target=given,
         expected={"name": given, "nodes_of_that_name": 1},
-        observed={"name": says or given, "calls_itself": own, "nodes_of_that_name": len(alike)},
+        observed={"name": given, "calls_itself": own, "nodes_of_that_name": len(alike)},
         hint=hint,
         command="headscale nodes list",
     )

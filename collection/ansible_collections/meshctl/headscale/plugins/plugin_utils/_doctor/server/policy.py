@@ -15,12 +15,16 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     if not server.listed:
         return
     policy, document, why = server.policy
+    unknown: list[str] = []
+    try:
+        tags = {tag for node in server.nodes for tag in texts(node, "tags")}
+        unknown = unknown_names(document, users=server.users, tags=tags)
+    except ValueError as exc:
+        policy, why = None, str(exc)
     if policy is None:
         hint = f"the policy cannot be read: {why}"
         yield context.check(None, aspect="names", expected="a policy that can be read", observed=None, hint=hint)
         return
-    tags = {tag for node in server.nodes for tag in texts(node, "tags")}
-    unknown = unknown_names(document, users=server.users, tags=tags)
     yield context.check(
         not unknown,
         aspect="names",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = frozenset(
     (
         "server_url", "derp.server.enabled", "derp.paths", "derp.urls", "dns.base_domain", "dns.magic_dns",
-        "dns.override_local_dns", "dns.nameservers.global",
+        "dns.override_local_dns", "dns.nameservers.global", "prefixes.v4", "prefixes.v6", "database.type", "database.sqlite.path",
     )
 )  # fmt: skip
 # Settings of older releases: it only matters whether they are there.

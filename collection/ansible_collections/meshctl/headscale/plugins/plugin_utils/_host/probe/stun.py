@@ -11,6 +11,7 @@ import socket
 import struct
 
 from .base import Unseen, each, left
+from .tcp import bypass
 from .wire import outcome_of
 
 TYPE_CHECKING = False
@@ -32,6 +33,8 @@ def _ask_one(target: Dict, ask: Dict, until: float) -> Dict:
     try:
         kind, _type, _proto, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(kind, socket.SOCK_DGRAM) as sock:
+            if ask.get("bypass"):
+                bypass(sock)
             sock.connect(address)
             for _attempt in range(int(ask.get("tries") or 2)):
                 sock.settimeout(min(patience, left(until)))

@@ -100,6 +100,11 @@ def dns_config(ask: Dict, until: float) -> Json:
     return read_json(_local_api(ask, "GET", "dns-osconfig", until))
 
 
+def dns_map(ask: Dict, until: float) -> Json:
+    """Return the resolvers that the server gave, also those of single domains."""
+    return read_json(_local_api(ask, "GET", "dns-config", until))
+
+
 def mesh_ping(ask: Dict, until: float) -> Json:
     """Ping targets through tailscaled (`disco` shows the path, `tsmp` proves WireGuard)."""
     kind = "TSMP" if ask["kind"] == "tsmp" else "disco"

@@ -48,6 +48,14 @@ def _connect_one(target: Dict, ask: Dict, until: float) -> Dict:
     return found
 
 
+def bypass(sock: socket.socket) -> None:
+    """Route a socket around the mesh, as tailscaled does with its own; only root may."""
+    try:  # noqa: SIM105 - contextlib is slow to import
+        sock.setsockopt(socket.SOL_SOCKET, 36, 0x80000)  # SO_MARK
+    except OSError:
+        pass
+
+
 def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
     """Return the outcome of connecting, and the address of the router or host that refused by ICMP."""
     sock.setblocking(False)

@@ -11,7 +11,7 @@ import time
 
 from .base import MAX_BODY, Unseen, each, left, ms_since
 from .http import exchange, request_of
-from .tcp import connect
+from .tcp import bypass, connect
 from .wire import outcome_of
 
 TYPE_CHECKING = False
@@ -50,7 +50,8 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     scheme, host, port, path = _split_url(url)
     began = time.monotonic()
     asked = str(target.get("connect") or host)
-    rows = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)
+    family = socket.AF_INET6 if target.get("family") == 6 else socket.AF_UNSPEC
+    rows = socket.getaddrinfo(asked, port, family, socket.SOCK_STREAM)
     found["timings"]["resolve_ms"] = ms_since(began)
     sock = _connected(found, rows, target, until)
     if sock is None:
@@ -59,7 +60,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
         sock.settimeout(left(until))
         if scheme == "https":
             sock = _tls(sock, host, target)
-        headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": "meshctl",
+        headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": target.get("user_agent") or "meshctl",
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
         if target.get("upgrade"):
             # A client requests an upgrade before it speaks its own protocol; only the head of the answer matters here.
@@ -80,6 +81,8 @@ def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.so
         sock = socket.socket(kind, socket.SOCK_STREAM)
         began = time.monotonic()
         try:
+            if target.get("bypass"):
+                bypass(sock)
             if target.get("source"):
                 sock.bind((target["source"], 0))
             outcome, by = connect(sock, str(address[0]), address[1], began + left(until) / remaining)
@@ -130,6 +133,25 @@ def _tls(sock: socket.socket, host: str, target: Dict) -> socket.socket:
 
     try:
         context = ssl.create_default_context(cafile=target.get("ca_file") or None)
-        return context.wrap_socket(sock, server_hostname=host)
-    except ssl.SSLError as exc:
+        context.check_hostname = not any(target.get(key) for key in ("insecure", "sha256", "certificate_name"))
+        if target.get("insecure") or target.get("sha256"):
+            context.verify_mode = ssl.CERT_NONE
+        secure = context.wrap_socket(sock, server_hostname=host)
+    except ssl.SSLCertVerificationError as exc:
         raise Unseen("tls", f"{exc}") from exc
+    except ssl.SSLError as exc:
+        raise Unseen("handshake", f"{exc.reason or exc}") from exc
+    names = [str(entry[1]) for entry in (secure.getpeercert() or {}).get("subjectAltName", ())]
+    if target.get("certificate_name") not in (None, *names):
+        secure.close()
+        raise Unseen("tls", "the certificate is for {}".format(", ".join(names)))
+    if target.get("sha256") and _sha256(secure.getpeercert(binary_form=True) or b"") != target["sha256"]:
+        secure.close()
+        raise Unseen("tls", "the certificate does not have the pinned SHA-256")
+    return secure
+
+
+def _sha256(certificate: bytes) -> str:
+    from hashlib import sha256
+
+    return sha256(certificate).hexdigest()

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
-from ..records import Check, CheckContext, Iterator, Record, Server, given_name, texts
+from ..records import Check, CheckContext, Iterator, Record, Server, because, given_name, texts
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each node that has routes."""
     for node in server.nodes:
         if texts(node, "availableRoutes") or texts(node, "approvedRoutes"):
-            yield _routes(server, context, node)
+            view = server.view(node)
+            yield because(_routes(server, context, node), view.cause("tags", "client") if view else None)
 
 
 def _routes(server: Server, context: CheckContext, node: Record) -> Check:

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that large packets arrive where small ones do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._judge.answer import address, mapping
+from ..._judge.quoting import quoted
+from ..observed import Check, CheckContext, Client, Iterator, because
+
+AFTER = ("client", "path", "tun")
+# With headers, a packet as large as the mesh's MTU of 1280 bytes.
+_SIZE = 1252
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Ping each peer with large packets."""
+    return [
+        {"id": "large", "kind": "icmp", "targets": _targets(client), "count": 3, "size": _SIZE, "try_timeout_s": 7.0}
+    ]
+
+
+def judge(client: Client, context: CheckContext) -> Iterator[Check]:
+    """Return the peers that answer small packets only."""
+    small, large = mapping(client.data("icmp")), mapping(client.data("large"))
+    names = {path.address: path.peer.name for path in client.known.expected_paths}
+    answered = [known for known in _targets(client) if mapping(small.get(known)).get("received")]
+    if not answered or not large:
+        return
+    lost = [names.get(known, known) for known in answered if not mapping(large.get(known)).get("received")]
+    check = context.check(
+        not lost,
+        expected={"bytes": _SIZE + 28, "lost_to": []},
+        observed={"lost_to": lost},
+        hint=f"packets of {_SIZE + 28} bytes do not reach {', '.join(lost)}, small ones do: something on the path drops large "
+        "packets (with WireGuard's header they have 1340 bytes); raise the MTU there, or set TS_DEBUG_MTU=1100 for tailscaled",
+        command=f"ping -M do -s {_SIZE} -c 3 {quoted(answered[0])}",
+    )
+    yield because(check, client.cause("tun"))
+
+
+def _targets(client: Client) -> list[str]:
+    return [path.address for path in client.known.expected_paths if ":" not in path.address and address(path.address)]

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Say in one sentence what is most likely wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._judge.check import BAD
+from .cause import because_of
+
+STORY = "doctor"
+_Checks = list[dict[str, Any]]
+
+
+def headline(checks: Sequence[dict[str, Any]]) -> str:
+    """Return the finding that explains most of the others, with the hosts that it affects; empty if nothing is wrong."""
+    made = [check for check in checks if check["story"] == STORY]
+    groups = _roots(made)
+    if not groups:
+        return ""
+    first = max(groups, key=lambda group: _weight(group, made))
+    said = f"{_hosts(first, made)}: {first[0]['hint']} ({first[0]['id']})"
+    # What could not be examined is most often a consequence, and no problem that anybody saw.
+    others = [group for group in groups if group is not first and _failed(group)]
+    return f"{said}; and {len(others)} more" if others else said
+
+
+def _roots(made: Sequence[dict[str, Any]]) -> list[_Checks]:
+    """Return the bad checks that nothing explains, grouped by what they are about."""
+    groups: dict[str, _Checks] = {}
+    for check in made:
+        if check["verdict"] in BAD and not because_of(check):
+            groups.setdefault(check["id"], []).append(check)
+    return list(groups.values())
+
+
+def _weight(group: _Checks, made: Sequence[dict[str, Any]]) -> tuple[bool, int, int]:
+    """Return how much a group explains: what was observed before what could not be, then consequences, then hosts."""
+    ours = {(check["id"], check["source"]) for check in group}
+    explained = sum(because_of(check) in ours for check in made)
+    return _failed(group), explained, len(group)
+
+
+def _failed(group: _Checks) -> bool:
+    return any(check["verdict"] == "failed" for check in group)
+
+
+def _hosts(group: _Checks, made: Sequence[dict[str, Any]]) -> str:
+    clients = list(dict.fromkeys(check["source"] for check in made if check["id"] == f"{STORY}.client"))
+    affected = list(dict.fromkeys(_affected(check, clients) for check in group))
+    if len(clients) > 1 and set(affected) == set(clients):
+        return f"all {len(clients)} clients"
+    return ", ".join(affected)
+
+
+def _affected(check: dict[str, Any], clients: list[str]) -> str:
+    """Return the host that a finding is about: a server's finding about a node names it as its target."""
+    return str(check["source"] if check["source"] in clients else check["target"] or check["source"])

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that headscale runs; if it does not, its log has the reason."""
+
+from __future__ import annotations
+
+import re
+
+from ..._judge.answer import mapping, text
+from ..records import STOPPED, Check, CheckContext, Iterator, Server, because
+
+AFTER = ("config",)
+_ERROR = re.compile(r"^(Error:|FTL|panic:)")
+
+
+def judge(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return why headscale does not serve, if it does not."""
+    if server.listed or not server.log or server.data("listening") is None or _listens(server):
+        return
+    # A service manager starts it again and again: the error may belong to the start before the last.
+    errors = [line for line in server.log_since(STOPPED) if _ERROR.search(line)]
+    said = _ERROR.sub("", (errors or server.log)[-1], count=1).strip()
+    starts = "does not start" if errors else "is not running"
+    check = context.check(
+        False,
+        expected={"headscale": "listens"},
+        observed={"headscale": "does not listen", "log": said},
+        evidence={"log": server.log[-5:], "from": text(mapping(server.data("log")).get("from"))},
+        hint=f"headscale {starts}; the last {'error' if errors else 'line'} in its log: {said}",
+        command="headscale configtest",
+    )
+    yield because(check, server.cause("config"))
+
+
+def _listens(server: Server) -> bool:
+    return any(text(mapping(row.get("process")).get("name")) == "headscale" for row in server.rows("listening"))

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A service's log, and the locks on its files."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .base import Unseen, left
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List
+
+_TAIL, _LINES, _LONGEST = 64 << 10, 40, 1000
+
+
+def log(ask: Dict, until: float) -> Json:
+    """Return the last lines of the first file that can be read, else of the unit's journal."""
+    for path in ask.get("paths") or []:
+        try:
+            with open(path, "rb") as file:
+                file.seek(max(0, os.path.getsize(path) - _TAIL))
+                return {"from": path, "lines": _lines(file.read(), ask)}
+        except OSError:
+            continue
+    import subprocess
+
+    unit = str(ask["unit"])
+    try:
+        done = subprocess.run(
+            ["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=500", f"--unit={unit}"],  # noqa: S607
+            capture_output=True, timeout=left(until), check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise Unseen("no_log", f"no log of {unit} can be read: {exc}") from exc
+    if not done.stdout.strip():
+        raise Unseen("no_log", f"no log of {unit} can be read by this user")
+    return {"from": f"journalctl -u {unit}", "lines": _lines(done.stdout, ask)}
+
+
+def _lines(raw: bytes, ask: Dict) -> List:
+    """Return the lines that contain one of the words which are asked for, and the last one."""
+    lines = [line[:_LONGEST] for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
+    return [line for line in lines[:-1] if any(word in line for word in ask["words"])][-_LINES:] + lines[-1:]
+
+
+def locks(ask: Dict, until: float) -> Json:
+    """Return the processes that keep a file locked for writing, as two looks show them."""
+    first = _writers(ask)
+    time.sleep(min(float(ask.get("interval_s") or 1.0), left(until)))
+    again = _writers(ask)
+    return [dict(holder, pid=pid) for pid, holder in again.items() if pid in first]
+
+
+def _writers(ask: Dict) -> Dict:
+    inodes: Dict = {}
+    for path in ask.get("paths") or []:
+        try:
+            inodes[os.stat(path).st_ino] = path
+        except OSError:
+            continue
+    found: Dict = {}
+    with open("/proc/locks", encoding="utf-8") as file:
+        rows = [line.split() for line in file]
+    for row in rows:
+        words = [word for word in row if word != "->"]
+        inode = int(words[5].rpartition(":")[2])
+        if "->" not in row and words[3] == "WRITE" and inode in inodes:
+            pid = int(words[4])
+            found[pid] = {"path": inodes[inode], "name": _name(pid)}
+    return found
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

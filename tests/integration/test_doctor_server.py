@@ -1,0 +1,215 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Break the server, its proxy, its relays and its DNS as public bug reports describe it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from .broken_mesh import CONFIG, ONE, RELAY, SERVER, THREE, TWO, BrokenMesh, hint, ids, patient, roots
+from .lab_driver import wait_for
+
+__all__ = ["patient"]
+pytestmark = pytest.mark.integration
+_DERP, _DERPER = "/etc/headscale/derp.yaml", "/etc/meshctl/services/derper/run"
+_DATABASE = "/var/lib/headscale/db.sqlite"
+_NGINX = """events {} http { access_log off; map $http_upgrade $connection_upgrade { default upgrade; "" close; }
+server { listen 443 ssl; ssl_certificate /etc/meshctl/tls/cert.pem; ssl_certificate_key /etc/meshctl/tls/key.pem;
+location / { RULE proxy_pass https://127.0.0.1:8443; proxy_http_version 1.1; proxy_buffering off; proxy_set_header Host $host;
+proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; } } }
+pid /run/proxy.pid; error_log stderr; user root;"""
+
+
+@contextlib.contextmanager
+def _proxied(patient: BrokenMesh, rule: str) -> Iterator[None]:
+    """Put nginx with a rule in front of headscale."""
+    patient.sh(SERVER, f"cat >/etc/proxy.conf <<'END'\n{_NGINX.replace('RULE', rule)}\nEND")
+    with patient.config(f"sed -i 's/^listen_addr:.*/listen_addr: 127.0.0.1:8443/' {CONFIG}", healthy=False):
+        wait_for(lambda: "8443" in patient.sh(SERVER, "ss -Hltn"), "headscale has moved")
+        patient.sh(SERVER, "nginx -c /etc/proxy.conf >/dev/null 2>&1 </dev/null")
+        try:
+            yield
+        finally:
+            patient.sh(SERVER, "kill $(cat /run/proxy.pid)")
+            wait_for(lambda: ":443 " not in patient.sh(SERVER, "ss -Hltn"), "the proxy has gone")
+
+
+@contextlib.contextmanager
+def _derp_map(patient: BrokenMesh, script: str) -> Iterator[None]:
+    """Change the map of relays for a while."""
+    patient.sh(SERVER, f"cp {_DERP} /run/derp.good; {script}")
+    try:
+        patient.restart()
+        wait_for(patient.online, "the clients have the map", seconds=30)
+        yield
+    finally:
+        patient.sh(SERVER, f"cp /run/derp.good {_DERP}")
+        patient.restart()
+        wait_for(patient.online, "all nodes are back", seconds=30)
+
+
+@contextlib.contextmanager
+def _derper(patient: BrokenMesh, script: str) -> Iterator[None]:
+    """Change the options of the relay for a while."""
+    patient.sh(RELAY, f"cp {_DERPER} /run/derper.good; sed -i '{script}' {_DERPER}; s6-svc -r /etc/service/derper")
+    try:
+        yield
+    finally:
+        patient.sh(RELAY, f"cp /run/derper.good {_DERPER}; s6-svc -r /etc/service/derper")
+
+
+def _hostname(name: str, more: str = "") -> str:
+    return f"sed -i 's#hostname: .*#hostname: {name}{more}#' {_DERP}"
+
+
+def _sql(patient: BrokenMesh, statement: str) -> None:
+    patient.sh(SERVER, f'sqlite3 -cmd ".timeout 5000" {_DATABASE} "{statement}"')
+
+
+def test_a_proxy_that_passes_everything_on_is_no_finding_and_one_that_rejects_clients_is(patient: BrokenMesh) -> None:
+    with _proxied(patient, ""):
+        wait_for(patient.online, "all connect through the proxy", seconds=30)
+        healthy = patient.examine()
+    with _proxied(patient, "if ($http_user_agent ~ Go-http-client) { return 403; }"):
+        wait_for(lambda: not patient.status(ONE)["Self"]["Online"], "the clients are cut off")
+        findings, headline = patient.examine(), patient.headline
+    assert healthy == []
+    assert roots(findings) == {"doctor.server"}
+    assert headline.startswith("all 3 clients: nginx")
+    assert "rejects the User-Agent Go-http-client (403)" in headline
+    with _proxied(patient, "return 200 '<html>hello</html>';"):
+        wait_for(lambda: not patient.status(ONE)["Self"]["Online"], "the clients are cut off")
+        findings = patient.examine()
+    assert "answers 200 with a page of HTML, and not headscale" in patient.headline
+    assert roots(findings) <= {"doctor.server", "doctor.api"}
+
+
+@pytest.mark.parametrize(
+    ("script", "finding", "words"),
+    [
+        (f"printf 'foo: [bar\\n' >>{CONFIG}", "doctor.start", "yaml: line "),
+        (f"sed -i 's/global: .*/global: []/' {CONFIG}", "doctor.config", "dns.nameservers.global"),
+        (
+            f"sed -i 's#mode: database#mode: file\\n  path: /run/broken.hujson#' {CONFIG}; "
+            """printf '{"groups": {"group:a": ["default"]}}' >/run/broken.hujson""",
+            "doctor.start",
+            'username must contain @, got: "default"',
+        ),
+        (
+            f"sed -i 's/^  type: sqlite/  type: postgres\\n  postgres: {{host: 203.0.113.10, port: 5432, name: hs, user: hs, "
+            f"pass: x}}/' {CONFIG}",
+            "doctor.start",
+            "connection refused",
+        ),
+        (f"sed -i 's#^tls_cert_path:.*#tls_cert_path: /nowhere.pem#' {CONFIG}", "doctor.start", "/nowhere.pem"),
+    ],
+    ids=["yaml", "resolvers", "policy", "postgres", "tls"],
+)
+def test_a_server_that_does_not_start(patient: BrokenMesh, script: str, finding: str, words: str) -> None:
+    with patient.config(script, healthy=False):
+        wait_for(lambda: ":443 " not in patient.sh(SERVER, "ss -Hltn"), "headscale has stopped")
+        # It is started again every second, and stops after another moment.
+        patient.sh(SERVER, "sleep 2")
+        findings = patient.examine()
+    assert roots(findings) == {finding}
+    assert words in patient.headline
+
+
+def test_a_database_that_another_process_locks(patient: BrokenMesh) -> None:
+    code = f"import sqlite3, time; sqlite3.connect('{_DATABASE}', isolation_level=None).execute('begin immediate'); time.sleep(60)"
+    patient.sh(SERVER, f'python3 -c "{code}" </dev/null >/dev/null 2>&1 & echo $! >/run/locker; sleep 1')
+    try:
+        findings = patient.examine()
+    finally:
+        patient.sh(SERVER, "kill $(cat /run/locker)")
+    assert roots(findings) == {"doctor.database"}
+    assert "python3 (pid " in patient.headline
+
+
+def test_records_of_the_database(patient: BrokenMesh) -> None:
+    _sql(patient, "update nodes set expiry='0001-01-01 00:00:00+00:00' where hostname='client-node-2'")
+    _sql(
+        patient,
+        "insert into users (name, provider, provider_identifier, created_at) values ('default', 'oidc', 'x', datetime('now'))",
+    )
+    try:
+        patient.restart(healthy=False)
+        patient.sh(SERVER, "sleep 2")
+        findings = patient.examine()
+    finally:
+        _sql(patient, "delete from users where provider='oidc'")
+        _sql(patient, "update nodes set expiry=null where hostname='client-node-2'")
+        patient.restart()
+        wait_for(patient.online, "all nodes are back", seconds=30)
+    assert roots(findings) == {"doctor.users"}, "an expiry of zero means never"
+    assert "are all called default" in patient.headline
+
+
+def test_prefixes(patient: BrokenMesh) -> None:
+    with patient.config(f"sed -i 's#v4: .*#v4: 10.0.0.0/24#' {CONFIG}", restart=False):
+        findings = patient.examine()
+    assert ids(findings) == {"doctor.prefixes"}
+    assert "support only parts of 100.64.0.0/10" in hint(findings, "doctor.prefixes")
+    assert f"{ONE} (100.64.0.1)" in hint(findings, "doctor.prefixes")
+    assert {finding.target for finding in findings} == {None, TWO, THREE}, "the hosts of that network"
+
+
+def test_a_url_that_is_written_differently_is_the_same(patient: BrokenMesh) -> None:
+    assert patient.examine("-e", "mesh_server_url=https://HEADSCALE.lab.test:443/") == []
+
+
+@pytest.mark.parametrize(
+    ("script", "finding", "words"),
+    [
+        (_hostname("https://relay.lab.test"), "doctor.relay.https", "must be a name without https://"),
+        (f"sed -i 's#ipv4: .*#ipv4: none#' {_DERP}", "doctor.relay.https", "remove `ipv4: none`"),
+    ],
+    ids=["scheme", "no-address"],
+)
+def test_maps_of_relays_that_are_wrong(patient: BrokenMesh, script: str, finding: str, words: str) -> None:
+    with _derp_map(patient, script):
+        findings = patient.examine()
+    assert finding in roots(findings)
+    assert words in patient.headline
+
+
+def test_a_relay_whose_certificate_is_pinned_or_not_verified(patient: BrokenMesh) -> None:
+    certificate = "/var/lib/derper/certs/203.0.113.10.crt"
+    with _derper(patient, "s/-hostname=relay.lab.test/-hostname=203.0.113.10/"):
+        wait_for(lambda: patient.sh(RELAY, f"ls {certificate} || true"), "derper has made a certificate")
+        pin = patient.sh(RELAY, f"openssl x509 -in {certificate} -outform DER | sha256sum | cut -d' ' -f1").strip()
+        for more in (f"certname: sha256-raw:{pin}", "insecurefortests: true"):
+            with _derp_map(patient, _hostname("203.0.113.10", f"\\n        {more}")):
+                assert patient.examine() == []
+        with _derp_map(patient, _hostname("203.0.113.10", f"\\n        certname: sha256-raw:{'0' * 64}")):
+            assert "the pinned SHA-256" in hint(patient.examine(), "doctor.relay.https")
+
+
+def test_a_relay_that_refuses_admission(patient: BrokenMesh) -> None:
+    refuse = "s#-stun#-stun -verify-client-url=https://headscale.lab.test/nothing -verify-client-url-fail-open=false#"
+    with _derper(patient, refuse):
+        wait_for(
+            lambda: all(patient.status(name)["Health"] for name in (ONE, TWO, THREE)), "the clients say so", seconds=40
+        )
+        findings = patient.examine()
+    wait_for(lambda: not patient.status(ONE)["Health"], "the relay takes the clients again", seconds=40)
+    assert roots(findings) == {"doctor.relay.admission"}
+    assert "-verify-client-url" in patient.headline
+
+
+def test_resolvers_inside_the_mesh_and_of_single_domains(patient: BrokenMesh) -> None:
+    with patient.config(f"""sed -i 's/global: .*/global: ["100.64.0.2"]/' {CONFIG}"""):
+        wait_for(lambda: "100.64.0.2" in patient.sh(ONE, "tailscale dns status"), "the clients have the resolver")
+        looped, headline = patient.examine(), patient.headline
+    with patient.config(f"""sed -i 's/split: .*/split: {{corp.lab.test: ["10.0.0.250"]}}/' {CONFIG}"""):
+        wait_for(lambda: "corp.lab.test" in patient.sh(ONE, "tailscale dns status"), "the clients have the resolver")
+        dead = patient.examine()
+    assert roots(looped) == {"doctor.upstream_dns"}
+    assert f"100.64.0.2, which is {TWO} in this mesh" in headline
+    assert roots(dead) == {"doctor.split_dns"}
+    assert "the resolver 10.0.0.250 of corp.lab.test" in patient.headline
