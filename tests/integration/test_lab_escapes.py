@@ -209,7 +209,7 @@ def test_a_changed_program_is_not_run(user: Machine) -> None:
         user.give(cached)
         play = driver.build()
         assert play.status == 2
-        assert "a program is not the one that was installed: remove it from the cache, and repeat" in play.messages()
+        assert "derper is not the program that was installed: remove it from the cache, and repeat" in play.messages()
         assert not driver.directory.exists()
     finally:
         aside.replace(cached)

@@ -35,7 +35,6 @@ PROGRAMS: Final = {
     "nsenter": "util-linux",
     "pivot_root": "util-linux",
     "setpriv": "util-linux",
-    "sha256sum": "coreutils",
     "ping": "iputils-ping",
     "s6-log": "s6",
     "s6-svc": "s6",
