@@ -162,10 +162,9 @@ def policy_mesh(directory: Path) -> Iterator[PolicyMesh]:
         clients = {name: stack.enter_context(tailscaled(directory / name)) for name, *_rest in _MACHINES}
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda machine: _join(api, server.url, clients[machine[0]], machine), _MACHINES))
+        routed = {name: routes.split(",") for name, _user, _tags, routes in _MACHINES if routes}
+        wait_for(lambda: sum(bool(record["available_routes"]) for record in api.list_nodes()) == len(routed), "routes")
         for record in api.list_nodes():
-            if record["name"] in ("router", "exit"):
-                routes = wait_for(
-                    lambda record=record: (api.get_node(record["id"]) or {})["available_routes"], "routes"
-                )
-                api.approve_routes(record["id"], routes)
+            if record["name"] in routed:
+                api.approve_routes(record["id"], routed[record["name"]])
         yield PolicyMesh(api, {name: directory / name / "t.sock" for name in clients})

@@ -26,6 +26,10 @@ _NAMES = (
     "10.0.0.0/8", "198.51.100.7", "autogroup:member", "autogroup:tagged",
 )  # fmt: skip
 _OWN = ("alice@", "group:staff", "group:ops", "autogroup:member")
+# What is behind the router and the exit node, and a name that is not.
+_BEHIND = st.lists(
+    st.sampled_from(["lan", "10.1.2.0/24", "10.0.0.0/8", "autogroup:internet", "bob@"]), min_size=1, max_size=2
+)
 _PORTS = st.sampled_from(["*", "22", "80-90", "22,443", "80-85,86-90,8080", "0-65535", "1-1023"])
 # Now and then, what the server refuses.
 _WRONG_NAMES = ("tag:none", "group:absent", "autogroup:shared", "autogroup:self", "nowhere", "a:b:c")
@@ -75,7 +79,7 @@ def _grant(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
     via = draw(st.just(None) | st.lists(st.sampled_from(TAGS), min_size=1, max_size=2)) if not capability else None
     return {
         "src": draw(sources),
-        "dst": draw(_names(*internet, *(["autogroup:self"] if own else []), wrong=wrong)),
+        "dst": draw(_BEHIND if via else _names(*internet, *(["autogroup:self"] if own else []), wrong=wrong)),
         # A grant of capabilities may come without packets.
         **({} if capability and draw(st.booleans()) else {"ip": services}),
         **({"app": {capability: [{}]}} if capability else {}),

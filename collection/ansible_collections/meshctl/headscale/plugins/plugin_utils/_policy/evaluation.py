@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .addresses import INTERNET, AddressSet
@@ -123,7 +123,7 @@ class Evaluation:
     def sees(self, one: Node, other: Node) -> bool:
         """Whether the server shows two nodes to each other."""
         entries = [*self._filters.of(one), *self._filters.of(other)]
-        return any(_may_reach(one, other, entries) or _may_reach(other, one, entries) for entries in _alike(entries))
+        return any(_may_reach(one, other, entry) or _may_reach(other, one, entry) for entry in entries)
 
     def explain(self, source: Node, target: Node, protocol: str, port: int = 0, family: str = "ipv4") -> str:
         """Return the rule that lets a packet pass, or why it is dropped."""
@@ -186,18 +186,9 @@ def _first(ports: Ports) -> int | None:
     return None
 
 
-def _alike(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Return the entries that Headscale merges: those with the same sources and protocols."""
-
-    def key(entry: Entry) -> tuple[object, ...]:
-        return entry.sources.ranges, sorted(entry.service.protocols)
-
-    return (list(group) for _key, group in groupby(sorted(entries, key=key), key))
-
-
-def _may_reach(source: Node, target: Node, entries: Sequence[Entry]) -> bool:
+def _may_reach(source: Node, target: Node, entry: Entry) -> bool:
     """Whether the server takes one node to have business with the other, by any address and any subnet behind it."""
-    sources, targets = entries[0].sources, AddressSet.union(entry.targets for entry in entries)
+    sources, targets = entry.sources, entry.targets
     if not any(ip in sources for ip in source.ips) and not any(sources.overlaps(subnet) for subnet in source.subnets):
         return False
     return (

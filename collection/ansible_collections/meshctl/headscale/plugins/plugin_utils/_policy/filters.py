@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .document import Policy, Rule
     from .nodes import Node, User
 
-# Headscale adds a grant in the opposite direction for these capabilities.
-_MUTUAL = ("tailscale.com/cap/drive", "tailscale.com/cap/relay")
 _NOTHING = Service(frozenset(), ())
 
 
@@ -92,8 +90,6 @@ class Filters:
             known = [name for name in others if self._resolver.is_complete(name)]
             granted = AddressSet.union(map(self._resolver.resolve, known))
             yield Entry(rule.label, self._with_subnets(rule.sources, sources), granted)
-            if _is_mutual(rule):
-                yield Entry(rule.label, self._with_subnets(known, granted), sources)
 
     def _own(self, rule: Rule, node: Node) -> Iterator[Entry]:
         """Return what a rule allows between the nodes of this node's user."""
@@ -107,7 +103,6 @@ class Filters:
             yield from (Entry(rule.label, sources, targets, service) for service in rule.services)
             if rule.capabilities:
                 yield Entry(rule.label, sources, targets)
-                yield from [Entry(rule.label, targets, sources)] if _is_mutual(rule) else []
 
     def _via(self, rule: Rule, node: Node) -> Iterator[Entry]:
         """Return what a rule allows to the subnets behind this node, or through it to the internet."""
@@ -127,7 +122,3 @@ class Filters:
         if reached:
             for service in rule.services:
                 yield Entry(rule.label, self._with_subnets(rule.sources, sources), reached, service)
-
-
-def _is_mutual(rule: Rule) -> bool:
-    return any(capability in _MUTUAL for capability in rule.capabilities)
