@@ -31,7 +31,7 @@ class Cause:
 
 
 def because(check: Check, cause: Cause | None) -> Check:
-    """Mark a bad check as a consequence of a cause, if there is one; a guess of its own would be wrong."""
+    """Mark a bad check as a consequence of a cause, if there is one; a separate guess would be wrong."""
     if cause and check.bad:
         check.hint = cause.seen_from(check.source)
         check.evidence["because"] = {"id": cause.id, "source": cause.source}

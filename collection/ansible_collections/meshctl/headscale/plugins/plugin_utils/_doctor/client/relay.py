@@ -92,7 +92,7 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
 
 
 def _admission(client: Client, context: CheckContext, relay: Relay) -> Iterator[Check]:
-    """Return a finding if a relay that answers everybody does not take this client, by the client's own account."""
+    """Return a finding if a relay that works for others rejects this client, as the client reports."""
     health = [text(line) for line in items(client.status.get("Health"))]
     said = [line for line in health if _NO_RELAY.search(line)]
     answers = client.row("relays", url=relay.derp_url).get("status") == control.SWITCHING

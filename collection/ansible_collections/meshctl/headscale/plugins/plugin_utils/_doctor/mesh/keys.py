@@ -23,6 +23,6 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             expected={"shared": []},
             observed={"shared": shared},
             hint=f"{said} have the same node key, because one was cloned from the other with tailscaled's state: the server sends "
-            "traffic to whichever connected last; on one of them stop tailscaled, delete /var/lib/tailscale and join it anew",
+            "traffic to whichever connected last; on one of them stop tailscaled, delete /var/lib/tailscale and join it again",
             command="headscale nodes list",
         )
