@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import ApiError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._policy import Node
 from policy_strategies import SUBNET, USERS
 
@@ -102,17 +101,14 @@ class PolicyMesh:
         self._markers = itertools.count(1)
         self.cases = 0
 
-    def install(self, policy: dict[str, Any]) -> dict[str, View] | None:
-        """Install a policy; return each client's view of it, or None if the server refused it."""
+    def install(self, policy: dict[str, Any]) -> tuple[dict[str, Any], dict[str, View]]:
+        """Install a policy; return it as installed, and each client's view of it."""
         number = next(self._markers)
         # A source that no node has tells this policy's filter from the previous one.
         marker = f"198.18.{number // 256}.{number % 256}"
-        grants = [*policy["grants"], {"src": [marker], "dst": ["*"], "ip": ["tcp:1"]}]
-        try:
-            self.api.set_policy(json.dumps({**policy, "grants": grants}))
-        except ApiError:
-            return None
-        return {name: self._view(path, f"{marker}/32") for name, path in self._sockets.items()}
+        marked = {**policy, "grants": [*policy["grants"], {"src": [marker], "dst": ["*"], "ip": ["tcp:1"]}]}
+        self.api.set_policy(json.dumps(marked))
+        return marked, {name: self._view(path, f"{marker}/32") for name, path in self._sockets.items()}
 
     def _view(self, path: Path, marker: str) -> View:
         end = time.monotonic() + _DEADLINE_S

@@ -14,7 +14,7 @@ USERS = ("alice", "bob", "carol")
 TAGS = ("tag:web", "tag:db", "tag:router", "tag:exit")
 SUBNET = "10.1.0.0/16"
 
-_DEFINITIONS = {
+DEFINITIONS = {
     "groups": {"group:staff": ["alice@", "gone@"], "group:ops": ["bob@", "carol@example.com"], "group:none": ["gone@"]},
     "hosts": {"first": "100.64.0.1", "first6": "fd7a:115c:a1e0::1", "lan": SUBNET, "half": "100.64.0.0/30"},
     "tagOwners": {"tag:web": ["group:ops"], "tag:db": ["tag:web"], "tag:router": ["alice@"], "tag:exit": [], "tag:idle": []},
@@ -91,7 +91,7 @@ def _grant(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
 def policies(draw: st.DrawFn, *, wrong: bool = False) -> dict[str, Any]:
     """Return policies that headscale accepts; with `wrong`, also such that it refuses."""
     return {
-        **_DEFINITIONS,
+        **DEFINITIONS,
         "acls": draw(st.lists(_acl(wrong=wrong), max_size=4)),
         "grants": draw(st.lists(_grant(wrong=wrong), max_size=3)),
     }

@@ -196,6 +196,14 @@ def test_via_to_the_internet_needs_an_exit_node() -> None:
     assert not _evaluation(policy).sees(_BOB, _WEB)
 
 
+def test_any_other_rule_hides_the_router_of_a_via_grant_from_the_source() -> None:
+    policy = _grant(["bob@"], ["10.1.2.0/24"], "*", via=["tag:web"]) | {"acls": _acl(["alice@"], ["alice@:22"])["acls"]}
+    router = replace(_WEB, routes=("10.1.0.0/16",))
+    evaluation = _evaluation(policy, [_ALICE, _BOB, router])
+    assert evaluation.sees(router, _BOB)
+    assert not evaluation.sees(_BOB, router)
+
+
 def test_the_matrix_has_a_port_to_probe_on_either_side() -> None:
     found = {
         (one.source, one.target, one.protocol, one.family): one

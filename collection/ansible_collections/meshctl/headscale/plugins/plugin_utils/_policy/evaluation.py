@@ -121,8 +121,9 @@ class Evaluation:
                     )
 
     def sees(self, one: Node, other: Node) -> bool:
-        """Whether the server shows two nodes to each other."""
-        entries = [*self._filters.of(one), *self._filters.of(other)]
+        """Whether the server shows a node to another; only `via` makes this differ by direction."""
+        # Headscale selects a node's peers by its own filter, unless that is empty.
+        entries = self._filters.of(one) or self._filters.of(other)
         return any(_may_reach(one, other, entry) or _may_reach(other, one, entry) for entry in entries)
 
     def explain(self, source: Node, target: Node, protocol: str, port: int = 0, family: str = "ipv4") -> str:
