@@ -94,6 +94,7 @@ def test_an_expired_node_is_one_cause(patient: BrokenMesh) -> None:
     assert patient.examine() == []
 
 
+@pytest.mark.slow
 def test_a_stopped_client_is_one_cause(patient: BrokenMesh) -> None:
     patient.sh(THREE, "tailscale down")
     wait_for(lambda: patient.peer(ONE, THREE).get("Online") is False, "the others hear of it", seconds=30)
@@ -163,6 +164,7 @@ def test_the_users_and_families_of_a_policy(patient: BrokenMesh) -> None:
         patient.policy('{"acls": [{"action": "accept", "src": ["default@"], "dst": ["default@:*"]}], '
                        '"autoApprovers": {"routes": {"10.42.0.0/16": ["ghost@"]}}}')  # fmt: skip
         patient.headscale("users rename -i 1 --new-name family")
+        patient.sh(SERVER, "sleep 3")
         renamed = patient.examine()
     finally:
         patient.headscale("users rename -i 1 --new-name default")

@@ -214,12 +214,9 @@ def test_12_a_key_that_expires_soon(patient: BrokenMesh) -> None:
 
 
 def test_13_a_policy_that_names_nobody_and_a_firewall(patient: BrokenMesh) -> None:
-    address = patient.status(TWO)["TailscaleIPs"][0]
-    rule = (
-        f'{{"action": "accept", "src": ["nosuch@"], "dst": ["*:*"]}}, '
-        f'{{"action": "accept", "src": ["*"], "dst": ["{address}:*"]}}'
-    )
-    patient.policy(f'{{"acls": [{rule}]}}')
+    targets = [f"{address}:*" for address in patient.status(TWO)["TailscaleIPs"]]
+    rules = [{"action": "accept", "src": [source], "dst": targets} for source in ("nosuch@", "*")]
+    patient.policy(json.dumps({"acls": rules}))
     try:
         wait_for(lambda: not patient.peer(ONE, THREE), "the policy arrives")
         findings = patient.examine()
@@ -235,7 +232,8 @@ def test_13_a_policy_that_names_nobody_and_a_firewall(patient: BrokenMesh) -> No
         TWO, "chain in { type filter hook input priority 0; iifname tailscale0 icmp type echo-request drop; }"
     ):
         blocked = patient.examine()
-    assert f"firewall on {TWO}" in hint(blocked, "doctor.policy.reach")
+    assert f"the policy lets it reach {TWO}" in hint(blocked, "doctor.policy.reach")
+    assert "nft list ruleset" in hint(blocked, "doctor.policy.reach")
 
 
 def test_14_an_upgrade_that_would_fail_and_a_lost_key(patient: BrokenMesh) -> None:

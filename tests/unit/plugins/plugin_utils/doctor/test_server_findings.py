@@ -201,6 +201,12 @@ def test_users_are_joined_by_id_and_unknown_ones_explain_the_rest() -> None:
     assert _reach(checks).hint == "because of doctor.policy.names"
 
 
+def test_unknown_names_explain_only_what_they_can() -> None:
+    rules = '{"action": "accept", "src": ["ghost@"], "dst": ["100.64.0.1:*"]}'
+    hint = _reach(examine_server(_policy(rules), views=_views())).hint
+    assert "because of" not in hint, "even if ghost@ were a user, a would not reach b"
+
+
 def test_unknown_names_of_auto_approvers() -> None:
     policy = '{"autoApprovers": {"routes": {"10.42.0.0/16": ["ghost@"]}, "exitNode": ["phantom@"]}}'
     found = problems(examine_server({**_PAIR, "policy": {"policy": policy}}))

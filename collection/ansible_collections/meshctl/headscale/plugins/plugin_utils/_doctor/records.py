@@ -15,7 +15,7 @@ from typing import Any
 from ...module_utils import _hujson
 from .._inventory.expect import Expectation
 from .._judge.answer import Json, addresses, items, mapping, moment, text
-from .._policy import Node, Policy, User
+from .._policy import Node, Policy, User, unknown_names
 from . import urls
 from .observed import Cause, Check, CheckContext, Iterator, Observed, because
 from .view import ClientView
@@ -166,6 +166,12 @@ class Server(Observed):
     def view(self, node: Record) -> ClientView | None:
         """Return the view of the client that is a node, None if it was not examined."""
         return next((view for view in self.known.views if view.key and view.key == text(node.get("nodeKey"))), None)
+
+    @cached_property
+    def unknown_names(self) -> list[str]:
+        """Return the names of the policy that mean nothing; raise `ValueError` if it cannot be read."""
+        tags = {tag for node in self.nodes for tag in texts(node, "tags")}
+        return unknown_names(self.policy[1], users=self.users, tags=tags)
 
     def members(self) -> list[Node]:
         """Return the clients as a policy names them."""

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from ..._judge.answer import addresses
-from ..._policy import Evaluation
+from ..._policy import Evaluation, Policy
 from ..._policy.ports import opened
 from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because
 
@@ -24,10 +25,22 @@ class _Allowed:
     denied: dict[str, frozenset[_Pair]]
     """The pairs of each family whose first client does not reach the second."""
     ports: dict[_Pair, tuple[str, ...]]
+    hopeless: frozenset[_Pair]
+    """The pairs that the policy would deny even if its unknown names meant every node."""
 
     def has_ports(self, pair: _Pair, expected: tuple[str, ...] | None) -> bool:
         """Whether the policy opens exactly the expected ports, or none are expected."""
         return expected is None or opened(expected) == opened(self.ports.get(pair, ("*",)))
+
+
+def _hopeless(server: Server) -> frozenset[_Pair]:
+    said = json.dumps(server.policy[1])
+    for name in server.unknown_names:
+        said = said.replace(f'"{name}', '"*')
+    try:
+        return frozenset(Evaluation(Policy.read(json.loads(said)), server.members(), server.owners()).forbidden())
+    except ValueError:  # a group cannot contain every node
+        return frozenset()
 
 
 def _denied(evaluation: Evaluation, family: str) -> frozenset[_Pair]:
@@ -48,7 +61,9 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     try:
         evaluation = Evaluation(policy, members, server.owners())
         allowed = _Allowed(
-            denied={family: _denied(evaluation, family) for family in _FAMILIES}, ports=evaluation.restricted()
+            denied={family: _denied(evaluation, family) for family in _FAMILIES},
+            ports=evaluation.restricted(),
+            hopeless=_hopeless(server),
         )
     except ValueError as exc:
         hint = f"the policy cannot be read: {exc}"
@@ -72,7 +87,7 @@ def _reach(server: Server, context: CheckContext, view: ClientView, allowed: _Al
         hint="; ".join(filter(None, _hints(server, view, others, found))),
         command="headscale policy get",
     )
-    return because(check, _cause(server, view, others, found))
+    return because(check, _cause(server, view, others, found, allowed))
 
 
 def _compare(server: Server, view: ClientView, others: list[ClientView], allowed: _Allowed) -> dict[str, list[str]]:
@@ -123,10 +138,13 @@ def _hints(server: Server, view: ClientView, others: list[ClientView], found: di
             yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them"
 
 
-def _cause(server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]]) -> Cause | None:
+def _cause(
+    server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]], allowed: _Allowed
+) -> Cause | None:
     """Return the finding that explains the difference, if there is one."""
-    if found["not_as_expected"]:
-        return server.cause("policy.names")
+    if stated := found["not_as_expected"]:
+        explained = all((view.name, name.split(" ")[0]) not in allowed.hopeless for name in stated)
+        return server.cause("policy.names") if explained else None
     if found["blocked"] and (cause := view.cause("tun", "exit_node", "client", "relay", "derp_map")):
         return cause
     blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]

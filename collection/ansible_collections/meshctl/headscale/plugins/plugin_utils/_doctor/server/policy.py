@@ -6,19 +6,17 @@
 
 from __future__ import annotations
 
-from ..._policy import unknown_names
-from ..records import Check, CheckContext, Iterator, Server, texts
+from ..records import Check, CheckContext, Iterator, Server
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return the names that match no node."""
     if not server.listed:
         return
-    policy, document, why = server.policy
+    policy, _document, why = server.policy
     unknown: list[str] = []
     try:
-        tags = {tag for node in server.nodes for tag in texts(node, "tags")}
-        unknown = unknown_names(document, users=server.users, tags=tags)
+        unknown = server.unknown_names
     except ValueError as exc:
         policy, why = None, str(exc)
     if policy is None:
