@@ -31,7 +31,7 @@ from .lab_driver import PROJECT, Machine
 pytestmark = pytest.mark.integration
 
 SECRET = "hskey-api-standinsecret-0123456789abcdef"
-FROM_TEMPLATES = ("--start-at-task", "A job template for each story")
+FROM_TEMPLATES = ("--start-at-task", "Create a job template for each story")
 STORIES = tuple(story.id for story in stories(PROJECT / "playbooks" / "stories"))
 
 
