@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import BadInput, Fault, Step
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.catalogue import Fault, Step
 
 FAULTS = catalogue.load()
 PLUGINS = Path(catalogue.__file__).parents[2]

@@ -59,8 +59,10 @@ class ActionModule(Assertion):
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask for the endpoints that both clients know."""
         names = [way.peer for way in self._expect.expected_paths if way.peer.name in failing]
-        found = {way.peer.name: way for way in expected_paths(self, names, kind=self._kind,
-                                                    endpoints=self.options["endpoints"], deep=True)}  # fmt: skip
+        found = {
+            way.peer.name: way
+            for way in expected_paths(self, names, kind=self._kind, endpoints=self.options["endpoints"], deep=True)
+        }
         self._expect = Paths(
             expected_paths=tuple(found.get(way.peer.name, way) for way in self._expect.expected_paths),
             own=underlay(self, self.host, deep=True),

@@ -73,8 +73,9 @@ class ActionModule(Assertion):
         ]  # fmt: skip
         targets = [known for _node, known in self._expect.silent]
         if targets:
-            requests.append({"id": ICMP, "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1,
-                         "try_timeout_s": 0.7})  # fmt: skip
+            requests.append(
+                {"id": ICMP, "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1, "try_timeout_s": 0.7}
+            )
         return requests
 
     def judge(self, answer: Json) -> list[Check]:

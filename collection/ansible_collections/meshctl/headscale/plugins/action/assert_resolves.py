@@ -84,8 +84,11 @@ class ActionModule(Assertion):
         """Look the names up, one kind after another: each is timed and captured separately."""
         nodes = {peer.name for peer in wanted(self._peers, pending)} or {peer.name for peer in self._peers}
         present = [name for name in self._expect.present if name.node in nodes]
-        lookups: Request = {"id": GETADDRINFO, "kind": "getaddrinfo",
-                        "names": [asked for name in present for asked in (name.fqdn, name.short)]}  # fmt: skip
+        lookups: Request = {
+            "id": GETADDRINFO,
+            "kind": "getaddrinfo",
+            "names": [asked for name in present for asked in (name.fqdn, name.short)],
+        }
         steps: list[Request] = []
         if self._expect.wire:
             marker = wire_marker(present[0].fqdn)

@@ -28,8 +28,13 @@ class ActionModule(ProbingAction):
         """Return the hosts whose node key the server does not list."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.start(task_vars)
-        request = {"id": "nodes", "kind": "headscale", "path": "/api/v1/node",
-               "url": self.options["url"], "api_key_file": self.options["api_key_file"]}  # fmt: skip
+        request = {
+            "id": "nodes",
+            "kind": "headscale",
+            "path": "/api/v1/node",
+            "url": self.options["url"],
+            "api_key_file": self.options["api_key_file"],
+        }
         seen = Answer(self.probe([request], seconds=10))
         if "nodes" not in mapping(seen.data("nodes")):
             return {**result, **failure(f"{self.options['url']}: {seen.why('nodes')}", "could_not_run")}

@@ -211,6 +211,8 @@ class _Limited:
 class _Member(tarfile.TarInfo):
     """A member whose header is not read into memory if it is large: names and attributes need little room."""
 
+    # "tarfile", its name in the parent, would hide the module.
+    # pylint: disable-next=arguments-renamed
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if not self.isreg() and self.size > _LARGEST_HEADER:
             raise tarfile.ReadError(f"a header of {self.size} bytes")

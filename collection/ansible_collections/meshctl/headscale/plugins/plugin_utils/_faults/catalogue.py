@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from ...module_utils._errors import BadInput as BadInput  # noqa: PLC0414 - for those who choose
+from ...module_utils._errors import BadInput
 
 DIRECTORY: Final = Path(__file__).parent / "faults"
 _SCHEMA: Final = Path(__file__).with_name("fault.schema.json")
