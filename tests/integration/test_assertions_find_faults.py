@@ -91,7 +91,8 @@ def test_a_firewall_on_the_peer_is_told_from_a_broken_tunnel(broken: Callable[..
     checks = broken("assert_reachable", on=f"{ONE},{THREE}", breaks=DROPS_PINGS, deadline=1, latency_budget_ms=1000)
     assert set(bad(checks)) == {("t.reachable.ipv4", ONE, TWO), ("t.reachable.ipv4", THREE, TWO)}
     assert "answers WireGuard pings" in checks["t.reachable.ipv4", ONE, TWO]["hint"]
-    assert checks["t.reachable.ipv4", ONE, TWO]["reproduce"].startswith(f"meshctl exec {ONE} -- ping ")
+    assert checks["t.reachable.ipv4", ONE, TWO]["reproduce"].startswith("meshctl exec --lab ")
+    assert f" {ONE} -- ping " in checks["t.reachable.ipv4", ONE, TWO]["reproduce"]
 
 
 def test_a_relayed_path_fails_and_an_encrypted_payload_is_still_found(broken: Callable[..., Checks]) -> None:

@@ -152,6 +152,8 @@ def test_large_packets_that_are_dropped(patient: BrokenMesh) -> None:
     assert {finding.source for finding in findings} >= {ONE, TWO}
 
 
+# On a busy machine the path may be named before the cause.
+@pytest.mark.slow
 def test_the_users_and_families_of_a_policy(patient: BrokenMesh) -> None:
     address = patient.status(THREE)["TailscaleIPs"][1]
     patient.policy('{"acls": [{"action": "accept", "src": ["*"], "dst": ["%s:22"]}]}' % address)  # noqa: UP031
@@ -181,6 +183,8 @@ def test_the_users_and_families_of_a_policy(patient: BrokenMesh) -> None:
     )
 
 
+# On a busy machine the path may be named before the cause.
+@pytest.mark.slow
 def test_two_hosts_with_one_key(patient: BrokenMesh) -> None:
     state = "/var/lib/tailscale/tailscaled.state"
     copied = patient.sh(TWO, f"base64 -w0 {state}")

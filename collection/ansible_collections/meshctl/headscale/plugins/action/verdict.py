@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         stories: list[str] | None = options["stories"]
         found = _of_all(known) if stories is None else _of_story(known)
         bad = {name: sorted(set(checks)) for name, checks in found.items() if checks and name in (stories or found)}
-        if self._goes_on(stories, known):
+        if self._goes_on(stories, known) or (bad and self._judged_later(known)):
             return {"changed": False, "bad_checks": bad, "deferred": True, "ansible_facts": {_FACT: found}}
         return self._failed(bad, stories, known) or {"changed": False, "bad_checks": {}, "deferred": False}
 
@@ -54,9 +54,19 @@ class ActionModule(ActionBase):
         problem = proof.problem(run, stories, context.CLIARGS.get("tags") or ())
         return failure(problem.message, problem.kind) if problem else None
 
+    def _keeps_going(self, known: Mapping[str, Any]) -> bool:
+        return self._true(known.get("mesh_keep_going", False))
+
+    def _true(self, value: object) -> bool:
+        return bool(boolean(self._templar.template(value), strict=False))
+
+    def _judged_later(self, known: Mapping[str, Any]) -> bool:
+        """Whether a later job of a workflow gives the verdict: it reads the summary that this one has published."""
+        return self._keeps_going(known) and self._true(known.get("mesh_artifacts", "awx_job_id" in known))
+
     def _goes_on(self, stories: list[str] | None, known: Mapping[str, Any]) -> bool:
         """Whether `mesh_keep_going` leaves the verdict to the end of the last story."""
-        if not boolean(self._templar.template(known.get("mesh_keep_going", False)), strict=False):
+        if not self._keeps_going(known):
             return False
         run = collect.shared()
         # Without the callback, no task knows whether a story follows: failing too early is better than not at all.
