@@ -32,6 +32,7 @@ BACKEND = {
     "mesh_patience",
     "mesh_propagation_budget_s",
     "mesh_rejoin_budget_s",
+    "mesh_rate_budget_mbit",
     "mesh_resolution_budget_ms",
 }
 

@@ -29,7 +29,9 @@ options:
     choices: [ipv4, ipv6]
     default: [ipv4, ipv6]
   bulk_bytes:
-    description: Length of a transfer, in each direction; V(0) for none.
+    description:
+      - Length of a transfer, in each direction; V(0) for none.
+      - It is divided by the square of the variable C(mesh_patience), which slow hosts have.
     type: int
     default: 1000000
   bulk_peers:
