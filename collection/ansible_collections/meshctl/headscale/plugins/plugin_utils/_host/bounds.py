@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -37,7 +38,7 @@ class Bounds:
         self._lock = threading.Lock()
         self.exceeded = ""
         self.closing, self._closer = os.pipe()
-        self._relays: list[threading.Thread] = []
+        self._relays: list[_Relay] = []
 
     def watch(self, process: subprocess.Popen[bytes]) -> None:
         """Relay the output of a process from now on."""
@@ -59,12 +60,20 @@ class Bounds:
             self.exceeded = self.exceeded or "bytes"
         return not self.exceeded
 
+    def passing_on(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether output of the process is still on its way to the plugin."""
+        return any(relay.of(process) and relay.passing_on() for relay in self._relays)
+
     def close(self) -> None:
         """End every relay."""
         os.close(self._closer)
         for relay in self._relays:
             relay.join()
         os.close(self.closing)
+
+
+# Whether a process has really ended, whatever is still to be passed on.
+_poll = subprocess.Popen.poll
 
 
 @contextlib.contextmanager
@@ -78,6 +87,11 @@ def bounded(*, seconds: float, most_bytes: int) -> Iterator[Bounds]:
             super().__init__(*args, **options)
             if not self.text_mode:
                 bounds.watch(self)
+
+        def poll(self) -> int | None:
+            """Call a process alive until its output is passed on: the ssh plugin stops reading when it has ended."""
+            code: int | None = super().poll()
+            return None if bounds.passing_on(self) else code
 
     # Plugins name subprocess.Popen when they call it. Each task has its own process, which runs nothing else meanwhile.
     subprocess.Popen = _Bounded  # type: ignore[misc]
@@ -111,12 +125,21 @@ class _Relay(threading.Thread):
         super().__init__(daemon=True)
         self._process = process
         self._bounds = bounds
+        self._moving = threading.Lock()
         self._streams: list[_Stream] = []
         for name in ("stdout", "stderr"):
             if (source := getattr(process, name)) is not None:
                 stream = _Stream(source)
                 setattr(process, name, stream.reader)
                 self._streams.append(stream)
+
+    def of(self, process: subprocess.Popen[bytes]) -> bool:
+        return self._process is process
+
+    def passing_on(self) -> bool:
+        """Whether output has arrived that the plugin cannot see yet; an open pipe alone may be held by a daemon."""
+        with self._moving:
+            return any(stream.pending or _readable(stream.source) for stream in self._streams)
 
     def run(self) -> None:
         try:
@@ -127,18 +150,20 @@ class _Relay(threading.Thread):
                 self._pass_on(selector)
         finally:
             # A process that outlives the command has lost its plugin to an error.
-            if self._bounds.exceeded or self._process.poll() is None:
+            if self._bounds.exceeded or _poll(self._process) is None:
                 _end(self._process)
-            for stream in self._streams:
-                stream.close()
+            with self._moving:
+                while self._streams:
+                    self._streams.pop().close()
 
     def _pass_on(self, selector: selectors.BaseSelector) -> None:
-        while len(selector.get_map()) > 1 or self._process.poll() is None:
+        while len(selector.get_map()) > 1 or _poll(self._process) is None:
             if (left := self._bounds.seconds_left()) <= 0:
                 return
             for key, _events in selector.select(left if len(selector.get_map()) > 1 else min(left, 0.05)):
-                if key.data is None or not self._step(selector, key.data):
-                    return
+                with self._moving:
+                    if key.data is None or not self._step(selector, key.data):
+                        return
 
     def _step(self, selector: selectors.BaseSelector, stream: _Stream) -> bool:
         """Read or write one chunk; return False when the relay has to end."""
@@ -157,14 +182,14 @@ class _Relay(threading.Thread):
         if stream.pending:
             selector.register(stream.sink, selectors.EVENT_WRITE, stream)
         else:
-            self._streams.remove(stream)
             stream.close()
+            self._streams.remove(stream)
         return self._bounds.allow(len(stream.pending))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process with its descendants, and unblock a thread that writes to it."""
-    if process.poll() is None:
+    if _poll(process) is None:
         tree: list[int] = []
         # A stopped process starts no more processes.
         while new := [pid for pid in [process.pid, *_descendants(process.pid)] if pid not in tree]:
@@ -177,6 +202,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(nowhere, process.stdin.fileno())
         os.close(nowhere)
+
+
+def _readable(source: IO[bytes]) -> bool:
+    return bool(select.select([source], [], [], 0)[0])
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

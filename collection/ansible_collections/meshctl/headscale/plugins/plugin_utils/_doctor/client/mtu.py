@@ -38,7 +38,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         observed={"lost_to": lost},
         hint=f"packets of {_SIZE + 28} bytes do not reach {', '.join(lost)}, small ones do: something on the path drops large "
         "packets (with WireGuard's header they have 1340 bytes); raise the MTU there, or set TS_DEBUG_MTU=1100 for tailscaled",
-        command=f"ping -M do -s {_SIZE} -c 3 {quoted(answered[0])}",
+        command=f"ping -M do -s {quoted(str(_SIZE))} -c 3 {quoted(answered[0])}",
     )
     yield because(check, client.cause("tun"))
 
