@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.module_utils._errors import CouldNotRun
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.client import plan
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.client import awaits_exit_node, plan
 
 URL = "https://headscale.lab.test"
+SET = ["tailscale", "set"]
+EXIT = ["0.0.0.0/0", "::/0"]
 UP = ["tailscale", "up", "--reset", f"--login-server={URL}", "--auth-key=file:{secret_file}"]
 PREFS = {
     "ControlURL": URL,
@@ -52,6 +54,26 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any], list[list[str]], boo
     ("routes in another order", _options(advertise_routes=["b", "a"]), "Running", {"AdvertiseRoutes": ["a", "b"]}, [], False),
     ("no routes and none", _options(advertise_routes=[]), "Running", {}, [], False),
     ("routes taken back", _options(advertise_routes=[]), "Running", {"AdvertiseRoutes": ["a"]}, [["tailscale", "set", "--advertise-routes="]], False),
+    ("exit routes are not subnet routes", _options(advertise_routes=["a"], advertise_exit_node=True), "Running", {"AdvertiseRoutes": ["a", *EXIT]}, [], False),
+    ("exit node no more", _options(advertise_exit_node=False), "Running", {"AdvertiseRoutes": EXIT}, [[*SET, "--advertise-exit-node=false"]], False),
+    ("exit node by one family", _options(advertise_exit_node=True), "Running", {"AdvertiseRoutes": EXIT[:1]}, [[*SET, "--advertise-exit-node=true"]], False),
+    ("source addresses kept", _options(snat_subnet_routes=False), "Running", {"NoSNAT": False}, [["tailscale", "set", "--snat-subnet-routes=false"]], False),
+    ("source addresses kept already", _options(snat_subnet_routes=False), "Running", {"NoSNAT": True}, [], False),
+    ("SSH", _options(ssh=True), "Running", {"RunSSH": False}, [["tailscale", "set", "--ssh=true"]], False),
+    ("relay server on any port", _options(relay_server_port="0"), "Running", {}, [["tailscale", "set", "--relay-server-port=0"]], False),
+    ("relay server off already", _options(relay_server_port=""), "Running", {}, [], False),
+    ("relay server off", _options(relay_server_port=""), "Running", {"RelayServerPort": 0}, [["tailscale", "set", "--relay-server-port="]], False),
+    ("exit node taken back", _options(exit_node=""), "Running", {"ExitNodeID": "2"}, [["tailscale", "set", "--exit-node="]], False),
+    ("no exit node and none", _options(exit_node=""), "Running", {"ExitNodeID": ""}, [], False),
+    (
+        "registered with an exit node",
+        _options(auth_key="k", exit_node="gateway", ssh=True, relay_server_port=""),
+        "NeedsLogin",
+        {},
+        [[*UP, "--ssh=true", "--timeout=30s"], ["tailscale", "set", "--exit-node=gateway"]],
+        False,
+    ),
+    ("stopped and given an exit node", _options(exit_node="gateway"), "Stopped", {}, [["tailscale", "up"], ["tailscale", "set", "--exit-node=gateway"]], False),
     ("DNS off", _options(accept_dns=False), "Running", {}, [["tailscale", "set", "--accept-dns=false"]], False),
     ("down", _options(state="down"), "Running", {}, [["tailscale", "down"]], False),
     ("down already", _options(state="down"), "Stopped", {}, [], False),
@@ -86,3 +108,49 @@ def test_a_client_without_a_server_is_an_error() -> None:
 def test_a_client_that_waits_for_approval_is_an_error() -> None:
     with pytest.raises(CouldNotRun, match="approve it there"):
         plan(_options(), {"BackendState": "NeedsMachineAuth"}, PREFS)
+
+
+def _peer(name: str, number: str, *, offers: bool) -> dict[str, Any]:
+    addresses = [f"100.64.0.{number}", f"fd7a:115c:a1e0::{number}"]
+    return {"ID": number, "DNSName": f"{name}.mesh.internal.", "TailscaleIPs": addresses, "ExitNodeOption": offers}
+
+
+STATUS: dict[str, Any] = {
+    "BackendState": "Running",
+    "HaveNodeKey": True,
+    "Peer": {"a": _peer("gateway", "2", offers=True), "b": _peer("laptop", "3", offers=False)},
+}
+
+
+@pytest.mark.parametrize("name", ["gateway", "Gateway", "gateway.mesh.internal", "100.64.0.2", "fd7a:115c:a1e0::2"])
+def test_an_exit_node_by_any_of_its_names(name: str) -> None:
+    planned = plan(_options(exit_node=name), STATUS, PREFS)
+    assert planned.commands == [["tailscale", "set", f"--exit-node={name}"]]
+    assert planned.before["exit_node"] == ""
+    assert plan(_options(exit_node=name), STATUS, PREFS | {"ExitNodeID": "2"}).commands == []
+
+
+def test_another_exit_node_is_replaced_and_shown_by_its_name() -> None:
+    planned = plan(_options(exit_node="gateway"), STATUS, PREFS | {"ExitNodeID": "3"})
+    assert (planned.before["exit_node"], planned.after["exit_node"]) == ("laptop", "gateway")
+
+
+def test_a_node_that_is_no_exit_node() -> None:
+    assert awaits_exit_node(_options(exit_node="laptop"), STATUS)
+    assert not awaits_exit_node(_options(exit_node="gateway"), STATUS)
+    assert not awaits_exit_node(_options(exit_node="laptop"), STATUS | {"BackendState": "Stopped"})
+    with pytest.raises(CouldNotRun, match="laptop is no exit node for this node: set advertise_exit_node there"):
+        plan(_options(exit_node="laptop"), STATUS, PREFS)
+    with pytest.raises(CouldNotRun, match=r"no such node \(it may use: gateway\)"):
+        plan(_options(exit_node="nas"), STATUS, PREFS)
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "abc", "8080/udp"])
+def test_a_port_of_the_relay_server_that_is_none(port: str) -> None:
+    with pytest.raises(BadInput, match="relay_server_port is"):
+        plan(_options(relay_server_port=port), STATUS, PREFS)
+
+
+def test_exit_routes_have_an_option_of_their_own() -> None:
+    with pytest.raises(BadInput, match="set advertise_exit_node to true instead"):
+        plan(_options(advertise_routes=["::/0"]), STATUS, PREFS)

@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._errors import CouldNotRun
 from ..module_utils._plain import plain
-from ..plugin_utils._action.client import UNSETTLED, Plan, plan
+from ..plugin_utils._action.client import UNSETTLED, Plan, awaits_exit_node, plan
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._doctor import control
@@ -35,7 +35,13 @@ _ARGUMENTS = {
     "accept_routes": {"type": "bool"},
     "advertise_routes": {"type": "list", "elements": "str"},
     "advertise_tags": {"type": "list", "elements": "str"},
+    "advertise_exit_node": {"type": "bool"},
+    "exit_node": {"type": "str"},
+    "exit_node_allow_lan_access": {"type": "bool"},
     "shields_up": {"type": "bool"},
+    "snat_subnet_routes": {"type": "bool"},
+    "ssh": {"type": "bool"},
+    "relay_server_port": {"type": "str"},
     "socket": {"type": "path", "default": "/var/run/tailscale/tailscaled.sock"},
     "timeout": {"type": "int", "default": 30},
 }
@@ -117,11 +123,12 @@ class ActionModule(ActionBase):
         return seen["status"]["data"], seen["prefs"]["data"]
 
     def _settled(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Wait until the client, which may have just started, knows its state."""
+        """Wait until the client, which may have just started, knows its state, and its exit node."""
         deadline = time.monotonic() + _SETTLE_S
         while True:
             status, prefs = self._look(options)
-            if status.get("BackendState") not in UNSETTLED or time.monotonic() > deadline:
+            unsettled = status.get("BackendState") in UNSETTLED or awaits_exit_node(options, status)
+            if not unsettled or self._task.check_mode or time.monotonic() > deadline:
                 return status, prefs
             time.sleep(0.1)
 

@@ -50,9 +50,23 @@ options:
     description: Whether the node uses the subnet routes of other nodes.
     type: bool
   advertise_routes:
-    description: Subnet routes that the node advertises.
+    description:
+      - Subnet routes that the node advertises. They have no effect until the server approves them, see
+        M(meshctl.headscale.node).
+      - V(0.0.0.0/0) and V(::/0) are not among them; see O(advertise_exit_node).
     type: list
     elements: str
+  advertise_exit_node:
+    description: Whether the node offers to be an exit node, over IPv4 and IPv6. The server must approve it as well.
+    type: bool
+  exit_node:
+    description:
+      - Name or mesh address of the exit node that the node uses. An empty text means none.
+      - The task waits up to 10 seconds for the client to learn that the node is an exit node.
+    type: str
+  exit_node_allow_lan_access:
+    description: Whether the node reaches its own local networks directly while it uses an exit node.
+    type: bool
   advertise_tags:
     description: Tags that the node requests. Only used at registration.
     type: list
@@ -60,6 +74,19 @@ options:
   shields_up:
     description: Whether the node refuses all incoming connections.
     type: bool
+  snat_subnet_routes:
+    description:
+      - Whether the node replaces the source address of packets to the subnets that it advertises with its own.
+      - With V(false), hosts in these subnets see the sender's mesh address and need a route back through the node.
+    type: bool
+  ssh:
+    description: Whether the node runs Tailscale's SSH server, which admits the users in the policy's C(ssh) section.
+    type: bool
+  relay_server_port:
+    description:
+      - UDP port of the client's peer relay server. V(0) means any free port, an empty text no relay server.
+      - Needs a client of version 1.90 or later.
+    type: str
   socket:
     description: Path of the LocalAPI socket.
     type: path
@@ -89,6 +116,16 @@ EXAMPLES = r"""
     login_server: https://headscale.example.org
     auth_key: "{{ lookup('ansible.builtin.file', '/run/secrets/preauthkey') if checked.needs_key else omit }}"
     accept_dns: true
+
+- name: Offer an exit node and a subnet whose hosts see who connects
+  meshctl.headscale.client:
+    advertise_exit_node: true
+    advertise_routes: [192.168.1.0/24]
+    snat_subnet_routes: false
+
+- name: Use an exit node
+  meshctl.headscale.client:
+    exit_node: gateway
 """
 
 RETURN = r"""

@@ -10,19 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ...module_utils._errors import CouldNotRun
+from ...module_utils._errors import BadInput, CouldNotRun
 from .._host.execute import SECRET_FILE
 
-# Option of the module -> preference of the client, flag of `tailscale up` and of `tailscale set`.
+# Options of the module that `tailscale up` and `tailscale set` have flags for, with the client's preference.
 PREFERENCES: Final = {
-    "hostname": ("Hostname", "--hostname"),
-    "accept_dns": ("CorpDNS", "--accept-dns"),
-    "accept_routes": ("RouteAll", "--accept-routes"),
-    "advertise_routes": ("AdvertiseRoutes", "--advertise-routes"),
-    "shields_up": ("ShieldsUp", "--shields-up"),
+    "hostname": "Hostname",
+    "accept_dns": "CorpDNS",
+    "accept_routes": "RouteAll",
+    "advertise_routes": "AdvertiseRoutes",
+    "advertise_exit_node": "AdvertiseRoutes",
+    "exit_node_allow_lan_access": "ExitNodeAllowLANAccess",
+    "shields_up": "ShieldsUp",
+    "snat_subnet_routes": "NoSNAT",
+    "ssh": "RunSSH",
 }
-# Only `tailscale up` can change these, because they are part of the registration.
-AT_REGISTRATION: Final = {"advertise_tags": ("AdvertiseTags", "--advertise-tags")}
+# Only `tailscale up` can change this one, because it is part of the registration.
+AT_REGISTRATION: Final = ("advertise_tags",)
+# Only `tailscale set` can change these, on a client that is up: it knows the other nodes, or has no flag in `tailscale up`.
+ONCE_UP: Final = {"exit_node": "ExitNodeID", "relay_server_port": "RelayServerPort"}
+_EXIT_ROUTES: Final = ("0.0.0.0/0", "::/0")
+_HIGHEST_PORT: Final = 65535
 
 # The client does not know its state yet.
 UNSETTLED: Final = ("NoState", "Starting", "")
@@ -43,8 +51,10 @@ class Plan:
 def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> Plan:
     """Return the plan that brings a client from its status and preferences, as LocalAPI gives them, to the wanted state.
 
+    :raises BadInput: if an option cannot be read.
     :raises CouldNotRun: if the state cannot be reached from here.
     """
+    _refuse(options)
     backend = str(status.get("BackendState") or "")
     if options["state"] == "logged_out":
         return _simple(
@@ -56,7 +66,26 @@ def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[s
         raise CouldNotRun("the control server has not approved this node yet; approve it there")
     if _must_register(options, backend, prefs):
         return _register(options, backend, prefs)
-    return _adjust(options, backend, prefs)
+    return _adjust(options, status, prefs)
+
+
+def awaits_exit_node(options: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether the client is up and its exit node does not offer itself, which the client may learn any moment."""
+    name = options.get("exit_node")
+    if not name or options["state"] != "joined" or status.get("BackendState") != "Running":
+        return False
+    return not (_peer(name, status) or {}).get("ExitNodeOption")
+
+
+def _refuse(options: Mapping[str, Any]) -> None:
+    for route in options.get("advertise_routes") or ():
+        if route in _EXIT_ROUTES:
+            raise BadInput(f"advertise_routes has {route}: set advertise_exit_node to true instead")
+    port = options.get("relay_server_port") or "0"
+    if not port.isascii() or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise BadInput(
+            f"relay_server_port is {port!r}: write a UDP port, 0 for any free one, or '' for no relay server"
+        )
 
 
 def _simple(done: bool, name: str, command: list[str], backend: str) -> Plan:
@@ -88,32 +117,99 @@ def _register(options: Mapping[str, Any], backend: str, prefs: Mapping[str, Any]
         planned.needs_key = True
         return planned
     command = ["tailscale", "up", "--reset", f"--login-server={_url(server)}", f"--auth-key=file:{SECRET_FILE}"]
-    for option, (_name, flag) in (PREFERENCES | AT_REGISTRATION).items():
-        if options.get(option) is not None:
-            command.append(f"{flag}={_flag_value(options[option])}")
+    command += _flags(options, (*PREFERENCES, *AT_REGISTRATION))
     if backend not in LOGGED_OUT:
         command.append("--force-reauth")
     planned.commands.append([*command, f"--timeout={options['timeout']}s"])
+    if later := _flags(options, [option for option in ONCE_UP if options.get(option)]):
+        planned.commands.append(["tailscale", "set", *later])
     return planned
 
 
-def _adjust(options: Mapping[str, Any], backend: str, prefs: Mapping[str, Any]) -> Plan:
+def _adjust(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> Plan:
+    backend = str(status.get("BackendState") or "")
     planned = Plan(before={"state": backend}, after={"state": "Running"})
-    flags = []
-    for option, (name, flag) in PREFERENCES.items():
-        wanted = options.get(option)
-        if wanted is None or _same(prefs.get(name), wanted):
-            continue
-        flags.append(f"{flag}={_flag_value(wanted)}")
+    differing = [option for option in (*PREFERENCES, *ONCE_UP) if _differs(option, options.get(option), status, prefs)]
+    for option in differing:
+        wanted = options[option]
         planned.changes.append(f"{option} set to {_flag_value(wanted) or 'nothing'}")
-        planned.before[option], planned.after[option] = prefs.get(name), wanted
-    if flags:
+        planned.before[option], planned.after[option] = _current(option, status, prefs), wanted
+    if flags := _flags(options, [option for option in differing if option in PREFERENCES]):
         planned.commands.append(["tailscale", "set", *flags])
     if backend == "Stopped":
         # `up` without flags keeps every preference and only brings the client up again.
         planned.commands.append(["tailscale", "up"])
         planned.changes.append("client is up")
+    if flags := _flags(options, [option for option in differing if option in ONCE_UP]):
+        planned.commands.append(["tailscale", "set", *flags])
     return planned
+
+
+def _flags(options: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    given = [name for name in names if options.get(name) is not None]
+    return [f"--{name.replace('_', '-')}={_flag_value(options[name])}" for name in given]
+
+
+def _differs(option: str, wanted: object, status: Mapping[str, Any], prefs: Mapping[str, Any]) -> bool:
+    if wanted is None:
+        return False
+    if option == "exit_node" and wanted:
+        return _is_other_exit_node(str(wanted), status, prefs)
+    return not _same(_current(option, status, prefs), wanted)
+
+
+def _current(option: str, status: Mapping[str, Any], prefs: Mapping[str, Any]) -> object:
+    """Return what an option would have to be for the client to stay as it is."""
+    value = prefs.get((PREFERENCES | ONCE_UP)[option])
+    if option == "advertise_routes":
+        return [route for route in value or () if route not in _EXIT_ROUTES]
+    if option == "advertise_exit_node":
+        return set(_EXIT_ROUTES) <= set(value or ())
+    if option == "snat_subnet_routes":
+        return not value
+    if option == "relay_server_port":
+        return "" if value is None else str(value)
+    if option == "exit_node":
+        known = next((peer for peer in _peers(status) if value and peer.get("ID") == value), {})
+        return _label(known) or value or prefs.get("ExitNodeIP") or ""
+    return value
+
+
+def _is_other_exit_node(wanted: str, status: Mapping[str, Any], prefs: Mapping[str, Any]) -> bool:
+    """Whether the exit node that is named is not the one in use. Raise `CouldNotRun` if it cannot be one."""
+    if prefs.get("ExitNodeIP") == wanted:
+        return False
+    peer = _peer(wanted, status)
+    if peer is not None and prefs.get("ExitNodeID") == peer.get("ID"):
+        return False
+    if status.get("BackendState") != "Running":
+        return True
+    if peer is None:
+        known = ", ".join(sorted(_label(other) for other in _peers(status) if other.get("ExitNodeOption"))) or "none"
+        raise CouldNotRun(f"exit_node is {wanted!r}, and this node sees no such node (it may use: {known})")
+    if not peer.get("ExitNodeOption"):
+        raise CouldNotRun(
+            f"{wanted} is no exit node for this node: set advertise_exit_node there, approve its routes 0.0.0.0/0 and ::/0 "
+            "with meshctl.headscale.node, and let the policy allow autogroup:internet"
+        )
+    return True
+
+
+def _peers(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [peer for peer in (status.get("Peer") or {}).values() if isinstance(peer, Mapping)]
+
+
+def _peer(wanted: str, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the peer that an address or a name means."""
+    name = wanted.lower().rstrip(".")
+    for peer in _peers(status):
+        if name in {_label(peer), str(peer.get("DNSName") or "").rstrip("."), *(peer.get("TailscaleIPs") or ())}:
+            return peer
+    return None
+
+
+def _label(peer: Mapping[str, Any]) -> str:
+    return str(peer.get("DNSName") or "").partition(".")[0]
 
 
 def _same(current: object, wanted: object) -> bool:
