@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -213,3 +215,36 @@ def test_a_changed_program_is_not_run(user: Machine) -> None:
         assert not driver.directory.exists()
     finally:
         aside.replace(cached)
+
+
+_KEYS = (
+    "import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
+    'found = libc.syscall(250, 10, -3, b"user", b"meshctl-canary", 0); '
+)
+
+
+def _keep_a_key(secret: str) -> None:
+    """Put a key into the session keyring of this process, which its children inherit."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.syscall(250, 1, None) > 0
+    assert libc.syscall(248, b"user", b"meshctl-canary", secret.encode(), len(secret), -3) > 0
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the test's system calls are those of x86-64")
+def test_keys_of_the_session_stay_there(user: Machine) -> None:
+    _keep_a_key(SECRET)
+    search = shlex.quote(f"{_KEYS}print('key', found > 0)")
+    shown = subprocess.run(["sh", "-c", f"python3 -c {search}"], capture_output=True, text=True, check=True)
+    assert shown.stdout == "key True\n", "a process that leaves nothing behind finds it"
+    with standing(LabDriver(user, name="keys")) as lab:
+        lab.build().succeeded()
+        done = _meshctl(lab, "exec", "--lab", lab.name, NODE, "--", "sh", "-c", f"python3 -c {search}")
+        assert done.stdout == "key False\n", done.stderr
+        # The connection, and process 1 of the machine with what it starts.
+        service = f"#!/bin/sh\npython3 -c {search} >/root/service; exec sleep 1000"
+        start = (
+            f"python3 -c {search} >/root/task; mkdir -p /etc/service/keys; printf %s {shlex.quote(service)} >/etc/service/keys/run; "
+            "chmod 755 /etc/service/keys/run; s6-svscanctl -a /etc/service; until [ -s /root/service ]; do sleep 0.1; done"
+        )
+        lab.tasks(NODE, [{"name": "Look for the key", "ansible.builtin.raw": start}]).succeeded()
+        assert lab.shell(NODE, "cat /root/task /root/service") == "key False\nkey False\n"

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from ...module_utils._errors import CouldNotRun
+from . import keyring
 
 NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
 START_SECONDS: Final = 15.0
@@ -133,10 +134,11 @@ def share(directory: Path) -> None:
 
 
 def enter(pid: int, command: Sequence[str]) -> list[str]:
-    """Return the command that runs `command` in the namespaces of process `pid`.
+    """Return the command that runs `command` in the namespaces of process `pid`, and leave the user's session keyring.
 
-    Start it with an explicit environment, because a machine can read those of its processes.
+    Start it in this thread and with an explicit environment, because a machine can read those of its processes.
     """
+    keyring.leave()
     user = ["--user", "--preserve-credentials"] if rootless() else ["--user"]
     return ["nsenter", "--target", str(pid), *user, *NAMESPACES, "--", *command]
 
@@ -219,6 +221,7 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
 
 def start(directory: Path, programs: Mapping[str, str]) -> Process:
     """Start the supervisor of the lab in `directory`, and return process 1 of the lab once it is ready."""
+    keyring.leave()
     with (directory / "supervisor.log").open("ab") as log:
         started = subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _START, "meshctl-lab", *_supervised(directory, programs)],
