@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from meshctl_headscale._exit import BadInputError, MeshctlError, sentence
 _PROBE_S = 5.0
 _AT_ONCE = 16
 _SHELL = ("/bin/bash", "-i")
+_MOST_SERVICES = 1000
 _KINDS = {"clients": "client", "relays": "relay"}
 
 
@@ -172,10 +174,10 @@ class _Probe:
 
         try:
             answer = _collection.remote.run_in(enter, self._source, request, deadline_s=_PROBE_S)
-            observation: dict[str, Any] = answer["observations"]["it"]
-        except (_collection.remote.RemoteError, OSError, RuntimeError, KeyError) as error:
+        except (_collection.remote.RemoteError, OSError, RuntimeError) as error:
             return {"ok": False, "error": {"message": f"{node}: {error}"}}
-        return observation
+        # A hostile machine may answer in any shape.
+        return _mapping(_mapping(answer.get("observations")).get("it"))
 
 
 def _by_key(observation: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
@@ -183,9 +185,9 @@ def _by_key(observation: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
     if observation is None:
         return None, "the control server's machine is not running"
     if not observation.get("ok"):
-        return None, str((observation.get("error") or {}).get("message") or "no answer")
-    nodes = (observation.get("data") or {}).get("nodes") or []
-    return {str(node.get("nodeKey")): node for node in nodes}, ""
+        return None, str(_mapping(observation.get("error")).get("message") or "no answer")
+    nodes = _mapping(observation.get("data")).get("nodes")
+    return {str(_mapping(node).get("nodeKey")): _mapping(node) for node in _list(nodes)}, ""
 
 
 def _fill(row: Machine, observation: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
@@ -193,17 +195,25 @@ def _fill(row: Machine, observation: Mapping[str, Any], known: Mapping[str, Any]
     if not observation.get("ok"):
         row.state = "no tailscaled"
         return
-    data = observation.get("data") or {}
-    me = data.get("Self") or {}
-    peers = list((data.get("Peer") or {}).values())
+    data = _mapping(observation.get("data"))
+    me = _mapping(data.get("Self"))
+    peers = [_mapping(peer) for peer in _mapping(data.get("Peer")).values()]
     row.state = str(data.get("BackendState") or "")
-    row.mesh_addresses = [str(address) for address in data.get("TailscaleIPs") or []]
+    row.mesh_addresses = [str(address) for address in _list(data.get("TailscaleIPs"))]
     row.relay = str(me.get("Relay") or "")
     row.peers = len(peers)
     row.direct = sum(1 for peer in peers if peer.get("CurAddr"))
     if known is not None:
         node = known.get(str(me.get("PublicKey")))
         row.online = bool(node and node.get("online"))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
@@ -221,7 +231,10 @@ def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
         )
     if node not in machines:
         raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(machines)}.")
-    files = {entry.name: Path(entry.path, "current") for entry in sorted(os.scandir(directory / node), key=_name)}
+    with os.scandir(directory / node) as entries:
+        # The machine may create any number.
+        services = sorted(entry.name for entry in islice(entries, _MOST_SERVICES))
+    files = {each: directory / node / each / "current" for each in services}
     files["boot"] = lab.directory / "boot" / f"{node}.log"
     files = {name: path for name, path in files.items() if _tail.size(path)}
     if service is None:
@@ -229,7 +242,3 @@ def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
     if service not in files:
         raise BadInputError(f"The machine '{node}' has no service '{service}'. It has: {', '.join(files) or 'none'}.")
     return {service: files[service]}
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name

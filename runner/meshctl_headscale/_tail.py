@@ -14,7 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from meshctl_headscale import _collection
+
 _POLL_S = 0.2
+# What is read of a log at once, and shown of a line.
+_MOST = 4_000_000
+_LONGEST = 4096
 
 
 def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
@@ -22,7 +27,7 @@ def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
     at: dict[str, tuple[int, int]] = {}
     for name, path in files.items():
         if len(files) > 1:
-            print(f"==> {name} <==", flush=True)
+            print(f"==> {_collection.visible.line(name)} <==", flush=True)
         at[name] = _last(path, lines)
     while follow:
         for name, path in files.items():
@@ -63,9 +68,15 @@ def _last(path: Path, lines: int) -> tuple[int, int]:
     except OSError:
         return 0, 0
     with file:
-        for line in deque(file, maxlen=lines):
-            print(line.decode(errors="replace").rstrip("\n"), flush=True)
-        return os.fstat(file.fileno()).st_ino, file.tell()
+        now = os.fstat(file.fileno())
+        start = max(0, now.st_size - _MOST)
+        file.seek(start)
+        content = file.read(_MOST)
+        # The last line may be unfinished, and the first one may have begun earlier.
+        found = content.removesuffix(b"\n").split(b"\n") if content else []
+        for line in deque(found[1:] if start and len(found) > 1 else found, maxlen=lines):
+            print(_visible(line), flush=True)
+        return now.st_ino, start + len(content)
 
 
 def _more(name: str, path: Path, at: tuple[int, int]) -> tuple[int, int]:
@@ -76,10 +87,22 @@ def _more(name: str, path: Path, at: tuple[int, int]) -> tuple[int, int]:
         return at
     with file:
         now = os.fstat(file.fileno())
+        label = f"{_collection.visible.line(name)}: " if name else ""
         inode, offset = at if now.st_ino == at[0] and now.st_size >= at[1] else (now.st_ino, 0)
+        if now.st_size - offset > _MOST:
+            print(f"{label}{now.st_size - offset - _MOST} bytes are left out", flush=True)
+            offset = now.st_size - _MOST
         file.seek(offset)
-        # An unfinished line is printed next time.
-        whole, newline, _rest = file.read().rpartition(b"\n")
-    for line in whole.decode(errors="replace").splitlines():
-        print(f"{name}: {line}" if name else line, flush=True)
+        content = file.read(_MOST)
+        # An unfinished line is printed next time, unless it is too long anyway.
+        whole, newline, _rest = content.rpartition(b"\n") if len(content) < _MOST else (content, b"", b"")
+    if whole or newline:
+        for line in whole.removesuffix(b"\n").split(b"\n"):
+            print(f"{label}{_visible(line)}", flush=True)
     return inode, offset + len(whole) + len(newline)
+
+
+def _visible(line: bytes) -> str:
+    """Return a line as harmless text of limited length: a machine's root can write anything to its logs."""
+    shown = _collection.visible.text(line[:_LONGEST].decode(errors="replace").rstrip("\r"))
+    return shown if len(line) <= _LONGEST else f"{shown}… ({len(line) - _LONGEST} more bytes)"
