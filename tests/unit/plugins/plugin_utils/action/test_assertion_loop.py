@@ -46,6 +46,8 @@ class Scripted(Assertion):
         self.clock, self.looks, self.pending = clock, looks, []  # type: ignore[var-annotated]
         self.options = {"deadline": deadline, "interval": 0.25}
         self.context = mesh.context("scripted")
+        self.known: dict[str, Any] = {}
+        self._templar = SimpleNamespace(template=lambda value: value)
         self.diagnosed = False
 
     def observe(self, pending: frozenset[str | None] | None) -> list[dict[str, Any]]:
@@ -236,9 +238,26 @@ def test_what_cannot_be_asked_is_named(name: str, arguments: dict[str, Any], sai
         _start(name, **arguments)
 
 
-def test_a_host_that_floods_the_controller_is_not_asked_again(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["flooded", "silent"])
+def test_a_host_that_floods_or_has_hung_is_not_asked_again(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     action = Scripted(clock, [{"a": None}])
-    flooded = {"observations": {"a": None}, "failure": {"type": "flooded", "message": "too much"}}
-    monkeypatch.setattr(action, "probe", lambda _requests, seconds: flooded)
+    answer = {"observations": {"a": None}, "failure": {"type": kind, "message": "too much"}}
+    monkeypatch.setattr(action, "probe", lambda _requests, seconds: answer)
     assert [check.verdict for check in action._converge()] == ["error"]
     assert len(action.pending) == 1
+
+
+def test_a_host_that_hangs_until_the_deadline_is_remembered(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = Scripted(clock, [{"a": None}], deadline=0.2)
+    action.known = {"mesh_story": "us1"}
+    answer = {"observations": {"a": None}, "failure": {"type": "timeout", "message": "no answer"}}
+
+    def probe(_requests: Any, *, seconds: float) -> dict[str, Any]:
+        clock.now += 0.3
+        return answer
+
+    monkeypatch.setattr(action, "probe", probe)
+    action._converge()
+    assert action.with_silence({})["ansible_facts"]["mesh_silent"]["times"] == 2

@@ -32,12 +32,16 @@ class ActionModule(ProbingAction):
         status = mapping(seen.data("status"))
         if not status and not self.options["required"]:
             unknown = {**describe({}), "error": seen.why("status")}
-            return {**result, "changed": False, "client": unknown, "ansible_facts": {"mesh_client": unknown}}
+            return self.with_silence(
+                {**result, "changed": False, "client": unknown, "ansible_facts": {"mesh_client": unknown}}
+            )
         if not status:
             failed = failure(f"{self.host}: {seen.why('status')}", "could_not_run")
             return {**result, **failed, "error": seen.error("status")}
         client = describe(status)
-        return {**result, "changed": False, "client": client, "ansible_facts": {"mesh_client": client}}
+        return self.with_silence(
+            {**result, "changed": False, "client": client, "ansible_facts": {"mesh_client": client}}
+        )
 
 
 def describe(status: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class ActionModule(ProbingAction):
             serving = self._serve(ports)
         if self.options["required"] and "error" in serving:
             return {**result, **failure(f"{self.host} cannot listen: {serving['error']}", "could_not_run")}
-        return {**result, "changed": False, "ansible_facts": {"mesh_serving": serving}}
+        return self.with_silence({**result, "changed": False, "ansible_facts": {"mesh_serving": serving}})
 
     def _own_addresses(self) -> list[str]:
         """Return the node's mesh addresses, from the server or from the client: either may be out of order."""

@@ -91,7 +91,7 @@ class Assertion(MeshAction):
         except BadInput as exc:
             return {**result, **failure(f"assert_{self.ASSERTION}: {exc}", "bad_input")}
         checks = self.follow_up(self._converge())
-        return self._defer_failure({**result, **summary(checks), **self.facts(checks)})
+        return self._defer_failure(self.with_silence({**result, **summary(checks), **self.facts(checks)}))
 
     def _defer_failure(self, result: dict[str, Any]) -> dict[str, Any]:
         """Let the end of a story fail instead of this task if `mesh_fail_late` is set: the story makes all its checks."""
@@ -134,10 +134,11 @@ class Assertion(MeshAction):
             self._keep(found, self.judge(answer), looks, pending)
             pending = frozenset(check.target for check in found.values() if check.bad)
             # A host that floods the controller is not asked again.
-            if not pending or self.elapsed_s >= self.deadline_s or _flooded(answer):
+            if not pending or self.elapsed_s >= self.deadline_s or _failure(answer) in ("flooded", "silent"):
                 break
             time.sleep(min(self.options["interval"], _LONGEST_PAUSE_S))
         if pending:
+            self.note_silence(answer, in_vain=True)
             self._explain(found, answer, pending)
         return list(found.values()) or [self.context.check(None, expected="something to assert", observed=None)]
 
@@ -195,8 +196,8 @@ class Assertion(MeshAction):
         )
 
 
-def _flooded(answer: dict[str, Any]) -> bool:
-    return mapping(answer.get("failure")).get("type") == "flooded"
+def _failure(answer: dict[str, Any]) -> Json:
+    return mapping(answer.get("failure")).get("type")
 
 
 def _key(check: Check) -> _Key:

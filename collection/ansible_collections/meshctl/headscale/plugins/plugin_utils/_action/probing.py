@@ -15,6 +15,7 @@ from ...module_utils._errors import BadInput
 from ...module_utils._plain import plain
 from .._host.package import script_of
 from .._host.remote import RemoteError, run_script
+from . import silence
 from .view import HostView
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class ProbingAction(HostView, ActionBase):
     _supports_async = False
 
     options: dict[str, Any]
+    _silence: dict[str, Any] | None = None
 
     def start(self, task_vars: dict[str, Any] | None) -> None:
         """Read the task's options; raise `BadInput`."""
@@ -54,11 +56,29 @@ class ProbingAction(HostView, ActionBase):
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Return the probe's answer; a failure of the probe is part of the answer."""
-        asked = [self._with_socket(request) for request in requests]
+        answer = self._probe_host([self._with_socket(request) for request in requests], seconds)
+        self.note_silence(answer)
+        return answer
+
+    def _probe_host(self, asked: list[Request], seconds: float) -> dict[str, Any]:
+        if reason := silence.reason(self.variable(silence.FACT), self.variable("mesh_story")):
+            return {"host": {}, "observations": {}, "failure": {"type": "silent", "message": reason, "stderr": ""}}
         try:
             return run_script(self, PROBE, {"observe": asked, "deadline_s": seconds}, deadline_s=seconds)
         except RemoteError as exc:
             return {"host": {}, "observations": {}, "failure": exc.as_dict()}
+
+    def note_silence(self, answer: dict[str, Any], *, in_vain: bool = False) -> None:
+        """Note whether the host answered, for later tasks of the story."""
+        known = self.variable(silence.FACT) if self._silence is None else self._silence
+        found = silence.remember(known, self.variable("mesh_story"), answer, in_vain=in_vain)
+        self._silence = self._silence if found is None else found
+
+    def with_silence(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the task's result with what later tasks need to know."""
+        if self._silence is None:
+            return result
+        return {**result, "ansible_facts": {**(result.get("ansible_facts") or {}), silence.FACT: self._silence}}
 
     def _with_socket(self, request: Request) -> Request:
         where = self.options.get("socket") or self.variable("mesh_tailscaled_socket")
