@@ -35,6 +35,18 @@ options:
     ini:
       - section: callback_meshctl_report
         key: run_dir
+  command_timeout:
+    description:
+      - The seconds within which a host must finish a command or a transfer of any task. It then counts as unreachable.
+      - The connection V(local) has no such limit. The output of a command is limited to 8 MB as well.
+    type: float
+    default: 600
+    version_added: 0.2.0
+    env:
+      - name: MESHCTL_COMMAND_TIMEOUT
+    ini:
+      - section: callback_meshctl_report
+        key: command_timeout
   quiet:
     description: Whether the summary after the playbook is left out, as C(meshctl) does because it draws its own.
     type: bool
@@ -82,6 +94,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import guard
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, runs
 
@@ -172,6 +185,7 @@ class CallbackModule(CallbackBase):
         self._collector.plan(list(dict.fromkeys(story for story in stories if story)))
         self._watch()
         preload()
+        guard.install(seconds=self.get_option("command_timeout"))
 
     @_guarded
     def v2_playbook_on_play_start(self, play: Play) -> None:

@@ -51,6 +51,8 @@ from ..plugin_utils._lab.supervisor import LabError
 
 display = Display()
 
+_LARGEST = 1_000_000_000
+
 
 class Connection(ConnectionBase):
     """Enters the namespaces of one machine for each command."""
@@ -78,9 +80,12 @@ class Connection(ConnectionBase):
 
     def _run(self, command: list[str], in_data: bytes | None) -> tuple[int, bytes, bytes]:
         stdin: dict[str, Any] = {"input": in_data} if in_data is not None else {"stdin": subprocess.DEVNULL}
+        return self._enter(command, capture_output=True, **stdin)
+
+    def _enter(self, command: list[str], *, limits: tuple[str, ...] = (), **streams: Any) -> tuple[int, bytes, bytes]:  # noqa: ANN401
         # nsenter gets a clean environment too: the machine can read it until nsenter runs the command.
         done = subprocess.run(  # noqa: S603
-            [*self._prefix(), *command], capture_output=True, check=False, env=environment(), **stdin
+            [*limits, *self._prefix(), *command], check=False, env=environment(), **streams
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -90,19 +95,27 @@ class Connection(ConnectionBase):
         if not os.path.exists(to_bytes(in_path)):  # noqa: PTH110 (a path of bytes, as Ansible gives it)
             raise AnsibleFileNotFound(f"file {in_path} does not exist")
         with open(to_bytes(in_path), "rb") as source:  # noqa: PTH123
-            content = source.read()
-        status, _out, err = self._run(["dd", f"of={out_path}", "bs=64K", "status=none"], content)
+            # Unexpected output is captured, so that the limits for hosts apply to it.
+            command = ["dd", f"of={out_path}", "bs=64K", "status=none"]
+            status, _out, err = self._enter(command, stdin=source, capture_output=True)
         if status:
             raise AnsibleError(f"could not write {out_path}: {to_text(err).strip()}")
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Copy a file from the machine to the controller."""
         super().fetch_file(in_path, out_path)  # type: ignore[safe-super]
-        status, out, err = self._run(["cat", "--", in_path], None)
+        # The kernel stops the command at the limit: the machine may offer a file without an end.
+        limits = ("prlimit", f"--fsize={_LARGEST}")
+        streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        with open(to_bytes(out_path), "wb") as target:  # noqa: PTH123
+            status, _out, err = self._enter(["cat", "--", in_path], limits=limits, stdout=target, **streams)
+            size = target.seek(0, os.SEEK_END)
+        if status:
+            os.unlink(to_bytes(out_path))  # noqa: PTH108
+        if status and size >= _LARGEST:
+            raise AnsibleError(f"{in_path} is larger than {_LARGEST // 1_000_000} MB and was not copied")
         if status:
             raise AnsibleFileNotFound(f"could not read {in_path}: {to_text(err).strip()}")
-        with open(to_bytes(out_path), "wb") as target:  # noqa: PTH123
-            target.write(out)
 
     def close(self) -> None:
         """Close the connection, which holds no resources."""

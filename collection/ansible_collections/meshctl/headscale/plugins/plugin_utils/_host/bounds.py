@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _CHUNK = 1 << 16
+# A selector takes no infinite time.
+_PAUSE_S = 3600.0
 
 
 class Bounds:
@@ -74,6 +76,12 @@ class Bounds:
 
 # Whether a process has really ended, whatever is still to be passed on.
 _poll = subprocess.Popen.poll
+_unbounded = subprocess.Popen
+
+
+def active() -> bool:
+    """Whether processes that are started now have limits."""
+    return subprocess.Popen is not _unbounded
 
 
 @contextlib.contextmanager
@@ -100,6 +108,19 @@ def bounded(*, seconds: float, most_bytes: int) -> Iterator[Bounds]:
     finally:
         subprocess.Popen = original  # type: ignore[misc]
         bounds.close()
+
+
+def run(command: Sequence[str], *, stdin: bytes, bounds: Bounds) -> tuple[int, bytes, bytes]:
+    """Run a command within limits, also in one of several threads; return its status, output and errors."""
+    with subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        bounds.watch(process)
+        try:
+            out, err = process.communicate(stdin)
+        finally:
+            bounds.close()
+    return process.returncode, out, err
 
 
 class _Stream:
@@ -160,7 +181,7 @@ class _Relay(threading.Thread):
         while len(selector.get_map()) > 1 or _poll(self._process) is None:
             if (left := self._bounds.seconds_left()) <= 0:
                 return
-            for key, _events in selector.select(left if len(selector.get_map()) > 1 else min(left, 0.05)):
+            for key, _events in selector.select(min(left, _PAUSE_S if len(selector.get_map()) > 1 else 0.05)):
                 with self._moving:
                     if key.data is None or not self._step(selector, key.data):
                         return

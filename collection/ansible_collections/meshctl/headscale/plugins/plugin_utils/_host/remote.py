@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .bounds import bounded
+from .bounds import Bounds, bounded, run
+from .guard import MOST_BYTES, MOST_VALUES, too_many_values
 
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
@@ -28,9 +28,6 @@ _SPARE_S = 5
 _GRACE_S = 2
 # The controller waits this much longer than the host's own limits, besides the connection's own timeout.
 _MARGIN_S = 6
-# A netmap of 2,000 nodes takes about 4 MB.
-_MOST_BYTES = 8_000_000
-_MOST_VALUES = 1_000_000
 _DEEPEST = 50
 
 # `-I` and `-S` keep the host's own Python settings out and save start-up time. The alarm ends a script that hangs, also
@@ -77,34 +74,34 @@ def run_in(
     enter: Callable[[list[str]], list[str]], source: str, request: dict[str, Any], *, deadline_s: float
 ) -> dict[str, Any]:
     """Run `source` like `run_script`, through a command that `enter` returns, such as in a machine of a lab."""
-    try:
-        done = subprocess.run(  # noqa: S603
-            enter([_LAB_PYTHON, "-ISc", _READER]),
-            input=encode(source, request, deadline_s=deadline_s),
-            capture_output=True,
-            timeout=deadline_s + _SPARE_S + _GRACE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise RemoteError("timeout", f"no answer within {exc.timeout:.0f} s") from None
-    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    return decode(done.returncode, out, err, interpreter=_LAB_PYTHON, deadline_s=deadline_s)
+    seconds = deadline_s + _SPARE_S + _GRACE_S
+    bounds = Bounds(seconds=seconds, most_bytes=MOST_BYTES)
+    data = encode(source, request, deadline_s=deadline_s)
+    rc, out, err = run(enter([_LAB_PYTHON, "-ISc", _READER]), stdin=data, bounds=bounds)
+    _refuse(bounds, seconds)
+    said = err.decode(errors="replace")
+    return decode(rc, out.decode(errors="replace"), said, interpreter=_LAB_PYTHON, deadline_s=deadline_s)
 
 
 def _execute(action: ActionBase, command: str, data: bytes, *, deadline_s: float) -> dict[str, Any]:
     """Run a command on the task's host; the controller ends it when the host does not, or sends too much."""
     seconds = deadline_s + _SPARE_S + _GRACE_S + _MARGIN_S + _connect_timeout(action)
-    with bounded(seconds=seconds, most_bytes=_MOST_BYTES) as bounds:
+    with bounded(seconds=seconds, most_bytes=MOST_BYTES) as bounds:
         try:
             done: dict[str, Any] = action._low_level_execute_command(command, in_data=data, sudoable=True)
         except Exception:
             if not bounds.exceeded:
                 raise
+    _refuse(bounds, seconds)
+    return done
+
+
+def _refuse(bounds: Bounds, seconds: float) -> None:
+    """Raise `RemoteError` if the host exceeded a limit."""
     if bounds.exceeded == "bytes":
-        raise RemoteError("flooded", f"the host sent more than {_MOST_BYTES // 1_000_000} MB instead of an answer")
+        raise RemoteError("flooded", f"the host sent more than {MOST_BYTES // 1_000_000} MB instead of an answer")
     if bounds.exceeded:
         raise RemoteError("timeout", f"the host did not answer or hang up within {seconds:g} s")
-    return done
 
 
 def _connect_timeout(action: ActionBase) -> float:
@@ -143,8 +140,8 @@ def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: f
 
 def _loads(text: str) -> object:
     """Return the data of a JSON text; raise ValueError for one that would cost too much memory or stack."""
-    if sum(map(text.count, "[{,")) > _MOST_VALUES:
-        raise ValueError(f"more than {_MOST_VALUES} values")
+    if too_many_values(text):
+        raise ValueError(f"more than {MOST_VALUES} values")
     try:
         found = json.loads(text)
     except RecursionError:
