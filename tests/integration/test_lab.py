@@ -92,7 +92,7 @@ def test_check_mode_on_a_standing_mesh_changes_nothing(mesh: LabDriver) -> None:
 def test_check_mode_without_a_lab_foresees_it_and_makes_nothing(new_lab: Callable[..., LabDriver]) -> None:
     lab = new_lab()
     foreseen = lab.play("up.yml", "--check").succeeded()
-    assert foreseen.of("Bring up the lab")["localhost"]["changes"] == [f"lab {lab.name} created with 8 machines"]
+    assert foreseen.of("Bring up the lab")["localhost"]["changes"] == [f"lab {lab.name} created with 11 machines"]
     assert not lab.directory.exists()
 
 

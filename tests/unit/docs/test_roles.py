@@ -114,6 +114,7 @@ GIVEN = {
     "derp_relay": {"mesh_names": ["relay.lab.test"]},
     "headscale_server": {"mesh_server_url": "https://headscale.lab.test"},
     "lab_resolver": {"lab_resolver_topology": {}},
+    "lab_web": {},
     "mesh_service": {},
     "tailscale_client": {"mesh_server_url": "https://headscale.lab.test"},
 }

@@ -96,8 +96,9 @@ def test_a_host_may_be_in_two_groups() -> None:
 
 BAD: list[tuple[str, Change, str]] = [
     ("no control server", lambda i: i.groups.pop("headscale"), "group 'headscale' must have exactly one host, the control server; found: none"),
-    ("two relays", lambda i: i.groups["relays"].update(r2={"mesh_subnet": "wan"}), "group 'relays' must have exactly one host"),
-    ("no relay", lambda i: i.groups["relays"].clear(), "group 'relays' must have exactly one host"),
+    ("second relay inside", lambda i: i.groups["relays"].update(r2={"mesh_subnet": "subnet-a"}), "host r2: mesh_subnet is 'subnet-a', but a relay must be on the simulated internet"),
+    ("no relay", lambda i: i.groups["relays"].clear(), "group 'relays' has no host"),
+    ("client outside the mesh", lambda i: i.groups.update(lan={"client-node-1": {}}), "host client-node-1 is in clients and in lan, whose hosts are outside the mesh"),
     ("lab name", lambda i: i.shared.update(lab_name="../x"), "lab_name '../x' must be 1 to 32 lower-case letters, digits or '-'"),
     ("lab name is a number", lambda i: i.shared.update(lab_name=7), "lab_name 7 must be"),
     ("lab name is empty", lambda i: i.shared.update(lab_name=""), "lab_name '' must be"),

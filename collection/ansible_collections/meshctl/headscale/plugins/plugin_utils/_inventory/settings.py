@@ -19,6 +19,7 @@ from urllib.parse import SplitResult
 from ...module_utils import _hujson
 from ...module_utils._errors import BadInput
 from .expect import read_expect
+from .routes import check_targets, read_exit_nodes, read_routes
 from .topology import GROUPS, WAN, Machine, Topology, read_topology
 from .variables import PREFIX, Variable, declared, known_names, shown, url_parts
 
@@ -31,7 +32,14 @@ _LOCAL: Final = ("local", "ansible.builtin.local", "ansible.legacy.local")
 _USER = re.compile(r"(?=[^@]*@?[^@]*$)[^\W\d_][\w.@-]+")
 # Similarity above which a name counts as a typo.
 _ALIKE: Final = 0.9
-_NEED_HOSTS: Final = ("mesh_canary", "mesh_service_host", "mesh_canaries", "mesh_expect")
+_NEED_HOSTS: Final = (
+    "mesh_canary",
+    "mesh_service_host",
+    "mesh_canaries",
+    "mesh_expect",
+    "mesh_routes",
+    "mesh_exit_nodes",
+)
 
 _LIST: Final = (list, "a list")
 _MAPPING: Final = (dict, "a mapping")
@@ -114,6 +122,9 @@ def _check_named_hosts(host: str, own: Mapping[str, Any], hosts: Hosts, groups: 
             f"{prefix}mesh_canaries names {unknown[0]!r}, which is not a host of the inventory: it has {_some(members)}"
         )
     read_expect(own.get("mesh_expect"), groups)
+    read_exit_nodes(own.get("mesh_exit_nodes"), groups)
+    stated = {name: str(other["mesh_address"]) for name, other in hosts.items() if other.get("mesh_address")}
+    check_targets(read_routes(own.get("mesh_routes"), groups), stated)
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -31,7 +31,7 @@ Nat = Literal["easy", "hard", "none", "udp_blocked"]
 
 WAN: Final = "wan"
 NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
-GROUPS: Final = ("headscale", "relays", "clients", "spare")
+GROUPS: Final = ("headscale", "relays", "clients", "spare", "lan")
 FIRST_PORT: Final = 41641
 
 # `router-NAME` must be a valid hostname.
@@ -132,25 +132,8 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     :raises BadInput: naming the host or subnet, the value and the remedy.
     """
     members = {group: [host for host in groups.get(group, ()) if host in hosts] for group in GROUPS}
-    for group, want in (
-        ("headscale", "the control server"),
-        ("relays", "the WAN host with DERP, STUN and the resolver"),
-    ):
-        if len(members[group]) != 1:
-            found = ", ".join(members[group]) or "none"
-            raise BadInput(f"group '{group}' must have exactly one host, {want}; found: {found}")
-    relay = members["relays"][0]
-    if hosts[relay].get("mesh_subnet", WAN) != WAN:
-        raise BadInput(
-            f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', but a relay must be on the simulated "
-            f"internet, where every node reaches it: write {WAN}"
-        )
+    _check_members(hosts, members)
     shared = hosts[members["headscale"][0]]
-    if both := [host for host in members["clients"] if host in members["spare"]]:
-        raise BadInput(
-            f"host {both[0]} is in clients and in spare, whose hosts join only when a story needs a new node; "
-            "take it out of one of them"
-        )
     outside = mapping("mesh_wan", shared.get("mesh_wan", {}))
     check_keys("mesh_wan", outside, ("cidr",))
     wan = read_network("mesh_wan", outside.get("cidr", "203.0.113.0/24"))
@@ -166,6 +149,29 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
         subnets=subnets,
         machines=machines | {subnet.router: _router(subnet) for subnet in subnets.values()},
     )
+
+
+def _check_members(hosts: Mapping[str, Mapping[str, Any]], members: Mapping[str, Sequence[str]]) -> None:
+    """Refuse groups that lack a host or have one too many, and hosts whose groups exclude each other."""
+    if len(members["headscale"]) != 1:
+        found = ", ".join(members["headscale"]) or "none"
+        raise BadInput(f"group 'headscale' must have exactly one host, the control server; found: {found}")
+    if not members["relays"]:
+        raise BadInput(
+            "group 'relays' has no host; it needs one or more hosts on the WAN, with DERP, STUN and a resolver"
+        )
+    for relay in members["relays"]:
+        if hosts[relay].get("mesh_subnet", WAN) != WAN:
+            raise BadInput(
+                f"host {relay}: mesh_subnet is '{hosts[relay]['mesh_subnet']}', but a relay must be on the simulated "
+                f"internet, where every node reaches it: write {WAN}"
+            )
+    for group, what in (("spare", "join only when a story needs a new node"), ("lan", "are outside the mesh")):
+        for other in GROUPS[: GROUPS.index(group)]:
+            if both := [host for host in members[other] if host in members[group]]:
+                raise BadInput(
+                    f"host {both[0]} is in {other} and in {group}, whose hosts {what}; take it out of one of them"
+                )
 
 
 def checked_name(value: object) -> str:

@@ -4,8 +4,8 @@
 
 """Turn a topology into the networks and domains that libvirt should have. Pure functions.
 
-Routers and the relay stay what they are in the embedded lab, namespaces below its supervisor, so that NAT
-behaves the same; every other host is a guest. Names and UUIDs follow from the lab's state directory: what is
+Routers, relays and hosts outside the mesh stay what they are in the embedded lab, namespaces below its supervisor, so
+that NAT behaves the same; every other host is a guest. Names and UUIDs follow from the lab's state directory: what is
 found in libvirt under a lab's names with other UUIDs belongs to something else, and `down` needs no record to find its own.
 """
 
@@ -182,11 +182,13 @@ def _number(key: str, value: object) -> int:
 def with_guests(topology: Topology) -> Topology:
     """Return the topology with every host behind a router as a guest, which the lab does not start itself.
 
+    Hosts outside the mesh only answer requests, so they remain namespaces.
+
     :raises BadInput: for what a guest's line cannot do.
     """
     machines = {}
     for machine in topology.machines.values():
-        guest = machine.kind == "host" and machine.subnet != WAN
+        guest = machine.kind == "host" and machine.subnet != WAN and "lan" not in machine.groups
         if guest and machine.link != Link():
             raise BadInput(
                 f"host {machine.name}: mesh_link cannot be had on a virtual machine's own line; give "
@@ -228,7 +230,7 @@ def _network(topology: Topology, subnet: Subnet, identity: Identity, index: int)
             network=name,
         )
         for machine in topology.hosts()
-        if machine.subnet == subnet.name
+        if machine.subnet == subnet.name and "lan" not in machine.groups
     )
     return Network(
         subnet=subnet.name,
@@ -237,7 +239,9 @@ def _network(topology: Topology, subnet: Subnet, identity: Identity, index: int)
         bridge=identity.interface("b", index),
         cable=identity.interface("c", index),
         cidr=subnet.cidr,
-        host_address=_host_address(subnet, {guest.address for guest in guests}),
+        host_address=_host_address(
+            subnet, {machine.address for machine in topology.hosts() if machine.subnet == subnet.name}
+        ),
         gateway=subnet.gateway,
         resolver=topology.resolver,
         guests=guests,

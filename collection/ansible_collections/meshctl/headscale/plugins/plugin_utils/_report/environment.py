@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-_GROUPS = ("headscale", "relay", "clients", "spare")
+_GROUPS = ("headscale", "relay", "clients", "spare", "lan")
 
 
 def versions() -> dict[str, str]:
