@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils import _api as api
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _durations as durations
     from ansible_collections.meshctl.headscale.plugins.module_utils import _errors as errors
     from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson as hujson
     from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes as nodes
@@ -33,18 +34,19 @@ if TYPE_CHECKING:
         junit,
         lines,
         model,
+        pairs,
     )
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir, scrub, text, visible  # isort: skip
 
 __all__ = [
-    "api", "binaries", "catalogue", "compare", "digest", "errors", "expect", "figures", "guests_preflight", "html", "hujson",
-    "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "paths", "policy", "preflight", "private", "record",
+    "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "expect", "figures", "guests_preflight", "html", "hujson",
+    "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight", "private", "record",
     "remote", "rundir", "scrub", "stories", "text", "visible",
 ]  # fmt: skip
 
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
-    "module_utils._": ("api", "errors", "hujson", "nodes"),
+    "module_utils._": ("api", "durations", "errors", "hujson", "nodes"),
     "plugin_utils._": ("binaries", "paths", "policy", "private", "stories"),
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
     "plugin_utils._host.": ("package", "remote"),
@@ -57,6 +59,7 @@ _PACKAGES = {
         "junit",
         "lines",
         "model",
+        "pairs",
         "rundir",
         "scrub",
         "text",

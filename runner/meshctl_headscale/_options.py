@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -151,4 +152,14 @@ AsJson = Annotated[
 ]
 Node = Annotated[
     str, typer.Argument(envvar="MESHCTL_NODE", autocompletion=node_names, metavar="NODE", help="A machine of the lab.")
+]
+HistoryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        envvar="MESHCTL_HISTORY",
+        metavar="FILE",
+        show_default="one for each inventory and lab, in the state directory",
+        help="The file of the history.",
+    ),
 ]

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
-from meshctl_headscale import _collection
+from meshctl_headscale import _collection, _when
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._view import terminal
 
@@ -34,6 +36,38 @@ def find(run: str | None) -> Path:
         raise MeshctlError(f"There is no report in {runs} yet. Run a story, such as `meshctl run us1`.")
     newest = f" The newest are: {', '.join(path.name for path in known[:5])}." if known else ""
     raise BadInputError(f"There is no report of a run {run!r} in {runs}.{newest}")
+
+
+def find_two(old: str, new: str) -> tuple[Path, Path]:
+    """Return the directories of two runs to compare; a time means the last run that had begun by then.
+
+    A time is resolved among the runs of the same stories as the other run.
+    """
+    newer = _at(new, None) or find(new)
+    older = _at(old, _kind(newer)) or find(old)
+    if _at(new, None) and not _at(old, None):
+        newer = _at(new, _kind(older)) or newer
+    return older, newer
+
+
+def _kind(directory: Path) -> str:
+    """Return what a run directory is named after, without its time and number."""
+    return re.sub(r"-\d+$", "", directory.name.partition("-")[2])
+
+
+def _at(text: str, kind: str | None) -> Path | None:
+    """Return the last run that had begun at a time; None if the text names no time."""
+    moment = _when.moment_or_none(text)
+    if moment is None:
+        return None
+    latest = f"{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
+    runs = _collection.paths.runs_dir()
+    begun = [path for path in _known(runs) if path.name[: len(latest)] <= latest and _kind(path) not in ("up", "down")]
+    found = [path for path in begun if kind in (None, _kind(path))]
+    if not found:
+        of = f" of {kind}" if kind else ""
+        raise BadInputError(f"There is no run{of} in {runs} that had begun at {text}.")
+    return found[0]
 
 
 def _known(runs: Path) -> list[Path]:

@@ -63,7 +63,8 @@ def report(
 ) -> None:
     """Show the report of a run, query it, or compare two runs.
 
-    With --compare, exits with 1 if a check that passed in OLD does not pass in NEW.
+    With --compare, exits with 1 if a check that passed in OLD does not pass in NEW. OLD and NEW can be times, in UTC
+    or as in `2h` (ago): the last run that had begun by then, of the same stories as the other run.
 
     \b
     Examples:
@@ -73,6 +74,7 @@ def report(
       xdg-open "$(meshctl report --format path)/report.html"
       meshctl report --query "checks[?verdict=='failed'].[id, source, target]"
       meshctl report --compare 20260101T120000Z-all 20260102T120000Z-all
+      meshctl report --compare 24h now                compare the run of 24 hours ago with the newest one
     """
     from meshctl_headscale import _reports
 
@@ -97,6 +99,6 @@ def _compare(old: str, new: str, form: str) -> ExitCode:
 
     if form not in ("text", "json"):
         raise BadInputError(f"A comparison has the formats text and json, not {form}.")
-    text, broke = _reports.compare(_reports.find(old), _reports.find(new), form)
+    text, broke = _reports.compare(*_reports.find_two(old, new), form)
     print(text.rstrip("\n"))
     return ExitCode.FAILED if broke else ExitCode.PASSED

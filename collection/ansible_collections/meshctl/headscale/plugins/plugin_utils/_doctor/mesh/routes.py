@@ -37,6 +37,11 @@ def _routes(server: Server, context: CheckContext, node: Record) -> Check:
         target=given_name(node),
         expected={"not_approved": [], "not_advertised": [], "not_served": []},
         observed={"not_approved": waiting, "not_advertised": gone, "not_served": idle},
+        evidence={
+            "offered": sorted(offered),
+            "approved": sorted(approved),
+            "served": sorted(texts(node, "subnetRoutes")),
+        },
         hint="; ".join(filter(None, hints)),
         command="headscale nodes list-routes",
     )

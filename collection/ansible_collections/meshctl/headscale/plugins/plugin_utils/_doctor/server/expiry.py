@@ -21,6 +21,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             target=given_name(node),
             expected={"expires": f"never, or in more than {server.known.warning_days:g} days"},
             observed={"expires": text(node.get("expiry")) or "never"},
+            evidence={"online": node.get("online") is True, "last_seen": text(node.get("lastSeen"))},
             hint=hint,
             command="headscale nodes list",
         )

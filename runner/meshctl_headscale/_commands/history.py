@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`meshctl history`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshctl_headscale import _inputs
+from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._options import AsJson, HistoryFile, Inventory, LabName
+
+
+def history(
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            envvar="MESHCTL_HISTORY_ADD",
+            metavar="RUN",
+            help="First add this run: its directory, its name, or a part of its name. Repeatable.",
+        ),
+    ] = None,
+    since: Annotated[
+        str,
+        typer.Option("--since", envvar="MESHCTL_SINCE", metavar="TIME", help="From when: 12h (ago) or 2026-01-31."),
+    ] = "7d",
+    until: Annotated[str, typer.Option("--until", envvar="MESHCTL_UNTIL", metavar="TIME", help="Until when.")] = "now",
+    html: Annotated[
+        str | None,
+        typer.Option("--html", envvar="MESHCTL_HTML", metavar="FILE", help="Write a page with charts; `-` is stdout."),
+    ] = None,
+    inventory: Inventory = None,
+    lab: LabName = None,
+    history_file: HistoryFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what failed when and for how long, availability, latency, and what flaps.
+
+    Times are in UTC. The history of a mesh keeps 30 days, and at most 256 MiB: the oldest runs are dropped first.
+    No inventory is read: its path only names the mesh.
+
+    \b
+    Examples:
+      meshctl history --add latest            add the newest run, and show the last seven days
+      meshctl history --since 24h
+      meshctl history --since 2026-01-31 --until 2026-02-01T12:00
+      meshctl history --json | jq '.nodes[] | select(.flapping) | .node'
+      meshctl history --html history.html
+    """
+    from meshctl_headscale import _when
+    from meshctl_headscale._history import file, page, summary, tables
+
+    began, ended = _when.moment(since, "--since"), _when.moment(until, "--until")
+    if began >= ended:
+        raise BadInputError(f"--since {since} is not before --until {until}.")
+    if as_json and html:
+        raise BadInputError("--json and --html exclude each other: leave one out.")
+    path = file.path(history_file, inventory, lab)
+    for said in file.add(path, add) if add else ():
+        print(said, file=sys.stderr)
+    with file.opened(path) as store:
+        found = summary.summarize(store, began, ended)
+    if as_json:
+        _inputs.print_json({"history": str(path), **found.as_dict()})
+    elif html:
+        _write(page.render(found, title=path.stem), html)
+    else:
+        tables.draw(found)
+
+
+def _write(text: str, output: str) -> None:
+    """Write the page; `-` is stdout."""
+    if output == "-":
+        print(text)
+        return
+    try:
+        Path(output).expanduser().write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MeshctlError(f"{output} cannot be written: {error.strerror}. Name another file with --html.") from None

@@ -1,0 +1,313 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the history keeps of reports, how it sums them up, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import watch_reports
+from meshctl_headscale import _reports, _when
+from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._history import facts, flapping, page, store, summary
+from meshctl_headscale.cli import app
+from typer.testing import CliRunner
+from watch_reports import START, report
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[store.Store]:
+    with store.open_to_write(tmp_path / "history.sqlite")[0] as opened:
+        yield opened
+
+
+def add(history: store.Store, *arguments: Any, **fields: Any) -> bool:
+    return history.add(facts.read(report(*arguments, **fields)))
+
+
+def whole(history: store.Store) -> summary.Summary:
+    return summary.summarize(history, START - HOUR, START + 100 * HOUR)
+
+
+def test_an_incident_lasts_from_the_first_bad_run_to_the_first_good_one(history: store.Store) -> None:
+    for number, down in enumerate([(), ("two",), ("two",), ()]):
+        assert add(history, START + number * 300, down=down)
+    found = {(item.id, item.source, item.target): item for item in whole(history).incidents}
+    assert set(found) == {
+        ("us1.reachable.ipv4", "one", "two"),
+        ("us1.reachable.ipv4", "two", "one"),
+        ("us1.registered", "server", "two"),
+    }
+    incident = found["us1.registered", "server", "two"]
+    assert (incident.since, incident.until, incident.runs) == (START + 300, START + 900, 2)
+    assert incident.duration_s == 600
+    assert incident.ended == "passed"
+    assert incident.hint == "the server reports two as offline"
+
+
+def test_a_run_is_added_once(history: store.Store) -> None:
+    assert add(history, START)
+    assert not add(history, START)
+    assert len(whole(history).runs) == 1
+
+
+def test_an_incident_of_a_host_that_left_the_inventory_ends(history: store.Store) -> None:
+    add(history, START, nodes=("server", "one", "two"), down=("two",))
+    add(history, START + 300, nodes=("server", "one"))
+    assert {incident.ended for incident in whole(history).incidents} == {"removed"}
+
+
+def test_a_check_that_was_not_made_ends_nothing(history: store.Store) -> None:
+    add(history, START, nodes=("server", "one", "two"), down=("two",))
+    without = report(START + 300, nodes=("server", "one", "two"))
+    without.checks = [check for check in without.checks if check["assertion"] != "registered"]
+    history.add(facts.read(without))
+    open_ones = [incident.id for incident in whole(history).incidents if incident.until is None]
+    assert open_ones == ["us1.registered"]
+
+
+def test_runs_that_are_added_late_do_not_reopen_an_incident(history: store.Store) -> None:
+    add(history, START, down=("two",))
+    add(history, START + 600)
+    add(history, START + 300, down=("two",))
+    assert all(incident.until == START + 600 for incident in whole(history).incidents)
+
+
+def test_availability_and_percentiles(history: store.Store) -> None:
+    for number in range(10):
+        add(history, START + number * 300, down=("two",) if number == 3 else (), latency_ms=number + 1.0)
+    found = whole(history)
+    pair = next(pair for pair in found.pairs if pair.source == "one")
+    assert pair.availability == 0.9
+    # 1 to 10 ms without 4.
+    assert pair.latency_s == {"p50": 0.006, "p90": 0.01, "p99": 0.01}
+    nodes = {node.node: node for node in found.nodes}
+    assert nodes["two"].availability == 0.9
+    assert nodes["two"].changes == 2
+    assert nodes["one"].availability == 1.0
+    assert found.stories[0].passed == 9
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([True] * 30, False),
+        ([True] * 20 + [False], False),
+        ([True, False] * 11, True),
+        ([True] * 12 + [True, False] * 3, False),
+        ([], False),
+    ],
+)
+def test_what_flaps(states: list[bool], expected: bool) -> None:
+    assert flapping.flaps(states) is expected
+
+
+def test_what_flapped_has_to_become_calm() -> None:
+    calmer = [True, False] * 4 + [True] * 13
+    assert not flapping.flaps(calmer)
+    assert flapping.flaps(calmer, before=True)
+    assert not flapping.flaps([True, False] * 3 + [True] * 18, before=True)
+
+
+def test_old_runs_are_dropped_with_their_names(history: store.Store) -> None:
+    add(history, START, nodes=("old", "one"))
+    add(history, START + 40 * 86400, nodes=("one", "two"))
+    history.prune(keep_s=30 * 86400)
+    names = {name for (name,) in history.rows("SELECT text FROM name")}
+    assert names == {"one", "two"}
+    assert [count for (count,) in history.rows("SELECT count(*) FROM pair_sample")] == [2]
+
+
+def test_the_file_does_not_grow_beyond_its_size(tmp_path: Path) -> None:
+    largest = 256 << 10
+    nodes = [f"node-{number}" for number in range(12)]
+    with store.open_to_write(tmp_path / "h.sqlite", largest_bytes=largest)[0] as history:
+        for number in range(120):
+            assert add(history, START + number * 300, nodes=nodes)
+        found = [row[0] for row in history.rows("SELECT run_id FROM run ORDER BY finished")]
+    assert (tmp_path / "h.sqlite").stat().st_size <= largest
+    assert 5 < len(found) < 119
+    # The newest are kept.
+    assert found[-1] == facts.read(report(START + 119 * 300)).run_id
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 500, None])
+def test_a_damaged_history_is_moved_away(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "h.sqlite"
+    with store.open_to_write(path)[0] as history:
+        for number in range(20):
+            add(history, START + number * 300, nodes=[f"node-{n}" for n in range(8)])
+    if damage is None:
+        content = bytearray(path.read_bytes())
+        content[4096 * 3 : 4096 * 9] = b"\xff" * 4096 * 6
+        damage = bytes(content)
+    path.write_bytes(damage)
+    history, said = store.open_to_write(path)
+    with history:
+        assert "is damaged" in said
+        assert "a new history was started" in said
+        assert add(history, START)
+    assert path.with_name("h.sqlite.damaged").read_bytes() == damage
+
+
+def test_reading_a_damaged_history_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "h.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    result = CliRunner().invoke(app, ["history", "--history", str(path)])
+    assert result.exit_code != 0
+    assert "is damaged" in str(result.exception)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="mounting a small disk requires root")
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # In a namespace of its own, so that the mount ends with the process.
+    code = f"""\
+import sys; sys.path[:0] = {sys.path!r}
+import watch_reports
+from meshctl_headscale._history import facts, store
+from pathlib import Path
+history, _said = store.open_to_write(Path({str(disk)!r}) / "dir" / "h.sqlite")
+nodes = [f"node-{{n}}" for n in range(10)]
+added = 0
+try:
+    for number in range(10000):
+        history.add(facts.read(watch_reports.report(watch_reports.START + number * 300, nodes)))
+        added += 1
+except store.HistoryError as error:
+    print(error)
+print(added, next(history.rows("SELECT count(*) FROM run"))[0], next(history.rows("PRAGMA quick_check"))[0])
+"""  # noqa: S608
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size=300k none {disk} && exec \"$0\" -c \"$1\"", sys.executable, code],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "mount" in done.stderr and done.returncode == 32:
+        pytest.skip("this machine allows no mount")
+    assert "the disk is full" in done.stdout, done.stderr
+    added, kept, sound = done.stdout.split()[-3:]
+    assert added == kept
+    assert int(added) > 3
+    assert sound == "ok"
+
+
+def test_a_killed_writer_leaves_a_sound_history(tmp_path: Path) -> None:
+    path = tmp_path / "h.sqlite"
+    code = f"""
+import sys; sys.path[:0] = {sys.path!r}
+import watch_reports
+from meshctl_headscale._history import facts, store
+from pathlib import Path
+nodes = [f"node-{{n}}" for n in range(10)]
+history, _said = store.open_to_write(Path({str(path)!r}))
+print("ready", flush=True)
+for number in range(10000):
+    history.add(facts.read(watch_reports.report(watch_reports.START + number * 300, nodes)))
+"""
+    for wait in (0.0, 0.03, 0.07, 0.11):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout
+            assert writer.stdout.readline() == "ready\n"
+            time.sleep(wait)
+            writer.send_signal(signal.SIGKILL)
+        history, said = store.open_to_write(path)
+        with history:
+            assert not said
+            # Whole runs only: each has all of its pairs.
+            counted = {count for (count,) in history.rows("SELECT count(*) FROM pair_sample GROUP BY run")}
+            assert counted <= {90}
+
+
+def test_hostile_names_are_bounded_and_escaped(history: store.Store) -> None:
+    hostile = "<script>alert(1)</script>\x1b[31m" + "x" * 500
+    add(history, START, nodes=("one", hostile), down=(hostile,))
+    found = whole(history)
+    assert all(len(node.node) <= 120 for node in found.nodes)
+    html = page.render(found, title="<b>")
+    assert "<script" not in html
+    assert "\x1b" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_page_works_without_javascript_and_fits_a_phone(history: store.Store) -> None:
+    for number in range(50):
+        add(history, START + number * 300, down=("two",) if number % 7 == 0 else ())
+    html = page.render(summary.summarize(history, START, START + 50 * 300), title="lab")
+    assert "<script" not in html
+    assert 'name="viewport" content="width=device-width' in html
+    assert "@media (max-width:640px)" in html
+    # No fixed width that a phone does not have, and nothing from elsewhere.
+    assert all(int(width) <= 320 for width in re.findall(r"[;{]width:(\d+)px", html))
+    assert not re.findall(r"(?:src|href)=", html)
+    assert "<polyline" in html
+    assert "us1.registered" in html
+
+
+def test_json_has_everything(tmp_path: Path) -> None:
+    runs = tmp_path / "runs" / "20260301T120000Z-us1"
+    runs.mkdir(parents=True)
+    (runs / "report.json").write_text(json.dumps(report(START, down=("two",)).as_dict()))
+    file = tmp_path / "dir" / "h.sqlite"
+    arguments = ["history", "--history", str(file), "--since", "2026-03-01", "--until", "2026-03-02"]
+    result = CliRunner().invoke(app, [*arguments, "--add", str(runs), "--json"])
+    assert result.exit_code == 0, result.exception
+    found = json.loads(result.stdout)
+    assert {"since", "until", "runs", "incidents", "stories", "nodes", "pairs"} <= set(found)
+    assert found["nodes"][1]["online"] is False
+    table = CliRunner().invoke(app, arguments).stdout
+    assert "one → two" in table
+    assert "so far" in table
+
+
+def test_there_is_no_history_yet(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["history", "--history", str(tmp_path / "none.sqlite")])
+    assert "There is no history" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "5", "12:00", "m5"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(BadInputError, match="is not a time"):
+        _when.moment(text, "--since")
+
+
+def test_times() -> None:
+    assert _when.moment("2026-03-01T12:00", "--since") == START
+    assert _when.moment("2026-03-01 13:00:00+01:00", "--since") == START
+    assert abs(time.time() - 5400 - _when.moment("1h30m", "--since")) < 5
+
+
+def test_runs_are_compared_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_RUNS_DIR", str(tmp_path))
+    names = ["20260301T110000Z-us1", "20260301T115000Z-doctor", "20260301T120000Z-us1", "20260301T121000Z-up"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").touch()
+    old, new = _reports.find_two("2026-03-01T11:55", "now")
+    assert (old.name, new.name) == (names[0], names[2])
+    old, new = _reports.find_two("doctor", "2026-03-01T13:00")
+    assert (old.name, new.name) == (names[1], names[1])
+    with pytest.raises(BadInputError, match=r"There is no run of us1 in .* that had begun at 2026-03-01"):
+        _reports.find_two("2026-03-01", "now")
+
+
+def test_facts_of_watch_reports_are_times() -> None:
+    assert facts.moment(watch_reports.at(START)) == START
+    assert facts.moment("2026-03-01T12:00:00.123456789Z") == START + 0.123456
+    assert facts.moment("0001-01-01T00:00:00Z") is None
+    assert facts.moment("soon") is None
