@@ -79,6 +79,10 @@ class BrokenMesh:
         """Return the server's record of a node."""
         return next(node for node in self.headscale("nodes list") if node["name"] == name)
 
+    def address(self, name: str) -> str:
+        """Return a node's IPv4 address in the mesh. Nodes register at the same time, in any order."""
+        return next(address for address in self.node(name)["ip_addresses"] if "." in address)
+
     def status(self, machine: str) -> dict[str, Any]:
         """Return what a client says of itself and its peers."""
         found: dict[str, Any] = json.loads(self.sh(machine, "tailscale status --json"))

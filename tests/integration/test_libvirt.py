@@ -157,7 +157,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(machine: Machine) -> None
     done = machine.playbook("up", mesh_libvirt={"disks": str(small)})
 
     assert done.returncode != 0
-    assert f"{small} has 0.1 GiB free, virtual machines want 2 GiB" in done.stdout
+    assert f"{small} has 0.1 GiB free, virtual machines need 2 GiB" in done.stdout
     assert_nothing_left(machine)
 
 
@@ -172,7 +172,7 @@ def test_a_domain_that_has_the_name_of_a_guest_is_refused_and_left_alone(machine
     down = machine.playbook("down")
 
     assert done.returncode != 0
-    assert "a domain 'meshctl-vmtest-client-node-1' that this lab did not make" in done.stdout
+    assert "a domain 'meshctl-vmtest-client-node-1' that this lab did not create" in done.stdout
     assert down.returncode == 0
     assert "meshctl-vmtest-client-node-1" in machine.domains()
     machine.virsh("undefine", "meshctl-vmtest-client-node-1")

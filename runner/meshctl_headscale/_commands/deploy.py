@@ -75,9 +75,9 @@ def _play(
     recorded = _backend(lab) if name == "down" and lab else None
     request = Request(
         playbooks=[project().playbook(name)],
-        # A lab is removed by its record.
+        # A lab is removed by its record. A host that an inventory names is reached over SSH unless told otherwise.
         inventory="localhost," if recorded else _inputs.inventory(inventory),
-        extra_vars={**({"mesh_backend": recorded} if recorded else {}), **variables},
+        extra_vars={**({"mesh_backend": recorded, "ansible_connection": "local"} if recorded else {}), **variables},
         extra_files=files,
         check=check,
         verbosity=show.verbose,
