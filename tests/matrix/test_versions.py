@@ -41,7 +41,7 @@ NEWER_DEBIAN_PACKAGES = (
     *("openssh-client", "procps", "python3-venv", "s6", "tcpdump", "uidmap", "util-linux"),
 )
 # What the unit tests need besides the wheel.
-FOR_TESTS = ("hypothesis", "pytest", "trustme", "hatchling", "pyyaml")
+FOR_TESTS = ("hypothesis", "pytest", "pytest-xdist", "trustme", "hatchling", "pyyaml")
 
 
 @dataclass(frozen=True)
@@ -212,6 +212,8 @@ def test_the_unit_tests_hold(installed: Installed, tmp_path: Path, tmp_path_fact
     # What is asserted of tools of development (mkdocs, ansible-builder) is the same with every version of ours.
     args = (
         "-q",
+        "-n",
+        "2",
         "-p",
         "no:cacheprovider",
         "--basetemp",
