@@ -52,8 +52,8 @@ KINDS: dict[str, Kind] = {
     "integration": Kind(
         (_pytest("tests/integration", "-m", "not libvirt and not slow", *SIDE_BY_SIDE),), needs_binaries=True
     ),
-    "e2e": Kind((_pytest("tests/e2e", "-m", "not slow"),), needs_binaries=True),
-    "matrix": Kind((_pytest("tests/matrix"),), needs_binaries=True),
+    "e2e": Kind((_pytest("tests/e2e", "-m", "not slow", *SIDE_BY_SIDE),), needs_binaries=True),
+    "matrix": Kind((_pytest("tests/matrix", "-n", "2", "--dist", "loadgroup"),), needs_binaries=True),
     "nix": Kind((_pytest("-rs", "tests/unit/nix"),), environment={"MESHCTL_NIX_TOOLS": "required"}),
     "libvirt": Kind((_pytest("-rs", "tests/integration", "-m", "libvirt"),), needs_binaries=True),
     # Each takes minutes: kills at every moment, 50 nodes, more faults, the plain script, the commands of the docs.

@@ -41,7 +41,7 @@ NEWER_DEBIAN_PACKAGES = (
     *("openssh-client", "procps", "python3-venv", "s6", "tcpdump", "uidmap", "util-linux"),
 )
 # What the unit tests need besides the wheel.
-FOR_TESTS = ("hypothesis", "pytest", "pytest-xdist", "trustme", "hatchling", "pyyaml")
+FOR_TESTS = ("hypothesis", "pytest", "trustme", "hatchling", "pyyaml")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def _pythons() -> dict[tuple[int, int], Path]:
 
 
 PYTHONS = _pythons()
-LABELS = ["oldest", "newest"]
+# Side by side, each on a worker of its own, which installs it once.
+LABELS = [pytest.param(label, marks=pytest.mark.xdist_group(label)) for label in ("oldest", "newest")]
 
 
 def _run(*command: str | Path, cwd: Path, seconds: float = 900, enter: tuple[str, ...] = (), **env: str) -> str:
@@ -212,8 +213,6 @@ def test_the_unit_tests_hold(installed: Installed, tmp_path: Path, tmp_path_fact
     # What is asserted of tools of development (mkdocs, ansible-builder) is the same with every version of ours.
     args = (
         "-q",
-        "-n",
-        "2",
         "-p",
         "no:cacheprovider",
         "--basetemp",
