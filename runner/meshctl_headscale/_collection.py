@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _policy as policy
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as stories
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import examine
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures, record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir, scrub, text, visible  # isort: skip
 
 __all__ = [
-    "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "expect", "figures", "guests_preflight", "html", "hujson",
-    "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight", "private", "record",
+    "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
+    "html", "hujson", "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight",
+    "private", "record",
     "remote", "rundir", "scrub", "stories", "text", "visible",
 ]  # fmt: skip
 
@@ -48,6 +50,7 @@ _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
     "module_utils._": ("api", "durations", "errors", "hujson", "nodes"),
     "plugin_utils._": ("binaries", "paths", "policy", "private", "stories"),
+    "plugin_utils._doctor.files.": ("examine",),
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
     "plugin_utils._host.": ("package", "remote"),
     "plugin_utils._inventory.": ("expect",),

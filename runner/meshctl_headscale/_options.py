@@ -150,6 +150,17 @@ AsJson = Annotated[
         is_eager=True,
     ),
 ]
+MinSeverity = Annotated[
+    str | None,
+    typer.Option(
+        "--min-severity",
+        envvar="MESHCTL_MIN_SEVERITY",
+        metavar="SEVERITY",
+        callback=not_empty,
+        show_default="medium",
+        help="Show findings of this severity and higher ones: info, low, medium or high.",
+    ),
+]
 Node = Annotated[
     str, typer.Argument(envvar="MESHCTL_NODE", autocompletion=node_names, metavar="NODE", help="A machine of the lab.")
 ]

@@ -118,6 +118,37 @@ def findings(found: Mapping[str, Any], console: Console | None = None) -> None:
     _draw(*parts, Text(closing, style="green" if found["ok"] else "bold red"), console=console)
 
 
+_SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
+
+
+def files(found: Mapping[str, Any], console: Console | None = None) -> None:
+    """Draw what the doctor found in files, each place as compilers write it."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for finding in found["findings"]:
+        place = f"{finding['file']}:{finding['line']}" if finding["line"] else finding["file"]
+        severity, style = finding["severity"], _SEVERITIES[finding["severity"]]
+        said = Text.assemble(": ", (severity, style), ": ", _text(finding["problem"]), f" ({finding['id']})")
+        parts.append(_text(place).append(said))
+        parts.extend(Padding(_text(line), (0, 0, 0, 4)) for line in (finding["evidence"], finding["remedy"]) if line)
+    _draw(*parts, _closing(found), console=console)
+
+
+def _closing(found: Mapping[str, Any]) -> Text:
+    number, names = len(found["findings"]), " and ".join(found["files"])
+    said = (
+        f"{number} {'finding' if number == 1 else 'findings'} in {names}." if number else f"Nothing to fix in {names}."
+    )
+    confirmed = found["headscale"]["confirmed_by"]
+    said += f" Read by {confirmed} as well." if confirmed else " Headscale itself did not read the files."
+    said += (
+        f" {found['below']} below {found['min_severity']} not shown (--min-severity info)." if found["below"] else ""
+    )
+    return _text(said, "bold red" if number else "green")
+
+
 def stories(found: Sequence[Story], console: Console | None = None) -> None:
     """Draw the list of stories."""
     table = _table("STORY", "ALIAS", "PROVES", "REQUIRES", "DISRUPTS", "TIME")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.examine import examine
 
 from .broken_mesh import CONFIG, ONE, RELAY, SERVER, THREE, TWO, BrokenMesh, hint, ids, patient, roots
 from .lab_driver import wait_for
@@ -232,3 +234,9 @@ def test_resolvers_inside_the_mesh_and_of_single_domains(patient: BrokenMesh) ->
     assert f"{two}, which is {TWO} in this mesh" in headline
     assert roots(dead) == {"doctor.split_dns"}
     assert "the resolver 10.0.0.250 of corp.lab.test" in patient.headline
+
+
+def test_the_files_of_the_server_have_no_findings(patient: BrokenMesh, tmp_path: Path) -> None:
+    for name in (CONFIG, _DERP):
+        (tmp_path / Path(name).name).write_text(patient.sh(SERVER, f"cat {name}"))
+    assert examine(str(tmp_path / "config.yaml"), None).result("low")["findings"] == []

@@ -11,14 +11,66 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshctl_headscale import _inputs
-from meshctl_headscale._exit import ExitCode
-from meshctl_headscale._options import AsJson, ExtraVars, Inventory, LabName, Limit, Quiet, Show, Verbose
+from meshctl_headscale._exit import BadInputError, ExitCode
+from meshctl_headscale._options import (
+    AsJson,
+    ExtraVars,
+    Inventory,
+    LabName,
+    Limit,
+    MinSeverity,
+    Quiet,
+    Show,
+    Verbose,
+    not_empty,
+)  # fmt: skip
 
 
 def doctor(
     mesh: Annotated[
         bool, typer.Option("--mesh", envvar="MESHCTL_MESH", help="Examine the mesh of the inventory instead.")
     ] = False,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            envvar="MESHCTL_CONFIG",
+            metavar="FILE",
+            callback=not_empty,
+            help="Examine this configuration of Headscale, and the DERP maps next to it.",
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            envvar="MESHCTL_POLICY",
+            metavar="FILE",
+            callback=not_empty,
+            help="Examine this policy of Headscale.",
+        ),
+    ] = None,
+    users: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--user",
+            envvar="MESHCTL_USER",
+            metavar="NAME",
+            help="A user of the server, to find unknown ones. Repeatable.",
+        ),
+    ] = None,
+    headscale: Annotated[
+        str | None,
+        typer.Option(
+            "--headscale",
+            envvar="MESHCTL_HEADSCALE",
+            metavar="FILE",
+            callback=not_empty,
+            show_default="the one in the cache",
+            help="Program that reads the files as well, without contacting anything.",
+        ),
+    ] = None,
+    min_severity: MinSeverity = None,
     inventory: Inventory = None,
     lab: LabName = None,
     limit: Limit = None,
@@ -27,10 +79,11 @@ def doctor(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that this machine can run a lab; with --mesh, find out what is wrong with a mesh.
+    """Check that this machine can run a lab, or find out what is wrong with a mesh or with files for a server.
 
     Names each problem and its remedy, and changes nothing. Exits with 3 if something is missing on this machine;
-    with --mesh, exits as `meshctl run` does: with 1 if something is wrong.
+    with --mesh, exits as `meshctl run` does: with 1 if something is wrong. With --config or --policy, contacts nothing,
+    and exits with 1 if there is a finding.
 
     \b
     Examples:
@@ -38,7 +91,14 @@ def doctor(
       meshctl doctor --json | jq '.findings[] | select(.verdict == "fail")'
       meshctl doctor --mesh                     examine the mesh of the embedded lab
       meshctl doctor --mesh -i hosts.yml        examine a mesh of existing hosts
+      meshctl doctor --config config.yaml --policy policy.hujson
     """
+    if config or policy:
+        if mesh:
+            raise BadInputError("--mesh cannot be used with --config or --policy: examine one after the other.")
+        _examine_files(config, policy, users, headscale, min_severity, as_json=as_json)
+    if users or headscale:
+        raise BadInputError("--user and --headscale need --config or --policy.")
     if mesh:
         show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
         _examine_mesh(inventory, lab, limit or [], extra_vars or [], show=show)
@@ -50,6 +110,27 @@ def doctor(
     else:
         _tables.findings(found)
     raise typer.Exit(int(ExitCode.PASSED if found["ok"] else ExitCode.COULD_NOT_RUN))
+
+
+def _examine_files(
+    config: str | None,
+    policy: str | None,
+    users: list[str] | None,
+    program: str | None,
+    severity: str | None,
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Examine files and show the findings."""
+    from meshctl_headscale import _collection, _tables
+
+    wanted = _collection.examine.severity_of(severity)
+    found = _collection.examine.examine(config, policy, users=users or None, program=program).result(wanted)
+    if as_json:
+        _inputs.print_json(found)
+    else:
+        _tables.files(found)
+    raise typer.Exit(int(ExitCode.PASSED if found["ok"] else ExitCode.FAILED))
 
 
 def _examine_mesh(

@@ -513,3 +513,30 @@ def test_the_play_that_all_stories_end_with_belongs_to_none() -> None:
     )
     assert _run._own_plays(one, [one, two]) == {"a"}
     assert _run._own_plays(one, [one]) == {"a", "Verdict"}
+
+
+# --- doctor of files
+
+
+def test_doctor_examines_files_and_exits_accordingly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_CACHE_DIR", str(tmp_path / "cache"))
+    policy = tmp_path / "policy.hujson"
+    policy.write_text('{"acls": [\n{"action": "accept", "src": ["group:\\u001b[31mx"], "dst": ["*:*"]}]}')
+    done = CliRunner().invoke(app, ["doctor", "--policy", str(policy)])
+    assert done.exit_code == ExitCode.FAILED
+    assert f"{policy}:2: high: Headscale refuses the policy" in done.output
+    assert "\x1b[31m" not in done.output
+    done = CliRunner().invoke(app, ["doctor", "--policy", str(policy), "--json"])
+    found = json.loads(done.output)
+    assert (found["ok"], [one["id"] for one in found["findings"]]) == (False, ["policy.refused"])
+    policy.write_text('{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}')
+    assert CliRunner().invoke(app, ["doctor", "--policy", str(policy)]).exit_code == ExitCode.PASSED
+    done = CliRunner().invoke(app, ["doctor", "--policy", str(policy), "--min-severity", "low"])
+    assert done.exit_code == ExitCode.FAILED
+    assert "2 below low not shown" in done.output
+
+
+@pytest.mark.parametrize("words", [["--mesh", "--config", "x"], ["--user", "alice"], ["--headscale", "/bin/true"]])
+def test_doctor_refuses_options_that_do_not_go_together(words: list[str]) -> None:
+    done = CliRunner().invoke(app, ["doctor", *words])
+    assert isinstance(done.exception, BadInputError)

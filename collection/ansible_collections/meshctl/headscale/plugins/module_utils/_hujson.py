@@ -28,7 +28,7 @@ _TOKEN = re.compile(
 )
 
 
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
+def tokens(text: str) -> Iterator[tuple[str, str]]:
     """Return each token with its kind; raise ValueError for a string or comment that does not end."""
     at = 0
     while at < len(text):
@@ -50,7 +50,7 @@ def to_json(text: str) -> str:
     """Return the document as plain JSON: comments become blanks, and a comma before a closing bracket is dropped."""
     out: list[str] = []
     before, comma_at = "", None
-    for kind, token in _tokens(text):
+    for kind, token in tokens(text):
         if kind in ("comment", "space"):
             # Keep the lines, so that an error names the right one.
             out.append(re.sub(r"[^\n]", " ", token))

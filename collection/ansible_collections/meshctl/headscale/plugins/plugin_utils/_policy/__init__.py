@@ -10,5 +10,7 @@ from .document import Policy
 from .evaluation import Evaluation, decide, explain
 from .names import unknown_names
 from .nodes import Node, User
+from .sample import sample
+from .selftests import failed_tests
 
-__all__ = ["Evaluation", "Node", "Policy", "User", "decide", "explain", "unknown_names"]
+__all__ = ["Evaluation", "Node", "Policy", "User", "decide", "explain", "failed_tests", "sample", "unknown_names"]

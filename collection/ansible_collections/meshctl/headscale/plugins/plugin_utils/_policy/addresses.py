@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network, summarize_address_range
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,6 +59,18 @@ class AddressSet:
     def parts(self) -> Iterator[AddressSet]:
         """Return each range as a set."""
         return (AddressSet((one,)) for one in self.ranges)
+
+    def prefixes(self) -> Iterator[AddressSet]:
+        """Return each prefix that the set consists of as a set."""
+        for version, first, last in self.ranges:
+            address = IPv4Address if version == 4 else IPv6Address  # noqa: PLR2004 - IPv4
+            for net in summarize_address_range(address(first), address(last)):
+                yield AddressSet((_bounds(net),))
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """Return the IP versions of the addresses."""
+        return frozenset(version for version, _first, _last in self.ranges)
 
     def overlaps(self, other: AddressSet) -> bool:
         """Whether the sets share an address."""

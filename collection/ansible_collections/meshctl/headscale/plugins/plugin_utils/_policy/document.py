@@ -90,7 +90,7 @@ def _acls(rules: Any) -> Iterator[Rule]:  # noqa: ANN401
         if any(target.startswith("autogroup:self:") for target in targets):
             _refuse_own(label, sources, wildcard=True)
         for target in targets:
-            name, ports = _split(target)
+            name, ports = split_target(target)
             service = read_acl_service(protocol, ports)
             text = f"{label}: {', '.join(sources)} -> {target}" + (f" ({protocol})" if protocol else "")
             yield Rule(label=text, sources=sources, targets=(name,), services=(service,))
@@ -129,7 +129,7 @@ def _stripped(label: str, rule: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(value.strip() for value in _texts(label, rule, key))
 
 
-def _split(target: str) -> tuple[str, str]:
+def split_target(target: str) -> tuple[str, str]:
     """Return the name and the ports of an ACL's target."""
     text = target
     if target.startswith("["):

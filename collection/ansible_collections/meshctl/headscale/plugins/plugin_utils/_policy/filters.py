@@ -71,6 +71,11 @@ class Filters:
             *(entry for rule in self._rules if not rule.via for entry in self._own(rule, node)),
         ]
 
+    @property
+    def common(self) -> list[Entry]:
+        """Return what is the same in the filters of all nodes."""
+        return self._all
+
     def _sources(self, rule: Rule) -> AddressSet:
         return AddressSet.union(map(self._resolver.resolve, rule.sources))
 

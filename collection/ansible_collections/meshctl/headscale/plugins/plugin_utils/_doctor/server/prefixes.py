@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from ..._judge.answer import addresses, mapping, text
+from ..prefixes import SUPPORTED, Network, inside
 from ..records import Check, CheckContext, Iterator, Server, given_name, setting
-
-Network = IPv4Network | IPv6Network
-SUPPORTED: tuple[Network, ...] = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
@@ -21,7 +19,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     prefixes = {name: found for name in given if (found := _network(name))}
     if not prefixes:
         return
-    unsupported = [name for name, net in prefixes.items() if not any(_inside(net, known) for known in SUPPORTED)]
+    unsupported = [name for name, net in prefixes.items() if not any(inside(net, known) for known in SUPPORTED)]
     outside = {
         given_name(node): lost
         for node in server.nodes
@@ -47,10 +45,6 @@ def _network(value: str) -> Network | None:
         return ip_network(value, strict=False)
     except ValueError:
         return None
-
-
-def _inside(net: Network, whole: Network) -> bool:
-    return net.version == whole.version and net.network_address in whole and net.prefixlen >= whole.prefixlen
 
 
 def _outside(known: list[str], prefixes: dict[str, Network]) -> str:

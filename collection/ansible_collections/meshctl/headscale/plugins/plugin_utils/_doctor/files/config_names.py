@@ -1,0 +1,151 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check the URL of the server, the mesh domain, its name servers and its records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ..._judge.answer import address, mapping, text
+from .. import urls
+from .finding import Finding
+from .settings import Settings
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_TYPES = ("", "A", "AAAA")
+
+
+def is_dns_name(name: str) -> bool:
+    """Whether a text is a DNS name without a dot at its end."""
+    return len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))  # noqa: PLR2004 - RFC 1035
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Return what is wrong with names and URLs."""
+    yield from _url(settings)
+    yield from _domain(settings)
+    yield from _name_servers(settings)
+    yield from _records(settings)
+
+
+def _url(settings: Settings) -> Iterator[Finding]:
+    url = settings.text("server_url")
+    if not re.match(r"https?://", url):
+        yield settings.finding(
+            "server_url", "high", "server_url", "server_url is not an http or https URL, and Headscale refuses to start",
+            "write the URL that clients use, such as https://headscale.example.com", stops=True,
+        )  # fmt: skip
+        return
+    try:
+        parts = urlsplit(url)
+        known = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        known = False
+    if not known:
+        yield settings.finding(
+            "server_url", "high", "server_url", "server_url names no valid host or port", "correct it"
+        )
+    elif parts.path.strip("/") or parts.query or parts.fragment:
+        yield settings.finding(
+            "server_url", "high", "server_url", "server_url has a path, and clients do not use it",
+            f"write {parts.scheme}://{parts.netloc}, and give Headscale a separate name",
+        )  # fmt: skip
+    elif urls.problem(url):
+        yield settings.finding(
+            "server_url", "high", "server_url",
+            "after an interruption, clients of an http server try only https on port 443, and never recover",
+            f"give the server a certificate, and set server_url to https://{parts.hostname}",
+        )  # fmt: skip
+
+
+def _domain(settings: Settings) -> Iterator[Finding]:
+    name, domain = "dns.base_domain", settings.text("dns.base_domain")
+    magic = settings.flag("dns.magic_dns", otherwise=True)
+    if not domain:
+        if magic:
+            yield settings.finding(
+                "base_domain", "high", name, "dns.base_domain is empty although MagicDNS is on, and Headscale refuses to start",
+                "set dns.base_domain to a domain that nothing else uses, such as mesh.internal", stops=True,
+            )  # fmt: skip
+        return
+    bare, host = domain.rstrip(".").lower(), urls.host(settings.text("server_url"))
+    if not is_dns_name(domain.rstrip(".")):
+        yield settings.finding(
+            "base_domain", "high", name, "dns.base_domain is not a DNS name", "write one, such as mesh.internal"
+        )
+    elif host and urls.within(host, bare):
+        yield settings.finding(
+            "base_domain", "high", name,
+            f"dns.base_domain contains the server's own name {host}, which nodes then cannot resolve",
+            "choose another domain, which contains neither the server nor a relay", stops=domain == domain.lower(),
+        )  # fmt: skip
+    elif domain != bare:
+        yield settings.finding(
+            "base_domain", "medium", name, "dns.base_domain has upper-case letters or a dot at its end, and never matches a query",
+            f"write {bare}",
+        )  # fmt: skip
+
+
+def _name_servers(settings: Settings) -> Iterator[Finding]:
+    name = "dns.nameservers.global"
+    if settings.flag("dns.override_local_dns", otherwise=True) and not settings.texts(name):
+        yield settings.finding(
+            "nameservers", "high", name,
+            "dns.override_local_dns is on without dns.nameservers.global, and Headscale refuses to start",
+            "name resolvers, or set dns.override_local_dns to false", stops=True,
+        )  # fmt: skip
+    for number, server in enumerate(settings.texts(name)):
+        if not _is_resolver(server):
+            yield settings.finding(
+                "nameservers", "medium", name, f"{server!r} is not a resolver", "write an IP address, or the URL of DNS over HTTPS",
+                entry=number,
+            )  # fmt: skip
+    split = "dns.nameservers.split"
+    for domain, servers in mapping(settings.get(split)).items():
+        if not is_dns_name(domain.rstrip(".")):
+            yield settings.finding(
+                "nameservers", "medium", split, f"{domain!r} is not a domain", "correct it", entry=domain
+            )
+        listed = servers if isinstance(servers, list) else [servers]
+        if not listed or not all(_is_resolver(text(server)) for server in listed):
+            yield settings.finding(
+                "nameservers", "medium", split, f"the resolvers of {domain!r} are not addresses or URLs",
+                "write a list of IP addresses, or of URLs of DNS over HTTPS", entry=domain,
+            )  # fmt: skip
+
+
+def _is_resolver(said: str) -> bool:
+    if said.startswith(("https://", "http://")):
+        return bool(urls.host(said))
+    return "/" not in said and bool(address(said))
+
+
+def _records(settings: Settings) -> Iterator[Finding]:
+    name, path = "dns.extra_records", "dns.extra_records_path"
+    if name in settings and path in settings:
+        yield settings.finding(
+            "records",
+            "high",
+            path,
+            f"{name} and {path} are both set, and Headscale refuses to start",
+            "keep one of them",
+            stops=True,
+        )
+    records = settings.get(name)
+    for number, record in enumerate(records if isinstance(records, list) else []):
+        known = mapping(record)
+        kind, value = text(known.get("type")).upper(), text(known.get("value"))
+        good = (
+            address(value)
+            and (not kind or (kind == "AAAA") == (":" in value))
+            and is_dns_name(text(known.get("name")).rstrip("."))
+        )
+        if kind not in _TYPES or not good:
+            yield settings.finding(
+                "records", "medium", name, f"clients ignore record {number + 1} ({text(known.get('name'))})",
+                "write a name, the type A or AAAA, and an address of that family", entry=number,
+            )  # fmt: skip

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check where the relays come from: the embedded one, URLs and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ....module_utils._errors import BadInput
+from .derp_map import findings as map_findings
+from .finding import Finding
+from .settings import Settings
+from .source import read
+
+_PUBLIC_MAP = "https://controlplane.tailscale.com/derpmap/default"
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Return what is wrong with the relays."""
+    yield from _embedded(settings)
+    yield from _sources(settings)
+    for number, path in enumerate(settings.texts("derp.paths")):
+        yield from _file(settings, path, number)
+
+
+def _embedded(settings: Settings) -> Iterator[Finding]:
+    if not settings.flag("derp.server.enabled", otherwise=False):
+        return
+    if not settings.text("derp.server.stun_listen_addr"):
+        yield settings.finding(
+            "derp", "high", "derp.server.stun_listen_addr", "the embedded relay has no address for STUN, and Headscale refuses to start",
+            "write 0.0.0.0:3478", stops=True,
+        )  # fmt: skip
+    if not settings.text("server_url").startswith("https://"):
+        yield settings.finding(
+            "derp", "high", "derp.server.enabled", "the embedded relay works only with https, and server_url is http",
+            "give the server a certificate, or run a separate relay",
+        )  # fmt: skip
+    automatic = "derp.server.automatically_add_embedded_derp_region"
+    if not settings.flag(automatic, otherwise=True) and not settings.texts("derp.paths"):
+        yield settings.finding(
+            "derp", "high", automatic, "no map contains the embedded relay, and Headscale refuses to start",
+            "write true, or add it to a file in derp.paths", stops=True,
+        )  # fmt: skip
+    if not settings.text("derp.server.region_id", "0").strip("0"):
+        yield settings.finding("derp", "high", "derp.server.region_id", "the embedded relay has no region", "write 999")
+    if not settings.flag("derp.server.verify_clients", otherwise=True):
+        yield settings.finding(
+            "derp.open",
+            "medium",
+            "derp.server.verify_clients",
+            "anybody may send traffic through the relay",
+            "write true",
+        )
+
+
+def _sources(settings: Settings) -> Iterator[Finding]:
+    if settings.flag("derp.server.enabled", otherwise=False) or settings.texts("derp.paths"):
+        return
+    maps = settings.texts("derp.urls")
+    if not maps:
+        yield settings.finding(
+            "derp", "high", "derp.urls", "there is no relay, and Headscale refuses to start",
+            "set derp.server.enabled, derp.paths or derp.urls", stops=True,
+        )  # fmt: skip
+    elif any(url != _PUBLIC_MAP for url in maps):
+        yield settings.finding(
+            "derp", "medium", "derp.urls", "all relays come from URLs, and Headscale does not start while one is unreachable",
+            "keep a copy in derp.paths",
+        )  # fmt: skip
+    for number, url in enumerate(maps):
+        if not url.startswith(("https://", "http://")):
+            yield settings.finding(
+                "derp", "high", "derp.urls", f"{url!r} is not a URL", "write an https URL", entry=number
+            )
+
+
+def _file(settings: Settings, path: str, number: int) -> Iterator[Finding]:
+    found = _found(settings.document.name, path)
+    if found is None:
+        yield settings.finding(
+            "derp.file", "info", "derp.paths", f"{path} was not examined: it is not next to the configuration",
+            "put a copy next to the configuration", entry=number,
+        )  # fmt: skip
+        return
+    try:
+        yield from map_findings(read(str(found)))
+    except BadInput as exc:
+        yield settings.finding("derp.file", "high", "derp.paths", str(exc), "correct the file", entry=number)
+
+
+def _found(config: str, path: str) -> Path | None:
+    """Return a file of the server where repositories keep it, below the configuration's directory and nowhere else."""
+    here = Path(config).parent
+    places = (here / Path(path).name, here / path)
+    return next((place for place in places if place.is_file() and _is_below(place, here)), None)
+
+
+def _is_below(place: Path, directory: Path) -> bool:
+    """Whether a file is in a directory, links included: who wrote the configuration may not read other files with it."""
+    return place.resolve().is_relative_to(directory.resolve())

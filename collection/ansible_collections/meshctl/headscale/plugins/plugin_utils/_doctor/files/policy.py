@@ -1,0 +1,241 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check a policy: what Headscale refuses, rules that never match, rules that allow everything, and its own tests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from ....module_utils import _hujson
+from ....module_utils._errors import BadInput
+from ..._judge.answer import items, mapping, text
+from ..._policy import Policy, failed_tests, sample, unknown_names
+from ..._policy.aliases import is_prefix
+from .finding import Finding, Severity
+from .policy_rules import rule_findings
+from .policy_text import Path, line_of_word, lines
+from .source import Source
+
+_KEYS = (
+    "groups", "hosts", "tagOwners", "acls", "grants", "nodeAttrs", "autoApprovers", "ssh", "tests", "sshTests", "randomizeClientPort",
+)  # fmt: skip
+_BY_LOWER = {key.lower(): key for key in _KEYS}
+
+
+def findings(
+    source: Source, *, users: Sequence[str] | None = None, families: Sequence[str] = ("ipv4", "ipv6")
+) -> list[Finding]:
+    """Return what is wrong with a policy; `users` are the server's, None if they are not known."""
+    return list(_Checking(source, users, families).findings())
+
+
+class _Checking:
+    """One policy."""
+
+    def __init__(self, source: Source, users: Sequence[str] | None, families: Sequence[str]) -> None:
+        self._source, self._users, self._families = source, users, families
+        self._lines: dict[Path, int] = {}
+        self._parts: dict[str, Any] = {}
+        self._names: list[str] = []
+
+    def _say(  # noqa: PLR0913 - the parts of a finding
+        self,
+        kind: str,
+        severity: Severity,
+        path: Path,
+        problem: str,
+        remedy: str,
+        *,
+        line: int | None = None,
+        evidence: str = "",
+    ) -> Finding:
+        line = line or self._line(path)
+        return Finding(
+            id=f"policy.{kind}", severity=severity, file=self._source.name, line=line, problem=problem,
+            evidence=evidence or self._source.line(line), remedy=remedy,
+        )  # fmt: skip
+
+    def _line(self, path: Path) -> int | None:
+        # Headscale ignores the case of a policy's keys.
+        first = next((name for name in self._names if path and name.lower() == path[0].lower()), "")
+        path = (first, *path[1:]) if first else path
+        return next(
+            (self._lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self._lines), None
+        )
+
+    def findings(self) -> Iterator[Finding]:
+        """Return what is wrong, the parts that later checks need first."""
+        try:
+            document = _hujson.parse(self._source.text)
+        except ValueError as exc:
+            line = exc.lineno if isinstance(exc, json.JSONDecodeError) else self._line_named(str(exc))
+            said = exc.msg if isinstance(exc, json.JSONDecodeError) else str(exc)
+            yield replace(
+                self._say(
+                    "syntax", "high", (), f"the policy is not valid HuJSON: {said}", "correct the syntax", line=line
+                ),
+                stops=True,
+            )
+            return
+        self._names = list(document) if isinstance(document, dict) else []
+        self._lines = lines(self._source.text)
+        if unknown := list(self._unknown()):
+            yield from unknown
+            return
+        try:
+            policy = Policy.read(document if isinstance(document, dict) else [])
+        except BadInput as exc:
+            yield self._refused(str(exc))
+            return
+        self._parts = {_BY_LOWER[name.lower()]: value for name, value in document.items()}
+        yield from self._references(policy)
+        yield from self._unknown_users()
+        yield from self._rules(policy, document)
+        yield from self._tests(policy, document)
+        yield from self._unused()
+
+    def _unknown(self) -> Iterator[Finding]:
+        for name in self._names:
+            if name.lower() not in _BY_LOWER:
+                close = get_close_matches(name, _KEYS, n=1)
+                remedy = f"write {close[0]}" if close else "remove it"
+                found = self._say(
+                    "key", "high", (name,), f"Headscale does not know the key {name!r}, and refuses the policy", remedy
+                )
+                yield replace(found, stops=True)
+
+    def _refused(self, said: str) -> Finding:
+        found = self._say(
+            "refused",
+            "high",
+            (),
+            f"Headscale refuses the policy: {said}",
+            "correct the policy",
+            line=self._line_named(said),
+        )
+        return replace(found, stops=True)
+
+    def _line_named(self, said: str) -> int | None:
+        """Return the line of a name that a message is about."""
+        words = [*re.findall(r"'([^']+)'", said), *re.findall(r"\b(?:group|tag):[^\s,;]+", said)]
+        if rule := re.search(r"\b(acl|grant) (\d+)\b", said):
+            return self._line((f"{rule[1]}s", str(int(rule[2]) - 1)))
+        return next((line for word in words if (line := line_of_word(self._source.text, word))), None)
+
+    def _references(self, policy: Policy) -> Iterator[Finding]:
+        """Return groups and tags that the other parts name and nothing defines."""
+        for path, name in self._named():
+            try:
+                if name.startswith(("group:", "tag:")):
+                    policy.names.refuse_undefined(name)
+            except BadInput as exc:
+                found = self._say(
+                    "refused", "high", path, f"Headscale refuses the policy: {exc}", "define it, or correct the name"
+                )
+                yield replace(found, stops=True)
+        for name in mapping(mapping(self._parts.get("autoApprovers")).get("routes")):
+            if not is_prefix(name):
+                path = ("autoApprovers", "routes", name)
+                found = self._say(
+                    "refused", "high", path, f"Headscale refuses the policy: {name!r} is not a prefix", "correct it"
+                )
+                yield replace(found, stops=True)
+
+    def _named(self) -> Iterator[tuple[Path, str]]:
+        for part, keys in (("ssh", ("src", "dst")), ("nodeAttrs", ("target",))):
+            for number, rule in enumerate(items(self._parts.get(part))):
+                for key in keys:
+                    for element, name in enumerate(items(mapping(rule).get(key))):
+                        yield (part, str(number), key, str(element)), text(name)
+        approvers = mapping(self._parts.get("autoApprovers"))
+        for prefix, names in mapping(approvers.get("routes")).items():
+            for element, name in enumerate(items(names)):
+                yield ("autoApprovers", "routes", prefix, str(element)), text(name)
+        for element, name in enumerate(items(approvers.get("exitNode"))):
+            yield ("autoApprovers", "exitNode", str(element)), text(name)
+
+    def _unknown_users(self) -> Iterator[Finding]:
+        if self._users is None:
+            return
+        known = [{"name": name.removesuffix("@"), "email": name} for name in self._users]
+        for name in unknown_names(self._parts, users=known, tags=()):
+            if "@" in name:
+                close = get_close_matches(name, [f"{user.removesuffix('@')}@" for user in self._users], n=1)
+                yield self._say(
+                    "user", "medium", (), f"the server has no user {name}: Headscale accepts the name, and it matches no node",
+                    f"write {close[0]}" if close else "correct the name, or create the user",
+                    line=line_of_word(self._source.text, name), evidence=name,
+                )  # fmt: skip
+
+    def _rules(self, policy: Policy, document: Any) -> Iterator[Finding]:  # noqa: ANN401 - HuJSON
+        if policy.unrestricted:
+            yield self._say(
+                "everything", "low", (), "the policy has no rules, so all packets pass", "add acls or grants"
+            )
+        elif not policy.rules:
+            yield self._say(
+                "nothing",
+                "medium",
+                ("acls",),
+                "the policy has no rule that allows anything: no node sees any other",
+                "add a rule",
+            )
+        for severity, kind, path, problem, remedy in rule_findings(
+            policy, self._parts, sample(document, self._families)
+        ):
+            yield self._say(kind, severity, path, problem, remedy)
+
+    def _tests(self, policy: Policy, document: Any) -> Iterator[Finding]:  # noqa: ANN401
+        tests = self._parts.get("tests")
+        if not tests:
+            if policy.rules:
+                yield self._say(
+                    "tests", "info", (), "the policy has no tests, so a change may deny or allow too much unnoticed",
+                    "add tests with accept and deny, which Headscale runs before it takes a policy",
+                )  # fmt: skip
+            return
+        try:
+            failed = failed_tests(policy, tests, sample(document, self._families))
+        except BadInput as exc:
+            yield self._refused(str(exc))
+            return
+        for one in failed:
+            where = [one.key] if one.key == "src" else [one.key, str(one.element)]
+            found = self._say(
+                "test", "high", ("tests", str(one.number), *where), f"test {one.number + 1} fails: {one.reason}",
+                "correct the rules or the test; Headscale refuses a policy whose tests fail",
+            )  # fmt: skip
+            yield replace(found, stops=True)
+
+    def _unused(self) -> Iterator[Finding]:
+        """Return what is defined and never used."""
+        defined = [("groups", "group"), ("hosts", "host"), ("tagOwners", "tag")]
+        used = set(
+            _words({name: value for name, value in self._parts.items() if name not in ("groups", "hosts", "tagOwners")})
+        )
+        used |= set(_words(list(mapping(self._parts.get("tagOwners")).values())))
+        for part, what in defined:
+            for name in mapping(self._parts.get(part)):
+                if name not in used:
+                    yield self._say(
+                        "unused",
+                        "info",
+                        (part, name),
+                        f"the {what} {name} is never used",
+                        "remove it, or use it in a rule",
+                    )
+
+
+def _words(value: Any) -> Iterator[str]:  # noqa: ANN401 - HuJSON
+    if isinstance(value, str):
+        yield value
+        yield value.rpartition(":")[0]
+    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _words(entry)

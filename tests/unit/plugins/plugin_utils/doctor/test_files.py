@@ -1,0 +1,255 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files of a server are examined before they are deployed, and each finding names its line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import derp_map, headscale, keys, policy
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.document import read_yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.examine import examine, severity_of
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.finding import Finding
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.settings import Settings, duration
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.source import Source, read
+from project import ROOT
+from server_files import (
+    CONFIG,
+    CONFIG_CHANGES,
+    DERP_MAP,
+    MAP_CHANGES,
+    POLICY,
+    POLICY_CHANGES,
+    USERS,
+    Change,
+)
+
+
+@pytest.fixture(autouse=True)
+def without_headscale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MESHCTL_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def _examined(directory: Path, config: str = CONFIG, derp: str = DERP_MAP) -> list[Finding]:
+    (directory / "config.yaml").write_text(config)
+    (directory / "derp.yaml").write_text(derp)
+    found = examine(str(directory / "config.yaml"), None)
+    assert not found.confirmed_by
+    return [one for one in found.findings if one.id != "headscale.absent"]
+
+
+def _policy(text: str) -> list[Finding]:
+    return policy.findings(Source("policy.hujson", text), users=USERS)
+
+
+def _compare(change: Change, text: str, found: list[Finding]) -> None:
+    """The change has this finding, at its line, and no other that matters more."""
+    mine = [one for one in found if one.id == change.id and one.severity == change.severity]
+    assert mine, found
+    assert any(one.stops for one in found) == change.stops, found
+    rows = text.splitlines()
+    if change.line:
+        assert any(one.line and change.line in rows[one.line - 1] for one in mine), mine
+    assert all(one.problem and one.remedy for one in found)
+
+
+def test_good_files_have_no_findings(tmp_path: Path) -> None:
+    assert _examined(tmp_path) == []
+    assert _policy(POLICY) == []
+
+
+@pytest.mark.parametrize("change", CONFIG_CHANGES, ids=str)
+def test_each_trap_of_a_configuration_is_found(change: Change, tmp_path: Path) -> None:
+    found = _examined(tmp_path, change.of(CONFIG))
+    if change.id:
+        _compare(change, change.of(CONFIG), found)
+    else:
+        assert found == []
+
+
+@pytest.mark.parametrize("change", MAP_CHANGES, ids=str)
+def test_each_trap_of_a_map_is_found(change: Change) -> None:
+    text = change.of(DERP_MAP)
+    found = derp_map.findings(Source("derp.yaml", text))
+    _compare(Change("", "", change.id, change.severity, change.line, any(one.stops for one in found)), text, found)
+
+
+@pytest.mark.parametrize("change", POLICY_CHANGES, ids=str)
+def test_each_trap_of_a_policy_is_found(change: Change) -> None:
+    _compare(change, change.of(POLICY), _policy(change.of(POLICY)))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("{}", "everything"), ('{"acls": []}', "nothing"), ('{"ACLs": []}', "nothing"), ("[]", "refused"), ("", "syntax")],
+)
+def test_policies_without_rules(text: str, kind: str) -> None:
+    assert f"policy.{kind}" in [one.id for one in _policy(text)]
+
+
+def test_a_policy_without_tests_is_worth_a_word() -> None:
+    text = '{"acls": [{"action": "accept", "src": ["alice@"], "dst": ["bob@example.com:22"]}]}'
+    assert [(one.id, one.severity) for one in _policy(text)] == [("policy.tests", "info")]
+
+
+# --- reading
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("$ANSIBLE_VAULT;1.1;AES256\n6162\n", "Ansible Vault"),
+        ("a: 1\nb: !vault |\n  $ANSIBLE_VAULT\n", "line 2, is encrypted with Ansible Vault"),
+        ("a: 1\nb: '{{ secret }}'\n", "line 2, contains Jinja"),
+        ("a: {{ secret }}\n", "line 1, contains Jinja"),
+        ("a: 1\n{% if x %}\n", "line 2, contains Jinja"),
+        ("a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)),
+         "too much data"),
+        ("[" * 150 + "]" * 150, "too much data"),
+        ("x: " + "y" * (300 << 10), "larger"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_configuration_are_refused_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    began = time.monotonic()
+    with pytest.raises(BadInput, match=said):
+        examine(str(tmp_path / "config.yaml"), None)
+    assert time.monotonic() - began < 20
+
+
+def test_deep_nesting_and_broken_syntax_are_findings(tmp_path: Path) -> None:
+    for text in ("[" * 5000, "a: [1\n", "\ta: 1\n", "a: 1\na: 2\n", "", "- a\n"):
+        found = _examined(tmp_path, text)
+        assert [one.severity for one in found] == ["high"], text
+        assert found[0].stops
+
+
+def test_only_regular_files_of_text_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name in ("pipe", "binary", "absent", ".", "a\0b"):
+        with pytest.raises(BadInput):
+            read(str(tmp_path / name) if "\0" not in name else name)
+
+
+def test_a_configuration_does_not_make_other_files_readable(tmp_path: Path) -> None:
+    inside = tmp_path / "repository"
+    inside.mkdir()
+    (tmp_path / "outside.yaml").write_text("Secret: 1")
+    (inside / "linked.yaml").symlink_to(tmp_path / "outside.yaml")
+    for path in (str(tmp_path / "outside.yaml"), "../outside.yaml", "linked.yaml"):
+        (inside / "config.yaml").write_text(CONFIG.replace("/etc/headscale/derp.yaml", path))
+        found = examine(str(inside / "config.yaml"), None).findings
+        assert "config.derp.file" in [one.id for one in found]
+        assert not any("Secret" in one.evidence + one.problem for one in found)
+
+
+def test_values_are_read_as_go_reads_them() -> None:
+    text = "a: yes\nb: True\nc: 0770\nd: 0o17\ne: ~\nf: 1.5\ng: '1'\nbase: &b {x: 1}\nh: {<<: *b, y: 2}\nLog: {Level: info}\n"
+    data: dict[str, Any] = read_yaml(Source("c", text), "config", fold=True).data
+    assert data["a"] == "yes"
+    assert data["b"] is True
+    assert (data["c"], data["d"], data["e"], data["f"], data["g"]) == (0o770, 0o17, None, 1.5, "1")
+    assert data["h"] == {"x": 1, "y": 2}
+    assert data["log"] == {"level": "info"}
+
+
+def test_durations_are_read_as_go_reads_them() -> None:
+    found = [duration(value) for value in ("30m", "1h30m", "500ms", "1d", "30", 30, "", "-5s", None, True)]
+    assert found[:4] == [1800, 5400, 0.5, None]
+    # Without a unit, these are nanoseconds.
+    assert found[4:6] == pytest.approx([30e-9, 30e-9])
+    assert found[6:] == [None, -5, None, None]
+
+
+def test_secrets_are_no_evidence(tmp_path: Path) -> None:
+    more = "oidc: {issuer: 'https://u:secret@id', client_secret: secret, client_secret_path: /x}\n"
+    more += "database: {postgres: {pass: secret}}\n"
+    found = _examined(
+        tmp_path, CONFIG.replace("database:\n  type: sqlite\n  sqlite:\n    path: /var/lib/headscale/db.sqlite\n", more)
+    )
+    assert {"config.oidc", "config.secret"} <= {one.id for one in found}
+    assert "secret@" not in str(found)
+    assert not any(word in one.evidence for one in found for word in ("secret: secret", "pass: secret"))
+
+
+# --- severity
+
+
+def test_severities_filter_and_order(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("127.0.0.1:9090", ":9090").replace("level: info", "level: debug"))
+    found = examine(str(tmp_path / "c.yaml"), None)
+    counts = {severity: len(found.result(severity)["findings"]) for severity in ("info", "low", "medium", "high")}
+    # Without its map, and without headscale.
+    assert counts == {"info": 4, "low": 2, "medium": 1, "high": 0}
+    assert found.result("high") == {**found.result("high"), "ok": True, "below": 4}
+    assert [one["severity"] for one in found.result("info")["findings"]] == ["medium", "low", "info", "info"]
+    assert severity_of(" High ") == "high"
+    with pytest.raises(BadInput, match="write one of info, low, medium, high"):
+        severity_of("fatal")
+
+
+# --- headscale
+
+
+def test_the_copy_for_headscale_has_no_secrets_and_no_other_servers(tmp_path: Path) -> None:
+    more = "oidc: {issuer: 'https://id.example.com', client_secret: hidden}\ncli: {address: remote, api_key: hidden}\n"
+    text = CONFIG.replace("type: sqlite", "type: postgres\n  postgres: {host: db.example.com, pass: hidden}")
+    text = text.replace("urls: []", "urls: [https://derp.example.com]") + more
+    copy = json.dumps(headscale.copy_of(Settings(read_yaml(Source("c", text), "config", fold=True)), tmp_path))
+    assert "hidden" not in copy
+    for host in ("id.example.com", "db.example.com", "derp.example.com", "remote", "/var/lib", "/etc/headscale"):
+        assert host not in copy
+    assert json.loads(copy)["dns"]["base_domain"] == "mesh.internal"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("yes", "wrote too much"),
+        ("sleep 60", "did not end"),
+        ("kill -9 $$", None),
+        ("env; exit 1", "PWD="),
+    ],
+)
+def test_a_program_that_is_not_headscale_is_bounded(
+    script: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headscale, "_LONGEST_S", 1.0)
+    monkeypatch.setenv("HEADSCALE_SERVER_URL", "https://elsewhere")
+    program = tmp_path / "headscale"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    settings = Settings(read_yaml(Source("c", CONFIG), "config", fold=True))
+    answer = headscale.ask(str(program), settings, "", ("ipv4",))
+    assert said is None or said in (answer.why_not or answer.config or "")
+    assert "elsewhere" not in str(answer)
+
+
+# --- the table of settings
+
+
+def test_the_table_of_settings_is_that_of_the_pinned_headscale() -> None:
+    pinned = (
+        (ROOT / "tools" / "headscale" / "go.mod").read_text().split("github.com/juanfont/headscale v")[1].split()[0]
+    )
+    assert pinned == keys.VERSION, "run `python tools/headscale_keys.py`"
+    spec = importlib.util.spec_from_file_location("headscale_keys", ROOT / "tools" / "headscale_keys.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    cache = Path(os.environ.get("GOMODCACHE") or Path.home() / "go" / "pkg" / "mod")
+    source = cache / "github.com" / "juanfont" / f"headscale@v{pinned}"
+    if not source.is_dir():
+        pytest.skip("the source of headscale is not here")
+    assert json.loads(json.dumps(module.table(source, pinned))) == json.loads(module.TARGET.read_text())
