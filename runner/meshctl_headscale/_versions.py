@@ -18,7 +18,7 @@ _COLLECTION = "ansible_collections/meshctl/headscale/galaxy.yml"
 
 def versions() -> dict[str, str]:
     """Return the documented object of `meshctl version`."""
-    found = {"meshctl": _own(), "python": platform.python_version()}
+    found = {"meshctl": own(), "python": platform.python_version()}
     for package in ("ansible-core", "ansible-runner"):
         try:
             found[package] = metadata.version(package)
@@ -27,7 +27,8 @@ def versions() -> dict[str, str]:
     return found | _tools()
 
 
-def _own() -> str:
+def own() -> str:
+    """Return the version of meshctl, which is that of its collection."""
     text = (project().collections / _COLLECTION).read_text(encoding="utf-8")
     match = re.search(r"^version:\s*[\"']?([^\s\"']+)", text, re.MULTILINE)
     return match[1] if match else "unknown"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshctl_headscale import _signals
 
 # isort: split
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -27,8 +27,22 @@ app = typer.Typer(
 app.add_typer(faults.app)
 
 
+def _version(asked: bool) -> None:
+    """Print the version of meshctl, as `--version` of every command line does."""
+    if asked:
+        from meshctl_headscale import _versions
+
+        print(f"meshctl {_versions.own()}")
+        raise typer.Exit
+
+
 @app.callback()
-def meshctl() -> None:
+def meshctl(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version of meshctl and exit."),
+    ] = False,
+) -> None:
     """Bring up a Headscale mesh, verify that it works, and find out what is wrong when it does not.
 
     \b

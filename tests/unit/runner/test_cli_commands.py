@@ -44,6 +44,12 @@ def test_help_of_each_command_has_examples_that_keep_their_lines(command: str) -
     assert re.search(rf"^    meshctl {command}\b", text, re.MULTILINE), text
 
 
+def test_the_version_is_an_option_as_well() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert shown.exit_code == 0
+    assert re.fullmatch(r"meshctl \d+\.\d+\.\d+\n", shown.output)
+
+
 def test_every_option_can_come_from_the_environment() -> None:
     group = get_command(app)
     missing = [
