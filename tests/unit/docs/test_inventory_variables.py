@@ -41,6 +41,7 @@ FACTS = {
     "mesh_resolver",
     "mesh_service_bind",
     "mesh_service_client",
+    "mesh_silent",
     "mesh_serving",
     "mesh_topology",
     "mesh_unknown",
