@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.addressed import Place, judge_addressed
@@ -162,6 +163,10 @@ def refused(router: str = "192.168.1.1") -> dict[str, Any]:
     return {"sent": 1, "received": 0, "rtt_ms": [], "errors": [error], "lost": 1}
 
 
+def knocked(protocol: str, port: int, outcome: str = "net-unreachable", by: str = "192.168.1.1") -> dict[str, Any]:
+    return {"host": "10.0.0.10", "protocol": protocol, "port": port, "outcome": outcome, "from": by}
+
+
 def rejected(ttl: Any, refusal_ttl: Any = 64, interface: str = "eth0") -> list[dict[str, Any]]:
     """Return what a capture has of a reset in a host's name, and of its router's refusal."""
     return [
@@ -268,9 +273,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "isolated": (
         answer(
             icmp=seen({"10.0.0.10": refused(), **echoed("100.64.0.2")}),
-            tcp=seen([{"host": "10.0.0.10", "port": 22, "outcome": "net-unreachable", "from": "192.168.1.1"}]),
+            knock=seen([knocked("tcp", 22), knocked("udp", 53), knocked("sctp", 0), knocked("gre", 0)]),
         ),
-        lambda found: judge_isolated(found, context("isolated"), Isolated(walls=WALLS)),
+        lambda found: judge_isolated(
+            found,
+            context("isolated"),
+            Isolated(walls=tuple(replace(wall, udp=(53,)) for wall in WALLS), protocols=("sctp", "gre")),
+        ),
     ),
     "unreachable": (
         answer(icmp=seen(echoed(*TWO.addresses, received=0)), status=seen(status())),

@@ -130,6 +130,26 @@ def test_a_subnet_without_nat_is_elsewhere_but_no_wall() -> None:
     assert subnets.expected(view.at(TWO)) == {"elsewhere": [ONE], "walls": [ONE, SERVER], "behind_nat": False}
 
 
+def test_public_addresses_of_the_routers_of_other_subnets() -> None:
+    assert subnets.public_addresses(lab()) == {TWO: "203.0.113.3"}, "once for each router"
+    assert subnets.public_addresses(lab().at(TWO)) == {ONE: "203.0.113.2"}
+    assert subnets.public_addresses(lab(changed(subnet_b={"nat": "none"}))) == {}
+    assert subnets.public_addresses(existing(a="x", b="y")) == {}
+
+
+def test_published_ports_are_those_of_the_whole_subnet() -> None:
+    view = lab(changed(client_node_1={"mesh_publish": [{"proto": "udp", "port": 53}]}))
+    assert subnets.published(view, ONE, "tcp") == {443}
+    assert subnets.published(view, ONE, "udp") == {53}
+    assert subnets.published(view, TWO, "tcp") == set()
+
+
+def test_existing_hosts_are_tried_on_the_ports_that_the_inventory_names() -> None:
+    assert "set mesh_probe_ports" in subnets.no_ports(existing())
+    assert subnets.no_ports(existing().but(mesh_probe_ports=[45100])) == ""
+    assert subnets.no_ports(lab()) == ""
+
+
 def test_in_one_subnet_there_is_nothing_elsewhere() -> None:
     inventory = changed(
         client_node_2={"mesh_subnet": "subnet-a", "mesh_address": "192.168.1.11"},

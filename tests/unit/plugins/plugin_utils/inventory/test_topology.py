@@ -53,6 +53,7 @@ def test_the_seed() -> None:
         "interface": "eth0",
         "names": [],
         "published": [],
+        "published_udp": [],
     }
     assert "router-subnet-a" not in topology.facts()
     assert topology.machines["headscale-server"].port == 0, "only clients have a WireGuard port"

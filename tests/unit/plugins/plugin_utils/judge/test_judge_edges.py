@@ -221,8 +221,8 @@ def test_a_peers_key_expires(expiry: str, expired: bool) -> None:
 
 
 def isolated(icmp: Any, tcp: Any = None, **expect: Any) -> dict[str, Check]:
-    rows = [{"host": "10.0.0.10", "port": 22, **(tcp or {"outcome": "net-unreachable", "from": "192.168.1.1"})}]
-    answer = mesh.answer(icmp=mesh.seen(icmp), tcp=mesh.seen(rows))
+    rows = [{**mesh.knocked("tcp", 22), **(tcp or {})}]
+    answer = mesh.answer(icmp=mesh.seen(icmp), knock=mesh.seen(rows))
     given = Isolated(**{"walls": mesh.WALLS, **expect})
     found = judge_isolated(answer, mesh.context("isolated"), given)
     return {check.aspect: check for check in found}
@@ -264,10 +264,10 @@ def test_a_wall_without_address_is_no_wall() -> None:
 
 
 def test_a_timeout_beside_a_refusal_is_a_refusal() -> None:
-    found = isolated({"10.0.0.10": mesh.refused(), TWO4: NOTHING}, {"outcome": "timeout"})
+    found = isolated({"10.0.0.10": mesh.refused(), TWO4: NOTHING}, {"outcome": "timeout", "from": ""})
     assert (found["icmp"].verdict, found["tcp"].verdict) == ("passed", "passed")
     assert found["tcp"].evidence["proof"] == "silence, with an ICMP refusal"
-    assert isolated({"10.0.0.10": NOTHING, TWO4: NOTHING}, {"outcome": "timeout"})["tcp"].verdict == "error"
+    assert isolated({"10.0.0.10": NOTHING, TWO4: NOTHING}, {"outcome": "timeout", "from": ""})["tcp"].verdict == "error"
 
 
 # -- the server's list --

@@ -415,7 +415,7 @@ def test_what_proves_isolation_and_what_does_not(
     by = "192.168.1.1" if tcp == "net-unreachable" else "10.0.0.10" if tcp == "refused" else ""
     answer = mesh.answer(
         icmp=mesh.seen({"10.0.0.10": icmp, TWO4: mesh_ping}),
-        tcp=mesh.seen([{"host": "10.0.0.10", "port": 22, "outcome": tcp, "from": by}]),
+        knock=mesh.seen([mesh.knocked("tcp", 22, tcp, by)]),
     )
     checks = judge_isolated(answer, mesh.context("isolated"), Isolated(walls=mesh.WALLS))
     assert tuple(check.verdict for check in checks) == verdicts
@@ -446,7 +446,7 @@ def test_what_proves_isolation_and_what_does_not(
 def test_how_far_a_reset_has_come_tells_whose_it_is(flows: Any, verdict: str) -> None:
     answer = mesh.answer(
         icmp=mesh.seen({"10.0.0.10": REFUSED, TWO4: ALIVE}),
-        tcp=mesh.seen([{"host": "10.0.0.10", "port": 22, "outcome": "refused", "from": "10.0.0.10"}]),
+        knock=mesh.seen([mesh.knocked("tcp", 22, "refused", "10.0.0.10")]),
         wire=mesh.seen({"flows": flows}),
     )
     check = judge_isolated(answer, mesh.context("isolated"), Isolated(walls=mesh.WALLS))[1]
@@ -466,7 +466,7 @@ def test_what_is_reached_through_the_mesh_has_a_subnet_router() -> None:
 
 
 def test_silence_is_not_judged_while_there_is_time() -> None:
-    answer = mesh.answer(icmp=mesh.seen({"10.0.0.10": QUIET, TWO4: ALIVE}), tcp=mesh.seen([]))
+    answer = mesh.answer(icmp=mesh.seen({"10.0.0.10": QUIET, TWO4: ALIVE}), knock=mesh.seen([]))
     patient = judge_isolated(answer, mesh.context("isolated"), Isolated(walls=mesh.WALLS, patient=True))
     assert patient[0].verdict == "error"
 

@@ -7,19 +7,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from secrets import randbelow
+from typing import TYPE_CHECKING, Final
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
-from ..plugin_utils._action.options import COMMON, lifted
+from ..plugin_utils._action.options import COMMON, lifted, unpacked
 from ..plugin_utils._action.probing import Request
+from ..plugin_utils._expectations.subnets import no_ports, public_addresses, published
 from ..plugin_utils._judge.answer import Json, address, items, mapping, text
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
-from ..plugin_utils._judge.observations import ICMP, ROUTES, TCP, WIRE
+from ..plugin_utils._judge.observations import ICMP, KNOCK, ROUTES, STEPS, WIRE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..plugin_utils._judge.check import Check
+
+_PROTOCOLS: Final = ("sctp", "gre", "esp", "ipip", "6in4")
+_SSH, _FIRST_CHOSEN, _LAST_PORT = 22, 1024, 65535
+# Of a host on the ports of all others.
+_MOST_ATTEMPTS = 800
 
 
 class ActionModule(Assertion):
@@ -31,14 +40,43 @@ class ActionModule(Assertion):
         **COMMON,
         "targets": {"type": "raw"},
         "nodes": {"type": "raw"},
-        "port": {"type": "int", "default": 22},
+        "ports": {"type": "list", "elements": "int", "aliases": ["port"]},
     }
 
     _watched = False
 
     def prepare(self) -> None:
-        """Decide which addresses must not answer."""
-        self._expect = Isolated(walls=self._walls(), port=self.options["port"])
+        """Decide which addresses must not answer, and over what."""
+        if wrong := [port for port in self.options["ports"] or [] if not 0 < port <= _LAST_PORT]:
+            raise BadInput(f"ports has {wrong[0]}: ports are 1 to {_LAST_PORT}")
+        in_lab = self.setting("backend") != "hosts"
+        untried = no_ports(self)
+        # Between runs the ports are the same, except one that no rule can foresee.
+        chosen = _FIRST_CHOSEN + randbelow(_LAST_PORT - _FIRST_CHOSEN) if in_lab and not self.options["ports"] else 0
+        walls = self._walls()
+        self._expect = Isolated(
+            walls=tuple(self._with_ports(wall, turn, len(walls), chosen) for turn, wall in enumerate(walls)),
+            protocols=() if untried else _PROTOCOLS,
+            chosen=chosen,
+            untried=untried,
+        )
+
+    def _with_ports(self, wall: Wall, turn: int, walls: int, chosen: int) -> Wall:
+        """Return a wall with its ports. A large mesh tries some of them on each host, and each of them on some hosts."""
+        given: list[int] = self.options["ports"] or []
+        if self.setting("backend") == "hosts":
+            named = given or self.setting("probe_ports")
+            return replace(wall, tcp=_distinct(given or [_SSH, *named]), udp=() if no_ports(self) else _distinct(named))
+        known = _distinct(given or self.setting("isolated_ports"))
+        count = max(1, min(len(known), _MOST_ATTEMPTS // max(1, 2 * walls)))
+        start = turn * count % max(1, len(known))
+        some = [*known, *known][start : start + count]
+        tcp, udp = (
+            [port for port in some if not wall.drops or port not in published(self, wall.name, protocol)]
+            for protocol in ("tcp", "udp")
+        )
+        more = [chosen] if chosen else []
+        return replace(wall, tcp=_distinct([*tcp, *more]), udp=_distinct([*udp, *more]))
 
     def _walls(self) -> tuple[Wall, ...]:
         given = self.options.get("targets")
@@ -55,8 +93,19 @@ class ActionModule(Assertion):
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
         mesh = {name: Node.read(name, records.get(name)).address(4) for name in named}
         walls = [Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items()]
-        others = [] if isinstance(given, dict) else [(name, known) for name in named if (known := self._ipv6(name))]
-        return (*walls, *(Wall(name=name, address=known, mesh=mesh[name], other="ipv6") for name, known in others))
+        if isinstance(given, dict):
+            return tuple(walls)
+        others = [("ipv6", name, known) for name in named if (known := self._ipv6(name))]
+        # Its silence proves something only for hosts of the mesh, which see the peer behind it answer.
+        routers = public_addresses(self) if self.variable("mesh_client") else {}
+        others += [("public", name, known) for name, known in routers.items() if name in named]
+        return (
+            *walls,
+            *(
+                Wall(name=name, address=known, mesh=mesh[name], other=other, drops=other == "public")
+                for other, name, known in others
+            ),
+        )
 
     def _ipv6(self, host: str) -> str:
         """Return an IPv6 address of a host outside the mesh, as assert_addressed found it: inventories state IPv4 only."""
@@ -79,12 +128,23 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Try the physical addresses, and the mesh addresses too: silence proves something only while those answer."""
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
-        targets = [known for wall in walls for known in (wall.address, wall.mesh) if known]
-        tried = [{"host": wall.address, "port": self._expect.port} for wall in walls]
-        requests: list[Request] = [
-            {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
-            {"id": TCP, "kind": "tcp", "targets": tried, "try_timeout_s": 1.0},
+        targets = [known for wall in walls for known in (wall.address, wall.mesh) if known and not wall.drops]
+        tried = [
+            {"host": wall.address, "protocol": protocol, "port": port}
+            for wall in walls
+            for protocol, ports in (
+                ("tcp", wall.tcp),
+                ("udp", wall.udp),
+                *((name, (0,)) for name in self._expect.protocols),
+            )
+            for port in ports
         ]
+        # One after the other: a router that limits its refusals must not spend them on ports before it has refused an echo.
+        steps: list[Request] = [
+            {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
+            {"id": KNOCK, "kind": "knock", "targets": tried, "try_timeout_s": 1.0},
+        ]
+        requests: list[Request] = [{"id": STEPS, "kind": "sequence", "steps": steps}]
         return [{"id": WIRE, "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
@@ -95,6 +155,11 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; silent addresses are tried again while there is time."""
         expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
-        checks = judge_isolated(lifted(answer, WIRE, (ICMP, TCP)), self.context, expect)
+        observed = unpacked(lifted(answer, WIRE, (STEPS,)), STEPS, (ICMP, KNOCK))
+        checks = judge_isolated(observed, self.context, expect)
         self._watched = self._watched or any(map(doubtful, checks))
         return checks
+
+
+def _distinct(ports: Iterable[int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(ports))

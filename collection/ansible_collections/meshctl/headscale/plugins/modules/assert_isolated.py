@@ -13,14 +13,18 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Tries the physical addresses of hosts in other subnets with ICMP and TCP.
+  - >-
+    Tries the physical addresses of hosts in other subnets with ICMP, TCP and UDP on several ports, and with SCTP, GRE, ESP and
+    IP tunnels, which need root. In a lab, also tries the public addresses of routers.
+  - >-
+    On existing hosts, UDP and other protocols are tried only if C(mesh_probe_ports) names ports.
   - >-
     A check passes, strongest proof first, on an ICMP refusal from a router or from the host's own routing table; on a TCP
     reset or silence, together with such a refusal for the same address; on silence alone, but only at the deadline and
     only while the peer answers over the mesh. The evidence names the proof.
   - >-
-    A check fails on an echo reply, on a connection, and on a reset for an address that no router refused. Silence while the
-    mesh is silent as well proves nothing and is an error.
+    A check fails on an echo reply, on a connection, on any answer or ICMP refusal that comes from the host itself, and on a
+    reset for an address that no router refused. Silence while the mesh is silent as well proves nothing and is an error.
   - 'The default of O(deadline) is V(6): routers limit how many refusals they send per second.'
 options:
   targets:
@@ -28,10 +32,15 @@ options:
       - Physical addresses by name, or names of hosts of the topology.
       - Defaults to all members of the mesh in other subnets, by the fact C(mesh_topology).
     type: raw
-  port:
-    description: The TCP port to try.
-    type: int
-    default: 22
+  ports:
+    description:
+      - The TCP and UDP ports to try.
+      - >-
+        Defaults to C(mesh_isolated_ports) and a random port in a lab; on existing hosts, to TCP port 22 and the ports in
+        C(mesh_probe_ports).
+    type: list
+    elements: int
+    aliases: [port]
 extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members

@@ -50,6 +50,15 @@ def lifted(answer: Json, capture: str, names: Sequence[str]) -> dict[str, Any]:
     return {**mapping(answer), "observations": {**observations, **during}}
 
 
+def unpacked(answer: Json, sequence: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return an answer that also lists the steps of a sequence of observations."""
+    observations = mapping(mapping(answer).get("observations"))
+    made = mapping(observations.get(sequence))
+    # If the sequence failed or did not come so far, these were not made, for the same reason.
+    steps = {**dict.fromkeys(names, made), **mapping(made.get("data"))}
+    return {**mapping(answer), "observations": {**observations, **steps}}
+
+
 def wanted(peers: Iterable[Node], pending: frozenset[str | None] | None) -> list[Node]:
     """Return the peers that are still to be examined."""
     return [peer for peer in peers if pending is None or peer.name in pending]

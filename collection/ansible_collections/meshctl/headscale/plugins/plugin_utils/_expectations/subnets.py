@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._judge.answer import text
+from .._judge.answer import items, text
 from .view import is_lab, place, subnet
 
 if TYPE_CHECKING:
@@ -50,6 +50,36 @@ def in_the_open(view: View) -> set[str]:
 def behind_nat(view: View) -> bool:
     """Whether this host of a lab is hidden by a router."""
     return is_lab(view) and view.host not in in_the_open(view)
+
+
+def public_addresses(view: View) -> dict[str, str]:
+    """Return the public addresses of the routers that hide other subnets of a lab, by a client behind each."""
+    if not is_lab(view):
+        return {}
+    found: dict[str, str] = {}
+    for host in elsewhere(view):
+        known = text(place(view, host).get("public_address"))
+        if host not in in_the_open(view) and known and known not in found.values():
+            found[host] = known
+    return found
+
+
+def published(view: View, host: str, protocol: str) -> set[int]:
+    """Return the ports that the router of a host forwards to any host of its subnet."""
+    key = "published" if protocol == "tcp" else f"published_{protocol}"
+    return {
+        port
+        for name in view.topology()
+        if subnet(view, name) == subnet(view, host)
+        for port in items(place(view, name).get(key))
+    }
+
+
+def no_ports(view: View) -> str:
+    """Return why neither UDP nor further ports may be tried."""
+    if is_lab(view) or view.setting("probe_ports"):
+        return ""
+    return "existing hosts are tried only on ports that the inventory names: set mesh_probe_ports"
 
 
 def no_placement(view: View) -> str:

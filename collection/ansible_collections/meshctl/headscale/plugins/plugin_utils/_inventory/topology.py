@@ -121,6 +121,7 @@ class Topology:
             "interface": "eth0",
             "names": list(machine.names),
             "published": [entry.port for entry in machine.publish if entry.proto == "tcp"],
+            "published_udp": [entry.port for entry in machine.publish if entry.proto == "udp"],
         }
 
 

@@ -11,7 +11,8 @@ Proofs of isolation, strongest first:
   the host's name, and a reset from behind the router would have passed more routers;
 - silence, but only while the peer answers over the mesh: otherwise silence may mean that nothing gets out.
 
-An echo reply, a connection, or a reset from an address that no router refused shows that the host was reached.
+An echo reply, a connection, a reply to a datagram, an ICMP refusal from the host itself, or a reset from an address that no
+router refused shows that the host was reached.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
 from .interfaces import device_to
-from .observations import ICMP, TCP, WIRE
+from .observations import ICMP, KNOCK, WIRE
 from .quoting import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .check import Check
     from .context import CheckContext
 
@@ -33,7 +36,10 @@ _REFUSALS = {
     "net-unreachable", "host-unreachable", "net-unknown", "host-unknown", "net-prohibited", "host-prohibited",
     "prohibited", "net-rejected",
 }  # fmt: skip
+# A closed port and an unknown protocol are refused like this; from a router it is a refusal like the others.
+_CLOSED = {"port-unreachable", "protocol-unreachable"}
 _RESETS = ("refused", "reset")
+_WITH_PORTS = ("sctp",)
 # Initial TTLs of operating systems.
 _TTLS = (64, 128, 255)
 _UNTOLD = "a router refuses ICMP, and something resets TCP: only a capture, which needs become: true, can show what"
@@ -48,6 +54,10 @@ class Wall:
     mesh: str = ""
     other: str = ""
     """Which address of the host this is, if it is not the one in the inventory."""
+    tcp: tuple[int, ...] = (22,)
+    udp: tuple[int, ...] = ()
+    drops: bool = False
+    """Whether this is the public address of a router, which drops what no host behind it has asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +65,39 @@ class Isolated:
     """The hosts that must not be reached."""
 
     walls: tuple[Wall, ...]
-    port: int = 22
+    protocols: tuple[str, ...] = ()
+    """Protocols over IP other than ICMP, TCP and UDP."""
+    chosen: int = 0
+    """A port that this run has chosen at random; the others are the same in every run."""
+    untried: str = ""
+    """Why UDP and other protocols are not tried."""
     patient: bool = False
     """Whether to wait before judging silence: routers limit how many refusals they send per second."""
+
+    def over(self, wall: Wall) -> tuple[str, ...]:
+        """Return the protocols to try on a wall.
+
+        Without ports, a firewall takes what two hosts send to each other for one flow, and lets it in. Only a router that
+        refuses or masquerades it prevents that.
+        """
+        if wall.drops:
+            return ()
+        masqueraded = ":" not in wall.address
+        return tuple(name for name in self.protocols if masqueraded or name in _WITH_PORTS)
 
 
 def judge_isolated(answer: Json, context: CheckContext, expect: Isolated) -> list[Check]:
     """Return a check of each address and protocol."""
     seen = Answer(answer)
-    return [
-        check
-        for wall in expect.walls
-        for check in (_icmp(seen, context, wall, expect), _tcp(seen, context, wall, expect))
-    ]
+    checks = [check for wall in expect.walls for check in _judge_wall(seen, context, wall, expect)]
+    untried = ("udp", "protocols") if expect.untried else ()
+    return [*checks, *(context.skipped(expect.untried, aspect=aspect) for aspect in untried)]
+
+
+def _judge_wall(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> list[Check]:
+    checks = [] if wall.drops else [_icmp(seen, context, wall, expect)]
+    checks += [_ports(seen, context, wall, expect, protocol) for protocol in ("tcp", "udp") if getattr(wall, protocol)]
+    return [*checks, _protocols(seen, context, wall, expect)] if expect.over(wall) else checks
 
 
 def _echo(seen: Answer, target: str) -> tuple[float, float, dict[str, Any]]:
@@ -93,7 +123,7 @@ def _aspect(protocol: str, wall: Wall) -> str:
 
 
 def _silence(seen: Answer, wall: Wall, expect: Isolated) -> bool | None:
-    return True if not expect.patient and _alive(seen, wall) else None
+    return True if (wall.drops or not expect.patient) and _alive(seen, wall) else None
 
 
 def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
@@ -118,34 +148,102 @@ def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> 
     )
 
 
-def _tcp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
-    port = expect.port
-    tried = [mapping(entry) for entry in items(seen.data(TCP))]
-    found = next((entry for entry in tried if entry.get("host") == wall.address and entry.get("port") == port), {})
-    outcome, by = text(found.get("outcome")), text(found.get("from"))
-    routed = _echo(seen, wall.address)[2]
-    ok: bool | None = None
-    proof = ""
-    if outcome in _REFUSALS and by != wall.address:
-        ok, proof = True, "refusal"
-    elif outcome == "connected" or (outcome in _RESETS and not routed):
-        ok = False
-    elif outcome in _RESETS:
-        ok = _by_router(seen, wall, port, text(routed.get("from")))
-        proof = "reset, with an ICMP refusal" if ok else ""
-    elif outcome == "timeout":
-        ok = True if routed else _silence(seen, wall, expect)
-        proof = "silence, with an ICMP refusal" if routed else "silence"
+def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, protocol: str) -> Check:
+    """Judge the ports of TCP or UDP."""
+    ports: tuple[int, ...] = getattr(wall, protocol)
+    rows = {str(port): _tried(seen, wall, protocol, port) for port in ports}
+    found = {port: _attempt(seen, wall, expect, row) for port, row in rows.items()}
+    ok, reached = _verdict(found)
+    resets = any(text(row.get("outcome")) in _RESETS for row in rows.values())
+    why = seen.why(KNOCK) if not all(rows.values()) else _UNTOLD if resets and protocol == "tcp" else ""
+    stated = [port for port in ports if port != expect.chosen]
+    over = f"{protocol.upper()} port {', '.join(reached)}"
+    option, port = {"tcp": "-vz", "udp": "-vzu"}[protocol], next(iter([*reached, *rows]), "")
     return context.check(
         ok,
-        aspect=_aspect("tcp", wall),
+        aspect=_aspect(protocol, wall),
         target=wall.name,
-        expected={"address": wall.address, "port": port, "refused": True},
-        observed=f"{outcome} from {by}" if by else outcome or None,
-        evidence={"proof": proof, "icmp_refusal": routed, "mesh_answers": _alive(seen, wall)},
-        hint=_hint(seen, wall, ok, seen.why(TCP) if not found else _UNTOLD if outcome in _RESETS else ""),
-        command=f"nc -vz -w 3 {quoted(wall.address)} {port}",
+        expected={"address": wall.address, "ports": stated, "refused": True},
+        observed=_observed(rows, reached),
+        evidence={**_evidence(seen, wall, found), **({"random_port": expect.chosen} if expect.chosen in ports else {})},
+        hint=_over(seen, wall, over) if reached else _hint(seen, wall, ok, why),
+        command=" ".join(["nc", option, "-w 3", quoted(wall.address), quoted(port)]),
     )
+
+
+def _protocols(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
+    """Judge protocols that have no ports, or that few programs use."""
+    rows = {name: _tried(seen, wall, name, 0) for name in expect.over(wall)}
+    aspect, expected = _aspect("protocols", wall), {"address": wall.address, "protocols": list(rows), "refused": True}
+    if any(text(row.get("outcome")) == "not-permitted" for row in rows.values()):
+        why = f"this user may not send {', '.join(map(str.upper, rows))}: use become: true"
+        return context.skipped(why, aspect=aspect, target=wall.name, expected=expected)
+    found = {name: _attempt(seen, wall, expect, row) for name, row in rows.items()}
+    ok, reached = _verdict(found)
+    why = seen.why(KNOCK) if not all(rows.values()) else ""
+    return context.check(
+        ok,
+        aspect=aspect,
+        target=wall.name,
+        expected=expected,
+        observed=_observed(rows, reached),
+        evidence=_evidence(seen, wall, found),
+        hint=_over(seen, wall, ", ".join(map(str.upper, reached))) if reached else _hint(seen, wall, ok, why),
+        command=f"ip route get {quoted(wall.address)}",
+    )
+
+
+def _tried(seen: Answer, wall: Wall, protocol: str, port: int) -> dict[str, Any]:
+    wanted = {"host": wall.address, "protocol": protocol, "port": port}
+    rows = (mapping(entry) for entry in items(seen.data(KNOCK)))
+    return next((row for row in rows if row.items() >= wanted.items()), {})
+
+
+def _attempt(seen: Answer, wall: Wall, expect: Isolated, row: dict[str, Any]) -> tuple[bool | None, str]:
+    """Return whether an attempt shows that the host cannot be reached, and what proves it."""
+    outcome, by, tcp = text(row.get("outcome")), text(row.get("from")), row.get("protocol") == "tcp"
+    routed = _echo(seen, wall.address)[2]
+    if tcp and outcome in _RESETS and routed:
+        ok = _by_router(seen, wall, int(number(row.get("port")) or 0), text(routed.get("from")))
+        return ok, "reset, with an ICMP refusal" if ok else ""
+    if outcome in ("connected", "answered", *_RESETS) or (by and by == wall.address):
+        return False, ""
+    if outcome in _REFUSALS or (outcome in _CLOSED and by != "local"):
+        return True, "refusal"
+    if outcome == "timeout" and routed:
+        return True, "silence, with an ICMP refusal"
+    if outcome == "timeout":
+        return _silence(seen, wall, expect), "silence"
+    return None, ""
+
+
+def _verdict(found: dict[str, tuple[bool | None, str]]) -> tuple[bool | None, list[str]]:
+    """Return the verdict of several attempts, and those that reached the host."""
+    reached = [name for name, (ok, _proof) in found.items() if ok is False]
+    unknown = not found or any(ok is None for ok, _proof in found.values())
+    return (False if reached else None if unknown else True), reached
+
+
+def _observed(rows: dict[str, dict[str, Any]], reached: Sequence[str]) -> str | None:
+    """Return what was observed, of the attempts that reached the host if there are any."""
+    said: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        if outcome := text(row.get("outcome")):
+            by = text(row.get("from"))
+            said.setdefault(f"{outcome} from {by}" if by else outcome, []).append(name)
+    if not reached and len(said) == 1:
+        return next(iter(said))
+    parts = {what: [name for name in names if not reached or name in reached] for what, names in said.items()}
+    return "; ".join(f"{', '.join(names)}: {what}" for what, names in parts.items() if names) or None
+
+
+def _evidence(seen: Answer, wall: Wall, found: dict[str, tuple[bool | None, str]]) -> dict[str, Any]:
+    proofs = sorted({proof for _ok, proof in found.values() if proof})
+    return {
+        "proof": "; ".join(proofs),
+        "icmp_refusal": _echo(seen, wall.address)[2],
+        "mesh_answers": _alive(seen, wall),
+    }
 
 
 def doubtful(check: Check) -> bool:
@@ -176,8 +274,28 @@ def _passed(flow: dict[str, Any]) -> int | None:
     return None if ttl is None or not 0 < ttl <= _TTLS[-1] else next(int(top - ttl) for top in _TTLS if ttl <= top)
 
 
+def _over(seen: Answer, wall: Wall, over: str) -> str:
+    """Return why a host was reached over some ports or protocols."""
+    if wall.drops:
+        return (
+            f"{over} of {wall.address} leads to a host behind that router: it has a port-forward (`nft list ruleset` there); "
+            "remove it, or declare it in mesh_publish"
+        )
+    refuser = text(_echo(seen, wall.address)[2].get("from"))
+    if not refuser or refuser == "local" or _through_mesh(seen, wall):
+        return _hint(seen, wall, False, "")
+    return (
+        f"{wall.address} is reached without the mesh over {over}, although {refuser} refuses echo requests to it: "
+        "a router between the two networks forwards that (`nft list ruleset` on the routers)"
+    )
+
+
+def _through_mesh(seen: Answer, wall: Wall) -> bool:
+    return device_to(seen, wall.address).startswith("tailscale")
+
+
 def _hint(seen: Answer, wall: Wall, ok: bool | None, why: str) -> str:
-    if device_to(seen, wall.address).startswith("tailscale"):
+    if _through_mesh(seen, wall):
         return causes.through_mesh(wall.address)
     if ok is False:
         return (

@@ -33,6 +33,7 @@ KINDS = {
     "headscale": "control.headscale",
     "http": "web.fetch",
     "icmp": "icmp.icmp",
+    "knock": "knock.knock",
     "listening": "system.listening",
     "locks": "service.locks",
     "log": "service.log",

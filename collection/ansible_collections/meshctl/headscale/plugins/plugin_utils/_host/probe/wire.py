@@ -45,6 +45,8 @@ def refusal_of(extra: List, family: int) -> Dict | None:
         elif origin == 3 and len(data) >= 40:
             offender = socket.inet_ntop(socket.AF_INET6, data[24:40])
         names = _V4_REFUSALS if origin == 2 and kind == 3 else _V6_REFUSALS if origin == 3 and kind == 1 else {}
+        if (origin, kind) == (3, 4):
+            names = {1: "protocol-unreachable"}
         return {"error": names.get(code) or outcome_of(number), "from": offender, "type": kind, "code": code}
     return None
 

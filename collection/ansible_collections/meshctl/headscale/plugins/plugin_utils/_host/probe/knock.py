@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Try many ports and protocols of many hosts at once: TCP, UDP, and other protocols over IP.
+
+One thread waits for all of them, so that silent hosts cost the same time whatever their number.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import struct
+import time
+
+from .base import left, ms_since
+from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, Json, List
+
+_PROTOCOLS = {"ipip": 4, "6in4": 41, "gre": 47, "esp": 50, "sctp": 132}
+_AT_ONCE = 256
+
+
+def knock(ask: Dict, until: float) -> Json:
+    """Return the outcome of every target, a mapping with `host`, `protocol` and `port`; silence is a `timeout`.
+
+    `try_timeout_s` is how long to wait for an answer. `send` is what UDP ports get.
+    """
+    patience = float(ask.get("try_timeout_s") or 0.8)
+    payload = str(ask.get("send") or "meshctl").encode()
+    targets = list(ask.get("targets") or [])
+    found: List = []
+    for first in range(0, len(targets), _AT_ONCE):
+        if time.monotonic() >= until - 0.05:
+            found += [_row(target, "deadline") for target in targets[first:]]
+            break
+        batch = [_Knock(target, payload) for target in targets[first : first + _AT_ONCE]]
+        try:
+            _wait_for(batch, min(until, time.monotonic() + patience))
+        finally:
+            for one in batch:
+                one.close()
+        found += [one.found for one in batch]
+    return found
+
+
+def _row(target: Dict, outcome: str) -> Dict:
+    return {"host": str(target["host"]), "protocol": str(target["protocol"]), "port": int(target.get("port") or 0),
+            "outcome": outcome, "from": ""}  # fmt: skip
+
+
+def _wait_for(batch: List, until: float) -> None:
+    poll = select.poll()
+    waiting = {}
+    for one in batch:
+        one.begin()
+        if not one.done:
+            waiting[one.sock.fileno()] = one
+            poll.register(one.sock, one.events)
+    # What has no connection is sent twice, because a single packet may be lost.
+    again = time.monotonic() + left(until) / 2
+    while waiting and time.monotonic() < until:
+        limit = again if again else until
+        for number, _event in poll.poll(max(1, int((min(limit, until) - time.monotonic()) * 1000))):
+            waiting[number].take()
+            if waiting[number].done:
+                poll.unregister(number)
+                del waiting[number]
+        if again and time.monotonic() >= again:
+            again = 0.0
+            for one in waiting.values():
+                one.repeat()
+
+
+class _Knock:
+    """One attempt."""
+
+    def __init__(self, target: Dict, payload: bytes) -> None:
+        self.found = _row(target, "timeout")
+        self.host, self.protocol = self.found["host"], self.found["protocol"]
+        self.sock: socket.socket | None = None
+        self.events = select.POLLOUT if self.protocol == "tcp" else select.POLLIN
+        self.done = False
+        self._payload = payload if self.protocol == "udp" else _packet(self.protocol)
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        """Open a socket, and connect or send."""
+        try:
+            self.sock = self._open()
+        except PermissionError:
+            self._settle("not-permitted", "")
+            return
+        except OSError as exc:
+            self._settle(outcome_of(exc.errno), "local")
+            return
+        number = self.sock.connect_ex((self.host, self.found["port"]))
+        if number not in (0, errno.EINPROGRESS):
+            self._refused(number)
+        self.repeat()
+
+    def _open(self) -> socket.socket:
+        family = family_of(self.host)
+        kinds = {"tcp": (socket.SOCK_STREAM, 0), "udp": (socket.SOCK_DGRAM, 0)}
+        kind, number = kinds.get(self.protocol) or (socket.SOCK_RAW, _PROTOCOLS[self.protocol])
+        sock = socket.socket(family, kind, number)
+        sock.setblocking(False)
+        if family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        return sock
+
+    def repeat(self) -> None:
+        """Send a packet; TCP does so by itself."""
+        if self.protocol == "tcp" or self.done or self.sock is None:
+            return
+        try:
+            self.sock.send(self._payload)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._refused(exc.errno or 0)
+
+    def take(self) -> None:
+        """Read what has arrived."""
+        if self.done or self.sock is None:
+            return
+        try:
+            if self.protocol != "tcp":
+                self.sock.recv(2048)
+                self._settle("answered", self.host)
+            elif number := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._refused(number)
+            else:
+                self._settle("connected", self.host)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._refused(exc.errno or 0)
+
+    def _refused(self, number: int) -> None:
+        """Keep the reason of an error, and the router or host that sent it."""
+        refusal = None
+        if self.sock is not None:
+            try:
+                refusal = refusal_of(self.sock.recvmsg(2048, 512, MSG_ERRQUEUE)[1], self.sock.family)
+            except OSError:
+                refusal = None
+        if refusal:
+            self._settle(refusal["error"], refusal["from"])
+            return
+        # A refusal without an ICMP message is a reset from the target; other errors come from this host.
+        outcome = outcome_of(number)
+        self._settle(outcome, self.host if outcome in ("refused", "reset") else "local")
+
+    def _settle(self, outcome: str, by: str) -> None:
+        self.done = True
+        self.found.update(outcome=outcome, ms=ms_since(self._began))
+        self.found["from"] = by
+
+    def close(self) -> None:
+        """Release the socket."""
+        if self.sock is not None:
+            self.sock.close()
+
+
+def _packet(protocol: str) -> bytes:
+    """Return a packet that a host without a program for the protocol refuses, and that no program takes for data."""
+    if protocol == "sctp":
+        return _sctp_init()
+    if protocol == "gre":
+        return struct.pack("!HH", 0, 0x0800) + bytes(20)
+    # Routers refuse only packets with 8 bytes or more after the IP header.
+    return b"meshctl." * 2
+
+
+def _sctp_init() -> bytes:
+    """Return a request for an SCTP association: firewalls that track connections drop what is not valid."""
+    tag = int.from_bytes(os.urandom(4), "big") | 1
+    chunk = struct.pack("!BBHIIHHI", 1, 0, 20, tag, 65536, 1, 1, tag)
+    ports = struct.pack("!HHI", 49152 + tag % 16384, 9, 0)
+    return ports + struct.pack("<I", _crc32c(ports + b"\0\0\0\0" + chunk)) + chunk
+
+
+def _crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _bit in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF

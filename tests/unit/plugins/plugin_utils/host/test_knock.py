@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Knock on real ports of this machine."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import knock as probe
+
+
+def knocked(*targets: tuple[str, str, int], seconds: float = 5.0, **more: Any) -> list[dict[str, Any]]:
+    asked = [{"host": host, "protocol": protocol, "port": port} for host, protocol, port in targets]
+    found: list[dict[str, Any]] = probe.knock({"targets": asked, **more}, time.monotonic() + seconds)
+    return found
+
+
+def free(kind: socket.SocketKind, host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as sock:
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_closed_ports_are_refused_by_the_host(host: str) -> None:
+    tcp, udp = knocked((host, "tcp", free(socket.SOCK_STREAM, host)), (host, "udp", free(socket.SOCK_DGRAM, host)))
+    assert (tcp["outcome"], tcp["from"]) == ("refused", host)
+    assert (udp["outcome"], udp["from"]) == ("port-unreachable", host)
+
+
+def test_open_ports_answer_or_are_silent() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet,
+    ):
+        quiet.bind(("127.0.0.1", 0))
+        tcp, udp = knocked(
+            ("127.0.0.1", "tcp", server.getsockname()[1]),
+            ("127.0.0.1", "udp", quiet.getsockname()[1]),
+            try_timeout_s=0.2,
+        )
+        assert (tcp["outcome"], tcp["from"]) == ("connected", "127.0.0.1")
+        assert udp["outcome"] == "timeout"
+        quiet.setblocking(False)
+        assert [quiet.recv(99) for _number in range(2)] == [b"meshctl"] * 2, "a single packet may be lost"
+
+
+def test_silent_ports_cost_the_time_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_AT_ONCE", 20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
+        quiet.bind(("127.0.0.1", 0))
+        target = ("127.0.0.1", "udp", quiet.getsockname()[1])
+        began = time.monotonic()
+        found = knocked(*[target] * 40, try_timeout_s=0.2)
+    assert time.monotonic() - began < 2
+    assert [row["outcome"] for row in found] == ["timeout"] * 40
+
+
+def test_what_there_was_no_time_for_is_not_silence() -> None:
+    assert knocked(("127.0.0.1", "tcp", 9), seconds=0.0)[0]["outcome"] == "deadline"
+
+
+def test_protocols_need_a_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_arguments: Any) -> socket.socket:
+        raise PermissionError(errno.EPERM, "no")
+
+    monkeypatch.setattr(probe.socket, "socket", refused)
+    assert knocked(("127.0.0.1", "gre", 0))[0]["outcome"] == "not-permitted"
+
+
+def test_the_sctp_request_is_valid() -> None:
+    # The example of RFC 3720, appendix B.4.
+    assert probe._crc32c(bytes(range(32))) == 0x46DD794E
+    packet = probe._packet("sctp")
+    assert len(packet) == 32
+    without = packet[:8] + b"\0\0\0\0" + packet[12:]
+    assert int.from_bytes(packet[8:12], "little") == probe._crc32c(without)
+
+
+@pytest.mark.parametrize("protocol", ["gre", "esp", "ipip", "6in4"])
+def test_other_packets_are_long_enough_for_a_refusal(protocol: str) -> None:
+    assert len(probe._packet(protocol)) >= 8

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Isolation over many ports, UDP and other protocols."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import healthy_mesh as mesh
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import Isolated, Wall, judge_isolated
+
+HOST, ROUTER = "10.0.0.10", "192.168.1.1"
+WALL = replace(mesh.WALLS[0], tcp=(22, 3389), udp=(53, 123))
+ALIVE = mesh.echoed(WALL.mesh)
+QUIET = {"sent": 1, "received": 0, "rtt_ms": [], "errors": []}
+
+
+def judged(*rows: dict[str, Any], echo: Any = None, wall: Wall = WALL, **more: Any) -> dict[str, Check]:
+    """Return the checks by aspect where every attempt that is not given was refused by the router."""
+    given = {(row["protocol"], row["port"]): row for row in rows}
+    attempts = [("tcp", port) for port in wall.tcp] + [("udp", port) for port in wall.udp] + [("sctp", 0), ("gre", 0)]
+    knocks = [given.get(key) or mesh.knocked(*key) for key in attempts]
+    answer = mesh.answer(
+        icmp=mesh.seen({HOST: echo or mesh.refused(), **ALIVE}),
+        knock=mesh.seen([{**row, "host": wall.address} for row in knocks]),
+    )
+    expect = Isolated(**{"walls": (wall,), "protocols": ("sctp", "gre"), **more})
+    return {check.aspect: check for check in judge_isolated(answer, mesh.context("isolated"), expect)}
+
+
+def test_refusals_of_a_router_pass() -> None:
+    found = judged()
+    assert {aspect: check.verdict for aspect, check in found.items()} == dict.fromkeys(
+        ("icmp", "tcp", "udp", "protocols"), "passed"
+    )
+    assert found["udp"].expected == {"address": HOST, "ports": [53, 123], "refused": True}
+    assert found["udp"].observed == f"net-unreachable from {ROUTER}"
+
+
+@pytest.mark.parametrize(
+    ("row", "aspect", "over"),
+    [
+        (mesh.knocked("udp", 123, "port-unreachable", HOST), "udp", "UDP port 123"),
+        (mesh.knocked("udp", 123, "answered", HOST), "udp", "UDP port 123"),
+        (mesh.knocked("udp", 123, "host-prohibited", HOST), "udp", "UDP port 123"),
+        (mesh.knocked("tcp", 3389, "connected", HOST), "tcp", "TCP port 3389"),
+        (mesh.knocked("tcp", 3389, "host-prohibited", HOST), "tcp", "TCP port 3389"),
+        (mesh.knocked("gre", 0, "protocol-unreachable", HOST), "protocols", "GRE"),
+        (mesh.knocked("sctp", 0, "answered", HOST), "protocols", "SCTP"),
+    ],
+)
+def test_one_port_or_protocol_that_gets_through_fails(row: dict[str, Any], aspect: str, over: str) -> None:
+    found = judged(row)
+    assert {name for name, check in found.items() if check.verdict != "passed"} == {aspect}
+    check = found[aspect]
+    assert check.verdict == "failed"
+    assert f"over {over}, although {ROUTER} refuses echo requests" in check.hint
+    assert row["outcome"] in check.observed
+    assert ROUTER not in check.observed, "only what reached the host"
+
+
+def test_where_everything_gets_through_the_route_is_named() -> None:
+    reached = mesh.echoed(HOST, sent=1, received=1)[HOST]
+    found = judged(mesh.knocked("udp", 53, "port-unreachable", HOST), echo=reached)
+    assert "have a route to each other" in found["udp"].hint
+
+
+@pytest.mark.parametrize(
+    ("outcome", "by", "verdict"),
+    [
+        ("port-unreachable", ROUTER, "passed"),
+        ("prohibited", "local", "passed"),
+        ("timeout", "", "passed"),
+        ("port-unreachable", "local", "error"),
+        ("EINVAL", "local", "error"),
+        ("deadline", "", "error"),
+        ("", "", "error"),
+    ],
+)
+def test_what_a_router_or_this_host_says_of_a_datagram(outcome: str, by: str, verdict: str) -> None:
+    check = judged(mesh.knocked("udp", 53, outcome, by))["udp"]
+    assert check.verdict == verdict
+    assert bool(check.hint) is (verdict != "passed")
+
+
+def test_silence_of_a_port_needs_the_mesh_and_patience_where_nothing_was_refused() -> None:
+    silent = mesh.knocked("udp", 53, "timeout", "")
+    assert judged(silent, echo=QUIET)["udp"].verdict == "passed"
+    assert judged(silent, echo=QUIET, patient=True)["udp"].verdict == "error"
+    assert judged(silent)["udp"].evidence["proof"] == "refusal; silence, with an ICMP refusal"
+
+
+def test_an_attempt_that_was_not_made_proves_nothing() -> None:
+    answer = mesh.answer(icmp=mesh.seen({HOST: mesh.refused(), **ALIVE}), knock=mesh.unseen("deadline", "no answer"))
+    expect = Isolated(walls=(WALL,), protocols=("gre",))
+    found = {check.aspect: check for check in judge_isolated(answer, mesh.context("isolated"), expect)}
+    assert [found[aspect].verdict for aspect in ("tcp", "udp", "protocols")] == ["error"] * 3
+    assert found["udp"].hint == "no answer"
+
+
+def test_protocols_that_a_user_may_not_send_are_skipped() -> None:
+    check = judged(mesh.knocked("sctp", 0, "not-permitted", ""))["protocols"]
+    assert check.verdict == "skipped"
+    assert "become: true" in check.hint
+
+
+def test_what_the_inventory_forbids_is_skipped_with_the_reason() -> None:
+    wall = replace(mesh.WALLS[0])
+    found = judged(wall=wall, protocols=(), untried="set mesh_probe_ports")
+    assert {aspect: check.verdict for aspect, check in found.items()} == {
+        "icmp": "passed", "tcp": "passed", "udp": "skipped", "protocols": "skipped",
+    }  # fmt: skip
+    assert found["udp"].hint == "set mesh_probe_ports"
+
+
+def test_the_public_address_of_a_router_drops() -> None:
+    wall = Wall(name="two", address="203.0.113.3", mesh=WALL.mesh, other="public", tcp=(22,), udp=(53,), drops=True)
+    silent = [mesh.knocked("tcp", 22, "timeout", ""), mesh.knocked("udp", 53, "timeout", "")]
+    found = judged(*silent, wall=wall, patient=True)
+    assert {aspect: check.verdict for aspect, check in found.items()} == {
+        "tcp.public": "passed",
+        "udp.public": "passed",
+    }
+    for row in (
+        mesh.knocked("udp", 53, "port-unreachable", wall.address),
+        mesh.knocked("udp", 53, "answered", wall.address),
+    ):
+        check = judged(silent[0], row, wall=wall)["udp.public"]
+        assert check.verdict == "failed"
+        assert "UDP port 53 of 203.0.113.3 leads to a host behind that router" in check.hint
+
+
+def test_protocols_without_ports_are_not_tried_where_two_nodes_would_open_the_way_for_each_other() -> None:
+    wall = Wall(name="two", address="fd02::10", mesh=WALL.mesh, other="ipv6")
+    assert judged(wall=wall)["protocols.ipv6"].expected["protocols"] == ["sctp"]
+    expect = Isolated(walls=(wall,), protocols=("sctp", "gre"))
+    assert expect.over(replace(wall, drops=True)) == ()
+
+
+def test_a_port_chosen_at_random_does_not_change_the_check_between_runs() -> None:
+    found = judged(wall=replace(WALL, udp=(53, 40000)), chosen=40000)["udp"]
+    assert found.expected["ports"] == [53]
+    assert found.evidence["random_port"] == 40000
+    check = judged(mesh.knocked("udp", 40000, "answered", HOST), wall=replace(WALL, udp=(53, 40000)), chosen=40000)[
+        "udp"
+    ]
+    assert "UDP port 40000" in check.hint
