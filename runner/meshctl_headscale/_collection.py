@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _policy as policy
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as stories
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import headline
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import examine
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures, record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
-    "html", "hujson", "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight",
+    "headline", "html", "hujson", "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight",
     "private", "record",
     "remote", "rundir", "scrub", "stories", "text", "visible",
 ]  # fmt: skip
@@ -50,6 +51,7 @@ _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
     "module_utils._": ("api", "durations", "errors", "hujson", "nodes"),
     "plugin_utils._": ("binaries", "paths", "policy", "private", "stories"),
+    "plugin_utils._doctor.": ("headline",),
     "plugin_utils._doctor.files.": ("examine",),
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
     "plugin_utils._host.": ("package", "remote"),

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshctl_headscale import _errors, _streams, faults
-from meshctl_headscale._commands import about, deploy, doctor, history, init, lab, report, run
+from meshctl_headscale._commands import about, deploy, doctor, history, init, lab, report, run, watch
 
 # Plain help starts in a tenth of a second, and its examples keep their lines.
 app = typer.Typer(
@@ -67,6 +67,7 @@ app.command()(lab.logs)
 app.command()(init.init)
 app.command()(doctor.doctor)
 app.command()(report.report)
+app.command()(watch.watch)
 app.command()(history.history)
 app.command(name="list")(about.list_stories)
 app.command()(about.version)

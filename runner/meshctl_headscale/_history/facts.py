@@ -104,12 +104,11 @@ class Facts:
 
 
 def read(report: _collection.model.Report) -> Facts:
-    """Return the facts of a report, with every text bounded and visible."""
-    report = _collection.model.visible(report)
+    """Return the facts of a report, with every text bounded and visible; it was written without secrets."""
     finished = moment(report.finished) or moment(report.started) or 0.0
-    headline = _hint(report.as_dict().get("headline", ""))
+    headline = _hint(_collection.headline.headline(report.checks))
     return Facts(
-        run_id=report.run_id,
+        run_id=name(report.run_id),
         started=moment(report.started) or finished,
         finished=finished,
         verdict=report.verdict,

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 # Of so many observations, and from which share of changes on; recent changes count more (as in Nagios).
 WINDOW = 21
-STARTS = 0.5
-ENDS = 0.25
+STARTS = 0.2
+ENDS = 0.1
 _OLDEST, _NEWEST = 0.8, 1.2
 
 

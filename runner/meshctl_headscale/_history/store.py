@@ -280,7 +280,7 @@ class Store:
                 ) from None
             if code == sqlite3.SQLITE_CANTOPEN and not self.path.exists():
                 raise HistoryError(
-                    f"There is no history {self.path} yet. `meshctl history --add RUN` adds runs to one."
+                    f"There is no history {self.path} yet. `meshctl watch` keeps one, and `meshctl history --add RUN` adds a run."
                 ) from None
             raise HistoryError(f"The history {self.path} cannot be used: {error}.") from None
 

@@ -39,6 +39,7 @@ def test_what_the_project_needs_is_locked() -> None:
         *project["project"]["dependencies"],
         *options["dev"],
         *options["build"],
+        *options["watch"],
         *project["build-system"]["requires"],
     ]
     versions = locked("python")

@@ -108,7 +108,8 @@ def test_availability_and_percentiles(history: store.Store) -> None:
         ([True] * 30, False),
         ([True] * 20 + [False], False),
         ([True, False] * 11, True),
-        ([True] * 12 + [True, False] * 3, False),
+        ([True] * 18 + [False, True, True], False),
+        ([True] * 14 + [True, False] * 3, True),
         ([], False),
     ],
 )
@@ -117,10 +118,10 @@ def test_what_flaps(states: list[bool], expected: bool) -> None:
 
 
 def test_what_flapped_has_to_become_calm() -> None:
-    calmer = [True, False] * 4 + [True] * 13
+    calmer = [True, False, True, False] + [True] * 17
     assert not flapping.flaps(calmer)
     assert flapping.flaps(calmer, before=True)
-    assert not flapping.flaps([True, False] * 3 + [True] * 18, before=True)
+    assert not flapping.flaps([True, False] + [True] * 19, before=True)
 
 
 def test_old_runs_are_dropped_with_their_names(history: store.Store) -> None:
@@ -133,23 +134,23 @@ def test_old_runs_are_dropped_with_their_names(history: store.Store) -> None:
 
 
 def test_the_file_does_not_grow_beyond_its_size(tmp_path: Path) -> None:
-    largest = 256 << 10
+    largest = 192 << 10
     nodes = [f"node-{number}" for number in range(12)]
     with store.open_to_write(tmp_path / "h.sqlite", largest_bytes=largest)[0] as history:
-        for number in range(120):
+        for number in range(60):
             assert add(history, START + number * 300, nodes=nodes)
         found = [row[0] for row in history.rows("SELECT run_id FROM run ORDER BY finished")]
     assert (tmp_path / "h.sqlite").stat().st_size <= largest
-    assert 5 < len(found) < 119
+    assert 3 < len(found) < 59
     # The newest are kept.
-    assert found[-1] == facts.read(report(START + 119 * 300)).run_id
+    assert found[-1] == facts.read(report(START + 59 * 300)).run_id
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 500, None])
 def test_a_damaged_history_is_moved_away(tmp_path: Path, damage: bytes | None) -> None:
     path = tmp_path / "h.sqlite"
     with store.open_to_write(path)[0] as history:
-        for number in range(20):
+        for number in range(8):
             add(history, START + number * 300, nodes=[f"node-{n}" for n in range(8)])
     if damage is None:
         content = bytearray(path.read_bytes())
@@ -194,7 +195,7 @@ except store.HistoryError as error:
 print(added, next(history.rows("SELECT count(*) FROM run"))[0], next(history.rows("PRAGMA quick_check"))[0])
 """  # noqa: S608
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size=300k none {disk} && exec \"$0\" -c \"$1\"", sys.executable, code],
+        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size=200k none {disk} && exec \"$0\" -c \"$1\"", sys.executable, code],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if "mount" in done.stderr and done.returncode == 32:

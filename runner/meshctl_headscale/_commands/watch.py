@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`meshctl watch`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meshctl_headscale import _inputs
+from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, story_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshctl_headscale._watch.loop import Watch
+
+_SHORTEST_S = 10.0
+
+
+def watch(
+    context: typer.Context,
+    story: Annotated[
+        list[str] | None,
+        typer.Argument(
+            envvar="MESHCTL_STORIES",
+            autocompletion=story_names,
+            metavar="[STORY…|all]",
+            show_default="all",
+            help="Stories (see `meshctl list`), or paths of playbooks. The doctor follows them.",
+        ),
+    ] = None,
+    every: Annotated[
+        str,
+        typer.Option("--every", envvar="MESHCTL_EVERY", metavar="DURATION", help="Time between two rounds: 5m, 1h."),
+    ] = "5m",
+    once: Annotated[
+        bool, typer.Option("--once", envvar="MESHCTL_ONCE", help="Make one round and end, as `run` does.")
+    ] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen", envvar="MESHCTL_LISTEN", metavar="ADDRESS:PORT", help="Serve metrics here, at /metrics."
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", envvar="MESHCTL_TLS_CERT", metavar="FILE", help="Certificate of --listen, as PEM."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", envvar="MESHCTL_TLS_KEY", metavar="FILE", help="Its key, as PEM.")
+    ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--auth-file",
+            envvar="MESHCTL_AUTH_FILE",
+            metavar="FILE",
+            help="File with user:password for --listen, readable by you alone.",
+        ),
+    ] = None,
+    textfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--textfile", envvar="MESHCTL_TEXTFILE", metavar="FILE.prom", help="Write metrics for node_exporter here."
+        ),
+    ] = None,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--notify",
+            envvar="MESHCTL_NOTIFY",
+            metavar="@FILE",
+            help="File with one Apprise URL per line. The variable can hold URLs. Repeatable.",
+        ),
+    ] = None,
+    keep_runs: Annotated[
+        int,
+        typer.Option("--keep-runs", envvar="MESHCTL_KEEP_RUNS", min=2, help="How many run directories to keep."),
+    ] = 300,
+    inventory: Inventory = None,
+    lab: LabName = None,
+    history_file: HistoryFile = None,
+    limit: Limit = None,
+    extra_vars: ExtraVars = None,
+) -> None:
+    """Run stories and the doctor again and again, and serve metrics, keep a history, and notify of changes.
+
+    Each round uses the mesh as it is, and leaves out whatever disrupts it. Rounds never overlap. A round that is not
+    possible is reported, and the next one is made. An address that is not loopback requires TLS and a password.
+
+    \b
+    Examples:
+      meshctl watch us1 --lab seed --listen 127.0.0.1:9847
+      meshctl watch us1 us4 -i hosts.yml --every 10m --textfile /var/lib/node_exporter/meshctl.prom
+      meshctl watch -i hosts.yml --notify @urls --every 15m
+      meshctl watch us1 -i hosts.yml --once           one round, for cron or a timer
+      meshctl history -i hosts.yml --since 24h        what the rounds have found
+    """
+    from meshctl_headscale import _watch, _when
+    from meshctl_headscale._watch import endpoint, rounds, send
+
+    every_s = _when.seconds(every, "--every")
+    if every_s < _SHORTEST_S:
+        raise BadInputError(f"--every is {every!r}: the shortest time between two rounds is {_SHORTEST_S:g}s.")
+    source = context.get_parameter_source("notify")
+    # By its name: Typer may bring its own copy of the class.
+    addresses = send.urls(notify or [], on_command_line=getattr(source, "name", "") == "COMMANDLINE")
+    where = None
+    if listen:
+        where = endpoint.address(listen, certificate=tls_cert, key=tls_key, auth_file=auth_file)
+    for option, given in (("--listen", listen), ("--textfile", textfile)):
+        if given:
+            _watch.require("prometheus_client", option)
+    if textfile:
+        textfile = _checked(textfile)
+    sender = send.sender(addresses) if addresses else None
+    made = _made(story or [], inventory, lab, extra_vars or [], limit or [])
+    with rounds.locked(_state(history_file, inventory, lab), _say) as lock:
+        watching = _watching(made, lock, history_file, inventory, lab, every_s, keep_runs, textfile, sender)
+        if where:
+            from meshctl_headscale._watch import metrics
+
+            endpoint.serve(where, metrics.registry(lambda: watching.snapshot))
+            _say(f"Metrics: {where.url}")
+        raise typer.Exit(int(watching.run(once=once)))
+
+
+def _say(text: str) -> None:
+    from datetime import UTC, datetime
+
+    from meshctl_headscale import _collection
+
+    # Causes quote nodes and servers.
+    shown = _collection.visible.line(_collection.scrub.text(text))
+    try:
+        print(f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%SZ} {shown}", file=sys.stderr, flush=True)
+    except OSError:
+        # A full disk or a reader that went away must not end the watch.
+        return
+
+
+def _checked(textfile: Path) -> Path:
+    path = textfile.expanduser().absolute()
+    if path.suffix != ".prom":
+        raise BadInputError(f"--textfile is {textfile}: node_exporter reads only files that end with .prom.")
+    if not path.parent.is_dir():
+        raise BadInputError(f"The directory of --textfile {textfile} does not exist. Create it, or name another file.")
+    return path
+
+
+def _state(history_file: Path | None, inventory: str | None, lab: str | None) -> Path:
+    """Return the directory of what a watch keeps between its rounds."""
+    from meshctl_headscale import _collection
+    from meshctl_headscale._history import file
+
+    return _collection.paths.state_dir() / "watch" / file.path(history_file, inventory, lab).stem
+
+
+def _made(
+    stories: list[str], inventory: str | None, lab: str | None, extra_vars: list[str], limit: list[str]
+) -> dict[str, Any]:
+    """Return what each round runs; refuse bad input at once."""
+    from meshctl_headscale import _run, _stories
+    from meshctl_headscale._project import project
+
+    selected = _stories.select(project(), stories)
+    variables, files = _run.parse_extra_vars(extra_vars)
+    names = [chosen.name if chosen.about or chosen.imports else str(chosen.path) for chosen in selected]
+    return {
+        "stories": names,
+        "inventory": _inputs.inventory(inventory),
+        "command": _inputs.command("watch", *names, inventory=inventory, lab=lab),
+        "variables": {**variables, **_inputs.lab_variables(lab)},
+        "files": files,
+        "limit": limit,
+    }
+
+
+def _watching(
+    made: dict[str, Any],
+    lock: int,
+    history_file: Path | None,
+    inventory: str | None,
+    lab: str | None,
+    every_s: float,
+    keep_runs: int,
+    textfile: Path | None,
+    sender: Callable[[str, str], None] | None,
+) -> Watch:
+    from meshctl_headscale import _versions
+    from meshctl_headscale._history import file
+    from meshctl_headscale._watch import loop, rounds
+
+    history = file.path(history_file, inventory, lab)
+    return loop.Watch(
+        mesh=history.stem,
+        every_s=every_s,
+        run_round=rounds.Rounds(**made, lock=lock, longest_s=max(rounds.LONGEST_S, 4 * every_s)).run,
+        history=history,
+        told_file=_state(history_file, inventory, lab) / "told.json",
+        say=_say,
+        send=sender,
+        textfile=textfile,
+        keep_runs=keep_runs,
+        version=_versions.own(),
+    )

@@ -1,0 +1,390 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Watching with a fake clock and recorded runs; tests/integration/test_watch.py watches a real mesh."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from meshctl_headscale import _watch
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
+from meshctl_headscale._history import facts
+from meshctl_headscale._watch import endpoint, loop, metrics, notices, rounds, schedule, send, state
+from meshctl_headscale.cli import app
+from typer.testing import CliRunner
+from watch_reports import START, report
+from watch_scene import Scene, rounds_of
+
+pytest.importorskip("prometheus_client", reason="the extra `watch` is not installed")
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setenv("MESHCTL_RUNS_DIR", str(tmp_path / "runs"))
+    return Scene(tmp_path)
+
+
+def test_only_changes_are_told_and_recovery_is_one(scene: Scene) -> None:
+    scene.down = lambda now: {"two"} if START + 1000 < now < START + 2000 else set()
+    rounds_of(scene.watch(), scene, 12)
+    assert [subject for subject, _body in scene.sent] == ["meshctl mesh: us1 failed", "meshctl mesh: us1 recovered"]
+    assert scene.sent[0][1] == "us1 fails: server → two: two does not answer"
+    assert scene.sent[1][1] == "us1 passes again, after 15 min"
+
+
+def test_a_restart_tells_nothing_twice_and_misses_nothing(scene: Scene) -> None:
+    scene.down = lambda _now: {"two"}
+    rounds_of(scene.watch(), scene, 2)
+    rounds_of(scene.watch(), scene, 2)
+    assert len(scene.sent) == 1
+    scene.down = lambda _now: set()
+    rounds_of(scene.watch(), scene, 1)
+    assert len(scene.sent) == 2
+
+
+def test_a_message_that_could_not_be_sent_is_sent_later(scene: Scene) -> None:
+    scene.down = lambda _now: {"two"}
+    works: list[bool] = []
+
+    def send(subject: str, body: str) -> None:
+        if not works:
+            raise MeshctlError("The message could not be sent.")
+        scene.sent.append((subject, body))
+
+    watch = scene.watch(send=send)
+    rounds_of(watch, scene, 3)
+    assert not scene.sent
+    assert scene.said.count("The message could not be sent.") == 1
+    assert "notification" in watch.snapshot.problems
+    works.append(True)
+    rounds_of(watch, scene, 2)
+    assert len(scene.sent) == 1
+    assert "The notification works again." in scene.said
+
+
+def test_what_flaps_is_told_once_until_it_is_calm(scene: Scene) -> None:
+    flapping = START + 24 * 300
+    scene.down = lambda now: {"two"} if now < flapping and int((now - START) // 300) % 2 else set()
+    rounds_of(scene.watch(), scene, 70)
+    subjects = [subject.partition(": ")[2] for subject, _body in scene.sent]
+    assert subjects[-2:] == ["us1 flaps", "us1 recovered"]
+    assert "no more messages until it is calm" in scene.sent[-2][1]
+    assert len(subjects) <= 6
+
+
+def test_a_round_that_is_not_possible_is_told_and_the_next_one_is_made(scene: Scene) -> None:
+    reason = rounds.Outcome(code=ExitCode.COULD_NOT_RUN, reasons=("The lab seed is not up.",))
+    watch = scene.watch()
+    rounds_of(watch, scene, 1)
+    scene.outcome = lambda: reason
+    rounds_of(watch, scene, 3)
+    assert watch.snapshot.rounds == {"passed": 1, "failed": 0, "not_run": 3, "interrupted": 0}
+    assert watch.snapshot.problems == {"round": "The lab seed is not up."}
+    # What was measured before is not known any more.
+    assert not watch.snapshot.pairs
+    scene.outcome = None
+    rounds_of(watch, scene, 1)
+    assert [body for _subject, body in scene.sent] == [
+        "The mesh cannot be examined: The lab seed is not up.",
+        "The mesh can be examined again, after 14 min",
+    ]
+
+
+def test_the_same_cause_is_told_once() -> None:
+    def story(name: str, verdict: str, cause: str = "") -> facts.StoryRun:
+        return facts.StoryRun(story=name, verdict=verdict, finished=0.0, duration_s=1.0, cause=cause)
+
+    stories = [story("us1", "failed", "two is off"), story("doctor", "failed", "two is off"), story("us4", "skipped")]
+    decision = notices.decide({}, stories, "", START)
+    assert notices.subject(decision.changes, "m") == "meshctl m: us1, doctor failed"
+    assert notices.body(decision.changes) == "doctor fails: two is off\nus1 fails: as doctor"
+    assert "us4" not in decision.after
+
+
+def test_a_full_disk_does_not_end_the_watch(scene: Scene) -> None:
+    textfile = scene.directory / "gone" / "x.prom"
+    watch = scene.watch(history=Path("/dev/full/h.sqlite"), told_file=Path("/dev/full/told.json"), textfile=textfile)
+    rounds_of(watch, scene, 3)
+    assert set(watch.snapshot.problems) == {"history", "state", "textfile"}
+    assert watch.snapshot.rounds["passed"] == 3
+    # Each is said once.
+    assert len([text for text in scene.said if "x.prom cannot be written" in text]) == 1
+
+
+def test_the_textfile_is_replaced_as_a_whole(scene: Scene) -> None:
+    textfile = scene.directory / "mesh.prom"
+    rounds_of(scene.watch(textfile=textfile), scene, 1)
+    text = textfile.read_text()
+    assert 'meshctl_pair_reachable{source="one",target="two"} 1.0' in text
+    assert textfile.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in scene.directory.iterdir() if path.name.endswith(".new")] == []
+
+
+def test_only_own_run_directories_are_removed(tmp_path: Path) -> None:
+    names = [f"2026030{day}T120000Z-watch" for day in range(1, 8)] + ["20260201T120000Z-us1"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    rounds.tidy(tmp_path, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [names[-1], *names[4:7]]
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(START + 20, START + 300), (START + 299.9, START + 300), (START + 301, START + 600), (START + 1850, START + 2100)],
+)
+def test_rounds_keep_to_a_grid_and_missed_ones_are_left_out(now: float, expected: float) -> None:
+    assert schedule.next_start(START, now, 300, 0.0) == expected
+    assert expected <= schedule.next_start(START, now, 300, 0.99) < expected + 30
+
+
+def test_metrics_follow_the_conventions_and_are_bounded() -> None:
+    hostile = 'x"\\\n' + "y" * 500
+    names = [f"n{number}" for number in range(60)]
+    found = facts.read(report(START, [*names, hostile], down={hostile, "n1"}))
+    snapshot = metrics.Snapshot().after(found, "failed", began=START, ended=START + 1)
+    text = metrics.text(metrics.registry(lambda: snapshot)).decode()
+    rows = [line for line in text.splitlines() if line.startswith("meshctl_pair_reachable{")]
+    assert len(rows) == metrics.MOST_PAIRS
+    # What is bad is kept.
+    assert len([row for row in rows if row.endswith(" 0.0")]) == 2 * (60 + 59)
+    assert f"meshctl_pairs_omitted {61 * 60 - metrics.MOST_PAIRS}.0" in text
+    assert max(map(len, text.splitlines())) < 700
+    assert 'meshctl_check_failures_total{check="us1.registered"} 2.0' in text
+    assert 'meshctl_story_verdict{story="us1",verdict="failed"} 1.0' in text
+    assert 'meshctl_story_cause_info{cause="' in text
+
+
+@pytest.fixture
+def registry() -> object:
+    return metrics.registry(metrics.Snapshot)
+
+
+@pytest.fixture
+def auth_file(tmp_path: Path) -> Path:
+    path = tmp_path / "auth"
+    path.touch(mode=0o600)
+    path.write_text("prometheus:s3cret\n")
+    return path
+
+
+def get(url: str, password: str = "", **options: object) -> str:
+    request = urllib.request.Request(url)
+    if password:
+        request.add_header("Authorization", "Basic " + base64.b64encode(password.encode()).decode())
+    with urllib.request.urlopen(request, timeout=10, **options) as answer:  # type: ignore[arg-type]
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])
+def test_the_endpoint_on_loopback(listen: str, registry: object) -> None:
+    where = endpoint.address(listen, certificate=None, key=None, auth_file=None)
+    server = endpoint.serve(where, registry)  # type: ignore[arg-type]
+    base = f"http://{listen[:-2]}:{server.server_port}"
+    assert "meshctl_build_info" in get(f"{base}/metrics")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        get(f"{base}/etc/passwd")
+    server.shutdown()
+
+
+def test_the_endpoint_with_tls_and_a_password(tmp_path: Path, auth_file: Path, registry: object) -> None:
+    import ssl
+
+    import trustme
+
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    where = endpoint.address(
+        "127.0.0.1:0", certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem", auth_file=auth_file
+    )
+    server = endpoint.serve(where, registry)  # type: ignore[arg-type]
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    url = f"https://127.0.0.1:{server.server_port}/metrics"
+    # A client that connects and says nothing blocks no other one.
+    import socket
+
+    with socket.create_connection(("127.0.0.1", server.server_port)):
+        assert "meshctl_build_info" in get(url, "prometheus:s3cret", context=context)
+        for wrong in ("", "prometheus:wrong", "other:s3cret"):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                get(url, wrong, context=context)
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("0.0.0.0:9847", "is not a loopback address"),
+        ("[::]:9847", "is not a loopback address"),
+        ("localhost:9847", "write an address and a port"),
+        ("9847", "write an address and a port"),
+        ("127.0.0.1:99999", "write an address and a port"),
+    ],
+)
+def test_where_not_to_listen(listen: str, said: str) -> None:
+    with pytest.raises(BadInputError, match=re.escape(said)):
+        endpoint.address(listen, certificate=None, key=None, auth_file=None)
+
+
+def test_a_file_of_secrets_is_private(auth_file: Path) -> None:
+    auth_file.chmod(0o644)
+    with pytest.raises(BadInputError, match="can be read by other users"):
+        endpoint.address("127.0.0.1:0", certificate=None, key=None, auth_file=auth_file)
+
+
+def test_an_address_that_is_taken_is_one_sentence(registry: object) -> None:
+    where = endpoint.address("127.0.0.1:0", certificate=None, key=None, auth_file=None)
+    server = endpoint.serve(where, registry)  # type: ignore[arg-type]
+    taken = endpoint.Address(host="127.0.0.1", port=server.server_port)
+    with pytest.raises(MeshctlError, match=r"cannot be served at http://127\.0\.0\.1"):
+        endpoint.serve(taken, registry)  # type: ignore[arg-type]
+    server.shutdown()
+
+
+def test_urls_are_not_arguments(tmp_path: Path) -> None:
+    pytest.importorskip("apprise")
+    with pytest.raises(BadInputError, match="every user of this machine can see an argument") as refused:
+        send.urls(["slack://token/secret"], on_command_line=True)
+    assert "secret" not in str(refused.value)
+    assert send.urls(["json://one", "json://two"], on_command_line=False) == ["json://one", "json://two"]
+    path = tmp_path / "urls"
+    path.touch(mode=0o600)
+    path.write_text("# for the team\n\njson://one/s3cret\n")
+    assert send.urls([f"@{path}"], on_command_line=True) == ["json://one/s3cret"]
+    with pytest.raises(BadInputError, match="URL 1 of") as refused:
+        send.sender(["nonsense://s3cret"])
+    assert "s3cret" not in str(refused.value)
+
+
+def test_messages_arrive_and_errors_name_no_url(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("apprise")
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    bodies: list[dict[str, str]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    Thread(target=server.serve_forever, daemon=True).start()
+    good, bad = f"json://127.0.0.1:{server.server_port}/hook/s3cret", "json://user:s3cret@127.0.0.1:1/s3cret"
+    send.sender([good])("meshctl mesh: us1 failed", "us1 fails: <b>two</b> is off")
+    assert bodies[0]["title"] == "meshctl mesh: us1 failed"
+    assert bodies[0]["message"] == "us1 fails: <b>two</b> is off"
+    with pytest.raises(loop.PartlyError, match=r"URL 2 \(json://…\)") as failed:
+        send.sender([good, bad])("s", "b")
+    assert "s3cret" not in str(failed.value)
+    with pytest.raises(MeshctlError, match="it is sent later"):
+        send.sender([bad])("s", "b")
+    assert "s3cret" not in caplog.text
+    server.shutdown()
+
+
+def test_without_the_extra_there_is_one_sentence() -> None:
+    with pytest.raises(MeshctlError, match=r"pip install 'meshctl-headscale\[watch\]'"):
+        _watch.require("no_such_package", "--listen")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--every", "1s"], "the shortest time"),
+        (["--every", "often"], "is not a duration"),
+        (["--textfile", "/tmp/metrics.txt"], "node_exporter reads only files that end with .prom"),
+        (["--textfile", "/none/x.prom"], "does not exist"),
+        (["us99"], "There is no story 'us99'"),
+        (["--tls-cert", "c.pem", "--listen", "127.0.0.1:1"], "belong together"),
+        (["--notify", "json://host"], "every user of this machine"),
+    ],
+)
+def test_bad_input(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["watch", *arguments])
+    assert said in str(result.exception)
+    assert getattr(result.exception, "code", 2) == ExitCode.BAD_INPUT
+
+
+def test_state_survives_and_damage_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "told.json"
+    told = {"us1": notices.Told(verdict="failed", since=START, recent=(True, False))}
+    state.save(path, told)
+    assert state.load(path) == (told, "")
+    path.write_text('{"version": 1, "told": [')
+    found, problem = state.load(path)
+    assert found == {}
+    assert "cannot be read" in problem
+
+
+def test_a_round_that_hangs_is_stopped() -> None:
+    slow = rounds.Rounds(stories=["us1"], inventory="/dev/null", command="", longest_s=0.01)
+    outcome = slow.run()
+    assert outcome.code == ExitCode.COULD_NOT_RUN
+    assert "did not end" in outcome.reasons[0]
+
+
+def test_a_round_with_a_bad_inventory_gives_its_reason(tmp_path: Path) -> None:
+    outcome = rounds.Rounds(stories=["us1"], inventory=str(tmp_path / "none.yml"), command="").run()
+    assert outcome.code != ExitCode.PASSED
+    assert "none.yml" in outcome.reasons[0]
+
+
+def test_two_watches_do_not_share_a_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_LOCK_S", 0.2)
+    said: list[str] = []
+    with (
+        rounds.locked(tmp_path / "state", said.append),
+        pytest.raises(MeshctlError, match="Another `meshctl watch`"),
+        rounds.locked(tmp_path / "state", said.append),
+    ):
+        pass
+    assert said == ["Waiting for another watch of this mesh to end."]
+    with rounds.locked(tmp_path / "state", said.append):
+        pass
+
+
+def test_the_worker_ends_with_its_watcher() -> None:
+    # It waits for its request, as a worker whose watcher was killed while it started.
+    code = (
+        "import subprocess, sys, os, time\n"
+        "worker = subprocess.Popen([sys.executable, '-m', 'meshctl_headscale._watch.worker', str(os.getpid())],"
+        " stdin=subprocess.PIPE)\n"
+        "print(worker.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as watcher:
+        assert watcher.stdout
+        worker = int(watcher.stdout.readline())
+        watcher.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while _runs(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
