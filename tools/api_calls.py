@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from ansible_collections.meshctl.headscale.plugins.action import diagnose
+from ansible_collections.meshctl.headscale.plugins.action import diagnose, explain
 from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _operations
 
 ROOT = Path(__file__).parents[1]
@@ -64,8 +64,9 @@ def of_code(path: Path) -> set[str]:
         for operation in methods().get(node.attr, ())
     }  # fmt: skip
     paths = set(re.findall(r'"(/api/v1/\w+)"', text))
-    if path.stem == "diagnose":
-        paths |= {f"/api/v1/{name}" for name in diagnose._API.values()}
+    for action in (diagnose, explain):
+        if path.stem == action.__name__.rpartition(".")[2]:
+            paths |= {f"/api/v1/{name}" for name in action._API.values()}
     return found | {by_path(path) for path in paths}
 
 
@@ -111,6 +112,7 @@ def commands() -> dict[str, set[str]]:
     plays = {
         "`meshctl up`": _PLAYBOOKS / "up.yml",
         "`meshctl doctor`": _PLAYBOOKS / "doctor.yml",
+        "`meshctl why`": _PLAYBOOKS / "why.yml",
         **{f"`meshctl run {path.stem}`": path for path in sorted((_PLAYBOOKS / "stories").glob("us*.yml"))},
     }
     for name, play in plays.items():

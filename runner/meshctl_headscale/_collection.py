@@ -38,13 +38,13 @@ if TYPE_CHECKING:
         model,
         pairs,
     )
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir, scrub, text, visible  # isort: skip
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir, scrub, text, visible, walk  # isort: skip
 
 __all__ = [
     "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
     "headline", "html", "hujson", "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight",
     "private", "record",
-    "remote", "rundir", "scrub", "stories", "text", "visible",
+    "remote", "rundir", "scrub", "stories", "text", "visible", "walk",
 ]  # fmt: skip
 
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
@@ -69,6 +69,7 @@ _PACKAGES = {
         "scrub",
         "text",
         "visible",
+        "walk",
     ),
 }
 _MODULES = {

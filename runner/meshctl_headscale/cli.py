@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshctl_headscale import _errors, _streams, faults
-from meshctl_headscale._commands import about, deploy, doctor, history, init, lab, report, run, watch
+from meshctl_headscale._commands import about, deploy, doctor, history, init, lab, report, run, watch, why
 
 # Plain help starts in a tenth of a second, and its examples keep their lines.
 app = typer.Typer(
@@ -66,6 +66,7 @@ app.command(name="exec", context_settings={"ignore_unknown_options": True, "allo
 app.command()(lab.logs)
 app.command()(init.init)
 app.command()(doctor.doctor)
+app.command()(why.why)
 app.command()(report.report)
 app.command()(watch.watch)
 app.command()(history.history)

@@ -47,6 +47,10 @@ FACTS = {
     "mesh_unknown",
     "mesh_unregistered",
     "mesh_versions",
+    "mesh_why",
+    "mesh_why_seen",
+    "mesh_why_server",
+    "mesh_why_tried",
 }
 _NEW = """
     mesh_jitter_budget_ms:

@@ -233,6 +233,9 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """Keep that a host does not answer."""
         self._keep(result)
+        if result.task.ignore_unreachable:
+            self._collector.task_noted(runs.task_of(result), result.result, "unreachable")
+            return
         self._collector.unreachable(runs.task_of(result), result.result, collect.utc_now())
 
     @_guarded

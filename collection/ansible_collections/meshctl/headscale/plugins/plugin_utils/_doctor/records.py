@@ -23,7 +23,7 @@ from .view import ClientView
 _LONGEST_CONFIG = 64 << 10
 
 __all__ = [
-    "LOG_WORDS", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because", "given_name",
+    "LOG_WORDS", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because", "given_name", "member",
     "setting", "texts",
 ]  # fmt: skip
 # headscale logs this when a client uses another noise key than its own.
@@ -177,7 +177,7 @@ class Server(Observed):
         """Return the clients as a policy names them."""
         # A node's record keeps the user's former name until the server restarts.
         users = {text(user.get("id")): user for user in self.users}
-        return [_member(view.name, node, users) for node in self.nodes if (view := self.view(node))]
+        return [member(view.name, node, users) for node in self.nodes if (view := self.view(node))]
 
     def owners(self) -> list[User]:
         """Return the users as a policy names them."""
@@ -209,7 +209,8 @@ def _key_state(key: Record, now: float | None) -> str:
     return "used" if key.get("used") is True and key.get("reusable") is not True else "usable"
 
 
-def _member(name: str, node: Record, users: Mapping[str, Record]) -> Node:
+def member(name: str, node: Record, users: Mapping[str, Record]) -> Node:
+    """Return a node as a policy names it."""
     user = mapping(node.get("user"))
     tags = tuple(texts(node, "tags"))
     approved = texts(node, "approvedRoutes")

@@ -149,8 +149,10 @@ class Collector:
             now=now,
         )
 
-    def task_noted(self, task: Task, result: Mapping[str, Any], kind: Literal["rescued", "ignored"]) -> None:
-        """Note a failed task that the playbook handles."""
+    def task_noted(
+        self, task: Task, result: Mapping[str, Any], kind: Literal["rescued", "ignored", "unreachable"]
+    ) -> None:
+        """Note a failed task, or a lost host, that the playbook handles."""
         story = self._current or OUTSIDE
         note = model.Note(
             story=story, host=task.host, task=task.name, message=message_of(result), where=task.where, kind=kind

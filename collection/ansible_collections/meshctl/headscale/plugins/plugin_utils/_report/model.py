@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub, walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
@@ -100,7 +100,7 @@ class Report:
         """Return the report as JSON data in the order in which people read it, without any secret."""
         # `asdict` copies deeply, which takes seconds for the checks of fifty nodes; they are JSON data already.
         head = plain(asdict(replace(self, checks=[])))
-        said = headline(self.checks)
+        said = headline(self.checks) or walk.headline(self.checks)
         first = {"headline": said} if said else {}
         data = {"schema_version": head.pop("schema_version"), **first, **head, "checks": self.checks}
         if scrub.found(json.dumps(data, ensure_ascii=False)):

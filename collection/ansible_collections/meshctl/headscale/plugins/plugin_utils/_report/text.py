@@ -15,7 +15,14 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import headline as doctors
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.cause import because_of
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import digest, environment, lines, model, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
+    digest,
+    environment,
+    lines,
+    model,
+    pairs,
+    walk,
+)
 
 try:
     from rich import box
@@ -57,7 +64,9 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     if detail != "headline":
         for story in report.stories:
             out.print(_story(report, story, every=detail == "checks"))
-    if said := doctors.headline(report.checks):
+    if said := walk.headline(report.checks):
+        out.print(Text.assemble(("answer  ", "dim"), (said, "bold"), "\n"))
+    elif said := doctors.headline(report.checks):
         out.print(Text.assemble(("most likely  ", "dim"), (said, "bold"), "\n"))
     for part in _failures(report):
         out.print(part)
@@ -84,8 +93,21 @@ def line(text: str, *, cut: bool = False) -> Text:
 def _story(report: Report, story: Story, *, every: bool) -> Group:
     """Return a story's assertions, or all of its checks."""
     checks = report.of_story(story.id)
+    if story.id == walk.STORY:
+        return Group(Text(heading(story.id, story.title), "bold"), steps(checks), "")
     drawn = [line(text, cut=not every) for text in (map(lines.check_text, checks) if every else digest.texts(checks))]
     return Group(Text(heading(story.id, story.title), "bold"), *drawn, "")
+
+
+def steps(checks: Iterable[Check]) -> Table:
+    """Return the steps of `why`, a line for each."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for mark, name, said, style in walk.rows(checks):
+        grid.add_row(line(mark), Text(name), Text(lines.short(said, _HINT_LIMIT), style))
+    return grid
 
 
 def heading(story: str, title: str) -> str:

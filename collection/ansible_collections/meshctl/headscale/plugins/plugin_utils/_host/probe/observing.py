@@ -29,6 +29,7 @@ KINDS = {
     "dns_map": "tailscaled.dns_map",
     "exchange": "exchange.exchange",
     "files": "system.files",
+    "firewall": "firewall.rules",
     "getaddrinfo": "names.look_up",
     "headscale": "control.headscale",
     "http": "web.fetch",
@@ -39,6 +40,7 @@ KINDS = {
     "log": "service.log",
     "metrics": "tailscaled.metrics",
     "netmap": "tailscaled.netmap",
+    "packet_filter": "tailscaled.packet_filter",
     "prefs": "tailscaled.prefs",
     "resolv_conf": "names.resolv_conf",
     "routes": "system.routes",
@@ -50,6 +52,9 @@ KINDS = {
     "tcp": "tcp.tcp",
     "time": "system.clock",
     "tsmp": "tailscaled.mesh_ping",
+    "udp": "tcp.udp",
+    "watch": "watch.watch",
+    "watched": "watch.watched",
 }
 
 

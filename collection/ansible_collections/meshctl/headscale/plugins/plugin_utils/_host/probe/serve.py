@@ -4,9 +4,6 @@
 
 """Listen for peers over TCP and UDP on given addresses, in a process that ends by itself at its deadline.
 
-The process depends on nothing: not on the controller, not on the connection, not on the Python that started it. The kernel
-ends it at the deadline (SIGALRM with its default action), whatever it is doing.
-
 A request over TCP is a line `meshctl TOKEN UP DOWN` and UP bytes. The reply is a line of JSON with what arrived, and DOWN
 bytes. A request over UDP begins with the same line; its reply is as long as the request. Without the token there is no reply.
 """
@@ -17,13 +14,13 @@ import binascii
 import json
 import os
 import select
-import signal
 import socket
 import threading
 import time
 import zlib
 
 from .base import Unseen
+from .detached import detach
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -47,7 +44,8 @@ def serve(ask: Dict, _until: float) -> Json:
     token = binascii.hexlify(os.urandom(16)).decode()
     ports, listeners = _bind(list(ask.get("addresses") or []), [int(port) for port in ask.get("ports") or []])
     try:
-        _detach(listeners, token.encode(), seconds)
+        server, until = _Server(token.encode()), time.monotonic() + seconds
+        detach(lambda: server.run(listeners, until), {listener.fileno() for listener in listeners}, seconds)
     finally:
         for listener in listeners:
             listener.close()
@@ -89,44 +87,6 @@ def _bind_one(listener: socket.socket, address: str, ports: List) -> str:
         else:
             return ""
     return error
-
-
-def _detach(listeners: List, token: bytes, seconds: float) -> None:
-    """Serve in a process that has lost its parent, its session and its descriptors."""
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        # A timer is not inherited.
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        _close_all_but({listener.fileno() for listener in listeners})
-        _Server(token).run(listeners, time.monotonic() + seconds)
-    finally:
-        os._exit(0)
-
-
-def _close_all_but(kept: set) -> None:
-    """Release inherited descriptors: the reader of our output waits for its last writer."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nothing, number)
-    try:
-        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:
-        numbers = list(range(3, 1024))
-    for number in numbers:
-        if number > 2 and number not in kept:
-            try:
-                os.close(number)
-            except OSError:
-                continue
 
 
 class _Server:

@@ -36,7 +36,11 @@ def listening(ask: Dict, until: float) -> Json:
                 continue
             address, port = _proc_address(words[1])
             if not ports or port in ports:
-                found.append({"proto": proto[:3], "address": address, "port": port, "inode": int(words[9])})
+                # Of a listening socket, the second half is the number of connections that wait.
+                queue = int(words[4].partition(":")[2], 16)
+                found.append(
+                    {"proto": proto[:3], "address": address, "port": port, "queue": queue, "inode": int(words[9])}
+                )
     owners = _owners({entry["inode"] for entry in found}, until)
     for entry in found:
         entry["process"] = owners.get(entry.pop("inode"))
@@ -98,8 +102,12 @@ def addresses(_ask: Dict, until: float) -> Json:
 
 
 def routes(ask: Dict, until: float) -> Json:
-    """Return the routes of every table, and the route to each address in `get`."""
-    found: Dict = {"routes": _ip(["route", "show", "table", "all", "type", "unicast"], until), "get": {}}
+    """Return the routes of every table, or with `rules` the rules that select one; and the route to each address in `get`."""
+    found: Dict = {"get": {}}
+    if ask.get("rules"):
+        found["rules"] = {"ipv4": _ip(["rule", "show"], until), "ipv6": _ip(["-6", "rule", "show"], until)}
+    else:
+        found["routes"] = _ip(["route", "show", "table", "all", "type", "unicast"], until)
     for address in ask.get("get") or []:
         try:
             found["get"][address] = _ip(["route", "get", str(address)], until)[0]

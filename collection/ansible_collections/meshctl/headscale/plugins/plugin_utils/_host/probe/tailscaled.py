@@ -75,6 +75,11 @@ def netmap(ask: Dict, until: float) -> Json:
         raise Unseen("refused", f"this tailscaled does not show its network map (1.90 or later does): {exc}") from exc
 
 
+def packet_filter(ask: Dict, until: float) -> Json:
+    """Return the rules of the packet filter that the server gave to this node."""
+    return read_json(_local_api(ask, "GET", "debug-packet-filter-matches", until)) or []
+
+
 def metrics(ask: Dict, until: float) -> Json:
     """Return tailscaled's public metrics: `{name: [{labels, value}]}`."""
     found: Dict = {}

@@ -18,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, Tuple
 
+# The question for the name servers of the root, which every resolver answers or refuses.
+_QUERY = b"\x6d\x65\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
+
 
 def tcp(ask: Dict, until: float) -> Json:
     """Try to connect to each target; the outcome is the kernel's."""
@@ -76,6 +79,35 @@ def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
         return refusal["error"], refusal["from"]
     # A refusal without an ICMP message is a reset from the target; "no route" comes from this host.
     return outcome_of(number), host if number == errno.ECONNREFUSED else "local"
+
+
+def udp(ask: Dict, until: float) -> Json:
+    """Send datagrams to each target until one is answered or refused."""
+    patience = min(until, time.monotonic() + float(ask.get("try_timeout_s") or 3.0))
+    return each(lambda target: _ask_one(target, patience), list(ask.get("targets") or []), until)
+
+
+def _ask_one(target: Dict, until: float) -> Dict:
+    host, port = str(target["host"]), int(target["port"])
+    found: Dict = {"host": host, "port": port, "sent": 0, "outcome": "timeout"}
+    began = time.monotonic()
+    with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
+        try:
+            # A connected socket learns of a refusal.
+            sock.connect((host, port))
+            while found["outcome"] == "timeout" and time.monotonic() < until:
+                sock.send(_QUERY if port == 53 else b"meshctl")
+                found["sent"] += 1
+                sock.settimeout(min(0.5, left(until)))
+                try:
+                    found["bytes"] = len(sock.recv(65535))
+                    found["outcome"] = "answered"
+                except socket.timeout:
+                    continue
+        except OSError as exc:
+            found["outcome"] = outcome_of(exc.errno)
+    found["duration_ms"] = ms_since(began)
+    return found
 
 
 def send(ask: Dict, _until: float) -> Json:

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find out which two ends, and which service, a question is about."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any, Literal
+
+from ...module_utils._errors import BadInput, CouldNotRun
+from .._judge.answer import address, addresses, items, mapping, text
+
+Protocol = Literal["tcp", "udp", "icmp"]
+Record = dict[str, Any]
+
+_SERVICE = re.compile(r"(?:(tcp|udp)[/:])?([a-z0-9][a-z0-9-]*)", re.IGNORECASE)
+_EXIT = ("0.0.0.0/0", "::/0")
+_HIGHEST_PORT = 65535
+_NEAR = 3
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Service:
+    """A protocol, and its port if it has ports."""
+
+    protocol: Protocol = "icmp"
+    port: int = 0
+
+    @classmethod
+    def read(cls, said: str) -> Service:
+        """Return the service of `tcp/443`, `udp/53`, `443`, `https` or `icmp`; nothing means ICMP. Raise `BadInput`."""
+        words = said.strip()
+        if words.lower() in ("", "icmp", "ping", "any"):
+            return cls()
+        found = _SERVICE.fullmatch(words)
+        if not found:
+            raise BadInput(f"the service is {_quoted(said)}: write tcp/443, udp/53, icmp, or a name such as https")
+        protocol: Protocol = "udp" if (found[1] or "").lower() == "udp" else "tcp"
+        return cls(protocol, _port(found[2].lower(), protocol, said))
+
+    def __str__(self) -> str:
+        """Return the service as it is written in a question."""
+        return f"{self.protocol}/{self.port}" if self.port else self.protocol
+
+
+def _port(word: str, protocol: str, said: str) -> int:
+    if word.isdecimal():
+        if not 1 <= int(word) <= _HIGHEST_PORT:
+            raise BadInput(f"the service is {_quoted(said)}: a port is a number from 1 to {_HIGHEST_PORT}")
+        return int(word)
+    try:
+        return socket.getservbyname(word, protocol)
+    except OSError:
+        raise BadInput(
+            f"the service is {_quoted(said)}: this machine knows no {protocol} service of that name; write the port, as in "
+            f"{protocol}/443"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """One end of the path: a node, or an address behind a subnet router, which is the node then."""
+
+    name: str
+    host: str = ""
+    """The inventory host, empty if the node is none."""
+    key: str = ""
+    node: Record = field(default_factory=dict)
+    """The server's record, empty if there is none."""
+    by_name: bool = False
+    """Whether the record was found by its name, because the host did not tell its key."""
+    addresses: tuple[str, ...] = ()
+    """The addresses that are asked about."""
+    route: str = ""
+    """The route through the node, if it is a subnet router."""
+
+    @property
+    def router(self) -> str:
+        """Return the name of the node."""
+        return self.host or text(self.node.get("givenName")) or self.name
+
+    @property
+    def mesh_addresses(self) -> list[str]:
+        """Return the addresses of the node in the mesh."""
+        return addresses(self.node.get("ipAddresses")) or (list(self.addresses) if not self.route else [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked."""
+
+    source: End
+    target: End
+    service: Service
+
+    @property
+    def hosts(self) -> list[str]:
+        """Return the inventory hosts to observe."""
+        return [host for host in (self.source.host, self.target.host) if host]
+
+    def as_fact(self) -> Record:
+        """Return the question as plain data."""
+        return {**asdict(self), "hosts": self.hosts}
+
+    @classmethod
+    def of(cls, fact: Record) -> Question:
+        """Return the question of `as_fact`."""
+        ends = {name: {**mapping(fact.get(name))} for name in ("source", "target")}
+        for end in ends.values():
+            end["addresses"] = tuple(end.get("addresses") or ())
+        return cls(source=End(**ends["source"]), target=End(**ends["target"]), service=Service(**fact["service"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of the mesh before anything is observed."""
+
+    clients: Mapping[str, Record]
+    """The inventory's nodes, with the key and addresses that each host told."""
+    others: Mapping[str, str] = field(default_factory=dict)
+    """The address of each other host of the inventory."""
+    nodes: Sequence[Record] = ()
+    domain: str = ""
+    unlisted: str = ""
+    """Why the server did not list its nodes."""
+
+    def ask(self, source: str, target: str, service: str) -> Question:
+        """Return the question; raise `BadInput` or `CouldNotRun`."""
+        wanted = Service.read(service)
+        here = self._end(source, "source")
+        if here.route:
+            raise BadInput(f"the source {source} is behind the subnet router {here.router}: name a node as the source")
+        there = self._end(target, "target")
+        if not there.route and _same(here, there):
+            raise BadInput(f"source and target are the same node, {here.name}: name two")
+        return Question(source=here, target=there, service=wanted)
+
+    def _end(self, said: str, what: str) -> End:
+        name = said.strip()
+        if not name:
+            raise BadInput(f"no {what} is named: name a host of the inventory, a node of the mesh or an address")
+        found = self._host(name) or self._node(name) or self._address(name, address(name))
+        if found:
+            return found
+        if name in self.others:
+            raise BadInput(
+                f"{name} is no node of the mesh, and no approved route leads to its address {self.others[name] or '(unknown)'}"
+            )
+        if self.unlisted:
+            raise CouldNotRun(
+                f"{_quoted(said)} is no node of the inventory, and the server was not asked: {self.unlisted}"
+            )
+        what_else = "no node has it and no approved route leads to it" if address(name) else "no host and no node"
+        raise BadInput(f"the {what} is {_quoted(said)}, {what_else}: {self._nearest(name)}")
+
+    def _host(self, name: str) -> End | None:
+        if name not in self.clients:
+            return self._address(name, self.others[name]) if self.others.get(name) else None
+        told = mapping(self.clients[name])
+        key = text(told.get("key"))
+        node = next((node for node in self.nodes if key and text(node.get("nodeKey")) == key), {})
+        named = [node for node in self.nodes if name in _names(node)] if not key else []
+        record = node or (named[0] if len(named) == 1 else {})
+        return End(
+            name=name, host=name, key=key or text(record.get("nodeKey")), node=record, by_name=bool(record and not node),
+            addresses=tuple(addresses(record.get("ipAddresses")) or addresses(told.get("addresses"))),
+        )  # fmt: skip
+
+    def _node(self, name: str) -> End | None:
+        bare = name.lower().rstrip(".").removesuffix(f".{self.domain}" if self.domain else "")
+        node = next((node for node in self.nodes if text(node.get("givenName")).lower() == bare), None)
+        return self._of(node, name, addresses(node.get("ipAddresses"))) if node else None
+
+    def _address(self, name: str, known: str) -> End | None:
+        """Return the node that has an address, or the subnet router with the longest route to it."""
+        if not known:
+            return None
+        for node in self.nodes:
+            if known in addresses(node.get("ipAddresses")):
+                return self._of(node, name, [known])
+        # A route that the server has given to its router counts more than one that it has only approved.
+        routes = sorted(
+            ((text(route) in items(node.get("subnetRoutes")), ip_network(text(route), strict=False).prefixlen, at, text(route))
+             for at, node in enumerate(self.nodes)
+             for route in items(node.get("approvedRoutes")) if _covers(text(route), known)),
+            key=lambda found: (found[1], found[0], -found[2]),
+        )  # fmt: skip
+        return self._of(self.nodes[routes[-1][2]], name, [known], route=routes[-1][3]) if routes else None
+
+    def _of(self, node: Record, name: str, known: list[str], route: str = "") -> End:
+        key = text(node.get("nodeKey"))
+        host = next((host for host, told in self.clients.items() if key and text(mapping(told).get("key")) == key), "")
+        return End(name=name, host=host, key=key, node=node, addresses=tuple(known), route=route)
+
+    def _nearest(self, name: str) -> str:
+        known = dict.fromkeys([*self.clients, *self.others, *(text(node.get("givenName")) for node in self.nodes)])
+        near = difflib.get_close_matches(name.lower(), [one for one in known if one], n=_NEAR, cutoff=0.4)
+        return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(list(known)[:10])}"
+
+
+def _same(here: End, there: End) -> bool:
+    return bool(here.host and here.host == there.host) or bool(here.key and here.key == there.key)
+
+
+def _names(node: Record) -> tuple[str, str]:
+    return text(node.get("name")), text(node.get("givenName"))
+
+
+def _covers(route: str, known: str) -> bool:
+    try:
+        return route not in _EXIT and ip_address(known) in ip_network(route, strict=False)
+    except ValueError:
+        return False
+
+
+def _quoted(said: str) -> str:
+    return repr(said if len(said) <= _LONGEST else said[:_LONGEST] + "…")
