@@ -27,7 +27,7 @@ _SECRETS = re.compile(
       [A-Za-z0-9_-]{7,10}\.[A-Za-z0-9_-]{32,64}(?![\w.-])           # API key of headscale before 0.28
     | (?<=\b(?i:bearer)[ ])(?!\[)[A-Za-z0-9._~+/=-]{8,}             # an Authorization header
     | (?<=(?i:authorization:[ ]basic)[ ])(?!\[)[^\s"',]{4,}
-    | (?<=://)(?!\[redacted\])[^\s/"'@]*:[^\s/"']*(?=@)             # user and password in an address or DSN
+    | (?<=://)(?!\[redacted\])[^\s/"'@:]*+:[^\s/"']*(?=@)             # user and password in an address or DSN
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
     """,
     re.VERBOSE | re.DOTALL,
