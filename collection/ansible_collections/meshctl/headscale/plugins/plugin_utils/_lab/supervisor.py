@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from ...module_utils._errors import CouldNotRun
+from .. import _paths
 from . import keyring
 
 NAMESPACES: Final = ("--mount", "--net", "--uts", "--ipc", "--pid")
@@ -59,6 +60,8 @@ for program in "$@"; do
 done
 mount -o remount,bind,ro /run/lab/bin
 cp {" ".join(SCRIPTS)} {CHECKSUMS} ca.pem /run/lab/state
+# They are not readable for the lab's root if this user's umask is strict.
+chmod 644 /run/lab/state/*
 for part in {" ".join(SHARED)}; do
     mkdir "/run/lab/state/$part"
     mount --bind "$part" "/run/lab/state/$part"
@@ -201,7 +204,7 @@ def _locked(path: Path, deadline: float) -> Iterator[TextIO | None]:
     """Open a file and lock it; yield `None` when another process holds it until the deadline."""
     while True:
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _paths.make(path.parent)
             handle = path.open("w", encoding="utf-8")
         except OSError as exc:
             raise LabError(

@@ -66,7 +66,7 @@ def cache_dir() -> Path:
 @contextlib.contextmanager
 def cache_lock(progress: Progress) -> Iterator[None]:
     """Let only one meshctl at a time write to the cache."""
-    cache_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    _paths.make(cache_dir())
     with (cache_dir() / ".lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
