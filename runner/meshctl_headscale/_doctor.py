@@ -26,7 +26,7 @@ _WANTED_ANSIBLE = (2, 19)
 def examine() -> dict[str, Any]:
     """Return the documented object of `meshctl doctor`."""
     machine = [*_collection.preflight.examine(), *_collection.guests_preflight.examine()]
-    findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in machine)]
+    findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in machine), *_containment()]
     return {"ok": all(finding["verdict"] != "fail" for finding in findings), "findings": findings}
 
 
@@ -62,6 +62,19 @@ def _controller() -> Iterator[dict[str, str]]:
         yield _finding("project", "fail", str(error))
     if os.environ.get("ANSIBLE_CONFIG"):
         yield _finding("config", "warn", f"ANSIBLE_CONFIG is set: {os.environ['ANSIBLE_CONFIG']} is used", "unset it")
+
+
+_CONTAINMENT = {
+    "kernel": "lab machines share this kernel: a flaw in it is a way out of them",
+    "files": "lab machines can read /usr and /etc/passwd of this machine, and no file of any user",
+    "resources": "lab machines can use all processors, memory and disk space of this machine",
+}
+
+
+def _containment() -> Iterator[dict[str, str]]:
+    """Yield what a lab does not keep its machines from; SECURITY.md says the same."""
+    for name, what in _CONTAINMENT.items():
+        yield _finding(f"containment-{name}", "ok", what)
 
 
 def _there(module: str) -> bool:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meshctl_headscale import _collection, _labs, _tail
+from meshctl_headscale import _collection, _doctor, _labs, _tail
+from project import ROOT
 
 _EVIL = b"\x1b]0;title\x07 \x9b31m \xe2\x80\xae reversed \xc2\x9b \rgone\tkept"
 _SHOWN = r"\x1b]0;title\x07 �31m \u202e reversed \x9b \x0dgone" + "\tkept"
@@ -94,3 +95,12 @@ def test_an_answer_of_any_shape_is_a_row(answer: Any) -> None:
     seen = _labs._mapping(_labs._mapping(answer).get("it") or answer)
     _labs._fill(row, {"ok": True, **seen}, _labs._by_key(seen)[0])
     assert isinstance(row.peers, int)
+
+
+def test_the_doctor_says_what_a_lab_does_not_contain() -> None:
+    found = {finding["id"]: finding for finding in _doctor._containment()}
+    assert set(found) == {"containment-kernel", "containment-files", "containment-resources"}
+    limits = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## Known limitations")[2]
+    for word in ("kernel", "/usr", "/etc/passwd", "processors", "memory", "disk space"):
+        assert any(word in finding["what"] for finding in found.values()), word
+        assert word in limits, word
