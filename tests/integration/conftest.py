@@ -17,7 +17,8 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import PROGRAMS, BinariesError, Sources, find
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight
 
-from .lab_driver import LabDriver, Machine, make_machine, standing
+from .lab_driver import LabDriver, Machine, make_machine, standing, wait_for
+from .own_hosts import settled
 
 
 def pytest_configure() -> None:
@@ -108,4 +109,13 @@ def bare(machine: Machine) -> Iterator[LabDriver]:
     """Return the seed lab without a mesh: machines, routers and lines, which tests only look at."""
     with standing(LabDriver(machine)) as driver:
         driver.build().succeeded()
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def own_lab(machine: Machine) -> Iterator[LabDriver]:
+    """Return a mesh whose machines tests turn into existing hosts; they leave it as it was."""
+    with standing(LabDriver(machine)) as driver:
+        driver.play("up.yml").succeeded()
+        wait_for(lambda: settled(driver), "the mesh is there")
         yield driver

@@ -356,6 +356,13 @@ def own_mesh(lab: LabDriver, home: Path) -> Iterator[OwnMesh]:
     found.inventory = original
 
 
+def settled(lab: LabDriver) -> bool:
+    """Whether each client sees the others online."""
+    clients = ("client-node-1", "client-node-2", "client-node-3")
+    statuses = [json.loads(lab.shell(machine, "tailscale status --json")) for machine in clients]
+    return all(sum(peer["Online"] for peer in (status["Peer"] or {}).values()) == 2 for status in statuses)
+
+
 def needs_root() -> bool:
     """Whether entering the namespaces of own hosts is left to root."""
     return os.geteuid() != 0

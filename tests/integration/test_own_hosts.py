@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
-from .lab_driver import LabDriver, Machine, standing, wait_for
-from .own_hosts import OwnMesh, Ran, differences, needs_root, own_mesh
+from .lab_driver import LabDriver, wait_for
+from .own_hosts import OwnMesh, Ran, differences, needs_root, own_mesh, settled
 
 pytestmark = [
     pytest.mark.integration,
@@ -33,22 +33,9 @@ _PLACES = {_ONE: ("left", "192.168.1.10"), _TWO: ("right", "10.0.0.10"), _THREE:
 _DATABASE = "var/lib/headscale/db.sqlite"
 
 
-@pytest.fixture(scope="module")
-def lab(machine: Machine) -> Iterator[LabDriver]:
-    with standing(LabDriver(machine)) as driver:
-        driver.play("up.yml").succeeded()
-        wait_for(lambda: _settled(driver), "the mesh is there")
-        yield driver
-
-
-def _settled(lab: LabDriver) -> bool:
-    statuses = [json.loads(lab.shell(machine, "tailscale status --json")) for machine in _PLACES]
-    return all(sum(peer["Online"] for peer in (status["Peer"] or {}).values()) == 2 for status in statuses)
-
-
 @pytest.fixture
-def own(lab: LabDriver, tmp_path: Path) -> Iterator[OwnMesh]:
-    with own_mesh(lab, tmp_path / "own") as found:
+def own(own_lab: LabDriver, tmp_path: Path) -> Iterator[OwnMesh]:
+    with own_mesh(own_lab, tmp_path / "own") as found:
         yield found
 
 
@@ -298,7 +285,7 @@ def test_a_host_whose_names_are_systemd_resolveds(own: OwnMesh, resolved: Path) 
         # As when a network manager takes the link's settings back.
         own.lab.shell(_THREE, f"{control} revert tailscale0")
         ill = own.play("us4.yml", "-e", "mesh_deadline_s=3")
-    wait_for(lambda: _settled(own.lab), "everybody sees everybody")
+    wait_for(lambda: settled(own.lab), "everybody sees everybody")
     assert first.bad() == []
     assert "127.0.0.53" in str(first.checks("us4.resolves", source=_THREE))
     assert first.checks("us4.resolves.wire", source=_THREE, verdict="passed"), "it asks tailscaled, and nobody else"
@@ -322,7 +309,7 @@ def test_a_policy_that_keeps_nodes_apart_as_init_proposes_it(own: OwnMesh) -> No
         told = own.play("us1.yml", "us2.yml", "us4.yml")
     finally:
         _set_policy(own, {"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]})
-        wait_for(lambda: _settled(own.lab), "everybody sees everybody")
+        wait_for(lambda: settled(own.lab), "everybody sees everybody")
     assert blind.status != 0
     assert any("policy" in check["hint"] for check in blind.checks("us1.reachable", verdict="failed"))
     assert told.bad() == []

@@ -238,7 +238,7 @@ def test_what_cannot_be_asked_is_named(name: str, arguments: dict[str, Any], sai
         _start(name, **arguments)
 
 
-@pytest.mark.parametrize("kind", ["flooded", "silent"])
+@pytest.mark.parametrize("kind", ["flooded", "hung", "silent"])
 def test_a_host_that_floods_or_has_hung_is_not_asked_again(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -38,7 +38,20 @@ def test_the_deadline_of_an_assertion_is_enough() -> None:
     assert silence.reason(silence.remember(None, "us1", LATE, in_vain=True), "us1") == SILENT
 
 
-@pytest.mark.parametrize("answer", [{"failure": {"type": "flooded"}}, {"failure": {"type": "script_failed"}}, {}, FINE])
+@pytest.mark.parametrize("kind", ["hung", "flooded"])
+def test_a_host_that_was_cut_off_is_silent_at_once(kind: str) -> None:
+    fact = silence.remember(None, "us1", {"failure": {"type": kind, "message": "cut off"}})
+    assert silence.reason(fact, "us1") == "cut off; it is not asked again in this story"
+
+
+def test_a_host_that_was_silent_once_stays_suspect() -> None:
+    fact = silence.remember(None, "us1", LATE, in_vain=True)
+    assert silence.remember(fact, "us2", FINE) is None
+    assert silence.suspect(fact)
+    assert not silence.suspect(silence.remember(None, "us1", LATE))
+
+
+@pytest.mark.parametrize("answer", [{"failure": {"type": "script_failed"}}, {}, FINE])
 def test_other_failures_are_no_silence(answer: dict[str, Any]) -> None:
     assert silence.remember(None, "us1", answer, in_vain=True) is None
 
@@ -51,7 +64,7 @@ def test_outside_a_story_every_task_asks() -> None:
 def _run(monkeypatch: pytest.MonkeyPatch, known: dict[str, Any]) -> tuple[list[float], dict[str, Any]]:
     asked: list[float] = []
 
-    def hang(_action: object, _source: str, _request: object, *, deadline_s: float) -> None:
+    def hang(_action: object, _source: str, _request: object, *, deadline_s: float, patient: bool) -> None:
         asked.append(deadline_s)
         raise RemoteError("timeout", "no answer from the host")
 

@@ -133,8 +133,8 @@ class Assertion(MeshAction):
             self.elapsed_s = time.monotonic() - began
             self._keep(found, self.judge(answer), looks, pending)
             pending = frozenset(check.target for check in found.values() if check.bad)
-            # A host that floods the controller is not asked again.
-            if not pending or self.elapsed_s >= self.deadline_s or _failure(answer) in ("flooded", "silent"):
+            # A host that hangs or floods the controller is not asked again.
+            if not pending or self.elapsed_s >= self.deadline_s or _failure(answer) in ("flooded", "hung", "silent"):
                 break
             time.sleep(min(self.options["interval"], _LONGEST_PAUSE_S))
         if pending:

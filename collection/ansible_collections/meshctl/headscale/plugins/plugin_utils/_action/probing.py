@@ -61,10 +61,12 @@ class ProbingAction(HostView, ActionBase):
         return answer
 
     def _probe_host(self, asked: list[Request], seconds: float) -> dict[str, Any]:
-        if reason := silence.reason(self.variable(silence.FACT), self.variable("mesh_story")):
+        known = self.variable(silence.FACT)
+        if reason := silence.reason(known, self.variable("mesh_story")):
             return {"host": {}, "observations": {}, "failure": {"type": "silent", "message": reason, "stderr": ""}}
         try:
-            return run_script(self, PROBE, {"observe": asked, "deadline_s": seconds}, deadline_s=seconds)
+            request = {"observe": asked, "deadline_s": seconds}
+            return run_script(self, PROBE, request, deadline_s=seconds, patient=not silence.suspect(known))
         except RemoteError as exc:
             return {"host": {}, "observations": {}, "failure": exc.as_dict()}
 

@@ -58,15 +58,20 @@ class RemoteError(Exception):
         return {"type": self.kind, "message": str(self), "stderr": self.stderr}
 
 
-def run_script(action: ActionBase, source: str, request: dict[str, Any], *, deadline_s: float) -> dict[str, Any]:
-    """Run `source` on the task's host with `request` and return what its `main` returned; raise `RemoteError`."""
+def run_script(
+    action: ActionBase, source: str, request: dict[str, Any], *, deadline_s: float, patient: bool = True
+) -> dict[str, Any]:
+    """Run `source` on the task's host with `request` and return what its `main` returned; raise `RemoteError`.
+
+    With `patient`, a host that takes long to connect is still given its whole time.
+    """
     _allow_stdin(action)
     interpreter = _interpreter(action)
     command = _limited(
         " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)]), deadline_s
     )
     data = encode(source, request, deadline_s=deadline_s)
-    done = _execute(action, command, data, deadline_s=deadline_s)
+    done = _execute(action, command, data, deadline_s=deadline_s, patient=patient)
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
 
 
@@ -83,9 +88,11 @@ def run_in(
     return decode(rc, out.decode(errors="replace"), said, interpreter=_LAB_PYTHON, deadline_s=deadline_s)
 
 
-def _execute(action: ActionBase, command: str, data: bytes, *, deadline_s: float) -> dict[str, Any]:
+def _execute(
+    action: ActionBase, command: str, data: bytes, *, deadline_s: float, patient: bool = True
+) -> dict[str, Any]:
     """Run a command on the task's host; the controller ends it when the host does not, or sends too much."""
-    seconds = deadline_s + _SPARE_S + _GRACE_S + _MARGIN_S + _connect_timeout(action)
+    seconds = deadline_s + _SPARE_S + _GRACE_S + (_MARGIN_S + _connect_timeout(action) if patient else 1)
     with bounded(seconds=seconds, most_bytes=MOST_BYTES) as bounds:
         try:
             done: dict[str, Any] = action._low_level_execute_command(command, in_data=data, sudoable=True)
@@ -101,7 +108,7 @@ def _refuse(bounds: Bounds, seconds: float) -> None:
     if bounds.exceeded == "bytes":
         raise RemoteError("flooded", f"the host sent more than {MOST_BYTES // 1_000_000} MB instead of an answer")
     if bounds.exceeded:
-        raise RemoteError("timeout", f"the host did not answer or hang up within {seconds:g} s")
+        raise RemoteError("hung", f"no answer from the host, which did not hang up within {seconds:g} s")
 
 
 def _connect_timeout(action: ActionBase) -> float:
