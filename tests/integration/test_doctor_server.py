@@ -240,3 +240,32 @@ def test_the_files_of_the_server_have_no_findings(patient: BrokenMesh, tmp_path:
     for name in (CONFIG, _DERP):
         (tmp_path / Path(name).name).write_text(patient.sh(SERVER, f"cat {name}"))
     assert examine(str(tmp_path / "config.yaml"), None).result("low")["findings"] == []
+
+
+def test_what_could_be_attacked(patient: BrokenMesh) -> None:
+    """Expose the server in several ways at once; the remedies close them, and nothing else is found."""
+    script = (
+        f"sed -i 's/^metrics_listen_addr:.*/metrics_listen_addr: 0.0.0.0:9090/; s/level: info/level: debug/' {CONFIG}"
+    )
+    noise = "/var/lib/headscale/noise_private.key"
+    database = (
+        "import sqlite3; d = sqlite3.connect('/var/lib/headscale/db.sqlite'); "
+        "d.execute('update pre_auth_keys set expiration = null where reusable'); d.commit()"
+    )
+    with patient.config(script):
+        patient.sh(SERVER, f'chmod o+x /var/lib/headscale; chmod o+r {noise}; python3 -c "{database}"')
+        found = patient.examine()
+        # The directory kept other users from the database as well.
+        assert {finding.id.rpartition(".")[2]: finding.target for finding in found if "files" not in finding.id} == {
+            "metrics": None, "preauthkey": "preauthkey 1",
+        }  # fmt: skip
+        assert {finding.target for finding in found if "files" in finding.id} == {noise, _DATABASE}
+        assert all(finding.source == SERVER for finding in found)
+        for finding in found:
+            if "`" in finding.hint:
+                patient.sh(SERVER, finding.hint.split("`")[1])
+        assert [finding.id for finding in patient.examine("-e", "mesh_min_severity=high")] == []
+        low = {finding.id for finding in patient.examine("-e", "mesh_min_severity=low")}
+        assert {"doctor.hardening.metrics", "doctor.hardening.log.debug"} <= low
+        assert not {"doctor.hardening.files", "doctor.hardening.preauthkey"} & low
+    patient.sh(SERVER, "chmod o-x /var/lib/headscale")

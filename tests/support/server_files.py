@@ -170,7 +170,7 @@ CONFIG_CHANGES = (
     Change(
         "    enabled: true",
         "    enabled: true\n    verify_clients: false",
-        "config.derp.open",
+        "config.relay.open",
         "medium",
         "verify_clients",
     ),

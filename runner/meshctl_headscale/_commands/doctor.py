@@ -100,8 +100,13 @@ def doctor(
     if users or headscale:
         raise BadInputError("--user and --headscale need --config or --policy.")
     if mesh:
+        from meshctl_headscale import _collection
+
         show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
-        _examine_mesh(inventory, lab, limit or [], extra_vars or [], show=show)
+        severity = _collection.examine.severity_of(min_severity) if min_severity else ""
+        _examine_mesh(inventory, lab, limit or [], extra_vars or [], severity, show=show)
+    if min_severity:
+        raise BadInputError("--min-severity needs --mesh, --config or --policy.")
     from meshctl_headscale import _doctor, _tables
 
     found = _doctor.examine()
@@ -134,7 +139,7 @@ def _examine_files(
 
 
 def _examine_mesh(
-    inventory: str | None, lab: str | None, limit: list[str], extra_vars: list[str], *, show: Show
+    inventory: str | None, lab: str | None, limit: list[str], extra_vars: list[str], severity: str, *, show: Show
 ) -> NoReturn:
     """Run the playbook `doctor` and show its findings."""
     from meshctl_headscale import _run, _stories
@@ -142,11 +147,12 @@ def _examine_mesh(
     from meshctl_headscale._project import project
 
     variables, files = _run.parse_extra_vars(extra_vars)
+    chosen = {"mesh_min_severity": severity} if severity else {}
     playbook = project().playbook("doctor")
     request = Request(
         playbooks=[playbook],
         inventory=_inputs.inventory(inventory),
-        extra_vars={**variables, **_inputs.lab_variables(lab)},
+        extra_vars={**variables, **chosen, **_inputs.lab_variables(lab)},
         extra_files=files,
         limit=limit,
         verbosity=show.verbose,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
-from doctor import CONFIG, JSON, examine_server, node, problems
+from doctor import CONFIG, JSON, NOW, examine_server, node, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -310,7 +311,92 @@ def test_without_an_answer_the_api_is_the_finding() -> None:
     assert set(problems(examine_server({}))) == {"doctor.api"}
 
 
-@given(st.dictionaries(st.sampled_from(["nodes", "users", "preauthkeys", "policy", "web", "config"]), JSON))
+@given(
+    st.dictionaries(
+        st.sampled_from(["nodes", "users", "preauthkeys", "apikeys", "modes", "policy", "web", "config"]), JSON
+    )
+)
 def test_no_answer_makes_a_finding_of_the_server_raise(data: dict[str, Any]) -> None:
     for check in examine_server(data, clients=("a",)):
         assert check.verdict in ("passed", "failed", "skipped", "error")
+
+
+# --- hardening
+
+
+_QUIET = (
+    "server_url: https://h\nlisten_addr: 127.0.0.1:443\nmetrics_listen_addr: 127.0.0.1:9090\nderp: {paths: [d.yaml]}\n"
+)
+_QUIET += "dns: {override_local_dns: false}\nnoise: {private_key_path: /k}\nunix_socket: /s\n"
+_RULE = '{"acls": [{"action": "accept", "src": ["a@"], "dst": ["b@:22"]}]}'
+
+
+def _ago(days: float) -> str:
+    return datetime.fromtimestamp(NOW - days * 86400, tz=UTC).isoformat()
+
+
+def _hardening(severity: str = "info", **data: Any) -> dict[str, str]:
+    """Return the hints about what could be attacked, by aspect."""
+    observed = {
+        "nodes": {"nodes": [node(1, "a")]},
+        "config": {"path": "c", "text": _QUIET},
+        "policy": {"policy": _RULE},
+        **data,
+    }
+    users = {"users": {"users": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]}}
+    found = problems(examine_server({**users, **observed}, min_severity=severity))
+    return {name.partition("hardening.")[2]: hint for name, hint in found.items() if "hardening" in name}
+
+
+def test_a_server_that_is_hardened_has_one_check_that_passed() -> None:
+    assert _hardening() == {}
+    checks = examine_server({"nodes": {"nodes": [node(1, "a")]}}, min_severity="medium")
+    assert [check.verdict for check in checks if check.id == "doctor.hardening"] == ["passed"]
+
+
+@pytest.mark.parametrize(
+    ("aspect", "severity", "data", "words"),
+    [
+        ("metrics", "medium", {"config": {"path": "c", "text": _QUIET.replace("127.0.0.1:9090", ":9090")}}, "in c:3"),
+        ("log.debug", "low", {"config": {"path": "c", "text": _QUIET + "log: {level: trace}"}}, "write info"),
+        ("tls.listener", "low", {"config": {"path": "c", "text": _QUIET.replace("127.0.0.1:443", ":80")}}, "without TLS"),
+        ("trusted_proxies.broad", "medium", {"config": {"path": "c", "text": _QUIET + "trusted_proxies: [10.0.0.0/8]"}}, "10.0.0.0/8"),
+        ("files", "high", {"modes": {"/k": {"mode": "644"}}}, "`chmod o= /k`"),
+        ("files", "high", {"modes": {"/s": {"mode": "777"}}}, "administer headscale"),
+        ("preauthkey", "medium", {"preauthkeys": {"preAuthKeys": [{"id": "7", "reusable": True}]}}, "expire --id 7"),
+        ("preauthkey", "low", {"preauthkeys": {"preAuthKeys": [{"id": "7", "createdAt": _ago(40), "expiration": _ago(-9)}]}}, "40 days"),
+        ("api_key", "medium", {"apikeys": {"apiKeys": [{"id": "3", "expiration": _ago(-2)}]}}, "2.0 days"),
+        ("api_key", "medium", {"apikeys": {"apiKeys": [{"id": "3"}]}}, "never expires"),
+        ("unseen", "low", {"nodes": {"nodes": [node(4, "old", online=False, lastSeen=_ago(200))]}}, "nodes delete -i 4"),
+        ("policy", "low", {"policy": {"policy": ""}}, "no policy"),
+        ("policy", "low", {"policy": {"policy": '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'}}, "every node"),
+    ],
+)  # fmt: skip
+def test_what_could_be_attacked(aspect: str, severity: str, data: dict[str, Any], words: str) -> None:
+    assert words in _hardening(severity, **data)[aspect]
+    higher = {"low": "medium", "medium": "high"}.get(severity)
+    if higher:
+        assert aspect not in _hardening(higher, **data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"modes": {"/k": {"mode": "640"}, "/s": {"mode": "770"}}},
+        {"modes": {"/k": {"mode": "rwx"}, "/s": {"error": "no"}}},
+        {"preauthkeys": {"preAuthKeys": [{"id": "7", "reusable": True, "expiration": _ago(1)}, {"id": "8", "used": True}]}},
+        {"preauthkeys": {"preAuthKeys": [{"id": "7", "createdAt": _ago(40), "expiration": _ago(-9)}]},
+         "nodes": {"nodes": [node(1, "a", preAuthKey={"id": "7"})]}},
+        {"apikeys": {"apiKeys": [{"id": "3", "expiration": _ago(-80)}, {"id": "4", "expiration": _ago(80)}]}},
+        {"nodes": {"nodes": [node(1, "a", lastSeen=_ago(200)), node(2, "b", online=False, lastSeen=_ago(20))]}},
+    ],
+)  # fmt: skip
+def test_what_is_no_finding(data: dict[str, Any]) -> None:
+    assert _hardening(**data) == {}
+
+
+def test_what_could_be_attacked_is_never_the_headline_of_another_fault() -> None:
+    checks = [check.as_dict() for check in examine_server({
+        "nodes": {"nodes": [node(1, "a", expiry=_ago(1))]}, "modes": {"/k": {"mode": "644"}}, "config": {"path": "c", "text": _QUIET},
+    })]  # fmt: skip
+    assert "key has expired" in headline(checks)

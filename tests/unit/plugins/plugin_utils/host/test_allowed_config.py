@@ -23,7 +23,7 @@ CONFIG = """---
 server_url: https://h.example.com:443   # where clients go
 "listen_addr": 0.0.0.0:8080
 noise:
-  private_key_path: /var/lib/headscale/S3CRET
+  private_key_path: /var/lib/headscale/noise.key
 database:
   type: postgres
   postgres: {host: db, user: h, "pass": S3CRET}
@@ -41,7 +41,7 @@ oidc:
 derp:
   server:
     enabled: false
-    private_key_path: S3CRET
+    private_key_path: /var/lib/headscale/derp.key
   urls:
   - https://user:S3CRET@derp.example.com/map   # S3CRET
   - "https://controlplane.tailscale.com/derpmap/default"
@@ -58,7 +58,8 @@ dns:
   extra_records:
     - name: S3CRET
       value: S3CRET
-tls_key_path: S3CRET
+tls_key_path: /etc/key.pem
+tls_letsencrypt_cache_dir: S3CRET
 S3CRET: S3CRET
 """
 
@@ -66,8 +67,11 @@ S3CRET: S3CRET
 def test_the_settings_that_are_examined_are_kept_and_nothing_else() -> None:
     assert yaml.safe_load(allowed_config(CONFIG)) == {
         "server_url": "https://h.example.com:443",
+        "listen_addr": "0.0.0.0:8080",
+        "noise": {"private_key_path": "/var/lib/headscale/noise.key"},
+        "tls_key_path": "/etc/key.pem",
         "derp": {
-            "server": {"enabled": False},
+            "server": {"enabled": False, "private_key_path": "/var/lib/headscale/derp.key"},
             "urls": ["https://derp.example.com/map", "https://controlplane.tailscale.com/derpmap/default"],
             "paths": [],
         },

@@ -18,6 +18,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
 from ..plugin_utils._doctor import client, finding, mesh, view
 from ..plugin_utils._doctor import server as control
+from ..plugin_utils._doctor.files.finding import SEVERITIES
 from ..plugin_utils._doctor.observed import Client, ClientContext
 from ..plugin_utils._doctor.records import LOG_WORDS, Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _LOOK_S = 12.0
 # The inputs of the findings' requests.
 _FIRST = ("status", "prefs", "derpmap", "dns_config", "dns_map", "resolv_conf", "addresses")
-_API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "policy": "policy"}
+_API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "apikeys": "apikey", "policy": "policy"}
 # In the lab, and where systemd does not run, the service writes this file.
 _LOG = {"kind": "log", "unit": "headscale", "paths": ["/var/log/meshctl/headscale/current"], "words": LOG_WORDS}
 
@@ -51,6 +52,7 @@ class ActionModule(Assertion):
         "api_key_file": {"type": "path"},
         "ca_path": {"type": "path", "aliases": ["ca_file"]},
         "warning_days": {"type": "float"},
+        "min_severity": {"type": "str", "choices": list(SEVERITIES)},
     }
 
     _facts: dict[str, Any]
@@ -124,6 +126,7 @@ class ActionModule(Assertion):
             clients=tuple(clients),
             views=tuple(ClientView.read(name, fact) for name, fact in facts.items() if fact),
             warning_days=self.setting("expiry_warning_days", self.options.get("warning_days")),
+            min_severity=self.setting("min_severity", self.options.get("min_severity")),
             expect=expectation(self),
         )
 

@@ -37,6 +37,12 @@ options:
       - A key that expires within this number of days is a finding.
       - The variable C(mesh_expiry_warning_days) if not set, else V(7).
     type: float
+  min_severity:
+    description:
+      - Settings and keys that could be attacked are findings from this severity on, V(info), V(low), V(medium) or V(high).
+      - The variable C(mesh_min_severity) if not set, else V(medium).
+    type: str
+    choices: [info, low, medium, high]
   url:
     description: The server; the variable C(mesh_server_url) when not set, else E(HEADSCALE_URL) on the controller.
     type: str

@@ -12,7 +12,7 @@ from typing import Any
 from .._judge.check import BAD
 from .cause import because_of
 
-STORY = "doctor"
+STORY, HARDENING = "doctor", "hardening"
 _Checks = list[dict[str, Any]]
 
 
@@ -38,11 +38,14 @@ def _roots(made: Sequence[dict[str, Any]]) -> list[_Checks]:
     return list(groups.values())
 
 
-def _weight(group: _Checks, made: Sequence[dict[str, Any]]) -> tuple[bool, int, int]:
-    """Return how much a group explains: what was observed before what could not be, then consequences, then hosts."""
+def _weight(group: _Checks, made: Sequence[dict[str, Any]]) -> tuple[bool, bool, int, int]:
+    """Return how much a group explains: what was observed before what could not be, then consequences, then hosts.
+
+    What could be attacked explains nothing that fails.
+    """
     ours = {(check["id"], check["source"]) for check in group}
     explained = sum(because_of(check) in ours for check in made)
-    return _failed(group), explained, len(group)
+    return group[0]["assertion"] != HARDENING, _failed(group), explained, len(group)
 
 
 def _failed(group: _Checks) -> bool:

@@ -44,6 +44,7 @@ class ServerContext:
     clients: tuple[str, ...] = ()
     views: tuple[ClientView, ...] = ()
     warning_days: float = 7.0
+    min_severity: str = "medium"
     expect: Expectation = field(default_factory=Expectation)
 
 

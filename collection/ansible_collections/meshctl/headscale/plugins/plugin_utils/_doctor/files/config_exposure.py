@@ -23,6 +23,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Return what makes the server easier to attack, or tells others more than necessary."""
     yield from _listeners(settings)
     yield from _tls(settings)
+    yield from _relay(settings)
     yield from _proxies(settings)
     yield from _socket(settings)
     yield from _logs(settings)
@@ -69,6 +70,14 @@ def _tls(settings: Settings) -> Iterator[Finding]:
                 "database.tls", "medium", "database.postgres.ssl", f"the connection to the database on {host} need not be encrypted",
                 "set database.postgres.ssl to verify-full",
             )  # fmt: skip
+
+
+def _relay(settings: Settings) -> Iterator[Finding]:
+    name = "derp.server.verify_clients"
+    if settings.flag("derp.server.enabled", otherwise=False) and not settings.flag(name, otherwise=True):
+        yield settings.finding(
+            "relay.open", "medium", name, "anyone may send traffic through the embedded relay", "write true"
+        )
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:

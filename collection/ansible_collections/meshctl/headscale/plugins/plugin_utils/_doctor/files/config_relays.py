@@ -47,14 +47,6 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
     if not settings.text("derp.server.region_id", "0").strip("0"):
         yield settings.finding("derp", "high", "derp.server.region_id", "the embedded relay has no region", "write 999")
-    if not settings.flag("derp.server.verify_clients", otherwise=True):
-        yield settings.finding(
-            "derp.open",
-            "medium",
-            "derp.server.verify_clients",
-            "anybody may send traffic through the relay",
-            "write true",
-        )
 
 
 def _sources(settings: Settings) -> Iterator[Finding]:

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 SHOWN = frozenset(
     (
-        "server_url", "derp.server.enabled", "derp.paths", "derp.urls", "dns.base_domain", "dns.magic_dns",
+        "server_url", "derp.server.enabled", "derp.server.private_key_path", "derp.server.verify_clients", "derp.paths",
+        "derp.urls", "dns.base_domain", "dns.magic_dns",
         "dns.override_local_dns", "dns.nameservers.global", "prefixes.v4", "prefixes.v6", "database.type", "database.sqlite.path",
+        "database.debug", "grpc_allow_insecure", "grpc_listen_addr", "listen_addr", "log.level", "logtail.enabled",
+        "metrics_listen_addr", "noise.private_key_path", "tls_cert_path", "tls_key_path", "tls_letsencrypt_hostname",
+        "trusted_proxies", "unix_socket", "unix_socket_permission",
     )
 )  # fmt: skip
 # Settings of older releases: it only matters whether they are there.

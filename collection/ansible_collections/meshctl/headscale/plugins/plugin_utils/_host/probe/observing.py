@@ -39,6 +39,7 @@ KINDS = {
     "locks": "service.locks",
     "log": "service.log",
     "metrics": "tailscaled.metrics",
+    "modes": "system.modes",
     "netmap": "tailscaled.netmap",
     "packet_filter": "tailscaled.packet_filter",
     "prefs": "tailscaled.prefs",

@@ -127,6 +127,24 @@ def files(ask: Dict, _until: float) -> Json:
     return found
 
 
+def modes(ask: Dict, _until: float) -> Json:
+    """Return what the group and the other users of the host may do with each file: a directory above it may keep them away."""
+    found: Dict = {}
+    for path in ask.get("paths") or []:
+        real = os.path.realpath(str(path))
+        try:
+            mode, above = os.stat(real).st_mode, real
+            while os.path.dirname(above) != above:
+                above = os.path.dirname(above)
+                if not os.stat(above).st_mode & 1:
+                    mode &= ~7
+        except OSError as exc:
+            found[path] = {"error": exc.strerror or str(exc)}
+        else:
+            found[path] = {"mode": f"{mode & 0o777:03o}"}
+    return found
+
+
 def config(ask: Dict, _until: float) -> Json:
     """Return the settings of headscale that are examined, and none that may be secret."""
     path = str(ask.get("path") or "/etc/headscale/config.yaml")
