@@ -43,7 +43,7 @@ def test_a_story_that_runs_keeps_others_away_until_it_ends(new_lab: Callable[...
     try:
         wait_for((driver.directory / "record.json").exists, "the lab is built", seconds=60)
         _in_use(driver, driver.play("up.yml"), r"playbooks/us1\.yml")
-        assert driver.directory.exists(), "the lab that stands still stands"
+        assert driver.directory.exists(), "the lab that stalls stands"
         # What foresees changes nothing, and is not kept away.
         driver.play("up.yml", "--check").succeeded()
         story.send_signal(signal.SIGKILL)

@@ -310,6 +310,40 @@ def test_every_outage_is_allowed_in_a_lab() -> None:
     assert disruption.expected(lab())["not_allowed"] == {"down": "", "link": "", "killed": ""}
 
 
+def test_pairs_with_the_canary_are_judged_before_the_outages_and_the_others_after_them() -> None:
+    found = {host: disruption.expected(lab().at(host))["watched"] for host in (ONE, TWO, THREE)}
+    assert found[ONE] == {"before": [TWO, THREE], "after": []}
+    assert found[TWO] == {"before": [ONE], "after": [THREE]}
+    assert found[THREE] == {"before": [ONE], "after": [TWO]}
+
+
+def test_without_outages_all_pairs_are_judged_at_once() -> None:
+    view = lab().at(TWO).but(ansible_check_mode=True)
+    assert disruption.expected(view)["watched"] == {"before": [ONE, THREE], "after": []}
+
+
+def test_a_connection_needs_two_clients_beside_the_canary() -> None:
+    view = lab()
+    assert unmet(view, ["bystanders"]) == ""
+    few = {name: view.variables["mesh_nodes"][name] for name in (ONE, TWO)}
+    assert unmet(view.but(mesh_nodes=few), ["bystanders"]).startswith("with 2 clients, no pair is left")
+    unknown = replace(
+        view.but(mesh_nodes=None), others={(name, "mesh_client"): {"key": "k"} for name in (ONE, TWO, THREE)}
+    )
+    assert unmet(unknown, ["bystanders"]) == ""
+
+
+def test_the_outages_are_what_the_tasks_registered() -> None:
+    others = {
+        (ONE, "stopped"): {"started_at": 100.0}, (ONE, "brought_up"): {"started_at": 110.0},
+        (ONE, "unplugged"): {"skipped": True}, (ONE, "killed"): {"started_at": 200.0},
+    }  # fmt: skip
+    assert disruption.outages(replace(lab(), others=others)) == [
+        {"start": 100.0, "end": 115.0, "what": f"{ONE} was stopped"},
+        {"start": 200.0, "end": 205.0, "what": f"{ONE}'s client was killed"},
+    ]
+
+
 def test_nothing_is_disturbed_in_check_mode() -> None:
     view = lab().but(ansible_check_mode=True)
     reason = "check mode changes nothing: run without --check"

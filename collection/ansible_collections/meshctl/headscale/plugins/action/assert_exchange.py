@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, wanted
-from ..plugin_utils._action.peers import reached
+from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import mapping
 from ..plugin_utils._judge.context import Node
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
 
-# About as many in the whole mesh, unless there are more nodes.
-_TRANSFERS = 48
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
 
 
@@ -58,15 +56,15 @@ class ActionModule(Assertion):
             # Slow hosts, such as emulated ones, get less to transfer, not only more time.
             bulk=int(self.options["bulk_bytes"] / self.patience**2),
             bulk_peers=frozenset(
-                _following(self.host, list(nodes), [peer.name for peer in peers], self._transfers(len(nodes)))
+                following(self.host, list(nodes), [peer.name for peer in peers], self._transfers(len(nodes)))
             ),
             rate_budget_mbit=self.setting("rate_budget_mbit", self.options.get("rate_budget")),
         )
 
     def _transfers(self, nodes: int) -> int:
-        """Return the number of peers with a transfer: in a large mesh, all of them would load the hosts for minutes."""
+        """Return the number of peers with a transfer."""
         given: int | None = self.options["bulk_peers"]
-        return max(1, _TRANSFERS // max(1, nodes)) if given is None else given
+        return stream_count(nodes) if given is None else given
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Exchange data with the peers that have not passed yet."""
@@ -97,10 +95,3 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies and the transfers."""
         return judge_exchange(answer, self.context, self._expect)
-
-
-def _following(host: str, nodes: list[str], peers: list[str], count: int) -> list[str]:
-    """Return the first peers after this host in the list of nodes, so that every node gets as many transfers as it starts."""
-    start = nodes.index(host) if host in nodes else -1
-    ring = [*nodes[start + 1 :], *nodes[: max(start, 0)]]
-    return [name for name in ring if name in peers][:count]

@@ -14,6 +14,7 @@ from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, addresses, mapping
 
 _LOOK_S = 5.0
+_LONGEST_S = 300.0
 
 
 class ActionModule(ProbingAction):
@@ -23,6 +24,7 @@ class ActionModule(ProbingAction):
         "seconds": {"type": "float", "default": 40.0},
         "addresses": {"type": "list", "elements": "str"},
         "required": {"type": "bool", "default": True},
+        "state": {"type": "str", "choices": ["started", "ended"], "default": "started"},
     }
 
     @reports_errors
@@ -30,6 +32,8 @@ class ActionModule(ProbingAction):
         """Return where the node listens, as the fact `mesh_serving`."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.start(task_vars)
+        if self.options["state"] == "ended":
+            return {**result, "changed": False, "ansible_facts": {"mesh_serving": self._end()}}
         ports = self.setting("probe_ports")
         serving: dict[str, Any] = {}
         # Existing hosts listen only on the ports that they name.
@@ -38,6 +42,12 @@ class ActionModule(ProbingAction):
         if self.options["required"] and "error" in serving:
             return {**result, **failure(f"{self.host} cannot listen: {serving['error']}", "could_not_run")}
         return self.with_silence({**result, "changed": False, "ansible_facts": {"mesh_serving": serving}})
+
+    def _end(self) -> dict[str, Any]:
+        """End the listener; one that has ended already is as well."""
+        if end := mapping(mapping(self.variable("mesh_serving")).get("end")):
+            self.probe([{"id": "end", "kind": "call", **end}], seconds=_LOOK_S)
+        return {}
 
     def _own_addresses(self) -> list[str]:
         """Return the node's mesh addresses, from the server or from the client: either may be out of order."""
@@ -51,7 +61,7 @@ class ActionModule(ProbingAction):
             raise BadInput(f"the addresses are {given!r}: write IP addresses")
         if not known:
             return {"error": "it has no mesh address"}
-        seconds = self.options["seconds"] * self.setting("patience")
+        seconds = min(_LONGEST_S, self.options["seconds"] * self.setting("patience"))
         request = {"id": "serve", "kind": "serve", "addresses": known, "ports": ports, "seconds": seconds}
         seen = Answer(self.probe([request], seconds=_LOOK_S))
         return mapping(seen.data("serve")) or {"error": seen.why("serve")}

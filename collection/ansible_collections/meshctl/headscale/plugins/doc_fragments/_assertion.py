@@ -44,11 +44,11 @@ options:
         V(service_address), its physical address is known, and whether the host has a route to it; V(service_restart),
         the service may be restarted.
       - V(disruption), the canary may be disturbed; V(cable), meshctl can pull its cable; V(newcomer), a spare host may
-        join the mesh.
+        join the mesh; V(bystanders), two clients are left when one is down.
     type: list
     elements: str
     choices: [placement, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
-              disruption, cable, newcomer]
+              disruption, cable, newcomer, bystanders]
     default: []
   socket:
     description:

@@ -14,7 +14,7 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Starts a process on the host that listens for TCP and UDP on the node's own mesh addresses, and replies to
-    M(meshctl.headscale.assert_exchange). Nothing is installed or written.
+    M(meshctl.headscale.assert_exchange) and M(meshctl.headscale.hold). Nothing is installed or written.
   - The process ends by itself at its deadline, also when the controller, the connection or the Python that started it is
     killed. It replies only to requests with the random token that the task returns.
   - In labs it uses free ports. On existing hosts it uses the ports that the variable C(mesh_probe_ports) names, and does not
@@ -32,6 +32,11 @@ options:
     description: Whether the task fails when the node cannot listen. Otherwise the fact has the reason, in C(error).
     type: bool
     default: true
+  state:
+    description: V(ended) ends the listener that an earlier task has started, before its deadline.
+    type: str
+    choices: [started, ended]
+    default: started
 attributes:
   check_mode:
     description: Nothing listens in check mode.
@@ -68,6 +73,7 @@ ansible_facts:
       returned: success
       contains:
         token: {description: The word that a request must contain., type: str, returned: when it listens}
+        end: {description: How to end the listener., type: dict, returned: when it listens}
         seconds: {description: Time after which nothing listens., type: float, returned: when it listens, sample: 40.0}
         ports:
           description: For each address and protocol the port, or the error.

@@ -13,6 +13,9 @@ from .._inventory.expect import Expectation, read_expect
 from .._judge.answer import mapping
 from .assertion import NotAsserted
 
+# About as many in the whole mesh, unless there are more nodes.
+_TRANSFERS = 48
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -46,3 +49,15 @@ def _some(task: Assertion, peers: Sequence[Node]) -> tuple[Node, ...]:
     if not peers:
         raise NotAsserted(f"by mesh_expect, {task.host} has no peer here")
     return tuple(peers)
+
+
+def following(host: str, nodes: Sequence[str], peers: Sequence[str], count: int) -> list[str]:
+    """Return the first peers after a host in the list of nodes, so that every node is chosen as often as it chooses."""
+    start = nodes.index(host) if host in nodes else -1
+    ring = [*nodes[start + 1 :], *nodes[: max(start, 0)]]
+    return [name for name in ring if name in peers][:count]
+
+
+def stream_count(nodes: int) -> int:
+    """Return the number of peers with a transfer or a stream: in a large mesh, all of them would load the hosts for minutes."""
+    return max(1, _TRANSFERS // max(1, nodes))

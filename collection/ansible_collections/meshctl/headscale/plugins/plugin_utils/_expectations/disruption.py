@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from .._judge.answer import text
+from .._judge.answer import mapping, number, text
 from .._judge.interfaces import mesh_address
 from .view import check_mode, is_lab, may_disturb, mesh_domain
 
@@ -22,7 +22,53 @@ def expected(view: View) -> dict[str, Any]:
     return {
         "canary": canary(view),
         "not_allowed": {"down": reason, "link": reason or no_cable(view), "killed": reason},
+        "watched": _watched(view, undisturbed=bool(reason)),
     }
+
+
+def _watched(view: View, *, undisturbed: bool) -> dict[str, list[str]]:
+    """Return the peers whose pairs are judged before the outages, and those that must not notice them."""
+    peers = [name for name in _members(view) if name != view.host]
+    if undisturbed:
+        return {"before": peers, "after": []}
+    node = canary(view)
+    if view.host == node:
+        return {"before": peers, "after": []}
+    return {"before": [name for name in peers if name == node], "after": [name for name in peers if name != node]}
+
+
+def _members(view: View) -> list[str]:
+    known = mapping(view.shared("mesh_nodes"))
+    return list(known) or [
+        name for name in view.group("clients") if mapping(view.of_host(name, "mesh_client")).get("key")
+    ]
+
+
+# What the tasks of each outage register: its beginning, its end, and how a sentence names it.
+_OUTAGES: Final = {
+    "down": ("stopped", "brought_up", "{} was stopped"),
+    "link": ("unplugged", "plugged", "{}'s cable was pulled"),
+    "killed": ("killed", "", "{}'s client was killed"),
+}
+_RECOVERY_S: Final = 5.0
+
+
+def outages(view: View) -> list[dict[str, Any]]:
+    """Return when the canary was taken down, from what the tasks registered: epoch seconds, and what was done."""
+    node = canary(view)
+    found = []
+    for began, ended, what in _OUTAGES.values():
+        start = number(mapping(view.of_host(node, began)).get("started_at"))
+        end = number(mapping(view.of_host(node, ended)).get("started_at")) if ended else start
+        if start is not None:
+            found.append({"start": start, "end": (end or start) + _RECOVERY_S, "what": what.format(node)})
+    return found
+
+
+def no_bystanders(view: View) -> str:
+    """Return why no pair is left when one node is down."""
+    count = len(_members(view))
+    return "" if count > 2 else f"with {count} clients, no pair is left while one of them is down"  # noqa: PLR2004
 
 
 def canary(view: View) -> str:

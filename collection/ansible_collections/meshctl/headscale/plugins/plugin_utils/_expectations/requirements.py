@@ -28,6 +28,7 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "disruption": disruption.no_disruption,
     "cable": disruption.no_cable,
     "newcomer": disruption.no_newcomer,
+    "bystanders": disruption.no_bystanders,
 }
 
 

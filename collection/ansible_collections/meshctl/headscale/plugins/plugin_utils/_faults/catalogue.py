@@ -25,7 +25,10 @@ _SCHEMA: Final = Path(__file__).with_name("fault.schema.json")
 _RENAMED: Final = {"may": "tolerated", "promise": "declare_nat"}
 
 # Checks of one assertion that another action makes.
-_MADE_BY: Final = {"reachable.tcp": "exchange", "reachable.udp": "exchange", "reachable.bulk": "exchange"}
+_MADE_BY: Final = {
+    "reachable.tcp": "exchange", "reachable.udp": "exchange", "reachable.bulk": "exchange",
+    "reachable.steady": "steady", "reachable.stream": "steady",
+}  # fmt: skip
 
 Verdict = Literal["red", "green", "refused"]
 

@@ -22,6 +22,8 @@ from .verdict import Outcome, StoryRun, judge
 
 # Folder of a drill's directory that holds the state of each lab.
 STATES = "labs"
+# Only faults that need it let the story watch for a while, or disturb nodes.
+_QUICK = {"mesh_deploy": False, "mesh_allow_disruptive": False, "mesh_hold_s": 0}
 
 
 @dataclass(kw_only=True)
@@ -80,7 +82,7 @@ class Drill:
             self._bring_up()
         if story in self._state.sound:
             return
-        seen = self._run(story, {"mesh_deploy": False, "mesh_allow_disruptive": False})
+        seen = self._run(story, _QUICK)
         if seen.exit_code:
             raise FaultError(f"the story {story} does not pass without a fault: {', '.join(seen.complaints)}")
         self._state.sound.append(story)
@@ -110,7 +112,7 @@ class Drill:
         return outcome
 
     def _run_story(self, fault: Fault, topology: Callable[[], Mapping[str, Any]], deadline: float) -> StoryRun:
-        variables: dict[str, Any] = {"mesh_deploy": False, "mesh_allow_disruptive": fault.disruptive, **fault.vars}
+        variables: dict[str, Any] = {**_QUICK, "mesh_allow_disruptive": fault.disruptive, **fault.vars}
         if fault.declare_nat:
             variables["mesh_subnets"] = declared_nat(topology(), fault.declare_nat, vars(self._engine.actors))
         if seconds := fault.deadline or deadline:
@@ -121,7 +123,7 @@ class Drill:
         """See the story pass again, with all the time that it has."""
         left = [entry for entry in self._engine.active() if entry.id == fault.id]
         outcome.problems += [f"it was not undone: {entry.problem}" for entry in left]
-        seen = self._run(fault.story, {"mesh_deploy": False, "mesh_allow_disruptive": False})
+        seen = self._run(fault.story, _QUICK)
         outcome.recovered = seen.exit_code == 0 and not left
         if seen.exit_code:
             outcome.problems.append(f"the story does not pass again: {', '.join(seen.complaints)}")

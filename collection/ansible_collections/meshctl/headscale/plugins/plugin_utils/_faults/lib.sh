@@ -58,6 +58,20 @@ unruled() {
     nft delete table $1 2>/dev/null || true
 }
 
+# flapping ON OFF TABLE RULES: packets pass for ON seconds, then these rules hold for OFF seconds, and so on; `steady TABLE` ends it.
+flapping() {
+    background flap sh -c 'while sleep "$0"; do
+        printf "table %s {\n chain drops { %s }\n}\n" "$2" "$3" | nft -f -
+        sleep "$1"
+        nft delete table $2
+    done' "$@"
+}
+
+steady() {
+    ended flap
+    unruled "$1"
+}
+
 # policy RULES: the server's policy has these access rules, and all else that it had; `policy_before` brings it back.
 policy() {
     [ -e /root/policy-before-fault ] || headscale policy get > /root/policy-before-fault 2>/dev/null ||

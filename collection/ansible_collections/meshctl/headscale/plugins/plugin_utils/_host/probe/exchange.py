@@ -124,7 +124,7 @@ def _request(target: Dict, up: int, down: int, until: float) -> Dict:
             found["outcome"] = outcome_of(exc.errno)
         finally:
             found["duration_ms"] = ms_since(began)
-            found["kernel"] = _kernel(sock)
+            found["kernel"] = kernel_of(sock)
     return found
 
 
@@ -181,7 +181,7 @@ def _greeting(target: Dict, up: int, down: int) -> bytes:
     return b"%b%b %d %d\n" % (GREETING, str(target["token"]).encode(), up, down)
 
 
-def _kernel(sock: socket.socket) -> Dict:
+def kernel_of(sock: socket.socket) -> Dict:
     """Return what the kernel knows of a connection: why it is slow, or stuck."""
     try:
         data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)

@@ -44,7 +44,7 @@ def _icmp_socket(family: int) -> Tuple:
     )
 
 
-class _Echo:
+class Echo:
     """Echo requests to many targets over one socket of a family."""
 
     def __init__(self, family: int, ask: Dict) -> None:
@@ -101,9 +101,10 @@ class _Echo:
             _kind, _code, _sum, ident, number = struct.unpack("!BBHHH", packet[:8])
             if (self.raw and ident != self.ident) or packet[8:] != self.payload:
                 continue
-            self._count(number, extra, now)
+            self.count(number, extra, now)
 
-    def _count(self, number: int, extra: List, now: float) -> None:
+    def count(self, number: int, extra: List, now: float) -> None:
+        """Count a reply."""
         if number not in self.sent:
             return
         target, wall, began = self.sent.pop(number)
@@ -145,7 +146,7 @@ def _checksum(data: bytes) -> int:
 def icmp(ask: Dict, until: float) -> Json:
     """Ping many targets over IPv4 and IPv6."""
     targets = list(dict.fromkeys(ask.get("targets") or []))
-    echoes = {family: _Echo(family, ask) for family in sorted({family_of(target) for target in targets})}
+    echoes = {family: Echo(family, ask) for family in sorted({family_of(target) for target in targets})}
     patience = float(ask.get("try_timeout_s") or 1.0)
     interval = float(ask.get("interval_s") or 0.2)
     try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # because a host must compile every line.
 KINDS = {
     "addresses": "system.addresses",
+    "call": "door.call",
     "capture": "capture.capture",
     "config": "system.config",
     "derpmap": "tailscaled.derp_map",
@@ -32,6 +33,7 @@ KINDS = {
     "firewall": "firewall.rules",
     "getaddrinfo": "names.look_up",
     "headscale": "control.headscale",
+    "hold": "hold.hold",
     "http": "web.fetch",
     "icmp": "icmp.icmp",
     "knock": "knock.knock",

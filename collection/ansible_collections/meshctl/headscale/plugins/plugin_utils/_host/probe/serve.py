@@ -2,25 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Listen for peers over TCP and UDP on given addresses, in a process that ends by itself at its deadline.
+"""Listen for peers over TCP and UDP on given addresses, in a detached process.
 
 A request over TCP is a line `meshctl TOKEN UP DOWN` and UP bytes. The reply is a line of JSON with what arrived, and DOWN
-bytes. A request over UDP begins with the same line; its reply is as long as the request. Without the token there is no reply.
+bytes. After a line `meshctl TOKEN stream` everything is returned as it arrives, until the peer closes the connection.
+A request over UDP begins with the same line; its reply is as long as the request. Without the token there is no reply.
 """
 
 from __future__ import annotations
 
-import binascii
 import json
-import os
 import select
 import socket
 import threading
 import time
 import zlib
 
-from .base import Unseen
 from .detached import detach
+from .door import Door, new_token, seconds_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 GREETING = b"meshctl "
 BLOCK = bytes(range(256)) * 256
 MOST_BYTES = 64 << 20
-LONGEST_S = 300.0
 _MOST_CONNECTIONS = 128
 _LONGEST_LINE = 200
 _IDLE_S = 5.0
@@ -38,18 +36,17 @@ _IDLE_S = 5.0
 
 def serve(ask: Dict, _until: float) -> Json:
     """Start to listen, and return token and ports; `seconds` later nothing listens any more."""
-    seconds = float(ask.get("seconds") or 0)
-    if not 0 < seconds <= LONGEST_S:
-        raise Unseen("bad_request", f"seconds is {seconds!r}: it must be above 0 and at most {LONGEST_S:g}")
-    token = binascii.hexlify(os.urandom(16)).decode()
+    seconds = seconds_of(ask)
+    token, door = new_token(), Door()
     ports, listeners = _bind(list(ask.get("addresses") or []), [int(port) for port in ask.get("ports") or []])
     try:
-        server, until = _Server(token.encode()), time.monotonic() + seconds
-        detach(lambda: server.run(listeners, until), {listener.fileno() for listener in listeners}, seconds)
+        server, until = _Server(token.encode(), door), time.monotonic() + seconds
+        kept = {sock.fileno() for sock in (*listeners, door.sock)}
+        detach(lambda: server.run(listeners, until), kept, seconds)
     finally:
-        for listener in listeners:
+        for listener in (*listeners, door.sock):
             listener.close()
-    return {"token": token, "ports": ports, "seconds": seconds}
+    return {"token": token, "ports": ports, "seconds": seconds, "end": {"name": door.name, "token": door.token}}
 
 
 def _bind(addresses: List, allowed: List) -> Tuple:
@@ -92,9 +89,11 @@ def _bind_one(listener: socket.socket, address: str, ports: List) -> str:
 class _Server:
     """Replies until the deadline."""
 
-    def __init__(self, token: bytes) -> None:
+    def __init__(self, token: bytes, door: Door) -> None:
         self._token = token
+        self._door = door
         self._connections = 0
+        self._ended = False
 
     def run(self, listeners: List, until: float) -> None:
         ready = select.poll()
@@ -102,12 +101,21 @@ class _Server:
         for listener in listeners:
             listener.setblocking(False)
             ready.register(listener, select.POLLIN)
-        while time.monotonic() < until:
+        ready.register(self._door.sock, select.POLLIN)
+        while time.monotonic() < until and not self._ended:
             for number, _event in ready.poll(int(max(1.0, (until - time.monotonic()) * 1000))):
                 try:
-                    self._take(by_number[number], until)
+                    if number in by_number:
+                        self._take(by_number[number], until)
+                    else:
+                        self._door.take()
+                        self._door.answer(self._end)
                 except OSError:
                     continue
+
+    def _end(self, _request: Dict) -> Dict:
+        self._ended = True
+        return {"ended": True}
 
     def _take(self, listener: socket.socket, until: float) -> None:
         if listener.type == socket.SOCK_DGRAM:
@@ -134,6 +142,9 @@ class _Server:
                 connection.setblocking(True)
                 connection.settimeout(max(0.1, min(_IDLE_S, until - time.monotonic())))
                 line, data = _line(connection)
+                if self._is_stream(line):
+                    _echo(connection, data, until)
+                    return
                 asked = self._asked(line)
                 if asked is None:
                     return
@@ -146,6 +157,9 @@ class _Server:
             return
         finally:
             self._connections -= 1
+
+    def _is_stream(self, line: bytes) -> bool:
+        return line == b"%b%b stream" % (GREETING, self._token)
 
     def _asked(self, line: bytes) -> Tuple | None:
         """Return the lengths of both transfers, None for a request that is not ours."""
@@ -169,6 +183,19 @@ def _line(connection: socket.socket) -> Tuple:
         data += more
     line, _newline, rest = data.partition(b"\n")
     return line, rest
+
+
+def _echo(connection: socket.socket, data: bytes, until: float) -> None:
+    """Return what arrives, until the peer closes the connection."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # No longer than the listener itself: a stream may be silent while its path is broken.
+    connection.settimeout(max(0.1, until - time.monotonic()))
+    connection.sendall(data)
+    while True:
+        data = connection.recv(65536)
+        if not data:
+            return
+        connection.sendall(data)
 
 
 def _count(connection: socket.socket, data: bytes, wanted: int) -> Tuple:

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Let a node watch its peers for a while; see the module of the same name."""
+
+from __future__ import annotations
+
+import time
+from secrets import token_hex
+from typing import Any
+
+from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.members import MeshAction
+from ..plugin_utils._action.peers import expectation, following, stream_count
+from ..plugin_utils._judge.answer import Answer, mapping, number
+from ..plugin_utils._judge.context import Node
+
+_LOOK_S = 5.0
+_LONGEST_S = 300.0
+# Pings of the whole mesh in a second: a lab's nodes share the cores of one machine.
+_MOST_PINGS = 2000
+_INTERVAL_S = 0.1
+_LONGEST_INTERVAL_S = 0.25
+
+
+class ActionModule(MeshAction):
+    """Start the probe's watch."""
+
+    ARGUMENTS = {  # noqa: RUF012
+        "seconds": {"type": "float", "default": 300.0},
+        "nodes": {"type": "raw"},
+        "peers": {"type": "list", "elements": "str"},
+    }
+
+    @reports_errors
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return how to ask for what was seen, as the fact `mesh_held`."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self.start(task_vars)
+        watching = self._watch() if self.setting("hold_s") else {}
+        return self.with_silence({**result, "changed": False, "ansible_facts": {"mesh_held": watching}})
+
+    def _watch(self) -> dict[str, Any]:
+        nodes = list(self.nodes())
+        expect = expectation(self)
+        peers = [peer for peer in self.peers() if expect.reaches(self.host, peer.name)]
+        if not peers:
+            return {"error": f"by mesh_expect, {self.host} has no peer here"}
+        interval, count = pace(len(nodes), len(peers))
+        names = following(self.host, nodes, [peer.name for peer in peers], count)
+        patience = self.setting("patience")
+        streams = following(self.host, nodes, names, stream_count(len(nodes)))
+        request = {
+            "id": "hold",
+            "kind": "hold",
+            "seconds": min(_LONGEST_S, self.options["seconds"]),
+            "targets": [known for peer in peers if peer.name in names for known in peer.addresses],
+            "interval_s": interval * patience,
+            "patience_s": max(3.0, 2 * self.setting("latency_budget_ms") / 1000) * patience,
+            "marker": f"meshctl-{token_hex(8)}",
+            "streams": [one for peer in peers if peer.name in streams for one in self._streams(peer)],
+        }
+        answer = self.probe([request], seconds=_LOOK_S * patience)
+        seen = Answer(answer)
+        found = mapping(seen.data("hold"))
+        if not found:
+            return {"error": seen.why("hold")}
+        began = number(found.get("began")) or 0.0
+        return {**found, "peers": names, "streams": streams, "at": time.time(), "ahead_s": self._ahead(began)}
+
+    def _ahead(self, began: float) -> float:
+        """Return how far the host's clock is ahead; a small difference is the time that the answer took."""
+        ahead = began - time.time()
+        return round(ahead, 3) if abs(ahead) > _LOOK_S else 0.0
+
+    def _streams(self, peer: Node) -> list[dict[str, Any]]:
+        """Return where a peer listens for a connection of each family."""
+        serving = mapping(self.of_host(peer.name, "mesh_serving"))
+        found = []
+        for known in peer.addresses:
+            port = number(mapping(mapping(mapping(serving.get("ports")).get(known)).get("tcp")).get("port"))
+            if port:
+                found.append({"host": known, "tcp": int(port), "token": serving.get("token")})
+        return found
+
+
+def pace(nodes: int, peers: int) -> tuple[float, int]:
+    """Return the interval of the pings to an address, and how many peers are watched: all of them in small meshes."""
+    per_node = _MOST_PINGS / max(1, nodes)
+    interval = min(_LONGEST_INTERVAL_S, max(_INTERVAL_S, 2 * peers / per_node))
+    return interval, max(1, min(peers, int(per_node * interval / 2)))

@@ -1,0 +1,291 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge what a watch saw: pairs that were silent for a while, and connections that broke or stood still."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from .answer import Answer, Json, items, mapping, number, text
+from .context import CheckContext, Node
+from .observations import HELD
+from .quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .check import Check
+
+# Two silences belong together when one begins this soon after the other.
+_TOGETHER_S: Final = 1.0
+_LISTED: Final = 4
+_TWICE, _OFTEN = 2, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A time on the controller's clock in which something was so."""
+
+    start: float
+    end: float
+    what: str = ""
+
+    def meets(self, other: Span) -> bool:
+        """Whether both were at the same time, or nearly."""
+        return self.start <= other.end + _TOGETHER_S and other.start <= self.end + _TOGETHER_S
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it was."""
+        return round(self.end - self.start, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What must be true of a node's pairs while they are watched."""
+
+    peers: tuple[Node, ...]
+    everyone: tuple[Node, ...] = ()
+    """All peers that are watched: what happened to the others helps to find the cause."""
+    families: tuple[int, ...] = (4, 6)
+    hold_s: float
+    silence_budget_s: float
+    stall_budget_s: float
+    stream_peers: frozenset[str] = frozenset()
+    no_streams: str = ""
+    """Why no connection was kept open."""
+    outages: tuple[Span, ...] = ()
+    """When another node was taken down on purpose, and how."""
+    ahead_s: float = 0.0
+    """How far the host's clock is ahead of the controller's."""
+
+
+def judge_held(answer: Json, context: CheckContext, expect: Held) -> list[Check]:
+    """Return a check of the pings of each peer and family, and one of each connection."""
+    seen = _Seen(answer, context, expect)
+    checks = [seen.steady(peer, family) for peer in expect.peers for family in expect.families if peer.address(family)]
+    if expect.no_streams:
+        return [*checks, context.skipped(expect.no_streams, aspect="stream")]
+    return checks + [
+        seen.stream(peer, family)
+        for peer in expect.peers
+        for family in expect.families
+        if peer.name in expect.stream_peers and peer.address(family)
+    ]
+
+
+class _Seen:
+    """What a host saw while it watched its peers."""
+
+    def __init__(self, answer: Json, context: CheckContext, expect: Held) -> None:
+        self._answer = Answer(answer)
+        self._context = context
+        self._expect = expect
+        self._data = mapping(self._answer.data(HELD))
+        self._lines = mapping(self._data.get("lines"))
+        self._streams = {text(mapping(one).get("host")): mapping(one) for one in items(self._data.get("streams"))}
+        self._watched_s = round((number(self._data.get("ticks")) or 0) * (number(self._data.get("interval_s")) or 0), 1)
+        self._held_up_s = number(self._data.get("held_up_s")) or 0.0
+
+    # -- pings -------------------------------------------------------------------------------------------------------
+
+    def steady(self, peer: Node, family: int) -> Check:
+        """Return the check of the pings to one address."""
+        expect = self._expect
+        expected = {
+            "address": peer.address(family),
+            "watched_s": {"at_least": expect.hold_s},
+            "silent_s": {"at_most": expect.silence_budget_s},
+        }
+        about: dict[str, Any] = {"aspect": "steady", "family": family, "target": peer.name, "expected": expected}
+        line = mapping(self._lines.get(peer.address(family)))
+        if unseen := self._unseen(line):
+            return self._context.check(None, **about, observed=None, hint=unseen)
+        if self._watched_s < expect.hold_s:
+            return self._context.skipped(
+                f"the probe on {self._context.source} was held up for {self._held_up_s:g} s, and watched for only "
+                f"{self._watched_s:g} s: its host is overloaded",
+                **about,
+            )
+        if line.get("first") is None:
+            return self._context.skipped(
+                f"it has not answered since the watch began: `reachable.ipv{family}` says why", **about
+            )
+        spans = self._silences(line)
+        longest = max((span.seconds for span in spans), default=0.0)
+        observed = {
+            "watched_s": self._watched_s, "sent": line.get("sent"), "lost": line.get("lost"),
+            **({"silent": len(spans), "longest_s": longest} if spans else {}),
+        }  # fmt: skip
+        evidence = {
+            "silences": [{"at": _clock(span.start), "s": span.seconds} for span in spans[:20]],
+            "held_up_s": self._held_up_s,
+            **({"refused": line["errors"]} if line.get("errors") else {}),
+        }
+        bad = any(span.end - span.start > expect.silence_budget_s for span in spans)
+        return self._context.check(
+            not bad, **about, observed=observed, evidence=evidence, hint=self._silent(peer, family, spans) if bad else "",
+            command=f"ping -D -O -i 0.2 -w 20 {quoted(peer.address(family))}",
+        )  # fmt: skip
+
+    def _unseen(self, found: Mapping[str, Any]) -> str:
+        if self._answer.data(HELD) is None:
+            return self._answer.why(HELD)
+        return "" if found else "this address was not watched"
+
+    def _silences(self, line: Mapping[str, Any]) -> list[Span]:
+        return [
+            Span(start=at - self._expect.ahead_s, end=at - self._expect.ahead_s + lasted)
+            for one in map(mapping, items(line.get("outages")))
+            if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
+        ]
+
+    def _silent(self, peer: Node, family: int, spans: Sequence[Span]) -> str:
+        return (
+            f"{peer.name} was silent {_times(len(spans))} in {self._watched_s:g} s, {_listed(spans)}"
+            f"{_regular(spans)}{self._meanwhile(spans)}: {self._whom(peer, family, spans)}"
+        )
+
+    def _whom(self, peer: Node, family: int, spans: Sequence[Span]) -> str:
+        """Name what was silent at the same time and what was not: that leaves who comes and goes."""
+        line = mapping(self._lines.get(peer.address(10 - family)))
+        if line.get("first") is not None and not _at_once(spans, self._silences(line)):
+            return (
+                f"it answered over IPv{10 - family} meanwhile, so look for a firewall, a policy or a route that concerns "
+                f"IPv{family} and changes"
+            )
+        others = [one for one in self._expect.everyone if one.name != peer.name]
+        fine = [one.name for one in others if self._answered(one, family) and not self._silent_too(one, family, spans)]
+        if fine:
+            return (
+                f"{' and '.join(fine[:_LISTED])} answered meanwhile, so {peer.name}, or its path to this host, comes and goes "
+                "(its client's log, its link, its router)"
+            )
+        if any(self._silent_too(one, family, spans) for one in others):
+            return "all other nodes were silent at the same time, so this host, its client or its link comes and goes"
+        return f"{peer.name}, this host or the path between them comes and goes"
+
+    def _answered(self, peer: Node, family: int) -> bool:
+        return mapping(self._lines.get(peer.address(family))).get("first") is not None
+
+    def _silent_too(self, peer: Node, family: int, spans: Sequence[Span]) -> bool:
+        return _at_once(spans, self._silences(mapping(self._lines.get(peer.address(family)))))
+
+    def _meanwhile(self, spans: Iterable[Span]) -> str:
+        found = next((outage for outage in self._expect.outages if any(span.meets(outage) for span in spans)), None)
+        return f", while {found.what}" if found else ""
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    def stream(self, peer: Node, family: int) -> Check:
+        """Return the check of the connection to one address."""
+        expect = self._expect
+        expected = {"address": peer.address(family), "stays": "open", "stall_s": {"at_most": expect.stall_budget_s}}
+        about: dict[str, Any] = {"aspect": "stream", "family": family, "target": peer.name, "expected": expected}
+        found = self._streams.get(peer.address(family), {})
+        if self._answer.data(HELD) is None:
+            return self._context.check(None, **about, observed=None, hint=self._answer.why(HELD))
+        if not found:
+            return self._context.skipped(f"{peer.name} does not listen: `reachable.tcp` says why", **about)
+        waits = [
+            Span(start=at - expect.ahead_s, end=at - expect.ahead_s + lasted)
+            for one in map(mapping, items(found.get("waits")))
+            if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
+        ]
+        stalls = [span for span in waits if span.end - span.start > expect.stall_budget_s]
+        outcome = text(found.get("outcome")) or "unknown"
+        observed = {
+            "outcome": outcome, "open_s": number(found.get("open_s")), "exchanged": number(found.get("exchanged")),
+            "longest_stall_s": max((span.seconds for span in waits), default=0.0),
+        }  # fmt: skip
+        hint = self._broke(peer, found) if outcome != "open" else self._stalled(peer, family, found, stalls)
+        return self._context.check(
+            outcome == "open" and not stalls, **about, observed=observed, hint=hint,
+            evidence={
+                "bytes": found.get("bytes"), "kernel": found.get("kernel") or {}, "held_up_s": self._held_up_s,
+                "during": [outage.what for outage in expect.outages],
+            },
+            command=f"nc -v {quoted(peer.address(family))} PORT",
+        )  # fmt: skip
+
+    def _broke(self, peer: Node, found: Mapping[str, Any]) -> str:
+        outcome = text(found.get("outcome"))
+        if found.get("opened") is None:
+            return (
+                f"no connection to {peer.name} could be opened in {found.get('tries')} tries, the last one ended with "
+                f"'{outcome}': see `reachable.tcp`"
+            )
+        at = (number(found.get("broke")) or 0.0) - self._expect.ahead_s
+        span = Span(start=at, end=at)
+        how = {
+            "reset": f"it was reset: something on the way, or {peer.name}, does not know it any more or limits it",
+            "closed": f"{peer.name}'s side closed it, before the listener's time was over",
+            "damaged": "other bytes came back than were sent",
+            "timeout": "nothing was acknowledged any more",
+        }.get(outcome, f"the kernel reports '{outcome}'")
+        return (
+            f"the connection to {peer.name} broke at {_clock(at)}, {_amount(found)}{self._meanwhile([span])}: {how} "
+            "(firewalls and NAT on the way: `nft list ruleset`, `conntrack -L`)"
+        )
+
+    def _stalled(self, peer: Node, family: int, found: Mapping[str, Any], stalls: Sequence[Span]) -> str:
+        if not stalls:
+            return ""
+        worst = max(stalls, key=lambda span: span.seconds)
+        line = mapping(self._lines.get(peer.address(family)))
+        silences = self._silences(line)
+        if _at_once([worst], silences):
+            why = "pings were lost at the same time, so the path was down: see `reachable.steady`"
+        elif line.get("first") is not None:
+            why = (
+                "pings were answered meanwhile, so something on the way drops this connection only: a firewall or NAT that "
+                "forgets established connections, or a limit of time or bytes (`nft list ruleset`, `conntrack -L`)"
+            )
+        else:
+            why = "nothing else is known of the path meanwhile"
+        return (
+            f"the connection to {peer.name} stood still for {worst.seconds:g} s from {_clock(worst.start)}, "
+            f"{_amount(found)}{self._meanwhile([worst])}; the budget is {self._expect.stall_budget_s:g} s: {why}"
+        )
+
+
+def _at_once(spans: Iterable[Span], others: Sequence[Span]) -> bool:
+    return any(span.meets(other) for span in spans for other in others)
+
+
+def _amount(found: Mapping[str, Any]) -> str:
+    opened = number(found.get("open_s"))
+    after = f"{opened:.1f} s after it was opened, " if opened is not None else ""
+    return f"{after}with {int(number(found.get('bytes')) or 0)} bytes returned"
+
+
+def _clock(at: float) -> str:
+    """Return the time of day of an event."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S.%f}"[:-5] + " UTC"
+    except (OverflowError, ValueError, OSError):
+        return "an unknown time"
+
+
+def _times(count: int) -> str:
+    return {1: "once", _TWICE: "twice"}.get(count, f"{count} times")
+
+
+def _listed(spans: Sequence[Span]) -> str:
+    said = [f"for {span.seconds:g} s at {_clock(span.start)}" for span in spans[:_LISTED]]
+    return ", ".join(said) + (" and so on" if len(spans) > _LISTED else "")
+
+
+def _regular(spans: Sequence[Span]) -> str:
+    """Return how regularly something happens; empty when it is not regular."""
+    if len(spans) < _OFTEN:
+        return ""
+    pauses = [after.start - before.start for before, after in pairwise(spans)]
+    mean = sum(pauses) / len(pauses)
+    return f" (every {mean:.1f} s)" if max(pauses) - min(pauses) < 0.3 * mean else ""

@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How many peers a node watches, and how often it pings them."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.action.hold import pace
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.peers import following, stream_count
+
+
+@pytest.mark.parametrize(
+    ("nodes", "interval", "peers"),
+    [(2, 0.1, 1), (3, 0.1, 2), (10, 0.1, 9), (15, 0.21, 14), (50, 0.25, 5), (1000, 0.25, 1)],
+)
+def test_small_meshes_are_watched_as_a_whole_and_larger_ones_in_part(nodes: int, interval: float, peers: int) -> None:
+    assert pace(nodes, nodes - 1) == (pytest.approx(interval), peers)
+
+
+def test_the_pings_of_all_nodes_stay_bounded() -> None:
+    for nodes in range(2, 400):
+        interval, peers = pace(nodes, nodes - 1)
+        # At least one peer of each node, in both families.
+        assert nodes * peers * 2 / interval <= max(2000.0, nodes * 8) + 1
+
+
+def test_every_node_is_watched_by_as_many_as_it_watches() -> None:
+    nodes = [f"n{number}" for number in range(9)]
+    chosen = {node: following(node, nodes, [other for other in nodes if other != node], 3) for node in nodes}
+    assert chosen["n7"] == ["n8", "n0", "n1"]
+    assert {sum(node in found for found in chosen.values()) for node in nodes} == {3}
+    assert (stream_count(3), stream_count(50)) == (16, 1)

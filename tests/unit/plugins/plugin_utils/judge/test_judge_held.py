@@ -1,0 +1,192 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a watch saw: silences and broken connections fail, and a probe that was held up is no verdict."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.held import Held, Span, judge_held
+
+TWO = Node(name="two", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
+THREE = Node(name="three", addresses=("100.64.0.3", "fd7a:115c:a1e0::3"))
+CONTEXT = CheckContext(story="us1", assertion="reachable", source="one")
+# 2026-11-28 21:30:00 UTC
+NOW = 1795901400.0
+EXPECT = Held(
+    peers=(TWO,), everyone=(TWO, THREE), hold_s=10, silence_budget_s=0.5, stall_budget_s=3, stream_peers=frozenset({"two"})
+)  # fmt: skip
+
+
+def healthy() -> dict[str, Any]:
+    line = {"sent": 100, "answered": 98, "lost": 2, "first": NOW, "errors": {}, "runs": 0, "outages": []}
+    known = [*TWO.addresses, *THREE.addresses]
+    stream = {"outcome": "open", "opened": NOW, "open_s": 9.9, "exchanged": 32, "bytes": 32768, "waits": [], "tries": 1}
+    return {
+        "began": NOW, "ticks": 100, "interval_s": 0.1, "held_up_s": 0.0, "delays": [],
+        "lines": {address: deepcopy(line) for address in known},
+        "streams": [{**deepcopy(stream), "host": address} for address in TWO.addresses],
+    }  # fmt: skip
+
+
+def silent(data: dict[str, Any], address: str, *outages: tuple[float, float]) -> None:
+    data["lines"][address]["outages"] = [
+        {"at": NOW + at, "s": lasted, "lost": int(lasted * 10)} for at, lasted in outages
+    ]
+
+
+def judged(data: Any, expect: Held = EXPECT) -> dict[tuple[str, str | None], Check]:
+    answer = {"observations": {"held": {"ok": True, "data": data}}}
+    return {(check.aspect, check.family): check for check in judge_held(answer, CONTEXT, expect)}
+
+
+def test_lost_packets_are_no_silence() -> None:
+    checks = judged(healthy())
+    assert set(checks) == {(aspect, family) for aspect in ("steady", "stream") for family in ("ipv4", "ipv6")}
+    assert {check.verdict for check in checks.values()} == {"passed"}
+    assert len({str(check.expected) for check in checks.values()}) == 4
+
+
+@pytest.mark.parametrize(("lasted", "verdict"), [(0.4, "passed"), (0.5, "passed"), (0.6, "failed"), (2.0, "failed")])
+def test_a_silence_fails_from_the_budget_on(lasted: float, verdict: str) -> None:
+    data = healthy()
+    for address in TWO.addresses:
+        silent(data, address, (4.0, lasted))
+    check = judged(data)["steady", "ipv4"]
+    assert check.verdict == verdict
+    assert check.observed["longest_s"] == lasted
+
+
+def test_a_node_that_comes_and_goes_is_named_with_times_and_period() -> None:
+    data = healthy()
+    for address in TWO.addresses:
+        silent(data, address, (0.5, 1.0), (4.5, 1.0), (8.5, 1.0))
+    hint = judged(data)["steady", "ipv4"].hint
+    assert hint.startswith("two was silent 3 times in 10 s, for 1 s at 21:30:00.5 UTC, for 1 s at 21:30:04.5 UTC")
+    assert "(every 4.0 s)" in hint
+    assert "three answered meanwhile, so two, or its path to this host, comes and goes" in hint
+
+
+def test_a_host_that_loses_all_others_looks_at_itself() -> None:
+    data = healthy()
+    for address in data["lines"]:
+        silent(data, address, (4.0, 2.0))
+    assert "all other nodes were silent at the same time, so this host" in judged(data)["steady", "ipv6"].hint
+
+
+def test_a_silence_of_one_family_is_said_to_be_one() -> None:
+    data = healthy()
+    silent(data, TWO.address(6), (4.0, 2.0))
+    checks = judged(data)
+    assert checks["steady", "ipv4"].verdict == "passed"
+    assert "two was silent once" in checks["steady", "ipv6"].hint
+    assert "it answered over IPv4 meanwhile" in checks["steady", "ipv6"].hint
+
+
+def test_nothing_is_said_of_others_where_nothing_is_known() -> None:
+    data = healthy()
+    for address in TWO.addresses:
+        silent(data, address, (4.0, 2.0))
+    hint = judged(data, replace(EXPECT, everyone=(TWO,)))["steady", "ipv4"].hint
+    assert "two, this host or the path between them comes and goes" in hint
+
+
+def test_an_outage_on_purpose_is_named_and_clocks_that_differ_are_allowed_for() -> None:
+    data = healthy()
+    for address in TWO.addresses:
+        silent(data, address, (104.0, 2.0))
+    outage = Span(start=NOW + 3, end=NOW + 5, what="one was stopped")
+    hint = judged(data, replace(EXPECT, outages=(outage,), ahead_s=100))["steady", "ipv4"].hint
+    assert "for 2 s at 21:30:04.0 UTC, while one was stopped" in hint
+
+
+def test_a_probe_that_was_held_up_is_no_verdict() -> None:
+    data = {**healthy(), "ticks": 40, "held_up_s": 6.0}
+    silent(data, TWO.address(4), (4.0, 2.0))
+    check = judged(data)["steady", "ipv4"]
+    assert check.verdict == "skipped"
+    assert "was held up for 6 s, and watched for only 4 s" in check.hint
+
+
+def test_an_address_that_never_answered_is_left_to_the_check_that_says_why() -> None:
+    data = healthy()
+    data["lines"][TWO.address(4)]["first"] = None
+    check = judged(data)["steady", "ipv4"]
+    assert (check.verdict, "`reachable.ipv4` says why" in check.hint) == ("skipped", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (
+            {"outcome": "reset", "broke": NOW + 5, "open_s": 5.0},
+            "broke at 21:30:05.0 UTC, 5.0 s after it was opened, with 32768",
+        ),
+        ({"outcome": "closed", "broke": NOW + 5}, "two's side closed it"),
+        ({"outcome": "timeout", "broke": NOW + 5}, "nothing was acknowledged any more"),
+        ({"outcome": "damaged", "broke": NOW + 5}, "other bytes came back"),
+        ({"outcome": "EPIPE", "broke": NOW + 5}, "the kernel reports 'EPIPE'"),
+        (
+            {"outcome": "timeout", "opened": None, "tries": 4},
+            "could be opened in 4 tries, the last one ended with 'timeout'",
+        ),
+        ({"waits": [{"at": NOW + 4, "s": 6.0, "open": True}]}, "stood still for 6 s from 21:30:04.0 UTC"),
+    ],
+)
+def test_a_broken_or_stalled_connection_fails_and_says_when(change: dict[str, Any], hint: str) -> None:
+    data = healthy()
+    data["streams"][0].update(change)
+    checks = judged(data)
+    assert checks["stream", "ipv4"].verdict == "failed"
+    assert hint in checks["stream", "ipv4"].hint
+    assert checks["stream", "ipv6"].verdict == "passed"
+
+
+def test_a_stall_below_the_budget_passes() -> None:
+    data = healthy()
+    data["streams"][0]["waits"] = [{"at": NOW + 4, "s": 2.9}]
+    check = judged(data)["stream", "ipv4"]
+    assert (check.verdict, check.observed["longest_stall_s"]) == ("passed", 2.9)
+
+
+def test_a_stall_is_laid_to_the_connection_only_if_pings_passed() -> None:
+    data = healthy()
+    data["streams"][0]["waits"] = [{"at": NOW + 4, "s": 6.0}]
+    assert "drops this connection only" in judged(data)["stream", "ipv4"].hint
+    silent(data, TWO.address(4), (4.0, 5.0))
+    assert "pings were lost at the same time" in judged(data)["stream", "ipv4"].hint
+    data["lines"][TWO.address(4)]["first"] = None
+    data["lines"][TWO.address(4)]["outages"] = []
+    assert "nothing else is known" in judged(data)["stream", "ipv4"].hint
+
+
+def test_connections_that_were_not_opened_are_skipped_with_the_reason() -> None:
+    checks = judged(healthy(), replace(EXPECT, no_streams="with 2 clients, no pair is left"))
+    assert checks["stream", None].verdict == "skipped"
+    assert "no pair is left" in checks["stream", None].hint
+    data = {**healthy(), "streams": []}
+    assert "does not listen" in judged(data)["stream", "ipv4"].hint
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"failure": {"message": "gone"}},
+        {"observations": {"held": {"ok": False, "error": {"message": "it was killed"}}}},
+    ],
+)
+def test_a_watch_that_cannot_be_asked_is_an_error(answer: dict[str, Any]) -> None:
+    assert {check.verdict for check in judge_held(answer, CONTEXT, EXPECT)} == {"error"}
+
+
+@pytest.mark.parametrize("junk", [{}, {"lines": 3, "streams": [3, {}]}, {"ticks": "x", "lines": {TWO.address(4): []}}])
+def test_junk_never_passes(junk: Any) -> None:
+    assert not [check for check in judged(junk).values() if check.verdict == "passed"]
