@@ -306,6 +306,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
                 *(backwards(known, name.fqdn) for name in NAMES for known in name.addresses),
             ]),
             dns=seen(dns()),
+            dns_tcp=seen([asked(name.fqdn, "A", name.addresses[0]) for name in NAMES]),
             resolv_conf=seen({"nameservers": ["100.100.100.100"], "search": ["mesh.internal"]}),
             files=seen({"/etc/hosts": {"text": "127.0.0.1 localhost\n"}, "/etc/nsswitch.conf": {"text": "hosts: files dns\n"}}),
         ),

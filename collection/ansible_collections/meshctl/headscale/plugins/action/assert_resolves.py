@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.names import gives_aaaa, name_of
-from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, wanted
+from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, unpacked, wanted
 from ..plugin_utils._action.peers import seen
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.view import mesh_domain
@@ -20,11 +20,13 @@ from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100
 from ..plugin_utils._judge.observations import (
     ADDRESSES,
     DNS,
+    DNS_TCP,
     FILES,
     GETADDRINFO,
     LOOKUPS,
     OUTSIDE,
     RESOLV_CONF,
+    RESOLVER,
     STATUS,
     STEPS,
 )
@@ -36,12 +38,18 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
 
 
+_CAPTURE: Final[Request] = {"id": LOOKUPS, "kind": "capture"}
+_MADE: Final = (ADDRESSES, DNS, DNS_TCP, FILES, GETADDRINFO, LOOKUPS, OUTSIDE, RESOLV_CONF)
+_LOOKUP_S: Final = 3.5
+
+
 class ActionModule(Assertion):
     """Ask the system's resolver and tailscaled's, and capture which server the system's resolver asks."""
 
     ASSERTION = "resolves"
     DEADLINE_S = 30.0
-    LOOK_S = 8.0
+    LOOK_S = 12.0
+    SHORTEST_LOOK_S = 9.0
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
         **COMMON,
         **MEMBERS,
@@ -84,29 +92,40 @@ class ActionModule(Assertion):
         """Look the names up, one kind after another: each is timed and captured separately."""
         nodes = {peer.name for peer in wanted(self._peers, pending)} or {peer.name for peer in self._peers}
         present = [name for name in self._expect.present if name.node in nodes]
+        queries = [{"name": name.fqdn, "type": kind} for name in present for kind in ("A", "AAAA")]
+        queries += [{"name": known, "type": "PTR"} for name in present for known in name.addresses]
+        queries += [{"name": name, "type": "A"} for name in self._expect.absent]
+        steps: list[Request] = [
+            {"id": RESOLV_CONF, "kind": "resolv_conf"},
+            {"id": FILES, "kind": "files", "paths": [HOSTS, NSSWITCH]},
+            {"id": ADDRESSES, "kind": "addresses"},
+            {"id": DNS, "kind": "dns", "server": QUAD_100, "queries": queries},
+            {
+                "id": DNS_TCP,
+                "kind": "dns",
+                "server": QUAD_100,
+                "tcp": True,
+                "queries": [{"name": name.fqdn, "type": name.kind} for name in present],
+            },
+        ]
+        # Each kind gets a part of the time: a resolver that hangs must not take that of the others.
         lookups: Request = {
+            "timeout_s": _LOOKUP_S * self.patience,
             "id": GETADDRINFO,
             "kind": "getaddrinfo",
             "names": [asked for name in present for asked in (name.fqdn, name.short)],
         }
-        steps: list[Request] = []
         if self._expect.wire:
             marker = wire_marker(present[0].fqdn)
             # A name that is new each time cannot be in a cache. The final dot keeps it out of the search domain.
             unknown = f"meshctl-{token_hex(8)}.{present[0].fqdn.partition('.')[2]}."
             lookups["names"].append(unknown)
-            steps.append({"id": LOOKUPS, "kind": "capture", "marker": marker, "during": [lookups]})
-            lookups = {**lookups, "names": []}
+            captured = {**lookups, "timeout_s": _LOOKUP_S * self.patience - 0.5}
+            steps.append({**_CAPTURE, "timeout_s": _LOOKUP_S * self.patience, "marker": marker, "during": [captured]})
+            lookups = {**lookups, "names": [], "timeout_s": lookups["timeout_s"] + 1}
         backwards = [known for name in present for known in name.addresses]
         lookups = {**lookups, "names": [*lookups["names"], *backwards, *self._expect.absent]}
-        queries = [{"name": name.fqdn, "type": kind} for name in present for kind in ("A", "AAAA")]
-        queries += [{"name": known, "type": "PTR"} for name in present for known in name.addresses]
-        queries += [{"name": name, "type": "A"} for name in self._expect.absent]
         steps += [
-            {"id": RESOLV_CONF, "kind": "resolv_conf"},
-            {"id": FILES, "kind": "files", "paths": [HOSTS, NSSWITCH]},
-            {"id": DNS, "kind": "dns", "server": QUAD_100, "queries": queries},
-            {"id": ADDRESSES, "kind": "addresses"},
             # A slow resolver takes long here: it looks absent names up in the search domain as well.
             lookups,
             # Last: if the upstream resolver is dead, these take all the time that is left.
@@ -116,11 +135,7 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
-        observations = mapping(mapping(answer).get("observations"))
-        steps = mapping(mapping(observations.get(STEPS)).get("data"))
-        return judge_resolves(
-            {**mapping(answer), "observations": {**observations, **steps}}, self.context, self._expect
-        )
+        return judge_resolves(unpacked(answer, STEPS, _MADE), self.context, self._expect)
 
     def follow_up(self, checks: Sequence[Check]) -> list[Check]:
         """Add a skipped check for each family that this client cannot resolve."""
@@ -130,5 +145,6 @@ class ActionModule(Assertion):
         return [*checks, self.context.skipped(reason, aspect="ipv6", family=6)]
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
-        """Ask the client for its status."""
-        return [{"id": STATUS, "kind": "status"}]
+        """Ask the client for its status, and the system's first name server directly."""
+        queries = [{"name": self._expect.present[0].fqdn, "type": "A"}]
+        return [{"id": STATUS, "kind": "status"}, {"id": RESOLVER, "kind": "dns", "queries": queries}]

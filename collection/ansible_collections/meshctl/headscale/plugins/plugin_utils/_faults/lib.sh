@@ -133,16 +133,21 @@ resolver_before() {
     rm -f /root/resolv-before-fault /root/resolv-fault
 }
 
-# stub [NAME IPV4 IPV6]...: a resolver on 127.0.0.1 (or $STUB, below the command $STUB_IN) that knows these names, and nothing else; `ended stub` ends it.
+# stub [NAME IPV4 IPV6]...: a resolver on 127.0.0.1 (or $STUB, below the command $STUB_IN) that knows these names, and nothing else,
+# and hangs after $STUB_ANSWERS answers; `ended stub` ends it.
 stub() {
-    background stub ${STUB_IN:-} env STUB="${STUB:-127.0.0.1}" python3 -ISc '
+    background stub ${STUB_IN:-} env STUB="${STUB:-127.0.0.1}" STUB_ANSWERS="${STUB_ANSWERS:--1}" python3 -ISc '
 import os, socket, struct, sys
 given = sys.argv[1:]
 known = {name.lower(): addresses for name, *addresses in zip(given[::3], given[1::3], given[2::3])}
 line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 line.bind((os.environ["STUB"], 53))
+left = int(os.environ["STUB_ANSWERS"])
 while True:
     asked, who = line.recvfrom(4096)
+    if not left:
+        continue
+    left -= 1
     labels, at = [], 12
     while asked[at]:
         labels.append(asked[at + 1 : at + 1 + asked[at]].decode().lower())

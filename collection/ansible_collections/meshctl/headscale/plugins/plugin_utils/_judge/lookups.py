@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, addresses, number, text
 from .context import CheckContext
 from .name_causes import why_not_resolved
-from .names import QUAD_100, Name, dns_answer, looked_up, name_servers, values, why_unknown
+from .names import QUAD_100, Name, dns_answer, looked_up, name_servers, values, why_silent, why_unknown
 from .observations import GETADDRINFO
 from .quoting import quoted
 
@@ -24,17 +24,28 @@ def resolved(  # noqa: PLR0913, PLR0917
 ) -> Check:
     found = looked_up(seen, asked)
     outcome = text(found.get("outcome"))
-    took = number(found.get("duration_ms"))
+    took, waited = number(found.get("duration_ms")), number(found.get("waited_ms"))
     expected: dict[str, Any] = {"name": asked, "addresses": list(name.required)}
     if budget_ms is not None:
         expected["ms"] = {"at_most": budget_ms}
     command = f"getent ahosts {quoted(asked)}"
-    if not outcome or not name.required or took is None:
+    if not outcome or not name.required:
         why = why_unknown(seen, GETADDRINFO) if name.required else f"the server has no such address of {name.node}"
         return context.check(
             None, aspect=aspect, target=name.node, expected=expected, observed=None, hint=why, command=command
         )
     known = addresses(found.get("addresses"))
+    if took is None and waited is not None and waited > (budget_ms or waited):
+        return context.check(
+            False, aspect=aspect, target=name.node, expected=expected, hint=why_silent(seen), command=command,
+            observed={"outcome": "no answer", "ms": {"more_than": round(waited)}},
+            evidence={"resolver": name_servers(seen)},
+        )  # fmt: skip
+    if took is None:
+        return context.check(
+            None, aspect=aspect, target=name.node, expected=expected, observed=None, command=command,
+            hint=why_unknown(seen, GETADDRINFO),
+        )  # fmt: skip
     same = outcome == "found" and name.leads_to(known)
     fast = budget_ms is None or took <= budget_ms
     return context.check(
@@ -56,6 +67,7 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
     if outcome not in ("found", "not-found") or row.get("outcome") != "answered":
         why = (
             text(found.get("error"))
+            or (why_silent(seen) if row.get("outcome") == "answered" else "")
             or f"{QUAD_100} did not answer ({text(row.get('outcome')) or why_unknown(seen, 'dns')})"
         )
         return context.check(

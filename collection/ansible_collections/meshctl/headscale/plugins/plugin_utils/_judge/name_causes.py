@@ -51,6 +51,29 @@ def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) 
     return client or _other_dns(seen, name) or _not_known(direct, name)
 
 
+def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: bool) -> str:
+    """Return why tailscaled's resolver does not answer over TCP."""
+    if same:
+        return f"the right answer of {QUAD_100} over TCP came too late: is this host overloaded?"
+    if row.get("outcome") == "answered":
+        known = addresses(values(row))
+        return why_not_resolved(seen, name, known, same=False)
+    client = causes.client(seen) if seen.data(STATUS) is not None else ""
+    datagram = dns_answer(seen, name.fqdn, name.kind)
+    if client or datagram.get("outcome") != "answered":
+        return client or f"{QUAD_100} answers neither over UDP nor over TCP: is tailscaled running?"
+    ended = {
+        "timeout": "accepts the connection and does not answer"
+        if row.get("connected")
+        else "does not accept a connection",
+        "closed": "closes the connection",
+    }.get(text(row.get("outcome")), "refuses the connection")
+    return (
+        f"{QUAD_100} answers over UDP, but over TCP it {ended}: a firewall on this host stops TCP port 53 (`nft list ruleset`), or "
+        "another program answers there; answers that are too long for a datagram are lost"
+    )
+
+
 def _not_asked(seen: Answer) -> str:
     servers = name_servers(seen)
     if stub := local_stub(servers):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from .answer import Answer, addresses, items, mapping, text
-from .observations import DNS, FILES, GETADDRINFO, LOOKUPS, OUTSIDE, RESOLV_CONF
+from .answer import Answer, addresses, items, mapping, number, text
+from .observations import DNS, FILES, GETADDRINFO, LOOKUPS, OUTSIDE, RESOLV_CONF, RESOLVER
 
 QUAD_100 = "100.100.100.100"
 HOSTS, NSSWITCH = "/etc/hosts", "/etc/nsswitch.conf"
@@ -36,21 +36,29 @@ class Name:
         return bool(self.required) and set(self.required) <= set(found) <= set(self.addresses)
 
     @property
+    def kind(self) -> str:
+        """Return the type of record that the node has in any case."""
+        return "A" if any(":" not in known for known in self.addresses) else "AAAA"
+
+    @property
     def short(self) -> str:
         """Return the name without its domain."""
         return self.fqdn.partition(".")[0]
 
 
 def looked_up(seen: Answer, name: str) -> dict[str, Any]:
+    return next((row for row in _lookups(seen) if row.get("name") == name), {})
+
+
+def _lookups(seen: Answer) -> list[dict[str, Any]]:
     captured = Answer({"observations": mapping(seen.data(LOOKUPS)).get("during")}).data(GETADDRINFO)
-    rows = [
+    return [
         mapping(entry) for found in (captured, seen.data(GETADDRINFO), seen.data(OUTSIDE)) for entry in items(found)
     ]
-    return next((row for row in rows if row.get("name") == name), {})
 
 
-def dns_answer(seen: Answer, name: str, kind: str) -> dict[str, Any]:
-    rows = [mapping(entry) for entry in items(seen.data(DNS))]
+def dns_answer(seen: Answer, name: str, kind: str, over: str = DNS) -> dict[str, Any]:
+    rows = [mapping(entry) for entry in items(seen.data(over))]
     return next((row for row in rows if row.get("name") == name and row.get("type") == kind), {})
 
 
@@ -61,7 +69,33 @@ def values(row: dict[str, Any]) -> list[str]:
 def why_unknown(seen: Answer, kind: str) -> str:
     if seen.data(LOOKUPS) is None and seen.error(LOOKUPS):
         return seen.why(LOOKUPS)
-    return "the resolver did not answer in time" if seen.data(kind) is not None else seen.why(kind)
+    return why_silent(seen) or (
+        "the resolver did not answer in time" if seen.data(kind) is not None else seen.why(kind)
+    )
+
+
+def why_silent(seen: Answer) -> str:
+    """Return what the system's resolver did with the names that it has not answered, empty if it has answered all."""
+    rows = _lookups(seen)
+    silent = [row for row in rows if row.get("outcome") in ("timeout", "not-asked")]
+    waited = max((number(row.get("waited_ms")) or 0 for row in silent), default=0)
+    if not waited:
+        return ""
+    servers = name_servers(seen)
+    who = f"the system's resolver ({', '.join(servers)} in /etc/resolv.conf)" if servers else "the system's resolver"
+    answered = len(rows) - len(silent)
+    said = (
+        f"answered {answered} of {len(rows)} names and then no more"
+        if answered
+        else f"answered none of {len(rows)} names"
+    )
+    direct = next(iter(map(mapping, items(seen.data(RESOLVER)))), {})
+    asked = text(direct.get("server"))
+    itself = {
+        "answered": f"; asked directly, {asked} answers",
+        "timeout": f"; asked directly, {asked} does not answer either",
+    }
+    return f"{who} {said} within {waited / 1000:.1f} s{itself.get(text(direct.get('outcome')), '')}"
 
 
 def name_servers(seen: Answer) -> list[str]:

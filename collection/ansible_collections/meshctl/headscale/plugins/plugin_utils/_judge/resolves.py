@@ -14,7 +14,7 @@ from .answer import Answer, Json, address, addresses, items, mapping, number, te
 from .context import CheckContext
 from .interfaces import mesh_interfaces
 from .lookups import not_resolved, resolved
-from .name_causes import why_not_resolved
+from .name_causes import why_not_over_tcp, why_not_resolved
 from .names import (
     HOSTS,
     QUAD_100,
@@ -27,7 +27,7 @@ from .names import (
     values,
     why_unknown,
 )
-from .observations import ADDRESSES, DNS, FILES, GETADDRINFO, LOOKUPS
+from .observations import ADDRESSES, DNS, DNS_TCP, FILES, GETADDRINFO, LOOKUPS
 from .quoting import quoted
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def judge_resolves(answer: Json, context: CheckContext, expect: Names) -> list[C
             resolved(seen, context, name, name.fqdn, "name", expect.budget_ms),
             resolved(seen, context, name, name.short, "short", expect.budget_ms),
             _records(seen, context, name, expect.budget_ms),
+            _over_tcp(seen, context, name, expect.budget_ms),
             _reverse(seen, context, name, expect.budget_ms),
         ]
     checks += [not_resolved(seen, context, name, aspect="absent") for name in expect.absent]
@@ -88,6 +89,31 @@ def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
         observed=observed,
         evidence={"ttl": [mapping(entry).get("ttl") for row in rows.values() for entry in items(row.get("answers"))]},
         hint=why_not_resolved(seen, name, known, same=same),
+        command=command,
+    )
+
+
+def _over_tcp(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
+    """Judge that tailscaled's resolver answers over TCP as well, which programs use for long answers."""
+    wanted = [known for known in name.addresses if (":" in known) == (name.kind == "AAAA")]
+    row = dns_answer(seen, name.fqdn, name.kind, DNS_TCP)
+    outcome, took = text(row.get("outcome")), number(row.get("duration_ms"))
+    expected = {"name": name.fqdn, "server": QUAD_100, "over": "tcp", "addresses": wanted, "ms": {"at_most": budget_ms}}
+    command = f"dig +short +tcp @{QUAD_100} {quoted(name.fqdn)} {quoted(name.kind)}"
+    if not outcome or outcome == "broken" or took is None or not wanted:
+        why = text(row.get("error")) or (why_unknown(seen, DNS_TCP) if wanted else f"{name.node} has no mesh address")
+        return context.check(
+            None, aspect="tcp", target=name.node, expected=expected, observed=None, hint=why, command=command
+        )
+    known = addresses(values(row))
+    same = outcome == "answered" and known == wanted
+    return context.check(
+        same and took <= budget_ms,
+        aspect="tcp",
+        target=name.node,
+        expected=expected,
+        observed={"outcome": outcome, "rcode": row.get("rcode"), "addresses": known, "ms": took},
+        hint=why_not_over_tcp(seen, name, row, same=same),
         command=command,
     )
 

@@ -57,7 +57,8 @@ def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS) -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(left(until) + 0.1)
+        # Many may be blocked: together they get a moment more.
+        thread.join(left(until + 0.1))
     return list(results)
 
 

@@ -42,7 +42,7 @@ def capture(ask: Dict, until: float) -> Json:
         marker = str(ask.get("marker") or "").encode()
         watcher = threading.Thread(target=_watch, args=(sock, flows, marker, stop), daemon=True)
         watcher.start()
-        during = observe_all(ask.get("during") or [], until - 0.2)
+        during = observe_all(ask.get("during") or [], until - 0.5)
         time.sleep(0.05)  # the last packets may still be inside tailscaled
         stop.set()
         watcher.join(1.0)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ask name servers over UDP, bypassing the system's resolver."""
+"""Ask name servers over UDP or TCP, bypassing the system's resolver."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import time
 
 from .base import Unseen, each, left, ms_since
 from .names import read_resolv_conf
+from .tcp import connect
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 
 def ask_servers(ask: Dict, until: float) -> Json:
-    """Ask a name server over UDP, bypassing the system's resolver."""
+    """Ask a name server over UDP, or over TCP with `tcp`, bypassing the system's resolver."""
     server = ask.get("server") or next(iter(read_resolv_conf()["nameservers"]), None)
     if not server:
         raise Unseen("no_server", "/etc/resolv.conf names no server")
@@ -38,18 +39,61 @@ def _ask_server(server: str, ask: Dict, query: Dict, until: float) -> Dict:
     found: Dict = {"name": name, "type": kind, "server": server, "outcome": "timeout", "rcode": None, "answers": []}
     began = time.monotonic()
     patience = float(ask.get("try_timeout_s") or 1.0)
-    sock = socket.socket(family_of(server), socket.SOCK_DGRAM)
-    with sock:
+    port = int(ask.get("port") or 53)
+    for attempt in range(int(ask.get("tries") or 2)):
+        found["tries"] = attempt + 1
+        limit = min(until, time.monotonic() + patience)
         try:
-            sock.connect((server, int(ask.get("port") or 53)))
-            for attempt in range(int(ask.get("tries") or 2)):
-                found["tries"] = attempt + 1
-                if _exchange(sock, found, _question(name, kind), min(until, time.monotonic() + patience)):
-                    break
+            if (_over_tcp if ask.get("tcp") else _over_udp)(server, port, found, _question(name, kind), limit):
+                break
+        except socket.timeout:
+            found["outcome"] = "timeout"
         except OSError as exc:
             found["outcome"] = outcome_of(exc.errno)
+            break
     found["duration_ms"] = ms_since(began)
     return found
+
+
+def _over_udp(server: str, port: int, found: Dict, question: bytes, until: float) -> bool:
+    with socket.socket(family_of(server), socket.SOCK_DGRAM) as sock:
+        sock.connect((server, port))
+        return _exchange(sock, found, question, until)
+
+
+def _over_tcp(server: str, port: int, found: Dict, question: bytes, until: float) -> bool:
+    """Ask over a new connection; a message follows its length."""
+    with socket.socket(family_of(server), socket.SOCK_STREAM) as sock:
+        outcome, by = connect(sock, server, port, until)
+        if outcome != "connected":
+            found.update(outcome=outcome, refused_by=by)
+            return outcome != "timeout"
+        found["connected"] = True
+        sock.settimeout(left(until))
+        sock.sendall(struct.pack("!H", len(question)) + question)
+        reply = _message(sock, until)
+    if not reply:
+        found["outcome"] = "closed"
+        return True
+    if len(reply) < len(question) or reply[:2] != question[:2] or not _same_question(reply, question):
+        raise Unseen("bad_response", "the name server answers another question over TCP")
+    found.update(_parse_reply(reply, len(question)))
+    found["outcome"] = "answered"
+    return True
+
+
+def _message(sock: socket.socket, until: float) -> bytes:
+    """Return the message of a name server, empty if it closes the connection first."""
+    data = b""
+    while len(data) < 2 or len(data) < 2 + struct.unpack("!H", data[:2])[0]:
+        sock.settimeout(left(until))
+        more = sock.recv(65537)
+        if not more:
+            return b""
+        data += more
+        if time.monotonic() >= until:
+            raise socket.timeout("timed out")
+    return data[2:]
 
 
 def _exchange(sock: socket.socket, found: Dict, question: bytes, until: float) -> bool:

@@ -17,12 +17,29 @@ if TYPE_CHECKING:
     from ._types import Dict, Json
 
 
+# HOST_NOT_FOUND and NO_DATA of netdb.h.
+_UNKNOWN_HOST = ((1,), (4,))
+
+
 def look_up(ask: Dict, until: float) -> Json:
     """Resolve names like every program on the host, and addresses to names."""
     names = list(ask.get("names") or [])
     family = {4: socket.AF_INET, 6: socket.AF_INET6}.get(int(ask.get("family") or 0), socket.AF_UNSPEC)
-    found = each(lambda name: _look_up_one(str(name), family), names, until, workers=16)
-    return [result or {"name": name, "outcome": "timeout", "addresses": []} for name, result in zip(names, found)]
+    asked: Dict = {}
+
+    def one(name: str) -> Dict:
+        asked[name] = time.monotonic()
+        return _look_up_one(name, family)
+
+    found = each(lambda name: one(str(name)), names, until, workers=16)
+    return [result or _unanswered(str(name), asked) for name, result in zip(names, found)]
+
+
+def _unanswered(name: str, asked: Dict) -> Dict:
+    """Return the outcome of a name that has not been answered, and how long it has been waited for."""
+    if name not in asked:
+        return {"name": name, "outcome": "not-asked", "addresses": []}
+    return {"name": name, "outcome": "timeout", "addresses": [], "waited_ms": ms_since(asked[name])}
 
 
 def _look_up_one(name: str, family: int) -> Dict:
@@ -30,7 +47,8 @@ def _look_up_one(name: str, family: int) -> Dict:
     found: Dict = {"name": name, "outcome": "found", "addresses": [], "canonical": ""}
     try:
         if _is_address(name):
-            found["canonical"] = socket.getnameinfo((name, 0), socket.NI_NAMEREQD)[0]
+            # `getnameinfo` would stop all threads of this Python while it waits.
+            found["canonical"] = socket.gethostbyaddr(name)[0]
             found["duration_ms"] = ms_since(began)
             return found
         rows = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM, 0, socket.AI_CANONNAME)
@@ -39,6 +57,8 @@ def _look_up_one(name: str, family: int) -> Dict:
     except socket.gaierror as exc:
         absent = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5))
         found.update(outcome="not-found" if exc.errno in absent else "failed", error=str(exc))
+    except socket.herror as exc:
+        found.update(outcome="not-found" if exc.args[:1] in _UNKNOWN_HOST else "failed", error=str(exc))
     except (OSError, UnicodeError) as exc:
         found.update(outcome="failed", error=str(exc))
     found["duration_ms"] = ms_since(began)
