@@ -9,17 +9,26 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
 import random
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tracemalloc
+import urllib.parse
+import urllib.request
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
+import yaml
 from meshctl_headscale._history import summary
 from meshctl_headscale._history.store import Store
 from meshctl_headscale._watch import schedule
@@ -32,6 +41,9 @@ from .lab_driver import PLAYBOOKS, alive, family, wait_for
 __all__ = ["patient"]
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).resolve().parents[2]
+ROLE = ROOT / "collection/ansible_collections/meshctl/headscale/roles/mesh_watch"
+RULES = ROLE / "files" / "meshctl.rules.yml"
 NO_STUN = "chain in { type filter hook input priority 0; udp dport 3478 drop; }"
 
 
@@ -40,7 +52,7 @@ class Receiver:
 
     def __init__(self) -> None:
         """Begin to listen."""
-        self.messages: list[dict[str, str]] = []
+        self.messages: list[dict[str, Any]] = []
         messages = self.messages
 
         class Handler(BaseHTTPRequestHandler):
@@ -176,3 +188,166 @@ def test_a_simulated_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     incidents = [item for item in found.incidents if item.id == "us1.registered" and item.target == "two"]
     assert len([item for item in incidents if item.since > after_damage + 3600]) == len(expected)
     assert all(item.until for item in incidents)
+
+
+def test_the_alert_rules_do_what_they_say(tmp_path: Path) -> None:
+    shutil.copy(RULES, tmp_path)
+    shutil.copy(ROOT / "tests" / "support" / "prometheus" / "meshctl.rules.test.yml", tmp_path)
+    for words in (["check", "rules", "meshctl.rules.yml"], ["test", "rules", "meshctl.rules.test.yml"]):
+        done = subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _ask(url: str) -> Any:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.loads(answer.read())
+    except OSError:
+        return None
+
+
+def _port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _server(words: list[str], log: Path) -> Iterator[None]:
+    with log.open("ab") as output, subprocess.Popen(words, stdout=output, stderr=output, cwd=log.parent) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+def test_an_alert_fires_with_its_cause_and_resolves(patient: BrokenMesh, tmp_path: Path) -> None:
+    """A real Prometheus and a real Alertmanager: a fault, the alert with its cause, the repair, and the end of the alert."""
+    metrics, prometheus, alertmanager = _port(), _port(), _port()
+    receiver, log = Receiver(), tmp_path / "log"
+    shutil.copy(RULES, tmp_path)
+    (tmp_path / "alertmanager.yml").write_text(
+        "route: {receiver: hook, group_wait: 0s, group_interval: 1s, repeat_interval: 1h, group_by: [alertname]}\n"
+        f"receivers: [{{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{receiver.server.server_port}/'}}]}}]\n"
+    )
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [meshctl.rules.yml]\n"
+        f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:{alertmanager}']}}]}}]}}\n"
+        f"scrape_configs: [{{job_name: mesh, static_configs: [{{targets: ['127.0.0.1:{metrics}']}}]}}]\n"
+    )
+    listen = ["--listen", f"127.0.0.1:{metrics}", "--history", str(tmp_path / "history" / "h.sqlite")]
+    database = [
+        "prometheus",
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        f"--web.listen-address=127.0.0.1:{prometheus}",
+    ]
+    manager = [
+        "prometheus-alertmanager",
+        "--config.file=alertmanager.yml",
+        "--storage.path=silences",
+        "--cluster.listen-address=",
+    ]
+    manager.append(f"--web.listen-address=127.0.0.1:{alertmanager}")
+
+    def value(query: str) -> str:
+        answer = _ask(f"http://127.0.0.1:{prometheus}/api/v1/query?query={urllib.parse.quote(query)}") or {}
+        found = answer.get("data", {}).get("result") or []
+        return str(found[0]["value"][1]) if found else ""
+
+    def told(status: str) -> list[dict[str, Any]]:
+        alerts = [alert for message in list(receiver.messages) for alert in message["alerts"]]
+        return [
+            alert
+            for alert in alerts
+            if alert["status"] == status and alert["labels"]["alertname"] == "MeshctlStoryFails"
+        ]
+
+    with (
+        _server(database, tmp_path / "prometheus.log"),
+        _server(manager, tmp_path / "alertmanager.log"),
+        watching(patient, log, *listen),
+    ):
+        passed = 'meshctl_story_verdict{story="doctor",verdict="passed"}'
+        wait_for(lambda: value(passed) == "1", "Prometheus knows that the doctor passes", seconds=120)
+        assert not told("firing")
+        with patient.firewall(RELAY, NO_STUN):
+            wait_for(lambda: told("firing"), "the alert fires", seconds=120)
+        wait_for(lambda: told("resolved"), "the alert resolves", seconds=180)
+    assert {alert["labels"]["story"] for alert in told("firing")} == {"doctor"}
+    causes = {alert["annotations"]["cause"] for alert in told("firing")}
+    assert all("UDP port 3478" in cause for cause in causes), causes
+
+
+# The role is applied to copies of these directories.
+_OVERLAY = """
+mount -t tmpfs none "$1"
+for dir in /etc /opt /var; do
+  mkdir -p "$1$dir/upper" "$1$dir/work"
+  mount -t overlay overlay -o "lowerdir=$dir,upperdir=$1$dir/upper,workdir=$1$dir/work" "$dir"
+done
+shift
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="the role requires root")
+@pytest.mark.parametrize("mode", ["service", "timer"])
+def test_the_role_installs_a_hardened_service(mode: str, tmp_path: Path) -> None:
+    wheel = tmp_path / "meshctl_headscale-9.9-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        info = "meshctl_headscale-9.9.dist-info"
+        packed.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: meshctl-headscale\nVersion: 9.9\n")
+        packed.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        packed.writestr(f"{info}/entry_points.txt", "[console_scripts]\nmeshctl = json.tool:main\n")
+        packed.writestr(f"{info}/RECORD", "")
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {}}\n")
+    (tmp_path / "cert.pem").write_text("certificate\n")
+    textfiles = tmp_path / "text files"
+    textfiles.mkdir()
+    arguments = {
+        "mesh_watch_inventory": str(tmp_path / "hosts.yml"), "mesh_watch_package": str(wheel), "mesh_watch_mode": mode,
+        "mesh_watch_stories": ["us1", "us4"], "mesh_watch_notify": ["json://host/s3cret"], "mesh_watch_ssh_key": "PRIVATE s3cret",
+        "mesh_watch_tls_cert": str(tmp_path / "cert.pem"), "mesh_watch_tls_key": "s3cret", "mesh_watch_password": "a:s3cret",
+        "mesh_watch_textfile": str(textfiles / "mesh.prom"), "mesh_watch_start": False, "mesh_watch_user": "mesh-test",
+    }  # fmt: skip
+    playbook = [
+        {"hosts": "localhost", "connection": "local", "gather_facts": False, "roles": ["meshctl.headscale.mesh_watch"]}
+    ]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(playbook))
+    (tmp_path / "vars.json").write_text(json.dumps(arguments))
+    ansible = f"ansible-playbook -i localhost, -e @{tmp_path}/vars.json -e ansible_python_interpreter=/usr/bin/python3 {tmp_path}/play.yml"
+    unit = f"/etc/systemd/system/meshctl-watch.{mode}"
+    script = f"""
+{ansible} --check && {ansible} && {ansible}
+echo '--- secrets'; stat -c '%a %U %n' /etc/meshctl-watch/notify /etc/meshctl-watch/id_ssh /etc/meshctl-watch/password
+echo '--- verify'; systemd-analyze verify {unit} 2>&1 | grep meshctl-watch
+echo '--- exposure'; systemd-analyze security --offline=true --no-pager /etc/systemd/system/meshctl-watch.service | tail -1
+echo '--- command'; grep ^ExecStart /etc/systemd/system/meshctl-watch.service
+"""
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "ANSIBLE_NOCOLOR": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", _OVERLAY, "sh", str(overlay), "sh", "-c", script],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    output = done.stdout + done.stderr
+    plays, _, rest = output.partition("--- secrets")
+    assert "s3cret" not in plays
+    assert re.findall(r"changed=(\d+) .*failed=0", plays)[-1] == "0", output[-3000:]
+    secrets, _, rest = rest.partition("--- verify")
+    assert re.findall(r"^(\d+) (\S+)", secrets, re.MULTILINE) == [("400", "mesh-test")] * 3
+    verified, _, rest = rest.partition("--- exposure")
+    assert not verified.strip(), verified
+    exposure, _, command = rest.partition("--- command")
+    assert float(re.findall(r"[\d.]+", exposure.partition(":")[2])[0]) < 2.0, exposure
+    assert f"--textfile '{textfiles}/mesh.prom'" in command
+    assert ("--once" in command) == (mode == "timer")
+    assert " us1 us4\n" in command
+    assert "s3cret" not in command

@@ -116,6 +116,7 @@ GIVEN = {
     "lab_resolver": {"lab_resolver_topology": {}},
     "lab_web": {},
     "mesh_service": {},
+    "mesh_watch": {"mesh_watch_inventory": "hosts.yml"},
     "tailscale_client": {"mesh_server_url": "https://headscale.lab.test"},
 }
 
@@ -135,6 +136,7 @@ def test_the_defaults_are_accepted(role: str, tmp_path: Path) -> None:
         ("headscale_server", {"headscale_server_relays": [{"name": "relay"}]}, "missing required arguments: address found in"),
         ("lab_resolver", {"lab_resolver_topology": 5}, "argument 'lab_resolver_topology' is of type int"),
         ("mesh_service", {"mesh_service_port": "http"}, "argument 'mesh_service_port' is of type str"),
+        ("mesh_watch", {"mesh_watch_mode": "cron"}, "value of mesh_watch_mode must be one of: service, timer, got: cron"),
         ("tailscale_client", {"tailscale_client_accept_dns": "perhaps"}, "argument 'tailscale_client_accept_dns' is of type str"),
     ],
 )  # fmt: skip
