@@ -45,10 +45,12 @@ options:
         the service may be restarted.
       - V(disruption), the canary may be disturbed; V(cable), meshctl can pull its cable; V(newcomer), a spare host may
         join the mesh; V(bystanders), two clients are left when one is down.
+      - V(routes), C(mesh_routes) or C(mesh_exit_nodes) names some; V(failover), a network has two routers, which may be
+        disturbed.
     type: list
     elements: str
     choices: [placement, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
-              disruption, cable, newcomer, bystanders]
+              disruption, cable, newcomer, bystanders, routes, failover]
     default: []
   socket:
     description:

@@ -25,10 +25,13 @@ options:
       - V(outages), the C(canary), and why each kind of outage is C(not_allowed).
       - V(newcomer), the C(host) that joins the mesh during a story, whether that is C(allowed), and MagicDNS's
         C(domain).
+      - V(routes), the C(routers) with all that each serves, what this host should C(advertise) and whether it is an
+        C(exit) node, whether it C(accepts) routes and which it C(uses), the C(exit_node) and the C(exit_user) who tries
+        it, the C(shared) prefix with the C(sharing) routers and its C(observer), and whether changes are C(allowed).
     required: true
     type: list
     elements: str
-    choices: [subnets, service, outages, newcomer]
+    choices: [subnets, service, outages, newcomer, routes]
 seealso:
   - module: meshctl.headscale.topology
 """
@@ -62,13 +65,14 @@ from ansible.plugins.lookup import LookupBase
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.view import HostView
-from ..plugin_utils._expectations import disruption, service, subnets
+from ..plugin_utils._expectations import disruption, routes, service, subnets
 
 _TOPICS = {
     "subnets": subnets.expected,
     "service": service.expected,
     "outages": disruption.expected,
     "newcomer": disruption.newcomer,
+    "routes": routes.expected,
 }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from . import disruption, service, subnets
+from . import disruption, routes, service, subnets
 from .view import View
 
 REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
@@ -29,6 +29,8 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "cable": disruption.no_cable,
     "newcomer": disruption.no_newcomer,
     "bystanders": disruption.no_bystanders,
+    "routes": routes.no_routes,
+    "failover": routes.no_failover,
 }
 
 

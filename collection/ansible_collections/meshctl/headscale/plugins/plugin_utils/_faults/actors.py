@@ -5,6 +5,7 @@
 """Assign the machines of a lab to the actors of the catalogue. Pure.
 
 The catalogue has no host names: `a` is a client that runs the service, `b` and `c` are clients of one other subnet.
+`target_a`, `target_b` and `web` are hosts outside the mesh: in the subnet of `a`, in that of `b`, and on the WAN.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ class Actors:
     router_a: str
     router_b: str
     spare: str = ""
+    target_a: str = ""
+    target_b: str = ""
+    web: str = ""
 
     def filled(self, text: str) -> str:
         """Return `text` with `{a}`, `{server}`... replaced by names."""
@@ -71,8 +75,10 @@ def assign_actors(topology: Mapping[str, Any]) -> Actors:
             "faults need a client in one subnet and two in another, a control server and a relay, as in the seed lab"
         )
     b, c = pair[:2]
+    outside = {str(facts[name]["subnet"]): name for name in reversed(groups.get("lan", []))}
     return Actors(
         a=a, b=b, c=c, server=groups["headscale"][0], relay=groups["relays"][0],
         router_a=str(facts[a]["router"] or ""), router_b=str(facts[b]["router"] or ""),
-        spare=next(iter(groups.get("spare", [])), ""),
+        spare=next(iter(groups.get("spare", [])), ""), web=outside.get("wan", ""),
+        target_a=outside.get(str(facts[a]["subnet"]), ""), target_b=outside.get(str(facts[b]["subnet"]), ""),
     )  # fmt: skip

@@ -99,6 +99,14 @@ class Engine:
             raise
         return active
 
+    def keep(self, name: str, title: str, undo: Sequence[Step]) -> None:
+        """Record steps that bring the mesh back, under a name that is no fault's."""
+        entry = Active(
+            id=name, title=title, since=datetime.now(UTC).isoformat(timespec="seconds"), undo=tuple(undo),
+            drill=(self._drill.pid, self._drill.started) if self._drill else None,
+        )  # fmt: skip
+        self._faults.write([*(known for known in self.active() if known.id != name), entry])
+
     def clear(self, ids: Sequence[str] | None = None) -> list[Active]:
         """Undo these faults, or all, the latest first; return those that could not be undone, with the problem."""
         chosen = [entry for entry in self.active() if ids is None or entry.id in ids]

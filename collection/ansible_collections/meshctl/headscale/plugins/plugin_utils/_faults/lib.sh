@@ -26,6 +26,28 @@ ended() {
     rm -f "/run/fault-$1.pid" "/run/fault-$1.log"
 }
 
+# again_and_again NAME COMMAND: repeat a command that something else undoes; `ended NAME` ends it.
+again_and_again() {
+    background "$1" sh -c "while sleep 0.2; do $2; done"
+}
+
+# approved NAME PREFIXES: the server approves these routes of a node, and no others, whatever a
+# story approves; `ended approver` ends it.
+approved() {
+    id=$(node_id "$1")
+    again_and_again approver "headscale nodes approve-routes -i $id -r '$2' >/dev/null 2>&1"
+}
+
+# policy_with KEY VALUE: the server's policy also has this key; `policy_before` brings it back.
+policy_with() {
+    [ -e /root/policy-before-fault ] || headscale policy get > /root/policy-before-fault
+    python3 -c '
+import json, sys
+print(json.dumps({**json.load(open("/root/policy-before-fault")), sys.argv[1]: json.loads(sys.argv[2])}))' "$1" "$2" > /root/policy-fault
+    headscale policy set -f /root/policy-fault >/dev/null
+    rm -f /root/policy-fault
+}
+
 # keep FILE: copy a file aside, once; `restore FILE` brings it back as it was.
 keep() {
     [ -e "$1.before-fault" ] || cp -p "$1" "$1.before-fault"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import drawing, lines, model, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import drawing, lines, model, pairs, routes
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import seconds_between
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def render(report: Report) -> str:
         more=groups[_CARDS:],
         drawing=drawing.draw(report),
         grids=list(_grids(report)),
+        ways=routes.ways(report),
         latency=pairs.latency(report),
         axis=_axis(report),
         bars=list(_bars(report)),

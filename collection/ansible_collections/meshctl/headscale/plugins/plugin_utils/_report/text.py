@@ -21,6 +21,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
     lines,
     model,
     pairs,
+    routes,
     walk,
 )
 
@@ -77,7 +78,7 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     out.print(_stories(report))
     if latency := _latency_line(report):
         out.print(latency)
-    out.print(_verdict_line(report))
+    out.print(Group(*_route_lines(report), _verdict_line(report)))
     if run_dir is not None:
         out.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
 
@@ -284,6 +285,14 @@ def _latency_line(report: Report) -> Text | None:
     pair = " → ".join(latency.worst_pair)
     worst = f"median {latency.median_ms:.1f} ms, worst {latency.worst_ms:.1f} ms ({pair})"
     return Text.assemble(("latency  ", "dim"), f"{worst}, {latency.pairs} pairs")
+
+
+def _route_lines(report: Report) -> list[Text]:
+    """Return a line for each network behind nodes."""
+    return [
+        Text.assemble(("route    ", "dim"), line(f"{lines.MARKS[way.verdict]} {routes.line(way)}"))
+        for way in routes.ways(report)
+    ]
 
 
 def _verdict_line(report: Report) -> Text:

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Document the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_snapshot
+short_description: Keep what a story changes in a lab's mesh, and bring it back
+version_added: 0.2.0
+author:
+  - The meshctl authors (@meshctl)
+description:
+  - Records the preferences of all clients and whether they forward packets, the approved routes and the policy of the control
+    server, and the routes of hosts outside the mesh, in the state directory of the lab.
+  - If the play is killed before it brings them back, the next C(playbooks/up.yml) does so.
+  - Only for labs of namespaces.
+options:
+  state:
+    description: V(kept) records the state, V(restored) brings it back and deletes the record.
+    type: str
+    choices: [kept, restored]
+    required: true
+attributes:
+  check_mode:
+    description: Does nothing in check mode.
+    support: full
+  diff_mode:
+    description: There is no diff.
+    support: none
+  action:
+    description: Runs on the controller.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Change the mesh for a while
+  hosts: clients
+  gather_facts: false
+  tasks:
+    - name: Change it, and bring it back
+      block:
+        - name: Keep it
+          meshctl.headscale.lab_snapshot:
+            state: kept
+          run_once: true
+
+        - name: Accept routes
+          meshctl.headscale.client:
+            accept_routes: true
+      always:
+        - name: Bring it back
+          meshctl.headscale.lab_snapshot:
+            state: restored
+          run_once: true
+"""
+
+RETURN = r"""
+changed:
+  description: Whether anything was recorded or brought back.
+  returned: success
+  type: bool
+  sample: true
+"""

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read what a story may change in a lab's mesh, as the steps that bring it back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from .._judge.answer import items, mapping, text
+from .._judge.served import EXIT_ROUTES
+from .catalogue import Step
+from .record import FaultError
+
+ID: Final = "story"
+TITLE: Final = "A story has changed routes, preferences or the policy"
+_SWITCHES: Final = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+_SECONDS: Final = 15.0
+_POLICY: Final = "/root/policy-before-story"
+
+Run = Callable[[str, Sequence[str]], str]
+"""Runs a command on a machine and returns its output."""
+
+
+def runner(enter: Callable[[str, Sequence[str]], list[str]], environment: Mapping[str, str]) -> Run:
+    """Return what runs a command on a machine of a lab; it raises `FaultError`."""
+
+    def run(machine: str, command: Sequence[str]) -> str:
+        try:
+            done = subprocess.run(  # noqa: S603
+                enter(machine, command), capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise FaultError(f"{machine} did not end within {_SECONDS:g} s: {shlex.join(command)}") from None
+        if done.returncode:
+            said = " ".join(done.stderr.split())[:200] or f"exit {done.returncode}"
+            raise FaultError(f"{machine}: {shlex.join(command)}: {said}")
+        return done.stdout
+
+    return run
+
+
+def steps(run: Run, *, clients: Sequence[str], server: str, others: Sequence[str]) -> tuple[Step, ...]:
+    """Return the steps that bring the mesh back to what it is now; raise `FaultError`."""
+    with ThreadPoolExecutor(8) as pool:
+        known = list(pool.map(lambda host: _client(run, host), clients))
+        plain = list(pool.map(lambda host: _routes(run, host), others))
+    # The server last: a client that comes back must not find routes approved that were not.
+    return (*known, *plain, *_server(run, server))
+
+
+def _client(run: Run, host: str) -> Step:
+    prefs = mapping(_json(run(host, ["tailscale", "debug", "prefs"]), host))
+    exit_node = ""
+    if prefs.get("ExitNodeID"):
+        status = mapping(_json(run(host, ["tailscale", "status", "--json"]), host))
+        addresses = items(mapping(status.get("ExitNodeStatus")).get("TailscaleIPs"))
+        exit_node = text(next(iter(addresses), "")).partition("/")[0]
+    routes = [text(entry) for entry in items(prefs.get("AdvertiseRoutes"))]
+    flags = [
+        f"--advertise-routes={','.join(entry for entry in routes if entry not in EXIT_ROUTES)}",
+        f"--advertise-exit-node={_flag(EXIT_ROUTES[0] in routes)}",
+        f"--accept-routes={_flag(prefs.get('RouteAll'))}",
+        f"--snat-subnet-routes={_flag(not prefs.get('NoSNAT'))}",
+        f"--exit-node-allow-lan-access={_flag(prefs.get('ExitNodeAllowLANAccess'))}",
+        f"--exit-node={exit_node}",
+    ]
+    switches = [f"{name}={run(host, ['sysctl', '-n', name]).strip()}" for name in _SWITCHES]
+    wanted = prefs.get("WantRunning") is True
+    lines = [shlex.join(command) for command in (["sysctl", "-qw", *switches], ["tailscale", "set", *flags])]
+    # Of a client that is up, `tailscale up` without flags would want to know every preference.
+    again = """case $(tailscale debug prefs) in *'"WantRunning": false'*) tailscale up ;; esac"""
+    return Step(at=host, run="\n".join([*lines, *([again] if wanted else [])]), seconds=_SECONDS + 10)
+
+
+def _flag(value: object) -> str:
+    return "true" if value else "false"
+
+
+def _routes(run: Run, host: str) -> Step:
+    """Return the step that removes the routes into the mesh that a host outside of it has not had."""
+    kept = {text(mapping(route).get("dst")) for route in items(_json(run(host, ["ip", "-j", "route"]), host))}
+    lines = [f"ip route del {prefix} 2>/dev/null || true" for prefix in ("100.64.0.0/10",) if prefix not in kept]
+    return Step(at=host, run="\n".join(lines) or ":")
+
+
+def _server(run: Run, host: str) -> Iterator[Step]:
+    nodes = [mapping(node) for node in items(_json(run(host, ["headscale", "nodes", "list", "-o", "json"]), host))]
+    approvals = [
+        shlex.join(
+            ["headscale", "nodes", "approve-routes", "-i", text(node.get("id")), "-r", ",".join(map(text, items(node.get("approved_routes"))))]
+        )
+        for node in nodes
+    ]  # fmt: skip
+    yield Step(at=host, run="\n".join(f"{line} >/dev/null" for line in approvals) or ":")
+    policy = run(host, ["/bin/sh", "-c", "headscale policy get 2>/dev/null || true"])
+    if policy.strip():
+        script = f"cat > {_POLICY} <<'END-OF-POLICY'\n{policy.rstrip()}\nEND-OF-POLICY\n"
+        yield Step(at=host, run=f"{script}headscale policy set -f {_POLICY} >/dev/null\nrm -f {_POLICY}")
+
+
+def _json(said: str, host: str) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(said or "null")
+    except ValueError as exc:
+        raise FaultError(f"{host} answered with something that is not JSON: {exc}") from None

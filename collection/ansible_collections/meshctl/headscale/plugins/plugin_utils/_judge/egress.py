@@ -1,0 +1,214 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge how a node leaves the mesh through an exit node, and that nothing leaves around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import causes
+from .answer import Answer, Json, items, mapping, number, text
+from .interfaces import mesh_interfaces
+from .observations import ADDRESSES, CAPTURE, GETADDRINFO, HTTP, PREFS, STATUS
+from .quoting import quoted
+from .routed import page, source_of
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .context import CheckContext, Node
+
+DNS_PORT = 53
+_SHOWN = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Egress:
+    """What a node may reach outside, and how."""
+
+    exit: str
+    node: Node | None
+    web: str
+    web_address: str
+    sources: tuple[str, ...]
+    """The addresses that the web server may see."""
+    reached: bool = True
+    """Whether the exit node lives; if not, nothing may be reached."""
+    names: tuple[str, ...] = ()
+    neighbour: str = ""
+    neighbour_address: str = ""
+    neighbour_reached: bool = False
+    own_address: str = ""
+    probed: tuple[str, ...] = ()
+    """Addresses outside that only packets of this probe go to."""
+    aspect: str = ""
+    router: Mapping[str, Any] | None = None
+    """What the exit node said of itself."""
+
+    @property
+    def url(self) -> str:
+        """Return the URL at which the web server says where a request came from."""
+        return f"http://{self.web_address}/"
+
+    @property
+    def neighbour_url(self) -> str:
+        """Return the same of the neighbour."""
+        return f"http://{self.neighbour_address}/"
+
+
+def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Check]:
+    """Return the checks of one node."""
+    seen = Answer(answer)
+    checks = [_web(seen, context, expect), _leak(seen, context, expect)]
+    if expect.names and expect.reached:
+        checks.append(_names(seen, context, expect))
+    if expect.neighbour and expect.reached:
+        checks.append(_neighbour(seen, context, expect))
+    return checks
+
+
+def _name(expect: Egress, aspect: str) -> str:
+    return ".".join(part for part in (aspect, expect.aspect) if part)
+
+
+def _web(seen: Answer, context: CheckContext, expect: Egress) -> Check:
+    row = page(seen, expect.url)
+    outcome, source = text(row.get("outcome")), source_of(row)
+    command = f"curl -sS -m 5 {quoted(expect.url)}"
+    if not expect.reached:
+        return context.check(
+            outcome != "answered" if outcome else None, aspect=_name(expect, "blocked"), target=expect.web,
+            expected={"outcome": "no answer while the exit node is down"}, observed={"outcome": outcome, "source": source},
+            hint=f"{expect.web} answers, to {source}, while the exit node {expect.exit} is down: traffic goes around it"
+            if outcome else seen.why(HTTP), command=command,
+        )  # fmt: skip
+    return context.check(
+        source in expect.sources if outcome else None, aspect=_name(expect, "address"), target=expect.web,
+        expected={"source": {"one_of": list(expect.sources)}}, observed={"outcome": outcome, "source": source},
+        evidence={"error": text(row.get("error"))}, hint=_why(seen, expect, outcome, source), command=command,
+    )  # fmt: skip
+
+
+def _why(seen: Answer, expect: Egress, outcome: str, source: str) -> str:
+    if not outcome:
+        return seen.why(HTTP)
+    if seen.data(STATUS) is not None:
+        if said := causes.client(seen):
+            return said
+        if not chosen(seen):
+            return f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
+    if outcome == "answered":
+        return (
+            f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.sources)}: traffic leaves around the exit node "
+            f"{expect.exit}, by another route or rule (`ip rule`, `ip route get {expect.web_address}`)"
+        )
+    return _no_exit(seen, expect)
+
+
+def _no_exit(seen: Answer, expect: Egress) -> str:
+    """Return why the exit node leads nowhere."""
+    peer = causes.find_peer(seen.data(STATUS), expect.node) if expect.node and seen.data(STATUS) is not None else {}
+    if peer and peer.get("ExitNodeOption") is not True:
+        return (
+            f"the server does not offer {expect.exit} as an exit node to this node: it must advertise 0.0.0.0/0 and ::/0, both must be "
+            "approved, and the policy must allow autogroup:internet"
+        )
+    if peer and peer.get("Online") is False:
+        return f"the exit node {expect.exit} is offline"
+    if mapping(expect.router).get("forwarding") is False:
+        return f"the exit node {expect.exit} does not forward packets: set net.ipv4.ip_forward there"
+    return (
+        f"{expect.web} does not answer through the exit node {expect.exit}: it does not forward (`sysctl net.ipv4.ip_forward`, "
+        "`nft list ruleset` there), or the policy does not allow autogroup:internet"
+    )
+
+
+def chosen(seen: Answer) -> bool:
+    """Whether the client uses an exit node."""
+    return bool(
+        mapping(mapping(seen.data(STATUS)).get("ExitNodeStatus")).get("ID")
+        or mapping(seen.data(PREFS)).get("ExitNodeID")
+    )
+
+
+def _leak(seen: Answer, context: CheckContext, expect: Egress) -> Check:
+    flows = mapping(seen.data(CAPTURE)).get("flows")
+    links = seen.data(ADDRESSES)
+    target = expect.exit
+    expected = {"in_clear": 0}
+    command = "tcpdump -ni eth0 not udp"
+    if flows is None or links is None:
+        why = seen.why(CAPTURE) if flows is None else seen.why(ADDRESSES)
+        return context.check(
+            None, aspect=_name(expect, "leak"), target=target, expected=expected, observed=None, hint=why
+        )
+    found = [flow for flow in map(mapping, items(flows)) if _in_clear(flow, links, expect)]
+    shown = [
+        f"{text(flow.get('proto'))} to {text(flow.get('dst'))}{f' port {port}' if (port := number(flow.get('dport'))) else ''} on {text(flow.get('interface'))}"
+        for flow in found
+    ]
+    return context.check(
+        not found, aspect=_name(expect, "leak"), target=target, expected=expected,
+        observed={"in_clear": len(found), **({"flows": shown[:_SHOWN]} if found else {})},
+        hint=_why_leak(found[0], expect) if found else "", command=command,
+    )  # fmt: skip
+
+
+def _in_clear(flow: dict[str, Any], links: Json, expect: Egress) -> bool:
+    """Whether a flow leaves this host outside of the mesh, and belongs to what this probe sent."""
+    if flow.get("direction") != "out" or text(flow.get("interface")) in (*mesh_interfaces(links), "lo"):
+        return False
+    target = text(flow.get("dst"))
+    if target == expect.neighbour_address and expect.neighbour_reached:
+        return False
+    return bool(flow.get("marked")) or target in (expect.web_address, expect.neighbour_address, *expect.probed)
+
+
+def _why_leak(flow: dict[str, Any], expect: Egress) -> str:
+    target, on = text(flow.get("dst")), text(flow.get("interface"))
+    if number(flow.get("dport")) == DNS_PORT:
+        return (
+            f"DNS queries leave in clear to {target} on {on}: the system asks another resolver than tailscaled (/etc/resolv.conf), or "
+            "a rule leads them around the exit node"
+        )
+    if target == expect.neighbour_address:
+        return (
+            f"packets for the local network ({expect.neighbour}, {target}) leave on {on} around the exit node: "
+            "--exit-node-allow-lan-access is on, or a route or rule comes before tailscaled's"
+        )
+    if ":" in target:
+        return f"IPv6 leaves in clear to {target} on {on}: a rule leads it around the exit node (`ip -6 rule`, `ip -6 route get`)"
+    return f"packets leave in clear to {target} on {on}: a route or rule comes before tailscaled's (`ip rule`, `ip route get {target}`)"
+
+
+def _names(seen: Answer, context: CheckContext, expect: Egress) -> Check:
+    rows = [mapping(entry) for entry in items(seen.data(GETADDRINFO))]
+    answered = {text(row.get("name")): items(row.get("addresses")) for row in rows}
+    lacking = [name for name in expect.names if not answered.get(name)]
+    return context.check(
+        None if seen.data(GETADDRINFO) is None else not lacking, aspect=_name(expect, "dns"), target=expect.exit,
+        expected={"resolved": list(expect.names)}, observed={"resolved": [name for name in expect.names if name not in lacking]},
+        hint=f"{', '.join(lacking)} does not resolve through the exit node: does it resolve on {expect.exit} itself?"
+        if lacking else seen.why(GETADDRINFO), command=f"getent hosts {quoted(expect.names[0])}",
+    )  # fmt: skip
+
+
+def _neighbour(seen: Answer, context: CheckContext, expect: Egress) -> Check:
+    row = page(seen, expect.neighbour_url)
+    outcome, source = text(row.get("outcome")), source_of(row)
+    right = (
+        (outcome == "answered" and source == expect.own_address) if expect.neighbour_reached else outcome != "answered"
+    )
+    hint = (
+        f"the local network is not reached directly ({outcome}): `tailscale set --exit-node-allow-lan-access` lets it leave around the exit node"
+        if expect.neighbour_reached
+        else f"{expect.neighbour} answers, to {source}, although traffic for the local network must not leave around the exit node"
+    )
+    return context.check(
+        right if outcome else None, aspect=_name(expect, "lan"), target=expect.neighbour,
+        expected={"outcome": "answered" if expect.neighbour_reached else "no answer"}, observed={"outcome": outcome, "source": source},
+        hint=hint if outcome else seen.why(HTTP), command=f"curl -sS -m 5 {quoted(expect.neighbour_url)}",
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge whether a subnet router is ready: it forwards, advertises its networks, and reaches a host in each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .answer import Answer, Json, items, mapping, number, text
+from .interfaces import device_to, mesh_interfaces
+from .observations import ADDRESSES, FILES, ICMP, PREFS
+from .quoting import quoted
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .context import CheckContext
+    from .routed import Way
+
+SWITCHES = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
+
+
+def family_of(way: Way) -> int:
+    """Return the address family of a network."""
+    return 6 if ":" in way.prefix else 4
+
+
+def forwarding(seen: Answer, family: int) -> bool | None:
+    """Whether the kernel forwards packets of a family; None if that could not be read."""
+    said = text(mapping(mapping(seen.data(FILES)).get(SWITCHES[family])).get("text")).strip()
+    return said != "0" if said else None
+
+
+def ready(answer: Json, ways: tuple[Way, ...]) -> dict[str, Any]:
+    """Return what a router says of itself, for the hints of other nodes."""
+    seen = Answer(answer)
+    prefs = mapping(seen.data(PREFS))
+    echoes = [number(mapping(mapping(seen.data(ICMP)).get(way.address)).get("received")) for way in ways]
+    return {
+        "forwarding": all(forwarding(seen, family_of(way)) is not False for way in ways),
+        "masquerades": prefs.get("NoSNAT") is not True,
+        "reaches": all(received is None or received > 0 for received in echoes),
+    }
+
+
+def judge_forwards(answer: Json, context: CheckContext, ways: tuple[Way, ...]) -> list[Check]:
+    """Return the checks of a router."""
+    seen = Answer(answer)
+    return [check for way in ways for check in _of(seen, context, way)]
+
+
+def _of(seen: Answer, context: CheckContext, way: Way) -> list[Check]:
+    family = family_of(way)
+    switch = SWITCHES[family]
+    on = forwarding(seen, family)
+    advertised = [text(entry) for entry in items(mapping(seen.data(PREFS)).get("AdvertiseRoutes"))]
+    echo = mapping(mapping(seen.data(ICMP)).get(way.address))
+    received = number(echo.get("received"))
+    device = device_to(seen, way.address)
+    inside = device in mesh_interfaces(seen.data(ADDRESSES))
+    evidence = {"prefix": way.prefix}
+    return [
+        context.check(
+            on, aspect="forwarding", family=family, target=way.target, evidence=evidence, expected={"forwarding": True}, observed={"forwarding": on},
+            hint=f"the kernel does not forward packets: `sysctl -w {switch[10:].replace('/', '.')}=1`, and keep it in /etc/sysctl.d"
+            if on is False else seen.why(FILES), command=f"cat {switch}",
+        ),
+        context.check(
+            None if seen.data(PREFS) is None else way.prefix in advertised, aspect="advertised", target=way.target, evidence=evidence,
+            expected={"advertised": way.prefix}, observed={"advertised": advertised},
+            hint=seen.why(PREFS) if seen.data(PREFS) is None
+            else f"this router does not advertise {way.prefix}: `tailscale set --advertise-routes` replaces the whole list",
+            command="tailscale debug prefs",
+        ),
+        context.check(
+            None if received is None else received > 0 and not inside, aspect="target", target=way.target, evidence=evidence,
+            expected={"replies": {"min": 1}, "outside": "the mesh"}, observed={"received": received, "interface": device},
+            hint=seen.why(ICMP) if received is None else _unreached(way, inside=inside),
+            command=f"ping -c 3 {quoted(way.address)}",
+        ),
+    ]  # fmt: skip
+
+
+def _unreached(way: Way, *, inside: bool) -> str:
+    if inside:
+        return (
+            f"this router sends packets for {way.target} back into the mesh: a router must not accept routes that cover its own "
+            "network (`tailscale set --accept-routes=false`)"
+        )
+    return (
+        f"this router does not reach {way.target} ({way.address}): is that host up, and does it answer echo requests?"
+    )

@@ -1,0 +1,316 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Routes and exit nodes: a healthy answer passes, a broken one fails, and its hint says why."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.egress import Egress, judge_egress
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.forwards import judge_forwards, ready
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.routed import Routed, Way, judge_routed
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.served import Served, judge_served, state_of
+from healthy_mesh import context
+
+TWO = Node(name="two", id="2", key="nodekey:2", addresses=("100.64.0.2",))
+THREE = Node(name="three", id="3", key="nodekey:3", addresses=("100.64.0.3",))
+PREFIX = "10.0.0.0/24"
+LINKS = [
+    {"name": "eth0", "addresses": ["192.168.1.10/24"]},
+    {"name": "tailscale0", "addresses": ["100.64.0.1/32", "fd7a:115c:a1e0::1/128"]},
+]
+
+
+def answer(**observations: Any) -> dict[str, Any]:
+    return {"observations": {name: {"ok": True, "data": data} for name, data in observations.items()}}
+
+
+def by_id(checks: list[Check]) -> dict[str, Check]:
+    return {f"{check.id} {check.target}": check for check in checks}
+
+
+# -- served ------------------------------------------------------------------------------------------------------------
+
+SERVED = Served(routers={"two": TWO, "three": THREE}, prefixes={PREFIX: ("two", "three")})
+
+
+GONE = {"subnetRoutes": [], "online": False}
+
+
+def nodes(**changes: dict[str, Any]) -> dict[str, Any]:
+    found = []
+    for name, node in (("two", TWO), ("three", THREE)):
+        record = {
+            "id": node.id,
+            "nodeKey": node.key,
+            "online": True,
+            "availableRoutes": [PREFIX],
+            "approvedRoutes": [PREFIX],
+            "subnetRoutes": [PREFIX] if name == "two" else [],
+        }
+        found.append(record | changes.get(name, {}))
+    return answer(nodes={"nodes": found})
+
+
+def test_a_served_route_passes() -> None:
+    checks = judge_served(nodes(), context("served"), SERVED)
+    assert {check.verdict for check in checks} == {"passed"}
+    assert [check.aspect for check in checks] == ["advertised", "approved", "advertised", "approved", "serving"]
+    assert state_of(nodes(), SERVED)["two"]["serving"] == [PREFIX]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expect", "name", "hint"),
+    [
+        ({"two": {"availableRoutes": []}}, SERVED, "us1.served.advertised two", "two does not advertise 10.0.0.0/24, but nothing"),
+        ({"two": {"approvedRoutes": []}}, SERVED, "us1.served.approved two", "is not approved, but nothing"),
+        ({"two": GONE, "three": GONE}, SERVED, "us1.served.serving 10.0.0.0/24", "no router of 10.0.0.0/24 is online: two, three"),
+        ({"three": {"subnetRoutes": [PREFIX]}}, SERVED, "us1.served.serving 10.0.0.0/24", "serve 10.0.0.0/24 at the same time"),
+        ({}, replace(SERVED, by={PREFIX: "three"}), "us1.served.serving 10.0.0.0/24", "two serves 10.0.0.0/24 instead of three"),
+        ({}, replace(SERVED, approved=False), "us1.served.approved two", "without having been approved here"),
+        ({"two": {"nodeKey": "nodekey:9", "id": "9"}}, SERVED, "us1.served.advertised two", "the server does not know two"),
+    ],
+)  # fmt: skip
+def test_a_route_that_is_not_served_says_why(changes: dict[str, Any], expect: Served, name: str, hint: str) -> None:
+    check = by_id(judge_served(nodes(**changes), context("served"), expect))[name]
+    assert check.verdict == "failed"
+    assert hint in check.hint
+
+
+def test_a_silent_server_is_an_error() -> None:
+    broken = {"observations": {"nodes": {"ok": False, "error": {"message": "it does not answer"}}}}
+    (check,) = judge_served(broken, context("served"), SERVED)
+    assert (check.verdict, check.hint) == ("error", "it does not answer")
+
+
+# -- routed ------------------------------------------------------------------------------------------------------------
+
+WAY = Way(
+    prefix=PREFIX, target="nas", address="10.0.0.20", routers=("two", "three"), echoes=True, sources=("10.0.0.10",)
+)
+ROUTED = Routed(ways=(WAY,), nodes={"two": TWO, "three": THREE})
+BULK = "source 10.0.0.10\n" + ("." * 1023 + "\n") * 48 + "end\n"
+PEERS = {
+    "a": {"HostName": "two", "PublicKey": TWO.key, "Online": True, "AllowedIPs": ["100.64.0.2/32", PREFIX]},
+    "b": {"HostName": "three", "PublicKey": THREE.key, "Online": True, "AllowedIPs": ["100.64.0.3/32"]},
+}
+
+
+def reached(*, source: str = "10.0.0.10", device: str = "tailscale0") -> dict[str, Any]:
+    return answer(
+        addresses=LINKS,
+        routes={"get": {"10.0.0.20": {"dev": device}}},
+        icmp={"10.0.0.20": {"sent": 3, "received": 3, "rtt_ms": [1.0], "errors": []}},
+        http=[
+            {"url": "http://10.0.0.20/", "outcome": "answered", "body": f"source {source}\n"},
+            {"url": "http://10.0.0.20/bulk", "outcome": "answered", "body": BULK},
+        ],
+        status={"BackendState": "Running", "Self": {"Online": True}, "Peer": deepcopy(PEERS)},
+        prefs={"RouteAll": True},
+    )
+
+
+def silent(**changes: Any) -> dict[str, Any]:
+    found = reached()
+    seen = found["observations"]
+    seen["icmp"]["data"]["10.0.0.20"]["received"] = 0
+    seen["http"]["data"] = [
+        {"url": url, "outcome": "timeout"} for url in ("http://10.0.0.20/", "http://10.0.0.20/bulk")
+    ]
+    for name, data in changes.items():
+        seen[name] = {"ok": True, "data": data}
+    return found
+
+
+def test_a_route_that_leads_to_its_target_passes() -> None:
+    checks = judge_routed(reached(), context("routed"), ROUTED)
+    assert [(check.aspect, check.verdict) for check in checks] == [
+        (aspect, "passed") for aspect in ("route", "icmp", "tcp", "source", "bulk")
+    ]
+
+
+def _status(**peers: dict[str, Any]) -> dict[str, Any]:
+    found = deepcopy(PEERS)
+    for name, changes in peers.items():
+        found[name] |= changes
+    return {"BackendState": "Running", "Self": {"Online": True}, "Peer": found}
+
+
+@pytest.mark.parametrize(
+    ("seen", "expect", "hint"),
+    [
+        (silent(prefs={"RouteAll": False}), ROUTED, "does not accept routes"),
+        (silent(status=_status(a={"AllowedIPs": []})), ROUTED, "no peer of this node has the route 10.0.0.0/24"),
+        (silent(status=_status(a={"AllowedIPs": []})), replace(ROUTED, state={"two": {"serving": [PREFIX]}}), "its policy does not let this node reach"),
+        (silent(status=_status(a={"AllowedIPs": []})), replace(ROUTED, state={"two": {"advertised": [PREFIX]}}), "has not approved 10.0.0.0/24 of two"),
+        (silent(status=_status(b={"AllowedIPs": ["10.0.0.16/28"]})), ROUTED, "three takes it with the prefix 10.0.0.16/28"),
+        (silent(status=_status(a={"PublicKey": "nodekey:9"})), ROUTED, "two serves 10.0.0.0/24, and mesh_routes names two, three"),
+        (silent(status=_status(a={"Online": False})), ROUTED, "reports the router two as offline"),
+        (silent(routes={"get": {"10.0.0.20": {"dev": "eth0"}}}), ROUTED, "the kernel does not use it"),
+        (silent(status={"BackendState": "Stopped"}), ROUTED, "the client is Stopped"),
+        (silent(), replace(ROUTED, routers={"two": {"forwarding": False}}), "the router two does not forward packets"),
+        (silent(), replace(ROUTED, routers={"two": {"reaches": False}}), "the router two does not reach nas"),
+        (silent(), replace(ROUTED, routers={"two": {"masquerades": False}}), "needs a route back to the mesh"),
+        (silent(), ROUTED, "the router's firewall drops"),
+    ],
+)  # fmt: skip
+def test_a_target_that_is_not_reached_says_why(seen: dict[str, Any], expect: Routed, hint: str) -> None:
+    checks = by_id(judge_routed(seen, context("routed"), expect))
+    assert checks["us1.routed.icmp nas"].verdict == "failed"
+    assert hint in checks["us1.routed.icmp nas"].hint
+    assert checks["us1.routed.tcp nas"].verdict == "failed"
+    assert checks["us1.routed.source nas"].verdict == "error"
+
+
+def test_a_wrong_source_and_a_lost_transfer_fail() -> None:
+    seen = reached(source="10.0.0.77")
+    seen["observations"]["http"]["data"][1] = {"url": "http://10.0.0.20/bulk", "outcome": "timeout"}
+    checks = by_id(judge_routed(seen, context("routed"), ROUTED))
+    assert "sees 10.0.0.77 instead of 10.0.0.10" in checks["us1.routed.source nas"].hint
+    assert "large packets are lost behind the router" in checks["us1.routed.bulk nas"].hint
+    assert checks["us1.routed.tcp nas"].verdict == "passed"
+
+
+def test_what_must_not_be_reached_passes_if_it_is_silent_and_unrouted() -> None:
+    expect = replace(ROUTED, absent=True, aspect="unapproved")
+    quiet = silent(routes={"get": {"10.0.0.20": {"dev": "eth0"}}})
+    checks = judge_routed(quiet, context("routed"), expect)
+    assert [(check.id, check.verdict) for check in checks] == [
+        ("us1.routed.route.unapproved", "passed"),
+        ("us1.routed.silent.unapproved", "passed"),
+    ]
+    assert {check.verdict for check in judge_routed(reached(), context("routed"), expect)} == {"failed"}
+    assert {check.verdict for check in judge_routed({}, context("routed"), expect)} == {"error"}
+
+
+def test_an_existing_target_answers_on_its_port() -> None:
+    way = replace(WAY, echoes=False, port=631)
+    seen = reached()
+    for outcome, verdict in (("connected", "passed"), ("refused", "failed")):
+        seen["observations"]["tcp"] = {"ok": True, "data": [{"host": "10.0.0.20", "port": 631, "outcome": outcome}]}
+        checks = by_id(judge_routed(seen, context("routed"), replace(ROUTED, ways=(way,))))
+        assert checks["us1.routed.tcp nas"].verdict == verdict
+
+
+# -- forwards ----------------------------------------------------------------------------------------------------------
+
+
+def router(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "files": {"/proc/sys/net/ipv4/ip_forward": {"text": "1\n"}},
+        "prefs": {"AdvertiseRoutes": [PREFIX], "NoSNAT": False},
+        "addresses": LINKS,
+        "routes": {"get": {"10.0.0.20": {"dev": "eth0"}}},
+        "icmp": {"10.0.0.20": {"sent": 2, "received": 2}},
+    }
+    return answer(**{**found, **changes})
+
+
+def test_a_router_that_is_ready_passes() -> None:
+    assert {check.verdict for check in judge_forwards(router(), context("forwards"), (WAY,))} == {"passed"}
+    assert ready(router(), (WAY,)) == {"forwarding": True, "masquerades": True, "reaches": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "aspect", "hint"),
+    [
+        (
+            {"files": {"/proc/sys/net/ipv4/ip_forward": {"text": "0\n"}}},
+            "forwarding",
+            "sysctl -w net.ipv4.ip_forward=1",
+        ),
+        ({"prefs": {"AdvertiseRoutes": None}}, "advertised", "does not advertise 10.0.0.0/24"),
+        ({"icmp": {"10.0.0.20": {"received": 0}}}, "target", "does not reach nas (10.0.0.20)"),
+        ({"routes": {"get": {"10.0.0.20": {"dev": "tailscale0"}}}}, "target", "must not accept routes"),
+    ],
+)
+def test_a_router_that_is_not_ready_says_why(changes: dict[str, Any], aspect: str, hint: str) -> None:
+    checks = {check.aspect: check for check in judge_forwards(router(**changes), context("forwards"), (WAY,))}
+    assert checks.pop(aspect).hint.count(hint) == 1
+    assert {check.verdict for check in checks.values()} == {"passed"}
+
+
+def test_a_router_that_was_not_asked_is_an_error() -> None:
+    assert {check.verdict for check in judge_forwards({}, context("forwards"), (WAY,))} == {"error"}
+
+
+# -- egress ------------------------------------------------------------------------------------------------------------
+
+EGRESS = Egress(
+    exit="two", node=TWO, web="web", web_address="203.0.113.80", sources=("203.0.113.3",), names=("outside.lab.test",),
+    neighbour="printer", neighbour_address="192.168.1.20", own_address="192.168.1.10", probed=("198.51.100.7", "2001:db8::7"),
+)  # fmt: skip
+WEB, NEAR = "http://203.0.113.80/", "http://192.168.1.20/"
+
+
+def flow(dst: str, **more: Any) -> dict[str, Any]:
+    return {"interface": "eth0", "direction": "out", "proto": "udp", "dst": dst, "dport": 9, "marked": 0} | more
+
+
+def using(**peer: Any) -> dict[str, Any]:
+    return {"BackendState": "Running", "ExitNodeStatus": {"ID": "2"}, "Peer": {"a": {"PublicKey": TWO.key} | peer}}
+
+
+def outside(*flows: dict[str, Any], source: str = "203.0.113.3", near: str = "timeout", **more: Any) -> dict[str, Any]:
+    pages = [
+        {"url": WEB, "outcome": "answered" if source else "timeout", "body": f"source {source}\n"},
+        {"url": NEAR, "outcome": near, "body": "source 192.168.1.10\n" if near == "answered" else ""},
+    ]
+    names = [{"name": "outside.lab.test", "addresses": ["203.0.113.10"]}]
+    hidden = [flow("203.0.113.3", dport=41642), flow("203.0.113.80", interface="tailscale0", marked=3)]
+    seen = {"addresses": LINKS, "http": pages, "getaddrinfo": names, "capture": {"flows": [*hidden, *flows]}}
+    return answer(**{**seen, **more})
+
+
+def test_an_exit_node_that_leads_outside_passes() -> None:
+    checks = judge_egress(outside(), context("egress"), EGRESS)
+    assert [(check.aspect, check.verdict) for check in checks] == [
+        (aspect, "passed") for aspect in ("address", "leak", "dns", "lan")
+    ]
+    beside = replace(EGRESS, neighbour_reached=True)
+    near = outside(flow("192.168.1.20", proto="tcp", dport=80), near="answered")
+    assert {check.verdict for check in judge_egress(near, context("egress"), beside)} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "aspect", "hint"),
+    [
+        (outside(source="203.0.113.2"), "address", "leaves around the exit node two"),
+        (outside(source="", status={"BackendState": "Running"}), "address", "uses no exit node"),
+        (outside(source="", status=using()), "address", "does not offer two as an exit node"),
+        (outside(source="", status=using(ExitNodeOption=True, Online=True)), "address", "does not answer through the exit node two"),
+        (outside(flow("203.0.113.10", dport=53, marked=1)), "leak", "DNS queries leave in clear to 203.0.113.10"),
+        (outside(flow("2001:db8::7")), "leak", "IPv6 leaves in clear"),
+        (outside(flow("192.168.1.20", proto="tcp")), "leak", "packets for the local network (printer, 192.168.1.20)"),
+        (outside(flow("203.0.113.80", proto="tcp", dport=80)), "leak", "packets leave in clear to 203.0.113.80"),
+        (outside(near="answered"), "lan", "although traffic for the local network must not leave"),
+        (outside(getaddrinfo=[{"name": "outside.lab.test", "addresses": []}]), "dns", "does not resolve through the exit node"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_exit_node_is_named(seen: dict[str, Any], aspect: str, hint: str) -> None:
+    checks = {check.aspect: check for check in judge_egress(seen, context("egress"), EGRESS)}
+    assert checks[aspect].verdict == "failed"
+    assert hint in checks[aspect].hint
+
+
+def test_nothing_leaves_while_the_exit_node_is_down() -> None:
+    down = replace(EGRESS, reached=False, aspect="down")
+    checks = judge_egress(outside(source=""), context("egress"), down)
+    assert [(check.id, check.verdict) for check in checks] == [
+        ("us1.egress.blocked.down", "passed"),
+        ("us1.egress.leak.down", "passed"),
+    ]
+    around = judge_egress(outside(source="203.0.113.2"), context("egress"), down)
+    assert "traffic goes around it" in around[0].hint
+
+
+def test_a_capture_that_was_not_permitted_is_an_error() -> None:
+    checks = {check.aspect: check for check in judge_egress({}, context("egress"), EGRESS)}
+    assert {check.verdict for check in checks.values()} == {"error"}
