@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from .._judge.answer import Json, mapping, text
+from . import proxies
 
 HEALTH, UPGRADE = "/health", "/ts2021"
 OK, SWITCHING = 200, 101
-_REJECTED = (401, 403, 404)
+_REJECTED, _REDIRECTS, _NO_BACKEND = (401, 403, 404), (301, 302, 303, 307, 308), (502, 503, 504)
 
 
 AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True}
@@ -59,6 +60,8 @@ def unwell(row: dict[str, Json]) -> str:
         return "" if '"pass"' in text(row.get("body")) else _other(row)
     if row.get("status") in _REJECTED:
         return _other(row)
+    if row.get("status") in _NO_BACKEND:
+        return unreached(row)
     return f"the server answers {row.get('status')}: its database fails, or the proxy in front of it does; read headscale's log"
 
 
@@ -68,12 +71,30 @@ def not_upgraded(row: dict[str, Json]) -> str:
         return no_answer(row)
     if row.get("status") == SWITCHING:
         return ""
-    if row.get("status") in _REJECTED:
-        return f"{proxy(row)} in front of headscale rejects clients ({row.get('status')}): remove that rule for /ts2021"
+    return refused(row, "/ts2021")
+
+
+def refused(row: dict[str, Json], path: str, program: str = "headscale") -> str:
+    """Return why a proxy answers in place of the program behind it, by its status, and the directive that is to blame."""
+    front = f"{proxies.name(row)} in front of {program}"
+    status, known = row.get("status"), proxies.of(row)
+    if status in _REJECTED:
+        return f"{front} rejects clients ({status}): remove that rule for {path} ({known.reject})"
+    if status in _REDIRECTS:
+        where = text(mapping(row.get("headers")).get("location"))
+        return (
+            f"{front} redirects {path} to {where}, and clients do not follow: remove that for {path} ({known.redirect})"
+        )
+    if status in _NO_BACKEND:
+        return unreached(row, program)
+    return f"{front} does not pass on the upgrade: {known.upgrade}"
+
+
+def unreached(row: dict[str, Json], program: str = "headscale") -> str:
+    """Return that a proxy does not reach the program behind it."""
     return (
-        f"{proxy(row)} in front of headscale does not pass on the upgrade: in nginx set `proxy_http_version 1.1`, "
-        "`proxy_set_header Upgrade $http_upgrade` and `proxy_set_header Connection $connection_upgrade`; "
-        "remove proxies that cannot pass it on (Cloudflare)"
+        f"{proxies.name(row)} does not reach {program} ({row.get('status')}): check that it runs and listens at the address in "
+        f"{proxies.of(row).backend}"
     )
 
 
@@ -82,8 +103,8 @@ def agent_rejected(row: dict[str, Json], ours: dict[str, Json]) -> str:
     if row.get("status") == ours.get("status") or ours.get("status") not in (OK, SWITCHING):
         return ""
     return (
-        f"{proxy(row)} in front of headscale rejects the User-Agent Go-http-client ({row.get('status')}), which all clients "
-        "have: remove that rule"
+        f"{proxies.name(row)} in front of headscale rejects the User-Agent Go-http-client ({row.get('status')}), which all clients "
+        f"have: remove that rule ({proxies.of(row).reject})"
     )
 
 
@@ -91,11 +112,6 @@ def _other(row: dict[str, Json]) -> str:
     """Return what answers in place of headscale."""
     page = "a page of HTML" if "<html" in text(row.get("body")).lower() else "something else"
     return (
-        f"{proxy(row)} answers {row.get('status')} with {page}, and not headscale: let it pass every path and every client on "
-        "(`proxy_pass`)"
+        f"{proxies.name(row)} answers {row.get('status')} with {page}, and not headscale: let it pass every path and every client on "
+        f"({proxies.of(row).backend})"
     )
-
-
-def proxy(row: dict[str, Json]) -> str:
-    """Return the program that answered, by its own name."""
-    return text(mapping(row.get("headers")).get("server")) or "a proxy"

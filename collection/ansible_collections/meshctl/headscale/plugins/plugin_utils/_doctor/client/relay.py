@@ -83,10 +83,7 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
         target=relay.target,
         expected=expected,
         observed={"status": row.get("status"), "server": server} if row else None,
-        hint=f"{control.proxy(row)} in front of the relay does not pass on the upgrade to DERP, and nothing is relayed: let it "
-        "pass on `Upgrade` and `Connection` for /derp as for /ts2021, or remove it"
-        if row
-        else client.why("relays"),
+        hint=f"nothing is relayed: {control.refused(row, '/derp', 'the relay')}" if row else client.why("relays"),
         command=f"curl -sSi --http1.1 -H 'Upgrade: DERP' -H 'Connection: upgrade' {quoted(relay.derp_url)}",
     )
 

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Know the reverse proxies that people put in front of Headscale, and their directives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._judge.answer import Json, mapping, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A proxy, and the directives that matter."""
+
+    upgrade: str
+    """How it passes on an upgrade."""
+    reject: str
+    """What rejects requests."""
+    redirect: str
+    """What redirects them."""
+    backend: str
+    """What names the server behind it."""
+
+
+NGINX = Proxy(
+    upgrade="set `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade` and "
+    "`proxy_set_header Connection $connection_upgrade`",
+    reject="`deny`, `limit_except`, or `return` below an `if`",
+    redirect="`return` or `rewrite`",
+    backend="`proxy_pass`",
+)
+CADDY = Proxy(
+    upgrade="`reverse_proxy` passes it on by itself: remove `header_up` for Upgrade and Connection, and `transport` with other "
+    "versions than 1.1",
+    reject="`respond`, `error` or `abort`",
+    redirect="`redir`",
+    backend="`reverse_proxy`",
+)
+HAPROXY = Proxy(
+    upgrade="it passes it on by itself: remove `http-request del-header` and `http-request set-header` for Upgrade and Connection",
+    reject="`http-request deny`",
+    redirect="`http-request redirect`",
+    backend="`server` in the backend",
+)
+APACHE = Proxy(
+    upgrade="add `upgrade=ANY` to `ProxyPass`",
+    reject="`Require`, or `RewriteRule` with the flag F",
+    redirect="`Redirect` or `RewriteRule`",
+    backend="`ProxyPass`",
+)
+_BY_NAME = {"nginx": NGINX, "caddy": CADDY, "apache": APACHE, "haproxy": HAPROXY}
+# HAProxy adds no header; these are its pages.
+_HAPROXY_SAYS = ("Request forbidden by administrative rules.", "No server is available to handle this request.")
+_UNKNOWN = Proxy(
+    upgrade=f"in nginx, {NGINX.upgrade}; in Apache, {APACHE.upgrade}; in HAProxy, remove `http-request del-header Upgrade`; remove "
+    "proxies that cannot pass it on (Cloudflare)",
+    reject="the rule",
+    redirect="the redirect",
+    backend="the address of headscale",
+)
+
+
+def name(row: dict[str, Json]) -> str:
+    """Return the program that answered, by its own name."""
+    said = text(mapping(row.get("headers")).get("server"))
+    return said or ("HAProxy" if _is_haproxy(row) else "a proxy")
+
+
+def of(row: dict[str, Json]) -> Proxy:
+    """Return the proxy that answered."""
+    known = name(row).lower()
+    return next((proxy for word, proxy in _BY_NAME.items() if known.startswith(word)), _UNKNOWN)
+
+
+def _is_haproxy(row: dict[str, Json]) -> bool:
+    return any(said in text(row.get("body")) for said in _HAPROXY_SAYS)

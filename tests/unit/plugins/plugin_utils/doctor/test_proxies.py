@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The proxy that answers is named, with its directive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import control, proxies
+from doctor import JSON
+from hypothesis import given
+
+
+def _row(status: int, server: str = "", body: str = "", **headers: str) -> dict[str, Any]:
+    return {"outcome": "answered", "status": status, "body": body, "headers": {"server": server, **headers}}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (_row(500, "nginx/1.22.1"), "proxy_http_version 1.1"),
+        (_row(500, "Caddy"), "`header_up`"),
+        (_row(500, "Apache/2.4.71 (Debian)"), "`upgrade=ANY`"),
+        (_row(500), "a proxy in front of headscale does not pass on the upgrade: in nginx"),
+        (
+            _row(403, body="Request forbidden by administrative rules."),
+            "HAProxy in front of headscale rejects clients (403)",
+        ),
+        (_row(503, body="No server is available to handle this request."), "HAProxy does not reach headscale (503)"),
+        (_row(301, "nginx", location="https://h/x"), "redirects /ts2021 to https://h/x"),
+        (_row(502, "Caddy"), "`reverse_proxy`"),
+    ],
+)
+def test_an_upgrade_that_fails(row: dict[str, Any], words: str) -> None:
+    assert words in control.not_upgraded(row)
+
+
+def test_a_health_page_that_a_proxy_answers() -> None:
+    assert "`proxy_pass`" in control.unwell(_row(502, "nginx/1.22.1"))
+    assert "its database fails" in control.unwell(_row(500, "nginx/1.22.1"))
+    assert "(`reverse_proxy`)" in control.unwell(_row(200, "Caddy", "<html>"))
+
+
+def test_the_relay_is_named() -> None:
+    assert control.refused(_row(403, "nginx"), "/derp", "the relay").startswith(
+        "nginx in front of the relay rejects clients"
+    )
+
+
+@given(JSON)
+def test_any_answer_has_a_name(value: Any) -> None:
+    row = {"headers": value, "body": value}
+    assert proxies.name(row)
+    assert proxies.of(row).upgrade
