@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import walk
 
 from .lab_driver import LabDriver, wait_for
 from .own_hosts import OwnMesh, Ran, differences, needs_root, own_mesh, settled
@@ -87,6 +88,43 @@ def test_the_doctor_changes_nothing_either(own: OwnMesh) -> None:
     ran = own.play("doctor.yml")
     assert ran.bad() == []
     assert {name: differences(before[name], own.snapshot(name)) for name in _PLACES} == {name: [] for name in _PLACES}
+
+
+def _why(own: OwnMesh, source: str, target: str) -> tuple[Ran, dict[str, Any]]:
+    ran = own.play("why.yml", "-e", f"why_source={source} why_target={target}")
+    return ran, walk.as_data(ran.report["checks"])
+
+
+def test_why_changes_nothing_either(own: OwnMesh) -> None:
+    before = {name: own.snapshot(name) for name in _PLACES}
+    ran, answer = _why(own, _TWO, _ONE)
+    assert ran.status == 0, ran.output[-2000:]
+    assert {step["state"] for step in answer["steps"]} == {"passed"}, answer
+    assert {name: differences(before[name], own.snapshot(name)) for name in _PLACES} == {name: [] for name in _PLACES}
+
+
+@pytest.mark.slow
+def test_why_claims_nothing_of_hosts_that_cannot_be_logged_in_to(own: OwnMesh) -> None:
+    own.hosts("clients")[_ONE]["ansible_port"] = 2222
+    ran, answer = _why(own, _TWO, _ONE)
+    assert ran.status == 0, ran.output[-2000:]
+    assert answer["reachable"] is True, "the source connects to it all the same"
+    assert "client-node-1 cannot be logged in to" in str(answer["steps"])
+    ran, answer = _why(own, _ONE, _TWO)
+    assert ran.status != 0
+    assert answer["reachable"] is None
+    assert answer["failed_step"] is None
+    assert "client-node-1 cannot be logged in to" in answer["headline"]
+
+
+@pytest.mark.slow
+def test_why_as_an_ordinary_user(own: OwnMesh) -> None:
+    for name in (_ONE, _TWO):
+        own.hosts("clients")[name].update({**own.ssh(name, "meshop")})
+    ran, answer = _why(own, _TWO, _ONE)
+    assert answer["failed_step"] is None, answer
+    assert "become" in str(answer["steps"])
+    assert ran.status != 0 or answer["reachable"] is True
 
 
 def test_an_unreachable_host_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> None:

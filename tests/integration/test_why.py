@@ -219,3 +219,82 @@ def test_udp_that_nothing_answers(patient: BrokenMesh) -> None:
     assert found.data["reachable"] is None
     assert "is not known" in found.headline
     assert "inet illness in" in found.headline
+
+
+@pytest.mark.slow
+def test_registered_a_node_that_expired(patient: BrokenMesh) -> None:
+    patient.headscale(f"nodes expire -i {patient.node(THREE)['id']}")
+    try:
+        why(patient, TWO, THREE).named("registered", "the key of client-node-3 expired on")
+    finally:
+        patient.sh(THREE, "tailscale logout")
+        patient.lab.play("up.yml").succeeded()
+        wait_for(patient.online, "everybody is back")
+
+
+@pytest.mark.slow
+def test_registered_a_node_that_was_deleted(patient: BrokenMesh) -> None:
+    patient.headscale(f"nodes delete -i {patient.node(THREE)['id']} --force")
+    try:
+        why(patient, TWO, THREE).named("registered", "the server does not know the key of client-node-3")
+    finally:
+        patient.sh(THREE, "tailscale logout")
+        patient.lab.play("up.yml").succeeded()
+        wait_for(patient.online, "everybody is back")
+
+
+@pytest.mark.slow
+def test_client_that_is_down(patient: BrokenMesh) -> None:
+    patient.sh(THREE, "tailscale down")
+    try:
+        why(patient, TWO, THREE).named("client", "tailscale is down on client-node-3")
+    finally:
+        patient.sh(THREE, "tailscale up")
+        wait_for(patient.online, "everybody is back")
+
+
+@pytest.mark.slow
+def test_path_that_is_gone(patient: BrokenMesh) -> None:
+    rules = "chain out { type filter hook output priority 0; oifname eth0 drop; }"
+    with patient.firewall(THREE, rules):
+        why(patient, TWO, THREE).named("path", "answers neither directly nor through a relay")
+    wait_for(patient.online, "everybody is back", seconds=90)
+
+
+@pytest.mark.slow
+def test_connection_whose_answer_the_source_drops(patient: BrokenMesh) -> None:
+    with patient.firewall(TWO, "chain in { type filter hook input priority 0; tcp sport 80 drop; }"):
+        why(patient, TWO, ONE, HTTP).named("connection", "came back to client-node-2", "inet illness in")
+
+
+@pytest.mark.slow
+def test_firewall_that_is_no_firewall(patient: BrokenMesh) -> None:
+    for name in ("ipv4/icmp_echo_ignore_all", "ipv6/icmp/echo_ignore_all"):
+        patient.sh(THREE, f"echo 1 >/proc/sys/net/{name}")
+    try:
+        why(patient, TWO, THREE).named("firewall", "client-node-3 ignores echo requests", "icmp_echo_ignore_all=0")
+    finally:
+        for name in ("ipv4/icmp_echo_ignore_all", "ipv6/icmp/echo_ignore_all"):
+            patient.sh(THREE, f"echo 0 >/proc/sys/net/{name}")
+
+
+@pytest.mark.slow
+def test_a_target_behind_a_subnet_router(patient: BrokenMesh) -> None:
+    number = patient.node(ONE)["id"]
+    asked = (patient, THREE, "headscale-server", "tcp/443")
+    patient.sh(ONE, "tailscale set --advertise-routes=192.168.1.0/24; echo 1 >/proc/sys/net/ipv4/ip_forward")
+    try:
+        wait_for(lambda: patient.node(ONE).get("available_routes"), "the route is offered")
+        patient.headscale(f"nodes approve-routes -i {number} -r 192.168.1.0/24")
+        why(*asked).named("subnet", "client-node-3 does not accept the routes", "tailscale set --accept-routes")
+        patient.sh(THREE, "tailscale set --accept-routes")
+        wait_for(lambda: "192.168.1.0/24" in patient.sh(THREE, "ip route show table 52"), "the route is there")
+        why(*asked).reached()
+        patient.sh(ONE, "echo 0 >/proc/sys/net/ipv4/ip_forward")
+        why(*asked).named("firewall", "client-node-1, which does not forward packets")
+        patient.sh(ONE, "echo 1 >/proc/sys/net/ipv4/ip_forward")
+        why(patient, THREE, "192.168.1.5", "tcp/444").named("listener", "192.168.1.5 refuses the connection")
+    finally:
+        patient.sh(THREE, "tailscale set --accept-routes=false")
+        patient.sh(ONE, "tailscale set --advertise-routes=")
+        patient.headscale(f"nodes approve-routes -i {number} -r ''")
