@@ -22,7 +22,7 @@ from meshctl_headscale.cli import app
 from typer.main import get_command
 from typer.testing import CliRunner
 
-COMMANDS = ["up", "down", "run", "status", "exec", "logs", "doctor", "report", "list", "version"]
+COMMANDS = ["up", "down", "run", "status", "exec", "logs", "doctor", "why", "report", "list", "version"]
 HEAVY = ("ansible", "ansible_runner", "rich", "yaml", "jinja2", "jsonschema", "pexpect")
 
 
@@ -412,6 +412,12 @@ def test_ansible_that_was_killed_is_named() -> None:
 def test_an_empty_option_is_refused_and_is_no_default(words: list[str]) -> None:
     with pytest.raises(BadInputError, match="is empty: give it a value, or leave it out"):
         CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("words", [["{{ x }}", "b"], ["a", "{% x %}"], ["a", "b", "{x"]])
+def test_no_name_of_a_node_is_a_template(words: list[str]) -> None:
+    with pytest.raises(BadInputError, match="cannot contain a brace"):
+        CliRunner().invoke(app, ["why", *words], catch_exceptions=False)
 
 
 def test_an_empty_variable_of_the_environment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

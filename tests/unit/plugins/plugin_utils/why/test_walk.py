@@ -208,6 +208,14 @@ def test_route() -> None:
     failing(mesh, "route", "two has no route to 100.64.0.1", "takes precedence")
 
 
+def test_a_target_without_a_network_interface_needs_no_route() -> None:
+    mesh = Mesh().silent()
+    mesh.two["status"]["TUN"], mesh.two["addresses"], mesh.two["watched"] = False, [], None
+    found = mesh.ask()
+    assert found["failed_step"] == "connection"
+    assert "two has no mesh interface" in str(found["steps"])
+
+
 def test_sent_and_arrived() -> None:
     mesh = Mesh().silent("prohibited")
     mesh.one["watched"] = []
@@ -227,7 +235,7 @@ def test_firewall() -> None:
     failing(Mesh().silent(), "firewall", "it sent no answer", "`nft` shows no rule")
     mesh = Mesh().silent()
     mesh.two["firewall"]["legacy"] = True
-    failing(mesh, "firewall", "it sent no answer: its firewall drops them")
+    failing(mesh, "firewall", "the host drops them", "iptables-legacy has rules")
     mesh = Mesh().silent("prohibited")
     for family, code in ((4, 13), (6, 1)):
         mesh.two["watched"].append(flow("out", f"unreachable {code}", back=True, family=family))
@@ -302,9 +310,10 @@ def test_a_target_that_cannot_be_logged_in_to() -> None:
 
 
 def test_without_the_source_nothing_is_claimed() -> None:
-    mesh = Mesh()
-    mesh.hidden = {"one"}
+    mesh = Mesh().silent()
+    mesh.hidden, mesh.two["watched"] = {"one"}, []
     found = mesh.ask()
+    assert found["failed_step"] is None
     assert found["reachable"] is None
     assert "one cannot be logged in to" in found["headline"]
 

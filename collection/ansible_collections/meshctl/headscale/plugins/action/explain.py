@@ -80,7 +80,9 @@ class ActionModule(Assertion):
         self._facts = {_SERVER: {**answer, "source": self.host, "url": ask["url"]}}
 
     def _records(self) -> Server:
-        fact = mapping(self.shared(_SERVER))
+        # Ansible leaves no fact of a host that it cannot log in to.
+        lost = {"failure": {"message": f"{', '.join(self.group('headscale'))} cannot be logged in to"}}
+        fact = mapping(self.shared(_SERVER)) or lost
         return Server.read(fact, ServerContext(url=text(fact.get("url"))))
 
     def _question(self) -> None:

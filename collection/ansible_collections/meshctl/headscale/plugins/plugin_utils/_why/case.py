@@ -102,8 +102,8 @@ class Side(Answer):
     @property
     def unwatched(self) -> str:
         """Return why the packets were not watched."""
-        if self.hidden:
-            return self.hidden
+        if self.hidden or not self.interface:
+            return self.hidden or f"{self.name} has no mesh interface"
         return self.why("watched") if "watched" in self._observations else self.why("watch")
 
     def packets(self, direction: str, src: str, dst: str, *kinds: str) -> int:

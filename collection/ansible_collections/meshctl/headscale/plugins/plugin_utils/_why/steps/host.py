@@ -25,6 +25,8 @@ def firewall(case: Case, family: int) -> Finding:
     side = case.target
     if case.connected(family):
         return passed(f"{case.to(family) if case.routed else side.name} answers")
+    if not case.outcome(family):
+        return unknown("no connection was tried")
     if not side.watched:
         return unknown(f"the packets at {side.name} were not watched: {side.unwatched}{_refused(case, family)}")
     if side.packets(OUT, case.to(family), case.origin(family), *_ANSWERS[case.question.service.protocol]):
@@ -70,7 +72,10 @@ def _silent(case: Case, family: int, came: str, more: dict[str, Any]) -> Finding
         return unknown(f"{said}; see listener", **more)
     if seen and not drops and not seen.get("legacy"):
         return failed(f"{said}, although `nft` shows no rule there that drops packets: look for eBPF programs", **more)
-    return failed(f"{said}: its firewall drops them{rules(side, 'input')}", **more)
+    if drops:
+        return failed(f"{said}: its firewall drops them{rules(side, 'input')}", **more)
+    unread = "iptables-legacy has rules" if seen else side.why("firewall")
+    return failed(f"{said}: the host drops them (its firewall was not read: {unread})", **more)
 
 
 def _unanswered(side: Side, came: str, more: dict[str, Any]) -> Finding:

@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from ..._judge.answer import Json, items, mapping, moment, number, text
+from ..._judge.quoting import quoted
 from ..._policy.ports import ICMP, NUMBERS, WITH_PORTS
 from ..case import Case, Finding, Side, failed, passed, unknown
 from ..lines import line_of
@@ -164,7 +165,7 @@ def subnet(case: Case) -> Finding:
     if route not in advertised:
         return failed(
             f"{router.name} does not advertise {route}, which the server has approved: "
-            f"`tailscale set --advertise-routes={route}`",
+            f"`tailscale set --advertise-routes={quoted(route)}`",
             evidence={"advertised": advertised}, command="headscale nodes list-routes", host=case.server.source,
         )  # fmt: skip
     if route not in served:

@@ -19,19 +19,18 @@ _OPENING = {"tcp": ("syn",), "udp": ("datagram",), "icmp": ("request",)}
 
 def route(case: Case, family: int) -> Finding:
     """Check that both kernels send the packets into the mesh."""
+    known, missing = [], []
     for side, to in ((case.source, case.to(family)), (case.target, case.origin(family))):
-        if trouble := _astray(side, to):
+        if side.status.get("TUN") is False:
+            missing.append(f"tailscaled on {side.name} needs no route (--tun=userspace-networking)")
+        elif trouble := _astray(side, to):
             return trouble
-    asked = [
-        side
-        for side in (case.source, case.target)
-        if side.route(case.to(family) if side is case.source else case.origin(family))
-    ]
-    said = ", ".join(f"{side.name} uses {side.interface}" for side in asked)
-    if len(asked) == 2:  # noqa: PLR2004 - both ends
-        return passed(said)
-    why = "; ".join(why_not(side, "routes") for side in (case.source, case.target) if side not in asked)
-    return unknown(f"{said}; {why}" if said else why)
+        elif side.route(to):
+            known.append(f"{side.name} uses {side.interface}")
+        else:
+            missing.append(why_not(side, "routes"))
+    said = "; ".join([*([", ".join(known)] if known else []), *missing])
+    return unknown(said) if missing else passed(said)
 
 
 def _astray(side: Side, to: str) -> Finding | None:
