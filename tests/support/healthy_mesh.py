@@ -219,9 +219,9 @@ PLACE = Place(address="192.168.1.10", cidr="192.168.1.0/24", gateway="192.168.1.
 
 def links() -> list[dict[str, Any]]:
     return [
-        {"name": "lo", "up": True, "carrier": True, "addresses": ["127.0.0.1/8", "::1/128"]},
-        {"name": "eth0", "up": True, "carrier": True, "addresses": ["192.168.1.10/24", "fe80::1/64"]},
-        {"name": "tailscale0", "up": True, "carrier": True, "addresses": ["100.64.0.1/32"]},
+        {"name": "lo", "type": "loopback", "up": True, "carrier": True, "addresses": ["127.0.0.1/8", "::1/128"]},
+        {"name": "eth0", "type": "ether", "up": True, "carrier": True, "addresses": ["192.168.1.10/24", "fe80::1/64"]},
+        {"name": "tailscale0", "type": "none", "up": True, "carrier": True, "addresses": ["100.64.0.1/32"]},
     ]
 
 

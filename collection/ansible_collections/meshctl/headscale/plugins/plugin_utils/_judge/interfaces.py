@@ -12,10 +12,16 @@ from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
 from .answer import Answer, Json, address, items, mapping, text
 from .observations import ROUTES
 
+# As `ip` names an interface without a link layer; older answers have no type.
+_TUNNELS = ("none", "")
+
 
 def mesh_interfaces(links: Json) -> frozenset[str]:
-    """Return the interfaces that have a mesh address; packets in clear belong on these interfaces only."""
-    known = [mapping(link) for link in items(links)]
+    """Return the interfaces of the mesh; packets in clear belong on these interfaces only.
+
+    tailscaled's interface has a mesh address and no link layer. Providers use 100.64.0.0/10 as well, for their customers.
+    """
+    known = [link for link in map(mapping, items(links)) if text(link.get("type")) in _TUNNELS]
     found = {text(link.get("name")) for link in known if any(map(mesh_address, items(link.get("addresses"))))}
     return frozenset(found - {"", "lo"})
 

@@ -92,6 +92,7 @@ def addresses(_ask: Dict, until: float) -> Json:
     return [
         {
             "name": link.get("ifname"),
+            "type": link.get("link_type") or "",
             "up": "UP" in (link.get("flags") or []),
             "carrier": "NO-CARRIER" not in (link.get("flags") or []),
             "addresses": ["{}/{}".format(a.get("local"), a.get("prefixlen")) for a in link.get("addr_info") or []],
