@@ -173,8 +173,7 @@ class Case:
         """Return the families that no program listens on, if one listens on another family."""
         if not self.question.service.port or self.routed or not any(map(self.listeners, self.shared)):
             return ()
-        refused = [family for family in self.shared if self.outcome(family) in ("refused", "reset")]
-        return tuple(family for family in refused if not self.listeners(family))
+        return tuple(family for family in self.shared if not self.listeners(family) and not self.connected(family))
 
     @cached_property
     def families(self) -> tuple[int, ...]:
