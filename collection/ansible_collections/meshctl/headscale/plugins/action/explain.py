@@ -87,7 +87,7 @@ class ActionModule(Assertion):
 
     def _question(self) -> None:
         records = self._records()
-        clients = {host: mapping(self.of_host(host, "mesh_client")) for host in self._members()}
+        clients = {host: mapping(self.of_host(host, "mesh_client")) for host in self.group("clients")}
         known = Known(
             clients=clients,
             others={host: self._address_of(host) for host in self.groups().get("all") or [] if host not in clients},
@@ -97,9 +97,6 @@ class ActionModule(Assertion):
         )
         question = known.ask(*(str(self.options[name]) for name in ("source", "target", "service")))
         self._facts = {_QUESTION: question.as_fact()}
-
-    def _members(self) -> list[str]:
-        return list(dict.fromkeys([*self.group("clients"), *self.group("spare")]))
 
     def _address_of(self, host: str) -> str:
         placed = mapping(mapping(self.topology().get("hosts")).get(host) or self.topology().get(host))

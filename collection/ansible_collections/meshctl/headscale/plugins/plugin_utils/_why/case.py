@@ -61,7 +61,7 @@ class Side(Answer):
     def hidden(self) -> str:
         """Return why nothing was observed on the host, empty if it was."""
         if not self.end.host:
-            return f"{self.name} is no host of the inventory"
+            return f"{self.name} is not among the clients of the inventory"
         if self._observations:
             return ""
         # Ansible marks a host that it cannot log in to, and the host leaves no answer.

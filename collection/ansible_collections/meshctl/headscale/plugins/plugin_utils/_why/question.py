@@ -147,7 +147,7 @@ class Known:
         name = said.strip()
         if not name:
             raise BadInput(f"no {what} is named: name a host of the inventory, a node of the mesh or an address")
-        found = self._host(name) or self._node(name) or self._address(name, address(name))
+        found = self._host(name) or self._node(name) or self._address(name, self.others.get(name) or address(name))
         if found:
             return found
         if name in self.others:
@@ -163,7 +163,7 @@ class Known:
 
     def _host(self, name: str) -> End | None:
         if name not in self.clients:
-            return self._address(name, self.others[name]) if self.others.get(name) else None
+            return None
         told = mapping(self.clients[name])
         key = text(told.get("key"))
         node = next((node for node in self.nodes if key and text(node.get("nodeKey")) == key), {})
