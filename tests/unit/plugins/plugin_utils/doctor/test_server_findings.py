@@ -400,3 +400,22 @@ def test_what_could_be_attacked_is_never_the_headline_of_another_fault() -> None
         "nodes": {"nodes": [node(1, "a", expiry=_ago(1))]}, "modes": {"/k": {"mode": "644"}}, "config": {"path": "c", "text": _QUIET},
     })]  # fmt: skip
     assert "key has expired" in headline(checks)
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("failed SASL auth: FATAL: password authentication failed (SQLSTATE 28P01)", "database.postgres.pass"),
+        ('server error: FATAL: database "x" does not exist (SQLSTATE 3D000)', "create that database"),
+        (
+            "failed to connect to `user=h database=h`: hostname resolving error: lookup db",
+            "correct database.postgres.host",
+        ),
+        ("failed to connect to `user=h database=h`: 10.0.0.1:5432 (db): dial error: refused", "start PostgreSQL"),
+        ("database is locked (5) (SQLITE_BUSY)", "SQLite database locked"),
+        ("listen tcp :443: bind: address already in use", "in use"),
+    ],
+)
+def test_the_reason_why_headscale_does_not_start_has_a_remedy(said: str, remedy: str) -> None:
+    seen = {"nodes": None, "listening": [], "log": {"from": "log", "lines": [f"Error: {said}"]}}
+    assert remedy in problems(examine_server(seen))["doctor.start"]

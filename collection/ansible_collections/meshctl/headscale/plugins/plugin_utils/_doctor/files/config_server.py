@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -120,6 +121,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 yield settings.finding(
                     "database", "high", f"database.postgres.{name}", "the database needs this setting", "set it"
                 )
+        if re.search(r"[\s'\\]", settings.text("database.postgres.pass")):
+            yield settings.finding(
+                "database", "high", "database.postgres.pass",
+                "the password has blanks, quotes or backslashes, which Headscale does not quote: it does not start, and logs a part",
+                "use another password",
+            )  # fmt: skip
     elif not settings.text("database.sqlite.path"):
         yield settings.finding("database", "high", "database.sqlite.path", "the database has no file", "set it")
 

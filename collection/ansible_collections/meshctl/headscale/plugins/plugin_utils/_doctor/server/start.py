@@ -13,6 +13,18 @@ from ..records import STOPPED, Check, CheckContext, Iterator, Server, because
 
 AFTER = ("config",)
 _ERROR = re.compile(r"^(Error:|FTL|panic:)")
+# A password with blanks is in the log in part, because headscale does not quote it.
+_PASSWORD = re.compile(r"password=[^`]*")
+# What headscale says of its database, and what to do about it.
+_REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
+    (r"SQLSTATE 28P01|SQLSTATE 28000", "correct database.postgres.user and database.postgres.pass"),
+    (r"SQLSTATE 3D000", "create that database, or correct database.postgres.name"),
+    (r"failed to connect to `.*hostname resolving error", "correct database.postgres.host"),
+    (r"failed to connect to `.*tls error", "correct database.postgres.ssl, or the certificate of PostgreSQL"),
+    (r"failed to connect to `.*dial error", "start PostgreSQL, or correct database.postgres.host and database.postgres.port"),
+    (r"cannot parse `.*password=", "use a password without blanks, quotes and backslashes"),
+    (r"database is locked|SQLITE_BUSY", "stop the process that keeps the SQLite database locked"),
+))  # fmt: skip
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
@@ -21,17 +33,23 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         return
     # A service manager starts it again and again: the error may belong to the start before the last.
     errors = [line for line in server.log_since(STOPPED) if _ERROR.search(line)]
-    said = _ERROR.sub("", (errors or server.log)[-1], count=1).strip()
+    log = [_PASSWORD.sub("password=…", line) for line in server.log]
+    said = _PASSWORD.sub("password=…", _ERROR.sub("", (errors or server.log)[-1], count=1).strip())
     starts = "does not start" if errors else "is not running"
     check = context.check(
         False,
         expected={"headscale": "listens"},
         observed={"headscale": "does not listen", "log": said},
-        evidence={"log": server.log[-5:], "from": text(mapping(server.data("log")).get("from"))},
-        hint=f"headscale {starts}; the last {'error' if errors else 'line'} in its log: {said}",
+        evidence={"log": log[-5:], "from": text(mapping(server.data("log")).get("from"))},
+        hint=f"headscale {starts}; the last {'error' if errors else 'line'} in its log: {said}{_remedy(said)}",
         command="headscale configtest",
     )
     yield because(check, server.cause("config"))
+
+
+def _remedy(said: str) -> str:
+    found = next((remedy for pattern, remedy in _REMEDIES if pattern.search(said)), "")
+    return f": {found}" if found else ""
 
 
 def _listens(server: Server) -> bool:
