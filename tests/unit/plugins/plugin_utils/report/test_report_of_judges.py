@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import report_builder as builder
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, pairs, text
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Report
+from rich.console import Console
 
 JUDGED = json.loads((Path(__file__).parents[1] / "judge/golden/checks.json").read_text(encoding="utf-8"))
 
@@ -62,3 +64,51 @@ def test_the_resolution_matrix_has_the_time_to_the_answer() -> None:
 
 def test_the_drawing_has_the_paths() -> None:
     assert {link.path for link in pairs.links(report_of("path: healthy"))} == {"direct"}
+
+
+def bulk(source: str, target: str, up: float | None, down: float | None, verdict: str = "passed") -> dict[str, Any]:
+    """Return the check of a transfer."""
+    return {
+        "id": "us1.reachable.bulk", "assertion": "reachable", "aspect": "bulk", "source": source, "target": target,
+        "verdict": verdict, "observed": {"outcome": "answered", "up_mbit_s": up, "down_mbit_s": down},
+    }  # fmt: skip
+
+
+def report_with(*checks: dict[str, Any]) -> Report:
+    """Return a report with other checks in place of a judge's."""
+    report = report_of("reachable: healthy")
+    base = report.checks[0]
+    report.checks = [{**base, **check} for check in checks]
+    return report
+
+
+ONE, TWO, THREE = "client-node-1", "client-node-2", "client-node-3"
+
+
+def test_the_rates_of_a_pair_are_the_lowest_of_its_direction_from_either_end() -> None:
+    report = report_with(bulk(ONE, TWO, 80.0, 300.0), bulk(TWO, ONE, 250.0, 90.0), bulk(ONE, THREE, 700.0, 600.0))
+    cells = pairs.transfers(report)
+    assert {pair: cell.value for pair, cell in cells.items()} == {
+        (ONE, TWO): 80.0, (TWO, ONE): 250.0, (ONE, THREE): 700.0, (THREE, ONE): 600.0,
+    }  # fmt: skip
+    found = pairs.rates(report)
+    assert found is not None
+    assert (found.median_mbit, found.slowest_mbit, found.slowest_pair, found.pairs) == (425.0, 80.0, (ONE, TWO), 4)
+
+
+def test_the_page_and_the_terminal_tell_rates() -> None:
+    report = report_with(bulk(ONE, TWO, 80.0, 300.0), bulk(ONE, THREE, None, None, "failed"))
+    page = html.render(report)
+    assert "lowest rate of a transfer in Mbit/s" in page
+    assert f'<td class="h3" title="{ONE} → {TWO}: passed, 80 Mbit/s">80</td>' in page
+    assert f"{ONE} → {THREE}: failed" in page
+    assert "slowest 80 Mbit/s" in page
+    out = Console(record=True, width=120, file=StringIO())
+    text.summary(report, out)
+    assert f"transfer median 190 Mbit/s, slowest 80 Mbit/s ({ONE} → {TWO}), 2 pairs" in out.export_text()
+
+
+def test_without_a_transfer_nothing_is_said_of_rates() -> None:
+    report = report_with(bulk(ONE, TWO, None, None, "skipped"))
+    assert pairs.rates(report) is None
+    assert "Transfers between" not in html.render(report)

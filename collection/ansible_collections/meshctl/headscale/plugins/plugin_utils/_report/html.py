@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Upper bounds of the heat map's steps. They are the same in every report, so that two can be laid side by side.
 HEAT_MS = (1, 2, 5, 10, 20, 50)
+# Lower bounds, in Mbit/s.
+HEAT_MBIT = (500, 200, 100, 50, 10, 1)
 _CARDS = 60
 _LISTED = 8
 _GROUP_FROM = 400
@@ -62,6 +64,8 @@ class _Grid:
     rows: list[tuple[str, list[_Square]]]
     dense: bool
     note: str
+    unit: str
+    keys: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +114,11 @@ def render(report: Report) -> str:
         grids=list(_grids(report)),
         ways=routes.ways(report),
         latency=pairs.latency(report),
+        rates=pairs.rates(report),
         axis=_axis(report),
         bars=list(_bars(report)),
         tables=[(story, list(_rows(report, story))) for story in report.stories],
         nodes=[(name, _NODE | host) for name, host in report.hosts.items() if host.get("mesh_addresses")],
-        heat=HEAT_MS,
     )
 
 
@@ -133,9 +137,10 @@ def _grids(report: Report) -> Iterator[_Grid]:
         title = f"Latency, {names[family]}" if family else "Latency"
         yield from _grid(report, title, pairs.latencies(report, family or None), "median round trip in ms")
     yield from _grid(report, "Name resolution", pairs.resolutions(report), "time to the answer in ms")
+    yield from _grid(report, "Transfers", pairs.transfers(report), "lowest rate of a transfer in Mbit/s", rates=True)
 
 
-def _grid(report: Report, title: str, matrix: Matrix, note: str) -> Iterator[_Grid]:
+def _grid(report: Report, title: str, matrix: Matrix, note: str, *, rates: bool = False) -> Iterator[_Grid]:
     """Yield a matrix, if anything is in it."""
     if not matrix:
         return
@@ -143,24 +148,28 @@ def _grid(report: Report, title: str, matrix: Matrix, note: str) -> Iterator[_Gr
     # A name that is only asked for has a column and no row.
     sources = {source for source, _target in matrix}
     rows = [
-        (source, [_square(source, target, matrix.get((source, target))) for target in names])
+        (source, [_square(source, target, matrix.get((source, target)), rates=rates) for target in names])
         for source in names
         if source in sources
     ]
-    yield _Grid(title=title, names=names, rows=rows, dense=len(names) >= _DENSE_FROM, note=note)
+    keys = [f"≥ {bound}" for bound in HEAT_MBIT] if rates else [f"≤ {bound}" for bound in HEAT_MS]
+    yield _Grid(
+        title=title, names=names, rows=rows, dense=len(names) >= _DENSE_FROM, note=note,
+        unit="Mbit/s" if rates else "ms", keys=[*keys, "less" if rates else "more"],
+    )  # fmt: skip
 
 
-def _square(source: str, target: str, cell: Cell | None) -> _Square:
+def _square(source: str, target: str, cell: Cell | None, *, rates: bool) -> _Square:
     """Return one cell: a number in its heat, or the mark of what went wrong."""
     if source == target:
         return _Square(text="", style="self", title="")
     if cell is None:
         return _Square(text="", style="none", title=f"{source} → {target}: not asserted")
-    value = "" if cell.value is None else f", {_number(cell.value)} ms"
+    value = "" if cell.value is None else f", {_number(cell.value)} {'Mbit/s' if rates else 'ms'}"
     title = f"{source} → {target}: {cell.verdict}{value}"
     if cell.verdict != "passed" or cell.value is None:
         return _Square(text=_MARKS[cell.verdict], style=cell.verdict, title=title)
-    step = sum(cell.value > bound for bound in HEAT_MS)
+    step = sum(cell.value < bound for bound in HEAT_MBIT) if rates else sum(cell.value > bound for bound in HEAT_MS)
     return _Square(text=_number(cell.value), style=f"h{step}", title=title)
 
 
@@ -270,7 +279,7 @@ def _pretty(value: Json) -> str:
 
 
 def _number(value: float) -> str:
-    """Return milliseconds in three characters or so."""
+    """Return a measure in three characters or so."""
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - two digits are enough
 
 

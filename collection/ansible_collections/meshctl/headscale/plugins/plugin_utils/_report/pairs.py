@@ -54,6 +54,16 @@ class Latency:
     pairs: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """The rates of all transfers in three numbers, and the pair that is slowest."""
+
+    median_mbit: float
+    slowest_mbit: float
+    slowest_pair: tuple[str, str]
+    pairs: int
+
+
 def by_id(checks: Iterable[Check]) -> dict[str, list[Check]]:
     """Group checks by id, in the order of their first check."""
     found: dict[str, list[Check]] = {}
@@ -92,6 +102,39 @@ def resolutions(report: Report) -> Matrix:
     """Return how long each host took to resolve each other's name."""
     found = (check for check in report.checks if check["assertion"] == "resolves")
     return _matrix(found, lambda check: number(check["observed"], "ms"))
+
+
+def transfers(report: Report) -> Matrix:
+    """Return the lowest rate at which data went from each host to each other one, in Mbit/s.
+
+    A check measures both directions, so each direction of a pair may have been measured from both ends.
+    """
+    matrix: Matrix = {}
+    for check in report.checks:
+        if check["assertion"] != "reachable" or check["aspect"] != "bulk" or not check["target"]:
+            continue
+        there = (check["source"], check["target"])
+        for pair, key in ((there, "up_mbit_s"), (there[::-1], "down_mbit_s")):
+            rate = number(check["observed"], key)
+            if pair != there and rate is None:
+                continue
+            cell = matrix.setdefault(pair, Cell())
+            cell.checks.append(check)
+            cell.value = min((known for known in (cell.value, rate) if known is not None), default=None)
+    for cell in matrix.values():
+        cell.verdict = worst_verdict(cell.checks)
+    return matrix
+
+
+def rates(report: Report) -> Rates | None:
+    """Return the summary of all transfers, or None where none was made."""
+    found = {pair: cell.value for pair, cell in transfers(report).items() if cell.value is not None}
+    if not found:
+        return None
+    slowest = min(found, key=lambda pair: found[pair])
+    return Rates(
+        median_mbit=median(found.values()), slowest_mbit=found[slowest], slowest_pair=slowest, pairs=len(found)
+    )
 
 
 def families(report: Report) -> list[str]:

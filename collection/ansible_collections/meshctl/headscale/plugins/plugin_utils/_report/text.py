@@ -76,8 +76,8 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     if detail == "checks" and any("mesh_addresses" in host for host in report.hosts.values()):
         out.print(_nodes(report))
     out.print(_stories(report))
-    if latency := _latency_line(report):
-        out.print(latency)
+    for figures in filter(None, (_latency_line(report), _rates_line(report))):
+        out.print(figures)
     out.print(Group(*_route_lines(report), _verdict_line(report)))
     if run_dir is not None:
         out.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
@@ -293,6 +293,16 @@ def _route_lines(report: Report) -> list[Text]:
         Text.assemble(("route    ", "dim"), line(f"{lines.MARKS[way.verdict]} {routes.line(way)}"))
         for way in routes.ways(report)
     ]
+
+
+def _rates_line(report: Report) -> Text | None:
+    """Return the rates of the transfers in one line."""
+    rates = pairs.rates(report)
+    if rates is None:
+        return None
+    pair = " → ".join(rates.slowest_pair)
+    slowest = f"median {rates.median_mbit:.0f} Mbit/s, slowest {rates.slowest_mbit:.3g} Mbit/s ({pair})"
+    return Text.assemble(("transfer ", "dim"), f"{slowest}, {rates.pairs} pairs")
 
 
 def _verdict_line(report: Report) -> Text:
