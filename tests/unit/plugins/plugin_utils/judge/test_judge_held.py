@@ -187,6 +187,13 @@ def test_a_watch_that_cannot_be_asked_is_an_error(answer: dict[str, Any]) -> Non
     assert {check.verdict for check in judge_held(answer, CONTEXT, EXPECT)} == {"error"}
 
 
+def test_a_watch_that_does_not_get_to_answer_is_no_verdict() -> None:
+    error = {"type": "deadline", "message": "the process on the host did not answer in time"}
+    checks = judge_held({"observations": {"held": {"ok": False, "error": error}}}, CONTEXT, EXPECT)
+    assert {check.verdict for check in checks} == {"skipped"}
+    assert {"overloaded" in check.hint for check in checks} == {True}
+
+
 @pytest.mark.parametrize("junk", [{}, {"lines": 3, "streams": [3, {}]}, {"ticks": "x", "lines": {TWO.address(4): []}}])
 def test_junk_never_passes(junk: Any) -> None:
     assert not [check for check in judged(junk).values() if check.verdict == "passed"]

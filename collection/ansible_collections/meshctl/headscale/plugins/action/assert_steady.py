@@ -48,9 +48,9 @@ class ActionModule(Assertion):
         if not hold:
             raise NotAsserted("mesh_hold_s is 0, so nothing was watched")
         self._watch = mapping(self.variable("mesh_held"))
-        at = number(self._watch.get("at"))
-        if at is not None and time.time() > at + (number(self._watch.get("seconds")) or 0):
-            raise NotAsserted(f"the story took longer than the watch lasts, which is {self._watch.get('seconds'):g} s")
+        at, seconds = number(self._watch.get("at")), number(self._watch.get("seconds")) or 0
+        if at is not None and time.time() > at + seconds:
+            raise NotAsserted(f"the story took longer than the watch lasts, which is {seconds:g} s")
         known = [text(name) for name in items(self._watch.get("peers"))]
         peers = tuple(peer for peer in reached(self, self.peers()) if not known or peer.name in known)
         if not peers:

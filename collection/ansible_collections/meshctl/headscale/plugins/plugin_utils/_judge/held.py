@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Two silences belong together when one begins this soon after the other.
 _TOGETHER_S: Final = 1.0
 _LISTED: Final = 4
+# A host keeps no more than this of anything.
+_MOST_READ: Final = 50
 _TWICE, _OFTEN = 2, 3
 
 
@@ -105,6 +107,10 @@ class _Seen:
         }
         about: dict[str, Any] = {"aspect": "steady", "family": family, "target": peer.name, "expected": expected}
         line = mapping(self._lines.get(peer.address(family)))
+        if self._answer.error(HELD).get("type") == "deadline":
+            return self._context.skipped(
+                f"the probe on {self._context.source} did not get to it: its host is overloaded", **about
+            )
         if unseen := self._unseen(line):
             return self._context.check(None, **about, observed=None, hint=unseen)
         if self._watched_s < expect.hold_s:
@@ -140,9 +146,14 @@ class _Seen:
         return "" if found else "this address was not watched"
 
     def _silences(self, line: Mapping[str, Any]) -> list[Span]:
+        return self._spans(line.get("outages"))
+
+    def _spans(self, listed: Json) -> list[Span]:
+        """Return spans of the host's clock on the controller's."""
+        ahead = self._expect.ahead_s
         return [
-            Span(start=at - self._expect.ahead_s, end=at - self._expect.ahead_s + lasted)
-            for one in map(mapping, items(line.get("outages")))
+            Span(start=at - ahead, end=at - ahead + lasted)
+            for one in map(mapping, items(listed)[:_MOST_READ])
             if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
         ]
 
@@ -189,15 +200,15 @@ class _Seen:
         expected = {"address": peer.address(family), "stays": "open", "stall_s": {"at_most": expect.stall_budget_s}}
         about: dict[str, Any] = {"aspect": "stream", "family": family, "target": peer.name, "expected": expected}
         found = self._streams.get(peer.address(family), {})
+        if self._answer.error(HELD).get("type") == "deadline":
+            return self._context.skipped(
+                f"the probe on {self._context.source} did not get to it: its host is overloaded", **about
+            )
         if self._answer.data(HELD) is None:
             return self._context.check(None, **about, observed=None, hint=self._answer.why(HELD))
         if not found:
             return self._context.skipped(f"{peer.name} does not listen: `reachable.tcp` says why", **about)
-        waits = [
-            Span(start=at - expect.ahead_s, end=at - expect.ahead_s + lasted)
-            for one in map(mapping, items(found.get("waits")))
-            if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
-        ]
+        waits = self._spans(found.get("waits"))
         stalls = [span for span in waits if span.end - span.start > expect.stall_budget_s]
         outcome = text(found.get("outcome")) or "unknown"
         observed = {
