@@ -62,6 +62,7 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
     reasons = {check["id"]: check["hint"] for check in ran.checks(verdict="skipped")}
     assert set(reasons) == {
         "us1.reachable",
+        "us1.reachable.stream",
         "us1.rejoins",
         "us2.addressed",
         "us2.isolated",
@@ -76,11 +77,13 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
 def test_named_ports_prove_tcp_and_udp(own: OwnMesh) -> None:
     ran = own.play("us1.yml", "-e", json.dumps({"mesh_probe_ports": [45100, 45101]}))
     assert ran.bad() == []
-    for aspect in ("tcp", "udp", "bulk"):
+    for aspect in ("tcp", "udp", "bulk", "steady", "stream"):
         checks = ran.checks(f"us1.reachable.{aspect}", verdict="passed")
         assert len(checks) == 12, "every pair, over both families"
     ports = {check["expected"]["port"] for check in ran.checks("us1.reachable.tcp")}
     assert ports <= {45100, 45101}
+    for name in _PLACES:
+        assert "python" not in own.lab.shell(name, "ss -Hltunp"), "listeners end with the story"
 
 
 def test_the_doctor_changes_nothing_either(own: OwnMesh) -> None:
