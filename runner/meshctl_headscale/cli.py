@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from meshctl_headscale import _errors, _streams, faults
-from meshctl_headscale._commands import about, deploy, doctor, history, init, lab, report, run, watch, why
+from meshctl_headscale._commands import about, collect, deploy, doctor, history, init, lab, report, run, watch, why
 
 # Plain help starts in a tenth of a second, and its examples keep their lines.
 app = typer.Typer(
@@ -68,6 +68,7 @@ app.command()(init.init)
 app.command()(doctor.doctor)
 app.command()(why.why)
 app.command()(report.report)
+app.command()(collect.collect)
 app.command()(watch.watch)
 app.command()(history.history)
 app.command(name="list")(about.list_stories)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Watch a real mesh: metrics, notifications, and a watch that is killed; and a simulated week."""
+"""Watch a real mesh, and collect evidence from it: metrics, messages, kills, alerts; and a simulated week."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tracemalloc
 import urllib.parse
 import urllib.request
@@ -35,7 +36,7 @@ from meshctl_headscale._watch import schedule
 from watch_reports import START
 from watch_scene import MINUTE, Scene
 
-from .broken_mesh import RELAY, BrokenMesh, patient
+from .broken_mesh import RELAY, SERVER, BrokenMesh, patient
 from .lab_driver import PLAYBOOKS, alive, family, wait_for
 
 __all__ = ["patient"]
@@ -137,6 +138,37 @@ def test_a_watch_tells_of_a_fault_survives_a_kill_and_tells_of_the_recovery(
     stun = [incident for incident in found.incidents if incident.id == "doctor.relay.stun"]
     assert len(stun) == 3
     assert all(incident.until for incident in stun)
+
+
+def test_the_evidence_of_a_mesh_is_in_one_archive(patient: BrokenMesh, tmp_path: Path) -> None:
+    patient.lab.play("down.yml", "--list-hosts")
+    archive = tmp_path / "evidence.tar.gz"
+    words = ["collect", "--anonymous", "-i", str(patient.lab.path), "--output", str(archive)]
+    environment = patient.lab.machine.env(PYTHONPATH=":".join(sys.path))
+    done = subprocess.run(
+        [sys.executable, "-m", "meshctl_headscale", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{archive}\n"), done.stderr
+    with tarfile.open(archive) as opened:
+        found = {member.name: opened.extractfile(member).read().decode() for member in opened}  # type: ignore[union-attr]
+    whole = "".join([*found, *found.values()])
+    for kind in ("status", "prefs", "netmap", "routes4", "firewall_nft", "log_tailscaled"):
+        assert len([name for name in found if f"/{kind}." in name and found[name].strip()]) >= 3, kind
+    assert "BackendState" in whole
+    assert any("log_headscale" in name and found[name].strip() for name in found)
+    assert "[redacted]" not in found["evidence/about.json"]
+    for word in ("client-node-1", "lab.test", "mesh.internal", "192.168.1.", "203.0.113.", "hskey-"):
+        assert word not in whole, word
+    key = patient.sh(SERVER, "cat /var/lib/headscale/meshctl_api_key").strip()
+    assert key
+    assert key not in whole
+    private = patient.sh(SERVER, "cat /var/lib/headscale/noise_private.key").strip()
+    assert private
+    assert private not in whole
 
 
 @pytest.mark.slow

@@ -60,6 +60,14 @@ def run(
         bool,
         typer.Option("--down", envvar="MESHCTL_DOWN", help="Remove the lab at the end, whatever the result."),
     ] = False,
+    collect_evidence: Annotated[
+        bool,
+        typer.Option(
+            "--collect",
+            envvar="MESHCTL_COLLECT",
+            help="If the run fails, create an archive of evidence (`meshctl collect`).",
+        ),
+    ] = False,
     limit: Limit = None,
     extra_vars: ExtraVars = None,
     tags: Tags = "",
@@ -126,6 +134,8 @@ def run(
         command=_inputs.command("run", *names, inventory=inventory, lab=lab, no_deploy=not deploy),
     )
     _run.summary(result, show=show, title="run")
+    if collect_evidence and result.code in (ExitCode.FAILED, ExitCode.COULD_NOT_RUN):
+        _collect(request, result)
     code = _down(request, result, show) if down_after else result.code
     if as_json:
         _inputs.print_json(_run.report_or_error(result))
@@ -139,6 +149,26 @@ def _require_lab(request: Request) -> None:
     known = {**_inventory.variables(request.inventory, request.extra_files), **request.extra_vars}
     if known["mesh_backend"] == "lab":
         _labs.running(str(known["lab_name"]))
+
+
+def _collect(request: Request, result: Result) -> None:
+    """Create the archive of a run that failed, in its directory; a problem with that does not change the verdict."""
+    from meshctl_headscale import _run
+    from meshctl_headscale._commands import collect
+    from meshctl_headscale._exit import MeshctlError
+
+    wanted = {
+        "inventory": request.inventory,
+        "extra_vars": request.extra_vars,
+        "extra_files": request.extra_files,
+        "limit": request.limit,
+    }
+    path = result.run_dir / f"{result.run_dir.name}-evidence.tar.gz"
+    try:
+        collect.create(result.run_dir, path, wanted, anonymous=False, quiet=True)
+        _run.stderr_console().print(f"Evidence: {_run.shown_path(path)}", soft_wrap=True)
+    except MeshctlError as error:
+        _run.stderr_console().print(f"No evidence was collected: {error}", style="yellow", soft_wrap=True)
 
 
 def _down(request: Request, result: Result, show: Show) -> ExitCode:

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: evidence
+short_description: Collect evidence of a problem from a host
+version_added: 0.1.0
+author:
+  - The meshctl authors (@meshctl)
+description:
+  - Reads what helps to explain a problem and writes it to files on the controller, without secrets.
+  - "From every host: addresses, routes, rules, firewall, sockets, kernel, clock, resolver, and the end of the log of its service.
+    From clients: status, preferences, network map, DERP map, DNS configuration and metrics of tailscaled. From the control
+    server's host: its configuration, nodes, users and policy."
+  - What cannot be read is listed in the file C(missing.json) of the host.
+  - C(meshctl collect) runs the playbook C(playbooks/collect.yml) and makes one archive of the files.
+options:
+  dest:
+    description: Directory on the controller, in which each host gets a directory.
+    type: path
+    required: true
+  socket:
+    description:
+      - tailscaled's socket on the host.
+      - The variable C(mesh_tailscaled_socket) when not set, else V(/var/run/tailscale/tailscaled.sock).
+    type: path
+  url:
+    description: The server; the variable C(mesh_server_url) when not set, else E(HEADSCALE_URL) on the controller.
+    type: str
+  api_key:
+    description:
+      - An API key. When neither this nor O(api_key_file) is set, the variables C(mesh_api_key) and C(mesh_api_key_file),
+        and then E(HEADSCALE_API_KEY) and E(HEADSCALE_API_KEY_FILE) on the controller.
+    type: str
+  api_key_file:
+    description: A file on the host of the task with the API key.
+    type: path
+  ca_path:
+    description: Certificates to trust instead of the host's own; the variable C(mesh_ca_path) when not set.
+    type: path
+    aliases: [ca_file]
+attributes:
+  check_mode:
+    description: Can run in C(check_mode); it only reads.
+    support: full
+  diff_mode:
+    description: Returns what was and what is in C(diff) mode.
+    support: N/A
+    details: It changes nothing.
+  action:
+    description: Runs on the controller and reads from the host over its connection. The host only needs Python.
+    support: full
+  platform:
+    description: Which operating systems a host of the task may have.
+    support: full
+    platforms: linux
+requirements:
+  - Python 3.8 or later on the host
+seealso:
+  - module: meshctl.headscale.diagnose
+"""
+
+EXAMPLES = r"""
+- name: Collect evidence
+  hosts: clients:headscale:relays
+  gather_facts: false
+  tasks:
+    - name: Read from every host
+      meshctl.headscale.evidence:
+        dest: /tmp/evidence
+"""
+
+RETURN = r"""
+files:
+  description: The names of the files that were written for the host.
+  returned: success
+  type: list
+  elements: str
+  sample: [addresses.txt, missing.json, status.json]
+"""
