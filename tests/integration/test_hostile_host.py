@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 _HONEST, _HOSTILE = ("client-node-1", "client-node-2"), "client-node-3"
-_PAGE = "http://client-node-3.mesh.internal:8088/"
+_PORT = 8088
 _MOST_MB = 500
 
 # What stands in for Python on the hostile host. Each conduct ignores polite signals.
@@ -84,6 +84,27 @@ while True:
     threading.Thread(target=serve, args=(client, turn), daemon=True).start()
     turn += 1
 """
+# A service whose page does not end.
+_PAGE = """
+import os, socket, sys, threading
+server = socket.create_server(("0.0.0.0", PORT))
+def serve(client):
+    try:
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 200 OK\\r\\nX-Evil: \\x1b]0;owned\\x07\\r\\n\\r\\n")
+        while True:
+            client.sendall(b"\\x1b]0;owned\\x07{{ 7 * 7 }}" * 4096)
+    except OSError:
+        pass
+if os.fork():
+    sys.exit()
+os.setsid()
+for stream in (0, 1, 2):
+    os.dup2(os.open("/dev/null", os.O_RDWR), stream)
+open("/run/page.pid", "w").write(str(os.getpid()))
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+"""
 
 
 @pytest.fixture
@@ -130,6 +151,19 @@ def _socket(own: OwnMesh) -> Iterator[None]:
         own.lab.shell(
             _HOSTILE, "umount /run/tailscale/tailscaled.sock; kill -9 $(cat /run/hostile.pid); rm -f /run/hostile.*"
         )
+
+
+@contextlib.contextmanager
+def _page(own: OwnMesh) -> Iterator[dict[str, object]]:
+    """Serve a page without an end on the hostile host; yield the variables that make it the service."""
+    encoded = base64.b64encode(_PAGE.replace("PORT", str(_PORT)).encode()).decode()
+    own.lab.shell(
+        _HOSTILE, f"echo {encoded} | base64 -d | python3 -I -; until [ -s /run/page.pid ]; do sleep 0.1; done"
+    )
+    try:
+        yield {"mesh_service_host": _HOSTILE, "mesh_service_port": _PORT, "mesh_service_body": "Welcome"}
+    finally:
+        own.lab.shell(_HOSTILE, "kill -9 $(cat /run/page.pid); rm -f /run/page.pid")
 
 
 class Memory:
@@ -218,10 +252,14 @@ def _judged_rightly(ran: Ran) -> None:
 
 def test_a_hostile_python(own: OwnMesh, capsys: pytest.CaptureFixture[str]) -> None:
     # The first one comes last. The host floods at first, which ends the first story for it.
-    with _python(own, ["hangs", "floods", "megabytes", "lies", "trickles"], timeout=True):
-        ran = _run_all(own, "a hostile Python and timeout", capsys)
+    conducts = ["hangs", "floods", "megabytes", "lies", "trickles"]
+    with _page(own) as service, _python(own, conducts, timeout=True):
+        ran = _run_all(own, "a hostile Python, timeout and page", capsys, **service)
     _judged_rightly(ran)
     assert {check["verdict"] for check in ran.checks("us1.", source=_HOSTILE)} <= {"error", "skipped"}
+    for source in _HONEST:
+        fetched = ran.checks("us3.http", source=source, target=_HOSTILE)
+        assert {check["verdict"] for check in fetched} == {"failed"}, "the page is not the expected one"
     assert any("it is not asked again in this story" in check["hint"] for check in ran.checks("us1.", source=_HOSTILE))
 
 
