@@ -358,9 +358,11 @@ def test_a_story_that_fails_fails_its_job_and_says_why(jobs: Callable[..., Job])
         "us2": "failed",
         "us3": "not run",
         "us4": "not run",
+        "us5": "not run",
+        "us6": "not run",
     }
     assert verdict.artifacts["meshctl"]["bad"] == summary["bad"]
-    assert "us2 failed, us3 not run, us4 not run" in verdict.output
+    assert "us2 failed, us3 not run, us4 not run, us5 not run, us6 not run" in verdict.output
 
 
 def test_a_story_that_keeps_going_leaves_the_failure_to_the_verdict(jobs: Callable[..., Job]) -> None:

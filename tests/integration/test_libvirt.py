@@ -63,7 +63,7 @@ def test_one_command_brings_the_guests_up_and_all_stories_pass(machine: Machine)
     assert machine.networks() == NETWORKS | FOREIGN[1]
     report = json.loads(next((machine.directory / "runs").glob("*/report.json")).read_text(encoding="utf-8"))
     checks = report["checks"]
-    assert {check["story"] for check in checks} == {"us1", "us2", "us3", "us4"}
+    assert {check["story"] for check in checks} == {"us1", "us2", "us3", "us4", "us5", "us6"}
     assert not [check["id"] for check in checks if check["verdict"] in ("failed", "error")]
     # The disturbing ones were made, and not skipped.
     made = {check["id"] for check in checks if check["verdict"] == "passed"}

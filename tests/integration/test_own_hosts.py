@@ -54,7 +54,7 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
     after = {name: own.snapshot(name) for name in machines}
     assert ran.bad() == []
     assert ran.status == 0, ran.output[-3000:]
-    assert _verdicts(ran) == dict.fromkeys(("us1", "us2", "us3", "us4"), "passed")
+    assert _verdicts(ran) == dict.fromkeys(("us1", "us2", "us3", "us4", "us5", "us6"), "passed")
     changed = {name: differences(before[name], after[name]) for name in machines}
     assert "api_keys" in before[_SERVER]["database"]
     changed[_SERVER] = [line for line in changed[_SERVER] if _DATABASE not in line]
@@ -68,6 +68,8 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
         "us2.isolated",
         "us3.http",
         "us4.propagates",
+        "us5.policy",
+        "us6.served",
     }
     assert all(reasons.values())
     for family in ("ipv4", "ipv6"):
@@ -84,6 +86,18 @@ def test_named_ports_prove_tcp_and_udp(own: OwnMesh) -> None:
     assert ports <= {45100, 45101}
     for name in _PLACES:
         assert "python" not in own.lab.shell(name, "ss -Hltunp"), "listeners end with the story"
+
+
+def test_named_ports_prove_the_policy_and_nothing_is_written(own: OwnMesh) -> None:
+    before = own.snapshot(_SERVER)
+    ran = own.play("us5.yml", "-e", json.dumps({"mesh_probe_ports": [45110, 45111]}))
+    assert ran.bad() == []
+    for protocol in ("tcp", "udp"):
+        assert len(ran.checks(f"us5.policy.{protocol}", verdict="passed")) == 12, "every pair, over both families"
+    assert len(ran.checks("us5.policy.stated", verdict="passed")) == 3
+    assert [check["hint"] for check in ran.checks("us5.policy.installed", verdict="skipped")] == []
+    assert "policies" in before["database"]
+    assert [line for line in differences(before, own.snapshot(_SERVER)) if _DATABASE not in line] == []
 
 
 def test_the_doctor_changes_nothing_either(own: OwnMesh) -> None:
@@ -140,7 +154,7 @@ def test_an_unreachable_host_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> N
     assert ran.status != 0
     assert set(_verdicts(ran).values()) == {"error"}
     bad = ran.checks(verdict="error") + ran.checks(verdict="failed")
-    assert {check["id"] for check in bad} == {f"us{number}.host_reachable" for number in (1, 2, 3, 4)}
+    assert {check["id"] for check in bad} == {f"us{number}.host_reachable" for number in range(1, 7)}
     assert {check["source"] for check in bad} == {_THREE}
     # It is a member of the mesh all the same, and the others are asked about it.
     for other in (_ONE, _TWO):
@@ -153,7 +167,7 @@ def test_without_keep_going_a_lost_host_fails_its_story(own: OwnMesh) -> None:
     ran = own.play("all.yml")
     assert ran.status != 0
     assert _verdicts(ran) == {"us1": "error"}
-    assert ran.report["not_run"] == ["us2", "us3", "us4"]
+    assert ran.report["not_run"] == ["us2", "us3", "us4", "us5", "us6"]
 
 
 def test_a_host_without_python_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> None:

@@ -37,7 +37,7 @@ def scripts() -> list[tuple[str, str]]:
 def test_there_are_at_least_forty_real_faults_in_every_family() -> None:
     red = [fault for fault in FAULTS.values() if fault.verdict != "green"]
     assert len(red) >= 40
-    families = {"connectivity", "cross-network", "service", "dns", "routes", "tool", "harmless"}
+    families = {"connectivity", "cross-network", "service", "dns", "policy", "routes", "tool", "harmless"}
     assert set(catalogue.families()) == {fault.family for fault in FAULTS.values()} == families
 
 

@@ -14,7 +14,8 @@ from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, addresses, mapping
 
 _LOOK_S = 5.0
-_LONGEST_S = 300.0
+_LONGEST_S = 900.0
+_HIGHEST_PORT = 65535
 
 
 class ActionModule(ProbingAction):
@@ -23,6 +24,8 @@ class ActionModule(ProbingAction):
     ARGUMENTS = {  # noqa: RUF012
         "seconds": {"type": "float", "default": 40.0},
         "addresses": {"type": "list", "elements": "str"},
+        "ports": {"type": "list", "elements": "int"},
+        "watch": {"type": "bool", "default": False},
         "required": {"type": "bool", "default": True},
         "state": {"type": "str", "choices": ["started", "ended"], "default": "started"},
     }
@@ -34,11 +37,9 @@ class ActionModule(ProbingAction):
         self.start(task_vars)
         if self.options["state"] == "ended":
             return {**result, "changed": False, "ansible_facts": {"mesh_serving": self._end()}}
-        ports = self.setting("probe_ports")
         serving: dict[str, Any] = {}
-        # Existing hosts listen only on the ports that they name.
-        if not self._task.check_mode and (ports or self.setting("backend") != "hosts"):
-            serving = self._serve(ports)
+        if not self._task.check_mode and (self.setting("probe_ports") or self.setting("backend") != "hosts"):
+            serving = self._serve(self._ports())
         if self.options["required"] and "error" in serving:
             return {**result, **failure(f"{self.host} cannot listen: {serving['error']}", "could_not_run")}
         return self.with_silence({**result, "changed": False, "ansible_facts": {"mesh_serving": serving}})
@@ -48,6 +49,16 @@ class ActionModule(ProbingAction):
         if end := mapping(mapping(self.variable("mesh_serving")).get("end")):
             self.probe([{"id": "end", "kind": "call", **end}], seconds=_LOOK_S)
         return {}
+
+    def _ports(self) -> list[int]:
+        """Return the ports to choose from; existing hosts listen only on those that they name."""
+        named: list[int] = self.setting("probe_ports")
+        given: list[int] = self.options["ports"] or []
+        if other := [port for port in given if not 0 < port <= _HIGHEST_PORT]:
+            raise BadInput(f"ports names {other[0]}: write ports from 1 to {_HIGHEST_PORT}")
+        if self.setting("backend") == "hosts" and (other := [port for port in given if port not in named]):
+            raise BadInput(f"ports names {other[0]}: existing hosts listen only on ports in mesh_probe_ports")
+        return given or named
 
     def _own_addresses(self) -> list[str]:
         """Return the node's mesh addresses, from the server or from the client: either may be out of order."""
@@ -62,6 +73,14 @@ class ActionModule(ProbingAction):
         if not known:
             return {"error": "it has no mesh address"}
         seconds = min(_LONGEST_S, self.options["seconds"] * self.setting("patience"))
-        request = {"id": "serve", "kind": "serve", "addresses": known, "ports": ports, "seconds": seconds}
+        request = {
+            "id": "serve",
+            "kind": "serve",
+            "addresses": known,
+            "ports": ports,
+            "seconds": seconds,
+            "every": bool(self.options["ports"]),
+            "watch": self.options["watch"],
+        }
         seen = Answer(self.probe([request], seconds=_LOOK_S))
         return mapping(seen.data("serve")) or {"error": seen.why("serve")}

@@ -47,10 +47,12 @@ options:
         join the mesh; V(bystanders), two clients are left when one is down.
       - V(routes), C(mesh_routes) or C(mesh_exit_nodes) names some; V(failover), a network has two routers, which may be
         disturbed.
+      - V(listeners), nodes may listen on ports to try; V(policy_change), another policy may be installed for a while.
     type: list
     elements: str
     choices: [placement, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
-              disruption, cable, newcomer, bystanders, routes, failover]
+              disruption, cable, newcomer, bystanders, routes, failover, listeners,
+              policy_change]
     default: []
   socket:
     description:

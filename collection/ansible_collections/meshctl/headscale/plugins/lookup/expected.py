@@ -28,10 +28,12 @@ options:
       - V(routes), the C(routers) with all that each serves, what this host should C(advertise) and whether it is an
         C(exit) node, whether it C(accepts) routes and which it C(uses), the C(exit_node) and the C(exit_user) who tries
         it, the C(shared) prefix with the C(sharing) routers and its C(observer), and whether changes are C(allowed).
+      - V(policy), the C(ports) on which nodes listen for a story about the policy, the C(changes) of the policy that it makes
+        and the C(host) that joins for them, or why they are C(not_allowed).
     required: true
     type: list
     elements: str
-    choices: [subnets, service, outages, newcomer, routes]
+    choices: [subnets, service, outages, newcomer, routes, policy]
 seealso:
   - module: meshctl.headscale.topology
 """
@@ -65,7 +67,7 @@ from ansible.plugins.lookup import LookupBase
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.view import HostView
-from ..plugin_utils._expectations import disruption, routes, service, subnets
+from ..plugin_utils._expectations import disruption, policy, routes, service, subnets
 
 _TOPICS = {
     "subnets": subnets.expected,
@@ -73,6 +75,7 @@ _TOPICS = {
     "outages": disruption.expected,
     "newcomer": disruption.newcomer,
     "routes": routes.expected,
+    "policy": policy.expected,
 }
 
 

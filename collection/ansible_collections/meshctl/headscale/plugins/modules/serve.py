@@ -21,13 +21,25 @@ description:
     listen at all without that.
 options:
   seconds:
-    description: Time after which nothing listens any more, at most V(300).
+    description: Time after which nothing listens any more, at most V(900).
     type: float
     default: 40.0
   addresses:
     description: Addresses to listen on. When omitted, the node's mesh addresses in the facts C(mesh_nodes) or C(mesh_client).
     type: list
     elements: str
+  ports:
+    description:
+      - Ports to listen on, all of them, over TCP and UDP. When omitted, one port is enough.
+      - Existing hosts listen only on ports in C(mesh_probe_ports).
+    type: list
+    elements: int
+  watch:
+    description:
+      - Whether the process also notes which packets come out of the mesh interface for its ports, and tells the peers, so that
+        M(meshctl.headscale.assert_policy) knows what silences a port. Needs root.
+    type: bool
+    default: false
   required:
     description: Whether the task fails when the node cannot listen. Otherwise the fact has the reason, in C(error).
     type: bool
@@ -46,6 +58,7 @@ attributes:
     support: none
 seealso:
   - module: meshctl.headscale.assert_exchange
+  - module: meshctl.headscale.assert_policy
 """
 
 EXAMPLES = r"""
@@ -76,7 +89,7 @@ ansible_facts:
         end: {description: How to end the listener., type: dict, returned: when it listens}
         seconds: {description: Time after which nothing listens., type: float, returned: when it listens, sample: 40.0}
         ports:
-          description: For each address and protocol the port, or the error.
+          description: For each address and protocol the port, with O(ports) all ports, and the last error.
           type: dict
           returned: when it listens
           sample: {100.64.0.1: {tcp: {port: 41001}, udp: {port: 41002}}}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from . import disruption, routes, service, subnets
+from . import disruption, policy, routes, service, subnets
 from .view import View
 
 REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
@@ -31,6 +31,8 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "bystanders": disruption.no_bystanders,
     "routes": routes.no_routes,
     "failover": routes.no_failover,
+    "listeners": policy.no_listeners,
+    "policy_change": policy.no_change,
 }
 
 

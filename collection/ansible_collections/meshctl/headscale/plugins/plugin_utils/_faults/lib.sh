@@ -105,6 +105,25 @@ print(json.dumps({**json.load(open("/root/policy-before-fault")), "acls": json.l
     rm -f /root/policy-fault
 }
 
+# policy_of DOCUMENT: the server has this policy; `policy_before` brings back what it had.
+policy_of() {
+    [ -e /root/policy-before-fault ] || headscale policy get > /root/policy-before-fault
+    printf '%s' "$1" > /root/policy-fault
+    headscale policy set -f /root/policy-fault >/dev/null
+    rm -f /root/policy-fault
+}
+
+# policy_file DOCUMENT: the server reads its policy from /etc/headscale/policy-fault.hujson, which is this.
+policy_file() {
+    printf '%s' "$1" > /etc/headscale/policy-fault.hujson
+    keep /etc/headscale/config.yaml
+    sed -i '/^policy:/,/^[^ ]/{s|mode: .*|mode: file|;s|path: .*|path: /etc/headscale/policy-fault.hujson|}' /etc/headscale/config.yaml
+    grep -q policy-fault.hujson /etc/headscale/config.yaml ||
+        sed -i 's|^\( *\)mode: file|\1mode: file\n\1path: /etc/headscale/policy-fault.hujson|' /etc/headscale/config.yaml
+    again headscale
+    until headscale health >/dev/null 2>&1; do sleep 0.2; done
+}
+
 policy_before() {
     [ -e /root/policy-before-fault ] || return 0
     headscale policy set -f /root/policy-before-fault >/dev/null

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import drawing, lines, model, pairs, routes
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
+    drawing,
+    lines,
+    model,
+    pairs,
+    policy,
+    routes,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import seconds_between
 
 if TYPE_CHECKING:
@@ -115,6 +122,7 @@ def render(report: Report) -> str:
         ways=routes.ways(report),
         latency=pairs.latency(report),
         rates=pairs.rates(report),
+        policies=list(policy.pictures(report)),
         axis=_axis(report),
         bars=list(_bars(report)),
         tables=[(story, list(_rows(report, story))) for story in report.stories],

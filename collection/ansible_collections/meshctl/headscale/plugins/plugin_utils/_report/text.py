@@ -21,6 +21,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
     lines,
     model,
     pairs,
+    policy,
     routes,
     walk,
 )
@@ -78,7 +79,7 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     out.print(_stories(report))
     for figures in filter(None, (_latency_line(report), _rates_line(report))):
         out.print(figures)
-    out.print(Group(*_route_lines(report), _verdict_line(report)))
+    out.print(Group(*_policy_lines(report), *_route_lines(report), _verdict_line(report)))
     if run_dir is not None:
         out.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
 
@@ -303,6 +304,12 @@ def _rates_line(report: Report) -> Text | None:
     pair = " → ".join(rates.slowest_pair)
     slowest = f"median {rates.median_mbit:.0f} Mbit/s, slowest {rates.slowest_mbit:.3g} Mbit/s ({pair})"
     return Text.assemble(("transfer ", "dim"), f"{slowest}, {rates.pairs} pairs")
+
+
+def _policy_lines(report: Report) -> list[Text]:
+    """Return what became of the ports that the policy is about, if a story tried any."""
+    tried = policy.tried(report.checks)
+    return [Text.assemble(("policy   ", "dim"), tried.text)] if tried else []
 
 
 def _verdict_line(report: Report) -> Text:

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Reply
 
-LONGEST_S = 300.0
+LONGEST_S = 900.0
 _LONGEST_REQUEST = 64 << 10
 _LONGEST_ANSWER = 4 << 20
 _MOST_WAITING = 16

@@ -45,6 +45,7 @@ KINDS = {
     "netmap": "tailscaled.netmap",
     "output": "evidence.output",
     "packet_filter": "tailscaled.packet_filter",
+    "ports": "ports.try_ports",
     "prefs": "tailscaled.prefs",
     "resolv_conf": "names.resolv_conf",
     "routes": "system.routes",

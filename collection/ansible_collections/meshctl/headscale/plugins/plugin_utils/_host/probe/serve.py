@@ -7,6 +7,9 @@
 A request over TCP is a line `meshctl TOKEN UP DOWN` and UP bytes. The reply is a line of JSON with what arrived, and DOWN
 bytes. After a line `meshctl TOKEN stream` everything is returned as it arrives, until the peer closes the connection.
 A request over UDP begins with the same line; its reply is as long as the request. Without the token there is no reply.
+
+A request `meshctl TOKEN SINCE seen ADDRESS,...` asks which packets have come from these addresses since a moment, by the
+clock in an earlier reply. Only where packets are captured is there an answer.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import threading
 import time
 import zlib
 
+from .arrivals import Arrivals, watching
 from .detached import detach
 from .door import Door, new_token, seconds_of
 from .wire import family_of, outcome_of
@@ -30,7 +34,7 @@ GREETING = b"meshctl "
 BLOCK = bytes(range(256)) * 256
 MOST_BYTES = 64 << 20
 _MOST_CONNECTIONS = 128
-_LONGEST_LINE = 200
+_LONGEST_LINE = 400
 _IDLE_S = 5.0
 
 
@@ -38,32 +42,45 @@ def serve(ask: Dict, _until: float) -> Json:
     """Start to listen, and return token and ports; `seconds` later nothing listens any more."""
     seconds = seconds_of(ask)
     token, door = new_token(), Door()
-    ports, listeners = _bind(list(ask.get("addresses") or []), [int(port) for port in ask.get("ports") or []])
+    addresses = list(ask.get("addresses") or [])
+    wanted = [int(port) for port in ask.get("ports") or []]
+    ports, listeners = _bind(addresses, wanted, every=bool(ask.get("every")))
+    capture = watching(addresses) if ask.get("watch") else None
+    sockets = [*listeners, door.sock, *([capture] if capture else [])]
     try:
-        server, until = _Server(token.encode(), door), time.monotonic() + seconds
-        kept = {sock.fileno() for sock in (*listeners, door.sock)}
-        detach(lambda: server.run(listeners, until), kept, seconds)
+        server, until = _Server(token.encode(), door, capture, addresses), time.monotonic() + seconds
+        detach(lambda: server.run(listeners, until), {sock.fileno() for sock in sockets}, seconds)
     finally:
-        for listener in (*listeners, door.sock):
+        for listener in sockets:
             listener.close()
     return {"token": token, "ports": ports, "seconds": seconds, "end": {"name": door.name, "token": door.token}}
 
 
-def _bind(addresses: List, allowed: List) -> Tuple:
-    """Return the ports by address and protocol, or the error of each, and the sockets."""
+def _bind(addresses: List, allowed: List, *, every: bool = False) -> Tuple:
+    """Return the ports by address and protocol, or the error of each, and the sockets.
+
+    One port of each address and protocol is bound, or `every` one that is allowed.
+    """
     ports: Dict = {}
     listeners: List = []
     for address in addresses:
         ports[address] = {}
         for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
-            listener = socket.socket(family_of(address), kind)
-            error = _bind_one(listener, address, allowed or [0])
-            if error:
-                listener.close()
-                ports[address][protocol] = {"error": error}
-                continue
-            ports[address][protocol] = {"port": listener.getsockname()[1]}
-            listeners.append(listener)
+            found: Dict = {}
+            bound: List = []
+            for choice in [[port] for port in allowed] if every else [allowed or [0]]:
+                listener = socket.socket(family_of(address), kind)
+                error = _bind_one(listener, address, choice)
+                if error:
+                    listener.close()
+                    found["error"] = error
+                    continue
+                bound.append(listener.getsockname()[1])
+                listeners.append(listener)
+            if bound:
+                found["port"] = bound[0]
+                found.update({"ports": bound} if every else {})
+            ports[address][protocol] = found
     return ports, listeners
 
 
@@ -89,7 +106,9 @@ def _bind_one(listener: socket.socket, address: str, ports: List) -> str:
 class _Server:
     """Replies until the deadline."""
 
-    def __init__(self, token: bytes, door: Door) -> None:
+    def __init__(self, token: bytes, door: Door, capture: socket.socket | None, addresses: List) -> None:
+        self._capture = capture
+        self._arrivals = Arrivals(addresses)
         self._token = token
         self._door = door
         self._connections = 0
@@ -102,11 +121,15 @@ class _Server:
             listener.setblocking(False)
             ready.register(listener, select.POLLIN)
         ready.register(self._door.sock, select.POLLIN)
+        if self._capture is not None:
+            ready.register(self._capture, select.POLLIN)
         while time.monotonic() < until and not self._ended:
             for number, _event in ready.poll(int(max(1.0, (until - time.monotonic()) * 1000))):
                 try:
                     if number in by_number:
                         self._take(by_number[number], until)
+                    elif self._capture is not None and number == self._capture.fileno():
+                        self._take_arrivals()
                     else:
                         self._door.take()
                         self._door.answer(self._end)
@@ -131,10 +154,13 @@ class _Server:
     def _reply(self, listener: socket.socket) -> None:
         """Answer a datagram with one of the same length."""
         data, peer = listener.recvfrom(65535)
-        if self._asked(data.partition(b"\n")[0]) is None:
+        line = data.partition(b"\n")[0]
+        found = {"from": peer[0], "port": peer[1], "bytes": len(data), "crc": zlib.crc32(data), "clock": _clock()}
+        if (arrived := self._arrived(line)) is not None:
+            found["arrived"] = arrived
+        elif self._asked(line) is None:
             return
-        answer = json.dumps({"from": peer[0], "port": peer[1], "bytes": len(data), "crc": zlib.crc32(data)}).encode()
-        listener.sendto(answer.ljust(len(data)), peer)
+        listener.sendto(json.dumps(found).encode().ljust(len(data)), peer)
 
     def _converse(self, connection: socket.socket, peer: Tuple, until: float) -> None:
         try:
@@ -145,18 +171,37 @@ class _Server:
                 if self._is_stream(line):
                     _echo(connection, data, until)
                     return
+                if (arrived := self._arrived(line)) is not None:
+                    connection.sendall(json.dumps({"from": peer[0], "arrived": arrived}).encode() + b"\n")
+                    return
                 asked = self._asked(line)
                 if asked is None:
                     return
                 up, down = asked
                 count, crc = _count(connection, data, up)
                 seen = {"from": peer[0], "port": peer[1], "bytes": count, "crc": crc, "down_crc": crc_of(down)}
+                seen["clock"] = _clock()
                 connection.sendall(json.dumps(seen).encode() + b"\n")
                 send_blocks(connection, down)
         except OSError:
             return
         finally:
             self._connections -= 1
+
+    def _take_arrivals(self) -> None:
+        if self._capture is not None:
+            self._arrivals.take(self._capture)
+
+    def _arrived(self, line: bytes) -> List | bool | None:
+        """Return what has arrived, False if nothing is captured; None for a request that does not ask for it."""
+        words = line.split()
+        if len(words) != 5 or words[0] + b" " != GREETING or words[1] != self._token or words[3] != b"seen":
+            return None
+        if self._capture is None or not words[2].isdigit():
+            return False
+        # The packets that came before this request are in the capture by now, and not all of them are read.
+        self._take_arrivals()
+        return self._arrivals.since(int(words[2]) / 1000, words[4].decode("ascii", "replace").split(","))
 
     def _is_stream(self, line: bytes) -> bool:
         return line == b"%b%b stream" % (GREETING, self._token)
@@ -171,6 +216,10 @@ class _Server:
         except ValueError:
             return None
         return (up, down) if 0 <= up <= MOST_BYTES and 0 <= down <= MOST_BYTES else None
+
+
+def _clock() -> int:
+    return int(time.monotonic() * 1000)
 
 
 def _line(connection: socket.socket) -> Tuple:

@@ -1,0 +1,420 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge by packets whether the mesh does what its policy says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from .._policy.netmap import Filter
+from .._policy.ports import merged, shown
+from .answer import Answer, Json, address, items, mapping, number, text
+from .observations import STATUS, TSMP
+from .quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from .._policy.addresses import Address
+    from .check import Check
+    from .context import CheckContext, Node
+
+PORTS: Final = "ports"
+NETMAP: Final = "netmap"
+POLICY: Final = "policy"
+PREFS: Final = "prefs"
+_PROTOCOLS: Final = ("tcp", "udp")
+_REFUSED: Final = frozenset({"refused", "port-unreachable", "reset"})
+# The kernel had no route, so that no packet left.
+_NOT_SENT: Final = frozenset({"net-unreachable", "host-unreachable", "no-such-source", "net-down"})
+_SHOWN: Final = 4
+_NC: Final = {"tcp": "nc -vz", "udp": "nc -vzu"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What a policy does with one protocol of one family between two nodes, on the ports where the target listens."""
+
+    open: tuple[int, ...] = ()
+    closed: tuple[int, ...] = ()
+    rules: tuple[str, ...] = ()
+    """The rules that open ports."""
+    denied: str = ""
+    """Why the others are closed."""
+    problem: str = ""
+    """Why the target cannot be asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What a policy means for the packets from this node to a peer."""
+
+    peer: Node
+    seen: bool
+    """Whether the server shows the nodes to each other."""
+    openings: Mapping[tuple[str, int], Opening] = field(default_factory=dict)
+    """By protocol and family."""
+
+    @property
+    def controls(self) -> list[tuple[str, str, int]]:
+        """Return address, protocol and port of what is open, one of each kind, TCP first."""
+        return [
+            (self.peer.address(family), protocol, opening.open[0])
+            for (protocol, family), opening in sorted(self.openings.items())
+            if opening.open
+        ]
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A packet that the node's own filter lets in, or does not."""
+
+    source: str
+    address: Address
+    target: Address
+    protocol: str
+    port: int
+    allowed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyExpect:
+    """What a policy means for one node."""
+
+    own: Node
+    pairs: tuple[Pair, ...]
+    incoming: tuple[Incoming, ...] = ()
+    phase: str = ""
+    """What has changed before; part of the aspects."""
+    budget_s: float | None = None
+    stated: tuple[str, ...] | None = None
+    """What `mesh_expect` says otherwise; None if it is not compared."""
+
+
+def judge_policy(answer: Json, context: CheckContext, expect: PolicyExpect, *, elapsed_s: float = 0.0) -> list[Check]:
+    """Return checks of each pair, of the node's own filter, and of what the inventory states."""
+    seen = Answer(answer)
+    checks = [check for pair in expect.pairs for check in _Judge(seen, context, expect, pair).checks()]
+    checks.append(_filter(seen, context, expect))
+    if expect.stated is not None:
+        checks.append(_stated(context, expect.stated))
+    if expect.budget_s is not None:
+        for check in checks:
+            check.evidence |= {"after_s": round(elapsed_s, 3), "budget_s": expect.budget_s}
+            if check.verdict == "passed" and elapsed_s > expect.budget_s:
+                check.verdict = "failed"
+                check.hint = f"{elapsed_s:.1f} s have passed since the change; the budget is {expect.budget_s:g} s"
+    return checks
+
+
+def _aspect(expect: PolicyExpect, name: str) -> str:
+    return f"{expect.phase}.{name}" if expect.phase else name
+
+
+class _Judge:
+    """What a node saw of one peer."""
+
+    def __init__(self, seen: Answer, context: CheckContext, expect: PolicyExpect, pair: Pair) -> None:
+        self._seen, self._context, self._expect, self._pair = seen, context, expect, pair
+        self._found = mapping(mapping(seen.data(PORTS)).get(pair.peer.name))
+        self._control = mapping(self._found.get("control"))
+        arrived = self._control.get("arrived")
+        self._watched = isinstance(arrived, list)
+        self._arrived = {tuple(row) for row in items(arrived) if _is_row(row)}
+
+    def checks(self) -> Iterator[Check]:
+        if not self._pair.seen:
+            yield self._hidden()
+            return
+        for (protocol, family), opening in self._pair.openings.items():
+            yield self._ports(protocol, family, opening)
+
+    def _tries(self, known: str = "", protocol: str = "") -> dict[int, tuple[str, str, float]]:
+        """Return outcome, source that the peer saw, and milliseconds by port."""
+        found = {}
+        for row in items(self._found.get("tries")):
+            if not isinstance(row, list) or len(row) != 6 or not isinstance(row[2], int):  # noqa: PLR2004 - see ports.py
+                continue
+            if (not known or row[0] == known) and (not protocol or row[1] == protocol):
+                found[row[2]] = (text(row[3]), address(row[4]), number(row[5]) or 0.0)
+        return found
+
+    # -- a pair that the policy joins ----------------------------------------------------------------------------------
+
+    def _ports(self, protocol: str, family: int, opening: Opening) -> Check:
+        peer, known = self._pair.peer, self._pair.peer.address(family)
+        expected = {"address": known, "open": _shown(opening.open), "closed": _shown(opening.closed)}
+        if reason := opening.problem or self._unseen():
+            return self._check(None, protocol, family, expected, None, reason, opening)
+        tries = self._tries(known, protocol)
+        own = self._expect.own.address(family)
+        answered = {port for port, (outcome, _source, _ms) in tries.items() if outcome == "answered"}
+        rewritten = {tries[port][1] for port in answered if tries[port][1] and tries[port][1] != own}
+        dumb = [port for port in opening.open if port not in answered]
+        refusing = [port for port in opening.closed if tries.get(port, ("",))[0] in _REFUSED]
+        passed = [port for port in opening.closed if port in answered or (protocol, known, port) in self._arrived]
+        observed: dict[str, Any] = {
+            "open": _shown(answered),
+            "closed": _shown(set(tries) - answered),
+            **({"seen_from": sorted(rewritten)} if rewritten else {}),
+            **({"let_in": _shown(passed)} if passed else {}),
+        }
+        if passed:
+            hint = self._leak(protocol, passed, answered, opening)
+        elif dumb:
+            hint = self._silent(protocol, family, dumb, {port: tries.get(port, ("",))[0] for port in dumb})
+        elif rewritten:
+            hint = (
+                f"{peer.name} sees {protocol.upper()} come from {', '.join(sorted(rewritten))} instead of {own}: a NAT rule rewrites "
+                f"the source, on this host or on {peer.name} (`nft list ruleset`), so the policy judges another source"
+            )
+        elif refusing:
+            hint = (
+                f"{peer.name} refuses {protocol} {_shown(refusing)} instead of staying silent: a firewall there rejects it, or the "
+                "policy lets it in and the listener was killed"
+            )
+        else:
+            reason = self._unproven(opening)
+            return self._check(None if reason else True, protocol, family, expected, observed, reason, opening)
+        return self._check(False, protocol, family, expected, observed, hint, opening)
+
+    def _check(  # noqa: PLR0913, PLR0917
+        self, ok: bool | None, protocol: str, family: int, expected: Json, observed: Json, hint: str, opening: Opening
+    ) -> Check:  # fmt: skip
+        known = self._pair.peer.address(family)
+        control = {"control": self._control.get("outcome")} if self._control else {"control": self._tunnel()}
+        port = next(iter([*opening.open, *opening.closed]), 0)
+        return self._context.check(
+            ok,
+            aspect=_aspect(self._expect, protocol),
+            family=family,
+            target=self._pair.peer.name,
+            expected=expected,
+            observed=observed,
+            evidence={
+                "rules": list(opening.rules),
+                **({"closed": opening.denied} if opening.denied else {}),
+                **control,
+                "watched": self._watched,
+                "silence_ms": self._found.get("window_ms"),
+            },
+            hint=hint,
+            command=_NC[protocol] + f" -w 3 {quoted(known)} {quoted(port)}",
+        )
+
+    def _unseen(self) -> str:
+        if self._seen.data(PORTS) is None:
+            return self._seen.why(PORTS)
+        return "" if self._found else "the ports were not tried in time"
+
+    def _unproven(self, opening: Opening) -> str:
+        """Return why the silence of the closed ports proves nothing."""
+        peer = self._pair.peer.name
+        if not opening.closed:
+            return ""
+        if self._pair.controls:
+            return (
+                ""
+                if self._control.get("before") is True and self._control.get("after") is True
+                else f"the silence of {peer} proves nothing: the port that must answer does not answer either"
+            )
+        if self._tunnel() == "answered":
+            return ""
+        return f"the silence of {peer} proves nothing: its tailscaled does not answer either (`tailscale ping --tsmp`)"
+
+    def _tunnel(self) -> str:
+        """Return what tailscaled on the other side says, whatever the policy."""
+        pings = mapping(self._seen.data(TSMP))
+        answered = any(mapping(pings.get(known)).get("answered") is True for known in self._pair.peer.addresses)
+        return "answered" if answered else "silent"
+
+    def _leak(self, protocol: str, passed: list[int], answered: set[int], opening: Opening) -> str:
+        peer, name = self._pair.peer.name, protocol.upper()
+        if through := [port for port in passed if port in answered]:
+            return (
+                f"{peer} answers on {protocol} {_shown(through)}, which the policy denies ({opening.denied}): its client has another "
+                "filter; the checks policy.filter of that node and policy.stored of the server say whose policy it is"
+            )
+        return (
+            f"{name} to {protocol} {_shown(passed)} comes out of {peer}'s mesh interface although the policy denies it "
+            f"({opening.denied}): only a firewall of {peer} stops it"
+        )
+
+    def _silent(self, protocol: str, family: int, dumb: list[int], outcomes: Mapping[int, str]) -> str:
+        """Return why ports that the policy opens do not answer."""
+        peer, name, ports = self._pair.peer.name, protocol.upper(), _shown(dumb)
+        known = self._pair.peer.address(family)
+        if reason := self._told(protocol, family, set(outcomes.values()), ports):
+            return reason
+        if any((protocol, known, port) in self._arrived for port in dumb):
+            return (
+                f"{name} to {ports} comes out of {peer}'s mesh interface and is not answered: a firewall of {peer} drops it or the "
+                f"replies, or this host's own firewall drops the replies (`nft list ruleset` on both)"
+            )
+        if self._watched:
+            return (
+                f"{name} to {ports} does not come out of {peer}'s mesh interface, and another port does: the client of {peer} drops "
+                f"it{self._instead(protocol, family, dumb)}; see the check policy.filter of {peer}, or this host's output rules"
+            )
+        if self._tunnel() == "answered":
+            return (
+                f"tailscaled on {peer} answers, but not {name} on {ports}: its filter, or a firewall on either host, drops it"
+                f"{self._instead(protocol, family, dumb)}; see the check policy.filter of {peer}"
+            )
+        return f"nothing answers at {peer}, whatever the policy: see the checks reachable and connected of US1"
+
+    def _told(self, protocol: str, family: int, found: set[str], ports: str) -> str:
+        """Return what the outcomes themselves say."""
+        peer, name = self._pair.peer.name, protocol.upper()
+        if found <= _REFUSED:
+            return f"{peer} refuses {name} on {ports}: a firewall there rejects it (`nft list ruleset`), or its listener was killed"
+        if found == {"prohibited"}:
+            return f"this host's own firewall refuses to send {name}: look at its output rules (`nft list ruleset`)"
+        if found <= _NOT_SENT:
+            known = self._pair.peer.address(family)
+            return f"this host has no route to {known}: its client does not have {peer} as a peer, which the policy makes it"
+        if "stalled" in found:
+            return f"a connection to {peer} opens, but no data comes back: packets with data are lost on the way"
+        return ""
+
+    def _instead(self, protocol: str, family: int, dumb: list[int]) -> str:
+        """Name what answers on the same port by the other protocol or family."""
+        other = "udp" if protocol == "tcp" else "tcp"
+        for what, found in (
+            (other.upper(), self._tries(self._pair.peer.address(family), other)),
+            (f"IPv{10 - family}", self._tries(self._pair.peer.address(10 - family), protocol)),
+        ):
+            if found and all(found.get(port, ("",))[0] == "answered" for port in dumb):
+                return f", and lets {what} in on the same port"
+        return ""
+
+    # -- a pair that the policy does not join --------------------------------------------------------------------------
+
+    def _hidden(self) -> Check:
+        """Judge that the nodes are no peers, so that nothing can pass."""
+        peer, status = self._pair.peer, mapping(self._seen.data(STATUS))
+        keys = {text(mapping(entry).get("PublicKey")) for entry in mapping(status.get("Peer")).values()}
+        listed = peer.key in keys if peer.key else False
+        answered = sorted({port for port, row in self._tries().items() if row[0] == "answered"})
+        reason = self._seen.why(STATUS) if self._seen.data(STATUS) is None else self._unseen()
+        hint = ""
+        if answered:
+            hint = f"{peer.name} answers on {_shown(answered)}, although no rule joins the nodes: the policy is not in effect"
+        elif listed:
+            hint = (
+                f"no rule joins the nodes, but this client still has {peer.name} as a peer: it has not received the change; does it "
+                "reach the control server (`tailscale status`)?"
+            )
+        return self._context.check(
+            None if reason else not (listed or answered),
+            aspect=_aspect(self._expect, "hidden"),
+            target=peer.name,
+            expected={"peer": False, "answered": ""},
+            observed=None if reason else {"peer": listed, "answered": _shown(answered)},
+            evidence={"addresses": list(peer.addresses), "refused_by": "absence"},
+            hint=reason or hint,
+            command="tailscale status",
+        )
+
+
+def _filter(seen: Answer, context: CheckContext, expect: PolicyExpect) -> Check:
+    """Judge the packet filter that the client has received, and whether it refuses everything besides."""
+    aspect, expected = _aspect(expect, "filter"), {"differences": 0, "shields_up": False}
+    if seen.data(NETMAP) is None:
+        if seen.error(NETMAP).get("type") in ("refused", "not_permitted"):
+            return context.skipped(seen.why(NETMAP), aspect=aspect, expected=expected)
+        return context.check(
+            None, aspect=aspect, expected=expected, observed=None, hint=seen.why(NETMAP), command="tailscale status"
+        )
+    received = Filter(mapping(seen.data(NETMAP)).get("PacketFilter"))
+    wrong = [one for one in expect.incoming if _lets_in(received, one) is not one.allowed]
+    shields = mapping(seen.data(PREFS)).get("ShieldsUp") is True
+    kept, let = ([one for one in wrong if one.allowed is allowed] for allowed in (True, False))
+    hints = []
+    if shields:
+        hints.append(
+            "shields are up: this client refuses all connections, whatever the policy; run `tailscale set --shields-up=false`"
+        )
+    if kept:
+        hints.append(f"the filter of this client keeps out what the policy allows: {_named(kept)}")
+    if let:
+        hints.append(f"the filter of this client lets in what the policy denies: {_named(let)}")
+    if wrong:
+        hints.append(_staleness(seen))
+    return context.check(
+        not wrong and not shields,
+        aspect=aspect,
+        expected=expected,
+        observed={"differences": len(wrong), "shields_up": shields},
+        evidence={
+            "cases": len(expect.incoming),
+            **({"kept_out": _named(kept)} if kept else {}),
+            **({"let_in": _named(let)} if let else {}),
+        },
+        hint="; ".join(hints),
+        command="tailscale debug netmap",
+    )
+
+
+def _staleness(seen: Answer) -> str:
+    own = mapping(mapping(seen.data(STATUS)).get("Self"))
+    if own.get("Online") is False:
+        return "the client is not connected to the control server, so it keeps its old filter (`tailscale status`)"
+    return (
+        "either the client has not received the change (`tailscale netcheck`, `tailscale status`), or the server has sent another "
+        "policy, which policy.stored says"
+    )
+
+
+def judge_stored(answer: Json, context: CheckContext, installed: str, phase: str, same: bool | None) -> Check:
+    """Judge that the server has the policy that was installed; `same` is None if it could not be compared."""
+    seen = Answer(answer)
+    updated = text(mapping(seen.data(POLICY)).get("updatedAt"))
+    hint = f"the server's policy is not the one that this story has installed: something else has set it at {updated}"
+    return context.check(
+        same,
+        aspect=f"{phase}.stored" if phase else "stored",
+        expected={"policy": "as installed", "bytes": len(installed)},
+        observed={"policy": "as installed" if same else "another"} if same is not None else None,
+        evidence={"updated_at": updated},
+        hint=(hint if same is False else seen.why(POLICY)),
+        command="headscale policy get",
+    )
+
+
+def _stated(context: CheckContext, differences: tuple[str, ...]) -> Check:
+    named = "; ".join(differences[:_SHOWN]) + (
+        f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+    )
+    return context.check(
+        not differences,
+        aspect="stated",
+        expected={"as_mesh_expect": True},
+        observed={"differences": list(differences)},
+        hint=f"the server's policy and mesh_expect disagree: {named}; correct one of them",
+        command="headscale policy get",
+    )
+
+
+def _lets_in(received: Filter, one: Incoming) -> bool:
+    return received.accepts(one.address, one.target, one.protocol, one.port)
+
+
+def _named(found: list[Incoming]) -> str:
+    """Return packets in a few words: those from one node by one protocol together."""
+    groups: dict[tuple[str, str], set[int]] = {}
+    for one in found:
+        groups.setdefault((one.source, one.protocol), set()).add(one.port)
+    named = [f"{protocol} {_shown(ports)} from {source}" for (source, protocol), ports in groups.items()]
+    return ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
+
+
+def _shown(ports: Iterable[int]) -> str:
+    return shown(merged(tuple((port, port) for port in set(ports))))
+
+
+def _is_row(row: Json) -> bool:
+    return isinstance(row, list) and len(row) == 3 and isinstance(row[2], int) and isinstance(row[0], str)  # noqa: PLR2004
