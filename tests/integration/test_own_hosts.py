@@ -132,10 +132,11 @@ def test_why_claims_nothing_of_hosts_that_cannot_be_logged_in_to(own: OwnMesh) -
     assert answer["reachable"] is None
     assert answer["failed_step"] is None
     assert "client-node-1 cannot be logged in to" in answer["headline"]
-    own.hosts("headscale")[_SERVER]["ansible_port"] = 2222
+    server = next(iter(own.hosts("headscale")))
+    own.hosts("headscale")[server] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 2222}
     ran, answer = _why(own, _TWO, _THREE)
     assert answer["reachable"] is True, answer
-    assert "headscale-server cannot be logged in to" in answer["steps"][0]["said"]
+    assert f"{server} cannot be logged in to" in answer["steps"][0]["said"]
 
 
 @pytest.mark.slow
