@@ -150,6 +150,25 @@ def test_existing_hosts_are_tried_on_the_ports_that_the_inventory_names() -> Non
     assert subnets.no_ports(lab()) == ""
 
 
+def test_where_a_service_of_the_seed_lab_must_not_be() -> None:
+    found = service.other_addresses(lab().at(TWO))
+    assert found[ONE] == ["100.64.0.1", "fd7a:115c:a1e0::1"], "its physical address is behind another router"
+    assert found[THREE] == ["100.64.0.3", "fd7a:115c:a1e0::3", "10.0.0.11"]
+    assert TWO not in found
+    assert "client-node-4" not in found, "it joins only where a story needs it"
+    assert service.routers(lab().at(TWO)) == {"router-subnet-a": ["203.0.113.2"]}
+    outside = service.other_addresses(lab().at(SERVER))
+    assert outside[ONE] == ["192.168.1.10"], "not in the mesh"
+    assert THREE not in outside
+    assert set(service.behind(lab(), "router-subnet-a")) >= {ONE, SERVER}
+
+
+def test_where_a_service_of_existing_hosts_must_not_be() -> None:
+    view = existing(a="x", b="x", c="y").but(mesh_nodes={"b": {"addresses": ["100.64.0.2"]}})
+    assert service.other_addresses(view) == {"b": ["100.64.0.2", "10.1.0.1"]}
+    assert service.routers(view) == {}
+
+
 def test_in_one_subnet_there_is_nothing_elsewhere() -> None:
     inventory = changed(
         client_node_2={"mesh_subnet": "subnet-a", "mesh_address": "192.168.1.11"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 import time
 from typing import Any
 
@@ -86,3 +87,59 @@ def test_the_sctp_request_is_valid() -> None:
 @pytest.mark.parametrize("protocol", ["gre", "esp", "ipip", "6in4"])
 def test_other_packets_are_long_enough_for_a_refusal(protocol: str) -> None:
     assert len(probe._packet(protocol)) >= 8
+
+
+def serving(answer: list[bytes], *, closes: bool) -> tuple[socket.socket, threading.Thread]:
+    """Return a server that answers one connection in pieces."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _peer = server.accept()
+        connection.recv(4096)
+        for piece in answer:
+            connection.sendall(piece)
+            time.sleep(0.05)
+        if not closes:
+            hang.wait(2)
+        connection.close()
+
+    hang = threading.Event()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return server, thread
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"), [([b"HTTP/1.0 200 OK\r\n\r\nthe pa", b"ge"], True), ([b"other"], False), ([], False)]
+)
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_text_is_found_in_an_answer_that_comes_in_pieces(answer: list[bytes], found: bool, closes: bool) -> None:
+    server, _thread = serving(answer, closes=closes)
+    with server:
+        port = server.getsockname()[1]
+        row = knocked(("127.0.0.1", "tcp", port), send="GET /", find="the page", try_timeout_s=0.5)[0]
+    assert (row["outcome"], row["found"]) == ("connected", found)
+
+
+def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_LONGEST_ANSWER", 1 << 16)
+    server, _thread = serving([b"x" * (1 << 20)], closes=False)
+    with server:
+        began = time.monotonic()
+        row = knocked(("127.0.0.1", "tcp", server.getsockname()[1]), find="page", try_timeout_s=3.0)[0]
+    assert time.monotonic() - began < 2
+    assert (row["outcome"], row["found"]) == ("connected", False)
+
+
+def test_a_text_is_found_in_a_datagram() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            _request, who = server.recvfrom(4096)
+            server.sendto(b"first", who)
+            server.sendto(b"the page", who)
+
+        threading.Thread(target=serve, daemon=True).start()
+        row = knocked(("127.0.0.1", "udp", server.getsockname()[1]), find="the page", try_timeout_s=1.0)[0]
+    assert (row["outcome"], row["found"]) == ("answered", True)

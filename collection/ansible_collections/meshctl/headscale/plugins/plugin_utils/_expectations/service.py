@@ -40,6 +40,44 @@ def expected(view: View) -> dict[str, Any]:
     }
 
 
+def mesh_addresses(view: View, host: str) -> list[str]:
+    """Return a node's addresses in the mesh."""
+    return [text(known) for known in items(mapping(mapping(view.shared("mesh_nodes")).get(host)).get("addresses"))]
+
+
+def other_addresses(view: View) -> dict[str, list[str]]:
+    """Return the addresses at which this host reaches each other host: in the mesh if both are, and in its own network."""
+    member = view.host in view.group("clients")
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys([*view.topology(), *view.group("clients")]):
+        if name == view.host or name in view.group("spare"):
+            continue
+        known = mesh_addresses(view, name) if member else []
+        physical = text(place(view, name).get("address"))
+        if physical and is_near(view, name):
+            known.append(physical)
+        if known:
+            found[name] = known
+    return found
+
+
+def routers(view: View) -> dict[str, list[str]]:
+    """Return the public address of each router of a lab that hides another network."""
+    if not is_lab(view):
+        return {}
+    hidden = [one for one in map(mapping, view.topology().values()) if (text(one.get("nat")) or "none") != "none"]
+    return {
+        text(one.get("router")): [text(one.get("public_address"))]
+        for one in hidden
+        if one.get("subnet") != subnet(view, view.host) and one.get("public_address")
+    }
+
+
+def behind(view: View, router: str) -> list[str]:
+    """Return the hosts that a router hides."""
+    return [name for name in view.topology() if place(view, name).get("router") == router]
+
+
 def is_near(view: View, host: str) -> bool:
     """Whether this host has a route to the physical address of the service's host."""
     own = subnet(view, view.host)

@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 
 _PROTOCOLS = {"ipip": 4, "6in4": 41, "gre": 47, "esp": 50, "sctp": 132}
 _AT_ONCE = 256
+_LONGEST_ANSWER = 128 << 10
 
 
 def knock(ask: Dict, until: float) -> Json:
     """Return the outcome of every target, a mapping with `host`, `protocol` and `port`; silence is a `timeout`.
 
-    `try_timeout_s` is how long to wait for an answer. `send` is what UDP ports get.
+    `try_timeout_s` is how long to wait for an answer. `send` is what UDP ports get. With `find`, TCP ports get it as well,
+    and each row says whether the answer contains that text.
     """
     patience = float(ask.get("try_timeout_s") or 0.8)
-    payload = str(ask.get("send") or "meshctl").encode()
+    payload, sought = str(ask.get("send") or "meshctl").encode(), str(ask.get("find") or "").encode()
     targets = list(ask.get("targets") or [])
     found: List = []
     for first in range(0, len(targets), _AT_ONCE):
         if time.monotonic() >= until - 0.05:
             found += [_row(target, "deadline") for target in targets[first:]]
             break
-        batch = [_Knock(target, payload) for target in targets[first : first + _AT_ONCE]]
+        batch = [_Knock(target, payload, sought) for target in targets[first : first + _AT_ONCE]]
         try:
             _wait_for(batch, min(until, time.monotonic() + patience))
         finally:
@@ -72,6 +74,8 @@ def _wait_for(batch: List, until: float) -> None:
             if waiting[number].done:
                 poll.unregister(number)
                 del waiting[number]
+            else:
+                poll.modify(number, waiting[number].events)
         if again and time.monotonic() >= again:
             again = 0.0
             for one in waiting.values():
@@ -81,14 +85,17 @@ def _wait_for(batch: List, until: float) -> None:
 class _Knock:
     """One attempt."""
 
-    def __init__(self, target: Dict, payload: bytes) -> None:
+    def __init__(self, target: Dict, payload: bytes, sought: bytes) -> None:
         self.found = _row(target, "timeout")
         self.host, self.protocol = self.found["host"], self.found["protocol"]
         self.sock: socket.socket | None = None
         self.events = select.POLLOUT if self.protocol == "tcp" else select.POLLIN
         self.done = False
-        self._payload = payload if self.protocol == "udp" else _packet(self.protocol)
+        self._payload = payload if self.protocol in ("tcp", "udp") else _packet(self.protocol)
+        self._sought, self._answer = sought, b""
         self._began = time.monotonic()
+        if sought:
+            self.found["found"] = False
 
     def begin(self) -> None:
         """Open a socket, and connect or send."""
@@ -134,16 +141,37 @@ class _Knock:
             return
         try:
             if self.protocol != "tcp":
-                self.sock.recv(2048)
-                self._settle("answered", self.host)
+                self._read(self.sock, "answered")
+            elif self.found["outcome"] == "connected":
+                self._read(self.sock, "connected")
             elif number := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 self._refused(number)
             else:
-                self._settle("connected", self.host)
+                self._connected(self.sock)
         except BlockingIOError:
             return
         except OSError as exc:
-            self._refused(exc.errno or 0)
+            if self.found["outcome"] == "timeout":
+                self._refused(exc.errno or 0)
+            self.done = True
+
+    def _connected(self, sock: socket.socket) -> None:
+        self._settle("connected", self.host)
+        if self._sought:
+            self.done = False
+            self.events = select.POLLIN
+            sock.send(self._payload)
+
+    def _read(self, sock: socket.socket, outcome: str) -> None:
+        """Read a part of the answer; without a text to find in it, its arrival is enough."""
+        data = sock.recv(65536)
+        self._answer += data
+        self._settle(outcome, self.host)
+        if not self._sought:
+            return
+        self.found["found"] = self._sought in self._answer
+        more = bool(data) and len(self._answer) < _LONGEST_ANSWER
+        self.done = self.found["found"] or not (more or self.protocol == "udp")
 
     def _refused(self, number: int) -> None:
         """Keep the reason of an error, and the router or host that sent it."""
