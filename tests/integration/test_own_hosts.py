@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import walk
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._stories import stories
 
-from .lab_driver import LabDriver, wait_for
+from .lab_driver import PLAYBOOKS, LabDriver, wait_for
 from .own_hosts import OwnMesh, Ran, differences, needs_root, own_mesh, settled
 
 pytestmark = [
@@ -30,6 +31,7 @@ pytestmark = [
 
 _ONE, _TWO, _THREE, _SERVER = "client-node-1", "client-node-2", "client-node-3", "headscale-server"
 _PLACES = {_ONE: ("left", "192.168.1.10"), _TWO: ("right", "10.0.0.10"), _THREE: ("right", "10.0.0.11")}
+STORIES = [story.id for story in stories(PLAYBOOKS / "stories")]
 # SQLite's files change when a node tells its endpoints, or when anybody reads: the database is compared by what is in it.
 _DATABASE = "var/lib/headscale/db.sqlite"
 
@@ -54,7 +56,7 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
     after = {name: own.snapshot(name) for name in machines}
     assert ran.bad() == []
     assert ran.status == 0, ran.output[-3000:]
-    assert _verdicts(ran) == dict.fromkeys(("us1", "us2", "us3", "us4", "us5", "us6"), "passed")
+    assert _verdicts(ran) == dict.fromkeys(STORIES, "passed")
     changed = {name: differences(before[name], after[name]) for name in machines}
     assert "api_keys" in before[_SERVER]["database"]
     changed[_SERVER] = [line for line in changed[_SERVER] if _DATABASE not in line]
@@ -155,7 +157,7 @@ def test_an_unreachable_host_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> N
     assert ran.status != 0
     assert set(_verdicts(ran).values()) == {"error"}
     bad = ran.checks(verdict="error") + ran.checks(verdict="failed")
-    assert {check["id"] for check in bad} == {f"us{number}.host_reachable" for number in range(1, 7)}
+    assert {check["id"] for check in bad} == {f"{story}.host_reachable" for story in STORIES}
     assert {check["source"] for check in bad} == {_THREE}
     # It is a member of the mesh all the same, and the others are asked about it.
     for other in (_ONE, _TWO):
@@ -168,7 +170,7 @@ def test_without_keep_going_a_lost_host_fails_its_story(own: OwnMesh) -> None:
     ran = own.play("all.yml")
     assert ran.status != 0
     assert _verdicts(ran) == {"us1": "error"}
-    assert ran.report["not_run"] == ["us2", "us3", "us4", "us5", "us6"]
+    assert ran.report["not_run"] == STORIES[1:]
 
 
 def test_a_host_without_python_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> None:
@@ -293,6 +295,35 @@ def test_a_canary_is_disturbed_and_nobody_else(own: OwnMesh) -> None:
     ]
     now = {name: own.lab.shell(name, "pidof tailscaled") for name in _PLACES}
     assert {name for name in _PLACES if now[name] != pids[name]} == {_TWO}
+
+
+def test_routes_are_verified_and_left_as_they_are(own: OwnMesh) -> None:
+    approve = "headscale nodes approve-routes -i $(headscale nodes list -o json | jq '.[] | select(.name == \"{}\").id') -r '{}'"
+    own.vars["mesh_routes"] = [{"prefix": "10.0.0.0/24", "routers": [_TWO], "target": "10.0.0.1"}]
+    own.lab.shell(_TWO, "sysctl -qw net.ipv4.ip_forward=1; tailscale set --advertise-routes=10.0.0.0/24")
+    own.lab.shell(_ONE, "tailscale set --accept-routes")
+    try:
+        unapproved = own.play("us6.yml", "-e", "mesh_deadline_s=3")
+        wait_for(
+            lambda: own.lab.shell(_SERVER, f"{approve.format(_TWO, '10.0.0.0/24')} >/dev/null; echo done"),
+            "the route is approved",
+        )
+        wait_for(lambda: "10.0.0.0/24" in own.lab.shell(_ONE, "ip route show table 52"), "the route is there")
+        before = {name: own.snapshot(name) for name in _PLACES}
+        ran = own.play("us6.yml")
+        after = {name: own.snapshot(name) for name in _PLACES}
+    finally:
+        own.lab.shell(_ONE, "tailscale set --accept-routes=false")
+        own.lab.shell(_TWO, "tailscale set --advertise-routes=; sysctl -qw net.ipv4.ip_forward=0")
+        own.lab.shell(_SERVER, f"{approve.format(_TWO, '')} >/dev/null")
+    assert "is not approved" in unapproved.checks("us6.served.approved", verdict="failed")[0]["hint"]
+    assert {check["id"] for check in unapproved.checks("us6.routed", source=_ONE, verdict="failed")} == {
+        "us6.routed.route",
+        "us6.routed.icmp",
+    }
+    assert ran.bad() == []
+    assert len(ran.checks("us6.routed", source=_ONE, verdict="passed")) == 2
+    assert {name: differences(before[name], after[name]) for name in _PLACES} == {name: [] for name in _PLACES}
 
 
 def test_a_canary_that_is_reached_over_the_mesh_is_left_alone(own: OwnMesh) -> None:

@@ -45,13 +45,13 @@ options:
         the service may be restarted.
       - V(disruption), the canary may be disturbed; V(cable), meshctl can pull its cable; V(newcomer), a spare host may
         join the mesh; V(bystanders), two clients are left when one is down.
-      - V(routes), C(mesh_routes) or C(mesh_exit_nodes) names some; V(failover), a network has two routers, which may be
-        disturbed.
+      - V(routes), C(mesh_routes) or C(mesh_exit_nodes) names some; V(route_changes), a story may set them up itself;
+        V(failover), a network has two routers, which may be disturbed.
       - V(listeners), nodes may listen on ports to try; V(policy_change), another policy may be installed for a while.
     type: list
     elements: str
     choices: [placement, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
-              disruption, cable, newcomer, bystanders, routes, failover, listeners,
+              disruption, cable, newcomer, bystanders, routes, route_changes, failover, listeners,
               policy_change]
     default: []
   socket:

@@ -30,6 +30,7 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "newcomer": disruption.no_newcomer,
     "bystanders": disruption.no_bystanders,
     "routes": routes.no_routes,
+    "route_changes": routes.no_changes,
     "failover": routes.no_failover,
     "listeners": policy.no_listeners,
     "policy_change": policy.no_change,
