@@ -381,5 +381,7 @@ echo '--- command'; grep ^ExecStart /etc/systemd/system/meshctl-watch.service
     assert float(re.findall(r"[\d.]+", exposure.partition(":")[2])[0]) < 2.0, exposure
     assert f"--textfile '{textfiles}/mesh.prom'" in command
     assert ("--once" in command) == (mode == "timer")
+    # Alerts compare the age of the last round with it, in both modes.
+    assert "--every 5m" in command
     assert " us1 us4\n" in command
     assert "s3cret" not in command

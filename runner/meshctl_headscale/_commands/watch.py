@@ -41,7 +41,10 @@ def watch(
         typer.Option("--every", envvar="MESHCTL_EVERY", metavar="DURATION", help="Time between two rounds: 5m, 1h."),
     ] = "5m",
     once: Annotated[
-        bool, typer.Option("--once", envvar="MESHCTL_ONCE", help="Make one round and end, as `run` does.")
+        bool,
+        typer.Option(
+            "--once", envvar="MESHCTL_ONCE", help="Make one round and end. --every then says how often you do so."
+        ),
     ] = False,
     listen: Annotated[
         str | None,

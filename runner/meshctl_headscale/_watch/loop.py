@@ -71,11 +71,17 @@ class Watch:
     version: str = ""
 
     def __post_init__(self) -> None:
-        """Begin with what was told before."""
-        self.snapshot = metrics.Snapshot(version=self.version, every_s=self.every_s)
+        """Begin with what was told and counted before."""
         self._store: Store | None = None
         self._problems: dict[str, str] = {}
-        self._told, problem = state.load(self.told_file)
+        kept, problem = state.load(self.told_file)
+        self._told = dict(kept.told)
+        self.snapshot = metrics.Snapshot(
+            version=self.version,
+            every_s=self.every_s,
+            rounds={result: kept.rounds.get(result, 0) for result in metrics.RESULTS},
+            failures=dict(kept.failures),
+        )
         self._report({"state": problem} if problem else {})
 
     def run(self, *, once: bool = False) -> ExitCode:
@@ -173,7 +179,9 @@ class Watch:
                 told, problems = decision.untold, {"notification": str(error)}
         self._told = dict(told)
         try:
-            state.save(self.told_file, self._told)
+            counted = self.snapshot
+            kept = state.Kept(told=self._told, rounds=counted.rounds, failures=counted.failures)
+            state.save(self.told_file, kept)
         except OSError as error:
             problems["state"] = f"{self.told_file} cannot be written: {error.strerror or error}."
         return problems

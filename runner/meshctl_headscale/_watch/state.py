@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep what people were told, so that a restart tells nothing twice."""
+"""Keep what people were told and what was counted, so that a restart repeats no message and resets no counter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from meshctl_headscale import _collection
@@ -20,27 +20,40 @@ _VERSION = 1
 _MOST_BYTES = 1 << 20
 
 
-def load(path: Path) -> tuple[dict[str, Told], str]:
-    """Return what was told, and a sentence if that cannot be read."""
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What outlives a watch."""
+
+    told: Mapping[str, Told] = field(default_factory=dict)
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+
+def load(path: Path) -> tuple[Kept, str]:
+    """Return what was kept, and a sentence if that cannot be read."""
     try:
         with path.open("rb") as file:
             data = json.loads(file.read(_MOST_BYTES))
         if data["version"] != _VERSION:
             raise ValueError("another version")
-        return {story: Told(**{**told, "recent": tuple(told["recent"])}) for story, told in data["told"].items()}, ""
+        told = {story: Told(**{**known, "recent": tuple(known["recent"])}) for story, known in data["told"].items()}
+        rounds, failures = (
+            {str(key): int(count) for key, count in data[part].items()} for part in ("rounds", "failures")
+        )
+        return Kept(told=told, rounds=rounds, failures=failures), ""
     except FileNotFoundError:
-        return {}, ""
+        return Kept(), ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return {}, f"{path} cannot be read ({error}): what was told before is unknown."
+        return Kept(), f"{path} cannot be read ({error}): what was told before is unknown."
 
 
-def save(path: Path, told: Mapping[str, Told]) -> None:
+def save(path: Path, kept: Kept) -> None:
     """Replace the file as a whole; raise OSError if that is not possible."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     try:
         with os.fdopen(_collection.private.new_file(fresh), "w", encoding="utf-8") as file:
-            json.dump({"version": _VERSION, "told": {story: asdict(known) for story, known in told.items()}}, file)
+            json.dump({"version": _VERSION, **asdict(kept)}, file)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -51,8 +51,12 @@ def test_a_restart_tells_nothing_twice_and_misses_nothing(scene: Scene) -> None:
     rounds_of(scene.watch(), scene, 2)
     assert len(scene.sent) == 1
     scene.down = lambda _now: set()
-    rounds_of(scene.watch(), scene, 1)
+    watch = scene.watch()
+    rounds_of(watch, scene, 1)
     assert len(scene.sent) == 2
+    # Counters go on, as Prometheus expects of a textfile that each round replaces.
+    assert watch.snapshot.rounds["failed"] == 4
+    assert watch.snapshot.failures["us1.registered"] == 4
 
 
 def test_a_message_that_could_not_be_sent_is_sent_later(scene: Scene) -> None:
@@ -328,11 +332,12 @@ def test_bad_input(arguments: list[str], said: str) -> None:
 def test_state_survives_and_damage_is_said(tmp_path: Path) -> None:
     path = tmp_path / "told.json"
     told = {"us1": notices.Told(verdict="failed", since=START, recent=(True, False))}
-    state.save(path, told)
-    assert state.load(path) == (told, "")
+    kept = state.Kept(told=told, rounds={"passed": 3}, failures={"us1.path": 2})
+    state.save(path, kept)
+    assert state.load(path) == (kept, "")
     path.write_text('{"version": 1, "told": [')
     found, problem = state.load(path)
-    assert found == {}
+    assert found == state.Kept()
     assert "cannot be read" in problem
 
 
