@@ -90,6 +90,20 @@ NO_REPLY = {"outcome": "timeout", "stage": None, "seen": {}}
             ("bulk", "ipv4"),
             "stops after 300000 bytes (reset): something on the way cuts",
         ),
+        (
+            {
+                "4.bulk": {
+                    "outcome": "stalled",
+                    "stage": "send",
+                    "duration_ms": 6000.0,
+                    "up_s": None,
+                    "down_s": None,
+                    "kernel": {"acknowledged": 6000, "quiet_ms": 900, "retransmitted": 0},
+                }
+            },
+            ("bulk", "ipv4"),
+            "the transfer is slow: 0 Mbit/s to two",
+        ),
         ({"4.bulk": {"outcome": "damaged", "stage": "receive"}}, ("bulk", "ipv4"), "checksum differs"),
         ({"4.bulk": {"outcome": "timeout", "stage": "connect"}}, ("bulk", "ipv4"), "a second connection"),
         (

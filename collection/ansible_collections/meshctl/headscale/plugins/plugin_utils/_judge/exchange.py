@@ -17,8 +17,8 @@ from .quoting import quoted
 if TYPE_CHECKING:
     from .check import Check
 
-# Fewer bytes than this are not a transfer that was cut: the first full segments were lost.
-_FIRST_SEGMENTS: Final = 8000
+# Fewer bytes than this are no full segment: none of them has arrived.
+_FIRST_SEGMENTS: Final = 1000
 # A transfer is still going on when something arrived this recently.
 _QUIET_MS: Final = 1500
 _MEGABIT: Final = 1_000_000 / 8

@@ -260,9 +260,11 @@ class _Seen:
             )
         else:
             why = "nothing else is known of the path meanwhile"
+        returned = int(number(found.get("bytes")) or 0)
         return (
-            f"the connection to {peer.name} stood still for {worst.seconds:g} s from {_clock(worst.start)}, "
-            f"{_amount(found)}{self._meanwhile([worst])}; the budget is {self._expect.stall_budget_s:g} s: {why}"
+            f"the connection to {peer.name} stood still for {worst.seconds:g} s from {_clock(worst.start)}"
+            f"{self._meanwhile([worst])}, and {returned} bytes were returned in all; the budget is "
+            f"{self._expect.stall_budget_s:g} s: {why}"
         )
 
 
