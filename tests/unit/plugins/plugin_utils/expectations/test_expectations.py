@@ -163,6 +163,17 @@ def test_where_a_service_of_the_seed_lab_must_not_be() -> None:
     assert set(service.behind(lab(), "router-subnet-a")) >= {ONE, SERVER}
 
 
+def test_the_other_nodes_must_not_notice_the_restart_of_the_service() -> None:
+    assert service.expected(lab())["bystanders"] == [TWO, THREE]
+    view = lab()
+    assert disruption.outages(view) == []
+    rows = {"results": [{"started_at": 100.0}, {"started_at": 103.0}, {}]}
+    restarted = replace(view, others={**view.others, (ONE, "service_restart"): rows})
+    assert disruption.outages(restarted) == [
+        {"start": 100.0, "end": 108.0, "what": f"{ONE} and its service were restarted"}
+    ]
+
+
 def test_where_a_service_of_existing_hosts_must_not_be() -> None:
     view = existing(a="x", b="x", c="y").but(mesh_nodes={"b": {"addresses": ["100.64.0.2"]}})
     assert service.other_addresses(view) == {"b": ["100.64.0.2", "10.1.0.1"]}
@@ -227,6 +238,7 @@ def test_the_service_of_the_seed_lab() -> None:
         "behind_other_router": True,
         "stranger": False,
         "may_restart": True,
+        "bystanders": [TWO, THREE],
     }
     assert unmet(lab().at(TWO), ["service", "private_service", "service_address", "service_restart"]) == ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._judge.answer import mapping, number, text
+from .._judge.answer import items, mapping, number, text
 from .._judge.interfaces import mesh_address
 from .view import check_mode, is_lab, may_disturb, mesh_domain
 
@@ -62,7 +62,17 @@ def outages(view: View) -> list[dict[str, Any]]:
         end = number(mapping(view.of_host(node, ended)).get("started_at")) if ended else start
         if start is not None:
             found.append({"start": start, "end": (end or start) + _RECOVERY_S, "what": what.format(node)})
-    return found
+    return [*found, *_service_restarts(view)]
+
+
+def _service_restarts(view: View) -> list[dict[str, Any]]:
+    """Return when the service and the client of its node were restarted."""
+    host = text(view.setting("service_host"))
+    rows = items(mapping(view.of_host(host, "service_restart")).get("results")) if host else []
+    times = [known for row in rows if (known := number(mapping(row).get("started_at"))) is not None]
+    if not times:
+        return []
+    return [{"start": min(times), "end": max(times) + _RECOVERY_S, "what": f"{host} and its service were restarted"}]
 
 
 def no_bystanders(view: View) -> str:

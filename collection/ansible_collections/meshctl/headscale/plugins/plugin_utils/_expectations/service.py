@@ -37,6 +37,7 @@ def expected(view: View) -> dict[str, Any]:
         "behind_other_router": _behind_other_router(view, host, port),
         "stranger": _is_stranger(view),
         "may_restart": not no_restart(view),
+        "bystanders": [name for name in view.group("clients") if name != host],
     }
 
 
