@@ -67,6 +67,10 @@ _OWN = {
     "port",
     "expect.port",
     "'u' if expect.proto == 'udp' else 't'",
+    "way.port",
+    "switch",
+    # A command whose parts are quoted where it is put together.
+    "curl",
 }
 
 
