@@ -67,6 +67,7 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
         "us1.reachable.stream",
         "us1.rejoins",
         "us2.addressed",
+        "us2.encrypted.bulk",
         "us2.isolated",
         "us3.http",
         "us4.propagates",

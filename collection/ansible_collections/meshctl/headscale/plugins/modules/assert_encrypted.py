@@ -24,6 +24,9 @@ description:
     A relay carries WireGuard packets inside TLS. The check then asserts that the marker does not appear, and that the relay
     was used.
   - 'Needs C(become: true). The default of O(deadline) is V(20).'
+  - >-
+    If M(meshctl.headscale.serve) has started listeners on peers, C(encrypted.bulk) also captures a transfer of 1 MB each way:
+    no part of it leaves in clear, and the physical links carry at least as much.
 options:
   count:
     description: The number of marked requests to each address of a peer.

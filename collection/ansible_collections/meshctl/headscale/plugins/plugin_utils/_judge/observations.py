@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 ADDRESSES: Final = "addresses"
+BULK: Final = "bulk"
 BURST: Final = "burst"
 CALM: Final = "calm"
 CAPTURE: Final = "capture"
@@ -17,6 +18,7 @@ DISCO: Final = "disco"
 DNS: Final = "dns"
 DNS_TCP: Final = "dns_tcp"
 DOCUMENT: Final = "document"
+EXCHANGE: Final = "exchange"
 FILES: Final = "files"
 GETADDRINFO: Final = "getaddrinfo"
 HELD: Final = "held"

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kernel's filter of a capture: what it leaves out, by an interpreter of classic BPF."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import capture
+
+_INTERFACE = 0xFFFFF008
+DATA = b"\x04\0\0\0" + bytes(60)
+
+
+def passes(packet: bytes, interface: int = 2, but: int = 0) -> bool:
+    program = capture._program(but)
+    accumulator = index = line = 0
+
+    def at(offset: int, length: int) -> int:
+        return int.from_bytes(packet[offset : offset + length].ljust(length, b"\0"), "big")
+
+    while True:
+        code, true, false, operand = program[line]
+        line += 1
+        if code == 0x20:
+            accumulator = interface if operand == _INTERFACE else at(operand, 4)
+        elif code == 0x30:
+            accumulator = at(operand, 1)
+        elif code == 0x74:
+            accumulator >>= operand
+        elif code == 0xB1:
+            index = 4 * (at(operand, 1) & 15)
+        elif code == 0x40:
+            accumulator = at(index + operand, 4)
+        elif code == 0x15:
+            line += true if accumulator == operand else false
+        elif code == 0x05:
+            line += operand
+        else:
+            assert code == 0x06
+            return bool(operand)
+
+
+def ipv4(proto: int, payload: bytes, options: bytes = b"") -> bytes:
+    ends = socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.2")
+    head = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, 0, 20 + len(options) + len(payload), 0, 0, 64, proto, 0)
+    return head + ends + options + payload
+
+
+def ipv6(proto: int, payload: bytes) -> bytes:
+    return struct.pack("!IHBB", 6 << 28, len(payload), proto, 64) + bytes(32) + payload
+
+
+def udp(payload: bytes) -> bytes:
+    return struct.pack("!HHHH", 41641, 41641, 8 + len(payload), 0) + payload
+
+
+@pytest.mark.parametrize("packet", [ipv4(17, udp(DATA)), ipv4(17, udp(DATA), bytes(8)), ipv6(17, udp(DATA))])
+def test_data_of_wireguard_is_left_out(packet: bytes) -> None:
+    assert not passes(packet)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ipv4(6, DATA + bytes(64)),
+        ipv4(17, udp(b"\x01\0\0\0" + bytes(60))),
+        ipv4(17, udp(b"clear text")),
+        ipv4(1, bytes(8) + DATA),
+        ipv4(47, bytes(8) + DATA),
+        ipv6(6, bytes(8) + DATA),
+        ipv6(17, udp(b"clear text")),
+        b"\x00\x01neither IPv4 nor IPv6",
+    ],
+)
+def test_everything_else_is_kept(packet: bytes) -> None:
+    assert passes(packet)
+    assert passes(packet, interface=3, but=4)
+
+
+def test_one_interface_is_left_out() -> None:
+    assert not passes(ipv4(6, bytes(20)), interface=4, but=4)
+
+
+def test_the_bytes_of_each_interface_are_counted() -> None:
+    counted = capture._counted()
+    assert "lo" in counted
+    assert all(len(numbers) == 2 for numbers in counted.values())
+
+
+def test_the_interface_of_an_address() -> None:
+    assert capture._interface_of(["127.0.0.1"]) == socket.if_nametoindex("lo")
+    assert capture._interface_of(["192.0.2.77"]) == 0
+
+
+def test_the_kernel_takes_the_filter() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        capture._attach(sock, 4)
