@@ -36,10 +36,11 @@ def broken(driver: LabDriver) -> Callable[..., Checks]:
     def run(assertion: str, *, on: str, breaks: tuple[str, str, str] | None = None, **options: Any) -> Checks:
         host, fault, repair = breaks or (ONE, "true", "true")
         begin = [{"name": "Begin", "ansible.builtin.import_tasks": str(PROJECT / "playbooks/tasks/begin.yml")}]
+        listen = {"meshctl.headscale.serve": {"required": False}, "when": "inventory_hostname in groups.clients"}
         action = {f"meshctl.headscale.{assertion}": {"story": "t", **options}}
         asserted = {"name": "Assert", **action, "ignore_errors": True}
         plays = [
-            {"hosts": "clients:headscale", "tasks": begin},
+            {"hosts": "clients:headscale", "tasks": [*begin, {"name": "Listen", **listen}]},
             {"hosts": host, "tasks": [{"name": "Break", "ansible.builtin.raw": fault}]},
             {"hosts": on, "tasks": [asserted]},
             {"hosts": host, "tasks": [{"name": "Repair", "ansible.builtin.raw": repair}]},
