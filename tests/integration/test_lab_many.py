@@ -40,6 +40,7 @@ def test_nodes_come_up_and_register(
     driver = new_lab()
     half = count // 2
     del driver.inventory["all"]["children"]["spare"]
+    del driver.vars["mesh_routes"], driver.vars["mesh_exit_nodes"]
     driver.inventory["all"]["children"]["clients"] = {
         "hosts": {
             f"node-[01:{half:02}]": {"mesh_subnet": "subnet-a"},

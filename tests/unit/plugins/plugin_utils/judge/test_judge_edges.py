@@ -38,6 +38,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
     Registered,
     Wanted,
     judge_registered,
+    still_listed,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
@@ -271,6 +272,13 @@ def test_a_timeout_beside_a_refusal_is_a_refusal() -> None:
 
 
 # -- the server's list --
+
+
+def test_a_node_that_was_deleted_is_no_longer_known() -> None:
+    known = {"two": {"id": "2"}, "gone": {"id": "77"}}
+    answer = {"host": {}, "observations": {"nodes": mesh.seen({"nodes": listed()})}}
+    assert still_listed(answer, known) == {"two": {"id": "2"}}
+    assert still_listed({"host": {}, "observations": {}}, known) == known, "a server that does not answer deletes none"
 
 
 def registered(nodes: Any, *wanted: Wanted, now: float | None = mesh.NOW) -> dict[str | None, Check]:

@@ -15,7 +15,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._judge.answer import Json, mapping, text
 from ..plugin_utils._judge.observations import NODES
-from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records
+from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records, still_listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +81,7 @@ class ActionModule(Assertion):
         return judge_registered(answer, self.context, self._expect)
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
-        """Return the server's records of these nodes, and those of other nodes that were known before."""
-        found = {**mapping(self.shared("mesh_nodes")), **records(self._answer, self._expect)}
+        """Return the server's records of these nodes, and those of other nodes that were known before and still exist."""
+        known = still_listed(self._answer, mapping(self.shared("mesh_nodes")))
+        found = {**known, **records(self._answer, self._expect)}
         return {"mesh_nodes": found, "ansible_facts": {"mesh_nodes": found}}

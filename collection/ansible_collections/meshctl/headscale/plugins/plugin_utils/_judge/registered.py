@@ -14,6 +14,8 @@ from .context import CheckContext
 from .observations import NODES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .check import Check
 
 
@@ -42,6 +44,15 @@ def records(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
     """Return `mesh_nodes`: the server's record of each wanted node that it knows."""
     listed = _listed(Answer(answer))
     return {wanted.name: _record(found) for wanted in expect.nodes if listed and (found := _find(listed, wanted))}
+
+
+def still_listed(answer: Json, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was known of nodes before, without those that the server no longer has."""
+    listed = _listed(Answer(answer))
+    if listed is None:
+        return dict(known)
+    ids = {text(node.get("id")) for node in listed}
+    return {name: record for name, record in known.items() if text(mapping(record).get("id")) in ids}
 
 
 def judge_registered(answer: Json, context: CheckContext, expect: Registered) -> list[Check]:
