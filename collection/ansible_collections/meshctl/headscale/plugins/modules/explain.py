@@ -117,7 +117,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: One for each step. RV(checks[].hint) of the first one that failed is the cause.
+  description: One for each step. The C(hint) of the first one that failed is the cause.
   returned: always
   type: list
   elements: dict

@@ -82,7 +82,9 @@ class _Asking:
     def _fill(self, nodes: Sequence[Node]) -> None:
         """Put the sample's users and nodes into the database, so that the policy's tests have something to be about."""
         now = "2026-01-01 00:00:00+00:00"
-        with contextlib.closing(sqlite3.connect(self._directory / "db.sqlite")) as database, database:
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(contextlib.closing(sqlite3.connect(self._directory / "db.sqlite")))
+            stack.enter_context(database)
             for number, node in enumerate(nodes, start=1):
                 if node.user:
                     database.execute(

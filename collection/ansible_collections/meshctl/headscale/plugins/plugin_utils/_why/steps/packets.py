@@ -87,7 +87,8 @@ def path(case: Case) -> Finding:
 def _by(found: dict[str, Any]) -> str:
     if found["path"] == "direct":
         return f"directly at {found.get('endpoint')}"
-    return "through a relay" + (f" ({relay})" if (relay := text(found.get("relay") or found.get("derp"))) else "")
+    relay = text(found.get("relay") or found.get("derp"))
+    return f"through a relay ({relay})" if relay else "through a relay"
 
 
 def _offline(case: Case) -> str:
