@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = ROOT / "collection/ansible_collections/meshctl/headscale"
 RESULTS = ROOT / "build/tests"
 SLOWEST = 10
-# Labs wait more than they compute: two at a time fit on two cores. A file shares its labs, so it stays on one worker.
+# A file shares its labs, so it stays on one worker. Labs wait more than they compute: three at a time fit on two cores.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
+LABS_SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ KINDS: dict[str, Kind] = {
     ), environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "NO_MKDOCS_2_WARNING": "1"}),
     "unit": Kind((_pytest("tests/unit", "--ignore", "tests/unit/nix", "-n", "2"),)),
     "integration": Kind(
-        (_pytest("tests/integration", "-m", "not libvirt and not slow", *SIDE_BY_SIDE),), needs_binaries=True
+        (_pytest("tests/integration", "-m", "not libvirt and not slow", *LABS_SIDE_BY_SIDE),), needs_binaries=True
     ),
     "e2e": Kind((_pytest("tests/e2e", "-m", "not slow", *SIDE_BY_SIDE),), needs_binaries=True),
     "matrix": Kind((_pytest("tests/matrix", "-n", "2", "--dist", "loadgroup"),), needs_binaries=True),

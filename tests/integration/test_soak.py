@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
-RUNS = int(os.environ.get("MESHCTL_SOAK_RUNS", "2"))
+RUNS = int(os.environ.get("MESHCTL_SOAK_RUNS", "1"))
 
 
 def _load(name: str) -> ModuleType:
