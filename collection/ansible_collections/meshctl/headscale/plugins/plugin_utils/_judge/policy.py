@@ -103,10 +103,8 @@ def judge_policy(answer: Json, context: CheckContext, expect: PolicyExpect, *, e
         checks.append(_stated(context, expect.stated))
     if expect.budget_s is not None:
         for check in checks:
+            # A first look after the budget, on a slow machine, does not say when the change took effect.
             check.evidence |= {"after_s": round(elapsed_s, 3), "budget_s": expect.budget_s}
-            if check.verdict == "passed" and elapsed_s > expect.budget_s:
-                check.verdict = "failed"
-                check.hint = f"{elapsed_s:.1f} s have passed since the change; the budget is {expect.budget_s:g} s"
     return checks
 
 
