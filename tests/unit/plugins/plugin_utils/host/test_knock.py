@@ -52,6 +52,56 @@ def test_open_ports_answer_or_are_silent() -> None:
         assert [quiet.recv(99) for _number in range(2)] == [b"meshctl"] * 2, "a single packet may be lost"
 
 
+def listening() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
+def received(sock: socket.socket) -> int:
+    """Return the number of datagrams that wait to be read."""
+    count = 0
+    while True:
+        try:
+            sock.recv(99)
+        except BlockingIOError:
+            return count
+        count += 1
+
+
+def test_a_host_that_has_refused_a_datagram_keeps_its_other_refusals_for_others() -> None:
+    with listening() as first, listening() as last:
+        before, after = first.getsockname()[1], last.getsockname()[1]
+        closed = free(socket.SOCK_DGRAM, "127.0.0.1")
+        targets = [("127.0.0.1", "udp", port) for port in (before, closed, closed, after)]
+        other = ("::1", "udp", free(socket.SOCK_DGRAM, "::1"))
+        found = knocked(*targets, other, sparing=True, try_timeout_s=1.0)
+        assert (received(first), received(last)) == (1, 0)
+    assert [row["outcome"] for row in found] == [
+        "untried",
+        "port-unreachable",
+        "untried",
+        "untried",
+        "port-unreachable",
+    ]
+
+
+def test_without_an_answer_every_datagram_is_sent_twice() -> None:
+    with listening() as one, listening() as two:
+        targets = [("127.0.0.1", "udp", sock.getsockname()[1]) for sock in (one, two)]
+        began = time.monotonic()
+        found = knocked(*targets, sparing=True, try_timeout_s=0.3)
+        assert time.monotonic() - began < 1
+        assert (received(one), received(two)) == (2, 2)
+    assert [row["outcome"] for row in found] == ["timeout"] * 2
+
+
+def test_refusals_are_all_seen_where_none_must_be_spared() -> None:
+    closed = [("127.0.0.1", "udp", free(socket.SOCK_DGRAM, "127.0.0.1")) for _number in range(3)]
+    assert [row["outcome"] for row in knocked(*closed)] == ["port-unreachable"] * 3
+
+
 def test_silent_ports_cost_the_time_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_AT_ONCE", 20)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:

@@ -12,7 +12,12 @@ from typing import Any
 import healthy_mesh as mesh
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import Isolated, Wall, judge_isolated
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated import (
+    Isolated,
+    Wall,
+    answered,
+    judge_isolated,
+)
 
 HOST, ROUTER = "10.0.0.10", "192.168.1.1"
 WALL = replace(mesh.WALLS[0], tcp=(22, 3389), udp=(53, 123))
@@ -93,6 +98,33 @@ def test_silence_of_a_port_needs_the_mesh_and_patience_where_nothing_was_refused
     assert judged(silent, echo=QUIET)["udp"].verdict == "passed"
     assert judged(silent, echo=QUIET, patient=True)["udp"].verdict == "error"
     assert judged(silent)["udp"].evidence["proof"] == "refusal; silence, with an ICMP refusal"
+
+
+def test_silence_of_udp_beside_a_refusal_counts_once_it_was_tried_again() -> None:
+    silent = mesh.knocked("udp", 53, "timeout", "")
+    assert judged(silent, hasty=True)["udp"].verdict == "error"
+    assert judged(hasty=True)["udp"].verdict == "passed", "a refusal needs no second look"
+    assert judged(mesh.knocked("gre", 0, "timeout", ""), hasty=True)["protocols"].verdict == "passed"
+
+
+def test_silence_does_not_refute_what_an_earlier_look_has_shown() -> None:
+    earlier = {**mesh.knocked("udp", 53, "port-unreachable", HOST), "host": HOST}
+    by_router, connected = mesh.knocked("udp", 123), mesh.knocked("tcp", 22, "refused", HOST)
+    rows = [earlier, *({**row, "host": HOST} for row in (by_router, connected))]
+    reached = answered(mesh.answer(knock=mesh.seen(rows)))
+    assert reached == {(HOST, "udp", 53): earlier}
+    for outcome in ("timeout", "untried"):
+        check = judged(mesh.knocked("udp", 53, outcome, ""), reached=reached)["udp"]
+        assert (check.verdict, check.observed) == ("failed", f"53: port-unreachable from {HOST}")
+    assert judged(reached=reached)["udp"].verdict == "passed", "a refusal of the router does"
+
+
+def test_ports_that_were_not_tried_any_more_are_told() -> None:
+    rows = mesh.knocked("udp", 53, "port-unreachable", HOST), mesh.knocked("udp", 123, "untried", "")
+    check = judged(*rows)["udp"]
+    assert check.verdict == "failed"
+    assert check.observed == f"53: port-unreachable from {HOST}; 123: untried"
+    assert "over UDP port 53, although" in check.hint
 
 
 def test_an_attempt_that_was_not_made_proves_nothing() -> None:

@@ -17,7 +17,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.subnets import no_ports, public_addresses, published
 from ..plugin_utils._judge.answer import Json, address, items, mapping, text
 from ..plugin_utils._judge.context import Node
-from ..plugin_utils._judge.isolated import Isolated, Wall, doubtful, judge_isolated
+from ..plugin_utils._judge.isolated import Isolated, Wall, answered, doubtful, judge_isolated
 from ..plugin_utils._judge.observations import ICMP, KNOCK, ROUTES, STEPS, WIRE
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _PROTOCOLS: Final = ("sctp", "gre", "esp", "ipip", "6in4")
 _SSH, _FIRST_CHOSEN, _LAST_PORT = 22, 1024, 65535
 # Of a host on the ports of all others.
 _MOST_ATTEMPTS = 800
+# Before silence proves something next to an ICMP refusal.
+_LOOKS = 2
 
 
 class ActionModule(Assertion):
@@ -44,6 +46,7 @@ class ActionModule(Assertion):
     }
 
     _watched = False
+    _looks = 0
 
     def prepare(self) -> None:
         """Decide which addresses must not answer, and over what."""
@@ -127,6 +130,7 @@ class ActionModule(Assertion):
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Try the physical addresses, and the mesh addresses too: silence proves something only while those answer."""
+        self._looks += 1
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known and not wall.drops]
         tried = [
@@ -135,14 +139,14 @@ class ActionModule(Assertion):
             for protocol, ports in (
                 ("tcp", wall.tcp),
                 ("udp", wall.udp),
-                *((name, (0,)) for name in self._expect.protocols),
+                *((name, (0,)) for name in self._expect.over(wall)),
             )
             for port in ports
         ]
         # One after the other: a router that limits its refusals must not spend them on ports before it has refused an echo.
         steps: list[Request] = [
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
-            {"id": KNOCK, "kind": "knock", "targets": tried, "try_timeout_s": 1.0},
+            {"id": KNOCK, "kind": "knock", "targets": tried, "try_timeout_s": 1.0, "sparing": True},
         ]
         requests: list[Request] = [{"id": STEPS, "kind": "sequence", "steps": steps}]
         return [{"id": WIRE, "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
@@ -154,9 +158,11 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; silent addresses are tried again while there is time."""
-        expect = replace(self._expect, patient=self.elapsed_s < self.deadline_s)
+        patient = self.elapsed_s < self.deadline_s
         observed = unpacked(lifted(answer, WIRE, (STEPS,)), STEPS, (ICMP, KNOCK))
-        checks = judge_isolated(observed, self.context, expect)
+        reached = {**self._expect.reached, **answered(observed)}
+        self._expect = replace(self._expect, patient=patient, hasty=patient and self._looks < _LOOKS, reached=reached)
+        checks = judge_isolated(observed, self.context, self._expect)
         self._watched = self._watched or any(map(doubtful, checks))
         return checks
 

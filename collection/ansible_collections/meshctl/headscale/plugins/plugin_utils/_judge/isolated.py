@@ -17,7 +17,7 @@ router refused shows that the host was reached.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import causes
@@ -27,7 +27,7 @@ from .observations import ICMP, KNOCK, WIRE
 from .quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .check import Check
     from .context import CheckContext
@@ -39,6 +39,9 @@ _REFUSALS = {
 # A closed port and an unknown protocol are refused like this; from a router it is a refusal like the others.
 _CLOSED = {"port-unreachable", "protocol-unreachable"}
 _RESETS = ("refused", "reset")
+# A host that has answered one datagram does not get the others: it would refuse only a few a second.
+_UNTRIED = "untried"
+_SILENT = ("timeout", _UNTRIED)
 _WITH_PORTS = ("sctp",)
 # Initial TTLs of operating systems.
 _TTLS = (64, 128, 255)
@@ -73,6 +76,10 @@ class Isolated:
     """Why UDP and other protocols are not tried."""
     patient: bool = False
     """Whether to wait before judging silence: routers limit how many refusals they send per second."""
+    hasty: bool = False
+    """Whether to try UDP again before silence counts next to an ICMP refusal: hosts limit their refusals as well."""
+    reached: Mapping[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
+    """What has reached hosts in earlier looks: silence does not refute it, only a refusal does."""
 
     def over(self, wall: Wall) -> tuple[str, ...]:
         """Return the protocols to try on a wall.
@@ -151,7 +158,7 @@ def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> 
 def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, protocol: str) -> Check:
     """Judge the ports of TCP or UDP."""
     ports: tuple[int, ...] = getattr(wall, protocol)
-    rows = {str(port): _tried(seen, wall, protocol, port) for port in ports}
+    rows = {str(port): _tried(seen, wall, expect, protocol, port) for port in ports}
     found = {port: _attempt(seen, wall, expect, row) for port, row in rows.items()}
     ok, reached = _verdict(found)
     resets = any(text(row.get("outcome")) in _RESETS for row in rows.values())
@@ -173,7 +180,7 @@ def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, pr
 
 def _protocols(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
     """Judge protocols that have no ports, or that few programs use."""
-    rows = {name: _tried(seen, wall, name, 0) for name in expect.over(wall)}
+    rows = {name: _tried(seen, wall, expect, name, 0) for name in expect.over(wall)}
     aspect, expected = _aspect("protocols", wall), {"address": wall.address, "protocols": list(rows), "refused": True}
     if any(text(row.get("outcome")) == "not-permitted" for row in rows.values()):
         why = f"this user may not send {', '.join(map(str.upper, rows))}: use become: true"
@@ -193,17 +200,28 @@ def _protocols(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated
     )
 
 
-def _tried(seen: Answer, wall: Wall, protocol: str, port: int) -> dict[str, Any]:
+def _tried(seen: Answer, wall: Wall, expect: Isolated, protocol: str, port: int) -> dict[str, Any]:
     wanted = {"host": wall.address, "protocol": protocol, "port": port}
     rows = (mapping(entry) for entry in items(seen.data(KNOCK)))
-    return next((row for row in rows if row.items() >= wanted.items()), {})
+    row = next((row for row in rows if row.items() >= wanted.items()), {})
+    return expect.reached.get((wall.address, protocol, port), row) if text(row.get("outcome")) in _SILENT else row
+
+
+def answered(answer: Json) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Return the attempts without a connection that the host itself has answered."""
+    rows = [mapping(entry) for entry in items(Answer(answer).data(KNOCK))]
+    return {
+        (text(row.get("host")), text(row.get("protocol")), int(number(row.get("port")) or 0)): row
+        for row in rows
+        if row.get("protocol") != "tcp" and text(row.get("from")) and row.get("from") == row.get("host")
+    }
 
 
 def _attempt(seen: Answer, wall: Wall, expect: Isolated, row: dict[str, Any]) -> tuple[bool | None, str]:
     """Return whether an attempt shows that the host cannot be reached, and what proves it."""
-    outcome, by, tcp = text(row.get("outcome")), text(row.get("from")), row.get("protocol") == "tcp"
+    outcome, by, protocol = text(row.get("outcome")), text(row.get("from")), row.get("protocol")
     routed = _echo(seen, wall.address)[2]
-    if tcp and outcome in _RESETS and routed:
+    if protocol == "tcp" and outcome in _RESETS and routed:
         ok = _by_router(seen, wall, int(number(row.get("port")) or 0), text(routed.get("from")))
         return ok, "reset, with an ICMP refusal" if ok else ""
     if outcome in ("connected", "answered", *_RESETS) or (by and by == wall.address):
@@ -211,7 +229,7 @@ def _attempt(seen: Answer, wall: Wall, expect: Isolated, row: dict[str, Any]) ->
     if outcome in _REFUSALS or (outcome in _CLOSED and by != "local"):
         return True, "refusal"
     if outcome == "timeout" and routed:
-        return True, "silence, with an ICMP refusal"
+        return (None if expect.hasty and protocol == "udp" else True), "silence, with an ICMP refusal"
     if outcome == "timeout":
         return _silence(seen, wall, expect), "silence"
     return None, ""
@@ -233,7 +251,10 @@ def _observed(rows: dict[str, dict[str, Any]], reached: Sequence[str]) -> str | 
             said.setdefault(f"{outcome} from {by}" if by else outcome, []).append(name)
     if not reached and len(said) == 1:
         return next(iter(said))
-    parts = {what: [name for name in names if not reached or name in reached] for what, names in said.items()}
+    parts = {
+        what: [name for name in names if not reached or name in reached or what == _UNTRIED]
+        for what, names in said.items()
+    }
     return "; ".join(f"{', '.join(names)}: {what}" for what, names in parts.items() if names) or None
 
 

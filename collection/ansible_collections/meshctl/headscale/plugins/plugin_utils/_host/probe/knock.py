@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PROTOCOLS = {"ipip": 4, "6in4": 41, "gre": 47, "esp": 50, "sctp": 132}
 _AT_ONCE = 256
+_PAUSE_S = 0.04
 _LONGEST_ANSWER = 128 << 10
 
 
@@ -32,7 +33,8 @@ def knock(ask: Dict, until: float) -> Json:
     """Return the outcome of every target, a mapping with `host`, `protocol` and `port`; silence is a `timeout`.
 
     `try_timeout_s` is how long to wait for an answer. `send` is what UDP ports get. With `find`, TCP ports get it as well,
-    and each row says whether the answer contains that text.
+    and each row says whether the answer contains that text. With `sparing`, a host that has answered a datagram gets no
+    more of them: their outcome is `untried`.
     """
     patience = float(ask.get("try_timeout_s") or 0.8)
     payload, sought = str(ask.get("send") or "meshctl").encode(), str(ask.get("find") or "").encode()
@@ -44,7 +46,8 @@ def knock(ask: Dict, until: float) -> Json:
             break
         batch = [_Knock(target, payload, sought) for target in targets[first : first + _AT_ONCE]]
         try:
-            _wait_for(batch, min(until, time.monotonic() + patience))
+            end = min(until, time.monotonic() + patience)
+            _wait_for(batch, end, _lines(batch, end, bool(ask.get("sparing"))))
         finally:
             for one in batch:
                 one.close()
@@ -57,7 +60,7 @@ def _row(target: Dict, outcome: str) -> Dict:
             "outcome": outcome, "from": ""}  # fmt: skip
 
 
-def _wait_for(batch: List, until: float) -> None:
+def _wait_for(batch: List, until: float, lines: List) -> None:
     poll = select.poll()
     waiting = {}
     for one in batch:
@@ -65,21 +68,60 @@ def _wait_for(batch: List, until: float) -> None:
         if not one.done:
             waiting[one.sock.fileno()] = one
             poll.register(one.sock, one.events)
-    # What has no connection is sent twice, because a single packet may be lost.
-    again = time.monotonic() + left(until) / 2
-    while waiting and time.monotonic() < until:
-        limit = again if again else until
-        for number, _event in poll.poll(max(1, int((min(limit, until) - time.monotonic()) * 1000))):
+    while time.monotonic() < until:
+        wake = min([until, *(line.send() for line in lines)])
+        for number in [number for number, one in waiting.items() if one.done]:
+            poll.unregister(number)
+            del waiting[number]
+        if not waiting:
+            break
+        for number, _event in poll.poll(max(1, int((wake - time.monotonic()) * 1000))):
             waiting[number].take()
-            if waiting[number].done:
-                poll.unregister(number)
-                del waiting[number]
-            else:
-                poll.modify(number, waiting[number].events)
-        if again and time.monotonic() >= again:
-            again = 0.0
-            for one in waiting.values():
-                one.repeat()
+            poll.modify(number, waiting[number].events)
+
+
+def _lines(batch: List, until: float, sparing: bool) -> List:
+    """Return what has no connection in the order to send it: at once, or one packet after the other to each host."""
+    lines: Dict = {}
+    for one in batch:
+        if one.protocol != "tcp":
+            lines.setdefault((one.host, one.protocol == "udp") if sparing else None, []).append(one)
+    return [_Line(knocks, until, sparing) for knocks in lines.values()]
+
+
+class _Line:
+    """Packets to one host.
+
+    Linux refuses six packets from an address at once, then one a second, and takes all that come from behind one router for
+    one address. A sparing line leaves refusals for others: it waits a moment for the answer to each packet, and ends when the
+    host itself has answered one.
+    """
+
+    def __init__(self, knocks: List, until: float, sparing: bool) -> None:
+        seconds, now = left(until), time.monotonic()
+        self._knocks, self._sparing = knocks, sparing
+        self._pause = min(_PAUSE_S, 0.4 * seconds / len(knocks)) if sparing else 0.0
+        # Everything is sent twice, because a single packet may be lost.
+        self._queue = [(one, 0.0) for one in knocks] + [(one, now + seconds / 2) for one in knocks]
+        self._last: _Knock | None = None
+        self._free = 0.0
+
+    def send(self) -> float:
+        """Send what is due, and return when to send more."""
+        if self._sparing and any(one.reached for one in self._knocks):
+            self._queue = []
+            for one in self._knocks:
+                one.give_up()
+        while self._queue:
+            one, earliest = self._queue[0]
+            if not one.done:
+                free = 0.0 if self._last is None or self._last.done else self._free
+                if time.monotonic() < max(free, earliest):
+                    return max(free, earliest)
+                one.send()
+                self._last, self._free = one, time.monotonic() + self._pause
+            del self._queue[0]
+        return float("inf")
 
 
 class _Knock:
@@ -98,7 +140,7 @@ class _Knock:
             self.found["found"] = False
 
     def begin(self) -> None:
-        """Open a socket, and connect or send."""
+        """Open a socket, and connect."""
         try:
             self.sock = self._open()
         except PermissionError:
@@ -110,7 +152,6 @@ class _Knock:
         number = self.sock.connect_ex((self.host, self.found["port"]))
         if number not in (0, errno.EINPROGRESS):
             self._refused(number)
-        self.repeat()
 
     def _open(self) -> socket.socket:
         family = family_of(self.host)
@@ -124,9 +165,20 @@ class _Knock:
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
         return sock
 
-    def repeat(self) -> None:
-        """Send a packet; TCP does so by itself."""
-        if self.protocol == "tcp" or self.done or self.sock is None:
+    @property
+    def reached(self) -> bool:
+        """Whether the host itself has answered."""
+        return self.done and self.found["from"] == self.host
+
+    def give_up(self) -> None:
+        """Wait for no answer any more."""
+        if not self.done:
+            self.done = True
+            self.found["outcome"] = "untried"
+
+    def send(self) -> None:
+        """Send a packet."""
+        if self.sock is None:
             return
         try:
             self.sock.send(self._payload)
