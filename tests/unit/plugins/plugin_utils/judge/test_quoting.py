@@ -68,6 +68,7 @@ _OWN = {
     "expect.port",
     "'u' if expect.proto == 'udp' else 't'",
     "way.port",
+    "_FILTER",
     "switch",
     # A command whose parts are quoted where it is put together.
     "curl",
