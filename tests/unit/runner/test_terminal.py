@@ -54,7 +54,8 @@ def _screen(*command: str, stdin: int | None = None, stdout: int | None = None) 
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     process = subprocess.Popen(
-        ["setsid", "--ctty", sys.executable, "-c", _RUN, *command],
+        # Whoever runs the tests in the background ignores Ctrl-C, and processes inherit that.
+        ["setsid", "--ctty", "env", "--default-signal=INT", sys.executable, "-c", _RUN, *command],
         stdin=stdin if stdin is not None else slave,
         stdout=stdout if stdout is not None else slave,
         stderr=slave,
