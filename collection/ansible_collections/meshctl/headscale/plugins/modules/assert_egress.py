@@ -17,12 +17,6 @@ description:
     of its interfaces. The web server on the WAN must see the exit node's address, and nothing may leave in clear.
   - The default of O(deadline) is V(15).
 options:
-  nodes:
-    description:
-      - The members of the mesh, as M(meshctl.headscale.assert_registered) returns them in
-        RV(meshctl.headscale.assert_registered#module:mesh_nodes), or the names of some of them.
-      - Defaults to the fact C(mesh_nodes) of this host, of the host in the group C(headscale), or of C(localhost).
-    type: raw
   exit_node:
     description: The exit node that this node uses.
     type: str
@@ -41,6 +35,7 @@ options:
     default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.client
 """

@@ -16,15 +16,9 @@ description:
   - Looks at a router of C(mesh_routes) itself. It must forward packets, advertise its networks, and reach the target in each
     of them, and not through the mesh.
   - The default of O(deadline) is V(10).
-options:
-  nodes:
-    description:
-      - The members of the mesh, as M(meshctl.headscale.assert_registered) returns them in
-        RV(meshctl.headscale.assert_registered#module:mesh_nodes), or the names of some of them.
-      - Defaults to the fact C(mesh_nodes) of this host, of the host in the group C(headscale), or of C(localhost).
-    type: raw
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.assert_routed
 """

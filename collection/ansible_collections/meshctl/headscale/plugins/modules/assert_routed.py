@@ -19,12 +19,6 @@ description:
     transfer of 48 KiB must arrive.
   - The default of O(deadline) is V(15).
 options:
-  nodes:
-    description:
-      - The members of the mesh, as M(meshctl.headscale.assert_registered) returns them in
-        RV(meshctl.headscale.assert_registered#module:mesh_nodes), or the names of some of them.
-      - Defaults to the fact C(mesh_nodes) of this host, of the host in the group C(headscale), or of C(localhost).
-    type: raw
   prefixes:
     description: Only these prefixes of C(mesh_routes). Defaults to all of them.
     type: list
@@ -51,6 +45,7 @@ options:
     default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.assert_served
   - module: meshctl.headscale.assert_forwards

@@ -17,12 +17,6 @@ description:
     and which router serves each network now. That packets take it is what M(meshctl.headscale.assert_routed) asserts.
   - The default of O(deadline) is V(15).
 options:
-  nodes:
-    description:
-      - The members of the mesh, as M(meshctl.headscale.assert_registered) returns them in
-        RV(meshctl.headscale.assert_registered#module:mesh_nodes), or the names of some of them.
-      - Defaults to the fact C(mesh_nodes) of this host, of the host in the group C(headscale), or of C(localhost).
-    type: raw
   prefixes:
     description: Only these prefixes of C(mesh_routes). Defaults to all of them.
     type: list
@@ -41,6 +35,7 @@ options:
     default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.members
   - meshctl.headscale._assertion.server
 seealso:
   - module: meshctl.headscale.assert_routed
