@@ -135,6 +135,8 @@ def test_a_server_that_does_not_start(patient: BrokenMesh, script: str, finding:
 def test_a_database_that_another_process_locks(patient: BrokenMesh) -> None:
     code = f"import sqlite3, time; sqlite3.connect('{_DATABASE}', isolation_level=None).execute('begin immediate'); time.sleep(60)"
     patient.sh(SERVER, f'python3 -c "{code}" </dev/null >/dev/null 2>&1 & echo $! >/run/locker; sleep 1')
+    # What waits to be written keeps what is read waiting, too.
+    patient.sh(SERVER, "(headscale preauthkeys create --expiration 1m </dev/null >/dev/null 2>&1 &)")
     try:
         findings = patient.examine()
     finally:

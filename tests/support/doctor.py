@@ -47,7 +47,7 @@ def examine_client(data: dict[str, Any], **known: Any) -> list[Check]:
 def examine_server(data: dict[str, Any], *, key_errors: list[str] | None = None, **known: Any) -> list[Check]:
     """Return the checks of a server, and those of the mesh."""
     observed = {"web": [{"url": "https://h/version", "body": '{"version":"v0.29.3"}'}], "policy": {"policy": ""},
-                "config": {"path": "config.yaml", "text": CONFIG}, **data}  # fmt: skip
+                "users": {"users": []}, "config": {"path": "config.yaml", "text": CONFIG}, **data}  # fmt: skip
     server = Server(answer(**observed), ServerContext(**{"url": "https://h", **known}))
     server.key_errors = key_errors or []
     return [check for part in (control, mesh) for check in finding.judge(part, server, CONTEXT)]

@@ -307,8 +307,24 @@ def test_a_client_that_is_too_old_and_two_servers_under_one_name() -> None:
     assert "two machines" in bad["doctor.identity"]
 
 
+_RULE_OF_USERS = '{"action": "accept", "src": ["a@"], "dst": ["b@:*"]}'
+
+
 def test_without_an_answer_the_api_is_the_finding() -> None:
     assert set(problems(examine_server({}))) == {"doctor.api"}
+
+
+@pytest.mark.parametrize(
+    ("unread", "words"), [("users", "the users was not examined"), ("policy", "the policy was not examined")]
+)
+def test_what_the_api_did_not_tell_is_not_unknown_to_the_server(unread: str, words: str) -> None:
+    """A request that times out, as while the database is locked, says nothing about the names of a policy."""
+    config = CONFIG + "database: {type: sqlite, sqlite: {path: /db}}\n"
+    data = {**_policy(_RULE_OF_USERS), unread: None, "config": {"path": "config.yaml", "text": config}}
+    assert words in problems(examine_server(data))["doctor.api"]
+    assert set(problems(examine_server(data))) == {"doctor.api"}
+    locked = examine_server({**data, "locks": [{"name": "python3", "pid": 7}]})
+    assert problems(locked)["doctor.api"] == "because of doctor.database"
 
 
 @given(

@@ -64,6 +64,11 @@ class Server(Observed):
         return bool(mapping(self.data("nodes")))
 
     @cached_property
+    def names_are_known(self) -> bool:
+        """Whether the API listed the nodes and the users, which the names of a policy mean."""
+        return self.listed and bool(mapping(self.data("users")))
+
+    @cached_property
     def nodes(self) -> list[Record]:
         """Return the nodes that the server lists."""
         return [mapping(node) for node in items(mapping(self.data("nodes")).get("nodes"))]
@@ -82,10 +87,15 @@ class Server(Observed):
         return counts
 
     @cached_property
+    def policy_answered(self) -> bool:
+        """Whether the API told the policy, or that there is none."""
+        return mapping(self.data("policy")).get("policy") is not None or "policy not found" in self.why("policy")
+
+    @cached_property
     def policy(self) -> tuple[Policy | None, Json, str]:
         """Return the policy and its document, or why they cannot be read."""
         said = mapping(self.data("policy")).get("policy")
-        if said is None and "policy not found" not in self.why("policy"):
+        if not self.policy_answered:
             return None, None, self.why("policy")
         try:
             document = _hujson.parse(text(said)) if text(said).strip() else None

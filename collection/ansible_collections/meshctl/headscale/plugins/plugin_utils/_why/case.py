@@ -233,7 +233,7 @@ class Case:
     def evaluation(self) -> Evaluation | None:
         """Return what the policy means, None if it is not known; raise `ValueError` if it cannot be read."""
         policy = self.server.policy[0]
-        if policy is None or not self.server.listed:
+        if policy is None or not self.server.names_are_known:
             return None
         return Evaluation(policy, list(self.members.values()), self.server.owners())
 

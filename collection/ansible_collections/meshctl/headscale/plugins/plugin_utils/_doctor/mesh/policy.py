@@ -55,7 +55,7 @@ def _denied(evaluation: Evaluation, family: str) -> frozenset[_Pair]:
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each client that is in the mesh."""
     policy = server.policy[0]
-    if not server.listed or policy is None:
+    if not server.names_are_known or policy is None:
         return
     members = server.members()
     try:

@@ -11,7 +11,7 @@ from ..records import Check, CheckContext, Iterator, Server
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return the names that match no node."""
-    if not server.listed:
+    if not server.names_are_known or not server.policy_answered:
         return
     policy, _document, why = server.policy
     unknown: list[str] = []
