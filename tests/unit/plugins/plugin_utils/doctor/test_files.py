@@ -253,3 +253,30 @@ def test_the_table_of_settings_is_that_of_the_pinned_headscale() -> None:
     if not source.is_dir():
         pytest.skip("the source of headscale is not here")
     assert json.loads(json.dumps(module.table(source, pinned))) == json.loads(module.TARGET.read_text())
+
+
+def test_everything_that_is_refused_is_told_at_once() -> None:
+    """Headscale names the first only, so a policy would have to be corrected line by line."""
+    text = """{
+      "groups": {"group:a": ["bob"], "group:b": ["group:a"]},
+      "hosts": {"db": "100.64.0.300"},
+      "acls": [
+        {"action": "accept", "src": ["group:a"], "dst": ["db:*"]},
+        {"action": "drop", "src": ["alice@"], "dst": ["db:*"]},
+        {"action": "accept", "src": ["alice@"], "dst": ["tag:none:22"]},
+        ["a list"],
+      ],
+      "grants": "none",
+      "bogus": 1,
+    }"""
+    found = sorted((one.line or 0, one.problem.removeprefix("Headscale refuses the policy: ")) for one in _policy(text))
+    assert found == [
+        (2, "group:a of the policy contains 'bob': a user's name contains @, as in alice@"),
+        (2, "group:b of the policy contains the group group:a: list its users instead"),
+        (3, "hosts of the policy: 'db' is '100.64.0.300': write a name without : or @, and an address"),
+        (6, "acl 2 of the policy has the action 'drop': the only one is accept"),
+        (7, "the policy names tag:none, which its tagOwners do not define: add it to tagOwners"),
+        (8, "acls of the policy is not a list of rules"),
+        (10, "grants of the policy is not a list of rules"),
+        (11, "Headscale does not know the key 'bogus', and refuses the policy"),
+    ]

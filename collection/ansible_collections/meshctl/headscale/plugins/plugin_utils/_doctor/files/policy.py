@@ -19,6 +19,7 @@ from ..._judge.answer import items, mapping, text
 from ..._policy import Policy, failed_tests, sample, unknown_names
 from ..._policy.aliases import is_prefix
 from .finding import Finding, Severity
+from .policy_refusals import refusals
 from .policy_rules import rule_findings
 from .policy_text import Path, line_of_word, lines
 from .source import Source
@@ -86,15 +87,19 @@ class _Checking:
             return
         self._names = list(document) if isinstance(document, dict) else []
         self._lines = lines(self._source.text)
-        if unknown := list(self._unknown()):
-            yield from unknown
-            return
+        unknown = list(self._unknown())
+        yield from unknown
+        self._parts = {
+            known: value for name, value in mapping(document).items() if (known := _BY_LOWER.get(name.lower()))
+        }
         try:
             policy = Policy.read(document if isinstance(document, dict) else [])
         except BadInput as exc:
-            yield self._refused(str(exc))
+            found = list(refusals(self._parts))
+            yield from (self._refused(why, path) for path, why in found or [((), str(exc))])
             return
-        self._parts = {_BY_LOWER[name.lower()]: value for name, value in document.items()}
+        if unknown:
+            return
         yield from self._references(policy)
         yield from self._unknown_users()
         yield from self._rules(policy, document)
@@ -111,14 +116,14 @@ class _Checking:
                 )
                 yield replace(found, stops=True)
 
-    def _refused(self, said: str) -> Finding:
+    def _refused(self, said: str, path: Path = ()) -> Finding:
         found = self._say(
             "refused",
             "high",
-            (),
+            path,
             f"Headscale refuses the policy: {said}",
             "correct the policy",
-            line=self._line_named(said),
+            line=self._line(path) or self._line_named(said),
         )
         return replace(found, stops=True)
 
