@@ -141,7 +141,7 @@ def test_a_machine_that_the_lab_has_not(lab: LabDriver) -> None:
 
 def test_a_lab_that_is_not_up(lab: LabDriver) -> None:
     play = lab.tasks(NODE, [{"ansible.builtin.command": "true"}], "-e", "lab_name=nosuch")
-    assert "the lab 'nosuch' is not up; start it with `meshctl up`" in _unreachable(play)
+    assert "the lab 'nosuch' is not up; start it with `meshctl up --lab nosuch`" in _unreachable(play)
 
 
 def test_a_file_that_cannot_be_written_is_a_failed_task(lab: LabDriver) -> None:

@@ -114,7 +114,7 @@ def test_the_supervisor_takes_everything_with_it(new_lab: Callable[..., LabDrive
     wait_for(lambda: not alive(seen), "every process of the lab is gone", seconds=10)
     gone = driver.tasks("client-node-1", [{"ansible.builtin.command": "true"}])
     assert gone.status == 4
-    assert f"the lab '{driver.name}' is not up; start it with `meshctl up`" in gone.messages()
+    assert f"the lab '{driver.name}' is not up; start it with `meshctl up --lab {driver.name}`" in gone.messages()
     assert driver.build().succeeded().of("Build")["localhost"]["created"]
 
 

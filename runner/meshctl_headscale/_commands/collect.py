@@ -53,7 +53,7 @@ def collect(
 
     It contains the report and the log of a run, and from each host: tailscaled's status, preferences and netmap,
     addresses, routes, firewall and logs, and the server's configuration, nodes and policy. Nothing is changed. Read it
-    before you publish it.
+    before you publish it. Exits with 3 if no host could be read.
 
     \b
     Examples:
@@ -89,6 +89,7 @@ def create(
 
     from meshctl_headscale import _collection, _inventory, _run
     from meshctl_headscale._collect import archive
+    from meshctl_headscale._exit import MeshctlError
     from meshctl_headscale._play import Request
     from meshctl_headscale._project import project
 
@@ -104,10 +105,14 @@ def create(
         if result.code == ExitCode.INTERRUPTED:
             return result.code
         found = dict(archive.texts(run, Path(directory) / "hosts"))
+        answered = any(name.startswith("hosts/") for name in found)
         known = {**_inventory.variables(request.inventory, request.extra_files), **request.extra_vars}
-        archive.pack(found, path, anonymous=anonymous, server_url=str(known.get("mesh_server_url", "")))
+        if found:
+            archive.pack(found, path, anonymous=anonymous, server_url=str(known.get("mesh_server_url", "")))
     for reason in result.reasons:
         _run.stderr_console().print(_collection.visible.line(reason), style="yellow", soft_wrap=True)
+    if not found:
+        raise MeshctlError("There is no evidence: no host could be read, and there is no report of a run.")
     if not quiet:
         print(path)
-    return ExitCode.PASSED
+    return ExitCode.PASSED if answered else ExitCode.COULD_NOT_RUN

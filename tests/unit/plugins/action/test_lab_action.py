@@ -62,7 +62,7 @@ def test_an_empty_name_removes_no_lab(state: Path, backend: str, options: dict[s
 def test_a_lab_that_is_not_up_cannot_be_reserved(state: Path, backend: str) -> None:
     result = _action(state="reserved").run(task_vars={"mesh_backend": backend, "lab_name": "seed"})
     assert result["meshctl_error"] == "could_not_run"
-    assert result["msg"] == "the lab 'seed' is not up; start it with `meshctl up`"
+    assert result["msg"] == "the lab 'seed' is not up; start it with `meshctl up --lab seed`"
     assert list(state.iterdir()) == []
 
 

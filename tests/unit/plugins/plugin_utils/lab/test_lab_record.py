@@ -101,7 +101,7 @@ def test_the_variables_of_the_server_are_recorded(tmp_path: Path) -> None:
 
 def test_a_lab_that_is_not_up_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
-    with pytest.raises(LabError, match="the lab 'x' is not up; start it with `meshctl up`"):
+    with pytest.raises(LabError, match="the lab 'x' is not up; start it with `meshctl up --lab x`"):
         Lab("x").machine("client-node-1")
     assert Lab("x").down() is None
     assert lab_module.names() == []

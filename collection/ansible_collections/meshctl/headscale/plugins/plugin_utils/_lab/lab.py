@@ -56,7 +56,7 @@ class Lab:
         """Return why there is no record: the lab is not up, or its record cannot be read."""
         if supervisor.first_process(self.directory) and self._record_path.exists():
             return f"the record of the lab '{self.name}' cannot be read; run `meshctl down`, then `meshctl up`"
-        return f"the lab '{self.name}' is not up; start it with `meshctl up`"
+        return f"the lab '{self.name}' is not up; start it with `meshctl up --lab {self.name}`"
 
     def machine(self, name: str) -> Process:
         """Return process 1 of a machine.
