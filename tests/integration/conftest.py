@@ -20,6 +20,31 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import pref
 from .lab_driver import LabDriver, Machine, make_machine, standing, wait_for
 from .own_hosts import settled
 
+# Each takes minutes. A worker that got one of them last would leave the other workers idle.
+LONGEST_FIRST = (
+    "test_own_hosts",
+    "test_faults",
+    "test_awx",
+    "test_soak",
+    "test_hostile_host",
+    "test_watch",
+    "test_doctor_mesh",
+    "test_policy",
+    "test_doctor_server",
+    "test_lab_lines",
+    "test_lab_failures",
+    "test_two_users",
+    "test_policy_story",
+    "test_routes",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
 
 def pytest_configure() -> None:
     """Have a test run that is told to end take its labs down first."""

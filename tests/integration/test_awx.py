@@ -331,15 +331,22 @@ def _answers(**changed: object) -> dict[str, object]:
     return {question["variable"]: question["default"] for question in survey["spec"]} | changed
 
 
-def test_the_jobs_of_a_workflow_leave_their_summaries_and_the_verdict_reads_them(jobs: Callable[..., Job]) -> None:
+@pytest.mark.parametrize(
+    "made", [pytest.param(("us1", "us4"), id="two"), pytest.param(STORIES, id="all", marks=pytest.mark.slow)]
+)
+def test_the_jobs_of_a_workflow_leave_their_summaries_and_the_verdict_reads_them(
+    jobs: Callable[..., Job], made: tuple[str, ...]
+) -> None:
     artifacts: dict[str, Any] = {}
-    for story in STORIES:
+    for story in made:
         job = jobs(f"playbooks/{story}.yml", **_answers(mesh_allow_disruptive="true"), **artifacts)
         assert job.status == 0, job.output[-4000:]
         summary = job.artifacts[f"meshctl_{story}"]
         assert (summary["verdict"], summary["bad"]) == ("passed", [])
         assert summary["counts"]["passed"] > 0
         artifacts |= job.artifacts
+    # A verdict needs a summary of each story; those of the others are as good as the last one.
+    artifacts = {f"meshctl_{story}": summary for story in STORIES} | artifacts
     verdict = jobs("awx/verdict.yml", **artifacts)
     assert verdict.status == 0, verdict.output[-2000:]
     assert verdict.artifacts["meshctl"] == {"verdict": "passed", "stories": dict.fromkeys(STORIES, "passed"), "bad": []}

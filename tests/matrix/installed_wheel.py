@@ -8,6 +8,9 @@ Oldest: the oldest Python, and of every dependency the oldest version that pypro
 Python that this machine has, and what the package index has newest for it. MESHCTL_MATRIX_PYTHONS adds directories to
 look in. Where there is none that the newest ansible-core takes, a tree of a newer Debian is built with mmdebstrap, and
 everything runs within it, labs too; MESHCTL_MATRIX_DEBIAN=always has it so in any case.
+
+Each set of versions is a module with these tests and its name in LABEL: a worker of pytest-xdist gets whole modules, so
+it installs one set.
 """
 
 from __future__ import annotations
@@ -26,8 +29,6 @@ from shutil import rmtree, which
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
-
-pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
@@ -76,8 +77,6 @@ def _pythons() -> dict[tuple[int, int], Path]:
 
 
 PYTHONS = _pythons()
-# Side by side, each on a worker of its own, which installs it once.
-LABELS = [pytest.param(label, marks=pytest.mark.xdist_group(label)) for label in ("oldest", "newest")]
 
 
 def _run(*command: str | Path, cwd: Path, seconds: float = 900, enter: tuple[str, ...] = (), **env: str) -> str:
@@ -160,12 +159,12 @@ def _newest_comes_with_debian() -> bool:
     return os.environ.get("MESHCTL_MATRIX_DEBIAN") == "always" or max(PYTHONS) < NEW
 
 
-@pytest.fixture(scope="session", params=LABELS)
+@pytest.fixture(scope="module")
 def installed(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installed]:
     """Return an environment with the wheel and what it depends on, and nothing else."""
-    label = request.param
+    label = request.module.LABEL
     folder = tmp_path_factory.mktemp(label)
     if label == "newest" and _newest_comes_with_debian():
         if os.geteuid() or not which("mmdebstrap"):
