@@ -17,8 +17,9 @@ from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER, wanted
 from ..plugin_utils._action.policy import PolicyView
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
-from ..plugin_utils._judge.answer import Answer, mapping, text
-from ..plugin_utils._judge.observations import STATUS, TSMP
+from ..plugin_utils._judge.answer import Answer, items, mapping, number, text
+from ..plugin_utils._judge.established import Established, judge_established
+from ..plugin_utils._judge.observations import HELD, STATUS, TSMP
 from ..plugin_utils._judge.policy import NETMAP, POLICY, PORTS, PREFS, judge_policy, judge_stored
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class ActionModule(Assertion):
         "budget": {"type": "float"},
         "compare": {"type": "bool", "default": False},
         "installed": {"type": "bool", "default": False},
+        "established": {"type": "int"},
     }
+
+    _open: Established | None = None
 
     def prepare(self) -> None:
         """Work out what the policy means for this host."""
@@ -59,6 +63,9 @@ class ActionModule(Assertion):
             if not self.options["installed"]:
                 raise NotAsserted("the policy is the server's own: there is none to compare it with")
             return
+        if self.options["established"] is not None:
+            self._open = self._established(self.options["established"])
+            return
         view = PolicyView(self, self.options["policy"], self.options["records"])
         self._expect = view.expect(
             self.peers(),
@@ -67,14 +74,35 @@ class ActionModule(Assertion):
             compare=self.options["compare"],
         )
 
+    def _established(self, port: int) -> Established:
+        """Return the connections that the action `hold` has opened."""
+        if self._since is None:
+            raise BadInput("established says nothing without since: pass the time of the change")
+        self._watch = mapping(self.variable("mesh_held"))
+        if not self._watch.get("name"):
+            raise NotAsserted(text(self._watch.get("error")) or "mesh_hold_s is 0, so no connection was kept open")
+        streams = [text(name) for name in items(self._watch.get("streams"))]
+        return Established(
+            peers=tuple(peer for peer in self.peers() if peer.name in streams), port=port, since=self._since,
+            stall_budget_s=self.setting("stall_budget_s") * self.patience, phase=self.options["phase"],
+            ahead_s=number(self._watch.get("ahead_s")) or 0.0,
+        )  # fmt: skip
+
     @property
     def deadline_s(self) -> float:
-        """Return the rest of the budget, which started with the change."""
+        """Return the rest of the budget, which started with the change; what was seen does not change when asked again."""
+        if self._open is not None:
+            return 0.0
         given = self.options.get("deadline")
         return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Try the ports of the peers that have not passed yet."""
+        if self._open is not None:
+            drop = [known for peer in self._open.peers for known in peer.addresses]
+            return [
+                {"id": HELD, "kind": "call", "name": self._watch["name"], "token": self._watch["token"], "drop": drop}
+            ]
         if self._stored:
             return [{**server(self), "id": POLICY, "kind": "headscale", "path": "/api/v1/policy"}]
         chosen = {peer.name for peer in wanted([pair.peer for pair in self._expect.pairs], pending)}
@@ -111,6 +139,8 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge what answered, what arrived, and the client's filter."""
+        if self._open is not None:
+            return judge_established(answer, self.context, self._open)
         if self._stored:
             return [judge_stored(answer, self.context, self._installed, self.options["phase"], self._same(answer))]
         elapsed = time.time() - self._since if self._since is not None else 0.0
@@ -127,7 +157,7 @@ class ActionModule(Assertion):
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask tailscaled of the peers that fail, whatever the policy."""
-        if self._stored:
+        if self._stored or self._open is not None:
             return []
         targets = [
             known for pair in self._expect.pairs if pair.peer.name in failing for known in pair.peer.addresses[:1]

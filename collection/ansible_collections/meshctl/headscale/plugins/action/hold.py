@@ -13,7 +13,7 @@ from typing import Any
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.members import MeshAction
 from ..plugin_utils._action.peers import expectation, following, stream_count
-from ..plugin_utils._judge.answer import Answer, mapping, number
+from ..plugin_utils._judge.answer import Answer, items, mapping, number
 from ..plugin_utils._judge.context import Node
 
 _LOOK_S = 5.0
@@ -31,6 +31,7 @@ class ActionModule(MeshAction):
         "seconds": {"type": "float", "default": 300.0},
         "nodes": {"type": "raw"},
         "peers": {"type": "list", "elements": "str"},
+        "port": {"type": "int"},
     }
 
     @reports_errors
@@ -66,8 +67,20 @@ class ActionModule(MeshAction):
         found = mapping(seen.data("hold"))
         if not found:
             return {"error": seen.why("hold")}
+        if self.options["port"] is not None:
+            self._opened(found)
         began = number(found.get("began")) or 0.0
         return {**found, "peers": names, "streams": streams, "at": time.time(), "ahead_s": self._ahead(began)}
+
+    def _opened(self, watching: dict[str, Any]) -> None:
+        """Wait until every connection is open, or has had the time for it."""
+        until = time.monotonic() + _LOOK_S * self.setting("patience")
+        ask = {"id": "open", "kind": "call", "name": watching.get("name"), "token": watching.get("token")}
+        while True:
+            seen = mapping(Answer(self.probe([ask], seconds=_LOOK_S)).data("open"))
+            if all(mapping(one).get("exchanged") for one in items(seen.get("streams"))) or time.monotonic() > until:
+                return
+            time.sleep(_INTERVAL_S)
 
     def _ahead(self, began: float) -> float:
         """Return how far the host's clock is ahead; a small difference is the time that the answer took."""
@@ -79,7 +92,10 @@ class ActionModule(MeshAction):
         serving = mapping(self.of_host(peer.name, "mesh_serving"))
         found = []
         for known in peer.addresses:
-            port = number(mapping(mapping(mapping(serving.get("ports")).get(known)).get("tcp")).get("port"))
+            listening = mapping(mapping(mapping(serving.get("ports")).get(known)).get("tcp"))
+            port = number(listening.get("port"))
+            if (wanted := self.options["port"]) is not None:
+                port = wanted if wanted in items(listening.get("ports")) else None
             if port:
                 found.append({"host": known, "tcp": int(port), "token": serving.get("token")})
         return found

@@ -51,6 +51,11 @@ options:
     description: Whether O(policy) has been installed by the story, and nothing else may have changed it.
     type: bool
     default: false
+  established:
+    description:
+      - Only ask what became of the connections to this TCP port that M(meshctl.headscale.hold) has opened before the policy closed
+        it at O(since) (C(policy.established)). C(tailscaled) judges TCP by the first packet, so they must go on.
+    type: int
 extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members

@@ -35,6 +35,12 @@ options:
     description: Inventory names of the nodes to watch. All other nodes when not set.
     type: list
     elements: str
+  port:
+    description:
+      - The TCP port of the connections, one of those on which M(meshctl.headscale.serve) has let the peers listen. The first of
+        them when not set.
+      - With it, the task waits until the connections are open, for 5 seconds at most.
+    type: int
 attributes:
   check_mode:
     description: Pings in check mode as well, and opens no connection.

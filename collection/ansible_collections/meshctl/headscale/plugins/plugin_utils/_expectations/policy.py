@@ -77,7 +77,7 @@ def changes(view: View) -> list[dict[str, Any]]:
     return [
         _change("installed", rules.policy()),
         _change("widened", rules.policy(wide=True)),
-        _change("narrowed", narrow),
+        _change("narrowed", narrow, closes=ports(view)[3]),
         _change("joined-group", rules.policy(narrow=True, staff=(_NOBODY, f"{GUEST}@"))),
         _change("left-group", narrow),
         _change("tagged", narrow, kind="tags", tags=["tag:meshctl-web", "tag:meshctl-extra"]),

@@ -28,12 +28,18 @@ class Tried:
     wrong: int = 0
     hidden: int = 0
     """Pairs that no rule joins."""
+    established: int = 0
+    """Connections that went on although the policy had closed their port."""
 
     @property
     def text(self) -> str:
         """Return this in a few words."""
         parts = [f"{self.allowed} allowed and answered", f"{self.denied} denied and silent", f"{self.wrong} wrong"]
-        return ", ".join([*parts, f"{self.hidden} pairs hidden"] if self.hidden else parts)
+        if self.hidden:
+            parts.append(f"{self.hidden} pairs hidden")
+        if self.established:
+            parts.append(f"{self.established} open connections went on after their port was closed")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,8 @@ def tried(checks: Iterable[Check]) -> Tried | None:
         if kind == "hidden":
             counted["hidden"] += 1
             counted["wrong"] += check["verdict"] in BAD
+        elif kind == "established":
+            counted["established"] += check["verdict"] == "passed"
         elif kind in _PROTOCOLS and isinstance(check["observed"], dict):
             wrong = _wrong(check)
             counted["wrong"] += len(wrong)
