@@ -40,6 +40,7 @@ FACTS = {
     "mesh_nodes",
     "mesh_relays",
     "mesh_first_router",
+    "mesh_other_router",
     "mesh_policy_before",
     "mesh_resolver",
     "mesh_router",

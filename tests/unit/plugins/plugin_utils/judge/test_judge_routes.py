@@ -75,6 +75,7 @@ def test_a_served_route_passes() -> None:
         ({"three": {"subnetRoutes": [PREFIX]}}, SERVED, "us1.served.serving 10.0.0.0/24", "serve 10.0.0.0/24 at the same time"),
         ({}, replace(SERVED, by={PREFIX: "three"}), "us1.served.serving 10.0.0.0/24", "two serves 10.0.0.0/24 instead of three"),
         ({}, replace(SERVED, approved=False), "us1.served.approved two", "without having been approved here"),
+        ({"two": {"subnetRoutes": []}}, SERVED, "us1.served.serving 10.0.0.0/24", "does not serve it through them"),
         ({"two": {"nodeKey": "nodekey:9", "id": "9"}}, SERVED, "us1.served.advertised two", "the server does not know two"),
     ],
 )  # fmt: skip
@@ -151,6 +152,8 @@ def _status(**peers: dict[str, Any]) -> dict[str, Any]:
         (silent(status=_status(a={"AllowedIPs": []})), replace(ROUTED, state={"two": {"serving": [PREFIX]}}), "its policy does not let this node reach"),
         (silent(status=_status(a={"AllowedIPs": []})), replace(ROUTED, state={"two": {"advertised": [PREFIX]}}), "has not approved 10.0.0.0/24 of two"),
         (silent(status=_status(b={"AllowedIPs": ["10.0.0.16/28"]})), ROUTED, "three takes it with the prefix 10.0.0.16/28"),
+        (silent(), replace(ROUTED, via="three", specific="10.0.0.20/32"), "and not three with 10.0.0.20/32"),
+        (silent(status=_status(b={"AllowedIPs": ["10.0.0.20/32"]})), replace(ROUTED, specific="10.0.0.20/32"), "the router's firewall"),
         (silent(status=_status(a={"PublicKey": "nodekey:9"})), ROUTED, "two serves 10.0.0.0/24, and mesh_routes names two, three"),
         (silent(status=_status(a={"Online": False})), ROUTED, "reports the router two as offline"),
         (silent(routes={"get": {"10.0.0.20": {"dev": "eth0"}}}), ROUTED, "the kernel does not use it"),

@@ -50,6 +50,30 @@ def test_every_network_has_a_row() -> None:
     assert '<span class="hop passed">three <em>serves</em></span>' in page
 
 
+def test_what_is_part_of_a_network_belongs_to_it_and_refused_routes_lead_nowhere() -> None:
+    more = [
+        _check("us6.served.approved.auto", "server", "two", expected={"prefix": "10.0.0.20/32", "approved": True}),
+        _check(
+            "us6.served.approved.others", "server", "two", expected={"prefix": "198.51.100.0/24", "approved": False}
+        ),
+    ]
+    network, _outside = routes.ways(_report([*CHECKS, *more]))
+    assert network.prefix == "10.0.0.0/24"
+    assert [part.name for part in network.stages] == ["in use", "stopped", "auto"]
+    wrong = _check(
+        "us6.served.approved.others",
+        "server",
+        "two",
+        "failed",
+        expected={"prefix": "198.51.100.0/24", "approved": False},
+    )
+    assert [way.prefix for way in routes.ways(_report([*CHECKS, wrong]))] == [
+        "10.0.0.0/24",
+        "198.51.100.0/24",
+        "internet",
+    ]
+
+
 def test_a_report_without_routes_has_no_picture_of_them() -> None:
     report = _report([])
     assert routes.ways(report) == []

@@ -34,6 +34,7 @@ class ActionModule(Assertion):
         "prefixes": {"type": "list", "elements": "str"},
         "absent": {"type": "bool", "default": False},
         "via": {"type": "str", "default": ""},
+        "specific": {"type": "str", "default": ""},
         "masquerade": {"type": "bool", "default": True},
         "accepting": {"type": "bool", "default": True},
         "aspect": {"type": "str", "default": ""},
@@ -55,7 +56,7 @@ class ActionModule(Assertion):
             raise NotAsserted(f"{self.host} does not accept routes (`tailscale set --accept-routes`)")
         self._expect = Routed(
             ways=ways(self, found, masquerade=self.options["masquerade"], via=self.options["via"]),
-            absent=self.options["absent"], aspect=self.options["aspect"], nodes=self.nodes(),
+            specific=self.options["specific"], via=self.options["via"], absent=self.options["absent"], aspect=self.options["aspect"], nodes=self.nodes(),
             state=mapping(self.shared("mesh_router_state")), routers=of_routers(self),
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from ..plugin_utils._action.options import COMMON, SERVER
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._expectations import routes
-from ..plugin_utils._judge.answer import Json, mapping
+from ..plugin_utils._judge.answer import Json, items, mapping
 from ..plugin_utils._judge.observations import NODES
 from ..plugin_utils._judge.served import Served, judge_served, state_of
 
@@ -36,6 +36,7 @@ class ActionModule(Assertion):
         "prefixes": {"type": "list", "elements": "str"},
         "approved": {"type": "bool", "default": True},
         "by": {"type": "dict", "default": {}},
+        "routers": {"type": "dict"},
         "aspect": {"type": "str", "default": ""},
     }
 
@@ -43,8 +44,7 @@ class ActionModule(Assertion):
 
     def prepare(self) -> None:
         """Work out which routers should serve which prefixes."""
-        named = {route.prefix: route.routers for route in routes.routes_of(self)}
-        named |= dict.fromkeys(("0.0.0.0/0", "::/0"), exits) if (exits := routes.exits_of(self)) else {}
+        named = self._named()
         wanted = self.options.get("prefixes")
         if unknown := [prefix for prefix in [*(wanted or ()), *self.options["by"]] if prefix not in named]:
             raise BadInput(f"{unknown[0]} is not a prefix of mesh_routes: those are {', '.join(named) or 'none'}")
@@ -58,6 +58,14 @@ class ActionModule(Assertion):
             by={prefix: str(host) for prefix, host in self.options["by"].items()}, aspect=self.options["aspect"],
         )  # fmt: skip
         self._ask: Request = {"id": NODES, "kind": "headscale", "path": "/api/v1/node", **server(self)}
+
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """Return the routers of each prefix, as the task or the inventory names them."""
+        if (given := self.options["routers"]) is not None:
+            return {str(prefix): tuple(map(str, items(hosts))) for prefix, hosts in given.items()}
+        named = {route.prefix: route.routers for route in routes.routes_of(self)}
+        exits = routes.exits_of(self)
+        return named | (dict.fromkeys(("0.0.0.0/0", "::/0"), exits) if exits else {})
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the list of nodes."""

@@ -31,6 +31,12 @@ options:
     description: The router whose address the target must see. Defaults to the one that serves the network.
     type: str
     default: ''
+  specific:
+    description:
+      - A prefix of O(via) that is part of the network and comes before it. Only hints need it; what must be true is that the target
+        sees the address of O(via).
+    type: str
+    default: ''
   masquerade:
     description: Whether the target sees the router's address. With V(false), it must see this node's mesh address.
     type: bool

@@ -29,6 +29,9 @@ options:
     description: For a prefix, the one router that must serve it. Without it, any of its routers may.
     type: dict
     default: {}
+  routers:
+    description: The routers of each prefix, instead of those that C(mesh_routes) and C(mesh_exit_nodes) name.
+    type: dict
   aspect:
     description: A word that becomes the last part of the ids, to tell tasks of one story apart.
     type: str

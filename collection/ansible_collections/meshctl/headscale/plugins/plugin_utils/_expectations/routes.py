@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from .._inventory.routes import Route, read_exit_nodes, read_routes
@@ -16,6 +16,8 @@ from .view import check_mode, is_lab, may_disturb, place
 if TYPE_CHECKING:
     from .view import View
 
+# Networks for documentation.
+_UNUSED = {4: ip_network("198.51.100.0/24"), 6: ip_network("2001:db8:51::/48")}
 NO_ROUTES = "no route and no exit node is named: set mesh_routes or mesh_exit_nodes"
 
 
@@ -39,6 +41,7 @@ def expected(view: View) -> dict[str, Any]:
         "shared": shared.prefix if shared else "",
         "observer": next((host for host in _accepting(view) if shared and _uses(view, shared, host)), ""),
         "sharing": list(shared.routers) if shared else [],
+        "specific": specific(view, shared) if shared else {},
         "single": single.prefix if single else "",
         "single_router": single.routers[0] if single else "",
         "single_target": single.target if single else "",
@@ -68,6 +71,22 @@ def served_by(view: View, host: str) -> list[str]:
 def target_of(view: View, route: Route) -> str:
     """Return the address of a route's target, empty if the inventory does not say."""
     return address(route.target) or address(place(view, route.target).get("address"))
+
+
+def specific(view: View, route: Route) -> dict[str, str]:
+    """Return prefixes to advertise besides a route: one for its target alone, and one that belongs to no network.
+
+    The target's comes before the route. `covering` is what a policy may name for it.
+    """
+    known = target_of(view, route)
+    if not known:
+        return {}
+    alone = ip_network(known)
+    return {
+        "prefix": str(alone),
+        "covering": str(alone.supernet(prefixlen_diff=2)),
+        "other": str(_UNUSED[alone.version]),
+    }
 
 
 def echoes(view: View, route: Route) -> bool:

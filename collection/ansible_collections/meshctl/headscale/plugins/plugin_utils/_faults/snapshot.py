@@ -20,6 +20,8 @@ from .record import FaultError
 
 ID: Final = "story"
 TITLE: Final = "A story has changed routes, preferences or the policy"
+CUT: Final = "inet meshctl-cut"
+"""The table that drops what a client sends to the server."""
 _SWITCHES: Final = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 _SECONDS: Final = 15.0
 _POLICY: Final = "/root/policy-before-story"
@@ -73,11 +75,13 @@ def _client(run: Run, host: str) -> Step:
         f"--exit-node={exit_node}",
     ]
     switches = [f"{name}={run(host, ['sysctl', '-n', name]).strip()}" for name in _SWITCHES]
+    # A client that was cut off from the server waits for its connection for a minute, unless it opens another.
+    joined = f"if nft delete table {CUT} 2>/dev/null; then tailscale down; tailscale up; fi"
     wanted = prefs.get("WantRunning") is True
     lines = [shlex.join(command) for command in (["sysctl", "-qw", *switches], ["tailscale", "set", *flags])]
     # Of a client that is up, `tailscale up` without flags would want to know every preference.
     again = """case $(tailscale debug prefs) in *'"WantRunning": false'*) tailscale up ;; esac"""
-    return Step(at=host, run="\n".join([*lines, *([again] if wanted else [])]), seconds=_SECONDS + 10)
+    return Step(at=host, run="\n".join([*lines, *([joined, again] if wanted else [])]), seconds=_SECONDS + 10)
 
 
 def _flag(value: object) -> str:

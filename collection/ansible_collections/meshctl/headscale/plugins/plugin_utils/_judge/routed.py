@@ -52,6 +52,10 @@ class Routed:
     """The expected ways, and what else is known of their routers."""
 
     ways: tuple[Way, ...]
+    via: str = ""
+    """The router that must carry the packets, if there is only one."""
+    specific: str = ""
+    """The prefix for which it does, if that is not the one of the way."""
     absent: bool = False
     aspect: str = ""
     nodes: Mapping[str, Node] = field(default_factory=dict)
@@ -218,7 +222,12 @@ def _why(seen: Answer, expect: Routed, way: Way) -> str:
 
 def _by_peer(seen: Answer, expect: Routed, way: Way, name: str, prefix: str, peer: dict[str, Any]) -> str:  # noqa: PLR0913, PLR0917
     """Return what is wrong with the peer that has the route, or with how this node uses it."""
-    if prefix != way.prefix:
+    if expect.specific and prefix != expect.specific:
+        return (
+            f"{name} takes it with the prefix {prefix}, and not {expect.via} with {expect.specific}, which comes first: does the server "
+            f"serve {expect.specific} (`headscale nodes list-routes`), and does the policy let this node reach it?"
+        )
+    if prefix != (expect.specific or way.prefix):
         return (
             f"{name} takes it with the prefix {prefix}, which comes before {way.prefix}: withdraw that route, or name its router in "
             "mesh_routes"

@@ -131,7 +131,10 @@ def _serving(
 
 def _wrong_router(prefix: str, now: list[str], wanted: str | None) -> str:
     if wanted and wanted not in now:
-        return f"{', '.join(now)} serves {prefix} instead of {wanted}: the server has moved the route, see its log"
+        return (
+            f"{', '.join(now)} serves {prefix} instead of {wanted}: the server moves a route when its router goes offline or does not "
+            "answer its probes (node.routes.ha in its configuration), and its log says when it did"
+        )
     return f"{', '.join(now)} serve {prefix} at the same time"
 
 
@@ -150,4 +153,7 @@ def not_served(prefix: str, routers: tuple[str, ...], state: Mapping[str, Any]) 
         )
     if not any(known[name].get("online") for name in approved):
         return f"no router of {prefix} is online: {', '.join(approved)}"
-    return ""
+    return (
+        f"{prefix} of {' and '.join(approved)} is approved, and the server does not serve it through them: another router does, or none "
+        "answers its probes (`headscale nodes list-routes`, and its log)"
+    )

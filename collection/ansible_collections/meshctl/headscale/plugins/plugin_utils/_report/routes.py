@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import pairs
@@ -82,7 +83,34 @@ def ways(report: Report) -> list[Way]:
             way.target = str(check.get("target") or "")
         if _aspect(check) == ("serving", "") and not way.serving:
             way.serving = [str(name) for name in _mapping(check.get("observed")).get("routers") or []]
-    return sorted(found.values(), key=lambda way: (way.prefix == INTERNET, way.prefix))
+    return sorted(_joined(found), key=lambda way: (way.prefix == INTERNET, way.prefix))
+
+
+def _joined(found: Mapping[str, Way]) -> list[Way]:
+    """Return the ways that nodes are to take; what was asserted of a part of a network belongs to the network."""
+    taken = {prefix: way for prefix, way in found.items() if way.target or prefix == INTERNET}
+    for prefix, way in found.items():
+        if prefix in taken:
+            continue
+        if whole := next((other for other in taken.values() if _part_of(prefix, other.prefix)), None):
+            whole.checks += way.checks
+        elif way.verdict != "passed" or not _refused(way):
+            taken[prefix] = way
+    return list(taken.values())
+
+
+def _refused(way: Way) -> bool:
+    """Whether all that was asserted of a route is that the server has not approved it."""
+    about = [check for check in way.checks if _aspect(check)[0] == "approved"]
+    return bool(about) and all(_expected(check).get("approved") is False for check in about)
+
+
+def _part_of(prefix: str, other: str) -> bool:
+    try:
+        one, two = ip_network(prefix), ip_network(other)
+    except ValueError:
+        return False
+    return one.version == two.version and one.subnet_of(two)  # type: ignore[arg-type]
 
 
 def line(way: Way) -> str:
