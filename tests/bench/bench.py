@@ -31,6 +31,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshctl_headscale import _collection
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -226,7 +228,7 @@ def where_time_goes(report: Path) -> dict[str, float]:
     A look that a check is true at once is the probe's work; what an assertion needed beyond it was spent waiting for
     the mesh to become as expected; all other seconds of a story are Ansible's and the actions' that change something.
     """
-    document = json.loads(report.read_text(encoding="utf-8"))
+    document = _collection.model.load(report).as_dict()
     waited, probed = 0.0, 0.0
     for slowest in _assertions(document["checks"]).values():
         waited += max(0.0, slowest - _QUICK_S)

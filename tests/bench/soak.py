@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from meshctl_headscale import _collection
+
 # A check that needed more than this part of its budget is told.
 _NEAR = 0.5
 # Seconds in which a check may become true where it carries no budget of its own; see the modules.
@@ -102,7 +104,7 @@ def one_run(soak: Soak, *, runs: Path, fresh: bool, arguments: list[str], keep: 
     )
     written = sorted(_reports(runs) - before)
     if written:
-        soak.take(json.loads(written[-1].read_text(encoding="utf-8")))
+        soak.take(_collection.model.load(written[-1]).as_dict())
     if done.returncode or not written:
         soak.failed = str(written[-1].parent) if written else f"meshctl ended with {done.returncode} and left no report"
         print(done.stderr[-4000:], file=sys.stderr)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
 from .lab_driver import LabDriver, Machine, Play, standing, wait_for
 
@@ -50,7 +51,7 @@ class BrokenMesh:
             "doctor.yml", *arguments, MESHCTL_RUN_DIR=str(run_dir),
             ANSIBLE_CALLBACKS_ENABLED="meshctl.headscale.report,record_results",
         )  # fmt: skip
-        report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
+        report = model.load(run_dir).as_dict()
         assert report["checks"], self.last.output[-2000:]
         bad = [check for check in report["checks"] if check["verdict"] in ("failed", "error")]
         assert all(check["hint"] for check in bad), "every finding has its cause and remedy"

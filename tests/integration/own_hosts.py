@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
 from .lab_driver import PLAYBOOKS, PROJECT, LabDriver, end_group, wait_for
 
@@ -63,9 +64,7 @@ class Ran:
     def report(self) -> dict[str, Any]:
         """Return the run's report."""
         # Ansible is told the very directory, meshctl makes one in it.
-        path = next(self.run_dir.rglob("report.json"))
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return model.load(next(self.run_dir.rglob("report.json"))).as_dict()
 
     def checks(self, prefix: str = "", **fields: Any) -> list[dict[str, Any]]:
         """Return the checks whose id begins so, and whose fields are these."""

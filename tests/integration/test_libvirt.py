@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import image
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.model import Settings
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 
 from . import libvirt_machine
 from .libvirt_machine import INVENTORY, Machine, wait_until
@@ -62,8 +63,7 @@ def test_one_command_brings_the_guests_up_and_the_stories_pass(machine: Machine)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     assert machine.domains() == GUESTS | FOREIGN[0]
     assert machine.networks() == NETWORKS | FOREIGN[1]
-    report = json.loads(next((machine.directory / "runs").glob("*/report.json")).read_text(encoding="utf-8"))
-    checks = report["checks"]
+    checks = model.load(next((machine.directory / "runs").glob("*/report.json"))).checks
     assert {check["story"] for check in checks} == {"us1", "us2", "us3", "us4"}
     assert not [check["id"] for check in checks if check["verdict"] in ("failed", "error")]
     # The disturbing ones were made, and not skipped.

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import walk
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, walk
 
 from .broken_mesh import ONE, OPEN, THREE, TWO, BrokenMesh, patient
 from .lab_driver import wait_for
@@ -71,7 +70,7 @@ def why(mesh: BrokenMesh, source: str, target: str, service: str = "icmp") -> Wh
         MESHCTL_RUN_DIR=str(run_dir), ANSIBLE_CALLBACKS_ENABLED="meshctl.headscale.report,record_results",
     )  # fmt: skip
     assert play.changed() == [], "it only looks"
-    report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
+    report = model.load(run_dir).as_dict()
     found = walk.as_data(report["checks"])
     assert found.get("headline"), play.output[-3000:]
     assert report["headline"] == found["headline"]

@@ -83,6 +83,17 @@ def test_junit_has_a_suite_per_story_and_a_case_per_check() -> None:
     assert "observed: " in (failure.text or "") and "reproduce: meshctl exec" in (failure.text or "")
 
 
+@pytest.mark.parametrize(("report", "failures"), [(builder.passing(40), 0), (builder.failing(40), 500)])
+def test_junit_of_many_nodes_puts_together_what_a_host_asserted_alike(report: model.Report, failures: int) -> None:
+    root = ElementTree.fromstring(junit.render(report))  # noqa: S314 - our own output
+    us1 = root.findall("testsuite")[0]
+    assert int(us1.get("tests", 0)) < len(report.of_story("us1")) / 2
+    alike = us1.find("./testcase[@classname='us1.reachable.ipv4'][@name='client-node-9 -> 38 hosts']")
+    whole = us1.find("./testcase[@classname='us1.reachable.ipv4'][@name='client-node-9 -> 39 hosts']")
+    assert (whole if not failures else alike) is not None
+    assert bool(root.findall(".//failure")) == bool(failures)
+
+
 @pytest.mark.parametrize(
     "report",
     [

@@ -77,8 +77,8 @@ def test_data_from_tasks_becomes_strict_json() -> None:
 
 
 def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path, data: dict[str, Any]) -> None:
-    (tmp_path / "report.json").write_text(json.dumps({**data, "schema_version": 2}))
-    with pytest.raises(CouldNotRun, match=r"schema 2, and this meshctl reads schema 1; .*newer"):
+    (tmp_path / "report.json").write_text(json.dumps({**data, "schema_version": 3}))
+    with pytest.raises(CouldNotRun, match=r"schema 3, and this meshctl reads schema 2; .*newer"):
         model.load(tmp_path)
 
 

@@ -86,5 +86,5 @@ summary:
     bad:
       - {id: us1.reachable.ipv4, source: client-node-1, target: client-node-2, verdict: failed, hint: client-node-2 is offline}
     more_bad: 0
-    schema_version: 1
+    schema_version: 2
 """

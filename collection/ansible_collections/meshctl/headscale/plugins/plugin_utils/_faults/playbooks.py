@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from ...module_utils._errors import CouldNotRun
 from .._judge.check import BAD
+from .._report import model
 from .verdict import StoryRun
 
 PASSED, FAILED, COULD_NOT_RUN = 0, 1, 3
@@ -107,10 +109,9 @@ def story_run(code: int, checks: Sequence[Mapping[str, Any]], output: str, secon
 
 def _checks(run_dir: Path) -> list[dict[str, Any]]:
     try:
-        checks: list[dict[str, Any]] = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))["checks"]
-    except (OSError, ValueError, KeyError):
+        return model.load(run_dir).checks
+    except CouldNotRun:
         return []
-    return checks
 
 
 def _finish(process: subprocess.Popen[bytes]) -> int:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,9 @@ OUTSIDE = "playbook"
 _TITLES = {OUTSIDE: "Outside the stories", "adhoc": "Checks outside a story"}
 _MESSAGE_LIMIT = 2000
 _NAMED = 4
+# Fields that hardly any two checks have in common.
+_OWN = ("observed", "reproduce", "duration_ms")
+_MOST_PARTS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,8 @@ class Collector:
     _current: str | None = None
     _entered: datetime | None = None
     _asserted: bool = False
-    _seen: set[str] = field(default_factory=set)
+    _seen: set[bytes] = field(default_factory=set)
+    _parts: dict[Any, Any] = field(default_factory=dict)
     _groups: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -253,9 +258,20 @@ class Collector:
     def _keep(self, check: model.Check) -> model.Check:
         """Keep a check once, though a registered result may pass by again in a later task."""
         identity = json.dumps({key: value for key, value in check.items() if key != "at"}, sort_keys=True)
-        if identity not in self._seen:
-            self._seen.add(identity)
-            self.checks.append(check)
+        digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if digest not in self._seen:
+            self._seen.add(digest)
+            self.checks.append(self._shared(check))
+        return check
+
+    def _shared(self, check: model.Check) -> model.Check:
+        """Return a check that shares what others have as well: half of the memory of a large mesh's checks."""
+        if len(self._parts) > _MOST_PARTS:
+            self._parts.clear()
+        for name, value in check.items():
+            if name not in _OWN:
+                key = value if type(value) is str else (repr(value),)
+                check[name] = self._parts.setdefault(key, value)
         return check
 
     def _error(  # noqa: PLR0913 - the fields of a check

@@ -7,14 +7,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import lines, model
 
 if TYPE_CHECKING:
     import junitparser
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+
+
+_MOST_CASES = 2000
+_MOST_BAD = 500
 
 
 def render(report: Report) -> str:
@@ -44,15 +50,30 @@ def _suite(report: Report, story: Story) -> junitparser.TestSuite:
     for key, value in sorted(report.versions.items()):
         suite.add_property(key, value)
     # One by one each would be counted again with all before it: a minute for fifty nodes.
-    suite.add_testcases([_case(check) for check in report.of_story(story.id)])
+    suite.add_testcases(list(_cases(report.of_story(story.id))))
     return suite
 
 
-def _case(check: Check) -> junitparser.TestCase:
-    """Return the case of one check."""
+def _cases(checks: list[Check]) -> Iterator[junitparser.TestCase]:
+    """Yield a case for each check; beyond so many, one for all that a host asserted alike, with the same verdict."""
+    many = len(checks) > _MOST_CASES
+    bad = 0
+    alike: dict[tuple[str, str, str], list[Check]] = {}
+    for check in checks:
+        bad += check["verdict"] in BAD
+        if many and (check["verdict"] not in BAD or bad > _MOST_BAD):
+            alike.setdefault((check["id"], check["source"], check["verdict"]), []).append(check)
+        else:
+            yield _case(check)
+    yield from (_case(found[0], len(found)) for found in alike.values())
+
+
+def _case(check: Check, number: int = 1) -> junitparser.TestCase:
+    """Return the case of one check, or of a number of checks alike of which it is the first."""
     import junitparser
 
-    name = lines.pair(check).replace("→", "->")
+    pair = lines.pair(check) if number == 1 else f"{check['source']} → {number} hosts"
+    name = pair.replace("→", "->")
     case = junitparser.TestCase(name, classname=check["id"], time=round(check["duration_ms"] / 1000, 6))
     if check["verdict"] == "skipped":
         case.result = [junitparser.Skipped(check["hint"])]

@@ -18,11 +18,13 @@ from typing import Any, Literal
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub, walk
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, scrub, walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Version 1 differs in having every check as an object.
+_READ = (1, SCHEMA_VERSION)
 FILE_NAME = "report.json"
 
 CheckVerdict = Literal["passed", "failed", "skipped", "error"]
@@ -98,14 +100,20 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON data in the order in which people read it, without any secret."""
+        return self.documents()[0]
+
+    def documents(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the report with every check as an object, and with the passed ones in columns, as report.json has it."""
         # `asdict` copies deeply, which takes seconds for the checks of fifty nodes; they are JSON data already.
         head = plain(asdict(replace(self, checks=[])))
         said = headline(self.checks) or walk.headline(self.checks)
         first = {"headline": said} if said else {}
         data = {"schema_version": head.pop("schema_version"), **first, **head, "checks": self.checks}
-        if scrub.found(json.dumps(data, ensure_ascii=False)):
+        packed = columns.pack(data)
+        if scrub.found("\n".join(columns.texts(packed))):
             data = scrub.data(data)
-        return data
+            packed = columns.pack(data)
+        return data, packed
 
     @property
     def bad_checks(self) -> list[Check]:
@@ -196,7 +204,7 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
     if not isinstance(data, dict) or "schema_version" not in data:
         raise CouldNotRun(f"{where} is not a meshctl report: it has no schema_version.")
     version = data["schema_version"]
-    if version != SCHEMA_VERSION:
+    if version not in _READ:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "read it with the meshctl that wrote it, or a newer one" if newer else _AGAIN
         raise CouldNotRun(
@@ -206,11 +214,11 @@ def parse(data: Json, *, where: str = FILE_NAME) -> Report:
         stories = [Story(**{**story, "counts": Counts(**story["counts"])}) for story in data["stories"]]
         notes = [Note(**note) for note in data["notes"]]
         known = {key: value for key, value in data.items() if key in Report.__dataclass_fields__}
-        checks = [check if "assertion" in check else {**_named(check), **check} for check in data["checks"]]
-        return Report(
-            **{**known, "stories": stories, "notes": notes, "counts": Counts(**data["counts"]), "checks": checks}
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        whole = columns.unpack(data)["checks"]
+        checks = [check if "assertion" in check else {**_named(check), **check} for check in whole]
+        made = {"stories": stories, "notes": notes, "counts": Counts(**data["counts"]), "checks": checks}
+        return Report(**{**known, **made, "schema_version": SCHEMA_VERSION})
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise CouldNotRun(f"{where} is damaged ({type(error).__name__}: {error}); {_AGAIN}.") from error
 
 
@@ -220,10 +228,21 @@ def _named(check: Check) -> dict[str, Any]:
     return {"assertion": assertion, "aspect": aspect, "family": aspect if aspect in ("ipv4", "ipv6") else None}
 
 
-def visible(report: Report) -> Report:
-    """Return the report with control characters made visible, for terminals, HTML and XML."""
-    data = report.as_dict()
-    return parse(shown.data(data) if shown.found(data) else data)
+@dataclass(kw_only=True)
+class Visible(Report):
+    """A report without secrets, in which control characters are visible: for terminals, HTML and XML."""
+
+
+def visible(report: Report) -> Visible:
+    """Return the report with control characters made visible; one that is visible already stays as it is."""
+    if isinstance(report, Visible):
+        return report
+    return visible_of(*report.documents())
+
+
+def visible_of(data: Mapping[str, Any], packed: Mapping[str, Any]) -> Visible:
+    """Return the visible report with this data, once with every check as an object and once with columns."""
+    return Visible(**vars(parse(shown.data(data) if any(map(shown.acting, columns.texts(packed))) else data)))
 
 
 def load(path: str | Path) -> Report:

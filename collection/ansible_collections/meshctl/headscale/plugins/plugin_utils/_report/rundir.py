@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths, _private
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, junit, model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, html, junit, model
 
 LATEST = "latest"
 _REMEDY = "Name one of your directories with MESHCTL_RUNS_DIR."
@@ -37,7 +37,7 @@ def make(name: str, started: datetime, *, named: str | None = None) -> Path:
 
 def write_json(report: model.Report, directory: Path) -> None:
     """Write report.json alone, as a run does while it goes on."""
-    _write(directory / model.FILE_NAME, _dump(report.as_dict()))
+    _write(directory / model.FILE_NAME, _dump(report.documents()[1]))
 
 
 def write(report: model.Report, directory: Path) -> tuple[model.Report, list[str]]:
@@ -46,7 +46,7 @@ def write(report: model.Report, directory: Path) -> tuple[model.Report, list[str
     Return the report as it was written, without secrets, and a sentence for each thing that could not be written.
     """
     problems: list[str] = []
-    data = report.as_dict()
+    data, packed = report.documents()
     clean = model.parse(data)
 
     def attempt(what: str, action: Callable[[], None]) -> None:
@@ -58,10 +58,11 @@ def write(report: model.Report, directory: Path) -> tuple[model.Report, list[str
             # Whatever is wrong with one file, the others are written.
             problems.append(f"{what} was not written: {error}")
 
-    attempt(model.FILE_NAME, lambda: _write(directory / model.FILE_NAME, _dump(data)))
-    attempt("The comparison of report.json with its schema", lambda: model.validate(data))
-    attempt("junit.xml", lambda: _write(directory / "junit.xml", junit.render(clean)))
-    attempt("report.html", lambda: _write(directory / "report.html", html.render(clean)))
+    attempt(model.FILE_NAME, lambda: _write(directory / model.FILE_NAME, _dump(packed)))
+    attempt("The comparison of report.json with its schema", lambda: model.validate(packed))
+    shown = model.visible_of(data, packed)
+    attempt("junit.xml", lambda: _write(directory / "junit.xml", junit.render(shown)))
+    attempt("report.html", lambda: _write(directory / "report.html", html.render(shown)))
     attempt(f"The link {LATEST}", lambda: link(directory))
     return clean, problems
 
@@ -78,12 +79,21 @@ def link(directory: Path) -> None:
     fresh.replace(latest)
 
 
-def _dump(data: Mapping[str, Any]) -> str:
-    """Return report.json's text: one line per check, so that people can read it and tools can compare it."""
-    head = {key: value for key, value in data.items() if key != "checks"}
-    text = json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)
-    lines = ",\n".join("    " + json.dumps(check, ensure_ascii=False, allow_nan=False) for check in data["checks"])
-    return f'{text[:-2]},\n  "checks": [\n{lines}\n  ]\n}}\n'
+def _dump(packed: Mapping[str, Any]) -> str:
+    """Return report.json's text: a line for each check and column, so that people can read it and tools compare it."""
+    head = {key: value for key, value in packed.items() if key not in ("checks", columns.PASSED)}
+    checks = ",\n".join(f"    {_line(check)}" for check in packed["checks"])
+    tables = ",\n".join(map(_table, packed[columns.PASSED]))
+    return f'{json.dumps(head, indent=2, ensure_ascii=False, allow_nan=False)[:-2]},\n  "checks": [\n{checks}\n  ],\n  "passed": [\n{tables}\n  ]\n}}\n'
+
+
+def _table(table: Mapping[str, Any]) -> str:
+    lines = ",\n".join(f"      {_line(column)}" for column in table["columns"])
+    return f'    {{"places": {_line(table["places"])}, "check": {_line(table["check"])}, "columns": [\n{lines}\n    ]}}'
+
+
+def _line(value: Any) -> str:  # noqa: ANN401 - any JSON
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _write(file: Path, content: str) -> None:

@@ -65,8 +65,12 @@ def _json_escape(match: re.Match[str]) -> str:
 
 def found(value: Json) -> bool:
     """Tell quickly whether JSON data may hold such a character."""
+    return acting(json.dumps(value, ensure_ascii=False))
+
+
+def acting(dumped: str) -> bool:
+    """Tell whether a JSON document may hold such a character."""
     # JSON itself escapes C0 controls, and would escape nothing else here.
-    dumped = json.dumps(value, ensure_ascii=False)
     return "\\u" in dumped or _ACTING.search(dumped) is not None
 
 
