@@ -27,7 +27,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     WrongUrlError,
 )
 from ansible_collections.meshctl.headscale.plugins.module_utils._files import read_secret
-from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Transport
+from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Sender, Transport
 from ansible_collections.meshctl.headscale.plugins.module_utils._operations import OPERATIONS, Operation
 
 if t.TYPE_CHECKING:
@@ -55,6 +55,7 @@ class HeadscaleAPI:
         validate_certs: bool = True,
         timeout: float = 10.0,
         use_proxy: bool = True,
+        sender: Sender | None = None,
     ) -> None:
         """Keep where the server is and how it is spoken to; nothing is sent yet."""
         if ca_path and not os.access(ca_path, os.R_OK):
@@ -65,7 +66,7 @@ class HeadscaleAPI:
             raise BadInput("The API key is empty or holds spaces: it looks like hskey-api-….")
         self.url = _base_url(url)
         self.api_key = api_key.strip()
-        self._transport = Transport(ca_path, validate_certs, float(timeout), use_proxy)
+        self._transport: Sender = sender or Transport(ca_path, validate_certs, float(timeout), use_proxy)
         self._server_date: datetime | None = None
 
     @property

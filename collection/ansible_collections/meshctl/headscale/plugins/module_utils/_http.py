@@ -50,6 +50,13 @@ class Reply(t.NamedTuple):
     date: datetime | None
 
 
+class Sender(t.Protocol):
+    """Makes requests."""
+
+    def send(self, method: str, url: str, *, headers: dict[str, str], body: bytes | None) -> Reply:
+        """Make one request and return the complete answer."""
+
+
 class Transport(t.NamedTuple):
     """How requests are made: trust, time limit, proxy."""
 
@@ -157,11 +164,12 @@ def _reply(answer: _Answer, content: bytes) -> Reply:
         content_type=(answer.headers.get("Content-Type") or "").split(";")[0].strip().lower(),
         body=content.decode("utf-8", errors="replace"),
         location=answer.headers.get("Location") or "",
-        date=_date(answer.headers.get("Date")),
+        date=date_of(answer.headers.get("Date")),
     )
 
 
-def _date(text: str | None) -> datetime | None:
+def date_of(text: str | None) -> datetime | None:
+    """Return the moment in a header `Date`, if it can be read."""
     try:
         moment = email.utils.parsedate_to_datetime(text) if text else None
     except (TypeError, ValueError):

@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
 _Written = t.TypeVar("_Written")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OWNER_ONLY = "0600"
+EXPOSED = "The API key in {path} can be read by others than its owner: its mode should be 0600."
 
 
 def connection_arguments() -> dict[str, dict[str, t.Any]]:
@@ -44,12 +45,12 @@ def connection_arguments() -> dict[str, dict[str, t.Any]]:
 class Task:
     """One run of a module: its options, its server, what it changes."""
 
-    def __init__(self, module: basic.AnsibleModule) -> None:
-        """Take over the module's options."""
+    def __init__(self, module: basic.AnsibleModule, *, api: HeadscaleAPI | None = None) -> None:
+        """Take over the module's options; without `api`, they say where the server is."""
         self.module = module
         self.options: dict[str, t.Any] = module.params
         self.changed = False
-        self._api: HeadscaleAPI | None = None
+        self._api = api
 
     @property
     def api(self) -> HeadscaleAPI:
@@ -94,7 +95,13 @@ class Task:
 
     def _warn_of_readers(self, path: str | None) -> None:
         if path and os.path.exists(path) and Path(path).stat().st_mode & _OTHERS:  # noqa: PTH110 - unreadable parents
-            self.module.warn(f"The API key in {path} can be read by others than its owner: its mode should be 0600.")
+            self.module.warn(EXPOSED.format(path=path))
+
+
+def whole(*, options: dict[str, dict[str, t.Any]], **specification: Json) -> dict[str, t.Any]:
+    """Return the specification of a module's arguments, with those that say where the server is."""
+    exclusive = [("api_key", "api_key_file"), *specification.pop("mutually_exclusive", [])]
+    return {"argument_spec": {**connection_arguments(), **options}, "mutually_exclusive": exclusive, **specification}
 
 
 def run(
@@ -104,14 +111,8 @@ def run(
     **specification: Json,
 ) -> t.NoReturn:
     """Run a module; the one place where an error becomes its message."""
-    exclusive = [("api_key", "api_key_file"), *specification.pop("mutually_exclusive", [])]
     # Through its module: linters replace the class there with one that stops before anything is done.
-    module = basic.AnsibleModule(
-        argument_spec={**connection_arguments(), **options},
-        mutually_exclusive=exclusive,
-        supports_check_mode=True,
-        **specification,
-    )
+    module = basic.AnsibleModule(supports_check_mode=True, **whole(options=options, **specification))
     try:
         result = handler(Task(module))
     except HeadscaleError as error:

@@ -288,33 +288,36 @@ def _network(text: str) -> str:
         ) from None
 
 
-def _handle(task: Task) -> dict[str, t.Any]:
+def handle(task: Task) -> dict[str, t.Any]:
+    """Return the result of the module."""
     check_id(task.options["id"])
     node = Node(task)
     handlers = {"present": node.present, "expired": node.expired, "absent": node.absent}
     return handlers[task.options["state"]]()
 
 
+SPECIFICATION: dict[str, t.Any] = {
+    "options": {
+        "id": {"type": "str"},
+        "name": {"type": "str"},
+        "hostname": {"type": "str"},
+        # Public keys; no_log is stated since their names look secret.
+        "node_key": {"type": "str", "no_log": False},
+        "user": {"type": "str"},
+        "new_name": {"type": "str"},
+        "tags": {"type": "list", "elements": "str"},
+        "approved_routes": {"type": "list", "elements": "str"},
+        "expiry": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "expired", "absent"], "default": "present"},
+    },
+    "required_one_of": [("id", "name", "hostname", "node_key")],
+    "mutually_exclusive": [("id", "name", "hostname", "node_key")],
+}
+
+
 def main() -> None:
     """Run the module."""
-    run(
-        _handle,
-        options={
-            "id": {"type": "str"},
-            "name": {"type": "str"},
-            "hostname": {"type": "str"},
-            # Public keys; no_log is stated since their names look secret.
-            "node_key": {"type": "str", "no_log": False},
-            "user": {"type": "str"},
-            "new_name": {"type": "str"},
-            "tags": {"type": "list", "elements": "str"},
-            "approved_routes": {"type": "list", "elements": "str"},
-            "expiry": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "expired", "absent"], "default": "present"},
-        },
-        required_one_of=[("id", "name", "hostname", "node_key")],
-        mutually_exclusive=[("id", "name", "hostname", "node_key")],
-    )
+    run(handle, **SPECIFICATION)
 
 
 if __name__ == "__main__":

@@ -169,27 +169,30 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._module import T
 _FILTERS = ("id", "name", "hostname", "node_key", "user", "tag", "online")
 
 
-def _handle(task: Task) -> dict[str, t.Any]:
+def handle(task: Task) -> dict[str, t.Any]:
+    """Return the result of the module."""
     check_id(task.options["id"])
     wanted = {option: task.options[option] for option in _FILTERS}
     return {"changed": False, "nodes": _nodes.matching(task.api.list_nodes(), wanted)}
 
 
+SPECIFICATION: dict[str, t.Any] = {
+    "options": {
+        "id": {"type": "str"},
+        "name": {"type": "str"},
+        "hostname": {"type": "str"},
+        # A public key; no_log is stated since its name looks secret.
+        "node_key": {"type": "str", "no_log": False},
+        "user": {"type": "str"},
+        "tag": {"type": "str"},
+        "online": {"type": "bool"},
+    },
+}
+
+
 def main() -> None:
     """Run the module."""
-    run(
-        _handle,
-        options={
-            "id": {"type": "str"},
-            "name": {"type": "str"},
-            "hostname": {"type": "str"},
-            # A public key; no_log is stated since its name looks secret.
-            "node_key": {"type": "str", "no_log": False},
-            "user": {"type": "str"},
-            "tag": {"type": "str"},
-            "online": {"type": "bool"},
-        },
-    )
+    run(handle, **SPECIFICATION)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ def _would_set(task: Task, text: str, before: Record | None) -> None:
         )
 
 
-def _handle(task: Task) -> dict[str, t.Any]:
+def handle(task: Task) -> dict[str, t.Any]:
+    """Return the result of the module."""
     text = _wanted(task.options)
     before = task.api.get_policy()
     old = before["policy"] if before else ""
@@ -149,18 +150,20 @@ def _handle(task: Task) -> dict[str, t.Any]:
     return task.finish(before=old, after=after["policy"], **after)
 
 
+SPECIFICATION: dict[str, t.Any] = {
+    "options": {
+        "content": {"type": "raw"},
+        "src": {"type": "path"},
+        "compare": {"type": "str", "choices": ["semantic", "text"], "default": "semantic"},
+    },
+    "required_one_of": [("content", "src")],
+    "mutually_exclusive": [("content", "src")],
+}
+
+
 def main() -> None:
     """Run the module."""
-    run(
-        _handle,
-        options={
-            "content": {"type": "raw"},
-            "src": {"type": "path"},
-            "compare": {"type": "str", "choices": ["semantic", "text"], "default": "semantic"},
-        },
-        required_one_of=[("content", "src")],
-        mutually_exclusive=[("content", "src")],
-    )
+    run(handle, **SPECIFICATION)
 
 
 if __name__ == "__main__":

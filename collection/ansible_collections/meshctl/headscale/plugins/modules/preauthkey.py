@@ -315,7 +315,8 @@ def _shown(record: Record | None) -> Record:
     return {field: record[field] for field in _SHOWN if field in record} if record else {}
 
 
-def _handle(task: Task) -> dict[str, t.Any]:
+def handle(task: Task) -> dict[str, t.Any]:
+    """Return the result of the module."""
     options = task.options
     check_id(options["id"])
     if options["state"] == "present" and (options["id"] or options["prefix"]):
@@ -327,27 +328,29 @@ def _handle(task: Task) -> dict[str, t.Any]:
     return handlers[options["state"]]()
 
 
+SPECIFICATION: dict[str, t.Any] = {
+    "options": {
+        "user": {"type": "str"},
+        "tags": {"type": "list", "elements": "str", "default": []},
+        "reusable": {"type": "bool", "default": False},
+        "ephemeral": {"type": "bool", "default": False},
+        "expiration": {"type": "str", "default": "24h"},
+        "path": {"type": "path"},
+        "key": {"type": "str", "no_log": True},
+        "renew_before": {"type": "str", "default": "0s"},
+        "id": {"type": "str"},
+        "prefix": {"type": "str"},
+        "return_key": {"type": "bool", "no_log": False},
+        "state": {"type": "str", "choices": ["present", "expired", "absent"], "default": "present"},
+    },
+    "mutually_exclusive": [("path", "key", "id", "prefix")],
+    "add_file_common_args": True,
+}
+
+
 def main() -> None:
     """Run the module."""
-    run(
-        _handle,
-        options={
-            "user": {"type": "str"},
-            "tags": {"type": "list", "elements": "str", "default": []},
-            "reusable": {"type": "bool", "default": False},
-            "ephemeral": {"type": "bool", "default": False},
-            "expiration": {"type": "str", "default": "24h"},
-            "path": {"type": "path"},
-            "key": {"type": "str", "no_log": True},
-            "renew_before": {"type": "str", "default": "0s"},
-            "id": {"type": "str"},
-            "prefix": {"type": "str"},
-            "return_key": {"type": "bool", "no_log": False},
-            "state": {"type": "str", "choices": ["present", "expired", "absent"], "default": "present"},
-        },
-        mutually_exclusive=[("path", "key", "id", "prefix")],
-        add_file_common_args=True,
-    )
+    run(handle, **SPECIFICATION)
 
 
 if __name__ == "__main__":

@@ -197,29 +197,32 @@ def _check_name(name: str) -> None:
         )
 
 
-def _handle(task: Task) -> dict[str, t.Any]:
+def handle(task: Task) -> dict[str, t.Any]:
+    """Return the result of the module."""
     check_id(task.options["id"])
     user = User(task)
     return user.present() if task.options["state"] == "present" else user.absent()
 
 
+SPECIFICATION: dict[str, t.Any] = {
+    "options": {
+        "name": {"type": "str"},
+        "id": {"type": "str"},
+        "rename_from": {"type": "str"},
+        "display_name": {"type": "str"},
+        "email": {"type": "str"},
+        "picture_url": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    },
+    "required_if": [("state", "present", ["name"])],
+    "required_one_of": [("name", "id")],
+    "mutually_exclusive": [("id", "rename_from")],
+}
+
+
 def main() -> None:
     """Run the module."""
-    run(
-        _handle,
-        options={
-            "name": {"type": "str"},
-            "id": {"type": "str"},
-            "rename_from": {"type": "str"},
-            "display_name": {"type": "str"},
-            "email": {"type": "str"},
-            "picture_url": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        required_if=[("state", "present", ["name"])],
-        required_one_of=[("name", "id")],
-        mutually_exclusive=[("id", "rename_from")],
-    )
+    run(handle, **SPECIFICATION)
 
 
 if __name__ == "__main__":

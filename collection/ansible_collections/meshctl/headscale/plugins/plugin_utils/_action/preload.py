@@ -20,7 +20,7 @@ from .._inventory import variables
 
 _COLLECTION = "meshctl.headscale"
 _ACTIONS = f"ansible_collections.{_COLLECTION}.plugins.action"
-_USUAL = ("client", "client_info", "service", "topology", "verdict")
+_USUAL = ("client", "client_info", "node", "service", "topology", "verdict")
 
 
 def preload() -> None:

@@ -41,6 +41,12 @@ from meshctl_sent import main
 
 
 @cache
+def source_of(name: str) -> str:
+    """Return the script that is the module `name` in this directory."""
+    return (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+
+
+@cache
 def script_of(name: str) -> str:
     """Return a script with all modules of the package `name` in this directory, and its `main`."""
     modules = sorted((Path(__file__).parent / name).glob("*.py"))

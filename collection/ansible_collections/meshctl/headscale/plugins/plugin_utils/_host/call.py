@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sent to a host: make one HTTPS request with a key that is in a file there and stays there.
+
+Standard library only, Python 3.8 or later.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import urllib.error
+import urllib.request
+
+_LONGEST_KEY = 4096
+_OTHERS = 0o077
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Refuse redirects, because the key is for one server only."""
+
+    def redirect_request(self, *_args) -> None:
+        return None
+
+
+def main(request: dict) -> dict:
+    """Return the answer to a request, of any status, or `{"problem": ...}` if there is none."""
+    try:
+        path = os.path.expanduser(str(request["api_key_file"]))
+        with open(path, encoding="utf-8") as file:
+            key = file.read(_LONGEST_KEY).strip()
+        if not key or not key.isprintable() or " " in key:
+            return {"problem": "the file contains no key"}
+        answer = _ask(request, key)
+        answer["exposed"] = bool(os.stat(path).st_mode & _OTHERS)
+    except (OSError, ValueError) as exc:
+        return {"problem": str(exc)}
+    return answer
+
+
+def _ask(request: dict, key: str) -> dict:
+    body = request.get("body")
+    asked = urllib.request.Request(  # noqa: S310 - the action asks over HTTPS only
+        request["url"],
+        method=request["method"],
+        data=None if body is None else body.encode(),
+        headers={**request["headers"], "Authorization": "Bearer " + key},
+    )
+    secure = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+    try:
+        with urllib.request.build_opener(secure, _Stay()).open(asked, timeout=request["timeout"]) as reply:
+            return _told(reply, reply.read(request["largest"] + 1), request["largest"])
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return _told(exc, exc.read(request["largest"] + 1), request["largest"])
+
+
+def _told(reply, content: bytes, largest: int) -> dict:
+    if len(content) > largest:
+        return {"problem": "the answer is too large"}
+    return {
+        "status": reply.status,
+        "body": content.decode("utf-8", "replace"),
+        "headers": {name: reply.headers.get(name) or "" for name in ("Content-Type", "Location", "Date")},
+    }
