@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sets `meshctl run all --down` beside the same work as a plain shell script, and shows how a run grows with the mesh.
+"""Sets `meshctl run us1 us2 us3 us4 --down` beside the same work as a plain shell script, and shows how a run grows with the mesh.
 
     python tests/bench/bench.py                     two rounds of both, alternating
     python tests/bench/bench.py --rounds 5 --json
@@ -43,6 +43,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LAB = f"bench{os.getpid()}"
 # The work of an assertion that only waits for the mesh to change, from what `duration_ms` says over this.
 _QUICK_S = 0.5
+_STORIES = ("us1", "us2", "us3", "us4")
 
 
 @dataclass(kw_only=True)
@@ -62,6 +63,7 @@ class Round:
 
     plain: Cost
     meshctl: Cost
+    load: tuple[float, float] = (0.0, 0.0)
     stages: dict[str, float] = field(default_factory=dict)
     where: dict[str, float] = field(default_factory=dict)
 
@@ -201,9 +203,10 @@ def extra_vars() -> list[str]:
 def one_round(directory: Path) -> Round:
     """Run the script, then meshctl."""
     env = environment(directory)
+    load = os.getloadavg()[0]
     plain = run(["/bin/bash", str(_HERE / "plain.sh")], env)
-    ours = run([meshctl(), "run", "all", "--down", *extra_vars()], env)
-    found = Round(plain=plain, meshctl=ours, stages=_stages(plain.output))
+    ours = run([meshctl(), "run", *_STORIES, "--down", *extra_vars()], env)
+    found = Round(plain=plain, meshctl=ours, load=(load, os.getloadavg()[0]), stages=_stages(plain.output))
     for name, cost in (("plain.sh", plain), ("meshctl", ours)):
         if cost.status:
             sys.exit(f"{name} ended with {cost.status}; its last lines:\n" + "\n".join(cost.output.splitlines()[-40:]))
@@ -325,11 +328,11 @@ def grow(clients: int, directory: Path, *, disruptive: bool) -> dict[str, Any]:
 
 
 def _say(rounds: list[Round]) -> None:
-    print(f"{'round':>5} {'plain.sh':>10} {'cpu':>6} {'meshctl':>10} {'cpu':>6} {'ratio':>6}")
+    print(f"{'round':>5} {'plain.sh':>10} {'cpu':>6} {'meshctl':>10} {'cpu':>6} {'ratio':>6} {'load':>11}")
     for number, one in enumerate(rounds, start=1):
         print(
             f"{number:>5} {one.plain.seconds:>9.1f}s {one.plain.cpu_s:>5.1f}s {one.meshctl.seconds:>9.1f}s "
-            f"{one.meshctl.cpu_s:>5.1f}s {one.ratio:>6.2f}"
+            f"{one.meshctl.cpu_s:>5.1f}s {one.ratio:>6.2f} {one.load[0]:>5.1f}-{one.load[1]:<5.1f}"
         )
     print(f"\nratio (median): {statistics.median(one.ratio for one in rounds):.2f}\n")
     for title, key in (("plain.sh", "stages"), ("meshctl", "where")):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +56,10 @@ def test_all_stories_pass_again_and_again(own_lab: Path, *, fresh: bool) -> None
 @pytest.mark.slow
 def test_the_plain_script_makes_as_many_checks_and_all_pass() -> None:
     """The benchmark's yardstick is no yardstick when it fails."""
+    if missing := [program for program in ("curl", "dig", "socat") if not shutil.which(program)]:
+        pytest.skip(f"the script needs {', '.join(missing)}")
     env = {**os.environ, **{name.upper(): path for name, path in _load("bench").programs().items()}}
     done = subprocess.run(["/bin/bash", str(BENCH / "plain.sh")], env=env, capture_output=True, text=True, check=False)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert done.returncode == 0, "\n".join(failed) + done.stderr[-2000:]
-    assert int(done.stdout.splitlines()[-1].split()[0]) > 240
+    assert int(done.stdout.splitlines()[-1].split()[0]) > 440

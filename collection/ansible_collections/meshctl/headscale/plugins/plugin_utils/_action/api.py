@@ -83,7 +83,7 @@ class ApiAction(ActionBase):
 
 
 class _Run:
-    """One run of a module's code; stands in for `AnsibleModule` and for the transport of its requests."""
+    """One run of a module's code, which takes this for its `AnsibleModule`, and for what sends its requests."""
 
     def __init__(self, action: ApiAction) -> None:
         self._action = action
