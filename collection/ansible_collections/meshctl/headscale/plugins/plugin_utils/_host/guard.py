@@ -16,9 +16,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.loader import connection_loader
-
 from . import bounds
 
 # Some modules of a playbook download or build.
@@ -34,6 +31,9 @@ _TRUSTED = ("local", "ansible.builtin.local")
 
 def install(*, seconds: float = SECONDS) -> None:
     """Limit all connections that this process and its forks make from now on."""
+    # 0.3 s, which a command that only needs the limits would waste.
+    from ansible.plugins.loader import connection_loader
+
     original = getattr(connection_loader.get_with_context, "unguarded", connection_loader.get_with_context)
 
     @functools.wraps(original)
@@ -64,6 +64,8 @@ def _limited(method: Callable[..., Any], seconds: float, *args: object, **option
         except Exception:
             if not limits.exceeded:
                 raise
+    from ansible.errors import AnsibleConnectionFailure
+
     if limits.exceeded == "bytes" or (isinstance(result, tuple) and too_many_values(result[1])):
         raise AnsibleConnectionFailure(
             f"the host sent more than {MOST_BYTES // 1_000_000} MB, or {MOST_VALUES} JSON values, and was cut off"
