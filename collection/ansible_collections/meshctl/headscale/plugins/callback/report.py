@@ -181,10 +181,11 @@ class CallbackModule(CallbackBase):
         self._collector.inventory["source"] = [
             environment.short_path(str(source)) for source in context.CLIARGS.get("inventory") or ()
         ]
-        stories = (runs.story_of(play) for play in playbook.get_plays())
+        plays = playbook.get_plays()
+        stories = (runs.story_of(play) for play in plays)
         self._collector.plan(list(dict.fromkeys(story for story in stories if story)))
         self._watch()
-        preload()
+        preload(assertions=any(map(runs.asserts, plays)))
         guard.install(seconds=self.get_option("command_timeout"))
 
     @_guarded

@@ -20,13 +20,17 @@ from .._inventory import variables
 
 _COLLECTION = "meshctl.headscale"
 _ACTIONS = f"ansible_collections.{_COLLECTION}.plugins.action"
-_USUAL = ("client", "client_info", "node", "service", "topology", "verdict")
+_USUAL = ("client", "client_info", "service", "topology")
+# Besides the assertions.
+_OF_STORIES = ("node", "verdict")
 
 
-def preload() -> None:
+def preload(*, assertions: bool) -> None:
     """Load the actions, the declared variables, the connection and the shell; the task that needs a broken plugin reports it."""
-    assertions = (path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))
-    for name in sorted({*assertions, *_USUAL}):
+    names = set(_USUAL)
+    if assertions:
+        names |= {*_OF_STORIES, *(path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))}
+    for name in sorted(names):
         with contextlib.suppress(Exception):
             import_module(f"{_ACTIONS}.{name}")
     with contextlib.suppress(Exception):

@@ -11,9 +11,12 @@ import shlex
 from typing import TYPE_CHECKING
 
 from ansible import context
+from ansible.playbook.block import Block
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ansible.executor.task_result import CallbackTaskResult
     from ansible.playbook.play import Play
     from ansible.playbook.task import Task
@@ -30,6 +33,19 @@ def story_of(play: Play) -> str | None:
     if not isinstance(story, str) or not story or "{{" in story:
         return None
     return str(story)
+
+
+def asserts(play: Play) -> bool:
+    """Whether a play belongs to a story or has assertions, as far as this is known before it runs."""
+    return bool(story_of(play)) or any("assert_" in str(task.action) for task in _tasks(play.tasks))
+
+
+def _tasks(entries: Iterable[Block | Task]) -> Iterator[Task]:
+    for entry in entries:
+        if isinstance(entry, Block):
+            yield from _tasks([*entry.block, *entry.rescue, *entry.always])
+        else:
+            yield entry
 
 
 def task_of(result: CallbackTaskResult) -> collect.Task:
