@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.action.hold import pace
+from ansible_collections.meshctl.headscale.plugins.action.hold import lasting, pace
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.peers import following, stream_count
 
 
@@ -32,3 +32,9 @@ def test_every_node_is_watched_by_as_many_as_it_watches() -> None:
     assert chosen["n7"] == ["n8", "n0", "n1"]
     assert {sum(node in found for found in chosen.values()) for node in nodes} == {3}
     assert (stream_count(3), stream_count(50)) == (16, 1)
+
+
+def test_a_watch_ends_before_the_listeners_of_its_connections() -> None:
+    assert lasting(60, [120.0, 90.0]) == 60
+    assert lasting(300, [120.0, 38.5]) == 38.5
+    assert lasting(1000, []) == 300

@@ -50,7 +50,7 @@ class ActionModule(Assertion):
         self._watch = mapping(self.variable("mesh_held"))
         at, seconds = number(self._watch.get("at")), number(self._watch.get("seconds")) or 0
         if at is not None and time.time() > at + seconds:
-            raise NotAsserted(f"the story took longer than the watch lasts, which is {seconds:g} s")
+            raise NotAsserted(f"the story took longer than the watch lasts, which is {seconds:.0f} s")
         known = [text(name) for name in items(self._watch.get("peers"))]
         peers = tuple(peer for peer in reached(self, self.peers()) if not known or peer.name in known)
         if not peers:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from secrets import token_hex
 from typing import Any
 
@@ -21,6 +22,7 @@ _LONGEST_S = 300.0
 # Pings of the whole mesh in a second: a lab's nodes share the cores of one machine.
 _MOST_PINGS = 2000
 _INTERVAL_S = 0.1
+_SPARE_S = 1.0
 _LONGEST_INTERVAL_S = 0.25
 
 
@@ -52,15 +54,16 @@ class ActionModule(MeshAction):
         names = following(self.host, nodes, [peer.name for peer in peers], count)
         patience = self.setting("patience")
         streams = following(self.host, nodes, names, stream_count(len(nodes)))
+        listening = {name: left for name in streams if (left := self._listens_for(name)) > 0}
         request = {
             "id": "hold",
             "kind": "hold",
-            "seconds": min(_LONGEST_S, self.options["seconds"]),
+            "seconds": lasting(self.options["seconds"], listening.values()),
             "targets": [known for peer in peers if peer.name in names for known in peer.addresses],
             "interval_s": interval * patience,
             "patience_s": max(3.0, 2 * self.setting("latency_budget_ms") / 1000) * patience,
             "marker": f"meshctl-{token_hex(8)}",
-            "streams": [one for peer in peers if peer.name in streams for one in self._streams(peer)],
+            "streams": [one for peer in peers if peer.name in listening for one in self._streams(peer)],
         }
         answer = self.probe([request], seconds=_LOOK_S * patience)
         seen = Answer(answer)
@@ -87,6 +90,10 @@ class ActionModule(MeshAction):
         ahead = began - time.time()
         return round(ahead, 3) if abs(ahead) > _LOOK_S else 0.0
 
+    def _listens_for(self, name: str) -> float:
+        until = number(mapping(self.of_host(name, "mesh_serving")).get("until")) or 0.0
+        return until - _SPARE_S - time.time()
+
     def _streams(self, peer: Node) -> list[dict[str, Any]]:
         """Return where a peer listens for a connection of each family."""
         serving = mapping(self.of_host(peer.name, "mesh_serving"))
@@ -99,6 +106,11 @@ class ActionModule(MeshAction):
             if port:
                 found.append({"host": known, "tcp": int(port), "token": serving.get("token")})
         return found
+
+
+def lasting(seconds: float, listening: Iterable[float]) -> float:
+    """Return how long to watch. A listener that ends closes its connections, so the watch ends before it."""
+    return min(_LONGEST_S, seconds, *listening)
 
 
 def pace(nodes: int, peers: int) -> tuple[float, int]:

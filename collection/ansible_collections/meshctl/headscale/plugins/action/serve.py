@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..module_utils._errors import BadInput
@@ -82,5 +83,7 @@ class ActionModule(ProbingAction):
             "every": bool(self.options["ports"]),
             "watch": self.options["watch"],
         }
+        until = time.time() + seconds
         seen = Answer(self.probe([request], seconds=_LOOK_S))
-        return mapping(seen.data("serve")) or {"error": seen.why("serve")}
+        found = mapping(seen.data("serve"))
+        return {**found, "until": until} if found else {"error": seen.why("serve")}

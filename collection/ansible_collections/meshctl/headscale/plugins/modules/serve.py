@@ -88,6 +88,11 @@ ansible_facts:
         token: {description: The word that a request must contain., type: str, returned: when it listens}
         end: {description: How to end the listener., type: dict, returned: when it listens}
         seconds: {description: Time after which nothing listens., type: float, returned: when it listens, sample: 40.0}
+        until:
+          description: When that is, in seconds since 1970 by the clock of the controller.
+          type: float
+          returned: when it listens
+          sample: 1767225600.0
         ports:
           description: For each address and protocol the port, with O(ports) all ports, and the last error.
           type: dict
