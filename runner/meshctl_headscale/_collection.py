@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths as paths
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _policy as policy
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _slices as slices
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as stories
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import headline
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import examine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab, preflight
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import record as lab_record
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import use as lab_use
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests_preflight
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
         compare,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         html,
         junit,
         lines,
+        merge,
         model,
         pairs,
     )
@@ -42,15 +45,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
-    "headline", "html", "hujson", "junit", "lab", "lab_record", "lines", "model", "nodes", "package", "pairs", "paths", "policy", "preflight",
-    "private", "record",
-    "remote", "rundir", "scrub", "stories", "text", "visible", "walk",
+    "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge", "model", "nodes", "package", "pairs", "paths", "policy",
+    "preflight", "private", "record", "remote", "rundir", "scrub", "slices", "stories", "text", "visible", "walk",
 ]  # fmt: skip
 
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
     "module_utils._": ("api", "durations", "errors", "hujson", "nodes"),
-    "plugin_utils._": ("binaries", "paths", "policy", "private", "stories"),
+    "plugin_utils._": ("binaries", "paths", "policy", "private", "slices", "stories"),
     "plugin_utils._doctor.": ("headline",),
     "plugin_utils._doctor.files.": ("examine",),
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
@@ -63,6 +65,7 @@ _PACKAGES = {
         "html",
         "junit",
         "lines",
+        "merge",
         "model",
         "pairs",
         "rundir",
@@ -76,6 +79,7 @@ _MODULES = {
     **{name: f"{package}{name}" for package, names in _PACKAGES.items() for name in names},
     "guests_preflight": "plugin_utils._libvirt.preflight",
     "lab_record": "plugin_utils._lab.record",
+    "lab_use": "plugin_utils._lab.use",
 }
 
 

@@ -13,12 +13,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale import _collection
 from meshctl_headscale._events import unparsed, without_colours
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import is_host_list
+
+if TYPE_CHECKING:
+    from meshctl_headscale._play import Request
 
 DEFAULTS = {
     "mesh_backend": "hosts",
@@ -239,11 +242,29 @@ def _plain(inventory: str) -> Mapping[str, Any] | None:
 
 def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
     """Return the variables as a play on the control server sees them, none if Ansible finds no such host."""
+    pairs = ", ".join(f"'{name}': {name} | default('')" for name in DEFAULTS)
+    words = ["headscale", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": f"{{{{ {{{pairs}}} | to_json }}}}"})]
+    done = _ansible(inventory, words, files)
+    try:
+        answer = json.loads(json.loads(done.partition("SUCCESS => ")[2])["msg"])
+    except (ValueError, KeyError):
+        return {}
+    return {name: value for name, value in answer.items() if value != ""}
+
+
+def hosts(request: Request, pattern: str) -> list[str]:
+    """Return the hosts of the inventory that a pattern names and a request is limited to."""
+    words = [pattern, "--list-hosts", *(["--limit", ",".join(request.limit)] if request.limit else [])]
+    lines = _ansible(request.inventory, words, request.extra_files).splitlines()
+    # The first line counts them.
+    return [line.strip() for line in lines if line.startswith("    ")]
+
+
+def _ansible(inventory: str, words: Sequence[str], files: Sequence[Path] = ()) -> str:
+    """Return what `ansible` writes about an inventory."""
     from meshctl_headscale._play import ansible_command, environment
     from meshctl_headscale._project import project
 
-    pairs = ", ".join(f"'{name}': {name} | default('')" for name in DEFAULTS)
-    words = ["headscale", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": f"{{{{ {{{pairs}}} | to_json }}}}"})]
     clean = environment(project(), Path(os.devnull)) | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "minimal"}
     del clean["ANSIBLE_CALLBACKS_ENABLED"], clean["MESHCTL_RUN_DIR"]
     try:
@@ -263,8 +284,4 @@ def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
     if error := refusal(done.stdout + done.stderr, inventory):
         # The defaults would name another lab.
         raise error
-    try:
-        answer = json.loads(json.loads(done.stdout.partition("SUCCESS => ")[2])["msg"])
-    except (ValueError, KeyError):
-        return {}
-    return {name: value for name, value in answer.items() if value != ""}
+    return done.stdout

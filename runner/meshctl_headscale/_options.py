@@ -116,6 +116,19 @@ Limit = Annotated[
         "--limit", "-l", envvar="MESHCTL_LIMIT", metavar="PATTERN", help="Only these hosts or groups. Repeatable."
     ),
 ]
+Slices = Annotated[
+    int | None,
+    typer.Option(
+        "--slices",
+        envvar="MESHCTL_SLICES",
+        metavar="N",
+        min=1,
+        # One slice is the whole.
+        callback=lambda number: None if number == 1 else number,
+        show_default=False,
+        help="Divide the hosts among this many processes of Ansible, and disturb nothing.",
+    ),
+]
 Tags = Annotated[
     str,
     typer.Option("--tags", "-t", envvar="MESHCTL_TAGS", metavar="TAG,…", help="Run only tasks with these tags."),

@@ -59,6 +59,7 @@ class Request:
     skip_tags: str = ""
     check: bool = False
     verbosity: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self, extra_vars: Path | None) -> list[str]:
         """Return the arguments of ansible-playbook."""
@@ -251,7 +252,7 @@ def _prepare(  # noqa: PLR0913, PLR0917
     from ansible_runner.interface import init_runner
 
     command = [*ansible_command("ansible-playbook"), *request.arguments(extra_vars)]
-    whole = environment(project(), run_dir)
+    whole = environment(project(), run_dir, inherited={**os.environ, **request.environment})
     whole.setdefault("ANSIBLE_LOCAL_TEMP", str(temporary(run_dir)))
 
     def handle(event: dict[str, Any]) -> bool:

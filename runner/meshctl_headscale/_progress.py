@@ -10,6 +10,7 @@ import contextlib
 import queue
 import threading
 import traceback
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +66,7 @@ class Progress:
         self._console = console
         self._events: queue.SimpleQueue[dict[str, Any] | Said | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="meshctl-progress", daemon=True)
-        self._reader = Reader()
+        self._readers: dict[int, Reader] = defaultdict(Reader)
         self._stopping = False
         self.tally = Tally()
 
@@ -111,7 +112,9 @@ class Progress:
             yield
 
     def _take(self, event: dict[str, Any] | Said) -> None:
-        found: list[Happening] = [event] if isinstance(event, Said) else list(self._reader.read(event))
+        found: list[Happening] = (
+            [event] if isinstance(event, Said) else list(self._readers[event.get("slice", 0)].read(event))
+        )
         for happening in found:
             self.tally.add(happening)
         for happening in found:

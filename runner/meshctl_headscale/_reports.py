@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from meshctl_headscale import _collection, _when
-from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
+from meshctl_headscale._play import new_run_dir
 from meshctl_headscale._view import terminal
 
 FORMATS = ("text", "json", "junit", "html", "path")
@@ -48,6 +50,30 @@ def find_two(old: str, new: str) -> tuple[Path, Path]:
     if _at(new, None) and not _at(old, None):
         newer = _at(new, _kind(older)) or newer
     return older, newer
+
+
+def merge(names: Sequence[str]) -> Path:
+    """Write the merged report of these runs to the directory of a new run, and return it."""
+    directories = [find(name) for name in names]
+    if len(directories) < 2:  # noqa: PLR2004
+        raise BadInputError("--merge needs two runs or more: name their directories.")
+    if twice := next((path for path in directories if directories.count(path) > 1), None):
+        raise BadInputError(f"--merge names the run {twice.name} twice. Name each slice once.")
+    reports = [_collection.model.load(path) for path in directories]
+    merged = _collection.merge.merge(reports, run_id="")
+    directory = new_run_dir("merged")
+    merged.run_id = directory.name
+    _clean, problems = _collection.rundir.write(merged, directory)
+    if problems:
+        raise MeshctlError(problems[0])
+    return directory
+
+
+def code(directory: Path) -> ExitCode:
+    """Return the exit code of a run with this report."""
+    codes = {"passed": ExitCode.PASSED, "failed": ExitCode.FAILED, "interrupted": ExitCode.INTERRUPTED}
+    report = _collection.model.load(directory)
+    return codes.get(report.verdict, ExitCode.FAILED if report.bad_checks else ExitCode.COULD_NOT_RUN)
 
 
 def _kind(directory: Path) -> str:

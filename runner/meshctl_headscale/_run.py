@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -126,8 +127,9 @@ def play(  # noqa: PLR0913
     command: str = "",
     console: Console | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
+    engine: Callable[..., Ended] = run_playbooks,
 ) -> Result:
-    """Run the playbooks, show them (on `console`, else on stderr), and return how that ended."""
+    """Run the playbooks with `engine`, show them (on `console`, else on stderr), and return how that ended."""
     directory = run_dir or new_run_dir(name)
     if run_dir:
         (directory / "artifacts").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,7 +151,7 @@ def play(  # noqa: PLR0913
                     on_event(event)
 
             with interruption.watched():
-                ended = run_playbooks(request, directory, on_event=handle, interruption=interruption)
+                ended = engine(request, directory, on_event=handle, interruption=interruption)
         result = _result(request, ended, progress.tally, directory, stories, seconds=time.monotonic() - began)
         log.write(f"ended rc={ended.rc} interrupted={ended.interrupted} exit={int(result.code)}")
         for reason in result.reasons:
@@ -223,10 +225,14 @@ def _without_reason(rc: int | None) -> str:
 
 def _output(run_dir: Path) -> str:
     """Return the whole output of Ansible."""
-    try:
-        return (run_dir / "artifacts" / "ansible" / "stdout").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    found = [run_dir, *run_dir.glob("slices/*")]
+    with contextlib.suppress(OSError):
+        return "".join(
+            (path / "artifacts" / "ansible" / "stdout").read_text(encoding="utf-8", errors="replace")
+            for path in found
+            if (path / "artifacts" / "ansible").is_dir()
+        )
+    return ""
 
 
 def _in_our_words(reason: str, request: Request, refusal: MeshctlError | None) -> str:

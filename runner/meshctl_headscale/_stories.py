@@ -131,6 +131,17 @@ def check_tags(project: Project, selected: Sequence[Story], tags: str) -> None:
         raise BadInputError(f"{names}: no task has the tag '{unknown[0]}'. There is the tag disruptive.")
 
 
+def check_slices(project: Project, selected: Sequence[Story]) -> None:
+    """Refuse the stories of meshctl that cannot run in slices."""
+    whole = [story.name for story in selected if story.about and not story.about.slices]
+    if whole:
+        can = [story.name for story in stories(project) if story.about and story.about.slices]
+        raise BadInputError(
+            f"{', '.join(whole)} cannot run in slices: name stories that can ({', '.join(can)}), and run the others without "
+            "--slices."
+        )
+
+
 def _entries(path: Path, text: str) -> list[dict[str, Any]] | None:
     """Return the entries of a playbook; None when the file is not a playbook."""
     import yaml

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +21,7 @@ from meshctl_headscale._options import (
     MinSeverity,
     Quiet,
     Show,
+    Slices,
     Verbose,
     not_empty,
 )  # fmt: skip
@@ -73,6 +74,7 @@ def doctor(
     min_severity: MinSeverity = None,
     inventory: Inventory = None,
     lab: LabName = None,
+    slices: Slices = None,
     limit: Limit = None,
     extra_vars: ExtraVars = None,
     verbose: Verbose = 0,
@@ -104,7 +106,9 @@ def doctor(
 
         show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
         severity = _collection.examine.severity_of(min_severity) if min_severity else ""
-        _examine_mesh(inventory, lab, limit or [], extra_vars or [], severity, show=show)
+        _examine_mesh(inventory, lab, limit or [], extra_vars or [], severity, slices=slices, show=show)
+    if slices:
+        raise BadInputError("--slices needs --mesh: only the hosts of a mesh can be divided.")
     if min_severity:
         raise BadInputError("--min-severity needs --mesh, --config or --policy.")
     from meshctl_headscale import _doctor, _tables
@@ -139,10 +143,17 @@ def _examine_files(
 
 
 def _examine_mesh(
-    inventory: str | None, lab: str | None, limit: list[str], extra_vars: list[str], severity: str, *, show: Show
+    inventory: str | None,
+    lab: str | None,
+    limit: list[str],
+    extra_vars: list[str],
+    severity: str,
+    *,
+    slices: int | None,
+    show: Show,
 ) -> NoReturn:
     """Run the playbook `doctor` and show its findings."""
-    from meshctl_headscale import _run, _stories
+    from meshctl_headscale import _run, _sliced, _stories
     from meshctl_headscale._play import Request
     from meshctl_headscale._project import project
 
@@ -157,13 +168,14 @@ def _examine_mesh(
         limit=limit,
         verbosity=show.verbose,
     )
-    result = _run.play(
-        request,
-        name="doctor",
-        show=show,
-        stories=_stories.select(project(), [str(playbook)]),
-        command=_inputs.command("doctor", "--mesh", inventory=inventory, lab=lab),
-    )
+    words = ["--mesh", *(["--slices", str(slices)] if slices else [])]
+    about: dict[str, Any] = {
+        "name": "doctor",
+        "show": show,
+        "stories": _stories.select(project(), [str(playbook)]),
+        "command": _inputs.command("doctor", *words, inventory=inventory, lab=lab),
+    }
+    result = _sliced.play(request, slices, **about) if slices else _run.play(request, **about)
     _run.summary(result, show=show, title="run")
     if show.as_json:
         _inputs.print_json(_run.report_or_error(result))

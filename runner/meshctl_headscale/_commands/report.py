@@ -14,13 +14,13 @@ from meshctl_headscale._exit import BadInputError, ExitCode
 
 
 def report(
-    run_name: Annotated[
-        str | None,
+    run_names: Annotated[
+        list[str] | None,
         typer.Argument(
             envvar="MESHCTL_REPORT_RUN",
-            metavar="[RUN]",
+            metavar="[RUN…]",
             show_default="the newest",
-            help="A run: its directory, its name, or a part of its name.",
+            help="A run: its directory, its name, or a part of its name. With --merge, all runs to merge.",
         ),
     ] = None,
     form: Annotated[
@@ -49,6 +49,14 @@ def report(
             "--compare", envvar="MESHCTL_COMPARE", metavar="OLD NEW", help="Show what broke and what became slower."
         ),
     ] = None,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            envvar="MESHCTL_MERGE",
+            help="Merge the reports of slices (RUN…) into that of a new run, and show it.",
+        ),
+    ] = False,
     verbose: Annotated[
         int,
         typer.Option(
@@ -61,10 +69,12 @@ def report(
         ),
     ] = 0,
 ) -> None:
-    """Show the report of a run, query it, or compare two runs.
+    """Show the report of a run, query it, compare two runs, or merge the reports of slices.
 
     With --compare, exits with 1 if a check that passed in OLD does not pass in NEW. OLD and NEW can be times, in UTC
     or as in `2h` (ago): the last run that had begun by then, of the same stories as the other run.
+
+    With --merge, exits with 1 if the merged verdict is not that every check passed.
 
     \b
     Examples:
@@ -74,24 +84,33 @@ def report(
       xdg-open "$(meshctl report --format path)/report.html"
       meshctl report --query "checks[?verdict=='failed'].[id, source, target]"
       meshctl report --compare 20260101T120000Z-all 20260102T120000Z-all
+      meshctl report --merge job-17 job-18 job-19     merge the reports of three slices
       meshctl report --compare 24h now                compare the run of 24 hours ago with the newest one
     """
     from meshctl_headscale import _reports
 
-    form = form or "text"
+    form, names = form or "text", run_names or []
     if form not in _reports.FORMATS:
         raise BadInputError(f"There is no format {form!r}. The formats are: {', '.join(_reports.FORMATS)}.")
     if compare:
-        if run_name or query:
-            raise BadInputError("--compare names both runs: leave out RUN and --query.")
+        if names or query or merge:
+            raise BadInputError("--compare names both runs: leave out RUN, --query and --merge.")
         raise typer.Exit(int(_compare(*compare, form)))
     if query and form not in ("text", "json"):
         raise BadInputError(f"--query prints JSON: leave out --format {form}.")
-    directory = _reports.find(run_name)
+    directory = _reports.merge(names) if merge else _reports.find(_only(names))
     if query:
         print(_reports.query(directory, query))
     else:
         print(_reports.render(directory, form, every=verbose > 0).rstrip("\n"))
+    if merge:
+        raise typer.Exit(int(_reports.code(directory)))
+
+
+def _only(names: list[str]) -> str | None:
+    if len(names) > 1:
+        raise BadInputError(f"{len(names)} runs are named: name one, or merge them with --merge.")
+    return next(iter(names), None)
 
 
 def _compare(old: str, new: str, form: str) -> ExitCode:

@@ -21,6 +21,7 @@ from meshctl_headscale._options import (
     Quiet,
     Show,
     SkipTags,
+    Slices,
     Tags,
     Verbose,
     story_names,
@@ -68,6 +69,7 @@ def run(
             help="If the run fails, create an archive of evidence (`meshctl collect`).",
         ),
     ] = False,
+    slices: Slices = None,
     limit: Limit = None,
     extra_vars: ExtraVars = None,
     tags: Tags = "",
@@ -98,23 +100,27 @@ def run(
       meshctl run us1 --no-deploy       use the mesh as it is
       meshctl run all --down            remove the lab at the end
       meshctl run us1 -v                list every check
+      meshctl run us1 us2 --slices 4    divide the hosts of a large mesh among four processes
       meshctl run us1 -e mesh_latency_budget_ms=20
       meshctl run all -i hosts.yml -e mesh_allow_disruptive=false
       meshctl run us1 --json | jq .verdict
     """
-    from meshctl_headscale import _run, _stories
+    from meshctl_headscale import _run, _sliced, _stories
     from meshctl_headscale._play import Request
     from meshctl_headscale._project import project
 
     show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
     selected = _stories.select(project(), story or [])
     _stories.check_tags(project(), selected, tags)
+    parts = _stories.parts(project(), selected)
+    if slices:
+        _stories.check_slices(project(), parts)
     variables, files = _run.parse_extra_vars(extra_vars or [])
     own: dict[str, Any] = _inputs.lab_variables(lab)
     own |= {"mesh_keep_going": True} if keep_going else {}
     own |= {} if deploy else {"mesh_deploy": False}
     request = Request(
-        playbooks=_stories.playbooks(selected, deploy=deploy),
+        playbooks=_stories.playbooks(selected, deploy=deploy and not slices),
         inventory=_inputs.inventory(inventory),
         extra_vars={**variables, **own},
         extra_files=files,
@@ -126,13 +132,14 @@ def run(
     if not deploy and any(chosen.path.parent == project().playbooks for chosen in selected):
         _require_lab(request)
     names = [chosen.name for chosen in selected]
-    result = _run.play(
-        request,
-        name="-".join(names),
-        show=show,
-        stories=_stories.parts(project(), selected),
-        command=_inputs.command("run", *names, inventory=inventory, lab=lab, no_deploy=not deploy),
-    )
+    words = [*names, *(["--slices", str(slices)] if slices else [])]
+    about: dict[str, Any] = {
+        "name": "-".join(names),
+        "show": show,
+        "stories": parts,
+        "command": _inputs.command("run", *words, inventory=inventory, lab=lab, no_deploy=not deploy),
+    }
+    result = _sliced.play(request, slices, **about, deploy=deploy) if slices else _run.play(request, **about)
     _run.summary(result, show=show, title="run")
     if collect_evidence and result.code in (ExitCode.FAILED, ExitCode.COULD_NOT_RUN):
         _collect(request, result)

@@ -443,3 +443,10 @@ def test_every_requirement_is_documented() -> None:
     assert option["choices"] == list(REQUIREMENTS)
     text = " ".join(option["description"])
     assert [name for name in REQUIREMENTS if f"V({name})" not in text] == []
+
+
+@pytest.mark.parametrize("name", ["disruption", "newcomer", "service_restart", "policy_change", "route_changes"])
+def test_a_run_in_slices_disturbs_nothing(name: str) -> None:
+    sliced = lab().but(mesh_slices=2)
+    assert unmet(sliced, [name]) == "a run in slices disturbs nothing: run the story without slices"
+    assert "slices" not in unmet(lab(), [name])

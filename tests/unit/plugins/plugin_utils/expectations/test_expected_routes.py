@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "manage": True,
     "allow_disruptive": True,
     "canaries": [],
+    "slices": 1,
 }
 
 

@@ -20,6 +20,7 @@ from ..plugin_utils._inventory.reading import read_inventory
 from ..plugin_utils._inventory.resolved import Settings
 from ..plugin_utils._lab import record, use
 from ..plugin_utils._lab.supervisor import LabError
+from ..plugin_utils._slices import Slice
 
 _ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "reserved", "absent"], "default": "present"},
@@ -76,7 +77,8 @@ class ActionModule(ActionBase):
     def _reserved(self, lab: Backend) -> dict[str, Any]:
         if lab.record is None:
             raise LabError(lab.missing())
-        if not self._task.check_mode:
+        # One reservation holds for all slices of a run: that of the process that started them.
+        if not (self._task.check_mode or Slice.this()):
             use.claim(lab.directory, use.Play.this(_command()))
         return {"changed": False}
 

@@ -16,6 +16,7 @@ from ..plugin_utils._judge.answer import Answer, addresses, mapping
 
 _LOOK_S = 5.0
 _LONGEST_S = 900.0
+_SLICED_S = 300.0
 _HIGHEST_PORT = 65535
 
 
@@ -73,7 +74,9 @@ class ActionModule(ProbingAction):
             raise BadInput(f"the addresses are {given!r}: write IP addresses")
         if not known:
             return {"error": "it has no mesh address"}
-        seconds = min(_LONGEST_S, self.options["seconds"] * self.setting("patience"))
+        # Other slices may come to this point later.
+        wanted = max(self.options["seconds"], _SLICED_S if self.setting("slices") > 1 else 0)
+        seconds = min(_LONGEST_S, wanted * self.setting("patience"))
         request = {
             "id": "serve",
             "kind": "serve",

@@ -51,8 +51,11 @@ class ActionModule(ActionBase):
         # The same on every host: one of them says it.
         if run is None or known["inventory_hostname"] not in known.get("ansible_play_hosts", ())[:1]:
             return None
-        problem = proof.problem(run, stories, context.CLIARGS.get("tags") or ())
+        problem = proof.problem(run, stories, context.CLIARGS.get("tags") or (), sliced=self._sliced(known))
         return failure(problem.message, problem.kind) if problem else None
+
+    def _sliced(self, known: Mapping[str, Any]) -> bool:
+        return int(self._templar.template(known.get("mesh_slices", 1))) > 1
 
     def _keeps_going(self, known: Mapping[str, Any]) -> bool:
         return self._true(known.get("mesh_keep_going", False))

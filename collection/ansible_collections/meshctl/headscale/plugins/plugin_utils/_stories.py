@@ -20,6 +20,8 @@ import yaml
 
 from ..module_utils._errors import BadInput
 
+_INFO = {"summary", "requires", "disrupts", "seconds"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
@@ -36,6 +38,8 @@ class Story:
     """What it interrupts; empty when it only observes."""
     seconds: int
     """How long it takes in the seed lab."""
+    slices: bool
+    """Whether it can run in slices: no task needs what another host's task registered."""
     path: Path
 
 
@@ -62,7 +66,7 @@ def _read(path: Path) -> Story:
     if label.lower() != path.stem or variables["mesh_story"] != path.stem or not alias:
         raise BadInput(f"{path}: name the play '{path.stem.upper()} …' and set mesh_story to {path.stem}")
     info = variables.get("mesh_story_info")
-    if not isinstance(info, Mapping) or set(info) != {"summary", "requires", "disrupts", "seconds"}:
+    if not isinstance(info, Mapping) or set(info) - {"slices"} != _INFO:
         raise BadInput(f"{path}: mesh_story_info must have exactly summary, requires, disrupts and seconds")
     return Story(
         id=path.stem,
@@ -72,6 +76,7 @@ def _read(path: Path) -> Story:
         requires=str(info["requires"]).strip(),
         disrupts=str(info["disrupts"] or "").strip(),
         seconds=int(info["seconds"]),
+        slices=info.get("slices") is True,
         path=path,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._plain import plain
+from .. import _slices
 from .._inventory.resolved import Settings
 from .._judge.answer import Json, mapping
 
@@ -34,12 +35,15 @@ class HostView:
         return Settings(self.variable, self.group("clients"))[name] if given is None else given
 
     def of_host(self, host: str, name: str) -> Json:
-        """Return a variable of another host; None if there is none."""
+        """Return a variable of another host, which may be in another slice of the run; None if there is none."""
         hostvars = self.known.get("hostvars") or {}
         try:
-            return plain(hostvars[host].get(name)) if host in hostvars else None
+            found = plain(hostvars[host].get(name)) if host in hostvars else None
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
+        if found is None and name in _slices.FACTS and (own := _slices.Slice.this()):
+            return own.fact(host, name)
+        return found
 
     def group(self, name: str) -> list[str]:
         """Return the hosts of a group."""

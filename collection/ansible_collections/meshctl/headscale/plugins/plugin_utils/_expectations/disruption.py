@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._judge.answer import items, mapping, number, text
 from .._judge.interfaces import mesh_address
-from .view import check_mode, is_lab, may_disturb, mesh_domain
+from .view import calm, is_lab, may_disturb, mesh_domain
 
 if TYPE_CHECKING:
     from .view import View
@@ -88,7 +88,7 @@ def canary(view: View) -> str:
 
 def no_disruption(view: View) -> str:
     """Return why the canary must not be disturbed."""
-    if reason := check_mode(view):
+    if reason := calm(view):
         return reason
     node = canary(view)
     if not may_disturb(view, node):
@@ -113,7 +113,7 @@ def newcomer(view: View) -> dict[str, Any]:
 
 def no_newcomer(view: View) -> str:
     """Return why no node may join, be renamed and be removed."""
-    if reason := check_mode(view):
+    if reason := calm(view):
         return reason
     if view.setting("allow_disruptive") and view.setting("manage") and view.group("spare"):
         return ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import addresses, mapping
 from .disruption import no_newcomer
-from .view import check_mode, is_lab
+from .view import calm, check_mode, is_lab
 
 if TYPE_CHECKING:
     from .view import View
@@ -50,7 +50,7 @@ def no_listeners(view: View) -> str:
 
 def no_change(view: View) -> str:
     """Return why no other policy may be installed."""
-    if reason := check_mode(view):
+    if reason := calm(view):
         return reason
     if not is_lab(view):
         return "the policy of an existing server is not changed"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._inventory.routes import Route, read_exit_nodes, read_routes
 from .._judge.answer import address, text
-from .view import check_mode, is_lab, may_disturb, place
+from .view import calm, is_lab, may_disturb, place
 
 if TYPE_CHECKING:
     from .view import View
@@ -136,7 +136,7 @@ def no_routes(view: View) -> str:
 
 def no_changes(view: View) -> str:
     """Return why the story must not set routes up itself."""
-    if reason := check_mode(view):
+    if reason := calm(view):
         return reason
     if view.setting("backend") == "lab" and view.setting("manage"):
         return ""

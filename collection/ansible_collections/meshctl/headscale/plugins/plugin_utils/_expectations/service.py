@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import address, endpoint, items, mapping, text
-from .view import check_mode, is_lab, may_disturb, mesh_domain, place, subnet
+from .view import calm, is_lab, may_disturb, mesh_domain, place, subnet
 
 if TYPE_CHECKING:
     from .view import View
@@ -119,7 +119,7 @@ def no_address(view: View) -> str:
 
 def no_restart(view: View) -> str:
     """Return why the service must not be restarted."""
-    if reason := check_mode(view):
+    if reason := calm(view):
         return reason
     host = text(view.setting("service_host"))
     if not may_disturb(view, host):

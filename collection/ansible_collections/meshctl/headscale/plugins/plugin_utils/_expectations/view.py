@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .._judge.answer import mapping, text
+
+SLICED: Final = "a run in slices disturbs nothing: run the story without slices"
 
 
 class View(Protocol):
@@ -58,6 +60,13 @@ def may_disturb(view: View, host: str) -> bool:
 def check_mode(view: View) -> str:
     """Return why nothing may be disturbed in check mode, empty outside of it."""
     return "check mode changes nothing: run without --check" if view.variable("ansible_check_mode") else ""
+
+
+def calm(view: View) -> str:
+    """Return why nothing may be disturbed, whatever the inventory allows."""
+    if reason := check_mode(view):
+        return reason
+    return SLICED if view.setting("slices") > 1 else ""
 
 
 def mesh_domain(view: View) -> str:

@@ -25,12 +25,17 @@ class Problem:
     kind: Literal["bad_input", "could_not_run"]
 
 
-def problem(run: Collector, stories: Collection[str] | None, tags: Collection[str] = ()) -> Problem | None:
+def problem(
+    run: Collector, stories: Collection[str] | None, tags: Collection[str] = (), *, sliced: bool = False
+) -> Problem | None:
     """Return what keeps these stories (None: all that began) from being a proof; None when nothing does."""
     if run.unwritable:
         return Problem(f"{run.unwritable}. Name a writable directory with MESHCTL_RUNS_DIR", "could_not_run")
     if unknown := sorted(set(tags) - run.tags - _SPECIAL_TAGS):
         return Problem(f"no task has the tag '{unknown[0]}': correct --tags", "bad_input")
+    if sliced:
+        # Only all slices together have to prove something.
+        return None
     began = run.began if stories is None else [story for story in run.began if story in stories]
     counts = {story: model.Counts.of(run.of_story(story)) for story in began}
     if empty := [story for story in began if not counts[story].total]:

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Combine the reports of the slices of a run into the report that the run would have had without slices. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Counts, Note, Report, Story
+
+# A check that several slices made has the worst of their verdicts.
+_WORST_FIRST = ("failed", "error", "passed", "skipped")
+_SAME = ("backend", "lab_name")
+
+
+def merge(reports: Sequence[Report], *, run_id: str, command: str = "") -> Report:
+    """Return one report of all slices; raise `BadInput` if they are not of one mesh."""
+    _check(reports)
+    checks = _checks(reports)
+    stories = [_story(name, reports, checks) for name in _names(reports)]
+    began = {story.id for story in stories}
+    interrupted = any(report.verdict == "interrupted" for report in reports)
+    incomplete = any(report.verdict == "error" and not report.bad_checks and report.counts.passed for report in reports)
+    started, finished = min(one.started for one in reports), max(one.finished for one in reports)
+    counts = Counts.of(checks)
+    return Report(
+        run_id=run_id,
+        started=started,
+        finished=finished,
+        duration_s=round(model.seconds_between(started, finished), 3),
+        verdict=model.run_verdict(stories, counts, interrupted=interrupted, incomplete=incomplete),
+        command=command or reports[0].command,
+        playbooks=list(dict.fromkeys(playbook for report in reports for playbook in report.playbooks)),
+        versions=_union(report.versions for report in reports),
+        inventory=dict(reports[0].inventory),
+        topology={"hosts": _hosts(reports)},
+        stories=stories,
+        not_run=[one for one in dict.fromkeys(n for report in reports for n in report.not_run) if one not in began],
+        notes=_notes(reports),
+        counts=counts,
+        checks=checks,
+    )
+
+
+def _check(reports: Sequence[Report]) -> None:
+    for report in reports[1:]:
+        for key in _SAME:
+            ours, theirs = reports[0].inventory.get(key), report.inventory.get(key)
+            if ours != theirs:
+                raise BadInput(
+                    f"{report.run_id} is not a slice of the same mesh as {reports[0].run_id}: its {key} is {theirs!r}, not {ours!r}"
+                )
+
+
+def _checks(reports: Sequence[Report]) -> list[Check]:
+    """Return every check once, in the order of the stories and then of the slices."""
+    order = {name: number for number, name in enumerate(_names(reports))}
+    found: list[Check] = []
+    places: dict[str, int] = {}
+    for report in reports:
+        before = dict(places)
+        for check in report.checks:
+            place = before.get(key := _identity(check))
+            if place is None:
+                places[key] = len(found)
+                found.append(check)
+            elif _rank(check) < _rank(found[place]):
+                found[place] = check
+    return sorted(found, key=lambda check: order.get(check["story"], -1))
+
+
+def _identity(check: Check) -> str:
+    """Return what a check is about: two slices may both have asked the control server."""
+    return json.dumps([check["id"], check["source"], check["target"], check["expected"]], sort_keys=True)
+
+
+def _rank(check: Check) -> int:
+    return _WORST_FIRST.index(check["verdict"])
+
+
+def _names(reports: Iterable[Report]) -> list[str]:
+    return list(dict.fromkeys(story.id for report in reports for story in report.stories))
+
+
+def _story(name: str, reports: Sequence[Report], checks: Iterable[Check]) -> Story:
+    parts = [story for report in reports for story in report.stories if story.id == name]
+    counts = Counts.of(check for check in checks if check["story"] == name)
+    started, finished = min(part.started for part in parts), max(part.finished for part in parts)
+    return Story(
+        id=name,
+        title=parts[0].title,
+        verdict=model.story_verdict(counts, interrupted=any(part.verdict == "interrupted" for part in parts)),
+        started=started,
+        finished=finished,
+        duration_s=round(model.seconds_between(started, finished), 3),
+        counts=counts,
+    )
+
+
+def _notes(reports: Iterable[Report]) -> list[Note]:
+    found: list[Note] = []
+    for note in (note for report in reports for note in report.notes):
+        if note not in found:
+            found.append(note)
+    return found
+
+
+def _hosts(reports: Iterable[Report]) -> dict[str, dict[str, Any]]:
+    """Return what the slices know of each host: only its own knows its versions."""
+    found: dict[str, dict[str, Any]] = {}
+    for host, facts in (item for report in reports for item in report.hosts.items()):
+        own = found.setdefault(host, {})
+        own |= {key: value for key, value in facts.items() if value or key not in own}
+    return found
+
+
+def _union(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return every version of each program; hosts may have different ones."""
+    found: dict[str, set[str]] = {}
+    for name, value in (item for part in parts for item in part.items()):
+        found.setdefault(name, set()).update(value.split(", "))
+    return {name: ", ".join(sorted(values)) for name, values in found.items()}

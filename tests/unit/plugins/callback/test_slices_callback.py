@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Slices leave facts for each other and wait for each other, but never for one that has ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.callback import slices as callback
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.view import HostView
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._slices import VARIABLE, Slice
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Slice, Slice]:
+    return Slice(1, 2, tmp_path), Slice(2, 2, tmp_path)
+
+
+def test_a_process_knows_its_slice_from_the_environment(
+    pair: tuple[Slice, Slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, pair[1].word)
+    assert Slice.this() == pair[1]
+
+
+@pytest.mark.parametrize("value", ["", "1", "1/2", "x/2 /tmp", "1/ /tmp"])
+def test_no_other_process_is_a_slice(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    assert Slice.this() is None
+
+
+@pytest.mark.parametrize("host", ["a", "..", "a/b", "a b", "%", "é"])
+def test_facts_of_a_host_reach_the_other_slice(pair: tuple[Slice, Slice], host: str) -> None:
+    one, other = pair
+    assert other.fact(host, "mesh_client") is None
+    one.publish(host, {"mesh_client": {"key": "k"}})
+    one.publish(host, {"mesh_client": {"key": "new"}})
+    assert other.fact(host, "mesh_client") == {"key": "new"}
+    assert {path.parent for path in one.directory.iterdir()} == {one.directory}
+
+
+def test_an_action_finds_a_fact_of_a_host_in_another_slice(
+    pair: tuple[Slice, Slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair[0].publish("n1", {"mesh_serving": {"token": "t"}})
+    view = HostView()
+    view.known = {"hostvars": {"n1": {}, "n2": {"mesh_serving": {"token": "own"}}}}
+    assert view.of_host("n1", "mesh_serving") is None
+    monkeypatch.setenv(VARIABLE, pair[1].word)
+    assert view.of_host("n1", "mesh_serving") == {"token": "t"}
+    assert view.of_host("n2", "mesh_serving") == {"token": "own"}
+    assert view.of_host("n1", "ansible_host") is None
+
+
+def test_a_slice_is_behind_until_it_comes_as_far_goes_on_or_ends(pair: tuple[Slice, Slice]) -> None:
+    one, other = pair
+    one.enter("us1")
+    assert one.behind("us1", "serve 1") == [2]
+    other.enter("us1")
+    other.reach("us1", "client_info 1")
+    assert one.behind("us1", "serve 1") == [2]
+    other.reach("us1", "serve 1")
+    assert one.behind("us1", "serve 1") == []
+    assert one.behind("us1", "serve 2") == [2]
+    other.enter("us2")
+    assert one.behind("us1", "serve 2") == []
+    assert one.behind("us2", "serve 1") == [2]
+    other.leave()
+    assert one.behind("us2", "serve 1") == []
+
+
+def test_a_slice_that_has_begun_another_story_is_behind(pair: tuple[Slice, Slice]) -> None:
+    one, other = pair
+    other.enter("us1")
+    assert one.behind("us2", "client_info 1") == [2]
+
+
+# --- the callback
+
+
+def _task(action: str, **args: Any) -> Any:
+    return SimpleNamespace(action=f"meshctl.headscale.{action}", args=args)
+
+
+@pytest.fixture
+def member(pair: tuple[Slice, Slice], monkeypatch: pytest.MonkeyPatch) -> Callable[[int], callback.CallbackModule]:
+    monkeypatch.setattr(callback.runs, "story_of", lambda play: play)
+
+    def make(number: int) -> callback.CallbackModule:
+        monkeypatch.setenv(VARIABLE, pair[number].word)
+        return callback.CallbackModule()
+
+    return make
+
+
+def test_a_slice_waits_for_the_other_after_a_task_that_makes_facts(
+    member: Callable[[int], callback.CallbackModule], pair: tuple[Slice, Slice]
+) -> None:
+    fast, slow = member(0), member(1)
+    for each in (fast, slow):
+        each.v2_playbook_on_play_start("us1")  # type: ignore[arg-type]
+        each.v2_playbook_on_task_start(_task("serve"), False)
+    waiting = threading.Thread(target=lambda: fast.v2_playbook_on_task_start(_task("hold"), False))
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    slow.v2_playbook_on_task_start(_task("hold"), False)
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_a_slice_ends_its_listeners_when_the_other_needs_them_no_more(
+    member: Callable[[int], callback.CallbackModule], pair: tuple[Slice, Slice]
+) -> None:
+    fast, slow = member(0), member(1)
+    for each in (fast, slow):
+        each.v2_playbook_on_play_start("us1")  # type: ignore[arg-type]
+    end = _task("serve", state="ended")
+    waiting = threading.Thread(target=lambda: fast.v2_playbook_on_task_start(end, False))
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    pair[1].leave()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_only_shared_facts_are_left(
+    member: Callable[[int], callback.CallbackModule], pair: tuple[Slice, Slice]
+) -> None:
+    facts = {"mesh_client": {"key": "k"}, "secret": "s"}
+    host = SimpleNamespace(get_name=lambda: "n1")
+    member(0).v2_runner_on_ok(SimpleNamespace(result={"ansible_facts": facts}, host=host))  # type: ignore[arg-type]
+    assert pair[1].fact("n1", "mesh_client") == {"key": "k"}
+    assert pair[1].fact("n1", "secret") is None
+
+
+def test_other_runs_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(callback.runs, "story_of", lambda play: play)
+    alone, began = callback.CallbackModule(), time.monotonic()
+    alone.v2_playbook_on_play_start("us1")  # type: ignore[arg-type]
+    for action in ("serve", "hold"):
+        alone.v2_playbook_on_task_start(_task(action), False)
+    assert time.monotonic() - began < 5
