@@ -40,6 +40,7 @@ ONCE_MISSED = (
     "mesh-address-taken",
     "control-down",
     "wrong-gateway",
+    "leak-udp-unanswered",
 )
 
 

@@ -19,10 +19,11 @@ HOST = "10.0.0.10"
 WALL = replace(mesh.WALLS[0], tcp=(22,), udp=(53, 123))
 
 
-def acting(*walls: Wall) -> ActionModule:
+def acting(*walls: Wall, hostvars: dict[str, Any] | None = None) -> ActionModule:
     action = ActionModule.__new__(ActionModule)
     action.options, action.context = {}, mesh.context("isolated")
     action._expect = Isolated(walls=walls, protocols=("sctp", "gre"))
+    action._nonce, action.known = "n0nce", {"hostvars": hostvars or {}}
     return action
 
 
@@ -69,3 +70,19 @@ def test_silent_udp_is_judged_at_the_deadline_whatever_was_seen() -> None:
     action = acting(WALL)
     action.elapsed_s = 60.0
     assert looked(action, _53=("timeout", "")) == "passed"
+
+
+def test_the_host_is_asked_over_the_mesh_what_has_arrived() -> None:
+    listens = {"token": "t0ken", "ports": {WALL.mesh: {"tcp": {"port": 4711}, "udp": {"port": 4712}}}}
+    for serving, wanted in [
+        ({**listens, "witness": True}, {"host": WALL.mesh, "port": 4711, "token": "t0ken"}),
+        (listens, None),
+        ({"error": "in use"}, None),
+        ({}, None),
+    ]:
+        action = acting(WALL, hostvars={WALL.name: {"mesh_serving": serving}})
+        knock = action.observe(None)[0]["steps"][1]
+        assert {target["protocol"]: target.get("witness") for target in knock["targets"]} == {
+            "tcp": None, "udp": wanted, "sctp": None, "gre": None,
+        }  # fmt: skip
+        assert knock["nonce"] == ("n0nce" if wanted else "")

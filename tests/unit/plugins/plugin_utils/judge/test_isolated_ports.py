@@ -107,6 +107,18 @@ def test_silence_of_udp_beside_a_refusal_counts_once_it_was_tried_again() -> Non
     assert judged(mesh.knocked("gre", 0, "timeout", ""), hasty=True)["protocols"].verdict == "passed"
 
 
+def test_a_datagram_that_the_host_has_captured_fails_although_it_refused_none() -> None:
+    check = judged(mesh.knocked("udp", 123, "arrived", HOST))["udp"]
+    assert (check.verdict, check.observed) == ("failed", "123: arrived")
+    assert f"over UDP port 123, although {ROUTER} refuses echo requests" in check.hint
+
+
+def test_the_word_of_a_host_that_nothing_arrived_is_a_proof_at_once() -> None:
+    silent = {**mesh.knocked("udp", 53, "timeout", ""), "asked": True}
+    assert judged(silent, hasty=True)["udp"].evidence["proof"] == "nothing arrived; refusal"
+    assert judged(silent, echo=QUIET, patient=True)["udp"].verdict == "passed"
+
+
 def test_silence_does_not_refute_what_an_earlier_look_has_shown() -> None:
     earlier = {**mesh.knocked("udp", 53, "port-unreachable", HOST), "host": HOST}
     by_router, connected = mesh.knocked("udp", 123), mesh.knocked("tcp", 22, "refused", HOST)

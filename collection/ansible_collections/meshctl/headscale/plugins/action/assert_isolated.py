@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from secrets import randbelow
+from secrets import randbelow, token_hex
 from typing import TYPE_CHECKING, Final
 
 from ..module_utils._errors import BadInput
@@ -54,6 +54,7 @@ class ActionModule(Assertion):
             raise BadInput(f"ports has {wrong[0]}: ports are 1 to {_LAST_PORT}")
         in_lab = self.setting("backend") != "hosts"
         untried = no_ports(self)
+        self._nonce = token_hex(8)
         # Between runs the ports are the same, except one that no rule can foresee.
         chosen = _FIRST_CHOSEN + randbelow(_LAST_PORT - _FIRST_CHOSEN) if in_lab and not self.options["ports"] else 0
         walls = self._walls()
@@ -133,8 +134,14 @@ class ActionModule(Assertion):
         self._looks += 1
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known and not wall.drops]
+        witnesses = {wall.name: self._witness(wall) for wall in walls}
         tried = [
-            {"host": wall.address, "protocol": protocol, "port": port}
+            {
+                "host": wall.address,
+                "protocol": protocol,
+                "port": port,
+                **(witnesses[wall.name] if protocol == "udp" else {}),
+            }
             for wall in walls
             for protocol, ports in (
                 ("tcp", wall.tcp),
@@ -146,10 +153,25 @@ class ActionModule(Assertion):
         # One after the other: a router that limits its refusals must not spend them on ports before it has refused an echo.
         steps: list[Request] = [
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
-            {"id": KNOCK, "kind": "knock", "targets": tried, "try_timeout_s": 1.0, "sparing": True},
+            {
+                "id": KNOCK,
+                "kind": "knock",
+                "targets": tried,
+                "try_timeout_s": 1.0,
+                "sparing": True,
+                "nonce": self._nonce if any(witnesses.values()) else "",
+            },
         ]
         requests: list[Request] = [{"id": STEPS, "kind": "sequence", "steps": steps}]
         return [{"id": WIRE, "kind": "capture", "optional": True, "during": requests}] if self._watched else requests
+
+    def _witness(self, wall: Wall) -> Request:
+        """Return where to ask over the mesh what has reached a host; empty if it does not note that."""
+        serving = mapping(self.of_host(wall.name, "mesh_serving"))
+        found = mapping(mapping(mapping(serving.get("ports")).get(wall.mesh)).get("tcp"))
+        if not (serving.get("witness") is True and found.get("port")):
+            return {}
+        return {"witness": {"host": wall.mesh, "port": found["port"], "token": serving.get("token")}}
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the kernel for its routes to the addresses."""

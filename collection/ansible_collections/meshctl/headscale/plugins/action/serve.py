@@ -28,6 +28,7 @@ class ActionModule(ProbingAction):
         "addresses": {"type": "list", "elements": "str"},
         "ports": {"type": "list", "elements": "int"},
         "watch": {"type": "bool", "default": False},
+        "witness": {"type": "bool", "default": False},
         "required": {"type": "bool", "default": True},
         "state": {"type": "str", "choices": ["started", "ended"], "default": "started"},
     }
@@ -85,6 +86,7 @@ class ActionModule(ProbingAction):
             "seconds": seconds,
             "every": bool(self.options["ports"]),
             "watch": self.options["watch"],
+            "witness": self.options["witness"],
         }
         until = time.time() + seconds
         seen = Answer(self.probe([request], seconds=_LOOK_S))

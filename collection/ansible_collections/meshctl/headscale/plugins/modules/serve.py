@@ -40,6 +40,12 @@ options:
         M(meshctl.headscale.assert_policy) knows what silences a port. Needs root.
     type: bool
     default: false
+  witness:
+    description:
+      - Whether the process also notes which datagrams of M(meshctl.headscale.assert_isolated) reach the host outside the mesh,
+        and tells their senders. It captures them, and opens no port for them. Needs root.
+    type: bool
+    default: false
   required:
     description: Whether the task fails when the node cannot listen. Otherwise the fact has the reason, in C(error).
     type: bool
@@ -58,6 +64,7 @@ attributes:
     support: none
 seealso:
   - module: meshctl.headscale.assert_exchange
+  - module: meshctl.headscale.assert_isolated
   - module: meshctl.headscale.assert_policy
 """
 

@@ -9,10 +9,11 @@ Proofs of isolation, strongest first:
 - an ICMP refusal from a router or from this host;
 - a TCP reset, if an ICMP refusal for the same address passed as many routers (by its TTL): a router resets connections in
   the host's name, and a reset from behind the router would have passed more routers;
+- the peer's word, over the mesh, that it captures such datagrams and that none has arrived;
 - silence, but only while the peer answers over the mesh: otherwise silence may mean that nothing gets out.
 
-An echo reply, a connection, a reply to a datagram, an ICMP refusal from the host itself, or a reset from an address that no
-router refused shows that the host was reached.
+An echo reply, a connection, a reply to a datagram, a datagram that the peer has captured, an ICMP refusal from the host
+itself, or a reset from an address that no router refused shows that the host was reached.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _CLOSED = {"port-unreachable", "protocol-unreachable"}
 _RESETS = ("refused", "reset")
 # A host that has answered one datagram does not get the others: it would refuse only a few a second.
 _UNTRIED = "untried"
+# The host has captured a datagram, whether it answered or not.
+_ARRIVED = "arrived"
 _SILENT = ("timeout", _UNTRIED)
 _WITH_PORTS = ("sctp",)
 # Initial TTLs of operating systems.
@@ -224,15 +227,20 @@ def _attempt(seen: Answer, wall: Wall, expect: Isolated, row: dict[str, Any]) ->
     if protocol == "tcp" and outcome in _RESETS and routed:
         ok = _by_router(seen, wall, int(number(row.get("port")) or 0), text(routed.get("from")))
         return ok, "reset, with an ICMP refusal" if ok else ""
-    if outcome in ("connected", "answered", *_RESETS) or (by and by == wall.address):
+    if outcome in ("connected", "answered", _ARRIVED, *_RESETS) or (by and by == wall.address):
         return False, ""
     if outcome in _REFUSALS or (outcome in _CLOSED and by != "local"):
         return True, "refusal"
-    if outcome == "timeout" and routed:
-        return (None if expect.hasty and protocol == "udp" else True), "silence, with an ICMP refusal"
-    if outcome == "timeout":
-        return _silence(seen, wall, expect), "silence"
-    return None, ""
+    return _quiet(seen, wall, expect, row) if outcome == "timeout" else (None, "")
+
+
+def _quiet(seen: Answer, wall: Wall, expect: Isolated, row: dict[str, Any]) -> tuple[bool | None, str]:
+    """Return whether silence shows that the host cannot be reached, and why."""
+    if row.get("asked") is True:
+        return True, "nothing arrived"
+    if _echo(seen, wall.address)[2]:
+        return (None if expect.hasty and row.get("protocol") == "udp" else True), "silence, with an ICMP refusal"
+    return _silence(seen, wall, expect), "silence"
 
 
 def _verdict(found: dict[str, tuple[bool | None, str]]) -> tuple[bool | None, list[str]]:
@@ -248,7 +256,7 @@ def _observed(rows: dict[str, dict[str, Any]], reached: Sequence[str]) -> str | 
     for name, row in rows.items():
         if outcome := text(row.get("outcome")):
             by = text(row.get("from"))
-            said.setdefault(f"{outcome} from {by}" if by else outcome, []).append(name)
+            said.setdefault(f"{outcome} from {by}" if by and outcome != _ARRIVED else outcome, []).append(name)
     if not reached and len(said) == 1:
         return next(iter(said))
     parts = {

@@ -22,7 +22,7 @@ _MOST_KEPT = 20000
 
 def watching(addresses: List) -> socket.socket | None:
     """Return a socket that captures on the interface with one of these addresses; None where that is not permitted."""
-    interface = _interface_of(addresses)
+    interface = interface_of(addresses)
     if not interface:
         return None
     try:
@@ -38,7 +38,7 @@ def watching(addresses: List) -> socket.socket | None:
     return sock
 
 
-def _interface_of(addresses: List) -> str:
+def interface_of(addresses: List) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _number, name in socket.if_nameindex():
             try:

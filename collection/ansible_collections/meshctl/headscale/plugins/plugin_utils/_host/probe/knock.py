@@ -16,8 +16,10 @@ import socket
 import struct
 import time
 
-from .base import left, ms_since
+from .base import each, left, ms_since
 from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
+from .witness import ask as ask_witness
+from .witness import datagram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ _PROTOCOLS = {"ipip": 4, "6in4": 41, "gre": 47, "esp": 50, "sctp": 132}
 _AT_ONCE = 256
 _PAUSE_S = 0.04
 _LONGEST_ANSWER = 128 << 10
+# For hosts to say what has arrived.
+_WITNESS_S = 1.5
 
 
 def knock(ask: Dict, until: float) -> Json:
@@ -35,16 +39,20 @@ def knock(ask: Dict, until: float) -> Json:
     `try_timeout_s` is how long to wait for an answer. `send` is what UDP ports get. With `find`, TCP ports get it as well,
     and each row says whether the answer contains that text. With `sparing`, a host that has answered a datagram gets no
     more of them: their outcome is `untried`.
+
+    With a `nonce`, the `witness` of a target that has not answered a datagram is asked whether it has arrived: then the
+    outcome is `arrived`, and otherwise the row says that the host was `asked`.
     """
     patience = float(ask.get("try_timeout_s") or 0.8)
     payload, sought = str(ask.get("send") or "meshctl").encode(), str(ask.get("find") or "").encode()
+    nonce = str(ask.get("nonce") or "")
     targets = list(ask.get("targets") or [])
     found: List = []
     for first in range(0, len(targets), _AT_ONCE):
         if time.monotonic() >= until - 0.05:
             found += [_row(target, "deadline") for target in targets[first:]]
             break
-        batch = [_Knock(target, payload, sought) for target in targets[first : first + _AT_ONCE]]
+        batch = [_Knock(target, payload, sought, nonce) for target in targets[first : first + _AT_ONCE]]
         try:
             end = min(until, time.monotonic() + patience)
             _wait_for(batch, end, _lines(batch, end, bool(ask.get("sparing"))))
@@ -52,7 +60,25 @@ def knock(ask: Dict, until: float) -> Json:
             for one in batch:
                 one.close()
         found += [one.found for one in batch]
+    if nonce:
+        _ask_witnesses(nonce, targets, found, until)
     return found
+
+
+def _ask_witnesses(nonce: str, targets: List, rows: List, until: float) -> None:
+    """Ask the hosts of silent ports what has arrived."""
+    silent = [(target["witness"], row) for target, row in zip(targets, rows)
+              if target.get("witness") and row["protocol"] == "udp" and row["outcome"] == "timeout"]  # fmt: skip
+    hosts = list({str(witness): witness for witness, _row in silent}.values())
+    limit = min(until, time.monotonic() + _WITNESS_S)
+    noted = dict(zip(map(str, hosts), each(lambda host: ask_witness(host, nonce, limit), hosts, limit)))
+    for witness, row in silent:
+        arrived = noted[str(witness)]
+        if not isinstance(arrived, list):
+            continue
+        row["asked"] = True
+        if (row["host"], str(row["port"])) in arrived:
+            row.update({"outcome": "arrived", "from": row["host"]})
 
 
 def _row(target: Dict, outcome: str) -> Dict:
@@ -127,13 +153,15 @@ class _Line:
 class _Knock:
     """One attempt."""
 
-    def __init__(self, target: Dict, payload: bytes, sought: bytes) -> None:
+    def __init__(self, target: Dict, payload: bytes, sought: bytes, nonce: str) -> None:
         self.found = _row(target, "timeout")
         self.host, self.protocol = self.found["host"], self.found["protocol"]
         self.sock: socket.socket | None = None
         self.events = select.POLLOUT if self.protocol == "tcp" else select.POLLIN
         self.done = False
         self._payload = payload if self.protocol in ("tcp", "udp") else _packet(self.protocol)
+        if nonce and self.protocol == "udp":
+            self._payload = datagram(nonce, self.host, self.found["port"])
         self._sought, self._answer = sought, b""
         self._began = time.monotonic()
         if sought:

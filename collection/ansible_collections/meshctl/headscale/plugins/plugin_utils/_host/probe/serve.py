@@ -10,6 +10,8 @@ A request over UDP begins with the same line; its reply is as long as the reques
 
 A request `meshctl TOKEN SINCE seen ADDRESS,...` asks which packets have come from these addresses since a moment, by the
 clock in an earlier reply. Only where packets are captured is there an answer.
+
+A request over TCP `meshctl TOKEN NONCE witness` asks which datagrams of the `knock` with this nonce have arrived.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from .arrivals import Arrivals, watching
 from .detached import detach
 from .door import Door, new_token, seconds_of
 from .wire import family_of, outcome_of
+from .witness import Witness, witnessing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,14 +49,16 @@ def serve(ask: Dict, _until: float) -> Json:
     wanted = [int(port) for port in ask.get("ports") or []]
     ports, listeners = _bind(addresses, wanted, every=bool(ask.get("every")))
     capture = watching(addresses) if ask.get("watch") else None
-    sockets = [*listeners, door.sock, *([capture] if capture else [])]
+    witness = witnessing(addresses) if ask.get("witness") else None
+    sockets = [*listeners, door.sock, *(sock for sock in (capture, witness) if sock)]
     try:
-        server, until = _Server(token.encode(), door, capture, addresses), time.monotonic() + seconds
+        server, until = _Server(token.encode(), door, capture, witness, addresses), time.monotonic() + seconds
         detach(lambda: server.run(listeners, until), {sock.fileno() for sock in sockets}, seconds)
     finally:
         for listener in sockets:
             listener.close()
-    return {"token": token, "ports": ports, "seconds": seconds, "end": {"name": door.name, "token": door.token}}
+    found = {"token": token, "ports": ports, "seconds": seconds, "end": {"name": door.name, "token": door.token}}
+    return {**found, "witness": True} if witness else found
 
 
 def _bind(addresses: List, allowed: List, *, every: bool = False) -> Tuple:
@@ -106,8 +111,11 @@ def _bind_one(listener: socket.socket, address: str, ports: List) -> str:
 class _Server:
     """Replies until the deadline."""
 
-    def __init__(self, token: bytes, door: Door, capture: socket.socket | None, addresses: List) -> None:
-        self._capture = capture
+    def __init__(
+        self, token: bytes, door: Door, capture: socket.socket | None, witness: socket.socket | None, addresses: List
+    ) -> None:
+        self._capture, self._witness = capture, witness
+        self._knocks = Witness()
         self._arrivals = Arrivals(addresses)
         self._token = token
         self._door = door
@@ -121,15 +129,16 @@ class _Server:
             listener.setblocking(False)
             ready.register(listener, select.POLLIN)
         ready.register(self._door.sock, select.POLLIN)
-        if self._capture is not None:
-            ready.register(self._capture, select.POLLIN)
+        captures = {sock.fileno() for sock in (self._capture, self._witness) if sock is not None}
+        for number in captures:
+            ready.register(number, select.POLLIN)
         while time.monotonic() < until and not self._ended:
             for number, _event in ready.poll(int(max(1.0, (until - time.monotonic()) * 1000))):
                 try:
                     if number in by_number:
                         self._take(by_number[number], until)
-                    elif self._capture is not None and number == self._capture.fileno():
-                        self._take_arrivals()
+                    elif number in captures:
+                        self._take_captured()
                     else:
                         self._door.take()
                         self._door.answer(self._end)
@@ -174,6 +183,9 @@ class _Server:
                 if (arrived := self._arrived(line)) is not None:
                     connection.sendall(json.dumps({"from": peer[0], "arrived": arrived}).encode() + b"\n")
                     return
+                if (noted := self._witnessed(line)) is not None:
+                    connection.sendall(json.dumps({"witness": noted}).encode() + b"\n")
+                    return
                 asked = self._asked(line)
                 if asked is None:
                     return
@@ -188,9 +200,21 @@ class _Server:
         finally:
             self._connections -= 1
 
-    def _take_arrivals(self) -> None:
+    def _take_captured(self) -> None:
         if self._capture is not None:
             self._arrivals.take(self._capture)
+        if self._witness is not None:
+            self._knocks.take(self._witness)
+
+    def _witnessed(self, line: bytes) -> List | bool | None:
+        """Return which datagrams have arrived, False if nothing is captured; None for another request."""
+        words = line.split()
+        if len(words) != 4 or words[0] + b" " != GREETING or words[1] != self._token or words[3] != b"witness":
+            return None
+        if self._witness is None:
+            return False
+        self._take_captured()
+        return self._knocks.of(words[2].decode("ascii", "replace"))
 
     def _arrived(self, line: bytes) -> List | bool | None:
         """Return what has arrived, False if nothing is captured; None for a request that does not ask for it."""
@@ -200,7 +224,7 @@ class _Server:
         if self._capture is None or not words[2].isdigit():
             return False
         # The packets that came before this request are in the capture by now, and not all of them are read.
-        self._take_arrivals()
+        self._take_captured()
         return self._arrivals.since(int(words[2]) / 1000, words[4].decode("ascii", "replace").split(","))
 
     def _is_stream(self, line: bytes) -> bool:

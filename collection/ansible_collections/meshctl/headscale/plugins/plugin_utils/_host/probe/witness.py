@@ -1,0 +1,138 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Note which datagrams of `knock` reach this host outside the mesh, and ask another host what it has noted.
+
+A datagram says who sent it and to which address and port, so that neither NAT nor a port-forward hides that. The capture
+opens no port and no firewall, and the kernel passes nothing else to it.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+import struct
+
+from .base import left
+from .tcp import connect
+from .wire import family_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import Dict, List
+
+SIGN = b"meshctl:"
+_ETH_P_ALL, _OUTGOING, _ATTACH_FILTER = 3, 4, 26
+_UDP = 17
+_MOST_KEPT, _LONGEST_NOTE, _LONGEST_REPLY = 20000, 120, 1 << 20
+
+
+def datagram(nonce: str, host: str, port: int) -> bytes:
+    """Return what a sender with this nonce sends to a port."""
+    return b"%b%b %b %d\n" % (SIGN, nonce.encode(), host.encode(), port)
+
+
+def witnessing(addresses: List) -> socket.socket | None:
+    """Return a socket that captures these datagrams on all interfaces but the one with these mesh addresses.
+
+    Return None where that is not permitted.
+    """
+    try:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+    except OSError:
+        return None
+    from .arrivals import interface_of
+
+    try:
+        name = interface_of(addresses)
+        lines = program(socket.if_nametoindex(name) if name else 0)
+        data = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in lines))
+        where, length = data.buffer_info()
+        sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", length // 8, where))
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def program(but: int) -> List:
+    """Return the kernel's filter, as classic BPF: code, jumps if true and false, operand."""
+    accept, leave_out = 19, 20
+    word, byte, equal, at_header = 0x20, 0x30, 0x15, 0x40
+    first, second = struct.unpack("!II", SIGN)
+
+    def to(line: int, target: int) -> int:
+        return target - line - 1
+
+    return [
+        (word, 0, 0, 0xFFFFF008),  # the interface
+        (equal, to(1, leave_out), 0, but or 0xFFFFFFFF),
+        (byte, 0, 0, 0),
+        (0x74, 0, 0, 4),  # the IP version
+        (equal, 0, to(4, 12), 4),
+        (byte, 0, 0, 9),
+        (equal, 0, to(6, leave_out), _UDP),
+        (0xB1, 0, 0, 0),  # the length of IPv4's header
+        (at_header, 0, 0, 8),
+        (equal, 0, to(9, leave_out), first),
+        (at_header, 0, 0, 12),
+        (equal, to(11, accept), to(11, leave_out), second),
+        (equal, 0, to(12, leave_out), 6),
+        (byte, 0, 0, 6),
+        (equal, 0, to(14, leave_out), _UDP),
+        (word, 0, 0, 48),
+        (equal, 0, to(16, leave_out), first),
+        (word, 0, 0, 52),
+        (equal, to(18, accept), to(18, leave_out), second),
+        (0x06, 0, 0, 0xFFFFFFFF),
+        (0x06, 0, 0, 0),
+    ]
+
+
+class Witness:
+    """The datagrams that have reached this host."""
+
+    def __init__(self) -> None:
+        self._noted: Dict = {}
+
+    def take(self, sock: socket.socket) -> None:
+        """Read what the capture has."""
+        for _number in range(256):
+            try:
+                packet, where = sock.recvfrom(512)
+            except OSError:
+                return
+            if where[2] != _OUTGOING:
+                self._note(packet.partition(SIGN)[2].partition(b"\n")[0])
+
+    def _note(self, note: bytes) -> None:
+        if len(note) <= _LONGEST_NOTE and len(self._noted) < _MOST_KEPT:
+            self._noted[note.decode("ascii", "replace")] = None
+
+    def of(self, nonce: str) -> List:
+        """Return `[address, port]`, as text, of the datagrams of one sender."""
+        return [note.split()[1:3] for note in list(self._noted) if note.split()[:1] == [nonce]]
+
+
+def ask(witness: Dict, nonce: str, until: float) -> List | None:
+    """Return what a host that `serve`s has noted of this sender, None if it does not say."""
+    try:
+        with socket.socket(family_of(witness["host"]), socket.SOCK_STREAM) as sock:
+            if connect(sock, witness["host"], int(witness["port"]), until)[0] != "connected":
+                return None
+            sock.settimeout(left(until))
+            sock.sendall(b"meshctl %b %b witness\n" % (str(witness["token"]).encode(), nonce.encode()))
+            data = b""
+            while not data.endswith(b"\n") and len(data) < _LONGEST_REPLY:
+                sock.settimeout(left(until))
+                more = sock.recv(65536)
+                if not more:
+                    return None
+                data += more
+        noted = json.loads(data).get("witness")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return [tuple(map(str, pair)) for pair in noted if isinstance(pair, list)] if isinstance(noted, list) else None
