@@ -83,6 +83,10 @@ class Watch:
             failures=dict(kept.failures),
         )
         self._report({"state": problem} if problem else {})
+        self._unsure = kept.doing == state.SENDING
+        if kept.doing:
+            twice = ", which may arrive twice" if self._unsure else ""
+            self.say(f"The watch before this one was ended while it was {kept.doing}{twice}; this one carries on.")
 
     def run(self, *, once: bool = False) -> ExitCode:
         """Make rounds until the process ends, or one; return the result of the last round."""
@@ -92,16 +96,19 @@ class Watch:
                 code = self.round()
                 if once:
                     return code
+                self._note(state.WAITING)
                 now = self.clock.now()
                 # A clock that was set back must not stop the rounds.
                 first = min(first, now)
                 self.clock.sleep(schedule.next_start(first, now, self.every_s, self.chance()) - now)
         finally:
             self._close()
+            self._note("")
 
     def round(self) -> ExitCode:
         """Make a round and all that follows from it."""
         began = self.clock.now()
+        self._note(state.ROUND)
         outcome = self.run_round()
         ended = self.clock.now()
         found, problems = self._facts(outcome)
@@ -111,6 +118,7 @@ class Watch:
             result = "interrupted"
         self.snapshot = self.snapshot.after(found, result, began=began, ended=ended)
         if found:
+            self._note(state.HISTORY)
             problems |= self._keep(found)
         problems |= self._tell(found, problem, ended)
         self._publish(problems)
@@ -171,20 +179,30 @@ class Watch:
         told: Mapping[str, notices.Told] = decision.after
         problems: dict[str, str] = {}
         if decision.changes and self.send:
+            self._note(state.SENDING)
+            again = "\nThis may repeat a message: the watch was ended while it sent one." if self._unsure else ""
             try:
-                self.send(notices.subject(decision.changes, self.mesh), notices.body(decision.changes))
+                self.send(notices.subject(decision.changes, self.mesh), notices.body(decision.changes) + again)
             except PartlyError as error:
                 problems["notification"] = str(error)
             except MeshctlError as error:
                 told, problems = decision.untold, {"notification": str(error)}
-        self._told = dict(told)
-        try:
-            counted = self.snapshot
-            kept = state.Kept(told=self._told, rounds=counted.rounds, failures=counted.failures)
-            state.save(self.told_file, kept)
-        except OSError as error:
-            problems["state"] = f"{self.told_file} cannot be written: {error.strerror or error}."
+        self._told, self._unsure = dict(told), False
+        if problem := self._note(state.TEXTFILE if self.textfile else state.WAITING):
+            problems["state"] = problem
         return problems
+
+    def _note(self, doing: str) -> str:
+        """Save what was told and counted, and what comes next; return what prevents that."""
+        counted = self.snapshot
+        try:
+            state.save(
+                self.told_file,
+                state.Kept(told=self._told, rounds=counted.rounds, failures=counted.failures, doing=doing),
+            )
+        except OSError as error:
+            return f"{self.told_file} cannot be written: {error.strerror or error}."
+        return ""
 
     def _publish(self, problems: dict[str, str]) -> None:
         """Write the textfile as a whole."""

@@ -16,6 +16,9 @@ from pathlib import Path
 from meshctl_headscale import _collection
 from meshctl_headscale._watch.notices import Told
 
+WAITING, ROUND, HISTORY = "waiting for the next round", "making a round", "adding a round to the history"
+SENDING, TEXTFILE = "sending a message", "writing the textfile"
+_STATES = (WAITING, ROUND, HISTORY, SENDING, TEXTFILE)
 _VERSION = 1
 _MOST_BYTES = 1 << 20
 
@@ -27,6 +30,8 @@ class Kept:
     told: Mapping[str, Told] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    doing: str = ""
+    """What a watch that has not ended by itself was doing."""
 
 
 def load(path: Path) -> tuple[Kept, str]:
@@ -40,7 +45,8 @@ def load(path: Path) -> tuple[Kept, str]:
         rounds, failures = (
             {str(key): int(count) for key, count in data[part].items()} for part in ("rounds", "failures")
         )
-        return Kept(told=told, rounds=rounds, failures=failures), ""
+        doing = data.get("doing") if data.get("doing") in _STATES else ""
+        return Kept(told=told, rounds=rounds, failures=failures, doing=doing), ""
     except FileNotFoundError:
         return Kept(), ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -19,9 +19,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import watch_killed
 from meshctl_headscale import _watch
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
-from meshctl_headscale._history import facts
+from meshctl_headscale._history import facts, store
 from meshctl_headscale._watch import endpoint, loop, metrics, notices, rounds, schedule, send, state
 from meshctl_headscale.cli import app
 from typer.testing import CliRunner
@@ -126,6 +127,46 @@ def test_a_full_disk_does_not_end_the_watch(scene: Scene) -> None:
     assert watch.snapshot.rounds["passed"] == 3
     # Each is said once.
     assert len([text for text in scene.said if "x.prom cannot be written" in text]) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "doing", "kept", "repeats"),
+    [
+        ("starting", "", 0, [False]),
+        ("round", state.ROUND, 0, [False]),
+        ("history", state.HISTORY, 1, [False]),
+        ("sending", f"{state.SENDING}, which may arrive twice", 1, [True]),
+        # It cannot know that the message has arrived, and says so in the second one.
+        ("sent", f"{state.SENDING}, which may arrive twice", 1, [False, True]),
+        ("textfile", state.TEXTFILE, 1, [False]),
+        ("waiting", state.WAITING, 1, [False]),
+    ],
+)
+def test_the_next_watch_carries_on_after_sigkill(
+    tmp_path: Path, where: str, doing: str, kept: int, repeats: list[bool]
+) -> None:
+    def watched(at: float, where: str) -> tuple[int, str]:
+        found = subprocess.run(
+            [sys.executable, watch_killed.__file__, str(tmp_path), str(at), where],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MESHCTL_RUNS_DIR": str(tmp_path / "runs")},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert found.returncode in (-signal.SIGKILL, ExitCode.FAILED), found.stderr
+        return found.returncode, found.stdout
+
+    assert watched(START, where)[0] == -signal.SIGKILL
+    code, said = watched(START + 300, "")
+    assert code == ExitCode.FAILED
+    assert said.startswith(f"The watch before this one was ended while it was {doing}; this one" if doing else "round:")
+    sent = [json.loads(line) for line in (tmp_path / "sent").read_text().splitlines()]
+    assert {subject for subject, _body in sent} == {"meshctl mesh: us1 failed"}
+    assert ["may repeat a message" in body for _subject, body in sent] == repeats
+    assert 'meshctl_pair_reachable{source="one",target="two"} 0.0' in (tmp_path / "mesh.prom").read_text()
+    with store.Store(tmp_path / "h" / "h.sqlite") as history:
+        assert list(history.rows("SELECT count(*) FROM run")) == [(kept + 1,)]
+    assert not list(tmp_path.glob(".*.new"))
+    assert watched(START + 600, "")[1].startswith("round:"), "the watch in between has ended by itself"
+    assert len((tmp_path / "sent").read_text().splitlines()) == len(repeats)
 
 
 def test_the_textfile_is_replaced_as_a_whole(scene: Scene) -> None:
