@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.action.hold import lasting, pace
+from ansible_collections.meshctl.headscale.plugins.action.hold import idle_time, lasting, pace
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.peers import following, stream_count
 
 
@@ -38,3 +38,10 @@ def test_a_watch_ends_before_the_listeners_of_its_connections() -> None:
     assert lasting(60, [120.0, 90.0]) == 60
     assert lasting(300, [120.0, 38.5]) == 38.5
     assert lasting(1000, []) == 300
+
+
+@pytest.mark.parametrize(
+    ("hold", "budget", "idle"), [(10, 3, 5), (30, 3, 15), (5, 3, 1), (1, 3, 1), (10, 9, 1), (600, 3, 300)]
+)
+def test_a_connection_is_idle_for_as_long_as_a_stall_can_still_be_seen(hold: float, budget: float, idle: float) -> None:
+    assert idle_time(hold, budget) == idle

@@ -112,6 +112,15 @@ def test_it_pings_and_exchanges_until_all_is_dropped(serving: dict[str, Any]) ->
     assert look("call", **asked)["error"]["type"] == "gone"
 
 
+def test_an_idle_connection_is_used_once_its_time_has_passed(serving: dict[str, Any]) -> None:
+    (stream,) = streams(serving)[:1]
+    asked = start(targets=["127.0.0.1"], streams=[stream, {**stream, "idle_s": 1.0}])
+    busy, idle = data("call", **asked, hold_s=1.6, drop=["127.0.0.1"])["streams"]
+    assert (busy["idle_s"], idle["idle_s"]) == (None, 1.0)
+    assert (idle["outcome"], idle["exchanged"], idle["waits"]) == ("open", 1, [])
+    assert busy["exchanged"] > 1
+
+
 def test_only_who_knows_the_token_is_answered() -> None:
     asked = start(targets=["127.0.0.1"])
     assert look("call", **{**asked, "token": "0" * 32})["error"]["type"] == "gone"

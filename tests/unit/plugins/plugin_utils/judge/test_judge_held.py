@@ -197,3 +197,40 @@ def test_a_watch_that_does_not_get_to_answer_is_no_verdict() -> None:
 @pytest.mark.parametrize("junk", [{}, {"lines": 3, "streams": [3, {}]}, {"ticks": "x", "lines": {TWO.address(4): []}}])
 def test_junk_never_passes(junk: Any) -> None:
     assert not [check for check in judged(junk).values() if check.verdict == "passed"]
+
+
+def idle(data: dict[str, Any], **found: Any) -> dict[str, Any]:
+    """Add a connection to two over IPv4 that is idle for most of the time."""
+    data["streams"].append({**data["streams"][0], "idle_s": 5.0, "exchanged": 1, **found})
+    return data
+
+
+def test_a_connection_that_was_idle_must_be_usable_after_that() -> None:
+    found = judged(idle(healthy()))["stream", "ipv4"]
+    assert (found.verdict, found.evidence["idle"]["idle_s"]) == ("passed", 5.0)
+    stuck = judged(idle(healthy(), waits=[{"at": NOW + 5, "s": 4.8, "open": True}]))
+    assert {key: check.verdict for key, check in stuck.items() if check.verdict != "passed"} == {
+        ("stream", "ipv4"): "failed"
+    }
+    hint = stuck["stream", "ipv4"].hint
+    assert hint.startswith(
+        "a second connection to two, idle for 5 s at a time, stood still for 4.8 s when it was used again"
+    )
+    assert "forgets idle connections so soon" in hint
+    ended = judged(idle(healthy(), outcome="reset", broke=NOW + 5))["stream", "ipv4"]
+    assert "ended with 'reset' when it was used again" in ended.hint
+    assert ended.observed["idle"] == "reset"
+
+
+def test_a_path_that_was_down_is_not_taken_for_a_forgotten_connection() -> None:
+    waits = [{"at": NOW + 5, "s": 3.2}]
+    down = idle(healthy(), waits=waits)
+    silent(down, TWO.address(4), (4.9, 0.4))
+    assert judged(down)["stream", "ipv4"].verdict == "passed"
+    slow = idle(healthy(), waits=waits)
+    slow["streams"][0]["waits"] = [{"at": NOW + 5, "s": 2.9}]
+    assert judged(slow)["stream", "ipv4"].verdict == "passed"
+
+
+def test_an_idle_connection_that_could_not_be_opened_is_left_to_the_other() -> None:
+    assert judged(idle(healthy(), opened=None, outcome="timeout"))["stream", "ipv4"].verdict == "passed"

@@ -95,7 +95,7 @@ class ActionModule(MeshAction):
         return until - _SPARE_S - time.time()
 
     def _streams(self, peer: Node) -> list[dict[str, Any]]:
-        """Return where a peer listens for a connection of each family."""
+        """Return where a peer listens for two connections of each family, one of them idle for most of the time."""
         serving = mapping(self.of_host(peer.name, "mesh_serving"))
         found = []
         for known in peer.addresses:
@@ -104,7 +104,10 @@ class ActionModule(MeshAction):
             if (wanted := self.options["port"]) is not None:
                 port = wanted if wanted in items(listening.get("ports")) else None
             if port:
-                found.append({"host": known, "tcp": int(port), "token": serving.get("token")})
+                stream = {"host": known, "tcp": int(port), "token": serving.get("token")}
+                budget = self.setting("stall_budget_s") * self.setting("patience")
+                idle = {**stream, "idle_s": idle_time(self.setting("hold_s"), budget)}
+                found += [stream, idle] if wanted is None else [stream]
         return found
 
 
@@ -118,3 +121,8 @@ def pace(nodes: int, peers: int) -> tuple[float, int]:
     per_node = _MOST_PINGS / max(1, nodes)
     interval = min(_LONGEST_INTERVAL_S, max(_INTERVAL_S, 2 * peers / per_node))
     return interval, max(1, min(peers, int(per_node * interval / 2)))
+
+
+def idle_time(hold: float, budget: float) -> float:
+    """Return how long a connection is idle: a stall after that must be seen before the watch ends."""
+    return max(1.0, min(hold / 2, hold - budget - 1))

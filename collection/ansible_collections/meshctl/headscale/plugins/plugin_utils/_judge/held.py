@@ -91,7 +91,9 @@ class _Seen:
         self._expect = expect
         self._data = mapping(self._answer.data(HELD))
         self._lines = mapping(self._data.get("lines"))
-        self._streams = {text(mapping(one).get("host")): mapping(one) for one in items(self._data.get("streams"))}
+        streams = [mapping(one) for one in items(self._data.get("streams"))]
+        self._streams = {text(one.get("host")): one for one in streams if not number(one.get("idle_s"))}
+        self._idle = {text(one.get("host")): one for one in streams if number(one.get("idle_s"))}
         self._watched_s = round((number(self._data.get("ticks")) or 0) * (number(self._data.get("interval_s")) or 0), 1)
         self._held_up_s = number(self._data.get("held_up_s")) or 0.0
 
@@ -216,14 +218,37 @@ class _Seen:
             "longest_stall_s": max((span.seconds for span in waits), default=0.0),
         }  # fmt: skip
         hint = self._broke(peer, found) if outcome != "open" else self._stalled(peer, family, found, stalls)
+        idle = self._idle.get(peer.address(family), {})
+        disturbed = [*waits, *self._silences(mapping(self._lines.get(peer.address(family))))]
+        forgotten = "" if hint else self._forgotten(peer, idle, disturbed)
         return self._context.check(
-            outcome == "open" and not stalls, **about, observed=observed, hint=hint,
+            outcome == "open" and not stalls and not forgotten, **about,
+            observed={**observed, **({"idle": text(idle.get("outcome"))} if forgotten else {})}, hint=hint or forgotten,
             evidence={
                 "bytes": found.get("bytes"), "kernel": found.get("kernel") or {}, "held_up_s": self._held_up_s,
                 "during": [outage.what for outage in expect.outages],
+                "idle": {key: idle[key] for key in ("idle_s", "outcome", "exchanged", "waits") if key in idle},
             },
             command=f"nc -v {quoted(peer.address(family))} PORT",
         )  # fmt: skip
+
+    def _forgotten(self, peer: Node, idle: Mapping[str, Any], disturbed: Sequence[Span]) -> str:
+        """Return what became of a connection without traffic, next to one with traffic that is fine; empty if that is fine."""
+        if idle.get("opened") is None:
+            return ""
+        budget, pause = self._expect.stall_budget_s, number(idle.get("idle_s")) or 0.0
+        # A short disturbance of the path may hold up one connection for longer than the other.
+        waits = [span for span in self._spans(idle.get("waits")) if not _at_once([span], disturbed)]
+        worst = max((span.seconds for span in waits), default=0.0)
+        outcome = text(idle.get("outcome"))
+        if outcome == "open" and worst <= budget:
+            return ""
+        how = f"stood still for {worst:g} s" if outcome == "open" else f"ended with '{outcome}'"
+        return (
+            f"a second connection to {peer.name}, idle for {pause:g} s at a time, {how} when it was used again, and the one with "
+            "traffic stayed open: something on the way forgets idle connections so soon (a firewall or NAT: `nft list ruleset`, "
+            "`conntrack -L`, `sysctl net.netfilter.nf_conntrack_tcp_timeout_established`)"
+        )
 
     def _broke(self, peer: Node, found: Mapping[str, Any]) -> str:
         outcome = text(found.get("outcome"))

@@ -31,10 +31,14 @@ _MOST_KEPT = 20
 
 
 class Stream:
-    """One connection. It is opened until that succeeds once, and never again after it broke."""
+    """One connection. It is opened until that succeeds once, and never again after it broke.
+
+    With `idle_s`, that long passes before each block.
+    """
 
     def __init__(self, target: Dict) -> None:
         self._target = target
+        self._pause = float(target.get("idle_s") or _PAUSE_S)
         self.sock: socket.socket | None = None
         self.state = "closed"
         self.events = 0
@@ -44,7 +48,7 @@ class Stream:
         self._clock = 0.0
         self.found: Dict = {
             "host": target["host"], "family": 6 if ":" in target["host"] else 4, "tries": 0, "exchanged": 0,
-            "bytes": 0, "outcome": "timeout", "waits": [],
+            "bytes": 0, "outcome": "timeout", "waits": [], "idle_s": target.get("idle_s"),
         }  # fmt: skip
 
     def tick(self, active: float) -> None:
@@ -53,7 +57,7 @@ class Stream:
             self._open(active)
         elif self.state == "opening" and active - self._since >= _CONNECT_S:
             self._close("timeout", active)
-        elif self.state == "idle" and not self._out and active - self._since >= _PAUSE_S:
+        elif self.state == "idle" and not self._out and active - self._since >= self._pause:
             self._sent = struct.pack("!Q", self.found["exchanged"]) + os.urandom(_BLOCK - 8)
             self._put(self._sent, "waiting", active)
 
