@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +66,50 @@ def test_the_dashboard_uses_metrics_and_labels_that_there_are(families: dict[str
     # Every measure of a pair, a node and a story is in it.
     shown = _used(DASHBOARD.read_text())
     assert {name for name in families if name.startswith(("meshctl_pair_", "meshctl_story_duration"))} <= shown
+
+
+def _promtool(path: Path, expressions: list[str]) -> subprocess.CompletedProcess[str]:
+    """Let promtool parse expressions, as recording rules."""
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(expressions)]
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    return subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_understands_every_panel(tmp_path: Path) -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    done = _promtool(tmp_path / "panels.yml", expressions)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(expressions)} rules found" in done.stdout
+    assert _promtool(tmp_path / "broken.yml", [expressions[0].replace("}", "")]).returncode != 0
+
+
+def test_the_dashboard_has_what_grafana_needs_to_import_it() -> None:
+    dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    assert {"title", "uid", "schemaVersion", "panels", "templating", "time"} <= set(dashboard)
+    assert len(dashboard["uid"]) <= 40
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    cells: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        assert panel["type"] in ("stat", "table", "timeseries", "state-timeline")
+        assert panel["title"]
+        place = panel["gridPos"]
+        own = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert max(x for x, _y in own) < 24, panel["title"]
+        assert not own & cells, f"{panel['title']} covers another panel"
+        cells |= own
+        names = [target["refId"] for target in panel["targets"]]
+        assert len(set(names)) == len(names)
+        for source in (panel, *panel["targets"]):
+            assert source["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert {"defaults", "overrides"} <= set(panel["fieldConfig"])
+    used = set(re.findall(r"\$\{?([a-z]\w*)", DASHBOARD.read_text()))
+    assert used == variables
 
 
 def test_every_metric_is_documented_with_its_labels(families: dict[str, frozenset[str]]) -> None:
