@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.action import verdict
 from ansible_site import Site
 from project import ROOT
 
@@ -123,3 +124,13 @@ def test_without_the_callback_a_failure_is_a_failure(site: Site) -> None:
     config.write_text(config.read_text().replace("callbacks_enabled = meshctl.headscale.report", ""))
     assert site.run("us1.yml")[0] == 0
     assert site.run("us1.yml", "-e", "verdict=failed", "-e", "mesh_keep_going=true")[0] != 0
+
+
+def test_what_every_host_remembers_does_not_grow_with_each_story() -> None:
+    hosts = ["n1", "n2", "n3"]
+    facts = {"n1": {"us1": ["us1.a", "us1.b"]}, "n2": {"us1": ["us1.a"], "us2": ["us2.a"]}, "n3": {}}
+    for _story in range(6):
+        known = {"groups": {"all": hosts}, "hostvars": {name: {"mesh_bad_checks": facts[name]} for name in hosts}}
+        # The task runs once, for all hosts.
+        facts = dict.fromkeys(hosts, verdict._of_all(known))
+    assert facts["n3"] == {"us1": ["us1.a", "us1.b"], "us2": ["us2.a"]}

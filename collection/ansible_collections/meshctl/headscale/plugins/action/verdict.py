@@ -94,4 +94,5 @@ def _of_all(known: Mapping[str, Any]) -> dict[str, list[str]]:
     for host in known.get("groups", {}).get("all", ()):
         for story, checks in mapping(plain(hostvars[host].get(_FACT) or {})).items():
             found.setdefault(story, []).extend(items(checks))
-    return found
+    # Every host gets this fact: with repeated checks, it would grow with each story by the number of hosts.
+    return {story: list(dict.fromkeys(checks)) for story, checks in found.items()}
