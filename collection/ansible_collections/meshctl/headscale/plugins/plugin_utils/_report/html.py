@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Render the report as one HTML page without JavaScript."""
+"""Render the report as one HTML page. It is whole without JavaScript, which only adds a search field."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
     drawing,
+    heat,
     lines,
     model,
     pairs,
@@ -26,22 +29,21 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model im
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.pairs import Cell, Matrix
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
-# Upper bounds of the heat map's steps. They are the same in every report, so that two can be laid side by side.
-HEAT_MS = (1, 2, 5, 10, 20, 50)
-# Lower bounds, in Mbit/s.
-HEAT_MBIT = (500, 200, 100, 50, 10, 1)
 _CARDS = 60
+_MORE = 600
 _LISTED = 8
 _GROUP_FROM = 400
+_ROWS_OF_BAD = 500
 _EVIDENCE_LIMIT = 6000
-_DENSE_FROM = 13
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _TICKS = 9
+# The page runs this script and no other, whatever hosts have said.
+_SCRIPT = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
+_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'"
 _NODE = dict.fromkeys(("node_id", "mesh_name", "subnet", "address", "public_address", "nat"), "")
-_MARKS = {"failed": "✕", "error": "!", "skipped": "·", "passed": "✓"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,28 +53,6 @@ class _Group:
     check: Check
     others: list[Check]
     hidden: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Square:
-    """One cell of a matrix."""
-
-    text: str
-    style: str
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Grid:
-    """A matrix that is ready to be written."""
-
-    title: str
-    names: list[str]
-    rows: list[tuple[str, list[_Square]]]
-    dense: bool
-    note: str
-    unit: str
-    keys: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +91,18 @@ def render(report: Report) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(
-        short=_short, pretty=_pretty, seconds=_seconds, who=lines.pair, mark=_MARKS.get, clock=_clock
+        short=_short, pretty=_pretty, seconds=_seconds, who=lines.pair, mark=heat.MARKS.get, clock=_clock
     )
     return environment.from_string(source).render(
         report=report,
         groups=groups[:_CARDS],
-        more=groups[_CARDS:],
+        more=groups[_CARDS:_MORE],
+        rest=max(len(groups) - _MORE, 0),
+        search=_search(report),
+        script=_SCRIPT,
+        policy_of_script=_POLICY,
         drawing=drawing.draw(report),
-        grids=list(_grids(report)),
+        grids=list(heat.grids(report)),
         ways=routes.ways(report),
         latency=pairs.latency(report),
         rates=pairs.rates(report),
@@ -135,50 +119,6 @@ def _groups(report: Report) -> Iterator[_Group]:
     for checks in pairs.alike(report.bad_checks):
         rest = checks[1:]
         yield _Group(check=checks[0], others=rest[:_LISTED], hidden=max(len(rest) - _LISTED, 0))
-
-
-def _grids(report: Report) -> Iterator[_Grid]:
-    """Yield the matrices that the report has data for."""
-    families = pairs.families(report)
-    names = {"ipv4": "IPv4", "ipv6": "IPv6"}
-    for family in families or [""]:
-        title = f"Latency, {names[family]}" if family else "Latency"
-        yield from _grid(report, title, pairs.latencies(report, family or None), "median round trip in ms")
-    yield from _grid(report, "Name resolution", pairs.resolutions(report), "time to the answer in ms")
-    yield from _grid(report, "Transfers", pairs.transfers(report), "lowest rate of a transfer in Mbit/s", rates=True)
-
-
-def _grid(report: Report, title: str, matrix: Matrix, note: str, *, rates: bool = False) -> Iterator[_Grid]:
-    """Yield a matrix, if anything is in it."""
-    if not matrix:
-        return
-    names = pairs.nodes(matrix, report)
-    # A name that is only asked for has a column and no row.
-    sources = {source for source, _target in matrix}
-    rows = [
-        (source, [_square(source, target, matrix.get((source, target)), rates=rates) for target in names])
-        for source in names
-        if source in sources
-    ]
-    keys = [f"≥ {bound}" for bound in HEAT_MBIT] if rates else [f"≤ {bound}" for bound in HEAT_MS]
-    yield _Grid(
-        title=title, names=names, rows=rows, dense=len(names) >= _DENSE_FROM, note=note,
-        unit="Mbit/s" if rates else "ms", keys=[*keys, "less" if rates else "more"],
-    )  # fmt: skip
-
-
-def _square(source: str, target: str, cell: Cell | None, *, rates: bool) -> _Square:
-    """Return one cell: a number in its heat, or the mark of what went wrong."""
-    if source == target:
-        return _Square(text="", style="self", title="")
-    if cell is None:
-        return _Square(text="", style="none", title=f"{source} → {target}: not asserted")
-    value = "" if cell.value is None else f", {_number(cell.value)} {'Mbit/s' if rates else 'ms'}"
-    title = f"{source} → {target}: {cell.verdict}{value}"
-    if cell.verdict != "passed" or cell.value is None:
-        return _Square(text=_MARKS[cell.verdict], style=cell.verdict, title=title)
-    step = sum(cell.value < bound for bound in HEAT_MBIT) if rates else sum(cell.value > bound for bound in HEAT_MS)
-    return _Square(text=_number(cell.value), style=f"h{step}", title=title)
 
 
 def _axis(report: Report) -> list[tuple[float, str]]:
@@ -218,16 +158,19 @@ def _span(report: Report, start: float, end: float) -> tuple[float, float]:
 
 
 def _rows(report: Report, story: Story) -> Iterator[_Row]:
-    """Yield the rows of a story's table; passes are put together where there are too many to read."""
+    """Yield the rows of a story's table; where there are too many to read, those alike are put together."""
     checks = report.of_story(story.id)
     grouped = len(checks) > _GROUP_FROM
-    passed: dict[tuple[str, str], list[Check]] = {}
+    together: dict[tuple[str, str, str], list[Check]] = {}
+    bad = 0
     for check in checks:
-        if grouped and check["verdict"] not in BAD:
-            passed.setdefault((check["id"], check["source"]), []).append(check)
+        kind = check["verdict"] if check["verdict"] in BAD else ""
+        bad += bool(kind)
+        if grouped and (not kind or bad > _ROWS_OF_BAD):
+            together.setdefault((check["id"], check["source"], kind), []).append(check)
         else:
             yield _row(check)
-    for alike in passed.values():
+    for alike in together.values():
         yield _row(alike[0]) if len(alike) == 1 else _row_of(alike)
 
 
@@ -244,9 +187,9 @@ def _row(check: Check) -> _Row:
 
 
 def _row_of(checks: list[Check]) -> _Row:
-    """Return the row of many checks from one host which did not fail."""
+    """Return the row of many checks from one host which are alike."""
     values = [value for check in checks if (value := pairs.round_trip(check)) is not None]
-    worst = f", worst median {_number(max(values))} ms" if values else ""
+    worst = f", worst median {heat.number(max(values))} ms" if values else ""
     return _Row(
         verdict=pairs.worst_verdict(checks),
         id=checks[0]["id"],
@@ -255,6 +198,28 @@ def _row_of(checks: list[Check]) -> _Row:
         observed=f"{len(checks)} checks alike{worst}",
         duration=_duration(max(check["duration_ms"] for check in checks)),
     )
+
+
+def _search(report: Report) -> str:
+    """Return the pairs of a large report as JSON for the search: source, target, verdict, round trip in ms and path."""
+    names = {name: number for number, name in enumerate(report.hosts)}
+    if len(names) <= heat.MOST_NODES:
+        return ""
+    paths = {pair: link.path for link in pairs.links(report) for pair in ((link.a, link.b), (link.b, link.a))}
+    found = [
+        [
+            names[source],
+            names[target],
+            cell.verdict,
+            None if cell.value is None else round(cell.value, 1),
+            paths.get((source, target), ""),
+        ]
+        for (source, target), cell in pairs.latencies(report).items()
+        if source in names and target in names
+    ]
+    text = json.dumps({"names": list(names), "pairs": found}, ensure_ascii=False, separators=(",", ":"))
+    # Nothing in it can end the element.
+    return text.replace("<", "\\u003c")
 
 
 def _short(value: Json, limit: int = 400) -> str:
@@ -284,11 +249,6 @@ def _pretty(value: Json) -> str:
     else:
         text = json.dumps(value, ensure_ascii=False, indent=2)
     return text if len(text) <= _EVIDENCE_LIMIT else f"{text[:_EVIDENCE_LIMIT]}\n… the rest is in report.json"
-
-
-def _number(value: float) -> str:
-    """Return a measure in three characters or so."""
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - two digits are enough
 
 
 def _seconds(value: float) -> str:

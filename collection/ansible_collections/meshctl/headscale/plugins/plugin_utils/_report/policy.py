@@ -17,6 +17,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model im
 
 _PROTOCOLS = ("tcp", "udp")
 _MOST_PORTS = 65536
+_MOST_NODES = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +118,10 @@ def _picture(phase: str, checks: list[Check], found: Tried, report: Report) -> P
     by_pair: dict[tuple[str, str], list[Check]] = {}
     for check in checks:
         by_pair.setdefault((check["source"], str(check["target"])), []).append(check)
-    order = list(report.hosts)
-    names = sorted(
-        {name for pair in by_pair for name in pair},
-        key=lambda name: (order.index(name) if name in order else 999, name),
-    )
+    order = {name: number for number, name in enumerate(report.hosts)}
+    names = sorted({name for pair in by_pair for name in pair}, key=lambda name: (order.get(name, len(order)), name))
+    if len(names) > _MOST_NODES:
+        return Picture(title=phase, tried=found, names=[], rows=[])
     rows = [(source, [_square(source, target, by_pair.get((source, target))) for target in names]) for source in names]
     return Picture(title=phase, tried=found, names=names, rows=rows)
 
