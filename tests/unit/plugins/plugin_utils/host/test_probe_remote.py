@@ -95,7 +95,7 @@ def test_the_host_compiles_only_what_it_is_asked_for() -> None:
     )
     done = _run(script)
     sent = {name.partition(".")[2] for name in done.stdout.split() if name.startswith("meshctl_sent.")}
-    assert sent == {"base", "names", "observing", "wire"}
+    assert sent == {"base", "load", "names", "observing", "wire"}
 
 
 @pytest.mark.parametrize("made", sorted(set(KINDS.values())))

@@ -46,11 +46,14 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ping through the client until a direct path answers, or long enough to rule one out."""
         peers = {peer.name for peer in wanted((way.peer for way in self._expect.expected_paths), pending)}
-        requests: list[Request] = []
+        targets: dict[str, list[str]] = {}
         for way in self._expect.expected_paths:
             if way.peer.name in peers and way.address:
-                requests.append({"id": way.address, "kind": "disco", "targets": [way.address], **_patience(way.kind)})
-        return requests
+                targets.setdefault(way.kind, []).append(way.address)
+        return [
+            {"id": f"{DISCO}-{kind}", "kind": "disco", "targets": addresses, **_patience(kind)}
+            for kind, addresses in targets.items()
+        ]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""

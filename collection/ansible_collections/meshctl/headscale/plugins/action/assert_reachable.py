@@ -76,7 +76,7 @@ class ActionModule(Assertion):
     @property
     def _reply_timeout_s(self) -> float:
         """Return how long to wait for a reply: a reply within the latency budget is not lost."""
-        return max(1.0, 2 * self._expect.latency_budget_ms / 1000)
+        return max(1.0, 2 * self._expect.latency_budget_ms / 1000) * self.busiest.patience
 
     def _addresses(self, pending: frozenset[str | None] | None) -> list[str]:
         peers = wanted((*self._expect.peers, *self._kept_out), pending)

@@ -19,8 +19,6 @@ from ..plugin_utils._judge.context import Node
 
 _LOOK_S = 5.0
 _LONGEST_S = 300.0
-# Pings of the whole mesh in a second: a lab's nodes share the cores of one machine.
-_MOST_PINGS = 2000
 _INTERVAL_S = 0.1
 _SPARE_S = 1.0
 _LONGEST_INTERVAL_S = 0.25
@@ -50,7 +48,7 @@ class ActionModule(MeshAction):
         peers = [peer for peer in self.peers() if expect.reaches(self.host, peer.name)]
         if not peers:
             return {"error": f"by mesh_expect, {self.host} has no peer here"}
-        interval, count = pace(len(nodes), len(peers))
+        interval, count = pace(len(nodes), len(peers), most=self.watch_per_second)
         names = following(self.host, nodes, [peer.name for peer in peers], count)
         patience = self.setting("patience")
         streams = following(self.host, nodes, names, stream_count(len(nodes)))
@@ -116,9 +114,12 @@ def lasting(seconds: float, listening: Iterable[float]) -> float:
     return min(_LONGEST_S, seconds, *listening)
 
 
-def pace(nodes: int, peers: int) -> tuple[float, int]:
-    """Return the interval of the pings to an address, and how many peers are watched: all of them in small meshes."""
-    per_node = _MOST_PINGS / max(1, nodes)
+def pace(nodes: int, peers: int, *, most: float) -> tuple[float, int]:
+    """Return the interval of the pings to an address, and how many peers are watched: all of them in small meshes.
+
+    All nodes together send at most `most` pings per second.
+    """
+    per_node = most / max(1, nodes)
     interval = min(_LONGEST_INTERVAL_S, max(_INTERVAL_S, 2 * peers / per_node))
     return interval, max(1, min(peers, int(per_node * interval / 2)))
 

@@ -18,6 +18,7 @@ from .._expectations.requirements import unmet
 from .._judge.answer import Json, items, mapping
 from .._judge.check import BAD
 from .._judge.context import CheckContext
+from .._judge.saturation import Load, blame_load
 from . import shell
 from .errors import failure
 from .members import MeshAction
@@ -50,6 +51,8 @@ class Assertion(MeshAction):
     elapsed_s: float = 0.0
     longest_s: float = math.inf
     patience: float = 1.0
+    busiest = Load()
+    """How busy the host was when it was busiest."""
 
     def prepare(self) -> None:
         """Work out what is expected; raise `BadInput` or `NotAsserted`."""
@@ -91,6 +94,8 @@ class Assertion(MeshAction):
         except BadInput as exc:
             return {**result, **failure(f"assert_{self.ASSERTION}: {exc}", "bad_input")}
         checks = self.follow_up(self._converge())
+        for check in checks:
+            blame_load(check, self.busiest)
         return self._defer_failure(self.with_silence({**result, **summary(checks), **self.facts(checks)}))
 
     def _defer_failure(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -116,9 +121,13 @@ class Assertion(MeshAction):
 
     @property
     def deadline_s(self) -> float:
-        """Return the seconds within which the checks must pass; `mesh_deadline_s` is the upper limit."""
+        """Return the seconds within which the checks must pass; `mesh_deadline_s` is the upper limit.
+
+        The pace does not count, and a saturated machine gets more time.
+        """
         given = self.options.get("deadline")
-        return min(self.DEADLINE_S if given is None else float(given), self.longest_s)
+        usual = self.DEADLINE_S * self.busiest.patience if given is None else float(given)
+        return min(usual + self.paced_s, self.longest_s)
 
     def _converge(self) -> list[Check]:
         began = time.monotonic()
@@ -130,6 +139,7 @@ class Assertion(MeshAction):
             seconds = self.LOOK_S if not looks else min(self.LOOK_S, max(left, self.SHORTEST_LOOK_S))
             answer = self._probe_again(self.observe(pending), seconds=seconds, last=left <= 0)
             looks += 1
+            self.busiest = max(self.busiest, self.load, key=lambda load: load.slowdown if load.saturated else 0.0)
             self.elapsed_s = time.monotonic() - began
             self._keep(found, self.judge(answer), looks, pending)
             pending = frozenset(check.target for check in found.values() if check.bad)

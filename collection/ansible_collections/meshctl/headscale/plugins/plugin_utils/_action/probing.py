@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ansible import constants as C
+from ansible import context
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
@@ -15,13 +19,18 @@ from ...module_utils._errors import BadInput
 from ...module_utils._plain import plain
 from .._host.package import script_of
 from .._host.remote import RemoteError, run_script
+from .._judge.saturation import Load, load_of
 from . import silence
+from .pacing import Pace, pace_of, watch_of
 from .view import HostView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Request = dict[str, Any]
+
+# A host that cannot keep its pace gets so many times longer.
+_SLACK = 3.0
 
 PROBE = script_of("probe")
 
@@ -35,6 +44,10 @@ class ProbingAction(HostView, ActionBase):
     _supports_async = False
 
     options: dict[str, Any]
+    load = Load()
+    """How busy the host was when it was last probed."""
+    paced_s = 0.0
+    """For how many seconds probes were slower than they could be, for the pace."""
     _silence: dict[str, Any] | None = None
 
     def start(self, task_vars: dict[str, Any] | None) -> None:
@@ -56,9 +69,29 @@ class ProbingAction(HostView, ActionBase):
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Return the probe's answer; a failure of the probe is part of the answer."""
-        answer = self._probe_host([self._with_socket(request) for request in requests], seconds)
+        paced, more = self.pace.requests([self._with_socket(request) for request in requests])
+        answer = self._probe_host(paced, seconds + _SLACK * more)
+        self.paced_s += more
+        self.load = load_of(answer)
         self.note_silence(answer)
         return answer
+
+    @functools.cached_property
+    def pace(self) -> Pace:
+        """Return what the probe of this host may do while others are probed."""
+        forks = context.CLIARGS.get("forks") or C.config.get_config_value("DEFAULT_FORKS")
+        hosts = len(self.known.get("ansible_play_hosts_all") or ()) or 1
+        return pace_of(shared=self._shared, cores=_cores(), hosts=hosts, forks=int(forks))
+
+    @property
+    def watch_per_second(self) -> float:
+        """Return how many pings per second all hosts together may send all the time."""
+        return watch_of(shared=self._shared, cores=_cores())
+
+    @property
+    def _shared(self) -> bool:
+        """Whether the hosts share this computer's cores."""
+        return bool(self.setting("backend") != "hosts")
 
     def _probe_host(self, asked: list[Request], seconds: float) -> dict[str, Any]:
         known = self.variable(silence.FACT)
@@ -88,3 +121,7 @@ class ProbingAction(HostView, ActionBase):
             key: [self._with_socket(step) for step in request[key]] for key in ("steps", "during") if key in request
         }
         return {**({"socket": where} if where else {}), **request, **steps}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -84,7 +84,7 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
         expected["endpoint"] = way.hosts
     command = f"tailscale ping --c 5 {quoted(way.address or way.peer.name)}"
     if not pinged:
-        why = seen.why(DISCO) if way.address else f"the server has no address of {way.peer.name}"
+        why = _unseen(seen) if way.address else f"the server has no address of {way.peer.name}"
         return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error(DISCO)},
@@ -109,6 +109,10 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
         hint=_hint(seen, way, own, found),
         command=command,
     )
+
+
+def _unseen(seen: Answer) -> str:
+    return seen.why(DISCO) if seen.data(DISCO) is None else "the probe did not get to it in time"
 
 
 def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any]) -> str:

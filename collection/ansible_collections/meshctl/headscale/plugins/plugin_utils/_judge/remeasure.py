@@ -21,6 +21,7 @@ from .context import CheckContext
 from .encrypted import sent_by_path
 from .observations import BURST, CALM, DIRECT, ICMP, LARGE, METRICS_AFTER, METRICS_BEFORE, STEADY
 from .reachable import Reachable, judge_latency
+from .saturation import load_of
 from .steady import LARGE_BYTES, hidden_losses, judge_steady
 
 Request: TypeAlias = dict[str, Any]
@@ -104,14 +105,15 @@ class Remeasurement:
         for last in (False, True):
             bad = {check.target for check in measured if check.bad}
             silent = {check.target for check in measured if check.bad and _heard_nothing(check)}
-            again = _only(expect, silent if last else bad)
+            again = _only(expect, silent if last and not load_of(answer).saturated else bad)
             if not again.peers:
                 break
             doubtful |= bad
             if last:
                 yield from self._await_replies(again)
             names = {peer.name for peer in again.peers}
-            repeated = judge_steady((yield from self._burst(again)), self.context, again)
+            answer = yield from self._burst(again)
+            repeated = judge_steady(answer, self.context, again)
             measured = [*(check for check in measured if check.target not in names), *repeated]
         doubtful -= {check.target for check in measured if check.bad and check.aspect == "loss"}
         found = yield from self._hidden_losses(_only(expect, doubtful))

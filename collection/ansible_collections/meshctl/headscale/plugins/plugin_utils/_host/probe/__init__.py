@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 
+from .load import Watch
 from .observing import observe_all
 
 TYPE_CHECKING = False
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 def main(request: Dict) -> Dict:
     """Make every observation of the request and return the results."""
     deadline = time.monotonic() + float(request.get("deadline_s") or 10)
+    load = Watch()
+    observations = observe_all(request.get("observe") or [], deadline)
     return {
         "host": {
             "hostname": socket.gethostname(),
             "python": ".".join(map(str, sys.version_info[:3])),
             "euid": os.geteuid(),
             "now": time.time(),
+            "load": load.figures(),
         },
-        "observations": observe_all(request.get("observe") or [], deadline),
+        "observations": observations,
     }

@@ -36,9 +36,13 @@ def ms_since(began: float) -> float:
     return round((time.monotonic() - began) * 1000, 3)
 
 
-def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS) -> List:
-    """Return `work(item)` for every item, computed in threads; None for those that did not end in time."""
+def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS, per_second: float = 0) -> List:
+    """Return `work(item)` for every item, computed in threads; None for those that did not end in time.
+
+    With `per_second`, no more of them begin in a second.
+    """
     results: List = [None] * len(items)
+    began = time.monotonic()
     todo = iter(range(len(items)))
     lock = threading.Lock()
 
@@ -46,7 +50,11 @@ def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS) -> 
         while True:
             with lock:
                 index = next(todo, None)
-            if index is None or time.monotonic() >= until:
+            if index is None:
+                return
+            if per_second:
+                time.sleep(max(0.0, min(until, began + index / per_second) - time.monotonic()))
+            if time.monotonic() >= until:
                 return
             try:
                 results[index] = work(items[index])

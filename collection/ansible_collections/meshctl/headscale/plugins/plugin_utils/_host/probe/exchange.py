@@ -31,7 +31,8 @@ def exchange(ask: Dict, until: float) -> Json:
     """Return what each target made of a small request over TCP and UDP, and of a transfer of `bulk` bytes each way."""
     targets = list(ask.get("targets") or [])
     patience = float(ask.get("try_timeout_s") or 3.0)
-    small = each(lambda target: _small(target, patience, until), targets, until)
+    rate = float(ask.get("per_second") or 0)
+    small = each(lambda target: _small(target, patience, until), targets, until, per_second=rate)
     found = {"{host}".format(**target): seen for target, seen in zip(targets, small)}
     bulk = int(ask.get("bulk") or 0)
     if bulk:

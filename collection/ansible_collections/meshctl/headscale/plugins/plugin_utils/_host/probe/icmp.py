@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
 _SO_TIMESTAMPNS = 35
+_SHORTEST_PAUSE_S = 0.002
+# A request without a reply for so long leaves its place to another.
+_OPEN_S = 0.3
 
 
 def _icmp_socket(family: int) -> Tuple:
@@ -80,6 +83,11 @@ class Echo:
                 if last:
                     self.sent.pop(self.number, None)
                     result["errors"].append({"error": outcome_of(exc.errno), "from": "local", "errno": exc.errno})
+
+    def open(self, recent: bool) -> int:
+        """Return how many requests are unanswered, of all or of those that may still be on their way."""
+        oldest = time.monotonic() - _OPEN_S if recent else 0.0
+        return sum(began >= oldest for _target, _wall, began in self.sent.values())
 
     def take(self) -> None:
         """Receive the replies that have arrived."""
@@ -154,12 +162,9 @@ def icmp(ask: Dict, until: float) -> Json:
             if number and time.monotonic() + interval >= until:
                 break
             sent_at = time.monotonic()
-            for target in targets:
-                echoes[family_of(target)].send(target)
-                for echo in echoes.values():
-                    echo.take()
-            _listen(echoes, min(until, sent_at + interval), early=False)
-        _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), early=True)
+            _send_round(echoes, targets, ask, until)
+            _listen(echoes, min(until, sent_at + interval))
+        _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), most_open=0)
     finally:
         for echo in echoes.values():
             echo.sock.close()
@@ -171,12 +176,29 @@ def icmp(ask: Dict, until: float) -> Json:
     return found
 
 
-def _listen(echoes: Dict, until: float, early: bool) -> None:
-    """Receive replies until `until`; with `early`, only while some are outstanding."""
+def _send_round(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
+    """Send a request to each target, no more than `per_second`, and no more than `window` without a reply."""
+    pause = 1 / float(ask.get("per_second") or 1e6)
+    window = int(ask.get("window") or 0)
+    began = time.monotonic()
+    for turn, target in enumerate(targets, start=1):
+        if time.monotonic() >= until:
+            return
+        echoes[family_of(target)].send(target)
+        for echo in echoes.values():
+            echo.take()
+        if (due := began + turn * pause) - time.monotonic() >= _SHORTEST_PAUSE_S:
+            _listen(echoes, min(until, due))
+        if window:
+            _listen(echoes, min(until, time.monotonic() + _OPEN_S), most_open=window - 1, recent=True)
+
+
+def _listen(echoes: Dict, until: float, most_open: int = -1, recent: bool = False) -> None:
+    """Receive replies until `until`, or until no more than `most_open` requests are unanswered, of all or of recent ones."""
     poll = select.poll()
     for echo in echoes.values():
         poll.register(echo.sock, select.POLLIN | select.POLLERR)
-    while time.monotonic() < until and not (early and not any(echo.sent for echo in echoes.values())):
+    while time.monotonic() < until and sum(echo.open(recent) for echo in echoes.values()) > most_open:
         poll.poll(max(1, int((until - time.monotonic()) * 1000)))
         for echo in echoes.values():
             echo.take()

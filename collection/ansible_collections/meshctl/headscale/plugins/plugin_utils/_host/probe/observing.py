@@ -11,6 +11,7 @@ import threading
 import time
 
 from .base import Unseen, ms_since
+from .load import note_wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def _observe(ask: Dict, deadline: float, seen: Dict, key: str) -> None:
         seen[key] = _unseen(ask, type(exc).__name__, str(exc) or repr(exc), began)
     else:
         seen[key] = {"kind": ask["kind"], "ok": True, "duration_ms": ms_since(began), "data": data}
+    finally:
+        note_wait()
 
 
 def _maker_of(kind: object) -> Observe:

@@ -116,8 +116,9 @@ def mesh_ping(ask: Dict, until: float) -> Json:
     targets = list(ask.get("targets") or [])
     # First check that tailscaled answers, or else every ping would look lost.
     _local_api(ask, "GET", "status?peers=false", until)
-    found = each(lambda target: _ping_one(ask, kind, target, until), targets, until)
-    return {target: result or _pinged([], 0) for target, result in zip(targets, found)}
+    rate = float(ask.get("per_second") or 0)
+    found = each(lambda target: _ping_one(ask, kind, target, until), targets, until, per_second=rate)
+    return {target: result for target, result in zip(targets, found) if result}
 
 
 def _ping_one(ask: Dict, kind: str, target: str, until: float) -> Dict:

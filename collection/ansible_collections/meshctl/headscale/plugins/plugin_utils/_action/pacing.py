@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pace probes, so that the load that they cause never becomes a verdict.
+
+The machines of a lab share this computer's cores, and so do virtual machines. At most `forks` of them are probed at once,
+and each gets its part of what the cores can carry. Existing hosts have cores of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+Request = dict[str, Any]
+
+# An echo request from one client to another and its reply take a quarter of a millisecond of a core, mostly in tailscaled.
+PER_CORE: Final = 1000.0
+OWN_CORES: Final = 1000.0
+# What an entry of `targets` costs, in echo requests.
+_COSTS: Final = {"icmp": 1.0, "disco": 3.0, "tsmp": 3.0, "exchange": 8.0}
+_TRANSFERS: Final = 4
+_ALONE: Final = 250.0
+_PER_OPEN: Final = 40.0
+_NARROWEST: Final = 2
+_WATCH: Final = 2000.0
+_WATCH_PER_CORE: Final = 400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What the probe of one host may do while others are probed: a number of echo requests per second."""
+
+    per_second: float = OWN_CORES
+
+    def requests(self, requests: list[Request]) -> tuple[list[Request], float]:
+        """Return the requests, each with its pace, and the seconds that they take for it; all begin at once."""
+        together = max(1, sum(_weight(request) > 0 for request in requests))
+        rate = self.per_second / together
+        longest = max((_weight(request) for request in requests), default=0.0) / rate
+        return [_paced(request, rate) for request in requests], longest
+
+
+def pace_of(*, shared: bool, cores: int, hosts: int, forks: int) -> Pace:
+    """Return the pace of each host of a play, if the hosts share these cores or have cores of their own."""
+    if not shared:
+        return Pace()
+    return Pace(per_second=PER_CORE * max(1, cores) / max(1, min(hosts, forks)))
+
+
+def watch_of(*, shared: bool, cores: int) -> float:
+    """Return how many echo requests per second all hosts together may send all the time, beside other probes."""
+    return min(_WATCH, _WATCH_PER_CORE * max(1, cores)) if shared else _WATCH
+
+
+def _weight(request: Request) -> float:
+    """Return what a request costs, with all observations that it consists of."""
+    inner = sum(_weight(step) for key in ("steps", "during") for step in request.get(key) or ())
+    count = float(request.get("count") or 1) if request.get("kind") == "icmp" else 1.0
+    return inner + _COSTS.get(str(request.get("kind")), 0.0) * len(request.get("targets") or ()) * count
+
+
+def _paced(request: Request, rate: float) -> Request:
+    steps: Request = {
+        key: [_paced(step, rate) for step in request[key]] for key in ("steps", "during") if key in request
+    }
+    cost = _COSTS.get(str(request.get("kind")))
+    more: Request = {"per_second": rate / cost} if cost else {}
+    if request.get("kind") == "icmp":
+        # The first packet to a node makes two clients shake hands, which takes much longer.
+        more["window"] = max(_NARROWEST, int(rate / _PER_OPEN))
+    if request.get("kind") == "exchange" and rate < _ALONE:
+        more["at_once"] = max(1, int(_TRANSFERS * rate / _ALONE))
+    return {**more, **request, **steps}

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell whether the machine of a host had too few cores for all that ran on it while it was probed.
+
+Then replies are late and packets are lost on every path, and a verdict that depends on time blames the wrong thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .answer import Json, mapping, number
+
+if TYPE_CHECKING:
+    from .check import Check
+
+# A thread that waited for a core as long as it computed was one of two that wanted it.
+_SATURATED: Final = 2.0
+# Less waiting says nothing: a probe starts with others at the same moment.
+_WAITED_S: Final = 0.05
+_STOLEN: Final = 0.2
+_MOST_PATIENT: Final = 3.0
+# The aspects that time decides, by assertion; an error of any assertion may be one of time.
+_TIMED: Final = {
+    "reachable": frozenset({"ipv4", "ipv6", "latency", "loss", "large", "tcp", "udp", "bulk", "steady", "stream"}),
+    "path": frozenset({""}),
+}
+_REPLIES_ELSEWHERE: Final = frozenset({"answered_by", "by"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How busy a host was while it was probed."""
+
+    slowdown: float = 1.0
+    """How many times longer the probe took to compute than on an idle machine."""
+    said: str = ""
+    """The figures in words; empty if the machine was not saturated."""
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the machine was saturated."""
+        return bool(self.said)
+
+    @property
+    def patience(self) -> float:
+        """Return how many times longer checks may take because of it."""
+        return min(_MOST_PATIENT, max(1.0, self.slowdown / 2)) if self.saturated else 1.0
+
+
+def load_of(answer: Json) -> Load:
+    """Return how busy a host was, from a probe's answer; a host that does not say counts as idle."""
+    seen = mapping(mapping(mapping(answer).get("host")).get("load"))
+    ran, waited = number(seen.get("ran_s")), number(seen.get("waited_s"))
+    slowdown = 1.0
+    if ran is not None and waited is not None and ran > 0 and waited >= 0:
+        slowdown = (ran + waited) / ran
+    stolen = number(seen.get("stolen")) or 0.0
+    busy = slowdown >= _SATURATED and (waited or 0.0) >= _WAITED_S
+    if not busy and stolen < _STOLEN:
+        return Load(slowdown=slowdown)
+    parts = []
+    if busy:
+        parts.append(f"the probe waited {waited:.2g} s for a core to compute for {ran:.2g} s")
+    if (load := number(seen.get("load"))) is not None and (cores := number(seen.get("cores"))):
+        parts.append(f"load {load:.3g} on {int(cores)} {'core' if cores == 1 else 'cores'}")
+    if stolen >= _STOLEN:
+        parts.append(f"the hypervisor took {100 * stolen:.0f} % of their time")
+    return Load(slowdown=slowdown, said=", ".join(parts))
+
+
+def blame_load(check: Check, load: Load) -> None:
+    """Say in a bad check that time decides that the machine was saturated, before any other cause."""
+    if not (load.saturated and check.bad and _timed(check)):
+        return
+    check.evidence["saturated"] = f"the machine was saturated: {load.said}"
+    check.hint = (
+        f"the machine was saturated, which may be the whole cause; if it fails on an idle one as well: {check.hint}"
+    )
+
+
+def _timed(check: Check) -> bool:
+    if check.verdict == "error":
+        return True
+    if check.evidence.get("refused") or check.evidence.get("refused_by"):
+        return False
+    known = mapping(check.observed)
+    return check.aspect in _TIMED.get(check.assertion, ()) and not _REPLIES_ELSEWHERE & set(known)

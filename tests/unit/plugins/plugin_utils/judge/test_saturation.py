@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What checks say of a machine that had too few cores while it was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import healthy_mesh as mesh
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import Load, blame_load, load_of
+
+_IDLE = {"cores": 2, "ran_s": 0.1, "waited_s": 0.01, "load": 0.3}
+_BUSY = {"cores": 2, "ran_s": 0.1, "waited_s": 0.9, "load": 16.2}
+_PEER = Node(name="node-2", addresses=("100.64.0.2",))
+
+
+def _answer(load: Any, replies: list[float], *, sent: int = 0) -> dict[str, Any]:
+    data = {"100.64.0.2": {"sent": sent or len(replies), "received": len(replies), "rtt_ms": replies, "errors": []}}
+    return {
+        "host": {"load": load},
+        "observations": {
+            "icmp": {"ok": True, "data": data},
+            "addresses": {"ok": True, "data": []},
+            "watched": {"ok": True, "data": {"flows": []}},
+        },
+    }
+
+
+def _latency(load: Any, replies: list[float]) -> Any:
+    expect = Reachable(peers=(_PEER,), families=(4,))
+    return judge_reachable(_answer(load, replies), mesh.context("reachable"), expect)[-1]
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        (_IDLE, ""),
+        (_BUSY, "the probe waited 0.9 s for a core to compute for 0.1 s, load 16.2 on 2 cores"),
+        ({"cores": 1, "load": 0.5, "stolen": 0.4}, "load 0.5 on 1 core, the hypervisor took 40 % of their time"),
+        # Some milliseconds are no evidence, and a busy machine that gave the probe its time is no cause.
+        ({"ran_s": 0.01, "waited_s": 0.04}, ""),
+        ({"ran_s": 0.5, "waited_s": 0.1, "load": 30}, ""),
+        (None, ""),
+        ({"ran_s": "x", "waited_s": -1, "stolen": float("nan")}, ""),
+    ],
+)
+def test_only_what_the_probe_observed_is_evidence(figures: Any, said: str) -> None:
+    assert load_of({"host": {"load": figures}}).said == said
+
+
+def test_a_saturated_machine_is_judged_by_its_fastest_reply() -> None:
+    late = [4.0, 180.0, 240.0]
+    assert _latency(_IDLE, late).verdict == "failed"
+    check = _latency(_BUSY, late)
+    assert check.verdict == "passed"
+    assert check.evidence["judged_ms"] == 4.0
+    assert "load 16.2" in check.evidence["saturated"]
+
+
+def test_a_slow_path_fails_on_a_saturated_machine_as_well_and_the_check_says_both() -> None:
+    check = _latency(_BUSY, [120.0, 180.0, 240.0])
+    assert check.verdict == "failed"
+    blame_load(check, load_of({"host": {"load": _BUSY}}))
+    assert check.hint.startswith("the machine was saturated, which may be the whole cause; if it fails on an idle one")
+    assert "the path is slow or busy" in check.hint
+    assert check.evidence["saturated"].startswith("the machine was saturated: the probe waited 0.9 s")
+
+
+def test_the_load_is_not_blamed_for_what_it_cannot_cause() -> None:
+    load = load_of({"host": {"load": _BUSY}})
+    context = mesh.context("reachable")
+    refused = context.check(
+        False, aspect="tcp", expected={}, observed={"outcome": "refused"}, evidence={"refused_by": "x"}, hint="h"
+    )
+    other = context.check(False, aspect="ipv4", expected={}, observed={"answered_by": "192.0.2.9"}, hint="h")
+    config = mesh.context("addressed").check(False, expected={}, observed={"address": "192.0.2.9"}, hint="h")
+    passed = context.check(True, aspect="latency", expected={}, observed={})
+    for check in (refused, other, config, passed):
+        before = check.as_dict()
+        blame_load(check, load)
+        assert check.as_dict() == before
+    error = mesh.context("addressed").check(None, expected={}, observed=None, hint="no answer")
+    blame_load(error, Load())
+    assert error.hint == "no answer"
+    blame_load(error, load)
+    assert error.hint.endswith("no answer")
+    assert error.hint != "no answer"
+
+
+def test_checks_take_longer_on_a_saturated_machine_but_not_for_ever() -> None:
+    assert load_of({"host": {"load": _IDLE}}).patience == 1.0
+    assert load_of({"host": {"load": _BUSY}}).patience == 3.0
+    assert load_of({"host": {"load": {"ran_s": 0.1, "waited_s": 0.2}}}).patience == pytest.approx(1.5)
