@@ -37,7 +37,7 @@ def test_every_node_is_watched_by_as_many_as_it_watches() -> None:
 def test_a_watch_ends_before_the_listeners_of_its_connections() -> None:
     assert lasting(60, [120.0, 90.0]) == 60
     assert lasting(300, [120.0, 38.5]) == 38.5
-    assert lasting(1000, []) == 300
+    assert lasting(1000, []) == 900
 
 
 @pytest.mark.parametrize(

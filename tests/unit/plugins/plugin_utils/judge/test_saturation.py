@@ -11,6 +11,7 @@ from typing import Any
 import healthy_mesh as mesh
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.held import Held, judge_held
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import Load, blame_load, load_of
 
@@ -96,3 +97,37 @@ def test_checks_take_longer_on_a_saturated_machine_but_not_for_ever() -> None:
     assert load_of({"host": {"load": _IDLE}}).patience == 1.0
     assert load_of({"host": {"load": _BUSY}}).patience == 3.0
     assert load_of({"host": {"load": {"ran_s": 0.1, "waited_s": 0.2}}}).patience == pytest.approx(1.5)
+
+
+def _held(load: Any, outages: list[dict[str, float]], *, ticks: int = 3000) -> Any:
+    line = {"sent": ticks, "lost": 10, "first": 1.0, "outages": outages, "errors": {}}
+    data = {"ticks": ticks, "interval_s": 0.1, "lines": {"100.64.0.2": line}, "streams": []}
+    expect = Held(peers=(_PEER,), families=(4,), hold_s=10, silence_budget_s=0.5, stall_budget_s=3, no_streams="none")
+    answer = {"host": {"load": load}, "observations": {"held": {"ok": True, "data": data}}}
+    return judge_held(answer, mesh.context("reachable"), expect)[0]
+
+
+def test_a_rare_silence_on_a_saturated_machine_proves_nothing() -> None:
+    rare = [{"at": 50.0, "s": 3.0, "lost": 12}]
+    assert _held(_IDLE, rare).verdict == "failed"
+    check = _held(_BUSY, rare)
+    assert check.verdict == "skipped"
+    assert "silent for 3 s at most, and the machine was saturated (the probe waited 0.9 s" in check.hint
+    # A node that comes and goes all the time fails nevertheless.
+    assert _held(_BUSY, [{"at": 5.0 * turn, "s": 1.0, "lost": 4} for turn in range(20)]).verdict == "failed"
+    assert _held(_BUSY, rare, ticks=150).verdict == "failed"
+
+
+def test_a_stall_is_judged_in_the_same_way() -> None:
+    stalled = {"host": "100.64.0.2", "outcome": "open", "open_s": 300.0, "waits": [{"at": 50.0, "s": 4.0}]}
+    broken = {**stalled, "outcome": "reset", "opened": 1.0, "broke": 60.0}
+    expect = Held(
+        peers=(_PEER,), families=(4,), hold_s=10, silence_budget_s=0.5, stall_budget_s=3, stream_peers=frozenset({"node-2"})
+    )  # fmt: skip
+
+    def verdict(load: Any, stream: Any) -> str:
+        data = {"ticks": 3000, "interval_s": 0.1, "lines": {}, "streams": [stream]}
+        answer = {"host": {"load": load}, "observations": {"held": {"ok": True, "data": data}}}
+        return judge_held(answer, mesh.context("reachable"), expect)[-1].verdict
+
+    assert (verdict(_IDLE, stalled), verdict(_BUSY, stalled), verdict(_BUSY, broken)) == ("failed", "skipped", "failed")

@@ -18,7 +18,7 @@ from ..plugin_utils._judge.answer import Answer, items, mapping, number
 from ..plugin_utils._judge.context import Node
 
 _LOOK_S = 5.0
-_LONGEST_S = 300.0
+_LONGEST_S = 900.0
 _INTERVAL_S = 0.1
 _SPARE_S = 1.0
 _LONGEST_INTERVAL_S = 0.25

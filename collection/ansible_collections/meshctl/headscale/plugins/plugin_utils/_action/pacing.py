@@ -5,7 +5,7 @@
 """Pace probes, so that the load that they cause never becomes a verdict.
 
 The machines of a lab share this computer's cores, and so do virtual machines. At most `forks` of them are probed at once,
-and each gets its part of what the cores can carry. Existing hosts have cores of their own.
+and each gets its part of what the cores can carry. Existing hosts do not share theirs.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Pace:
 
 
 def pace_of(*, shared: bool, cores: int, hosts: int, forks: int) -> Pace:
-    """Return the pace of each host of a play, if the hosts share these cores or have cores of their own."""
+    """Return the pace of each host of a play, if the hosts share these cores or have cores that only they use."""
     if not shared:
         return Pace()
     return Pace(per_second=PER_CORE * max(1, cores) / max(1, min(hosts, forks)))
 
 
 def watch_of(*, shared: bool, cores: int) -> float:
-    """Return how many echo requests per second all hosts together may send all the time, beside other probes."""
+    """Return how many echo requests per second all hosts together may send all the time, during other probes."""
     return min(_WATCH, _WATCH_PER_CORE * max(1, cores)) if shared else _WATCH
 
 

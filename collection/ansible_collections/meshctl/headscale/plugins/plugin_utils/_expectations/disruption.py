@@ -23,7 +23,13 @@ def expected(view: View) -> dict[str, Any]:
         "canary": canary(view),
         "not_allowed": {"down": reason, "link": reason or no_cable(view), "killed": reason},
         "watched": _watched(view, undisturbed=bool(reason)),
+        "listening_s": _listening_s(len(_members(view))),
     }
+
+
+def _listening_s(nodes: int) -> float:
+    """Return for how long nodes listen: in a large mesh, all checks until the end take longer."""
+    return min(_LONGEST_S, max(_USUAL_S, 10.0 * nodes))
 
 
 def _watched(view: View, *, undisturbed: bool) -> dict[str, list[str]]:
@@ -51,6 +57,8 @@ _OUTAGES: Final = {
     "killed": ("killed", "", "{}'s client was killed"),
 }
 _RECOVERY_S: Final = 5.0
+_USUAL_S: Final = 300.0
+_LONGEST_S: Final = 900.0
 
 
 def outages(view: View) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from .answer import Answer, Json, items, mapping, number, text
 from .context import CheckContext, Node
 from .observations import HELD
 from .quoting import quoted
+from .saturation import load_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +29,8 @@ _LISTED: Final = 4
 # A host keeps no more than this of anything.
 _MOST_READ: Final = 50
 _TWICE, _OFTEN = 2, 3
+# A node that comes and goes is silent for a larger part of the time.
+_RARELY: Final = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ class _Seen:
 
     def __init__(self, answer: Json, context: CheckContext, expect: Held) -> None:
         self._answer = Answer(answer)
+        self._load = load_of(answer)
         self._context = context
         self._expect = expect
         self._data = mapping(self._answer.data(HELD))
@@ -137,10 +141,19 @@ class _Seen:
             **({"refused": line["errors"]} if line.get("errors") else {}),
         }
         bad = any(span.end - span.start > expect.silence_budget_s for span in spans)
+        if bad and self._by_load(spans, self._watched_s):
+            return self._context.skipped(self._overloaded(f"was silent for {longest:g} s at most"), **about)
         return self._context.check(
             not bad, **about, observed=observed, evidence=evidence, hint=self._silent(peer, family, spans) if bad else "",
             command=f"ping -D -O -i 0.2 -w 20 {quoted(peer.address(family))}",
         )  # fmt: skip
+
+    def _by_load(self, spans: Sequence[Span], watched_s: float) -> bool:
+        """Whether a saturated machine explains silences, because there were few in a long time."""
+        return self._load.saturated and sum(span.end - span.start for span in spans) <= _RARELY * watched_s
+
+    def _overloaded(self, what: str) -> str:
+        return f"it {what}, and the machine was saturated ({self._load.said}): that proves nothing"
 
     def _unseen(self, found: Mapping[str, Any]) -> str:
         if self._answer.data(HELD) is None:
@@ -217,6 +230,9 @@ class _Seen:
             "outcome": outcome, "open_s": number(found.get("open_s")), "exchanged": number(found.get("exchanged")),
             "longest_stall_s": max((span.seconds for span in waits), default=0.0),
         }  # fmt: skip
+        if outcome == "open" and stalls and self._by_load(waits, number(found.get("open_s")) or 0.0):
+            worst = max(span.seconds for span in stalls)
+            return self._context.skipped(self._overloaded(f"stalled for {worst:g} s at most"), **about)
         hint = self._broke(peer, found) if outcome != "open" else self._stalled(peer, family, found, stalls)
         idle = self._idle.get(peer.address(family), {})
         disturbed = [*waits, *self._silences(mapping(self._lines.get(peer.address(family))))]
