@@ -38,6 +38,8 @@ FACTS = {
     "mesh_name",
     "mesh_needed",
     "mesh_nodes",
+    "mesh_pairs_coverage",
+    "mesh_pairs_run",
     "mesh_relays",
     "mesh_first_router",
     "mesh_other_router",

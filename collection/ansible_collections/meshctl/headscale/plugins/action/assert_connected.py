@@ -19,6 +19,7 @@ from ..plugin_utils._judge.observations import STATUS
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
+    from ..plugin_utils._judge.context import Node
 
 
 class ActionModule(Assertion):
@@ -31,13 +32,18 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Decide which peers the node must see."""
         expect = expectation(self)
-        everyone = self.peers()
+        offline = tuple(self.options["offline"])
+        everyone = self._with(self.peers(), offline)
         peers = tuple(peer for peer in everyone if expect.sees(self.host, peer.name))
         hidden = tuple(peer for peer in everyone if peer not in peers)
-        offline = tuple(self.options["offline"])
         if unknown := [name for name in offline if name not in {peer.name for peer in everyone}]:
             raise BadInput(f"offline names {', '.join(unknown)}, but {self.host} has no such peer")
         self._expect = Connected(own=self.nodes().get(self.host), peers=peers, offline=offline, hidden=hidden)
+
+    def _with(self, peers: tuple[Node, ...], names: tuple[str, ...]) -> tuple[Node, ...]:
+        """Return peers and further nodes, which `mesh_pairs` may have left out."""
+        known = {peer.name for peer in peers} | {self.host}
+        return (*peers, *(node for name, node in self.nodes().items() if name in names and name not in known))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ask for the client's status."""

@@ -12,7 +12,9 @@ from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, SERVER
 from ..plugin_utils._action.probing import Request
+from ..plugin_utils._action.sampling import run_number
 from ..plugin_utils._action.server import server
+from ..plugin_utils._expectations.pairs import sample_of
 from ..plugin_utils._judge.answer import Json, mapping, text
 from ..plugin_utils._judge.observations import NODES
 from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records, still_listed
@@ -84,4 +86,8 @@ class ActionModule(Assertion):
         """Return the server's records of these nodes, and those of other nodes that were known before and still exist."""
         known = still_listed(self._answer, mapping(self.shared("mesh_nodes")))
         found = {**known, **records(self._answer, self._expect)}
-        return {"mesh_nodes": found, "ansible_facts": {"mesh_nodes": found}}
+        facts = {"mesh_nodes": found, "mesh_pairs_run": run_number(self)}
+        self.known = {**self.known, **facts}
+        sample = sample_of(self)
+        more = {} if sample is None else {"mesh_pairs_coverage": sample.coverage()}
+        return {"mesh_nodes": found, **more, "ansible_facts": facts}

@@ -103,7 +103,7 @@ class ActionModule(Assertion):
 
     def _expected_paths(self) -> tuple[ExpectedPath, ...]:
         try:
-            peers = self.peers()
+            peers = self.peers(every=True)
         except BadInput:  # no other node is known
             return ()
         expect = expectation(self)

@@ -130,7 +130,9 @@ options:
     PEERS = r"""
 options:
   peers:
-    description: Inventory names of the nodes on the other side. Defaults to all other members.
+    description:
+      - Inventory names of the nodes on the other side.
+      - Defaults to all other members, or those that the variable C(mesh_pairs) selects.
     type: list
     elements: str
 """

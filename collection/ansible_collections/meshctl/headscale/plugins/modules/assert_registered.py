@@ -120,6 +120,17 @@ checks:
       verdict: passed
       expected: {registered: true, expired: false, online: true}
       observed: {registered: true, expired: false, online: true}
+mesh_pairs_coverage:
+  description: What the sample that the variable C(mesh_pairs) asks for covers.
+  returned: if not all pairs are checked
+  type: dict
+  contains:
+    checked: {description: Pairs in the sample; a pair has a source and a target., type: int, sample: 1200}
+    of: {description: All pairs., type: int, sample: 9900}
+    per_node: {description: "How often each node is a source, and a target, at least.", type: int, sample: 12}
+    seed: {description: Decides which sample this is., type: int, sample: 7}
+    runs: {description: "Runs in a row, each with the next seed, that check all pairs.", type: int, sample: 9}
+    subnet_pairs: {description: Pairs of subnets that the sample covers., type: dict, sample: {checked: 4, of: 4}}
 mesh_nodes:
   description: The server's record of each node, by inventory name. It is also set as a fact.
   returned: success

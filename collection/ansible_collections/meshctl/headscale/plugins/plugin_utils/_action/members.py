@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...module_utils._errors import BadInput
+from .._expectations.pairs import chosen
 from .._judge.answer import mapping, text
 from .._judge.context import Node
 from .probing import ProbingAction
@@ -37,12 +38,16 @@ class MeshAction(ProbingAction):
             if client.get("key")
         }
 
-    def peers(self) -> tuple[Node, ...]:
-        """Return the other nodes that the task is about; raise `BadInput` if there are none."""
+    def peers(self, *, every: bool = False) -> tuple[Node, ...]:
+        """Return the other nodes that the task is about; raise `BadInput` if there are none.
+
+        Unless the task names them, they are those that `mesh_pairs` selects, or with `every` all.
+        """
         nodes = self.nodes()
         named = self.options.get("peers")
         if named is None:
-            named = [name for name in nodes if name != self.host]
+            others = [name for name in nodes if name != self.host]
+            named = others if every else chosen(self, others)
         if unknown := [name for name in named if name not in nodes]:
             raise BadInput(f"the server has no node for the peer {', '.join(unknown)}: known are {', '.join(nodes)}")
         if not named:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import items, text
+from .pairs import chosen
 from .view import is_lab, place, subnet
 
 if TYPE_CHECKING:
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
 
 def expected(view: View) -> dict[str, Any]:
     """Return what a story about subnets needs."""
-    return {"elsewhere": elsewhere(view), "walls": walls(view), "behind_nat": behind_nat(view)}
+    return {
+        "elsewhere": chosen(view, elsewhere(view)),
+        "walls": _chosen_walls(view),
+        "behind_nat": behind_nat(view),
+    }
+
+
+def _chosen_walls(view: View) -> list[str]:
+    """Return the walls that this host tries: the server, and the clients that it is paired with."""
+    clients = view.group("clients")
+    tried = chosen(view, [host for host in walls(view) if host in clients])
+    return [host for host in walls(view) if host in tried or host not in clients]
 
 
 def elsewhere(view: View) -> list[str]:

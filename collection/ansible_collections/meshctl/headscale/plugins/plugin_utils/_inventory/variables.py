@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from ...module_utils import _hujson
 from ...module_utils._durations import parse_duration
 from ...module_utils._errors import BadInput
+from .pairs import is_pairs
 
 PREFIX: Final = "mesh_"
 FILE: Final = Path(__file__).with_name("variables.yml")
@@ -211,5 +212,6 @@ _FORMATS: Final[dict[str, Callable[[Any], bool]]] = {
     "url": lambda value: url_parts(value) is not None,
     "dns-name": is_dns_name,
     "duration": _is_duration,
+    "pairs": is_pairs,
     "policy": _is_policy,
 }

@@ -63,6 +63,7 @@ class Collector:
     versions: dict[str, str] = field(default_factory=dict)
     inventory: dict[str, Any] = field(default_factory=lambda: {"source": [], "backend": "", "lab_name": ""})
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pairs: dict[str, Any] = field(default_factory=dict)
     tags: set[str] = field(default_factory=set)
     """Tags of the tasks that have started."""
     unwritable: str = ""
@@ -213,6 +214,7 @@ class Collector:
             versions=dict(self.versions),
             inventory=dict(self.inventory),
             topology={"hosts": self._topology()},
+            pairs=dict(self.pairs),
             stories=stories,
             not_run=[story for story in self.planned if story not in self._running],
             notes=list(self.notes),
@@ -308,6 +310,8 @@ class Collector:
             self._host(name, {key: facts[key] for key in fields if facts.get(key) is not None})
         for name, node in _items(document.get("mesh_nodes")):
             self._host(name, _node(node))
+        if isinstance(coverage := document.get("mesh_pairs_coverage"), Mapping):
+            self.pairs = model.plain(coverage)
         client = document.get("mesh_client")
         if isinstance(client, Mapping):
             self._host(host, _node(client))

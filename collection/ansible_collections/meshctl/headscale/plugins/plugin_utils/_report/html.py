@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations.pairs import sentence
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
     drawing,
@@ -102,6 +103,7 @@ def render(report: Report) -> str:
         script=_SCRIPT,
         policy_of_script=_POLICY,
         drawing=drawing.draw(report),
+        sample=sentence(report.pairs) if report.pairs else "",
         grids=list(heat.grids(report)),
         ways=routes.ways(report),
         latency=pairs.latency(report),

@@ -91,6 +91,8 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     inventory: dict[str, Any] = field(default_factory=dict)
     topology: dict[str, Any] = field(default_factory=lambda: {"hosts": {}})
+    pairs: dict[str, Any] = field(default_factory=dict)
+    """What the sample of `mesh_pairs` covers; empty if all pairs are checked."""
     stories: list[Story] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -106,6 +108,8 @@ class Report:
         """Return the report with every check as an object, and with the passed ones in columns, as report.json has it."""
         # `asdict` copies deeply, which takes seconds for the checks of fifty nodes; they are JSON data already.
         head = plain(asdict(replace(self, checks=[])))
+        if not head["pairs"]:
+            del head["pairs"]
         said = headline(self.checks) or walk.headline(self.checks)
         first = {"headline": said} if said else {}
         data = {"schema_version": head.pop("schema_version"), **first, **head, "checks": self.checks}

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import headline as doctors
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.cause import because_of
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations.pairs import sentence
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
     digest,
@@ -77,7 +78,7 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     if detail == "checks" and any("mesh_addresses" in host for host in report.hosts.values()):
         out.print(_nodes(report))
     out.print(_stories(report))
-    for figures in filter(None, (_latency_line(report), _rates_line(report))):
+    for figures in filter(None, (_sample_line(report), _latency_line(report), _rates_line(report))):
         out.print(figures)
     out.print(Group(*_policy_lines(report), *_route_lines(report), _verdict_line(report)))
     if run_dir is not None:
@@ -276,6 +277,10 @@ def _nodes(report: Report) -> Table:
         addresses = " ".join(host["mesh_addresses"])
         table.add_row(name, host.get("node_id", ""), addresses, host.get("address", ""), kinds or "·")
     return table
+
+
+def _sample_line(report: Report) -> Text | None:
+    return Text(f"sample  {sentence(report.pairs)}", "dim") if report.pairs else None
 
 
 def _latency_line(report: Report) -> Text | None:
