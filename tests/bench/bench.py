@@ -18,6 +18,7 @@ import argparse
 import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import statistics
@@ -271,9 +272,13 @@ def inventory(clients: int, directory: Path) -> Path:
     """Write an inventory with so many clients, half of them in each subnet."""
     text = (_PROJECT / "inventory" / "lab.yml").read_text(encoding="utf-8")
     head, _clients, _rest = text.partition("    clients:\n")
+    # The hosts behind these routes are left out.
+    head = re.sub(r"    mesh_routes:\n(?:      - .*\n)+|    mesh_exit_nodes:.*\n", "", head)
     lines = ["    clients:", "      hosts:"]
     for number in range(1, clients + 1):
-        net, last = ("subnet-a", f"192.168.1.{9 + number}") if number % 2 else ("subnet-b", f"10.0.0.{9 + number}")
+        net, last = (
+            ("subnet-a", f"192.168.1.{10 + number // 2}") if number % 2 else ("subnet-b", f"10.0.0.{10 + number // 2}")
+        )
         lines.append(f"        client-node-{number}: {{mesh_subnet: {net}, mesh_address: {last}}}")
     path = directory / f"lab-{clients}.yml"
     path.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
@@ -296,10 +301,11 @@ def memory(directory: Path) -> dict[str, float]:
     return {name: round(megabytes / len(pids), 1) for name, megabytes in sorted(used.items())}
 
 
-def grow(clients: int, directory: Path, *, disruptive: bool) -> dict[str, Any]:
+def grow(clients: int, directory: Path, *, disruptive: bool, per_node: int) -> dict[str, Any]:
     """Return what a mesh of so many clients costs: up, US1 without and with disturbances, down."""
     env = environment(directory)
-    common = ["-i", str(inventory(clients, directory)), *extra_vars()]
+    sample = ["-e", json.dumps({"mesh_pairs": {"per_node": per_node}})] if per_node else []
+    common = ["-i", str(inventory(clients, directory)), *extra_vars(), *sample]
     found: dict[str, Any] = {"clients": clients, "pairs": clients * (clients - 1)}
     try:
         for name, words in (
@@ -362,6 +368,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2, help="rounds of plain.sh and meshctl (0: none)")
     parser.add_argument("--growth", default="", metavar="N,N…", help="numbers of clients, such as 4,10,25,50")
+    parser.add_argument(
+        "--per-node", type=int, default=0, metavar="K", help="check K peers of each node in --growth, not all"
+    )
     parser.add_argument("--no-disruptive", action="store_true", help="leave out US1 with disturbances in --growth")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     asked = parser.parse_args()
@@ -374,7 +383,7 @@ def main() -> int:
         if rounds and not asked.json:
             _say(rounds)
         for clients in map(int, filter(None, asked.growth.split(","))):
-            growth.append(grow(clients, Path(name), disruptive=not asked.no_disruptive))
+            growth.append(grow(clients, Path(name), disruptive=not asked.no_disruptive, per_node=asked.per_node))
             if not asked.json:
                 _say_growth(growth[-1])
     if asked.json:

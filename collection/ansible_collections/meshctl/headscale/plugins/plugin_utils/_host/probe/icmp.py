@@ -165,6 +165,9 @@ def icmp(ask: Dict, until: float) -> Json:
             _send_round(echoes, targets, ask, until)
             _listen(echoes, min(until, sent_at + interval))
         _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), most_open=0)
+        # On a busy host, this process may have slept until now, and replies have not.
+        for echo in echoes.values():
+            echo.take()
     finally:
         for echo in echoes.values():
             echo.sock.close()
