@@ -95,7 +95,7 @@ class ActionModule(MeshAction):
     def _streams(self, peer: Node) -> list[dict[str, Any]]:
         """Return where a peer listens for two connections of each family, one of them idle for most of the time."""
         serving = mapping(self.of_host(peer.name, "mesh_serving"))
-        found = []
+        found: list[dict[str, Any]] = []
         for known in peer.addresses:
             listening = mapping(mapping(mapping(serving.get("ports")).get(known)).get("tcp"))
             port = number(listening.get("port"))
