@@ -75,8 +75,11 @@ def _client(run: Run, host: str) -> Step:
         f"--exit-node={exit_node}",
     ]
     switches = [f"{name}={run(host, ['sysctl', '-n', name]).strip()}" for name in _SWITCHES]
-    # A client that was cut off from the server waits for its connection for a minute, unless it opens another.
-    joined = f"if nft delete table {CUT} 2>/dev/null; then tailscale down; tailscale up; fi"
+    # A client that was cut off from the server waits for its old connection for a minute, unless it starts again.
+    started = "timeout 15 sh -c 'until tailscale debug prefs >/dev/null 2>&1; do sleep 0.1; done'"
+    joined = (
+        f"if nft delete table {CUT} 2>/dev/null; then s6-svc -wr -T 15000 -r /etc/service/tailscaled; {started}; fi"
+    )
     wanted = prefs.get("WantRunning") is True
     lines = [shlex.join(command) for command in (["sysctl", "-qw", *switches], ["tailscale", "set", *flags])]
     # Of a client that is up, `tailscale up` without flags would want to know every preference.
