@@ -106,6 +106,12 @@ def test_a_client_without_tailscaled_is_one_finding() -> None:
     assert "start tailscaled" in checks[0].hint
 
 
+def test_a_host_that_does_not_answer_is_not_taken_for_one_without_tailscaled() -> None:
+    silent = Client({"failure": {"type": "hung", "message": "no answer from the host"}}, ClientContext())
+    checks = finding.judge(client, silent, CONTEXT, only="client")
+    assert checks[0].hint == "no answer from the host: check the host's load, its disk and its Python"
+
+
 def _client(status: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
     """Return the observations of a client that is in the mesh and well."""
     own = {

@@ -435,3 +435,11 @@ def test_what_could_be_attacked_is_never_the_headline_of_another_fault() -> None
 def test_the_reason_why_headscale_does_not_start_has_a_remedy(said: str, remedy: str) -> None:
     seen = {"nodes": None, "listening": [], "log": {"from": "log", "lines": [f"Error: {said}"]}}
     assert remedy in problems(examine_server(seen))["doctor.start"]
+
+
+def test_a_client_that_told_nothing_is_not_called_unregistered() -> None:
+    silent = {"id": "doctor.client", "source": "two", "hint": "no answer from the host"}
+    views = (ClientView(name="one", key="nodekey:1", state="Running"), ClientView(name="two", bad={"client": silent}))
+    checks = examine_server({"nodes": {"nodes": [node(1, "one")]}}, clients=("one", "two"), views=views)
+    found = next(check for check in checks if check.id == "doctor.registration" and check.target == "two")
+    assert found.evidence["because"] == {"id": "doctor.client", "source": "two"}

@@ -31,7 +31,7 @@ class ActionModule(ProbingAction):
         seen = Answer(self.probe([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
         status = mapping(seen.data("status"))
         if not status and not self.options["required"]:
-            unknown = {**describe({}), "error": seen.why("status")}
+            unknown = missing(seen)
             return self.with_silence(
                 {**result, "changed": False, "client": unknown, "ansible_facts": {"mesh_client": unknown}}
             )
@@ -42,6 +42,11 @@ class ActionModule(ProbingAction):
         return self.with_silence(
             {**result, "changed": False, "client": client, "ansible_facts": {"mesh_client": client}}
         )
+
+
+def missing(seen: Answer) -> dict[str, Any]:
+    """Return the fact `mesh_client` of a client that did not tell its status."""
+    return {**describe({}), "error": seen.why("status")}
 
 
 def describe(status: dict[str, Any]) -> dict[str, Any]:

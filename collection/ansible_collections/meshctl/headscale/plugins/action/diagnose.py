@@ -22,7 +22,8 @@ from ..plugin_utils._doctor.files.finding import SEVERITIES
 from ..plugin_utils._doctor.observed import Client, ClientContext
 from ..plugin_utils._doctor.records import LOG_WORDS, Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
-from ..plugin_utils._judge.answer import mapping, text
+from ..plugin_utils._judge.answer import Answer, mapping, text
+from .client_info import describe, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
     from ..plugin_utils._judge.path import ExpectedPath
 
-_LOOK_S = 12.0
+# Two looks of this length, one after the other, and the start of Ansible fit into 20 seconds.
+_LOOK_S = 7.5
+_SHORT_LOOK_S = 5.0
+_FILES_S = 2.0
+# In a large mesh, many hosts look at the same time.
+_EACH_S, _FEW_CLIENTS = 0.1, 10
+_FEW_PEERS = 20
 # The inputs of the findings' requests.
 _FIRST = ("status", "prefs", "derpmap", "dns_config", "dns_map", "resolv_conf", "addresses")
 _API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "apikeys": "apikey", "policy": "policy"}
@@ -45,7 +52,7 @@ class ActionModule(Assertion):
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
-        "part": {"type": "str", "choices": ["server", "client", "mesh"], "required": True},
+        "part": {"type": "str", "choices": ["look", "server", "client", "mesh"], "required": True},
         "config": {"type": "path", "default": "/etc/headscale/config.yaml"},
         "url": {"type": "str"},
         "api_key": {"type": "str", "no_log": True},
@@ -60,11 +67,34 @@ class ActionModule(Assertion):
     def _converge(self) -> list[Check]:
         """Examine once: the doctor does not wait for a problem to go away."""
         self._facts = {}
-        return {"server": self._server, "client": self._client, "mesh": self._mesh}[self.options["part"]]()
+        return {"look": self._look, "server": self._server, "client": self._client, "mesh": self._mesh}[
+            self.options["part"]
+        ]()
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return what later examinations need of this one."""
         return {"ansible_facts": self._facts} if self._facts else {}
+
+    def _look(self) -> list[Check]:
+        """Look at the client and at the server of this host, whichever it has, while other hosts do the same."""
+        checks = self._server() if self.host in self.group("headscale") else []
+        if self.host in self.group("clients"):
+            first = self._first_look()
+            seen = Answer(first)
+            status = mapping(seen.data("status"))
+            self._facts["mesh_client"] = describe(status) if status else missing(seen)
+            # In a large mesh, each client's status names all others: then it is asked again rather than kept by Ansible.
+            if len(mapping(status.get("Peer"))) <= _FEW_PEERS:
+                self._facts["mesh_first_look"] = first
+        return checks
+
+    def _first_look(self) -> dict[str, Any]:
+        return self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S * self.patience)
+
+    @property
+    def _seconds(self) -> float:
+        more = max(0, len(self.group("clients")) - _FEW_CLIENTS)
+        return (_LOOK_S + _EACH_S * more) * self.patience
 
     def _server(self) -> list[Check]:
         url = server_url(self).rstrip("/")
@@ -77,12 +107,13 @@ class ActionModule(Assertion):
             {"id": "log", **_LOG},
             {"id": "listening", "kind": "listening"},
         ]
-        first = self.probe(requests, seconds=_LOOK_S)
+        first = self.probe(requests, seconds=self._seconds)
         seen = Server(first, self._server_context(url))
         if more := finding.requests(control, seen):
-            seen = Server(_together(first, self.probe(more, seconds=_LOOK_S)), self._server_context(url))
+            again = self.probe(more, seconds=_FILES_S * self.patience)
+            seen = Server(_together(first, again), self._server_context(url))
         checks = finding.judge(control, seen, self.context)
-        self._facts = {"mesh_diagnosis_server": {**seen.as_fact(), "source": self.host}}
+        self._facts["mesh_diagnosis_server"] = {**seen.as_fact(), "source": self.host}
         return checks
 
     def _client(self) -> list[Check]:
@@ -92,13 +123,13 @@ class ActionModule(Assertion):
             outside=tuple(self.setting("outside_names")),
             server=self._records(),
         )
-        first = self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_LOOK_S)
+        first = mapping(plain(self.known.get("mesh_first_look"))) or self._first_look()
         seen = Client(first, known)
         if seen.status:
             requests = [*finding.requests(client, seen), *view.requests(seen)]
-            seen = Client(_together(first, self.probe(requests, seconds=_LOOK_S)), known)
+            seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
         checks = finding.judge(client, seen, self.context, only="" if seen.status else "client")
-        self._facts = {"mesh_diagnosis": ClientView.of(self.host, seen).as_fact()}
+        self._facts["mesh_diagnosis"] = ClientView.of(self.host, seen).as_fact()
         return checks
 
     def _expected_paths(self) -> tuple[ExpectedPath, ...]:
@@ -129,6 +160,12 @@ class ActionModule(Assertion):
             min_severity=self.setting("min_severity", self.options.get("min_severity")),
             expect=expectation(self),
         )
+
+
+def preload() -> None:
+    """Load all findings, before Ansible forks."""
+    for part in (control, client, mesh):
+        finding.load(part)
 
 
 def _together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

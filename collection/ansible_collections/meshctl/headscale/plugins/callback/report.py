@@ -182,10 +182,10 @@ class CallbackModule(CallbackBase):
             environment.short_path(str(source)) for source in context.CLIARGS.get("inventory") or ()
         ]
         plays = playbook.get_plays()
-        stories = (runs.story_of(play) for play in plays)
-        self._collector.plan(list(dict.fromkeys(story for story in stories if story)))
+        stories = list(dict.fromkeys(story for story in map(runs.story_of, plays) if story))
+        self._collector.plan(stories)
         self._watch()
-        preload(assertions=any(map(runs.asserts, plays)))
+        preload(assertions=any(map(runs.asserts, plays)), doctor="doctor" in stories)
         guard.install(seconds=self.get_option("command_timeout"))
 
     @_guarded

@@ -15,18 +15,21 @@ author:
 description:
   - Examines the control server or a client, and returns a check for each known fault, with its cause and remedy.
   - It changes nothing. It pings, resolves names, fetches unauthenticated pages and reads Headscale's API.
-  - Each examination leaves a fact for the later ones. Examine the server first, then the clients, and compare both last.
+  - Each examination leaves a fact for the later ones. Look at all hosts first, then examine the clients, and compare them with
+    the server last.
   - A check that follows from another one refers to it in its hint (C(because of doctor.client)) and in its evidence.
 options:
   part:
     description:
       - What to examine.
+      - V(look) is what the host of the task is, the server, a client or both. It examines the server, and reads the identity of
+        the client, so that slow hosts are waited for together.
       - V(server) is Headscale, asked through its API from the host of the task. If that host is the server itself, and
         the user may read its configuration and its log, these are examined as well.
       - V(client) is the host of the task.
       - V(mesh) compares what the server and the clients found. It needs the facts of both, and probes no host.
     type: str
-    choices: [server, client, mesh]
+    choices: [look, server, client, mesh]
     required: true
   config:
     description: Headscale's configuration on the host of the task. Secret values do not leave the host.
@@ -73,10 +76,9 @@ EXAMPLES = r"""
   vars:
     mesh_story: doctor
   tasks:
-    - name: Examine the server
+    - name: Examine the server, and read the identity of the clients
       meshctl.headscale.diagnose:
-        part: server
-      when: inventory_hostname in groups.headscale
+        part: look
 
     - name: Examine the clients
       meshctl.headscale.diagnose:
@@ -110,15 +112,23 @@ checks:
       type: str
 ansible_facts:
   description: Facts for the later examinations.
-  returned: when O(part=client) or O(part=server)
+  returned: when O(part) is not V(mesh)
   type: dict
   contains:
     mesh_diagnosis:
       description: The client's key, state, version and relays, and which nodes answered it.
       returned: when O(part=client)
       type: dict
+    mesh_client:
+      description: The client's identity, as M(meshctl.headscale.client_info) returns it.
+      returned: when O(part=look)
+      type: dict
+    mesh_first_look:
+      description: What the client's tailscaled said, for O(part=client); not in a large mesh.
+      returned: when O(part=look)
+      type: dict
     mesh_diagnosis_server:
       description: The server's records, and what is wrong with it.
-      returned: when O(part=server)
+      returned: when O(part=server) or O(part=look)
       type: dict
 """

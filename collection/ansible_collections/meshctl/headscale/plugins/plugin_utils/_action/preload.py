@@ -25,7 +25,7 @@ _USUAL = ("client", "client_info", "service", "topology")
 _OF_STORIES = ("node", "verdict")
 
 
-def preload(*, assertions: bool) -> None:
+def preload(*, assertions: bool, doctor: bool = False) -> None:
     """Load the actions, the declared variables, the connection and the shell; the task that needs a broken plugin reports it."""
     names = set(_USUAL)
     if assertions:
@@ -33,6 +33,9 @@ def preload(*, assertions: bool) -> None:
     for name in sorted(names):
         with contextlib.suppress(Exception):
             import_module(f"{_ACTIONS}.{name}")
+    if doctor:
+        with contextlib.suppress(Exception):
+            import_module(f"{_ACTIONS}.diagnose").preload()
     with contextlib.suppress(Exception):
         variables.preload()
     for loader, name in ((connection_loader, f"{_COLLECTION}.netns"), (shell_loader, "sh")):

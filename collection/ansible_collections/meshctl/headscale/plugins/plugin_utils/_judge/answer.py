@@ -109,6 +109,11 @@ class Answer:
         error = mapping(observation.get("error")) or mapping(self._answer.get("failure"))
         return text(error.get("message")) or "the host did not report this observation"
 
+    @property
+    def failed(self) -> bool:
+        """Whether the host did not answer at all."""
+        return bool(mapping(self._answer.get("failure")))
+
     def error(self, name: str) -> dict[str, Any]:
         """Return the error of a failed observation."""
         observation = mapping(self._observations.get(name))

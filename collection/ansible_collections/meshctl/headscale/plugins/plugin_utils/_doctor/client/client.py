@@ -17,8 +17,7 @@ def judge(client: Client, context: CheckContext) -> Check:
     """Return whether the client runs, and the reason that it gives if it does not."""
     expected = {"state": "Running", "online": True}
     if not client.status:
-        why = f"{client.why('status')}: start tailscaled on this host"
-        return context.check(None, expected=expected, observed=None, hint=why)
+        return context.check(None, expected=expected, observed=None, hint=_unseen(client))
     observed = {
         "state": text(client.status.get("BackendState")),
         "online": client.me.get("Online"),
@@ -32,6 +31,14 @@ def judge(client: Client, context: CheckContext) -> Check:
         )
     check = context.check(not hint, expected=expected, observed=observed, hint=hint, command="tailscale status")
     return because(check, _cause(client, context.story))
+
+
+def _unseen(client: Client) -> str:
+    """Return why tailscaled's status is unknown: it does not tell it, or its host could not be asked."""
+    why = client.why("status")
+    if client.failed:
+        return f"{why}: check the host's load, its disk and its Python"
+    return f"{why}: start tailscaled on this host, or restart it if it hangs"
 
 
 def _cause(client: Client, story: str) -> Cause | None:

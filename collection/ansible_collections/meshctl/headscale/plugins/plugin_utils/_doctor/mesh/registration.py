@@ -25,6 +25,8 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
 def _cause(server: Server, view: ClientView) -> Cause | None:
     """Return what the server knows of a node's key, or why the client is not in the mesh."""
     node = server.node_of(view.key)
+    if not view.state:  # its client did not tell
+        return view.cause("client")
     if not node:
         return None
     return server.cause(f"expiry of {given_name(node)}") or view.cause("client")

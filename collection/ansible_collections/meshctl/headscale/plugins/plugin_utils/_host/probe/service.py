@@ -51,6 +51,8 @@ def _lines(raw: bytes, ask: Dict) -> List:
 def locks(ask: Dict, until: float) -> Json:
     """Return the processes that keep a file locked for writing, as two looks show them."""
     first = _writers(ask)
+    if not first:
+        return []
     time.sleep(min(float(ask.get("interval_s") or 1.0), left(until)))
     again = _writers(ask)
     return [dict(holder, pid=pid) for pid, holder in again.items() if pid in first]
