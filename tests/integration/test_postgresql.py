@@ -20,8 +20,10 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._api import Head
 from doctor import examine_server, problems
 
 from .api_fixtures import RealHeadscale, find_program, free_ports, running, wait_for
+from .broken_mesh import CONFIG, SERVER, BrokenMesh, roots
+from .lab_driver import LabDriver, Machine, standing
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 _PASSWORD, _BLANKS = "the-password-of-the-test", "a password with blanks"
 
 
@@ -72,6 +74,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     shutil.rmtree(directory)
 
 
+@pytest.mark.slow
 def test_headscale_works_on_postgresql(postgresql: PostgreSQL, tmp_path: Path) -> None:
     with running(tmp_path, more=postgresql.settings()) as server:
         api = HeadscaleAPI(url=server.url, api_key=server.new_api_key())
@@ -79,6 +82,7 @@ def test_headscale_works_on_postgresql(postgresql: PostgreSQL, tmp_path: Path) -
         assert [user["name"] for user in api.list_users()] == ["alice"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "remedy"),
     [
@@ -105,3 +109,42 @@ def test_what_keeps_headscale_from_starting(
     assert "headscale does not start" in hint
     assert "blanks" not in hint.replace("without blanks", "")
     assert _PASSWORD not in hint
+
+
+@pytest.fixture(scope="module")
+def patient(machine: Machine) -> Iterator[BrokenMesh]:
+    with standing(LabDriver(machine)) as lab:
+        lab.vars["mesh_database"] = {"type": "postgres"}
+        lab.play("up.yml").succeeded()
+        found = BrokenMesh(lab)
+        wait_for(found.online, "everybody is online")
+        yield found
+
+
+def test_a_mesh_on_postgresql_has_no_findings(patient: BrokenMesh) -> None:
+    assert patient.examine() == []
+    password = patient.sh(SERVER, "cat /etc/headscale/database_password").strip()
+    seen = patient.sh(
+        SERVER, f"cat {CONFIG} /var/log/meshctl/*/current; tr '\\0' ' ' </proc/$(pgrep -o headscale)/cmdline"
+    )
+    assert password
+    assert password not in seen
+    assert not list(patient.lab.directory.rglob("db.sqlite"))
+
+
+@pytest.mark.slow
+def test_a_mesh_on_postgresql_is_deployed_again_and_passes_the_stories(patient: BrokenMesh) -> None:
+    assert patient.lab.play("up.yml").succeeded().changed() == []
+    for story in ("us1", "us4"):
+        patient.lab.play(f"stories/{story}.yml", seconds=400).succeeded()
+
+
+def test_a_mesh_whose_postgresql_is_stopped(patient: BrokenMesh) -> None:
+    patient.sh(SERVER, "s6-svc -wd -T 10000 -d /etc/service/postgresql; s6-svc -r /etc/service/headscale; sleep 3")
+    try:
+        findings = patient.examine()
+    finally:
+        patient.sh(SERVER, "s6-svc -u /etc/service/postgresql")
+        wait_for(patient._serving, "headscale has its database again", seconds=60)
+    assert roots(findings) == {"doctor.start"}
+    assert "start PostgreSQL, or correct database.postgres.host and database.postgres.port" in patient.headline

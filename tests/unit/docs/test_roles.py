@@ -113,6 +113,7 @@ def _validated(tmp_path: Path, role: str, **variables: object) -> str:
 GIVEN = {
     "derp_relay": {"mesh_names": ["relay.lab.test"]},
     "headscale_server": {"mesh_server_url": "https://headscale.lab.test"},
+    "lab_database": {},
     "lab_resolver": {"lab_resolver_topology": {}},
     "lab_web": {},
     "mesh_service": {},

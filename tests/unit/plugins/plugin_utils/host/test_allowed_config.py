@@ -86,6 +86,12 @@ def test_the_settings_that_are_examined_are_kept_and_nothing_else() -> None:
     }
 
 
+def test_of_a_database_everything_is_told_but_the_password() -> None:
+    text = "database:\n  type: postgres\n  postgres:\n    host: db\n    port: 5432\n    pass: S3CRET\n    ssl: false\n"
+    known = {"host": "db", "port": 5432, "ssl": False}
+    assert yaml.safe_load(allowed_config(text)) == {"database": {"type": "postgres", "postgres": known}}
+
+
 def test_the_doctor_is_told_of_every_setting_that_it_looks_for() -> None:
     assert set(REMOVED) == NAMED
 

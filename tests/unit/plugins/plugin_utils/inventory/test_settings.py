@@ -126,6 +126,12 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_policy", {"randomizeClientPort": "yes"}, "mesh_policy: randomizeClientPort is 'yes': write true or false"),
     ("mesh_domain", "Mesh.Internal", "mesh_domain is 'Mesh.Internal': write it in lower case: mesh.internal"),
     ("mesh_domain", "mesh.internal.", "mesh_domain is 'mesh.internal.': write it without the dot at its end: mesh.internal"),
+    ("mesh_database", "postgres", "mesh_database is '***': write {type: sqlite}, or {type: postgres} with host, port, name"),
+    ("mesh_database", {"type": "mysql"}, "mesh_database is {'type': 'mysql'}: write {type: sqlite}"),
+    ("mesh_database", {"type": "sqlite", "host": "db"}, "write {type: sqlite}, or {type: postgres}"),
+    ("mesh_database", {"type": "postgres", "password": "x"}, "mesh_database is {'type': 'postgres', 'password': '***'}: write"),
+    ("mesh_database", {"type": "postgres", "port": "5432"}, "write {type: sqlite}, or {type: postgres}"),
+    ("mesh_database", {"type": "postgres", "password_file": "pass"}, "write {type: sqlite}, or {type: postgres}"),
     ("mesh_manage", None, "mesh_manage is null: write true or false"),
     ("mesh_user", True, "mesh_user is true: write a text"),
     ("mesh_canaries", [None], "mesh_canaries is [null]: write a list"),
@@ -200,6 +206,20 @@ def test_the_module_user_has_the_same_rule(name: str) -> None:
 def test_a_policy_that_headscale_reads(policy: Any) -> None:
     hosts, groups = seed()
     check_settings({host: {**own, "mesh_policy": policy} for host, own in hosts.items()}, groups)
+
+
+def test_only_a_lab_brings_its_own_postgresql() -> None:
+    hosts, groups = seed()
+    database = {"type": "postgres"}
+    check_settings({host: {**own, "mesh_database": database} for host, own in hosts.items()}, groups)
+    own = {"mesh_manage": True, "mesh_server_url": "https://h.example.com", "mesh_database": database}
+    with pytest.raises(
+        BadInput, match=r"mesh_database is .*, and has no host: .* add the host, which is 127\.0\.0\.1 for one"
+    ):
+        check_settings({"server": own}, {"headscale": ["server"], "clients": []})
+    check_settings(
+        {"server": {**own, "mesh_database": {**database, "host": "db"}}}, {"headscale": ["server"], "clients": []}
+    )
 
 
 def test_the_domain_and_policy_of_one_s_own_server_are_its_own_affair() -> None:

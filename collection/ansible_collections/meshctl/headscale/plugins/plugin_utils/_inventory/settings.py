@@ -169,6 +169,12 @@ def _check_managed(own: Mapping[str, Any]) -> None:
         raise BadInput(f"mesh_domain is {domain!r}: write it in lower case: {domain.lower().rstrip('.')}")
     if domain.endswith("."):
         raise BadInput(f"mesh_domain is {domain!r}: write it without the dot at its end: {domain.rstrip('.')}")
+    database = own.get("mesh_database", {})
+    if database.get("type") == "postgres" and "host" not in database and own.get("mesh_backend", "hosts") != "lab":
+        raise BadInput(
+            f"mesh_database is {shown(database)}, and has no host: only the embedded lab brings its own PostgreSQL; add the host, "
+            "which is 127.0.0.1 for one on the server itself"
+        )
     if policy := own.get("mesh_policy"):
         _check_policy(_hujson.parse(policy) if isinstance(policy, str) else policy)
 

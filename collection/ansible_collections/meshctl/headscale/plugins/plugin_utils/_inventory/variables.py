@@ -30,6 +30,7 @@ _FALSE: Final = ("false", "no", "off", "0", "f", "n")
 _NOUNS: Final = {"url": "a URL", "dns-name": "a DNS name"}
 LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _LONGEST_NAME: Final = 253
+_LAST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class Variable:
             return self.default
         found = typed(self.schema.get("type"), value)
         if self.schema and not (found is not None and self._is_valid(found)) and not self._allows_null(value):
-            safe = "***" if self.private and isinstance(value, str) and value else value
+            safe = _hidden(value) if self.private else value
             raise BadInput(f"{self.name} is {shown(safe)}: write {self.remedy}")
         return found
 
@@ -128,6 +129,13 @@ def _validator(name: str) -> Any:  # noqa: ANN401 - jsonschema's
     for form, accepts in _FORMATS.items():
         checker.checks(form)(accepts)
     return jsonschema.Draft202012Validator(declared()[name].schema, format_checker=checker)
+
+
+def _hidden(value: Any) -> Any:  # noqa: ANN401
+    """Return a value without what may be a secret."""
+    if isinstance(value, Mapping):
+        return {key: "***" if "pass" in str(key) and key != "password_file" else entry for key, entry in value.items()}
+    return "***" if isinstance(value, str) and value else value
 
 
 def typed(kind: Any, value: Any) -> Any:  # noqa: ANN401
@@ -208,10 +216,25 @@ def _is_policy(value: Any) -> bool:  # noqa: ANN401
         return False
 
 
+def _is_database(value: Any) -> bool:  # noqa: ANN401
+    texts = ("host", "name", "user", "password_file")
+    port, ssl = value.get("port", 1), value.get("ssl", True)
+    return (
+        set(value) <= {"type", "port", "ssl", *texts}
+        and (value.get("type") == "postgres" or value == {"type": "sqlite"})
+        and all(isinstance(value.get(name, "-"), str) and value.get(name, "-").strip() for name in texts)
+        and value.get("password_file", "/").startswith("/")
+        and isinstance(port, int)
+        and 1 <= port <= _LAST_PORT
+        and isinstance(ssl, bool)
+    )
+
+
 _FORMATS: Final[dict[str, Callable[[Any], bool]]] = {
     "url": lambda value: url_parts(value) is not None,
     "dns-name": is_dns_name,
     "duration": _is_duration,
     "pairs": is_pairs,
     "policy": _is_policy,
+    "database": lambda value: isinstance(value, dict) and _is_database(value),
 }

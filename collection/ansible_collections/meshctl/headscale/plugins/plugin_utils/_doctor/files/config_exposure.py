@@ -65,7 +65,7 @@ def _tls(settings: Settings) -> Iterator[Finding]:
     if settings.text("database.type") == "postgres":
         host, mode = settings.text("database.postgres.host"), settings.text("database.postgres.ssl", "false")
         near = host.startswith("/") or host == "localhost" or (address(host) and urls.is_local(address(host)))
-        if not near and mode in ("false", "disable", "allow", "prefer"):
+        if host and not near and mode in ("false", "disable", "allow", "prefer"):
             yield settings.finding(
                 "database.tls", "medium", "database.postgres.ssl", f"the connection to the database on {host} need not be encrypted",
                 "set database.postgres.ssl to verify-full",

@@ -19,6 +19,7 @@ SHOWN = frozenset(
         "server_url", "derp.server.enabled", "derp.server.private_key_path", "derp.server.verify_clients", "derp.paths",
         "derp.urls", "dns.base_domain", "dns.magic_dns",
         "dns.override_local_dns", "dns.nameservers.global", "prefixes.v4", "prefixes.v6", "database.type", "database.sqlite.path",
+        "database.postgres.host", "database.postgres.name", "database.postgres.port", "database.postgres.ssl", "database.postgres.user",
         "database.debug", "grpc_allow_insecure", "grpc_listen_addr", "listen_addr", "log.level", "logtail.enabled",
         "metrics_listen_addr", "noise.private_key_path", "tls_cert_path", "tls_key_path", "tls_letsencrypt_hostname",
         "trusted_proxies", "unix_socket", "unix_socket_permission",
@@ -35,6 +36,8 @@ NAMED = frozenset(
 _SECTIONS = frozenset(
     ".".join(parts[:length]) for parts in (name.split(".") for name in SHOWN | NAMED) for length in range(1, len(parts))
 )
+# A section with a secret: in a form that is not examined it is left out, like everything else that is not listed.
+_MAY_BE_ODD = frozenset(("database.postgres",))
 _KEY = re.compile(r"""(?:"([\w.-]+)"|'([\w.-]+)'|([\w.-]+)) *:(?: +(.*))?""")
 _SCALAR = r"""(?:"[^"\\]*"|'[^']*'|(?!.*: )[^\s"'\[\]{}&*!|>%@`,#-][^"'\[\]{},]*?)"""
 _VALUE = re.compile(rf"((?:{_SCALAR}|\[ *(?:{_SCALAR}(?: *, *{_SCALAR})*)? *\])?) *(?:(?:^| )#.*)?")
@@ -96,6 +99,8 @@ class _Reader:
         elif self._path in NAMED:
             self.kept.append(line + ("" if text in ("", "null", "~") else " set"))
         elif self._path in _SECTIONS:
+            if self._path in _MAY_BE_ODD and text.startswith("{"):
+                return
             if _value(self._path, text):
                 raise Unseen("odd_config", f"{self._path} has a form that is not examined")
             self.kept.append(line)
