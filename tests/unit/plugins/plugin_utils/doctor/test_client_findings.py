@@ -160,6 +160,14 @@ def test_exit_nodes_that_do_not_work(peer: dict[str, Any] | None, words: str) ->
     assert found["doctor.upstream_dns"] == "because of doctor.exit_node"
 
 
+@pytest.mark.parametrize(("device", "verdicts"), [("tailscale0", {"passed"}), ("eth0", {"failed"}), ("", set())])
+def test_packets_that_the_kernel_sends_elsewhere(device: str, verdicts: set[str]) -> None:
+    data = _client({"Peer": {"2": _peer()}}, mesh_routes={"get": {"100.64.0.2": {"dev": device} if device else {}}})
+    checks = [check for check in examine_client(data) if check.id == "doctor.kernel_route"]
+    assert {check.verdict for check in checks} == verdicts
+    assert all("100.64.0.2 through eth0, and not through tailscale0" in check.hint for check in checks if check.bad)
+
+
 def test_an_exit_node_is_not_blamed_for_what_is_unreachable_without_it_too() -> None:
     nowhere = [{"connected": False}]
     data = _client({"Peer": {"2": _peer()}}, prefs={"ExitNodeID": "2"}, through_exit=nowhere, around_exit=nowhere)

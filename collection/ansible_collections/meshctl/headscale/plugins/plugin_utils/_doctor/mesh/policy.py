@@ -145,10 +145,12 @@ def _cause(
     if stated := found["not_as_expected"]:
         explained = all((view.name, name.split(" ")[0]) not in allowed.hopeless for name in stated)
         return server.cause("policy.names") if explained else None
-    if found["blocked"] and (cause := view.cause("tun", "exit_node", "client", "relay", "derp_map")):
+    if found["blocked"] and (cause := view.cause("tun", "exit_node", "client", "kernel_route", "relay", "derp_map")):
         return cause
     blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]
-    causes = [other.cause("tun", "client") or server.cause(f"expiry of {other.name}") for other in blocked]
+    causes = [
+        other.cause("tun", "client", "kernel_route") or server.cause(f"expiry of {other.name}") for other in blocked
+    ]
     return causes[0] if causes and all(causes) else None
 
 

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check that the kernel sends packets for other nodes into the mesh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._judge.answer import addresses, mapping, text
+from ..._judge.quoting import quoted
+from ..observed import Check, CheckContext, Client, Iterator
+
+_MOST = 4
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Ask the kernel for its route to some of the other nodes."""
+    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": _asked(client)}] if _asked(client) else []
+
+
+def judge(client: Client, context: CheckContext) -> Iterator[Check]:
+    """Return the nodes whose packets leave through another interface."""
+    found = mapping(mapping(client.data("mesh_routes")).get("get"))
+    routes = {known: text(mapping(found.get(known)).get("dev")) for known in _asked(client)}
+    known = {entry: device for entry, device in routes.items() if device}
+    if not known:
+        return
+    wrong = {entry: device for entry, device in known.items() if device != client.interface}
+    ways = ", ".join(f"{entry} through {device}" for entry, device in wrong.items())
+    yield context.check(
+        not wrong,
+        expected={"through": client.interface},
+        observed=known,
+        hint=f"the kernel sends packets for other nodes not into the mesh: {ways}, and not through {client.interface}; restart "
+        "tailscaled, which sets its routes again, and look at `ip rule` for rules of other programs that come before its own",
+        command=f"ip route get {quoted(next(iter(known)))}",
+    )
+
+
+def _asked(client: Client) -> list[str]:
+    if not client.running or not client.interface:
+        return []
+    families = {":" in own for own in addresses(client.me.get("TailscaleIPs"))}
+    theirs = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))]
+    return [known for known in theirs if (":" in known) in families][:_MOST]
