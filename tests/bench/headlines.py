@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Injects the faults of the catalogue that the doctor can see, one after the other, and judges its headline.
+
+    meshctl up --lab headlines
+    python tests/bench/headlines.py --lab headlines                    all of them, which takes most of an hour
+    python tests/bench/headlines.py --lab headlines control-down load
+
+headlines.yml states what the headline of each fault must say, and of which host; or why the doctor is not the instrument.
+A fault that harms nothing must have no headline. A fault may need a moment to take effect, so the doctor is run up to three
+times until it has a headline; a first headline that is wrong counts as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.record import FaultError
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
+
+_PROJECT = Path(__file__).resolve().parents[2]
+FILE = Path(__file__).with_name("headlines.yml")
+_LOOKS = 3
+_WELL_S = 90.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What the headline of a fault must be."""
+
+    says: str = ""
+    """A regular expression; empty for no headline."""
+    about: str = ""
+    """An actor of the catalogue whose host the headline must name; empty for any."""
+
+
+def expectations() -> tuple[dict[str, Expected], dict[str, str]]:
+    """Return what is expected of the faults that the doctor can see, and why it cannot see the others."""
+    stated = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    seen = {name: Expected(**entry) for name, entry in stated["seen"].items()}
+    return seen, {
+        name: str(stated["unseen"].get(name) or stated["families"][fault.family])
+        for name, fault in catalogue.load().items()
+        if name not in seen
+    }
+
+
+def is_right(expected: Expected, headline: str, hosts: Mapping[str, str]) -> bool:
+    """Whether a headline names the cause and the host."""
+    if not expected.says:
+        return not headline
+    host = hosts.get(expected.about, "")
+    return bool(re.search(expected.says, headline)) and (host in headline or headline.startswith("all "))
+
+
+def doctor(lab: str, inventory: str, directory: Path) -> str:
+    """Return the doctor's headline."""
+    subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", inventory, "-e", f"lab_name={lab}",
+         str(_PROJECT / "playbooks" / "doctor.yml")],
+        env={**os.environ, "ANSIBLE_CONFIG": str(_PROJECT / "ansible.cfg"), "MESHCTL_RUN_DIR": str(directory)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    assert report["checks"], "the doctor made no check"
+    return str(report.get("headline") or "")
+
+
+def main() -> int:
+    """Print each headline that is wrong, and the share of right ones."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
+        "faults", nargs="*", help="ids of the catalogue; all that the doctor can see if there are none"
+    )
+    options.add_argument("--lab", required=True, help="a lab that is up, without a fault")
+    options.add_argument("--inventory", default=str(_PROJECT / "inventory" / "lab.yml"))
+    given = options.parse_args()
+    seen, unseen = expectations()
+    variables = yaml.safe_load(Path(given.inventory).read_text(encoding="utf-8"))["all"]["vars"]
+    engine = Engine(
+        Lab(given.lab), variables={"SERVER_URL": variables["mesh_server_url"], "DOMAIN": variables["mesh_domain"]}
+    )
+    chosen = catalogue.choose(given.faults or list(seen))
+    right = judged = 0
+    with tempfile.TemporaryDirectory(prefix="meshctl-headlines-") as directory:
+
+        def look() -> str:
+            return doctor(given.lab, given.inventory, Path(directory))
+
+        for fault in chosen:
+            if fault.id not in seen:
+                print(f"not seen   {fault.id}: {unseen[fault.id]}", flush=True)
+                continue
+            expected = seen[fault.id]
+            try:
+                headline = _headline(engine, fault, expected, look)
+            except FaultError as exc:
+                print(f"NOT JUDGED {fault.id}: {exc}", flush=True)
+                continue
+            good = is_right(expected, headline, vars(engine.actors))
+            judged, right = judged + 1, right + good
+            print(f"{'right' if good else 'WRONG':<10} {fault.id}: {headline or 'no headline'}", flush=True)
+            _recover(look)
+    if not given.faults:
+        for name, reason in unseen.items():
+            print(f"not seen   {name}: {reason}")
+    print(f"{right} of {judged} headlines are right ({right / max(1, judged):.0%}); {len(unseen)} faults are not seen")
+    return 0 if right == judged else 1
+
+
+def _headline(engine: Engine, fault: catalogue.Fault, expected: Expected, look: Any) -> str:
+    with engine.injected(fault):
+        for _look in range(_LOOKS if expected.says else 1):
+            if headline := str(look()):
+                return headline
+    return ""
+
+
+def _recover(look: Any) -> None:
+    """Wait until the doctor finds nothing, so that the next fault is alone."""
+    until = time.monotonic() + _WELL_S
+    while headline := look():
+        if time.monotonic() > until:
+            raise SystemExit(f"the mesh does not recover: {headline}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
