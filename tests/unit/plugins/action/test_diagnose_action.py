@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.action import diagnose
 from ansible_collections.meshctl.headscale.plugins.action.diagnose import ActionModule
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext
 
 # A broken mesh is examined within 20 seconds; Ansible starts and ends in three.
@@ -73,3 +75,24 @@ def test_a_large_mesh_gets_more_time_and_no_copies_of_each_status() -> None:
     look._converge()
     assert "mesh_first_look" not in look.facts([])["ansible_facts"]
     assert look._seconds > 2 * look_of_few
+
+
+@pytest.mark.parametrize(
+    ("load", "backend", "patience"), [(4.0, "lab", 1.0), (16.0, "lab", 2.0), (99.0, "lab", 3.0), (99.0, "hosts", 1.0)]
+)
+def test_the_hosts_of_a_lab_get_more_time_on_a_busy_machine(
+    load: float, backend: str, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnose.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(diagnose.os, "cpu_count", lambda: 4)
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(
+        Assertion, "probe", lambda self, requests, *, seconds: given.update(asked=requests, seconds=seconds)
+    )
+    look = Slow("one", "look", [], mesh_backend=backend)
+    look._be_patient()
+    ActionModule.probe(look, [{"kind": "http", "try_timeout_s": 5.0}, {"kind": "status"}], seconds=7.5)
+    assert given == {
+        "asked": [{"kind": "http", "try_timeout_s": 5.0 * patience}, {"kind": "status"}],
+        "seconds": 7.5 * patience,
+    }

@@ -44,6 +44,12 @@ def test_a_health_page_that_a_proxy_answers() -> None:
     assert "(`reverse_proxy`)" in control.unwell(_row(200, "Caddy", "<html>"))
 
 
+def test_who_does_not_answer_rejects_nobody() -> None:
+    ours = _row(200, "nginx")
+    assert "rejects the User-Agent" in control.agent_rejected(_row(403, "nginx"), ours)
+    assert control.agent_rejected({"outcome": "timeout", "status": None}, ours) == ""
+
+
 def test_the_relay_is_named() -> None:
     assert control.refused(_row(403, "nginx"), "/derp", "the relay").startswith(
         "nginx in front of the relay rejects clients"

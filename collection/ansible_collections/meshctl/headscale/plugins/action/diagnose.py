@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
@@ -38,6 +39,8 @@ _FILES_S = 2.0
 # In a large mesh, many hosts look at the same time.
 _EACH_S, _FEW_CLIENTS = 0.1, 10
 _FEW_PEERS = 20
+# More processes that run or want to, for each core, make everything slower.
+_BUSY, _SLOWEST = 2.0, 3.0
 # The inputs of the findings' requests.
 _FIRST = ("status", "prefs", "derpmap", "dns_config", "dns_map", "resolv_conf", "addresses")
 _API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "apikeys": "apikey", "policy": "policy"}
@@ -64,6 +67,22 @@ class ActionModule(Assertion):
 
     _facts: dict[str, Any]
 
+    def _be_patient(self) -> None:
+        """Give a lab more time whose machine is busy: the hosts of a lab are as slow as the machine that runs this."""
+        super()._be_patient()
+        if self.setting("backend") != "hosts":
+            self.patience *= _slowness()
+
+    def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
+        """Probe with as much time as slow hosts need."""
+        asked = [
+            {**request, "try_timeout_s": request["try_timeout_s"] * self.patience}
+            if "try_timeout_s" in request
+            else request
+            for request in requests
+        ]
+        return super().probe(asked, seconds=seconds * self.patience)
+
     def _converge(self) -> list[Check]:
         """Examine once: the doctor does not wait for a problem to go away."""
         self._facts = {}
@@ -89,12 +108,12 @@ class ActionModule(Assertion):
         return checks
 
     def _first_look(self) -> dict[str, Any]:
-        return self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S * self.patience)
+        return self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S)
 
     @property
     def _seconds(self) -> float:
         more = max(0, len(self.group("clients")) - _FEW_CLIENTS)
-        return (_LOOK_S + _EACH_S * more) * self.patience
+        return _LOOK_S + _EACH_S * more
 
     def _server(self) -> list[Check]:
         url = server_url(self).rstrip("/")
@@ -110,7 +129,7 @@ class ActionModule(Assertion):
         first = self.probe(requests, seconds=self._seconds)
         seen = Server(first, self._server_context(url))
         if more := finding.requests(control, seen):
-            again = self.probe(more, seconds=_FILES_S * self.patience)
+            again = self.probe(more, seconds=_FILES_S)
             seen = Server(_together(first, again), self._server_context(url))
         checks = finding.judge(control, seen, self.context)
         self._facts["mesh_diagnosis_server"] = {**seen.as_fact(), "source": self.host}
@@ -166,6 +185,12 @@ def preload() -> None:
     """Load all findings, before Ansible forks."""
     for part in (control, client, mesh):
         finding.load(part)
+
+
+def _slowness() -> float:
+    """Return how much longer programs take on this machine than on one that is not busy."""
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return min(_SLOWEST, max(1.0, busy / _BUSY))
 
 
 def _together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def unreached(row: dict[str, Json], program: str = "headscale") -> str:
 
 def agent_rejected(row: dict[str, Json], ours: dict[str, Json]) -> str:
     """Return whether a proxy rejects a request only because a client made it, empty if not."""
-    if row.get("status") == ours.get("status") or ours.get("status") not in (OK, SWITCHING):
+    if row.get("status") in (None, ours.get("status")) or ours.get("status") not in (OK, SWITCHING):
         return ""
     return (
         f"{proxies.name(row)} in front of headscale rejects the User-Agent Go-http-client ({row.get('status')}), which all clients "
