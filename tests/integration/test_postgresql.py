@@ -139,9 +139,13 @@ def test_a_mesh_on_postgresql_is_deployed_again_and_passes_the_stories(patient: 
         patient.lab.play(f"stories/{story}.yml", seconds=400).succeeded()
 
 
+@pytest.mark.slow
 def test_a_mesh_whose_postgresql_is_stopped(patient: BrokenMesh) -> None:
-    patient.sh(SERVER, "s6-svc -wd -T 10000 -d /etc/service/postgresql; s6-svc -r /etc/service/headscale; sleep 3")
+    # Without the second signal, PostgreSQL waits for headscale to leave.
+    patient.sh(SERVER, "s6-svc -di /etc/service/postgresql; s6-svc -r /etc/service/headscale")
     try:
+        log = "tail -n 20 /var/log/meshctl/headscale/current"
+        wait_for(lambda: "dial error" in patient.sh(SERVER, log), "headscale misses its database")
         findings = patient.examine()
     finally:
         patient.sh(SERVER, "s6-svc -u /etc/service/postgresql")
