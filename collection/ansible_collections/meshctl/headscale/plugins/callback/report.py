@@ -185,7 +185,7 @@ class CallbackModule(CallbackBase):
         stories = list(dict.fromkeys(story for story in map(runs.story_of, plays) if story))
         self._collector.plan(stories)
         self._watch()
-        preload(assertions=any(map(runs.asserts, plays)), doctor="doctor" in stories)
+        preload(assertions=stories != ["doctor"] and any(map(runs.asserts, plays)), doctor="doctor" in stories)
         guard.install(seconds=self.get_option("command_timeout"))
 
     @_guarded
