@@ -61,6 +61,22 @@ def test_every_script_is_shell(fault: str, script: str) -> None:
     assert done.returncode == 0, f"{fault}: {done.stderr}"
 
 
+@pytest.mark.parametrize("name", ["unhandle", "rerule"])
+def test_routers_forget_the_flows_of_rules_that_are_taken_back(name: str) -> None:
+    # A flow that a fault let through would go on past the router's own rules, and keep its addresses, until it pauses.
+    body = re.search(rf"^{name}\(\) {{\n(.*?)^}}", LIBRARY.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert body
+    assert body[1].splitlines()[-1].strip() == "reflow"
+
+
+def test_what_changes_the_rules_of_a_router_takes_them_back() -> None:
+    changed = re.compile(r"nft (insert|add|flush|delete) (rule|chain) inet router")
+    for fault in FAULTS.values():
+        for machine in {step.at for step in fault.inject if changed.search(step.run)}:
+            undone = " ".join(step.run for step in fault.undo if step.at == machine)
+            assert re.search(r"\b(unhandle router|rerule)\b", undone), f"{fault.id} at {machine}"
+
+
 def test_steps_survive_the_record() -> None:
     for fault in FAULTS.values():
         for step in (*fault.inject, *fault.undo):

@@ -130,12 +130,17 @@ policy_before() {
     rm -f /root/policy-before-fault
 }
 
-# reflow: a router forgets the flows that it has masqueraded: they go with the interface, and so do its routes.
+# reflow: a router forgets all flows (ctnetlink's "delete", for none in particular). What it has let through or masqueraded once, it
+# would go on treating so.
 reflow() {
-    routes=$(ip route show dev wan | grep -v 'proto kernel')
-    ip link set wan down
-    ip link set wan up
-    routed
+    python3 -ISc '
+import os, socket, struct, sys
+line = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+line.settimeout(5)
+line.send(struct.pack("=LHHLLBBH", 20, 0x102, 5, 1, 0, 0, 0, 0))
+(code,) = struct.unpack("=i", line.recv(4096)[16:20])
+if code:
+    sys.exit("the flows cannot be forgotten: " + os.strerror(-code))'
 }
 
 # readdress ADDRESS...: a router's WAN side has these addresses; it masquerades behind the first.
@@ -248,6 +253,7 @@ unhandle() {
         nft -a list chain inet "$table" "$chain" | sed -n 's/.*comment "fault".*# handle \([0-9]*\)$/\1/p' |
             while read -r handle; do nft delete rule inet "$table" "$chain" handle "$handle"; done
     done
+    reflow
 }
 
 # rerule: a router has the rules again that /run/fault-router.nft keeps.
@@ -255,6 +261,7 @@ rerule() {
     [ -e /run/fault-router.nft ] || return 0
     { printf 'table inet router {}\ndelete table inet router\n'; cat /run/fault-router.nft; } | nft -f -
     rm -f /run/fault-router.nft
+    reflow
 }
 
 # master_of PORT: the bridge that a port of the fabric belongs to.
