@@ -469,19 +469,17 @@ def test_silence_of_one_address_says_nothing_of_the_other(result: dict[str, Any]
         assert judge(mesh.answer(icmp=mesh.seen(icmp), status=mesh.seen({})))[0].verdict == verdict
 
 
-@pytest.mark.parametrize(("elapsed", "verdict"), [(29.9, "passed"), (30.0, "passed"), (30.1, "failed")])
-def test_a_change_that_arrives_too_late_has_not_arrived(elapsed: float, verdict: str) -> None:
+@pytest.mark.parametrize("elapsed", [29.9, 30.1, 300.0])
+def test_a_first_look_after_the_budget_blames_no_node(elapsed: float) -> None:
     expect = Propagates(aspect="renamed", budget_s=30, present=mesh.NAMES[:1], absent=("gone.mesh.internal",),
                         silent=(("nine", "100.64.0.9"),))  # fmt: skip
     checks = judge_propagates(mesh.CASES["propagates"][0], mesh.context("propagates"), expect, elapsed_s=elapsed)
-    assert [(check.id, check.verdict) for check in checks] == [("us1.propagates.renamed", verdict)] * 3
+    assert [(check.id, check.verdict) for check in checks] == [("us1.propagates.renamed", "passed")] * 3
     assert [check.target for check in checks] == ["two", "gone.mesh.internal", "nine"]
-    assert all(("the budget is 30 s" in check.hint) is (verdict == "failed") for check in checks)
-    assert {check.evidence["after_s"] for check in checks} == {elapsed}
+    assert {(check.evidence["after_s"], check.evidence["budget_s"]) for check in checks} == {(elapsed, 30)}
 
 
 def test_a_change_that_has_not_come_is_not_said_to_be_late() -> None:
-
     answer = mesh.answer(icmp=mesh.seen(mesh.echoed("100.64.0.9")))
     expect = Propagates(aspect="removed", budget_s=30, silent=(("nine", "100.64.0.9"),))
     check = judge_propagates(answer, mesh.context("propagates"), expect, elapsed_s=99)[0]

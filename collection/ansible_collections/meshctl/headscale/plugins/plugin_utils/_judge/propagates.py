@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .answer import Answer, Json, mapping, number
+from .budget import since_change
 from .context import CheckContext
 from .lookups import not_resolved, resolved
 from .names import Name
@@ -37,13 +38,7 @@ def judge_propagates(answer: Json, context: CheckContext, expect: Propagates, *,
     checks = [resolved(seen, context, name, name.fqdn, expect.aspect, None) for name in expect.present]
     checks += [not_resolved(seen, context, name, aspect=expect.aspect) for name in expect.absent]
     checks += [_silent(seen, context, node, known, expect.aspect) for node, known in expect.silent]
-    for check in checks:
-        check.evidence["after_s"] = round(elapsed_s, 3)
-        check.evidence["budget_s"] = expect.budget_s
-        if check.verdict == "passed" and elapsed_s > expect.budget_s:
-            check.verdict = "failed"
-            check.hint = f"{elapsed_s:.1f} s have passed since the change; the budget is {expect.budget_s:g} s"
-    return checks
+    return since_change(checks, elapsed_s=elapsed_s, budget_s=expect.budget_s)
 
 
 def _silent(seen: Answer, context: CheckContext, node: str, known: str, aspect: str) -> Check:
