@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
@@ -93,6 +95,7 @@ _PLANTED = {
     "argument": "tailscale up --auth-key={} --force",
     "json": '{{"client_secret": "{}"}}',
     "json-escaped": '{{"api_key": "a\\"{}"}}',
+    "json-indented": '{{\n  "client_secret": "{}",\n  "next": 1\n}}\n',
     "yaml": "\noidc:\n  client_secret: {}\n",
     "yaml-quoted": "\n  \"client_secret\": '{}'\n",
     "yaml-item": "\n  - token: {}\n",
@@ -120,9 +123,50 @@ def test_what_surrounds_a_planted_secret_stays() -> None:
     }  # fmt: skip
 
 
+_LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "a b", "x\ny", "[", "1"]),
+)
+_KEYS = st.sampled_from(["token", "client_secret", "Password", "api_key", "name", "nodes"])
+_DOCUMENTS = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_KEYS, inner), max_leaves=12)
+
+
+@settings(deadline=None)
+@given(document=_DOCUMENTS, indent=st.sampled_from([None, 0, 1, 4, "\t"]))
+def test_json_stays_json_however_it_is_indented(document: Any, indent: int | str | None) -> None:
+    cleaned = scrub.text(json.dumps(document, indent=indent))
+    assert _without_numbers(json.loads(cleaned)) == _without_numbers(scrub.data(document))
+    assert scrub.text(cleaned) == cleaned
+
+
+def _without_numbers(value: Any, name: str = "") -> Any:
+    """Return a document without what only text lets go: numbers under the name of a secret."""
+    if isinstance(value, dict):
+        return {key: _without_numbers(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_numbers(item) for item in value]
+    hidden = value == scrub.REDACTED or (isinstance(value, int | float) and not isinstance(value, bool))
+    return None if hidden and name not in ("", "name", "nodes") else value
+
+
 @pytest.mark.parametrize(
     "unit",
-    ["://", "a:b@", "password=", "secret: |\n ", "A1.a", "-----BEGIN PRIVATE KEY-----", '"token": "', '\\"', "-token"],
+    [
+        "://",
+        "a:b@",
+        "password=",
+        "secret: |\n ",
+        "A1.a",
+        "-----BEGIN PRIVATE KEY-----",
+        '"token": "',
+        '\\"',
+        "-token",
+        " ",
+        ' "token": {\n',
+    ],
 )
 def test_any_text_is_cleaned_in_linear_time(unit: str) -> None:
     began = time.process_time()

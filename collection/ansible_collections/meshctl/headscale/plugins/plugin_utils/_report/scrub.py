@@ -36,10 +36,12 @@ _SECRETS = re.compile(
 _NAMED = re.compile(
     rf"""
       (?P<argument>(?i:{_NAMES})=)(?!file:|\[redacted\])(?:"[^"]*"|'[^']*'|[^\s"'\\&;,]+)
-    | (?P<json>"[\w.-]*?(?i:{_NAMES})"[ ]*:[ ]*")(?!\[redacted\]")(?:[^"\\]|\\.)+
+    | (?P<json>(?:^[ \t]*+)?"[\w.-]*?(?i:{_NAMES})"[ ]*:[ ]*")(?!\[redacted\]")(?:[^"\\]|\\.)+
+    | (?P<number>(?:^[ \t]*+)?"[\w.-]*?(?i:{_NAMES})"[ ]*:[ ]*)-?[0-9][-+.0-9Ee]*(?=[ \t]*(?:[,}}\]]|$))
     | (?P<block>^[ \t]*(?:-[ ])?["']?[\w.-]*?(?i:{_NAMES})["']?[ ]*:[ ]*[|>][-+0-9]*[ ]*\n[ \t]++)(?!\[redacted\])
       [^\n]+(?:\n[ \t]+[^\n]*)*
-    | (?P<line>^[ \t]*(?:-[ ])?["']?[\w.-]*?(?i:{_NAMES})["']?[ ]*:[ ]+)(?![|>]|\[redacted\])[^\s][^\n]*
+    | (?P<line>^[ \t]*(?:-[ ])?["']?[\w.-]*?(?i:{_NAMES})["']?[ ]*:[ ]+)
+      (?![|>]|\[redacted\]|(?:[\[{{][\]}}]?|""|"\[redacted\]"|null|true|false),?[ \t]*$)[^\s][^\n]*
     """,
     re.VERBOSE | re.MULTILINE,
 )
@@ -48,7 +50,12 @@ _SECRET_NAME = re.compile(rf"[\w.-]*?(?i:{_NAMES})")
 
 def text(value: str) -> str:
     """Return `value` with every secret in it replaced."""
-    return _NAMED.sub(lambda match: (match[match.lastgroup or 0]) + REDACTED, _SECRETS.sub(REDACTED, value))
+    return _NAMED.sub(_redacted, _SECRETS.sub(REDACTED, value))
+
+
+def _redacted(match: re.Match[str]) -> str:
+    """Return the name and a replacement of its value: JSON stays JSON."""
+    return match[match.lastgroup or 0] + (f'"{REDACTED}"' if match.lastgroup == "number" else REDACTED)
 
 
 def data(value: Json) -> Json:
