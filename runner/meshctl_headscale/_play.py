@@ -86,6 +86,8 @@ class Ended:
     rc: int | None
     interrupted: bool
     stats: Mapping[str, Any] | None
+    asked_once: bool = False
+    """Whether one Ctrl-C has stopped it, and nothing else."""
 
 
 def new_run_dir(name: str) -> Path:
@@ -106,7 +108,12 @@ class Interruption:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self.count = 0
+        self.heard: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """How often the user asked to stop."""
+        return len(self.heard)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -124,7 +131,7 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.count += 1
+        self.heard.append(number)
         if self.count == 1:
             self._say(f"{signal.Signals(number).name}: stopping Ansible cleanly. Press Ctrl-C again to kill it.")
         elif self.count == 2:  # noqa: PLR2004
@@ -220,7 +227,12 @@ def run_playbooks(
         runner = _prepare(request, run_dir, link, extra_vars, on_event, interruption)
         if interruption.count == 0:
             _run(runner)
-        return Ended(rc=runner.rc, interrupted=interruption.count > 0, stats=runner.stats)
+        return Ended(
+            rc=runner.rc,
+            interrupted=interruption.count > 0,
+            stats=runner.stats,
+            asked_once=interruption.heard == [signal.SIGINT],
+        )
     finally:
         link.close()
         if extra_vars:

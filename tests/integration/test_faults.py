@@ -146,6 +146,27 @@ def test_an_interrupted_drill_undoes_what_it_has_injected(broken: LabDriver, num
     assert "UP" in broken.inside(broken.init(), ["ip", "-j", "link", "show", port["client-node-2"]]).stdout
 
 
+@pytest.mark.slow
+def test_ctrl_c_in_an_outage_brings_the_mesh_back(broken: LabDriver) -> None:
+    ports = [broken.record()["topology"]["ports"][name] for name in broken.hosts("clients")]
+
+    def pulled() -> bool:
+        shown = [broken.inside(broken.init(), ["ip", "-j", "link", "show", port]).stdout for port in ports]
+        return not all('"UP"' in state for state in shown)
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "meshctl_headscale", "run", "us1", "--lab", broken.name, "-i", str(broken.path)],
+        cwd=broken.machine.home, env=broken.machine.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(pulled, "the story pulls a cable", seconds=300)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    assert "Undoing what the story disturbed" in said
+    assert not pulled()
+
+
 def test_a_drill_by_ansible_playbook_alone(broken: LabDriver, tmp_path: Path) -> None:
     figures = tmp_path / "faults.json"
     given = {"faults": ["loss-30", "some-loss"], "drill_labs": [broken.name], "drill_figures": str(figures)}

@@ -81,8 +81,8 @@ def run(
     """Run stories against the mesh and write a report.
 
     Shows one line for each assertion, failures in full, and a verdict. The report (report.json, junit.xml,
-    report.html) and meshctl.log are in a new directory below `runs/`. Ctrl-C stops cleanly, and a second Ctrl-C
-    stops at once; the lab stays up.
+    report.html) and meshctl.log are in a new directory below `runs/`. Ctrl-C stops cleanly and, in a lab, undoes what
+    the story disturbed; a second Ctrl-C stops at once. The lab stays up.
 
     \b
     Exit codes:
@@ -143,6 +143,8 @@ def run(
     _run.summary(result, show=show, title="run")
     if collect_evidence and result.code in (ExitCode.FAILED, ExitCode.COULD_NOT_RUN):
         _collect(request, result)
+    if result.ended.asked_once and len(result.not_run) < len(parts) and deploy and not down_after:
+        _restore(request, result, show)
     code = _down(request, result, show) if down_after else result.code
     if as_json:
         _inputs.print_json(_run.report_or_error(result))
@@ -151,11 +153,34 @@ def run(
 
 def _require_lab(request: Request) -> None:
     """Say at once that the lab is not up, instead of waiting for each of its machines."""
-    from meshctl_headscale import _inventory, _labs
+    from meshctl_headscale import _labs
 
-    known = {**_inventory.variables(request.inventory, request.extra_files), **request.extra_vars}
+    known = _known(request)
     if known["mesh_backend"] == "lab":
         _labs.running(str(known["lab_name"]))
+
+
+def _known(request: Request) -> dict[str, Any]:
+    """Return the variables of the inventory and the command line."""
+    from meshctl_headscale import _inventory
+
+    return {**_inventory.variables(request.inventory, request.extra_files), **request.extra_vars}
+
+
+def _restore(request: Request, result: Result, show: Show) -> None:
+    """Undo what an interrupted story disturbed: Ansible runs no `always` section then. Existing hosts stay as they are."""
+    from dataclasses import replace
+
+    from meshctl_headscale import _collection, _run
+    from meshctl_headscale._project import project
+
+    known = _known(request)
+    if known["mesh_backend"] == "hosts" or not _collection.lab.Lab(str(known["lab_name"])).record:
+        return
+    _run.stderr_console().print("Undoing what the story disturbed. Ctrl-C leaves the lab as it is.", style="yellow")
+    again = replace(request, playbooks=[project().playbook("up")], limit=(), tags="", skip_tags="")
+    ended = _run.play(again, name="up", show=show, run_dir=result.run_dir / "up", command="meshctl up")
+    _run.summary(ended, show=show, title="up")
 
 
 def _collect(request: Request, result: Result) -> None:
