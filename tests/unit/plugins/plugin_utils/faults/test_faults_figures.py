@@ -59,11 +59,20 @@ def test_another_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
 def test_the_page_has_a_row_for_each_fault_drilled_or_not() -> None:
     faults = catalogue.load()
     lines = list(figures.page(faults.values(), catalogue.families(), {"loss-30": outcome("loss-30")}))
-    assert "The last drill of each fault: 1 faults: 1 caught, 1 causes named (100 %)" in lines[2]
+    assert f"The last drill of 1 of the {len(faults)} faults: 1 faults: 1 caught, 1 causes named (100 %)" in lines[2]
+    assert f"the other {len(faults) - 1} faults" in lines[4]
     rows = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
     assert set(rows) == set(faults)
     assert rows["loss-30"].endswith("| us1 | red | yes | yes | none | yes | 12 s |")
     assert rows["client-down"].count("|") == rows["loss-30"].count("|")
+    assert rows["client-down"].endswith("| - | - | - | - | - |")
+
+
+def test_the_page_says_nothing_of_missing_figures_where_none_is_missing() -> None:
+    faults = catalogue.load()
+    lines = list(figures.page(faults.values(), catalogue.families(), {name: outcome(name) for name in faults}))
+    assert "The last drill of each fault: " in lines[2]
+    assert not [line for line in lines if "No figures" in line or line.endswith("| - |")]
 
 
 def test_the_figures_in_the_documentation_are_of_faults_that_exist() -> None:

@@ -88,15 +88,24 @@ def page(faults: Iterable[Fault], titles: Mapping[str, str], figures: Mapping[st
     """Yield the lines of the reference of faults: a table for each family."""
     faults = list(faults)
     drilled = [figures[fault.id] for fault in faults if fault.id in figures]
-    yield from ("# Catalogue of faults", "", f"The last drill of each fault: {sentence(total(drilled))}")
+    yield from ("# Catalogue of faults", "", f"The last drill of {_some(drilled, faults)}: {sentence(total(drilled))}")
+    if len(drilled) < len(faults):
+        yield from (
+            "",
+            f"No figures are kept yet of the other {len(faults) - len(drilled)} faults; they have dashes below.",
+        )
     for family, title in titles.items():
         yield from ("", f"## {family.capitalize()}", "", f"{title}.", "")
         yield f"| fault | description | {' | '.join(COLUMNS)} |"
         yield "|---" * (len(COLUMNS) + 2) + "|"
         for fault in faults:
             if fault.family == family:
-                cells = marks(figures[fault.id]) if fault.id in figures else [""] * 5
+                cells = marks(figures[fault.id]) if fault.id in figures else ["-"] * 5
                 yield f"| `{fault.id}` | {fault.title} | {fault.story} | {fault.verdict} | {' | '.join(cells)} |"
+
+
+def _some(drilled: Sequence[Row], faults: Sequence[Fault]) -> str:
+    return f"{len(drilled)} of the {len(faults)} faults" if len(drilled) < len(faults) else "each fault"
 
 
 def _alarms(row: Row) -> int:
