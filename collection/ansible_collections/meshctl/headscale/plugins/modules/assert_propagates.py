@@ -15,7 +15,7 @@ author:
 description:
   - Looks the names up until they lead where they should, within a budget that starts with the change.
   - The check fails if the change has not arrived by the end of the budget. If the host is first examined later, as on a
-    slow machine, and the change is there, the check passes, because nobody knows when it arrived.
+    slow machine, and the change is there, the check passes, because it is unknown when it arrived.
 options:
   since:
     description: The time of the change, in seconds since the epoch on the controller's clock.
