@@ -395,7 +395,7 @@ def test_a_policy_that_keeps_nodes_apart_as_init_proposes_it(own: OwnMesh) -> No
         wait_for(
             lambda: len(json.loads(own.lab.shell(_TWO, "tailscale status --json"))["Peer"]) == 1, "the policy arrives"
         )
-        blind = own.play("us1.yml")
+        blind = own.play("us1.yml", "-e", "mesh_deadline_s=3")
         proposed = yaml.safe_load(_init(own).stdout)
         own.vars["mesh_expect"] = proposed["all"]["vars"]["mesh_expect"]
         told = own.play("us1.yml", "us2.yml", "us4.yml")
