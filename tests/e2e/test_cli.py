@@ -32,7 +32,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = Path(__file__).with_name("cli_project")
 SECRET = "hskey-auth-abcdefghijkl-" + "s3cr3t" * 8
-PATIENCE_S = 60
+PATIENCE_S = 180
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
