@@ -71,14 +71,15 @@ def is_right(expected: Expected, headline: str, hosts: Mapping[str, str]) -> boo
 
 def doctor(lab: str, inventory: str, directory: Path) -> str:
     """Return the doctor's headline."""
-    subprocess.run(
+    done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", inventory, "-e", f"lab_name={lab}",
          str(_PROJECT / "playbooks" / "doctor.yml")],
         env={**os.environ, "ANSIBLE_CONFIG": str(_PROJECT / "ansible.cfg"), "MESHCTL_RUN_DIR": str(directory)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     report: dict[str, Any] = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-    assert report["checks"], "the doctor made no check"
+    if not any(report["counts"].values()):
+        raise FaultError(f"the doctor made no check: {done.stdout[-400:]}")
     return str(report.get("headline") or "")
 
 
@@ -101,7 +102,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="meshctl-headlines-") as directory:
 
         def look() -> str:
-            return doctor(given.lab, given.inventory, Path(directory))
+            return doctor(given.lab, given.inventory, Path(tempfile.mkdtemp(dir=directory)))
 
         for fault in chosen:
             if fault.id not in seen:
@@ -110,13 +111,13 @@ def main() -> int:
             expected = seen[fault.id]
             try:
                 headline = _headline(engine, fault, expected, look)
+                _recover(look)
             except FaultError as exc:
                 print(f"NOT JUDGED {fault.id}: {exc}", flush=True)
                 continue
             good = is_right(expected, headline, vars(engine.actors))
             judged, right = judged + 1, right + good
             print(f"{'right' if good else 'WRONG':<10} {fault.id}: {headline or 'no headline'}", flush=True)
-            _recover(look)
     if not given.faults:
         for name, reason in unseen.items():
             print(f"not seen   {name}: {reason}")

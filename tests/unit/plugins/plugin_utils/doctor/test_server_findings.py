@@ -443,3 +443,15 @@ def test_a_client_that_told_nothing_is_not_called_unregistered() -> None:
     checks = examine_server({"nodes": {"nodes": [node(1, "one")]}}, clients=("one", "two"), views=views)
     found = next(check for check in checks if check.id == "doctor.registration" and check.target == "two")
     assert found.evidence["because"] == {"id": "doctor.client", "source": "two"}
+
+
+def test_a_node_whose_client_is_stopped_is_not_called_unreachable_as_well() -> None:
+    stopped = {"id": "doctor.client", "source": "two", "hint": "start tailscaled"}
+    views = (
+        ClientView(name="one", key="nodekey:1", state="Running", answered={"100.64.0.2": False}),
+        ClientView(name="two", bad={"client": stopped}),
+    )
+    checks = examine_server({"nodes": {"nodes": [node(1, "one"), node(2, "two")]}}, clients=("one", "two"), views=views)
+    bad = [check for check in checks if check.bad]
+    assert {check.id for check in bad} == {"doctor.online", "doctor.registration"}
+    assert all(check.evidence["because"]["id"] == "doctor.client" for check in bad)

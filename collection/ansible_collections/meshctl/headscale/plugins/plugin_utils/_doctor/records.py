@@ -178,6 +178,11 @@ class Server(Observed):
         """Return the view of the client that is a node, None if it was not examined."""
         return next((view for view in self.known.views if view.key and view.key == text(node.get("nodeKey"))), None)
 
+    def silent_view(self, node: Record) -> ClientView | None:
+        """Return the view of a client that did not tell its key, and has the name of a node."""
+        names = (given_name(node), text(node.get("name")))
+        return next((view for view in self.known.views if not view.key and view.name in names), None)
+
     @cached_property
     def unknown_names(self) -> list[str]:
         """Return the names of the policy that mean nothing; raise `ValueError` if it cannot be read."""

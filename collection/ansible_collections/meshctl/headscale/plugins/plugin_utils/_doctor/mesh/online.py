@@ -28,7 +28,7 @@ def _tried(server: Server, node: Record) -> dict[str, bool]:
 
 
 def _cause(server: Server, node: Record) -> Cause | None:
-    view = server.view(node)
+    view = server.view(node) or server.silent_view(node)
     return server.cause(f"expiry of {given_name(node)}") or (view.cause("client", "exit_node") if view else None)
 
 
