@@ -168,6 +168,17 @@ def test_packets_that_the_kernel_sends_elsewhere(device: str, verdicts: set[str]
     assert all("100.64.0.2 through eth0, and not through tailscale0" in check.hint for check in checks if check.bad)
 
 
+@pytest.mark.parametrize("more", [{"Expired": True}, {"Online": False}])
+def test_the_route_to_a_node_that_tailscaled_does_not_trust_proves_nothing(more: dict[str, Any]) -> None:
+    elsewhere = {"100.64.0.2": {"dev": "eth0"}}
+    data = _client({"Peer": {"2": _peer(**more)}}, mesh_routes={"get": elsewhere})
+    assert "doctor.kernel_route" not in problems(examine_client(data))
+    other = _peer(ID="3", HostName="c", TailscaleIPs=["100.64.0.3"])
+    found = {**elsewhere, "100.64.0.3": {"dev": "tailscale0"}}
+    data = _client({"Peer": {"2": _peer(), "3": other}}, mesh_routes={"get": found})
+    assert "doctor.kernel_route" not in problems(examine_client(data)), "one of several"
+
+
 def test_an_exit_node_is_not_blamed_for_what_is_unreachable_without_it_too() -> None:
     nowhere = [{"connected": False}]
     data = _client({"Peer": {"2": _peer()}}, prefs={"ExitNodeID": "2"}, through_exit=nowhere, around_exit=nowhere)

@@ -27,7 +27,8 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     known = {entry: device for entry, device in routes.items() if device}
     if not known:
         return
-    wrong = {entry: device for entry, device in known.items() if device != client.interface}
+    # tailscaled has no route to a node that it does not trust: one alone proves nothing.
+    wrong = known if client.interface not in known.values() else {}
     ways = ", ".join(f"{entry} through {device}" for entry, device in wrong.items())
     yield context.check(
         not wrong,
@@ -43,5 +44,6 @@ def _asked(client: Client) -> list[str]:
     if not client.running or not client.interface:
         return []
     families = {":" in own for own in addresses(client.me.get("TailscaleIPs"))}
-    theirs = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))]
+    trusted = [peer for peer in client.peers if peer.get("Expired") is not True and peer.get("Online") is True]
+    theirs = [known for peer in trusted for known in addresses(peer.get("TailscaleIPs"))]
     return [known for known in theirs if (":" in known) in families][:_MOST]
