@@ -13,6 +13,8 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import c
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath, Underlay
 from doctor import CONTEXT, JSON, answer, examine_client, node, problems
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,6 +179,19 @@ def test_the_route_to_a_node_that_tailscaled_does_not_trust_proves_nothing(more:
     found = {**elsewhere, "100.64.0.3": {"dev": "tailscale0"}}
     data = _client({"Peer": {"2": _peer(), "3": other}}, mesh_routes={"get": found})
     assert "doctor.kernel_route" not in problems(examine_client(data)), "one of several"
+
+
+@pytest.mark.parametrize(
+    ("keys", "because"), [((1, 2), "doctor.derp_map"), ((1,), "doctor.registration"), ((2,), "doctor.registration")]
+)
+def test_a_node_that_the_server_does_not_know_explains_silence(keys: tuple[int, ...], because: str) -> None:
+    server = Server(answer(nodes={"nodes": [node(key, f"n{key}") for key in keys]}), ServerContext())
+    peer = ExpectedPath(peer=Node(name="b", addresses=("100.64.0.2",)), kind="direct", reason="", underlay=Underlay())
+    data = _client({"Peer": {"2": _peer(PublicKey="nodekey:2")}}, disco={"100.64.0.2": {"answered": False}})
+    checks = examine_client(data, server=server, expected_paths=(peer,))
+    found = next(check for check in checks if check.id == "doctor.path")
+    assert found.bad
+    assert found.evidence.get("because", {}).get("id") == because
 
 
 def test_an_exit_node_is_not_blamed_for_what_is_unreachable_without_it_too() -> None:

@@ -10,10 +10,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from ..._judge import causes
-from ..._judge.answer import addresses, endpoint, items, mapping
+from ..._judge.answer import addresses, endpoint, items, mapping, text
 from ..._judge.path import ExpectedPath, observed_path
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client, Iterator, because
+from ..observed import Cause, Check, CheckContext, Client, Iterator, because
 
 AFTER = ("client", "derp_map", "relay", "tun")
 
@@ -49,8 +49,16 @@ def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Ch
         return because(check, client.cause("derp_map", "relay"))
     if found["path"] == "none":
         expired = client.servers_cause(f"expiry of {path.peer.given_name or name}")
-        return because(check, expired or client.cause("relay", "derp_map"))
+        return because(check, expired or _deleted(client, peer, context.story) or client.cause("relay", "derp_map"))
     return check
+
+
+def _deleted(client: Client, peer: dict[str, Any], story: str) -> Cause | None:
+    """Return that the server does not know one of the two nodes any more, which the comparison of all hosts reports."""
+    server, keys = client.known.server, [text(node.get("PublicKey")) for node in (client.me, peer)]
+    if server is None or not server.listed or all(server.node_of(key) for key in keys):
+        return None
+    return Cause(id=f"{story}.registration", source=server.source)
 
 
 def _hint(client: Client, path: ExpectedPath, found: dict[str, Any]) -> str:
