@@ -20,6 +20,9 @@ class MeshAction(ProbingAction):
 
     def nodes(self) -> dict[str, Node]:
         """Return every member of the mesh by inventory name; raise `BadInput` if no task asked the server."""
+        return {name: Node.read(name, record) for name, record in self._listed().items()}
+
+    def _listed(self) -> dict[str, Any]:
         given = self.options.get("nodes")
         records = mapping(given) or mapping(self.shared("mesh_nodes")) or self._as_clients_say()
         if not records:
@@ -27,7 +30,7 @@ class MeshAction(ProbingAction):
         names = [str(name) for name in given] if isinstance(given, list) else list(records)
         if unknown := [name for name in names if name not in records]:
             raise BadInput(f"the server has no node for {', '.join(unknown)}: known are {', '.join(records)}")
-        return {name: Node.read(name, records[name]) for name in names}
+        return {name: records[name] for name in names}
 
     def _as_clients_say(self) -> dict[str, Any]:
         """Return what the clients know of themselves, for as long as the server cannot be asked."""
@@ -43,7 +46,7 @@ class MeshAction(ProbingAction):
 
         Unless the task names them, they are those that `mesh_pairs` selects, or with `every` all.
         """
-        nodes = self.nodes()
+        nodes = self._listed()
         named = self.options.get("peers")
         if named is None:
             others = [name for name in nodes if name != self.host]
@@ -52,4 +55,4 @@ class MeshAction(ProbingAction):
             raise BadInput(f"the server has no node for the peer {', '.join(unknown)}: known are {', '.join(nodes)}")
         if not named:
             raise BadInput(f"{self.host} has no peer: there must be another node in nodes, or in the mesh")
-        return tuple(nodes[name] for name in named)
+        return tuple(Node.read(name, nodes[name]) for name in named)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._plain import plain
@@ -59,7 +60,17 @@ class HostView:
         if own is not None:
             return own
         holders = dict.fromkeys([*self.group("headscale"), "localhost"])
-        return next((fact for holder in holders if (fact := self.of_host(holder, name)) is not None), None)
+        return next((fact for holder in holders if (fact := self._fact(holder, name)) is not None), None)
+
+    def _fact(self, host: str, name: str) -> Json:
+        """Return a fact of another host; Ansible would look for templates in each of its texts, on every host."""
+        hostvars: Any = self.known.get("hostvars") or {}
+        try:
+            value = hostvars.raw_get(host)[name] if host in hostvars else None
+            dumped = json.dumps(value, default=str) if isinstance(value, dict | list) else "{{"
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return self.of_host(host, name)
+        return self.of_host(host, name) if "{{" in dumped or "{%" in dumped else json.loads(dumped)
 
     def topology(self) -> dict[str, Any]:
         """Return the place of every host; empty when no topology is known."""
