@@ -19,8 +19,10 @@ import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import use
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.merge import merge
 
 from .lab_driver import PROJECT, LabDriver, wait_for
+from .own_hosts import needs_root, own_mesh
 
 pytestmark = pytest.mark.integration
 
@@ -159,3 +161,39 @@ def _bad(report: dict[str, Any]) -> set[tuple[str, str, str]]:
         for check in report["checks"]
         if check["verdict"] in ("failed", "error")
     }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(needs_root(), reason="entering the machines of own hosts is left to root")
+def test_jobs_of_a_sliced_template_in_awx_make_the_same_checks(own_lab: LabDriver, tmp_path: Path) -> None:
+    with own_mesh(own_lab, tmp_path / "own") as own:
+        own.inventory["all"]["children"]["headscale"] = {
+            "hosts": {"headscale-api": {"ansible_connection": "local", "mesh_api_key_file": str(own.key_file)}}
+        }
+        whole = own.play("us1.yml", "us2.yml")
+        assert whole.bad() == []
+        inventory = own.inventory
+        parts = []
+        for number in range(2):
+            own.inventory = _as_awx(inventory, number, 2)
+            ran = own.play(
+                "us1.yml", "us2.yml", "-e", "{mesh_slices: 2, mesh_probe_ports: []}",
+                HEADSCALE_API_KEY_FILE=str(own.key_file),
+            )  # fmt: skip
+            assert ran.status == 0, ran.output[-3000:]
+            parts.append(model.load(next(ran.run_dir.rglob("report.json")).parent))
+    merged = merge(parts, run_id="merged").as_dict()
+    assert _checks(merged) == _checks(whole.report)
+    assert merged["verdict"] == whole.report["verdict"] == "passed"
+
+
+def _as_awx(inventory: dict[str, Any], number: int, count: int) -> dict[str, Any]:
+    """Return the inventory of a slice: AWX sorts the hosts by name and leaves out all others."""
+    groups = inventory["all"]["children"]
+    names = sorted(host for group in groups.values() for host in group["hosts"])[number::count]
+    kept = {
+        name: {**group, "hosts": hosts}
+        for name, group in groups.items()
+        if (hosts := {host: known for host, known in group["hosts"].items() if host in names})
+    }
+    return {"all": {**inventory["all"], "children": kept}}

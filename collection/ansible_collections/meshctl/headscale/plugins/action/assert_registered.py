@@ -17,7 +17,15 @@ from ..plugin_utils._action.server import server
 from ..plugin_utils._expectations.pairs import sample_of
 from ..plugin_utils._judge.answer import Json, mapping, text
 from ..plugin_utils._judge.observations import NODES
-from ..plugin_utils._judge.registered import Registered, Wanted, judge_registered, records, still_listed
+from ..plugin_utils._judge.registered import (
+    Registered,
+    Wanted,
+    judge_registered,
+    outsiders,
+    records,
+    still_listed,
+)
+from ..plugin_utils._slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +93,9 @@ class ActionModule(Assertion):
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return the server's records of these nodes, and those of other nodes that were known before and still exist."""
         known = still_listed(self._answer, mapping(self.shared("mesh_nodes")))
-        found = {**known, **records(self._answer, self._expect)}
+        # A job of a sliced template in AWX knows no other hosts than its own.
+        others = outsiders(self._answer, self._expect) if self.setting("slices") > 1 and not Slice.this() else {}
+        found = {**known, **others, **records(self._answer, self._expect)}
         facts = {"mesh_nodes": found, "mesh_pairs_run": run_number(self)}
         self.known = {**self.known, **facts}
         sample = sample_of(self)

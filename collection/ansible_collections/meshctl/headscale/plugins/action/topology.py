@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -30,15 +31,17 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         known = task_vars or {}
-        _check_groups(known.get("groups") or {})
+        settings = settings_of(self, known)
+        _check_groups(known.get("groups") or {}, ("clients",) if settings["slices"] > 1 else ("headscale", "clients"))
         check_identities(known["groups"], known["hostvars"])
         odd = check_inventory(known) if _is_first(known) else []
-        facts = _facts(known, settings_of(self, known))
+        facts = _facts(known, settings)
         return {"changed": False, "ansible_facts": facts, **({"warnings": odd, "meshctl_notes": odd} if odd else {})}
 
 
-def _check_groups(groups: dict[str, Any]) -> None:
-    if lacking := [group for group in ("headscale", "clients") if not groups.get(group)]:
+def _check_groups(groups: dict[str, Any], wanted: Sequence[str]) -> None:
+    """Refuse an inventory without one of the groups; a slice that AWX makes may be without the server."""
+    if lacking := [group for group in wanted if not groups.get(group)]:
         raise BadInput(
             f"the inventory has no host in the group {' and none in '.join(lacking)}: headscale holds the server, "
             "clients the nodes"

@@ -61,6 +61,9 @@ _raw:
     seconds:
       description: How long it takes in the seed lab.
       type: int
+    slices:
+      description: Whether it can run in slices.
+      type: bool
 """
 
 from dataclasses import asdict

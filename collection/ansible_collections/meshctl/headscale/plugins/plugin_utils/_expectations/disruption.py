@@ -91,7 +91,11 @@ def no_bystanders(view: View) -> str:
 
 def canary(view: View) -> str:
     """Return the node to disturb: the one the inventory names, else the first client that may be disturbed."""
-    return text(view.setting("canary"))
+    node = text(view.setting("canary"))
+    if view.setting("slices") == 1:
+        return node
+    # AWX sorts the hosts of an inventory by name, and a slice has only some of them.
+    return min([node, *(name for name in _members(view) if name not in view.group("clients"))])
 
 
 def no_disruption(view: View) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._judge.answer import items, text
+from .._judge.answer import items, mapping, text
 from .pairs import chosen
 from .view import is_lab, place, subnet
 
@@ -35,7 +35,9 @@ def _chosen_walls(view: View) -> list[str]:
 def elsewhere(view: View) -> list[str]:
     """Return the clients that are not known to be in this host's subnet."""
     near = _neighbours(view)
-    return [host for host in view.group("clients") if host not in near]
+    # A slice of AWX knows the clients of other slices only from the server.
+    others = mapping(view.shared("mesh_nodes")) if view.setting("slices") > 1 else {}
+    return [host for host in dict.fromkeys([*view.group("clients"), *others]) if host not in near]
 
 
 def walls(view: View) -> list[str]:

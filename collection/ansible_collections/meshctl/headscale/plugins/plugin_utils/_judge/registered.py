@@ -46,6 +46,23 @@ def records(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
     return {wanted.name: _record(found) for wanted in expect.nodes if listed and (found := _find(listed, wanted))}
 
 
+def outsiders(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
+    """Return the server's records of all other nodes whose keys have not expired, by the names that the server gave them."""
+    seen = Answer(answer)
+    listed = _listed(seen) or []
+    wanted = [_find(listed, one) for one in expect.nodes]
+    taken = {one.name for one in expect.nodes}
+    found = {
+        text(node.get("givenName")): _record(node) for node in listed if node not in wanted and not _expired(seen, node)
+    }
+    return {name: record for name, record in found.items() if name and name not in taken and record["addresses"]}
+
+
+def _expired(seen: Answer, node: Mapping[str, Any]) -> bool:
+    expiry = moment(node.get("expiry"))
+    return expiry is not None and (seen.now is None or expiry <= seen.now)
+
+
 def still_listed(answer: Json, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was known of nodes before, without those that the server no longer has."""
     listed = _listed(Answer(answer))
@@ -128,11 +145,9 @@ def _one(
             hint=_missing(wanted, listed), command="headscale nodes list",
         )  # fmt: skip
     record = _record(found)
-    expiry = moment(found.get("expiry"))
-    expired = expiry is not None and (seen.now is None or expiry <= seen.now)
     has = {
         "registered": bool(record["id"] and record["addresses"]),
-        "expired": expired,
+        "expired": _expired(seen, found),
         "online": record["online"],
         "user": record["user"],
         "tags": sorted(record["tags"]),
