@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -138,3 +140,18 @@ def test_the_state_of_a_lab_machine_is_read_within_limits(
         run_in(lambda _command: ["sh", "-c", script], "", {}, deadline_s=-6)
     assert caught.value.kind == kind
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def test_a_relay_takes_no_signal_from_the_main_thread() -> None:
+    """A task that is told to end twice at once did not wake up: the relay's thread had taken both signals."""
+    with bounds.bounded(seconds=30, most_bytes=1000):
+        process = subprocess.Popen(["sleep", "30"], stdout=subprocess.PIPE)
+        try:
+            relay = next(thread for thread in threading.enumerate() if isinstance(thread, bounds._Relay))
+            status = Path(f"/proc/self/task/{relay.native_id}/status").read_text()
+            blocked = int(next(line for line in status.splitlines() if line.startswith("SigBlk:")).split()[1], 16)
+            assert all(blocked & 1 << number - 1 for number in (signal.SIGINT, signal.SIGTERM))
+            assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        finally:
+            process.kill()
+            process.communicate()

@@ -154,6 +154,14 @@ class _Relay(threading.Thread):
                 setattr(process, name, stream.reader)
                 self._streams.append(stream)
 
+    def start(self) -> None:
+        """Start without signals: one that this thread took would not wake the main thread, which has to act on it."""
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
     def of(self, process: subprocess.Popen[bytes]) -> bool:
         return self._process is process
 
