@@ -140,7 +140,7 @@ class _Run:
             self.warn(_module.EXPOSED.format(path=self.params["api_key_file"]))
         return Reply(
             status=status,
-            content_type=str(told.get("Content-Type") or "").split(";")[0].strip().lower(),
+            content_type=str(told.get("Content-Type") or "").split(";", maxsplit=1)[0].strip().lower(),
             body=str(answer.get("body") or ""),
             location=str(told.get("Location") or ""),
             date=date_of(str(told.get("Date") or "")),

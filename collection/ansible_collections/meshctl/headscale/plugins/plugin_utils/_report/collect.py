@@ -272,6 +272,7 @@ class Collector:
             self._parts.clear()
         for name, value in check.items():
             if name not in _OWN:
+                # pylint: disable-next=unidiomatic-typecheck
                 key = value if type(value) is str else (repr(value),)
                 check[name] = self._parts.setdefault(key, value)
         return check

@@ -17,6 +17,9 @@ A column of texts says by `by` or `which` which text each row has, unless there 
 `places` tells where the rows belong among all checks: runs of `[first, step, count]`.
 """
 
+# The exact type decides: 1 and True are equal, and subclasses of str are not what JSON reads back.
+# pylint: disable=unidiomatic-typecheck
+
 from __future__ import annotations
 
 import json

@@ -36,7 +36,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         observed=known,
         hint=f"the kernel sends packets for other nodes not into the mesh: {ways}, and not through {client.interface}; restart "
         "tailscaled, which sets its routes again, and look at `ip rule` for rules of other programs that come before its own",
-        command=f"ip route get {quoted(next(iter(known)))}",
+        command=f"ip route get {quoted(sorted(known)[0])}",
     )
 
 
