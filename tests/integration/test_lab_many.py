@@ -33,7 +33,7 @@ def _memory_mib(processes: set[tuple[int, str]]) -> float:
     return total / 1024
 
 
-@pytest.mark.parametrize(("count", "seconds"), [(25, 60), pytest.param(50, 120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "seconds"), [(25, 120), pytest.param(50, 240, marks=pytest.mark.slow)])
 def test_nodes_come_up_and_register(
     new_lab: Callable[..., LabDriver], record_property: Callable[[str, object], None], count: int, seconds: int
 ) -> None:
