@@ -2,22 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the kinds of tests that `./bootstrap test` names, then print how long each took and the slowest tests.
-
-Kinds of different lanes run at the same time: labs wait more than they compute, and what computes uses that time.
-"""
+"""Run the kinds of tests that `./bootstrap test` names, then print how long each took and the slowest tests."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from junitparser import JUnitXml
 
@@ -29,10 +23,6 @@ SLOWEST = 10
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
 # In the order of tests/integration/conftest.py: the longest first.
 LABS_SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
-# What only computes leaves the processors to labs, whose deadlines are real.
-POLITELY = ("nice", "-n", "10")
-# Open ends of a pipe, in a process that a test has left, delay the end no longer than this.
-LAST_LINES_S = 10
 
 
 @dataclass(frozen=True)
@@ -40,8 +30,6 @@ class Kind:
     """One kind of tests: commands that all run, even when an earlier one fails."""
 
     commands: tuple[tuple[str, ...], ...]
-    lane: str = "mixed"
-    polite: bool = False
     needs_binaries: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -61,64 +49,45 @@ KINDS: dict[str, Kind] = {
         (sys.executable, "docs/.site/prose.py"),
         ("mkdocs", "build", "--quiet", "--strict"),
         ("env", f"--chdir={COLLECTION}", "antsibull-changelog", "lint"),
-    ), polite=True, environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "NO_MKDOCS_2_WARNING": "1"}),
-    "unit": Kind((_pytest("tests/unit", "--ignore", "tests/unit/nix", "-n", "2"),), polite=True),
+    ), environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "NO_MKDOCS_2_WARNING": "1"}),
+    "unit": Kind((_pytest("tests/unit", "--ignore", "tests/unit/nix", "-n", "2"),)),
     "integration": Kind(
-        (_pytest("tests/integration", "-m", "not libvirt and not slow", *LABS_SIDE_BY_SIDE),),
-        lane="labs", needs_binaries=True,
+        (_pytest("tests/integration", "-m", "not libvirt and not slow", *LABS_SIDE_BY_SIDE),), needs_binaries=True
     ),
     "e2e": Kind((_pytest("tests/e2e", "-m", "not slow", *SIDE_BY_SIDE),), needs_binaries=True),
     "matrix": Kind((_pytest("tests/matrix", *SIDE_BY_SIDE),), needs_binaries=True),
-    "nix": Kind((_pytest("-rs", "tests/unit/nix"),), polite=True, environment={"MESHCTL_NIX_TOOLS": "required"}),
-    "libvirt": Kind((_pytest("-rs", "tests/integration", "-m", "libvirt"),), lane="labs", needs_binaries=True),
+    "nix": Kind((_pytest("-rs", "tests/unit/nix"),), environment={"MESHCTL_NIX_TOOLS": "required"}),
+    "libvirt": Kind((_pytest("-rs", "tests/integration", "-m", "libvirt"),), needs_binaries=True),
     # Each takes minutes: kills at every moment, 50 nodes, more faults, the plain script, the commands of the docs.
-    "slow": Kind(
-        (_pytest("tests/integration", "tests/e2e", "-m", "slow and not libvirt"),), lane="labs", needs_binaries=True
-    ),
+    "slow": Kind((_pytest("tests/integration", "tests/e2e", "-m", "slow and not libvirt"),), needs_binaries=True),
 }  # fmt: skip
 
 
 def main(kinds: list[str]) -> int:
-    """Run the kinds, those of a lane one after the other; return the exit code."""
+    """Run the kinds in this order; return the exit code."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    # Built before the first test, so that no test waits minutes for them.
-    if any(KINDS[kind].needs_binaries for kind in kinds) and not _binaries():
-        return 1
-    lanes: dict[str, list[str]] = {}
+    summary: list[tuple[str, bool, float]] = []
     for kind in kinds:
-        lanes.setdefault(KINDS[kind].lane, []).append(kind)
-    stop = threading.Event()
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        running = [pool.submit(_lane, lane, stop, beside=len(lanes) > 1) for lane in lanes.values()]
-        try:
-            summary = [outcome for lane in running for outcome in lane.result()]
-        except KeyboardInterrupt:
-            # The terminal has interrupted the commands too: they take their labs down.
-            stop.set()
-            raise
+        print(f"\n=== {kind}", flush=True)
+        began = time.monotonic()
+        passed = _run(kind)
+        summary.append((kind, passed, time.monotonic() - began))
     _print_slowest(kinds)
     print("\n=== summary")
     for kind, passed, seconds in summary:
         print(f"{kind:<12} {'passed' if passed else 'FAILED':<7} {seconds:4.0f} s")
-    print(f"{'all':<12} {'':<7} {time.monotonic() - began:4.0f} s")
+    print(f"{'all':<12} {'':<7} {sum(seconds for *_, seconds in summary):4.0f} s")
     return 0 if all(passed for _, passed, _ in summary) else 1
 
 
-def _lane(kinds: list[str], stop: threading.Event, *, beside: bool) -> list[tuple[str, bool, float]]:
-    """Run kinds one after the other; return name, success and seconds of each."""
-    outcomes = []
-    for kind in kinds:
-        print(f"\n=== {kind}", flush=True)
-        began = time.monotonic()
-        environment = {**os.environ, **KINDS[kind].environment}
-        results = [
-            _command(kind, command, environment, beside=beside)
-            for command in KINDS[kind].commands
-            if not stop.is_set()
-        ]  # fmt: skip
-        outcomes.append((kind, all(results), time.monotonic() - began))
-    return outcomes
+def _run(name: str) -> bool:
+    kind = KINDS[name]
+    environment = {**os.environ, **kind.environment}
+    # Built before the first test, so that no test waits minutes for them.
+    if kind.needs_binaries and not _binaries():
+        return False
+    results = [_command(name, command, environment) for command in kind.commands]
+    return all(results)
 
 
 def _binaries() -> bool:
@@ -126,31 +95,12 @@ def _binaries() -> bool:
     return subprocess.run([sys.executable, "-m", module], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def _command(kind: str, command: tuple[str, ...], environment: dict[str, str], *, beside: bool) -> bool:
+def _command(kind: str, command: tuple[str, ...], environment: dict[str, str]) -> bool:
     if "pytest" in command:
         command = (*command, f"--junitxml={RESULTS / kind}.xml")
     if kind == "libvirt" and os.geteuid():
         command = _as_root(command)
-    if not beside:
-        return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
-    # Not in a `with`: it would close the pipe, and wait for the reader to let go of it.
-    process = subprocess.Popen(
-        (*POLITELY, *command) if KINDS[kind].polite else command,
-        cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
-    )  # fmt: skip
-    assert process.stdout
-    reader = threading.Thread(target=_show, args=(kind, process.stdout), daemon=True)
-    reader.start()
-    code = process.wait()
-    reader.join(LAST_LINES_S)
-    return code == 0
-
-
-def _show(kind: str, lines: IO[str]) -> None:
-    """Print lines under the name of their kind: those of several lanes mix."""
-    for line in lines:
-        print(f"{kind:<11} | {line}", end="", flush=True)
+    return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _as_root(command: tuple[str, ...]) -> tuple[str, ...]:
