@@ -14,7 +14,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.establish
 from healthy_mesh import context
 
 PEER = Node(name="two", addresses=("100.64.0.2",))
-EXPECT = Established(peers=(PEER,), port=20003, since=1000.0, stall_budget_s=5.0, phase="narrowed")
+EXPECT = Established(peers=(PEER,), port=20003, since=1000.0, asked=1004.0, phase="narrowed")
 OPEN = {"host": "100.64.0.2", "outcome": "open", "opened": 998.0, "last": 1007.9, "exchanged": 40, "tries": 1}
 
 
@@ -38,6 +38,7 @@ def test_a_connection_that_goes_on_passes() -> None:
     [
         ({"outcome": "reset", "last": 1000.5}, "failed", "it ended with 'reset'"),
         ({"last": 1001.0}, "failed", "nothing has come back for 7.0 s"),
+        ({"last": 1003.9}, "failed", "nothing has come back for 4.1 s"),
         ({"last": 999.0, "opened": 998.0}, "failed", "nothing has come back for 9.0 s"),
         ({"opened": None, "last": None, "outcome": "timeout", "tries": 3}, "error", "3 tries, the last one ended with 'timeout'"),
         ({"opened": 1001.0}, "error", "no connection to two was open when the policy changed"),
@@ -52,7 +53,7 @@ def test_a_connection_that_ended_fails_and_one_that_never_was_is_an_error(
 
 
 def test_the_clock_of_the_host_may_be_ahead() -> None:
-    ahead = Established(peers=(PEER,), port=20003, since=900.0, stall_budget_s=5.0, ahead_s=100.0)
+    ahead = Established(peers=(PEER,), port=20003, since=900.0, asked=904.0, ahead_s=100.0)
     (check,) = judge_established(_seen(), context("policy"), ahead)
     assert check.verdict == "passed"
     assert check.observed["after_change_s"] == 7.9

@@ -84,25 +84,22 @@ class ActionModule(Assertion):
         streams = [text(name) for name in items(self._watch.get("streams"))]
         return Established(
             peers=tuple(peer for peer in self.peers() if peer.name in streams), port=port, since=self._since,
-            stall_budget_s=self.setting("stall_budget_s") * self.patience, phase=self.options["phase"],
+            asked=time.time(), phase=self.options["phase"],
             ahead_s=number(self._watch.get("ahead_s")) or 0.0,
         )  # fmt: skip
 
     @property
     def deadline_s(self) -> float:
-        """Return the rest of the budget, which started with the change; what was seen does not change when asked again."""
+        """Return the rest of the budget, which started with the change; a connection has the time of a stall for another block."""
         if self._open is not None:
-            return 0.0
+            return float(self.setting("stall_budget_s") * self.patience)
         given = self.options.get("deadline")
         return float(max(0.0, min(self._left, self.longest_s, self._left if given is None else given)))
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Try the ports of the peers that have not passed yet."""
         if self._open is not None:
-            drop = [known for peer in self._open.peers for known in peer.addresses]
-            return [
-                {"id": HELD, "kind": "call", "name": self._watch["name"], "token": self._watch["token"], "drop": drop}
-            ]
+            return [{"id": HELD, "kind": "call", "name": self._watch["name"], "token": self._watch["token"]}]
         if self._stored:
             return [{**server(self), "id": POLICY, "kind": "headscale", "path": "/api/v1/policy"}]
         chosen = {peer.name for peer in wanted([pair.peer for pair in self._expect.pairs], pending)}

@@ -31,7 +31,8 @@ class Established:
     peers: tuple[Node, ...]
     port: int
     since: float
-    stall_budget_s: float
+    asked: float
+    """When the new policy was in effect, and the first look began: a block that was exchanged later proves the connection."""
     phase: str = ""
     ahead_s: float = 0.0
     """How far the host's clock is ahead of the controller's."""
@@ -59,7 +60,7 @@ def _check(  # noqa: PLR0913, PLR0917
     before = opened is not None and opened <= expect.since
     after_s = max(0.0, last - expect.since) if last is not None else 0.0
     silent_s = now - last if now is not None and last is not None else None
-    talking = silent_s is not None and silent_s <= expect.stall_budget_s and after_s > 0
+    talking = last is not None and last > max(expect.since, expect.asked)
     return context.check(
         (outcome == "open" and talking) if before else None,
         aspect=".".join(part for part in (expect.phase, "established") if part),
