@@ -10,7 +10,7 @@ import socket
 
 import bpf
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import capture
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import capture, packets
 from bpf import ipv4, ipv6, udp
 
 DATA = b"\x04\0\0\0" + bytes(60)
@@ -54,10 +54,10 @@ def test_the_bytes_of_each_interface_are_counted() -> None:
 
 
 def test_the_interface_of_an_address() -> None:
-    assert capture._interface_of(["127.0.0.1"]) == socket.if_nametoindex("lo")
-    assert capture._interface_of(["192.0.2.77"]) == 0
+    assert packets.interface_number(["127.0.0.1"]) == socket.if_nametoindex("lo")
+    assert packets.interface_number(["192.0.2.77"]) == 0
 
 
 def test_the_kernel_takes_the_filter() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        capture._attach(sock, 4)
+        packets.attach(sock, capture._program(4))

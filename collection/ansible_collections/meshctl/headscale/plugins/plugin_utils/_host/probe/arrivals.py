@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import struct
 import time
+
+from .packets import interface_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, List, Tuple
 
-_ETH_P_ALL, _OUTGOING, _SIOCGIFADDR = 3, 4, 0x8915
+_ETH_P_ALL, _OUTGOING = 3, 4
 _TCP, _UDP, _SYN, _ACK = 6, 17, 2, 16
 _MOST_KEPT = 20000
 
@@ -36,18 +37,6 @@ def watching(addresses: List) -> socket.socket | None:
         sock.close()
         return None
     return sock
-
-
-def interface_of(addresses: List) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for _number, name in socket.if_nameindex():
-            try:
-                found = fcntl.ioctl(sock.fileno(), _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-            except OSError:
-                continue
-            if socket.inet_ntoa(found[20:24]) in addresses:
-                return name
-    return ""
 
 
 class Arrivals:

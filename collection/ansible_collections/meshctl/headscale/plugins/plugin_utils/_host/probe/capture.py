@@ -13,6 +13,8 @@ import time
 
 from .base import Unseen
 from .observing import observe_all
+from .packets import attach, interface_number
+from .packets import jump as to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 _ETH_P_ALL, _SOL_PACKET, _PACKET_STATISTICS, _PACKET_OUTGOING = 3, 263, 6, 4
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
-_SIOCGIFADDR, _ATTACH_FILTER = 0x8915, 26
 # So much of what `exchange` transfers is in each of its packets, unless they are very small.
 _MARK = 64
 _DISCO = b"TS\xf0\x9f\x92\xac"
@@ -43,7 +44,7 @@ def capture(ask: Dict, until: float) -> Json:
     stop = threading.Event()
     before = _counted()
     if ask.get("clear"):
-        _attach(sock, _interface_of(list(ask.get("except") or [])))
+        attach(sock, _program(interface_number(list(ask.get("except") or []))))
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         sock.settimeout(0.05)
@@ -79,37 +80,10 @@ def _counted() -> Dict:
     return found
 
 
-def _interface_of(addresses: List) -> int:
-    """Return the number of the interface that has one of these IPv4 addresses; 0 if there is none."""
-    import fcntl
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for number, name in socket.if_nameindex():
-            try:
-                data = fcntl.ioctl(sock, _SIOCGIFADDR, struct.pack("16s16x", name.encode()[:15]))
-            except OSError:
-                continue
-            if socket.inet_ntoa(data[20:24]) in addresses:
-                return number
-    return 0
-
-
-def _attach(sock: socket.socket, but: int) -> None:
-    """Let the kernel leave out WireGuard's data, and one interface."""
-    import array
-
-    data = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in _program(but)))
-    where, length = data.buffer_info()
-    sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", length // 8, where))
-
-
 def _program(but: int) -> List:
     """Return the filter, as classic BPF: code, jumps if true and false, operand."""
     accept, leave_out = 15, 16
     word, byte, equal = 0x20, 0x30, 0x15
-
-    def to(line: int, target: int) -> int:
-        return target - line - 1
 
     return [
         (word, 0, 0, 0xFFFFF008),  # the interface

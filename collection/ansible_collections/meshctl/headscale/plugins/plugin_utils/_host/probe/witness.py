@@ -10,12 +10,13 @@ opens no port and no firewall, and the kernel passes nothing else to it.
 
 from __future__ import annotations
 
-import array
 import json
 import socket
 import struct
 
 from .base import left
+from .packets import attach, interface_number
+from .packets import jump as to
 from .tcp import connect
 from .wire import family_of
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ._types import Dict, List
 
 SIGN = b"meshctl:"
-_ETH_P_ALL, _OUTGOING, _ATTACH_FILTER = 3, 4, 26
+_ETH_P_ALL, _OUTGOING = 3, 4
 _UDP = 17
 _MOST_KEPT, _LONGEST_NOTE, _LONGEST_REPLY = 20000, 120, 1 << 20
 
@@ -43,14 +44,8 @@ def witnessing(addresses: List) -> socket.socket | None:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
     except OSError:
         return None
-    from .arrivals import interface_of
-
     try:
-        name = interface_of(addresses)
-        lines = program(socket.if_nametoindex(name) if name else 0)
-        data = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in lines))
-        where, length = data.buffer_info()
-        sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", length // 8, where))
+        attach(sock, program(interface_number(addresses)))
         sock.setblocking(False)
     except OSError:
         sock.close()
@@ -63,9 +58,6 @@ def program(but: int) -> List:
     accept, leave_out = 19, 20
     word, byte, equal, at_header = 0x20, 0x30, 0x15, 0x40
     first, second = struct.unpack("!II", SIGN)
-
-    def to(line: int, target: int) -> int:
-        return target - line - 1
 
     return [
         (word, 0, 0, 0xFFFFF008),  # the interface
