@@ -113,6 +113,7 @@ def test_tags_that_were_not_granted(patient: BrokenMesh) -> None:
     up = f"tailscale up --reset --hostname={TWO} --login-server=https://headscale.lab.test --timeout=5s"
     patient.sh(TWO, f"{up} --advertise-tags=tag:routers || true")
     try:
+        wait_for(patient.online, "the client has connected again")
         findings = patient.examine()
         assert ids(findings) == {"doctor.tags"}
         assert "group:other" in patient.headline

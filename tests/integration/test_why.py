@@ -128,7 +128,7 @@ def opening(mesh: BrokenMesh, ports: str) -> Iterator[None]:
 def test_a_healthy_pair_is_reachable(patient: BrokenMesh) -> None:
     found = why(patient, TWO, ONE, HTTP).reached()
     assert "arrived at client-node-1 on tailscale0" in found.headline
-    found = why(patient, "100.64.0.1", f"{THREE}.mesh.internal").reached()
+    found = why(patient, patient.address(TWO), f"{THREE}.mesh.internal").reached()
     assert found.data["service"] == "icmp"
 
 
