@@ -137,9 +137,9 @@ def bare(machine: Machine) -> Iterator[LabDriver]:
         yield driver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_lab(machine: Machine) -> Iterator[LabDriver]:
-    """Return a mesh whose machines tests turn into existing hosts; they leave it as it was."""
+    """Return a mesh whose machines the tests of one file may turn into existing hosts, and deploy anew."""
     with standing(LabDriver(machine)) as driver:
         driver.play("up.yml").succeeded()
         wait_for(lambda: settled(driver), "the mesh is there")
