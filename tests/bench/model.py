@@ -114,7 +114,7 @@ def drawing(found: list[Figures]) -> str:
     parts = []
     for offset, label, values, colour in (
         (0, "CPU seconds", [one.cpu_s for one in found], "#0b5cad"),
-        (width / 2, "megabytes", [one.peak_mb for one in found], "#b06a00"),
+        (width / 2, "Megabytes", [one.peak_mb for one in found], "#b06a00"),
     ):
         top = max(*values, 1.0)
         spots = [
@@ -127,7 +127,11 @@ def drawing(found: list[Figures]) -> str:
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for (x, y), one, value in zip(spots, found, values, strict=True):
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
-            parts.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="end">{value:g}</text>')
+            # Left of the axis there is no room.
+            near = x - offset - left < 40
+            parts.append(
+                f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="{"start" if near else "end"}">{value:g}</text>'
+            )
             parts.append(f'<text x="{x:.1f}" y="{low + 18}" text-anchor="middle" fill="#5a626c">{one.hosts}</text>')
     about = f"The controller, with a model of hosts of which each asks {found[-1].peers} others"
     return (

@@ -71,4 +71,4 @@ def test_the_figures_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
     root = ElementTree.fromstring(model.drawing(found))  # noqa: S314 - our own output
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"CPU seconds by hosts", "megabytes by hosts", "10", "100", "170"} <= texts
+    assert {"CPU seconds by hosts", "Megabytes by hosts", "10", "100", "170"} <= texts
