@@ -69,7 +69,12 @@ def is_right(expected: Expected, headline: str, hosts: Mapping[str, str]) -> boo
     return bool(re.search(expected.says, headline)) and (host in headline or headline.startswith("all "))
 
 
-def doctor(lab: str, inventory: str, directory: Path) -> str:
+def is_only(headline: str) -> bool:
+    """Whether no other finding stands beside the headline."""
+    return not re.search(r"; and \d+ more$", headline)
+
+
+def doctor(lab: str, inventory: str, directory: Path, *, every: bool = False) -> str:
     """Return the doctor's headline."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", inventory, "-e", f"lab_name={lab}",
@@ -80,6 +85,9 @@ def doctor(lab: str, inventory: str, directory: Path) -> str:
     report: dict[str, Any] = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     if not any(report["counts"].values()):
         raise FaultError(f"the doctor made no check: {done.stdout[-400:]}")
+    for check in report["checks"] if every else ():
+        if check["verdict"] in ("failed", "error"):
+            print(f"           {check['id']}: {check['source']} -> {check['target']}: {check['hint']}", flush=True)
     return str(report.get("headline") or "")
 
 
@@ -91,6 +99,7 @@ def main() -> int:
     )
     options.add_argument("--lab", required=True, help="a lab that is up, without a fault")
     options.add_argument("--inventory", default=str(_PROJECT / "inventory" / "lab.yml"))
+    options.add_argument("--findings", action="store_true", help="print every finding, too")
     given = options.parse_args()
     seen, unseen = expectations()
     variables = yaml.safe_load(Path(given.inventory).read_text(encoding="utf-8"))["all"]["vars"]
@@ -98,11 +107,11 @@ def main() -> int:
         Lab(given.lab), variables={"SERVER_URL": variables["mesh_server_url"], "DOMAIN": variables["mesh_domain"]}
     )
     chosen = catalogue.choose(given.faults or list(seen))
-    right = judged = 0
+    right = only = judged = 0
     with tempfile.TemporaryDirectory(prefix="meshctl-headlines-") as directory:
 
         def look() -> str:
-            return doctor(given.lab, given.inventory, Path(tempfile.mkdtemp(dir=directory)))
+            return doctor(given.lab, given.inventory, Path(tempfile.mkdtemp(dir=directory)), every=given.findings)
 
         for fault in chosen:
             if fault.id not in seen:
@@ -116,12 +125,15 @@ def main() -> int:
                 print(f"NOT JUDGED {fault.id}: {exc}", flush=True)
                 continue
             good = is_right(expected, headline, vars(engine.actors))
-            judged, right = judged + 1, right + good
+            judged, right, only = judged + 1, right + good, only + (good and is_only(headline))
             print(f"{'right' if good else 'WRONG':<10} {fault.id}: {headline or 'no headline'}", flush=True)
     if not given.faults:
         for name, reason in unseen.items():
             print(f"not seen   {name}: {reason}")
-    print(f"{right} of {judged} headlines are right ({right / max(1, judged):.0%}); {len(unseen)} faults are not seen")
+    print(
+        f"{right} of {judged} headlines are right ({right / max(1, judged):.0%}), {only} of them alone; "
+        f"{len(unseen)} faults are not seen"
+    )
     return 0 if right == judged else 1
 
 

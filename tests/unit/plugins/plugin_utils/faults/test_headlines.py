@@ -48,6 +48,11 @@ def test_a_headline_names_the_cause_and_the_host(headlines: Any, headline: str, 
     assert headlines.is_right(expected, headline, {"a": "one", "b": "two"}) is right
 
 
+def test_a_headline_is_alone_if_nothing_stands_beside_it(headlines: Any) -> None:
+    assert headlines.is_only("two: its key has expired (doctor.expiry)")
+    assert not headlines.is_only("two: its key has expired (doctor.expiry); and 2 more")
+
+
 def test_what_harms_nothing_has_no_headline(headlines: Any) -> None:
     assert headlines.is_right(headlines.Expected(), "", {})
     assert not headlines.is_right(headlines.Expected(), "one: something", {})
