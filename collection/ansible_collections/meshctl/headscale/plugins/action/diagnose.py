@@ -24,6 +24,7 @@ from ..plugin_utils._doctor.observed import Client, ClientContext
 from ..plugin_utils._doctor.records import LOG_WORDS, Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
 from ..plugin_utils._judge.answer import Answer, mapping, text
+from ..plugin_utils._judge.saturation import Load, slow
 from .client_info import describe, missing
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 # Two looks of this length, one after the other, and the start of Ansible fit into 20 seconds.
 _LOOK_S = 7.5
-_SHORT_LOOK_S = 5.0
+_SHORT_LOOK_S = 3.0
+# A resolver that hangs delays only what needs names; WireGuard's second handshake needs more time.
+_BY_NAME_S, _BY_NAME = 5.5, ("http", "getaddrinfo", "stun")
 _FILES_S = 2.0
 # In a large mesh, many hosts look at the same time.
 _EACH_S, _FEW_CLIENTS = 0.1, 10
@@ -75,13 +78,14 @@ class ActionModule(Assertion):
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Probe with as much time as slow hosts need."""
-        asked = [
-            {**request, "try_timeout_s": request["try_timeout_s"] * self.patience}
-            if "try_timeout_s" in request
-            else request
-            for request in requests
-        ]
-        return super().probe(asked, seconds=seconds * self.patience)
+        answer = super().probe([self._slower(request) for request in requests], seconds=seconds * self.patience)
+        self.busiest = max(self.busiest, self.load, key=lambda load: load.slowdown if load.saturated else 0.0)
+        return answer
+
+    def _slower(self, request: Request) -> Request:
+        limits: Request = {"timeout_s": _BY_NAME_S} if request.get("kind") in _BY_NAME else {}
+        limits |= {key: request[key] for key in ("timeout_s", "try_timeout_s") if key in request}
+        return {**request, **{key: seconds * self.patience for key, seconds in limits.items()}}
 
     def _converge(self) -> list[Check]:
         """Examine once: the doctor does not wait for a problem to go away."""
@@ -144,12 +148,20 @@ class ActionModule(Assertion):
         )
         first = mapping(plain(self.known.get("mesh_first_look"))) or self._first_look()
         seen = Client(first, known)
-        if seen.status:
-            requests = [*finding.requests(client, seen), *view.requests(seen)]
+        requests = [*finding.requests(client, seen), *view.requests(seen)] if seen.status else []
+        if requests:
             seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
-        checks = finding.judge(client, seen, self.context, only="" if seen.status else "client")
-        self._facts["mesh_diagnosis"] = ClientView.of(self.host, seen).as_fact()
+        checks = self._judged(seen)
+        if requests and self.busiest.saturated and any(check.bad and slow(check) for check in checks):
+            # What was too slow on a machine that had too much to do is asked once more, with more time.
+            self.patience *= self.busiest.patience
+            seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
+            checks = self._judged(seen)
+        self._facts["mesh_diagnosis"] = ClientView.of(self.host, seen, saturated=self.busiest.said).as_fact()
         return checks
+
+    def _judged(self, seen: Client) -> list[Check]:
+        return finding.judge(client, seen, self.context, only="" if seen.status else "client")
 
     def _expected_paths(self) -> tuple[ExpectedPath, ...]:
         try:
@@ -161,7 +173,10 @@ class ActionModule(Assertion):
         return expected_paths(self, seen, kind="auto", deep=True)
 
     def _mesh(self) -> list[Check]:
-        return finding.judge(mesh, self._records(), self.context)
+        server = self._records()
+        if said := next((one.saturated for one in server.known.views if one.saturated), ""):
+            self.busiest = Load(said=said)
+        return finding.judge(mesh, server, self.context)
 
     def _records(self) -> Server:
         """Return the server as its examination left it."""

@@ -19,6 +19,8 @@ class Cause:
     id: str
     source: str
     hint: str = ""
+    about: str = ""
+    """The host that it is about, if a server's finding is about one of several."""
 
     @classmethod
     def of(cls, check: Check) -> Cause:
@@ -27,7 +29,8 @@ class Cause:
 
     def seen_from(self, source: str) -> str:
         """Return how a check of a host refers to this one."""
-        return f"because of {self.id}" + ("" if source == self.source else f" on {self.source}")
+        of = f" of {self.about}" if self.about else ""
+        return f"because of {self.id}{of}" + ("" if source == self.source else f" on {self.source}")
 
 
 def because(check: Check, cause: Cause | None) -> Check:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -89,6 +89,10 @@ class Client(Observed):
     def servers_cause(self, *findings: str) -> Cause | None:
         """Return the first of the server's own findings that is bad."""
         return self.known.server.cause(*findings) if self.known.server else None
+
+    def stalled(self, row: Mapping[str, Json]) -> Cause | None:
+        """Return the loss of large packets if a connection was made, and then nothing of an answer came."""
+        return self.cause("mtu") if row.get("connected") is True and row.get("outcome") == "timeout" else None
 
     @cached_property
     def me(self) -> dict[str, Any]:

@@ -174,6 +174,12 @@ class Server(Observed):
         """Return the node with a key, empty if there is none."""
         return next((node for node in self.nodes if key and text(node.get("nodeKey")) == key), {})
 
+    def expired(self, name: str, story: str) -> Cause | None:
+        """Return that a node's key has expired, which the comparison of all hosts reports."""
+        expiry = next((moment(node.get("expiry")) for node in self.nodes if given_name(node) == name), None)
+        past = expiry is not None and self.now is not None and expiry <= self.now
+        return Cause(id=f"{story}.expiry", source=self.source) if past else None
+
     def view(self, node: Record) -> ClientView | None:
         """Return the view of the client that is a node, None if it was not examined."""
         return next((view for view in self.known.views if view.key and view.key == text(node.get("nodeKey"))), None)

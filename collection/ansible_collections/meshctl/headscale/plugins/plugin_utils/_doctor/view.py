@@ -46,6 +46,9 @@ class ClientView:
     networks: Sequence[str] = ()
     """The networks of the host's own interfaces."""
     shields_up: bool = False
+    logged_out: bool = False
+    saturated: str = ""
+    """How busy the machine was while the client was examined; empty if it was not saturated."""
     bad: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """The client's own findings, as causes of others."""
 
@@ -54,7 +57,7 @@ class ClientView:
         return next((Cause(**self.bad[name]) for name in findings if name in self.bad), None)
 
     @classmethod
-    def of(cls, name: str, client: Client) -> ClientView:
+    def of(cls, name: str, client: Client, *, saturated: str = "") -> ClientView:
         """Return the view of a client that was examined."""
         status = {row.get("url"): row.get("status") for row in client.rows("server")}
         key = next((row for row in client.rows("server") if "/key?v=" in text(row.get("url"))), {})
@@ -62,6 +65,7 @@ class ClientView:
         regions = mapping(mapping(client.data("derpmap")).get("Regions")).values()
         return cls(
             name=name,
+            saturated=saturated,
             key=text(client.me.get("PublicKey")) if addresses(client.me.get("TailscaleIPs")) else "",
             dns_name=text(client.me.get("DNSName")).rstrip("."),
             state=text(client.status.get("BackendState")),
@@ -76,6 +80,7 @@ class ClientView:
             },
             networks=client.networks,
             shields_up=client.prefs.get("ShieldsUp") is True,
+            logged_out=client.prefs.get("LoggedOut") is True and not client.running,
             bad={name: asdict(cause) for name, cause in client.bad.items()},
             echoed={known: bool(mapping(one).get("received")) for known, one in mapping(client.data("icmp")).items()},
         )

@@ -9,6 +9,7 @@ Then replies are late and packets are lost on every path, and a verdict that dep
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,11 @@ _TIMED: Final = {
     "reachable": frozenset({"ipv4", "ipv6", "latency", "loss", "large", "tcp", "udp", "bulk", "steady", "stream"}),
     "path": frozenset({""}),
 }
+_DOCTOR: Final = "doctor"
+_TIMEOUT: Final = "timeout"
+_LATE: Final = re.compile(r"in time\b|deadline|no answer from the host")
+# Findings that rest on pings without a reply.
+_LOST: Final = frozenset({("path", ""), ("mtu", ""), ("policy", "reach"), ("online", "")})
 _REPLIES_ELSEWHERE: Final = frozenset({"answered_by", "by"})
 
 
@@ -82,7 +88,19 @@ def blame_load(check: Check, load: Load) -> None:
     )
 
 
+def slow(check: Check) -> bool:
+    """Whether a finding of the doctor may only mean that something took too long."""
+    if (check.assertion, check.aspect) in _LOST:
+        return True
+    seen = [*mapping(check.observed).values(), *mapping(check.evidence).values()]
+    return _TIMEOUT in seen or (check.verdict == "error" and bool(_LATE.search(check.hint)))
+
+
 def _timed(check: Check) -> bool:
+    if check.evidence.get("because"):
+        return False
+    if check.story == _DOCTOR:
+        return slow(check)
     if check.verdict == "error":
         return True
     if check.evidence.get("refused") or check.evidence.get("refused_by"):

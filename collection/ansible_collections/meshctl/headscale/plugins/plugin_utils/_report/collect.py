@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any, Literal
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
@@ -219,7 +220,7 @@ class Collector:
             not_run=[story for story in self.planned if story not in self._running],
             notes=list(self.notes),
             counts=counts,
-            checks=list(self.checks),
+            checks=relate(self.checks),
         )
 
     def _stories(self, now: datetime, *, interrupted: bool) -> Iterator[model.Story]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Counts, Note, Report, Story
 
@@ -22,7 +23,7 @@ _SAME = ("backend", "lab_name")
 def merge(reports: Sequence[Report], *, run_id: str, command: str = "") -> Report:
     """Return one report of all slices; raise `BadInput` if they are not of one mesh."""
     _check(reports)
-    checks = _checks(reports)
+    checks = relate(_checks(reports))
     stories = [_story(name, reports, checks) for name in _names(reports)]
     began = {story.id for story in stories}
     interrupted = any(report.verdict == "interrupted" for report in reports)

@@ -10,7 +10,7 @@ from ..._judge import causes
 from ..._judge.answer import items, text
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "upstream_dns", "server", "proxy", "server_url")
+AFTER = ("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
 
 
 def judge(client: Client, context: CheckContext) -> Check:
@@ -43,11 +43,11 @@ def _unseen(client: Client) -> str:
 
 def _cause(client: Client, story: str) -> Cause | None:
     """Return why the client is logged out, or why it has no connection although it has a network map."""
-    expired = client.servers_cause(f"expiry of {client.node.get('givenName')}")
+    server = client.known.server
+    expired = server.expired(text(client.node.get("givenName")), story) if server and client.node else None
     if expired or not client.running:
         return expired
-    cause = client.cause("exit_node", "upstream_dns", "server", "proxy", "server_url")
-    server = client.known.server
+    cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
     # The comparison of all clients reports a lost key.
     lost = server and server.key_errors and client.me.get("Online") is False
     return cause or (Cause(id=f"{story}.identity", source=server.source) if server and lost else None)

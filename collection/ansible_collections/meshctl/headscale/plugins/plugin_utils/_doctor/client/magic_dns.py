@@ -14,7 +14,7 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, because
 
-AFTER = ("client", "tun")
+AFTER = ("client", "tun", "firewall")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -30,7 +30,8 @@ def requests(client: Client) -> list[dict[str, Any]]:
 def judge(client: Client, context: CheckContext) -> Check:
     """Return whether server, client, tailscaled and host all do their part."""
     own = set(addresses(client.me.get("TailscaleIPs")))
-    answers = [mapping(entry).get("value") for entry in items(client.row("dns", name=client.name).get("answers"))]
+    asked = client.row("dns", name=client.name)
+    answers = [mapping(entry).get("value") for entry in items(asked.get("answers"))]
     system = client.row("own_name", name=client.name)
     levels = {
         "server": mapping(client.status.get("CurrentTailnet")).get("MagicDNSEnabled") is True,
@@ -42,11 +43,16 @@ def judge(client: Client, context: CheckContext) -> Check:
         all(levels.values()) if client.name else None,
         expected=dict.fromkeys(levels, True),
         observed=levels if client.name else None,
-        evidence={"name": client.name, "resolv_conf": client.resolvers, "error": text(system.get("error"))},
+        evidence={
+            "name": client.name,
+            "resolv_conf": client.resolvers,
+            "error": text(system.get("error")),
+            "outcome": text(asked.get("outcome")),
+        },
         hint=_hint(levels, client.resolvers) if client.name else "the node has no name, because it is not in the mesh",
         command=f"getent ahosts {quoted(client.name)}",
     )
-    return because(check, client.cause("tun") if client.running else client.cause("client"))
+    return because(check, client.cause("tun", "firewall") if client.running else client.cause("client"))
 
 
 def _hint(levels: dict[str, bool], servers: list[str]) -> str:

@@ -46,10 +46,13 @@ def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Ch
         evidence={"reason": path.reason}, command=f"tailscale ping --c 5 {quoted(path.address)}",
     )  # fmt: skip
     if found["path"] == "relay":
-        return because(check, client.cause("derp_map", "relay"))
+        return because(check, client.cause("derp_map", "network", "relay"))
     if found["path"] == "none":
-        expired = client.servers_cause(f"expiry of {path.peer.given_name or name}")
-        return because(check, expired or _deleted(client, peer, context.story) or client.cause("relay", "derp_map"))
+        server = client.known.server
+        expired = server.expired(path.peer.given_name or name, context.story) if server else None
+        return because(
+            check, expired or _deleted(client, peer, context.story) or client.cause("network", "relay", "derp_map")
+        )
     return check
 
 
@@ -66,8 +69,19 @@ def _hint(client: Client, path: ExpectedPath, found: dict[str, Any]) -> str:
         return f"{path.peer.name} answers neither directly nor through a relay: see doctor.relay of both"
     if found["path"] == "direct":
         return f"the path is direct, but a relay was expected ({path.reason}): correct the topology in the inventory"
-    endpoints = client.me.get("Addrs")
-    hosts = [endpoint(entry)[0] for entry in items(endpoints)]
-    local = [host for host in hosts if host and ip_address(host).is_private]
-    theirs = (list(path.underlay.endpoints), list(path.underlay.local))
-    return causes.relayed({"this node": (endpoints, local), path.peer.name: theirs})
+    sides = {"this node": _side(client), path.peer.name: (list(path.underlay.endpoints), list(path.underlay.local))}
+    stun = any(row.get("outcome") == "answered" for row in client.rows("stun"))
+    # Whether UDP to a relay passes is what STUN has just shown here, and what the peer's own findings say there.
+    told = {who: side for who, side in sides.items() if _is_public(*side) or (who == "this node" and not stun)}
+    return causes.relayed(told)
+
+
+def _side(client: Client) -> tuple[list[Any], list[str]]:
+    endpoints = items(client.me.get("Addrs"))
+    hosts = [endpoint(entry)[0] for entry in endpoints]
+    return endpoints, [host for host in hosts if host and ip_address(host).is_private]
+
+
+def _is_public(endpoints: list[Any], local: list[str]) -> bool:
+    """Whether a node has learned an endpoint that is not one of its own interfaces."""
+    return any(host and ":" not in host and host not in local for host in (endpoint(entry)[0] for entry in endpoints))

@@ -18,9 +18,11 @@ def judge(client: Client, context: CheckContext) -> Check:
     """Return whether the server's upgrade passes."""
     url, expected = f"{client.url}{control.UPGRADE}", {"status": control.SWITCHING}
     row = client.row("server", url=url)
+    if not client.url and client.status and not client.running:
+        return context.skipped("the client is logged out and has no server", expected=expected)
     if not row:
         check = context.check(None, expected=expected, observed=None, hint=client.why("server"))
-        return because(check, client.cause("exit_node", "upstream_dns", "server"))
+        return because(check, client.cause("exit_node", "network", "upstream_dns", "server"))
     if text(row.get("outcome")) != "answered":
         return context.skipped(f"the server cannot be asked: {control.no_answer(row)}", expected=expected)
     hint = control.agent_rejected(row, client.row("as_meshctl", url=url)) or control.not_upgraded(row)

@@ -15,7 +15,7 @@ from .. import control
 from ..observed import Check, CheckContext, Client, Iterator, because
 from ..relays import Relay
 
-AFTER = ("exit_node",)
+AFTER = ("exit_node", "mtu", "network")
 _NO_RELAY = re.compile(r"could not connect to the .* relay server")
 
 
@@ -58,7 +58,7 @@ def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
         else client.why("relays"),
         command=f"curl -sSi {quoted(relay.url)}",
     )
-    return because(check, client.cause("exit_node"))
+    return because(check, client.cause("exit_node", "network") or client.stalled(row))
 
 
 def _no_answer(relay: Relay, row: dict[str, Any]) -> str:
@@ -108,7 +108,7 @@ def _admission(client: Client, context: CheckContext, relay: Relay) -> Iterator[
 
 def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
     row = client.row("stun", host=relay.where, port=relay.stun_port)
-    return context.check(
+    check = context.check(
         row.get("outcome") == "answered" if row else None,
         aspect="stun",
         target=relay.target,
@@ -121,3 +121,4 @@ def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
         else client.why("stun"),
         command="tailscale netcheck",
     )
+    return because(check, client.cause("network"))

@@ -13,7 +13,7 @@ from ..._judge.quoting import quoted
 from .. import control
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "upstream_dns", "domain")
+AFTER = ("exit_node", "upstream_dns", "domain", "mtu", "network")
 KEY_VERSION = 113
 """A capability version that every supported server knows."""
 
@@ -32,12 +32,14 @@ def requests(client: Client) -> list[dict[str, Any]]:
 def judge(client: Client, context: CheckContext) -> Check:
     """Return whether the server is healthy."""
     expected = {"url": f"{client.url}{control.HEALTH}", "status": control.OK}
+    if not client.url and client.status and not client.running:
+        return context.skipped("the client is logged out and has no server", expected="a server that answers")
     row = client.row("server", url=expected["url"])
     if not row:
         rows = client.data("server")
         hint = client.why("server") if rows is None else control.trouble(items(rows), client.url)
         check = context.check(None, expected=expected, observed=None, hint=hint)
-        return because(check, client.cause("exit_node", "upstream_dns"))
+        return because(check, client.cause("exit_node", "network", "upstream_dns"))
     hint = control.agent_rejected(row, client.row("as_meshctl", url=expected["url"])) or control.unwell(row)
     check = context.check(
         not hint,
@@ -46,12 +48,14 @@ def judge(client: Client, context: CheckContext) -> Check:
         hint=hint,
         command=f"curl -sS -A Go-http-client/1.1 {quoted(expected['url'])}",
     )
-    return because(check, _cause(client, text(row.get("outcome"))))
+    return because(check, _cause(client, text(row.get("outcome"))) or client.stalled(row))
 
 
 def _cause(client: Client, outcome: str) -> Cause | None:
     if outcome == "no-name":
-        return client.cause("exit_node", "upstream_dns", "domain")
+        return client.cause("exit_node", "network", "upstream_dns", "domain")
     if outcome == "refused":
         return client.servers_cause("start")
+    if outcome == "timeout":
+        return client.cause("exit_node", "network") or client.servers_cause("database")
     return client.cause("exit_node") or client.servers_cause("database")

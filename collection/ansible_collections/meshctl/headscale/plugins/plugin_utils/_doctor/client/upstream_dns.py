@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
@@ -13,7 +14,7 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, because
 
-AFTER = ("exit_node",)
+AFTER = ("exit_node", "firewall", "network")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -34,7 +35,14 @@ def judge(client: Client, context: CheckContext) -> Check:
         not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
         evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {quoted((bad or names)[0])}",
     )  # fmt: skip
-    return because(check, client.cause("exit_node"))
+    return because(
+        check, client.cause("exit_node", "network") or (client.cause("firewall") if _through_mesh(client) else None)
+    )
+
+
+def _through_mesh(client: Client) -> bool:
+    """Whether the host asks tailscaled, perhaps through a resolver of its own."""
+    return any(server == QUAD_100 or ip_address(server).is_loopback for server in client.resolvers)
 
 
 def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:

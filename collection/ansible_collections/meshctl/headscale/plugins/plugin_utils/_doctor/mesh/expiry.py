@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import moment, text
-from ..records import Check, CheckContext, Iterator, Record, Server, given_name
+from ..records import Cause, Check, CheckContext, Iterator, Record, Server, because, given_name
 
 _DAY_S = 86400
 
@@ -16,7 +16,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each node."""
     for node in server.nodes:
         hint = _problem(server, node)
-        yield context.check(
+        check = context.check(
             not hint,
             target=given_name(node),
             expected={"expires": f"never, or in more than {server.known.warning_days:g} days"},
@@ -25,6 +25,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             hint=hint,
             command="headscale nodes list",
         )
+        yield because(check, _logged_out(server, node))
 
 
 def _problem(server: Server, node: Record) -> str:
@@ -38,3 +39,9 @@ def _problem(server: Server, node: Record) -> str:
     if days < server.known.warning_days:
         return f"its key expires in {days:.1f} days: {disable}, or join it again before then"
     return ""
+
+
+def _logged_out(server: Server, node: Record) -> Cause | None:
+    """Return that the node's client was logged out, which makes its key expire at once."""
+    view = server.silent_view(node)
+    return view.cause("client") if view and view.logged_out else None

@@ -70,24 +70,54 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         yield context.check(None, aspect="reach", expected="a policy that can be read", observed=None, hint=hint)
         return
     names = {member.name for member in members}
-    for view in server.known.views:
-        if view.name in names:
-            yield _reach(server, context, view, allowed, names)
+    views = [view for view in server.known.views if view.name in names]
+    found = {view.name: _compare(server, view, _others(view, views), allowed) for view in views}
+    shared = _shared(found)
+    for view in views:
+        check = _reach(server, context, view, views, found[view.name], shared)
+        cause = _cause(server, view, _others(view, views), found[view.name], allowed, context.story)
+        if (
+            cause is None
+            and shared not in ("", view.name)
+            and found[shared]["blocked"]
+            and _only_blocked(found[view.name])
+        ):
+            cause = Cause(id=check.id, source=check.source, about=shared)
+        yield because(check, cause)
 
 
-def _reach(server: Server, context: CheckContext, view: ClientView, allowed: _Allowed, names: set[str]) -> Check:
-    others = [other for other in server.known.views if other.name in names and other.name != view.name]
-    found = _compare(server, view, others, allowed)
-    check = context.check(
+def _others(view: ClientView, views: list[ClientView]) -> list[ClientView]:
+    return [other for other in views if other.name != view.name]
+
+
+def _only_blocked(found: dict[str, list[str]]) -> bool:
+    return bool(found["blocked"]) and not found["open"] and not found["not_as_expected"]
+
+
+def _shared(found: dict[str, dict[str, list[str]]]) -> str:
+    """Return the one client that all blocked pairs share, if there are several; empty if there is none."""
+    pairs = {frozenset((name, entry.split(" ")[0])) for name, one in found.items() for entry in one["blocked"]}
+    common = frozenset.intersection(*pairs) if len(pairs) > 1 else frozenset()
+    return next(iter(common), "")
+
+
+def _reach(  # noqa: PLR0913, PLR0917
+    server: Server,
+    context: CheckContext,
+    view: ClientView,
+    views: list[ClientView],
+    found: dict[str, list[str]],
+    shared: str,
+) -> Check:
+    return context.check(
         not any(found.values()),
         aspect="reach",
         target=view.name,
         expected={key: [] for key in found},
         observed=found,
-        hint="; ".join(filter(None, _hints(server, view, others, found))),
+        hint="; ".join(filter(None, _hints(view, _others(view, views), found, shared))),
         command="headscale policy get",
     )
-    return because(check, _cause(server, view, others, found, allowed))
 
 
 def _compare(server: Server, view: ClientView, others: list[ClientView], allowed: _Allowed) -> dict[str, list[str]]:
@@ -118,13 +148,14 @@ def _addresses(server: Server, view: ClientView, family: str) -> list[str]:
     return [entry for entry in known if (":" in entry) == _FAMILIES[family]]
 
 
-def _hints(server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]]) -> Iterator[str]:
+def _hints(view: ClientView, others: list[ClientView], found: dict[str, list[str]], shared: str) -> Iterator[str]:
     if blocked := ", ".join(found["blocked"]):
         shields = [other.name for other in others if other.shields_up and other.name in blocked]
         yield (
             f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
             + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields
-               else "look for a rule that drops packets from or to tailscale0 (`nft list ruleset`) on both hosts")
+               else "look for a rule that drops packets from or to tailscale0 (`nft list ruleset`) on "
+               + (shared or "both hosts"))
         )  # fmt: skip
     if found["open"]:
         yield (
@@ -138,18 +169,29 @@ def _hints(server: Server, view: ClientView, others: list[ClientView], found: di
             yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them"
 
 
-def _cause(
-    server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]], allowed: _Allowed
+def _cause(  # noqa: PLR0913, PLR0917
+    server: Server,
+    view: ClientView,
+    others: list[ClientView],
+    found: dict[str, list[str]],
+    allowed: _Allowed,
+    story: str,
 ) -> Cause | None:
     """Return the finding that explains the difference, if there is one."""
     if stated := found["not_as_expected"]:
         explained = all((view.name, name.split(" ")[0]) not in allowed.hopeless for name in stated)
         return server.cause("policy.names") if explained else None
-    if found["blocked"] and (cause := view.cause("tun", "exit_node", "client", "kernel_route", "relay", "derp_map")):
+    if found["blocked"] and (
+        cause := view.cause(
+            "tun", "exit_node", "network", "client", "kernel_route", "firewall", "mtu", "relay", "derp_map"
+        )
+    ):
         return cause
     blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]
     causes = [
-        other.cause("tun", "client", "kernel_route") or server.cause(f"expiry of {other.name}") for other in blocked
+        other.cause("tun", "network", "client", "kernel_route", "firewall", "mtu", "relay")
+        or server.expired(other.name, story)
+        for other in blocked
     ]
     return causes[0] if causes and all(causes) else None
 

@@ -17,19 +17,19 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     views = {view.name: view for view in server.known.views}
     for name in server.known.clients if server.listed else ():
         if name in views:
-            yield because(_registered(server, context, views[name]), _cause(server, views[name]))
+            yield because(_registered(server, context, views[name]), _cause(server, views[name], context.story))
         else:
             yield context.skipped(f"{name} was not examined", target=name, expected={"registered": True})
 
 
-def _cause(server: Server, view: ClientView) -> Cause | None:
+def _cause(server: Server, view: ClientView, story: str) -> Cause | None:
     """Return what the server knows of a node's key, or why the client is not in the mesh."""
     node = server.node_of(view.key)
-    if not view.state:  # its client did not tell
+    if not view.state or view.logged_out:  # its client did not tell, or has no key
         return view.cause("client")
     if not node:
         return None
-    return server.cause(f"expiry of {given_name(node)}") or view.cause("client")
+    return server.expired(given_name(node), story) or view.cause("client")
 
 
 def _registered(server: Server, context: CheckContext, view: ClientView) -> Check:

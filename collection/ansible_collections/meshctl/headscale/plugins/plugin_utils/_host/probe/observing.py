@@ -45,6 +45,7 @@ KINDS = {
     "modes": "system.modes",
     "netmap": "tailscaled.netmap",
     "output": "evidence.output",
+    "own_dns": "tailscaled.own_dns",
     "packet_filter": "tailscaled.packet_filter",
     "ports": "ports.try_ports",
     "prefs": "tailscaled.prefs",
@@ -68,13 +69,16 @@ KINDS = {
 def observe_all(asks: List, deadline: float) -> Dict:
     seen: Dict = {}
     threads = []
+    began = time.monotonic()
     for number, ask in enumerate(asks):
         key = str(ask.get("id") or number)
         thread = threading.Thread(target=_observe, args=(ask, deadline, seen, key), daemon=True)
         threads.append((key, ask, thread))
         thread.start()
-    for _key, _ask, thread in threads:
-        thread.join(max(0.0, deadline + 0.3 - time.monotonic()))
+    for _key, ask, thread in threads:
+        limit = ask.get("timeout_s")
+        until = deadline if limit is None else min(deadline, began + float(limit))
+        thread.join(max(0.0, until + 0.3 - time.monotonic()))
     # Copy the results, because a thread that is still blocked may change them while they are written.
     answer = dict(seen)
     for key, ask, _thread in threads:

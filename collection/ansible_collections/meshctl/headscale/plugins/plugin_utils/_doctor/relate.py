@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Relate findings of one host to those of another, once all hosts have been examined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._judge.answer import mapping
+from .._judge.check import BAD
+from .cause import Cause, because_of
+
+_STORY = "doctor"
+# What keeps a node from answering anybody, as its own host has it.
+_CUT_OFF = tuple(f"{_STORY}.{name}" for name in ("client", "network", "relay.https", "relay.upgrade"))
+# What keeps a node from learning where others can send to it.
+_HIDDEN = (*_CUT_OFF, *(f"{_STORY}.{name}" for name in ("relay.stun", "derp_map", "derp_map.stun")))
+_Check = dict[str, Any]
+
+
+def relate(checks: Sequence[_Check]) -> list[_Check]:
+    """Return the checks, where a bad path to a peer refers to what is wrong on that peer's own host."""
+    roots = {
+        (check["id"], check["source"])
+        for check in checks
+        if check["story"] == _STORY and check["verdict"] in BAD and not because_of(check)
+    }
+    return [_because(check, roots, _causes(check)) for check in checks]
+
+
+def _causes(check: _Check) -> tuple[str, ...]:
+    """Return which findings of the peer's own host would explain a bad path to it."""
+    if check["id"] != f"{_STORY}.path" or check["verdict"] not in BAD or because_of(check):
+        return ()
+    return {"none": _CUT_OFF, "relay": _HIDDEN}.get(str(mapping(check["observed"]).get("path")), ())
+
+
+def _because(check: _Check, roots: set[tuple[str, str]], causes: tuple[str, ...]) -> _Check:
+    found = next((name for name in causes if (name, check["target"]) in roots), None)
+    if found is None:
+        return check
+    cause = Cause(id=found, source=check["target"])
+    evidence = {**check["evidence"], "because": {"id": cause.id, "source": cause.source}}
+    return {**check, "hint": cause.seen_from(check["source"]), "evidence": evidence}

@@ -1,0 +1,249 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One cause has one headline: what follows from it refers to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath, Underlay
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import Load, blame_load
+from doctor import CONTEXT, answer, examine_client, examine_server, node, problems
+
+_NAME = "a.mesh.internal"
+_ADDRESSES = [
+    {"name": "tailscale0", "addresses": ["100.64.0.1/32"]},
+    {"name": "eth0", "addresses": ["10.0.0.10/24"]},
+]
+_ME = {"TailscaleIPs": ["100.64.0.1"], "DNSName": f"{_NAME}.", "Online": True, "Relay": "lab", "PublicKey": "nodekey:1"}
+_PEER = {"TailscaleIPs": ["100.64.0.2"], "Online": True, "PublicKey": "nodekey:2"}
+_RELAY = {"HostName": "relay.lab.test", "IPv4": "203.0.113.10"}
+_PATH = ExpectedPath(peer=Node(name="b", addresses=("100.64.0.2",)), kind="direct", underlay=Underlay())
+_MAGIC = {"MagicDNSEnabled": True, "MagicDNSSuffix": "mesh.internal"}
+
+
+def _client(**data: Any) -> dict[str, Any]:
+    status = {
+        "BackendState": "Running",
+        "TUN": True,
+        "Self": _ME,
+        "Peer": {"2": _PEER},
+        "CurrentTailnet": _MAGIC,
+    }
+    return {
+        "status": status,
+        "prefs": {"ControlURL": "https://headscale.lab.test", "CorpDNS": True},
+        "addresses": _ADDRESSES,
+        "derpmap": {"Regions": {"1": {"RegionCode": "lab", "Nodes": [_RELAY]}}},
+        "resolv_conf": {"nameservers": ["100.100.100.100"]},
+        **data,
+    }
+
+
+def _roots(checks: list[Check]) -> set[str]:
+    return {check.id for check in checks if check.bad and "because" not in check.evidence}
+
+
+def _dns(outcome: str) -> dict[str, Any]:
+    return {"dns": [{"name": _NAME, "outcome": outcome}], "own_dns": {_NAME: {"answered": True, "rcode": 0}}}
+
+
+@pytest.mark.parametrize(
+    ("chains", "said"),
+    [
+        ([{"family": "inet", "table": "filter", "name": "input"}], "that drop or reject, inet filter input"),
+        ([], "look for eBPF programs"),
+        (None, "was not read: the host did not report this observation"),
+    ],
+)
+def test_a_firewall_between_a_host_and_its_own_tailscaled(chains: Any, said: str) -> None:
+    read = {} if chains is None else {"firewall": {"chains": chains, "legacy": False}}
+    outside = [{"name": "headscale.lab.test", "outcome": "failed"}]
+    checks = examine_client(_client(**_dns("timeout"), **read, outside=outside))
+    hint = problems(checks)["doctor.firewall"]
+    assert "something on this host drops packets on tailscale0" in hint
+    assert said in hint
+    for check in ("doctor.magic_dns", "doctor.upstream_dns"):
+        assert problems(checks)[check] == "because of doctor.firewall"
+
+
+@pytest.mark.parametrize("own", [None, {_NAME: {"answered": False, "rcode": None}}])
+def test_a_resolver_that_does_not_answer_itself_proves_no_firewall(own: Any) -> None:
+    data = _client(**{**_dns("timeout"), "own_dns": own})
+    assert "doctor.firewall" not in problems(examine_client(data))
+
+
+def test_a_well_host_passes_packets_to_its_tailscaled() -> None:
+    (found,) = [check for check in examine_client(_client(**_dns("answered"))) if check.id == "doctor.firewall"]
+    assert found.verdict == "passed"
+
+
+def _silent(**more: Any) -> dict[str, Any]:
+    relay = {"url": "https://relay.lab.test/derp/probe", "outcome": "timeout", "connected": False}
+    stun = {"host": "203.0.113.10", "port": 3478, "outcome": "timeout"}
+    return _client(
+        **{
+            "relays": [relay],
+            "stun": [stun],
+            "outside": [{"name": "headscale.lab.test", "outcome": "failed"}],
+            "server": [],
+            "disco": {"100.64.0.2": {"answered": False}},
+            **more,
+        }
+    )
+
+
+def test_a_host_that_nothing_answers_has_one_cause() -> None:
+    checks = examine_client(_silent(), expected_paths=(_PATH,))
+    assert "doctor.network" in _roots(checks)
+    assert not _roots(checks) & {"doctor.relay.https", "doctor.relay.stun", "doctor.upstream_dns", "doctor.path"}
+    assert "relay lab/relay.lab.test, the name headscale.lab.test" in problems(checks)["doctor.network"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"outside": [{"name": "headscale.lab.test", "outcome": "found"}]},
+        {"stun": [{"host": "203.0.113.10", "port": 3478, "outcome": "answered"}]},
+        {"server": [{"url": "https://headscale.lab.test/health", "outcome": "timeout", "connected": True}]},
+        {"relays": [{"url": "https://relay.lab.test/derp/probe", "outcome": "refused"}]},
+        {"disco": {"100.64.0.2": {"answered": True, "last": {"endpoint": "192.0.2.1:41641"}}}},
+        {"outside": [], "server": []},
+    ],
+)
+def test_one_answer_from_elsewhere_proves_a_network(more: dict[str, Any]) -> None:
+    assert "doctor.network" not in problems(examine_client(_silent(**more)))
+
+
+def test_answers_from_the_hosts_own_network_prove_nothing_about_others() -> None:
+    near = {"disco": {"100.64.0.2": {"answered": True, "last": {"endpoint": "10.0.0.11:41641"}}}}
+    assert "(nodes in its own network do)" in problems(examine_client(_silent(**near)))["doctor.network"]
+
+
+@pytest.mark.parametrize(
+    ("connected", "because"), [(True, "because of doctor.mtu"), (False, "does not answer in time")]
+)
+def test_lost_large_packets_explain_a_connection_that_stalls(connected: bool, because: str) -> None:
+    row = {"url": "https://relay.lab.test/derp/probe", "outcome": "timeout", "connected": connected}
+    lost = {"icmp": {"100.64.0.2": {"received": 3}}, "large": {"100.64.0.2": {"received": 0}}}
+    checks = examine_client(_client(relays=[row], **lost), expected_paths=(_PATH,))
+    assert because in problems(checks)["doctor.relay.https"]
+
+
+@pytest.mark.parametrize("stun", ["answered", "timeout"])
+def test_blocked_udp_is_claimed_only_where_stun_did_not_answer(stun: str) -> None:
+    well = {"url": "https://relay.lab.test/derp/probe", "outcome": "answered", "status": 200}
+    data = _client(
+        relays=[well, {**well, "url": "https://relay.lab.test/derp", "status": 101}],
+        disco={"100.64.0.2": {"answered": True, "last": {"derp": "lab"}}},
+        stun=[{"host": "203.0.113.10", "port": 3478, "outcome": stun}],
+    )
+    data["status"] = {**data["status"], "Self": {**_ME, "Addrs": ["10.0.0.10:41641"]}}
+    found = next(check for check in examine_client(data, expected_paths=(_PATH,)) if check.id == "doctor.path")
+    assert found.bad
+    assert ("hard NAT (`tailscale netcheck` on each)" in found.hint) is (stun == "answered")
+
+
+def _path(source: str, target: str, path: str) -> dict[str, Any]:
+    return _check("doctor.path", source, target, observed={"path": path}, hint="see doctor.relay")
+
+
+def _check(name: str, source: str, target: str | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "id": name, "story": "doctor", "assertion": name.split(".")[1], "source": source, "target": target,
+        "verdict": "failed", "observed": {}, "evidence": {}, "hint": f"{name} is bad", **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cause", "path", "because"),
+    [
+        ("doctor.client", "none", True),
+        ("doctor.network", "none", True),
+        ("doctor.relay.stun", "relay", True),
+        ("doctor.relay.stun", "none", False),
+        ("doctor.client", "direct", False),
+        ("doctor.magic_dns", "none", False),
+    ],
+)
+def test_a_path_to_a_peer_refers_to_what_is_wrong_there(cause: str, path: str, because: bool) -> None:
+    checks = [_path("a", "b", path), _check(cause, "b"), _path("a", "c", path)]
+    first, _second, third = relate(checks)
+    assert first["hint"] == (f"because of {cause} on b" if because else "see doctor.relay")
+    assert third["hint"] == "see doctor.relay"
+    assert checks[0]["hint"] == "see doctor.relay", "the checks of the tasks stay as they are"
+    assert ("more" in headline(relate(checks[:2]))) is not because
+
+
+def _blocked(*pairs: tuple[str, str]) -> list[Check]:
+    numbers = {"a": 1, "b": 2, "c": 3}
+    known = {name: [f"100.64.0.{number}" for other, number in numbers.items() if other != name] for name in numbers}
+    views = tuple(
+        ClientView(
+            name=name, key=f"nodekey:{number}", state="Running", online=True,
+            answered=dict.fromkeys(known[name], True),
+            echoed={entry: (name, "abc"[int(entry[-1]) - 1]) not in pairs for entry in known[name]},
+        )
+        for name, number in numbers.items()
+    )  # fmt: skip
+    nodes = [node(number, name) for name, number in numbers.items()]
+    return [check for check in examine_server({"nodes": {"nodes": nodes}}, views=views) if check.bad]
+
+
+def test_the_one_client_that_all_blocked_pairs_share_is_the_cause() -> None:
+    checks = _blocked(("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"))
+    roots = [check for check in checks if "because" not in check.evidence]
+    assert [(check.id, check.target) for check in roots] == [("doctor.policy.reach", "b")]
+    assert "(`nft list ruleset`) on b" in roots[0].hint
+    assert {check.hint for check in checks} - {roots[0].hint} == {"because of doctor.policy.reach of b"}
+    assert headline([check.as_dict() for check in checks]).startswith("b: ")
+
+
+def test_pairs_that_share_no_client_have_a_cause_each() -> None:
+    checks = _blocked(("a", "b"), ("b", "c"), ("c", "a"))
+    assert all("because" not in check.evidence and "on both hosts" in check.hint for check in checks)
+
+
+@pytest.mark.parametrize("logged_out", [True, False])
+def test_the_expired_key_of_a_client_that_was_logged_out(logged_out: bool) -> None:
+    bad = {"client": {"id": "doctor.client", "source": "b", "hint": "it is logged out"}}
+    views = (
+        ClientView(name="a", key="nodekey:1", state="Running", online=True),
+        ClientView(name="b", state="NeedsLogin", logged_out=logged_out, bad=bad),
+    )
+    nodes = [node(1, "a"), node(2, "b", online=False, expiry="2020-01-01T00:00:00Z")]
+    checks = examine_server({"nodes": {"nodes": nodes}}, views=views, clients=("a", "b"))
+    hints = {check.id: check.hint for check in checks if check.bad and check.target == "b"}
+    assert (hints["doctor.expiry"] == "because of doctor.client on b") is logged_out
+    assert (hints["doctor.registration"] == "because of doctor.client on b") is logged_out
+
+
+def test_a_client_without_a_server_is_not_asked_for_it() -> None:
+    status = {"BackendState": "NeedsLogin", "Self": {"PublicKey": "nodekey:0"}}
+    assert _roots(examine_client(_client(status=status, prefs={"LoggedOut": True}, derpmap=None))) <= {"doctor.client"}
+
+
+@pytest.mark.parametrize(
+    ("observed", "evidence", "blamed"),
+    [({"outcome": "timeout"}, {}, True), ({"outcome": "refused"}, {}, False),
+     ({"outcome": "timeout"}, {"because": {"id": "doctor.network", "source": "a"}}, False)],
+)  # fmt: skip
+def test_slowness_is_not_claimed_of_a_saturated_machine(
+    observed: dict[str, str], evidence: dict[str, Any], blamed: bool
+) -> None:
+    check = CONTEXT.check(False, expected={}, observed=observed, hint="it does not answer in time", evidence=evidence)
+    blame_load(check, Load(slowdown=5.0, said="load 30 on 2 cores"))
+    assert check.hint.startswith("the machine was saturated") is blamed
+
+
+def test_a_probe_answer_without_a_resolver_is_no_finding() -> None:
+    assert answer()["observations"] == {}
+    assert "doctor.firewall" not in {check.id for check in examine_client(_client())}
