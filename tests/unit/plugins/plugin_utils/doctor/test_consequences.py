@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import finding, mesh
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
@@ -223,7 +225,7 @@ def test_the_expired_key_of_a_client_that_was_logged_out(logged_out: bool) -> No
     checks = examine_server({"nodes": {"nodes": nodes}}, views=views, clients=("a", "b"))
     hints = {check.id: check.hint for check in checks if check.bad and check.target == "b"}
     assert (hints["doctor.expiry"] == "because of doctor.client on b") is logged_out
-    assert (hints["doctor.registration"] == "because of doctor.client on b") is logged_out
+    assert hints["doctor.registration"] == "because of doctor.client on b"
 
 
 def test_a_client_without_a_server_is_not_asked_for_it() -> None:
@@ -247,3 +249,76 @@ def test_slowness_is_not_claimed_of_a_saturated_machine(
 def test_a_probe_answer_without_a_resolver_is_no_finding() -> None:
     assert answer()["observations"] == {}
     assert "doctor.firewall" not in {check.id for check in examine_client(_client())}
+
+
+def _lookup(own: str, outside: str, inside: dict[str, Any]) -> dict[str, Any]:
+    return _client(
+        dns=[{"name": _NAME, "outcome": "answered", "answers": [{"value": "100.64.0.1"}]}],
+        own_name=[{"name": _NAME, "outcome": own}],
+        outside=[{"name": "headscale.lab.test", "outcome": outside}],
+        own_dns={_NAME: {"answered": True, "rcode": 0}, "headscale.lab.test": inside},
+    )
+
+
+def test_a_lookup_that_never_asks_tailscaled_is_one_cause() -> None:
+    checks = examine_client(_lookup("not-found", "not-found", {"answered": True, "rcode": 0}))
+    assert problems(checks)["doctor.upstream_dns"] == "because of doctor.magic_dns"
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ({"answered": True, "rcode": 0}, "although tailscaled resolves it"),
+        ({"answered": True, "rcode": 2}, "its upstream resolvers"),
+        ({"answered": False, "rcode": None, "error": "timeout"}, "its upstream resolvers"),
+    ],
+)
+def test_upstream_resolvers_are_blamed_only_if_tailscaled_does_not_resolve(inside: dict[str, Any], said: str) -> None:
+    checks = examine_client(_lookup("found", "not-found", inside))
+    assert said in problems(checks)["doctor.upstream_dns"]
+
+
+def test_a_server_without_magic_dns_leaves_a_host_without_a_resolver() -> None:
+    data = _client(resolv_conf={"nameservers": []}, outside=[{"name": "headscale.lab.test", "outcome": "not-found"}])
+    data["status"] = {**data["status"], "CurrentTailnet": {"MagicDNSEnabled": False}}
+    checks = examine_client(data)
+    assert problems(checks)["doctor.upstream_dns"] == "because of doctor.magic_dns"
+    assert "MagicDNS is off" in problems(checks)["doctor.magic_dns"]
+
+
+def test_a_client_that_cannot_log_in_refers_to_the_name_that_it_misses() -> None:
+    said = "You are logged out. The last login error was: fetch control key: failed to resolve headscale.lab.test"
+    status = {"BackendState": "NoState", "Self": {}, "Health": [said]}
+    data = _client(
+        status=status,
+        resolv_conf={"nameservers": ["192.0.2.1"]},
+        outside=[{"name": "headscale.lab.test", "outcome": "not-found"}],
+        server=[{"url": "https://headscale.lab.test/health", "outcome": "no-name"}],
+    )
+    found = problems(examine_client(data))
+    assert found["doctor.client"] == "because of doctor.upstream_dns"
+    assert found["doctor.server"] == "because of doctor.upstream_dns"
+
+
+@pytest.mark.parametrize(("online", "lost"), [((False, False), True), ((False, True), False)])
+def test_a_server_that_was_replaced_refuses_its_clients_and_the_api_key(online: tuple[bool, bool], lost: bool) -> None:
+    views = tuple(
+        ClientView(name=name, key=f"nodekey:{name}", state="Running", online=up, server_answers=True)
+        for name, up in zip("ab", online, strict=True)
+    )
+    data = answer()["observations"] | {"nodes": None}
+    found = [check for check in examine_server(data, views=views, clients=("a", "b")) if check.id == "doctor.identity"]
+    assert found == [], "without a reason, nothing is known"
+    error = {"ok": False, "error": {"message": "https://h refuses the API key: it is wrong"}}
+    server = Server({"observations": {"nodes": error}}, ServerContext(url="https://h", views=views))
+    made = [check for check in finding.judge(mesh, server, CONTEXT) if check.id == "doctor.identity"]
+    assert bool(made) is lost
+    if lost:
+        client = _check("doctor.client", "a", hint="the client has no connection")
+        api = {**_check("doctor.api", CONTEXT.source, hint="refuses the API key"), "verdict": "error"}
+        related = relate([client, api, made[0].as_dict()])
+        assert [check["hint"] for check in related[:2]] == [
+            f"because of doctor.identity on {CONTEXT.source}",
+            "because of doctor.identity",
+        ]
+        assert "refuses the API key" in headline(related)

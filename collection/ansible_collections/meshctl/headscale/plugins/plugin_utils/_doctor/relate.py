@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._judge.answer import mapping
+from .._judge.answer import items, mapping
 from .._judge.check import BAD
 from .cause import Cause, because_of
 
@@ -18,17 +18,30 @@ _STORY = "doctor"
 _CUT_OFF = tuple(f"{_STORY}.{name}" for name in ("client", "network", "relay.https", "relay.upgrade"))
 # What keeps a node from learning where others can send to it.
 _HIDDEN = (*_CUT_OFF, *(f"{_STORY}.{name}" for name in ("relay.stun", "derp_map", "derp_map.stun")))
+_REPLACED = f"{_STORY}.identity"
 _Check = dict[str, Any]
 
 
 def relate(checks: Sequence[_Check]) -> list[_Check]:
     """Return the checks, where a bad path to a peer refers to what is wrong on that peer's own host."""
-    roots = {
-        (check["id"], check["source"])
-        for check in checks
-        if check["story"] == _STORY and check["verdict"] in BAD and not because_of(check)
-    }
-    return [_because(check, roots, _causes(check)) for check in checks]
+    roots = {(check["id"], check["source"]) for check in checks if _is_root(check)}
+    lost = next((check for check in checks if check["id"] == _REPLACED and _is_root(check)), None)
+    related = [_because(check, roots, _causes(check)) for check in checks]
+    return [
+        _marked(check, Cause(id=_REPLACED, source=lost["source"])) if lost and _is_lost(check, lost) else check
+        for check in related
+    ]
+
+
+def _is_root(check: _Check) -> bool:
+    return check["story"] == _STORY and check["verdict"] in BAD and not because_of(check)
+
+
+def _is_lost(check: _Check, lost: _Check) -> bool:
+    """Whether a finding says that a server which was replaced knows neither a client nor the API key."""
+    seen = mapping(lost["observed"])
+    cut_off = check["id"] == f"{_STORY}.client" and check["source"] in items(seen.get("cannot_authenticate"))
+    return _is_root(check) and (cut_off or (check["id"] == f"{_STORY}.api" and seen.get("api_key") == "refused"))
 
 
 def _causes(check: _Check) -> tuple[str, ...]:
@@ -42,6 +55,9 @@ def _because(check: _Check, roots: set[tuple[str, str]], causes: tuple[str, ...]
     found = next((name for name in causes if (name, check["target"]) in roots), None)
     if found is None:
         return check
-    cause = Cause(id=found, source=check["target"])
+    return _marked(check, Cause(id=found, source=check["target"]))
+
+
+def _marked(check: _Check, cause: Cause) -> _Check:
     evidence = {**check["evidence"], "because": {"id": cause.id, "source": cause.source}}
     return {**check, "hint": cause.seen_from(check["source"]), "evidence": evidence}

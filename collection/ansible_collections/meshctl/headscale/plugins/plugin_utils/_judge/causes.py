@@ -52,13 +52,21 @@ def client(seen: Answer) -> str:
     if state != "Running":
         reason = _STATES.get(state, "look at its log")
         # The client reports itself why it cannot log in, such as a server that it does not find.
-        refused = next((line for line in health if _LOGIN in line), "")[:_LONGEST] if state in _STUCK else ""
+        refused = login_error(seen)
         return f"the client is {state or 'in no known state'}: {f'it reports: {refused}' if refused else reason}"
     if own.get("Expired") is True or _past(own.get("KeyExpiry"), seen.now):
         return "the node's key has expired: join it again, or set a later expiry on the server"
     if own.get("Online") is False:
         return f"the client has no connection to the control server{': ' + said if said else ''}"
     return ""
+
+
+def login_error(seen: Answer) -> str:
+    """Return why the client cannot log in, as it reports itself; empty if it does not say."""
+    status = mapping(seen.data(STATUS))
+    lines = [text(entry) for entry in items(status.get("Health"))]
+    stuck = text(status.get("BackendState")) in _STUCK
+    return next((line for line in lines if _LOGIN in line), "")[:_LONGEST] if stuck else ""
 
 
 def peer(seen: Answer, node: Node) -> str:

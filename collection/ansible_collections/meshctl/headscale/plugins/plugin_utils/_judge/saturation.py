@@ -91,7 +91,7 @@ def blame_load(check: Check, load: Load) -> None:
 def slow(check: Check) -> bool:
     """Whether a finding of the doctor may only mean that something took too long."""
     if (check.assertion, check.aspect) in _LOST:
-        return True
+        return not check.evidence.get("shields_up")
     seen = [*mapping(check.observed).values(), *mapping(check.evidence).values()]
     return _TIMEOUT in seen or (check.verdict == "error" and bool(_LATE.search(check.hint)))
 

@@ -45,9 +45,11 @@ def _cause(client: Client, story: str) -> Cause | None:
     """Return why the client is logged out, or why it has no connection although it has a network map."""
     server = client.known.server
     expired = server.expired(text(client.node.get("givenName")), story) if server and client.node else None
-    if expired or not client.running:
+    if expired or (not client.running and not causes.login_error(client)):
         return expired
     cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
+    if not client.running:
+        return cause
     # The comparison of all clients reports a lost key.
     lost = server and server.key_errors and client.me.get("Online") is False
     return cause or (Cause(id=f"{story}.identity", source=server.source) if server and lost else None)

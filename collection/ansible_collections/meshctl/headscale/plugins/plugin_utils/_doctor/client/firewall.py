@@ -13,16 +13,16 @@ from ..._judge.names import QUAD_100
 from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("kernel_route", "tun")
-_LISTING_S = 3.0
+_LISTING_S, _ASKING_S = 3.0, 5.5
 _MOST_CHAINS = 3
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
-    """Ask tailscaled's resolver through its socket, and read which rules of the firewall drop packets."""
+    """Ask tailscaled's resolver through its socket, also for names outside, and read which firewall rules drop packets."""
     if not (client.running and client.interface and client.name):
         return []
     return [
-        {"id": "own_dns", "kind": "own_dns", "names": [client.name]},
+        {"id": "own_dns", "kind": "own_dns", "names": [client.name, *client.outside_names], "timeout_s": _ASKING_S},
         {"id": "firewall", "kind": "firewall", "timeout_s": _LISTING_S},
     ]
 

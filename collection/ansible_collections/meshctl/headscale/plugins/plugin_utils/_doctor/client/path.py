@@ -83,5 +83,5 @@ def _side(client: Client) -> tuple[list[Any], list[str]]:
 
 
 def _is_public(endpoints: list[Any], local: list[str]) -> bool:
-    """Whether a node has learned an endpoint that is not one of its own interfaces."""
+    """Whether a node has learned an endpoint that is on none of its interfaces."""
     return any(host and ":" not in host and host not in local for host in (endpoint(entry)[0] for entry in endpoints))

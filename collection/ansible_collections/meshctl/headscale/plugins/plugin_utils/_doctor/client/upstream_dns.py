@@ -12,7 +12,7 @@ from typing import Any
 from ..._judge.answer import addresses, items, mapping, text
 from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client, because
+from ..observed import Cause, Check, CheckContext, Client, because
 
 AFTER = ("exit_node", "firewall", "network")
 
@@ -35,13 +35,31 @@ def judge(client: Client, context: CheckContext) -> Check:
         not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
         evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {quoted((bad or names)[0])}",
     )  # fmt: skip
-    return because(
-        check, client.cause("exit_node", "network") or (client.cause("firewall") if _through_mesh(client) else None)
+    return because(check, client.cause("exit_node", "network") or _own_resolver(client, context))
+
+
+def _own_resolver(client: Client, context: CheckContext) -> Cause | None:
+    """Return what keeps the host from asking tailscaled, which the finding about names of the mesh reports as well."""
+    if _through_mesh(client) and (firewall := client.cause("firewall")):
+        return firewall
+    own = client.row("own_name", name=client.name)
+    lookup = (
+        bool(own) and own.get("outcome") != "found" and client.row("dns", name=client.name).get("outcome") == "answered"
     )
+    nobody = client.data("resolv_conf") is not None and not client.resolvers
+    off = mapping(client.status.get("CurrentTailnet")).get("MagicDNSEnabled") is False
+    same = client.name and ((lookup and _resolves_inside(client)) or (nobody and off))
+    return Cause(id=f"{context.story}.magic_dns", source=context.source) if same else None
+
+
+def _resolves_inside(client: Client) -> list[str]:
+    """Return the names outside that tailscaled itself resolves."""
+    inside = mapping(client.data("own_dns"))
+    return [name for name in client.outside_names if mapping(inside.get(name)).get("rcode") == 0]
 
 
 def _through_mesh(client: Client) -> bool:
-    """Whether the host asks tailscaled, perhaps through a resolver of its own."""
+    """Whether the host asks tailscaled, perhaps through another resolver."""
     return any(server == QUAD_100 or ip_address(server).is_loopback for server in client.resolvers)
 
 
@@ -58,6 +76,11 @@ def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
                 "in this mesh; a node that takes its DNS from the mesh asks itself: `tailscale set --accept-dns=false` there, "
                 "and check that it runs a name server"
             )
+    if set(bad) <= set(_resolves_inside(client)):
+        return (
+            f"{', '.join(bad)} does not resolve for programs on this host, although tailscaled resolves it: their lookup does not get "
+            "to tailscaled in time; see the hosts line of /etc/nsswitch.conf, and a cache such as nscd or systemd-resolved"
+        )
     return (
         f"{', '.join(bad)} does not resolve: tailscaled answers all queries, and its upstream resolvers "
         f"({', '.join(upstream) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "

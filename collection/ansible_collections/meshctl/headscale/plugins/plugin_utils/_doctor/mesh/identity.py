@@ -13,6 +13,7 @@ from ..records import Check, CheckContext, ClientView, Iterator, Server
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return whether the keys that the clients were shown are the same, and whether clients accept them."""
     if not server.listed:
+        yield from _replaced(server, context)
         return
     keys = {view.name: view.server_key for view in server.known.views if view.server_key}
     if not keys:
@@ -35,6 +36,23 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         hint=hint,
         command=f"curl -sS {quoted(server.known.url + '/key?v=113')}",
     )
+
+
+def _replaced(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return a finding if the server answers, but refuses the API key and no client can connect any more."""
+    views = server.known.views
+    cut_off = [view.name for view in views if _cut_off(view)]
+    if "refuses the API key" in server.why("nodes") and views and len(cut_off) == len(views):
+        yield context.check(
+            False,
+            expected={"cannot_authenticate": []},
+            observed={"api_key": "refused", "cannot_authenticate": cut_off},
+            evidence={"log": server.key_errors[-3:]},
+            hint="the server answers, but refuses the API key, and no client can connect to it any more, as after its database and its "
+            "noise key were lost or replaced: restore both from a backup, or make a new API key and join the clients again; after a "
+            "restart a moment ago, clients may only take half a minute to connect",
+            command=f"curl -sS {quoted(server.known.url + '/key?v=113')}",
+        )
 
 
 def _cut_off(view: ClientView) -> bool:

@@ -109,12 +109,14 @@ def _reach(  # noqa: PLR0913, PLR0917
     found: dict[str, list[str]],
     shared: str,
 ) -> Check:
+    shields = [other.name for other in _shielded(_others(view, views), found)]
     return context.check(
         not any(found.values()),
         aspect="reach",
         target=view.name,
         expected={key: [] for key in found},
         observed=found,
+        evidence={"shields_up": shields} if shields else {},
         hint="; ".join(filter(None, _hints(view, _others(view, views), found, shared))),
         command="headscale policy get",
     )
@@ -148,9 +150,14 @@ def _addresses(server: Server, view: ClientView, family: str) -> list[str]:
     return [entry for entry in known if (":" in entry) == _FAMILIES[family]]
 
 
+def _shielded(others: list[ClientView], found: dict[str, list[str]]) -> list[ClientView]:
+    blocked = {entry.split(" ")[0] for entry in found["blocked"]}
+    return [other for other in others if other.shields_up and other.name in blocked]
+
+
 def _hints(view: ClientView, others: list[ClientView], found: dict[str, list[str]], shared: str) -> Iterator[str]:
     if blocked := ", ".join(found["blocked"]):
-        shields = [other.name for other in others if other.shields_up and other.name in blocked]
+        shields = [other.name for other in _shielded(others, found)]
         yield (
             f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
             + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields

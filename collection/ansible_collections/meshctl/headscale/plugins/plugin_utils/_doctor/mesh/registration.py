@@ -25,7 +25,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
 def _cause(server: Server, view: ClientView, story: str) -> Cause | None:
     """Return what the server knows of a node's key, or why the client is not in the mesh."""
     node = server.node_of(view.key)
-    if not view.state or view.logged_out:  # its client did not tell, or has no key
+    if not view.key:  # its client did not tell it, or has none
         return view.cause("client")
     if not node:
         return None

@@ -122,7 +122,12 @@ def _asked_inside(ask: Dict, name: str, until: float) -> Dict:
     import base64
     from urllib.parse import quote
 
-    said = read_json(_local_api(ask, "GET", f"dns-query?name={quote(name)}&type=A", until))
+    try:
+        said = read_json(_local_api(ask, "GET", f"dns-query?name={quote(name)}&type=A", until))
+    except Unseen as exc:
+        if exc.kind == "timeout" or "answered 500" in str(exc):
+            return {"answered": False, "rcode": None, "error": str(exc)}
+        raise
     reply = base64.b64decode((said or {}).get("Bytes") or "")
     return {"answered": len(reply) > _RCODE_AT, "rcode": reply[_RCODE_AT] & 15 if len(reply) > _RCODE_AT else None}
 
