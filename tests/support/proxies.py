@@ -93,15 +93,20 @@ _START: dict[str, Callable[[Places, str, Path], _Started]] = {
 }  # fmt: skip
 
 
+def command(name: str, places: Places, text: str, config: Path) -> tuple[str, list[str]]:
+    """Return the whole configuration of a proxy, and the command that runs it."""
+    return _START[name](places, places.fill(text), config)
+
+
 @contextlib.contextmanager
 def running(name: str, places: Places, text: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a proxy with a configuration."""
     config = places.directory / name
-    content, command = _START[name](places, places.fill(text), config)
+    content, words = command(name, places, text, config)
     config.write_text(content, encoding="utf-8")
     with (places.directory / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=places.directory,
+            words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=places.directory,
             env={**os.environ, "HOME": str(places.directory)},
         )  # fmt: skip
     try:
