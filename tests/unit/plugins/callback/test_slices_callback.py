@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.meshctl.headscale.plugins.callback import slices as callback
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.view import HostView
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._slices import VARIABLE, Slice
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._slices import FACTS, MADE, VARIABLE, Slice
+from project import COLLECTION
 
 
 @pytest.fixture
@@ -60,6 +63,14 @@ def test_an_action_finds_a_fact_of_a_host_in_another_slice(
     assert view.of_host("n1", "ansible_host") is None
 
 
+def test_all_slices_check_the_same_sample(pair: tuple[Slice, Slice], monkeypatch: pytest.MonkeyPatch) -> None:
+    pair[0].publish("gw", {"mesh_pairs_run": 7})
+    view = HostView()
+    view.known = {"groups": {"headscale": ["gw"]}, "hostvars": {"gw": {}}}
+    monkeypatch.setenv(VARIABLE, pair[1].word)
+    assert view.shared("mesh_pairs_run") == 7
+
+
 def test_a_slice_is_behind_until_it_comes_as_far_goes_on_or_ends(pair: tuple[Slice, Slice]) -> None:
     one, other = pair
     one.enter("us1")
@@ -81,6 +92,32 @@ def test_a_slice_that_has_begun_another_story_is_behind(pair: tuple[Slice, Slice
     one, other = pair
     other.enter("us1")
     assert one.behind("us2", "client_info 1") == [2]
+
+
+# Each slice reads the topology itself. US6 does not run in slices, and slices restart no service.
+OWN = {"mesh_topology", "mesh_router", "mesh_router_state", "mesh_routes_served", "service_restart"}
+PLUGINS = COLLECTION / "plugins"
+
+
+def _read_of_others() -> Iterator[str]:
+    """Yield the names of what the code reads of other hosts, where they are literal."""
+    for path in PLUGINS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("of_host", "shared") and node.args:
+                yield from filter(None, [getattr(node.args[-1], "value", None)])
+
+
+def test_every_fact_that_is_read_of_another_host_reaches_the_other_slices() -> None:
+    declared = yaml.safe_load((PLUGINS / "plugin_utils/_inventory/variables.yml").read_text(encoding="utf-8"))
+    settings = {name for section in declared.values() for name in section} | {"ansible_host"}
+    assert {name for name in _read_of_others() if isinstance(name, str)} - settings - OWN == FACTS
+
+
+@pytest.mark.parametrize(("action", "facts"), MADE.items())
+def test_the_action_after_which_slices_wait_makes_the_fact(action: str, facts: tuple[str, ...]) -> None:
+    code = ast.parse((PLUGINS / "action" / f"{action}.py").read_text(encoding="utf-8"))
+    named = {node.value for node in ast.walk(code) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert named >= set(facts)
 
 
 # --- the callback

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from ansible.playbook.task import Task
 
 _PREFIX = "meshctl.headscale."
-# After these tasks, the other slices use what they found.
-_MAKERS = frozenset({"client_info", "assert_registered", "serve", "diagnose"})
 _PAUSE_S = 0.1
 # A slice that hangs must not hold up the others forever: without its facts, their checks say what is missing.
 _LONGEST_S = 900.0
@@ -85,7 +83,7 @@ class CallbackModule(CallbackBase):
         if name == "serve" and task.args.get("state") == "ended":
             self._made = "end"
             self._meet()
-        elif name in _MAKERS:
+        elif name in _slices.MADE:
             self._made = name
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:

@@ -21,10 +21,15 @@ from urllib.parse import quote
 from . import _private
 
 VARIABLE: Final = "MESHCTL_SLICE"
-# The facts of hosts that tasks of other hosts use.
-FACTS: Final = frozenset(
-    {"mesh_client", "mesh_nodes", "mesh_serving", "mesh_physical_ipv6", "mesh_diagnosis", "mesh_diagnosis_server"}
-)
+# The facts of hosts that tasks of other hosts use, by the action that makes them: after it, a slice waits for the others.
+MADE: Final = {
+    "client_info": ("mesh_client",),
+    "assert_registered": ("mesh_nodes", "mesh_pairs_run"),
+    "assert_addressed": ("mesh_physical_ipv6",),
+    "serve": ("mesh_serving",),
+    "diagnose": ("mesh_client", "mesh_diagnosis", "mesh_diagnosis_server"),
+}
+FACTS: Final = frozenset(fact for facts in MADE.values() for fact in facts)
 _GONE: Final = "gone"
 
 
