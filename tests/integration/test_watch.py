@@ -353,6 +353,7 @@ def test_the_role_installs_a_hardened_service(mode: str, tmp_path: Path) -> None
     (tmp_path / "play.yml").write_text(yaml.safe_dump(playbook))
     (tmp_path / "vars.json").write_text(json.dumps(arguments))
     ansible = f"ansible-playbook -i localhost, -e @{tmp_path}/vars.json -e ansible_python_interpreter=/usr/bin/python3 {tmp_path}/play.yml"
+    remove = f"{ansible} -e mesh_watch_state=absent"
     unit = f"/etc/systemd/system/meshctl-watch.{mode}"
     script = f"""
 {ansible} --check && {ansible} && {ansible}
@@ -360,6 +361,7 @@ echo '--- secrets'; stat -c '%a %U %n' /etc/meshctl-watch/notify /etc/meshctl-wa
 echo '--- verify'; systemd-analyze verify {unit} 2>&1 | grep meshctl-watch
 echo '--- exposure'; systemd-analyze security --offline=true --no-pager /etc/systemd/system/meshctl-watch.service | tail -1
 echo '--- command'; grep ^ExecStart /etc/systemd/system/meshctl-watch.service
+echo '--- removal'; {remove} && {remove}; ls -d /etc/meshctl-watch /etc/systemd/system/meshctl-watch.* /opt/meshctl
 """
     overlay = tmp_path / "overlay"
     overlay.mkdir()
@@ -377,7 +379,8 @@ echo '--- command'; grep ^ExecStart /etc/systemd/system/meshctl-watch.service
     assert re.findall(r"^(\d+) (\S+)", secrets, re.MULTILINE) == [("400", "mesh-test")] * 3
     verified, _, rest = rest.partition("--- exposure")
     assert not verified.strip(), verified
-    exposure, _, command = rest.partition("--- command")
+    exposure, _, rest = rest.partition("--- command")
+    command, _, removal = rest.partition("--- removal")
     assert float(re.findall(r"[\d.]+", exposure.partition(":")[2])[0]) < 2.0, exposure
     assert f"--textfile '{textfiles}/mesh.prom'" in command
     assert ("--once" in command) == (mode == "timer")
@@ -385,3 +388,5 @@ echo '--- command'; grep ^ExecStart /etc/systemd/system/meshctl-watch.service
     assert "--every 5m" in command
     assert " us1 us4\n" in command
     assert "s3cret" not in command
+    assert [changed != "0" for changed in re.findall(r"changed=(\d+) .*failed=0", removal)] == [True, False], removal
+    assert removal.count("No such file or directory") == 3, removal
