@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the pictures of the README and the front page from real runs.
+"""Make the pictures of the documentation.
 
 The inputs are two run directories of the seed lab, one that passed (`meshctl run all`) and one that failed:
 
@@ -11,6 +11,13 @@ The inputs are two run directories of the seed lab, one that passed (`meshctl ru
     python docs/.site/pictures.py runs/*-all runs/*-us1
 
 They become `docs/assets/lab.svg`, `docs/assets/terminal.svg` and, with the program `chromium`, `docs/assets/report.png`.
+
+A history becomes `docs/assets/history.png`. That of the documentation is a simulated week, which the tests use as well:
+
+    PYTHONPATH=tests/support python -m watch_week week.sqlite
+    python docs/.site/pictures.py --history week.sqlite
+
+There is no picture of the dashboard: it needs Grafana, which Debian does not have.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ import tempfile
 from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import html, model, text
+from meshctl_headscale._history import file, page, summary
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
@@ -74,17 +82,34 @@ def screenshot(page: Path, picture: Path) -> None:
         )  # fmt: skip
 
 
+def history(path: Path, picture: Path) -> None:
+    """Take a picture of the page of a history, with all of its runs."""
+    with file.opened(path) as store:
+        ((began, ended),) = store.rows("SELECT min(started), max(finished) FROM run")
+        found = summary.summarize(store, began, ended)
+    with tempfile.TemporaryDirectory() as directory:
+        written = Path(directory) / "history.html"
+        written.write_text(page.render(found, title=path.stem), encoding="utf-8")
+        screenshot(written, picture)
+
+
 def main() -> int:
-    """Make all pictures."""
+    """Make the pictures for which there is an input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("passed", type=Path, help="run directory of a run that passed")
+    parser.add_argument("passed", type=Path, nargs="?", help="run directory of a run that passed")
     parser.add_argument(
         "failed", type=Path, nargs="?", help="run directory of a run that failed; without it, report.png stays"
     )
+    parser.add_argument("--history", type=Path, help="file of a history")
     given = parser.parse_args()
-    report = model.load(given.passed)
-    (ASSETS / "lab.svg").write_text(lab(report) + "\n", encoding="utf-8")
-    (ASSETS / "terminal.svg").write_text(terminal(report) + "\n", encoding="utf-8")
+    if not (given.passed or given.history):
+        parser.error("name a run directory or a history")
+    if given.history:
+        history(given.history, ASSETS / "history.png")
+    if given.passed:
+        report = model.load(given.passed)
+        (ASSETS / "lab.svg").write_text(lab(report) + "\n", encoding="utf-8")
+        (ASSETS / "terminal.svg").write_text(terminal(report) + "\n", encoding="utf-8")
     if given.failed:
         screenshot(given.failed / "report.html", ASSETS / "report.png")
     return 0

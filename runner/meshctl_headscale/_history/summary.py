@@ -67,6 +67,8 @@ class NodeHistory:
     last_seen: float | None
     expiry: float | None
     version: str
+    slices: tuple[float | None, ...]
+    """In which share of the runs it was online, in each of equal parts of the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ def _stories(store: Store, since: float, until: float) -> Iterator[StoryHistory]
 
 def _nodes(store: Store, since: float, until: float) -> Iterator[NodeHistory]:
     rows = store.rows(
-        "SELECT name.text, s.online, node.online, node.last_seen, node.expiry, node.version FROM node_sample s "
+        "SELECT name.text, s.online, node.online, node.last_seen, node.expiry, node.version, run.finished FROM node_sample s "
         "JOIN run ON run.id = s.run JOIN name ON name.id = s.node LEFT JOIN node ON node.node = s.node "
         "WHERE run.finished BETWEEN ? AND ? ORDER BY name.text, run.finished",
         since, until,
@@ -166,7 +168,8 @@ def _nodes(store: Store, since: float, until: float) -> Iterator[NodeHistory]:
     for name, group in groupby(rows, key=lambda row: str(row[0])):
         found = list(group)
         states = [bool(row[1]) for row in found if row[1] is not None]
-        _name, _online, online, last_seen, expiry, version = found[-1]
+        _name, _online, online, last_seen, expiry, version, _finished = found[-1]
+        parts = _slices([(row[6], row[1]) for row in found if row[1] is not None], since, until)
         yield NodeHistory(
             node=name,
             runs=len(found),
@@ -177,6 +180,7 @@ def _nodes(store: Store, since: float, until: float) -> Iterator[NodeHistory]:
             last_seen=last_seen,
             expiry=expiry,
             version=version or "",
+            slices=tuple(map(_share, parts)),
         )
 
 
@@ -202,21 +206,23 @@ def _pairs(store: Store, since: float, until: float) -> Iterator[PairHistory]:
             worst_loss=max((row[4] for row in found if row[4] is not None), default=None),
             direct=_share(paths),
             flapping=flapping.flaps(states),
-            slices=tuple(_slices([(row[6], row[3]) for row in found if row[3] is not None], since, until)),
+            slices=tuple(
+                percentile(sorted(part), 50) if part else None
+                for part in _slices([(row[6], row[3]) for row in found if row[3] is not None], since, until)
+            ),
         )
 
 
-def _slices(points: Sequence[tuple[float, float]], since: float, until: float) -> Iterator[float | None]:
-    """Yield the median of each part of the time."""
+def _slices(points: Sequence[tuple[float, float]], since: float, until: float) -> list[list[float]]:
+    """Return the values of each part of the time."""
     parts: list[list[float]] = [[] for _ in range(_SLICES)]
     width = max(until - since, 1.0) / _SLICES
     for at, value in points:
         parts[min(int((at - since) / width), _SLICES - 1)].append(value)
-    for part in parts:
-        yield percentile(sorted(part), 50) if part else None
+    return parts
 
 
-def _share(states: Iterable[bool]) -> float | None:
+def _share(states: Iterable[float]) -> float | None:
     found = list(states)
     return sum(found) / len(found) if found else None
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from meshctl_headscale import _tables
 from meshctl_headscale._history import page
+from meshctl_headscale._history.outages import CONSEQUENCE
 from meshctl_headscale._history.summary import Incident, NodeHistory, PairHistory, StoryHistory, Summary
 
 _MOST = 20
-_CONSEQUENCE = "because of "
 _BAD = {"failed": "red", "error": "magenta"}
 
 
@@ -25,7 +25,7 @@ def draw(summary: Summary) -> None:
     if not summary.runs and not summary.incidents:
         return
     # Consequences name their cause, which says more.
-    incidents = sorted(summary.incidents, key=lambda incident: incident.hint.startswith(_CONSEQUENCE))[:_MOST]
+    incidents = sorted(summary.incidents, key=lambda incident: incident.hint.startswith(CONSEQUENCE))[:_MOST]
     print("\nNothing failed." if not incidents else "")
     if incidents:
         _tables.rows(

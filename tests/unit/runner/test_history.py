@@ -257,7 +257,7 @@ def test_the_page_works_without_javascript_and_fits_a_phone(history: store.Store
     assert not re.findall(r"(?:src|href)=", html)
     assert "<polyline" in html
     assert "us1.registered" in html
-    assert "two <span" in html, "a name and a time are two words"
+    assert "UTC</span> for" in html, "two words are apart"
 
 
 def test_json_has_everything(tmp_path: Path) -> None:
