@@ -54,6 +54,7 @@ class Installed:
     bin: Path
     ansible: str
     python: str
+    constraints: Path
     enter: tuple[str, ...] = ()
 
     def run(self, program: str, *arguments: str | Path, cwd: Path, **env: str) -> str:
@@ -188,7 +189,8 @@ def _install(label: str, base: str | Path, folder: Path, wheel: Path, enter: tup
     python = folder / "venv" / "bin" / "python"
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     constraints = folder / "constraints.txt"
-    lowest = [re.sub(r">=", "==", entry) for entry in PROJECT["dependencies"]] if label == "oldest" else []
+    required = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["watch"]]
+    lowest = [entry.replace(">=", "==") for entry in required] if label == "oldest" else []
     constraints.write_text("\n".join(lowest))
     _run(*pip, "--constraint", constraints, wheel, cwd=folder, enter=enter)
     shown = _run(python.with_name("ansible"), "--version", cwd=folder, enter=enter, HOME=str(folder))
@@ -196,7 +198,7 @@ def _install(label: str, base: str | Path, folder: Path, wheel: Path, enter: tup
     version = re.search(r"python version = (\d+\.\d+)", shown)
     assert core is not None
     assert version is not None
-    return Installed(label, python.parent, core[1], version[1], enter)
+    return Installed(label, python.parent, core[1], version[1], constraints, enter)
 
 
 def test_these_are_the_versions_that_are_meant(installed: Installed) -> None:
@@ -208,9 +210,11 @@ def test_these_are_the_versions_that_are_meant(installed: Installed) -> None:
         assert tuple(map(int, installed.python.split("."))) >= NEW
 
 
-def test_the_unit_tests_hold(installed: Installed, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    installed.run("python", *pip, *FOR_TESTS, cwd=tmp_path)
+def test_the_unit_tests_hold(
+    installed: Installed, wheel: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", installed.constraints)
+    installed.run("python", *pip, *FOR_TESTS, f"{wheel}[watch]", cwd=tmp_path)
     # What is asserted of tools of development (mkdocs, ansible-builder) is the same with every version of ours.
     args = (
         "-q",
@@ -234,6 +238,7 @@ def test_the_unit_tests_hold(installed: Installed, tmp_path: Path, tmp_path_fact
         PATH=f"{installed.bin}:{os.environ['PATH']}",
     )
     assert re.search(r"\d+ passed", printed)
+    assert "the extra `watch` is not installed" not in printed
 
 
 @pytest.fixture
