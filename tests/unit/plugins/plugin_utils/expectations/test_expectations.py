@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.doc_fragments._assertion import ModuleDocFragment
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations import disruption, service, subnets
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations.requirements import REQUIREMENTS, unmet
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._expectations.requirements import (
+    REQUIREMENTS,
+    lacking,
+    unmet,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.resolved import Settings
 from lab_inventory import Inventory
 
@@ -436,6 +441,25 @@ def test_the_first_unmet_requirement_gives_the_reason() -> None:
     view = existing()
     assert unmet(view, []) == ""
     assert unmet(view, ["other_subnet", "service", "placement"]) == unmet(view, ["service"])
+
+
+def test_a_story_cannot_run_for_the_same_reason_on_every_host() -> None:
+    one = lab()
+    flat = replace(one, places={host: {**place, "subnet": "subnet-b"} for host, place in one.places.items()})
+    needs = {"mesh_story_info": {"needs": ["subnets"]}}
+    for host in (ONE, TWO, SERVER):
+        assert lacking(flat.but(**needs).at(host)) == "all clients are in the subnet subnet-b"
+        assert lacking(one.but(**needs).at(host)) == ""
+    # Each slice of AWX has a part of the clients; existing hosts may be anywhere.
+    assert lacking(flat.but(**needs, mesh_slices=2)) == ""
+    assert lacking(existing().but(**needs)) == ""
+    assert lacking(existing().but(mesh_story_info={"needs": ["subnets", "service"]})) == unmet(existing(), ["service"])
+
+
+def test_a_story_that_needs_what_does_not_exist_is_refused() -> None:
+    assert lacking(lab()) == ""
+    with pytest.raises(BadInput, match="needs has 'subnet': write some of placement, subnets, "):
+        lacking(lab().but(mesh_story_info={"needs": ["subnet"]}))
 
 
 def test_every_requirement_is_documented() -> None:

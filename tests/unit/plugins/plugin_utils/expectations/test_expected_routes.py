@@ -76,7 +76,7 @@ def test_the_story_knows_who_shares_who_observes_and_who_leaves() -> None:
     assert found["specific"] == {"prefix": "10.0.0.20/32", "covering": "10.0.0.20/30", "other": "198.51.100.0/24"}
     assert (found["exit_node"], found["exit_user"]) == ("two", "one")
     assert (found["single"], found["single_router"], found["single_target"]) == ("192.168.1.0/24", "one", "printer")
-    assert (found["verified"], found["allowed"], found["disruption"]) == (True, True, True)
+    assert (found["allowed"], found["disruption"]) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,8 @@ def test_the_story_knows_who_shares_who_observes_and_who_leaves() -> None:
 )
 def test_what_the_story_may_do(settings: dict[str, Any], verified: bool, allowed: bool, disruption: bool) -> None:
     found = routes.expected(_View("one", **settings))
-    assert (found["verified"], found["allowed"], found["disruption"]) == (verified, allowed, disruption)
+    assert (found["allowed"], found["disruption"]) == (allowed, disruption)
+    assert (routes.not_verified(_View("one", **settings)) == "") == verified
 
 
 def test_reasons_name_the_variable() -> None:

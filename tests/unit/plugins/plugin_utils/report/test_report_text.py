@@ -54,6 +54,20 @@ def test_the_summary_has_a_line_for_each_assertion_or_each_check_or_neither() ->
     assert sizes["checks"] - sizes["headline"] > len(report.checks) + stories
 
 
+def test_a_story_that_the_inventory_cannot_run_is_one_line() -> None:
+    play = builder.Builder()
+    play.collector.enter("us6", "US6 routes", play.tick(0.1))
+    play.task([play.check("us6.supported", "client-node-1", verdict="skipped", hint="no route: set mesh_routes")])
+    play.task([play.check("us6.registered", "headscale-server", "client-node-1")])
+    report = play.report()
+    assert [story.verdict for story in report.stories] == ["skipped"]
+    assert text.as_text(report).splitlines()[:2] == ["US6 routes", "– not run: no route: set mesh_routes"]  # noqa: RUF001
+    play.task([play.check("us6.registered", "headscale-server", "client-node-2", verdict="failed")])
+    report = play.report()
+    assert [story.verdict for story in report.stories] == ["failed"]
+    assert "FAILED us6.registered" in text.as_text(report)
+
+
 def test_hostile_text_is_shown_and_does_nothing() -> None:
     report = builder.failing()
     for field in ("id", "source", "hint", "assertion", "reproduce"):

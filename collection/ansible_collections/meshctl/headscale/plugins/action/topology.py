@@ -14,12 +14,16 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.settings import settings_of
+from ..plugin_utils._action.view import HostView
+from ..plugin_utils._expectations.requirements import lacking
 from ..plugin_utils._inventory.identities import check_identities
 from ..plugin_utils._inventory.reading import check_inventory, read_existing, read_inventory
 from ..plugin_utils._inventory.resolved import Settings
+from ..plugin_utils._judge.check import SUPPORTED
+from ..plugin_utils._judge.context import CheckContext
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostView, ActionBase):
     """Runs on the controller and changes nothing."""
 
     _supports_check_mode = True
@@ -36,7 +40,23 @@ class ActionModule(ActionBase):
         check_identities(known["groups"], known["hostvars"])
         odd = check_inventory(known) if _is_first(known) else []
         facts = _facts(known, settings)
-        return {"changed": False, "ansible_facts": facts, **({"warnings": odd, "meshctl_notes": odd} if odd else {})}
+        return {
+            "changed": False,
+            **({"warnings": odd, "meshctl_notes": odd} if odd else {}),
+            **self._story(known, facts),
+        }
+
+    def _story(self, known: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+        """Return the facts, with the reason why the story of the play cannot run; its first host reports it."""
+        if not known.get("mesh_story"):
+            return {"ansible_facts": facts}
+        self.known, self.host, self._topology = known, str(known["inventory_hostname"]), facts["mesh_topology"]
+        reason = lacking(self)
+        found: dict[str, Any] = {"ansible_facts": {**facts, "mesh_story_lacks": reason}}
+        if reason and _is_first(known):
+            context = CheckContext(story=str(self.variable("mesh_story")), assertion=SUPPORTED, source=self.host)
+            found["checks"] = [context.skipped(reason).as_dict()]
+        return found
 
 
 def _check_groups(groups: dict[str, Any], wanted: Sequence[str]) -> None:

@@ -37,21 +37,22 @@ options:
     description:
       - What the host, the inventory and the mesh must offer for the checks to make sense. If a requirement is not met,
         the host is not examined, and the task returns one skipped check with the reason.
-      - V(placement), the topology has the host's address and the CIDR of its subnet; V(other_subnet), a client is in
-        another subnet; V(isolation), the physical networks have no route to each other; V(wall), a host of another
-        subnet is hidden by a router.
+      - V(placement), the topology has the host's address and the CIDR of its subnet; V(subnets), the clients are not
+        known to be in one subnet; V(other_subnet), a client is in another subnet than the host; V(isolation), the
+        physical networks have no route to each other; V(wall), a host of another subnet is hidden by a router.
       - V(service), there is a service; V(private_service), the service must not be reached without the mesh;
         V(service_address), its physical address is known, and whether the host has a route to it; V(service_restart),
         the service may be restarted.
       - V(disruption), the canary may be disturbed; V(cable), meshctl can pull its cable; V(newcomer), a spare host may
         join the mesh; V(bystanders), two clients are left when one is down.
       - V(routes), C(mesh_routes) or C(mesh_exit_nodes) names some; V(route_changes), a story may set them up itself;
-        V(failover), a network has two routers, which may be disturbed.
+        V(verified_routes), there are routes that a story can verify; V(failover), a network has two routers, which may
+        be disturbed.
       - V(listeners), nodes may listen on ports to try; V(policy_change), another policy may be installed for a while.
     type: list
     elements: str
-    choices: [placement, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
-              disruption, cable, newcomer, bystanders, routes, route_changes, failover, listeners,
+    choices: [placement, subnets, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
+              disruption, cable, newcomer, bystanders, routes, route_changes, verified_routes, failover, listeners,
               policy_change]
     default: []
   socket:

@@ -66,7 +66,7 @@ def _read(path: Path) -> Story:
     if label.lower() != path.stem or variables["mesh_story"] != path.stem or not alias:
         raise BadInput(f"{path}: name the play '{path.stem.upper()} …' and set mesh_story to {path.stem}")
     info = variables.get("mesh_story_info")
-    if not isinstance(info, Mapping) or set(info) - {"slices"} != _INFO:
+    if not isinstance(info, Mapping) or set(info) - {"slices", "needs"} != _INFO:
         raise BadInput(f"{path}: mesh_story_info must have exactly summary, requires, disrupts and seconds")
     return Story(
         id=path.stem,

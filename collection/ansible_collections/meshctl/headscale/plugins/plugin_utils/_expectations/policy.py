@@ -34,7 +34,6 @@ def expected(view: View) -> dict[str, Any]:
         "host": host,
         "user": GUEST,
         "not_allowed": reason,
-        "can_listen": not no_listeners(view),
         "changes": [] if reason else changes(view),
     }
 

@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from ...module_utils._errors import BadInput
+from .._judge.answer import items, mapping
 from . import disruption, policy, routes, service, subnets
 from .view import View
 
 REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "placement": subnets.no_placement,
+    "subnets": subnets.no_subnets,
     "other_subnet": subnets.no_other_subnet,
     "isolation": subnets.no_isolation,
     "wall": subnets.no_wall,
@@ -31,6 +34,7 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "bystanders": disruption.no_bystanders,
     "routes": routes.no_routes,
     "route_changes": routes.no_changes,
+    "verified_routes": routes.not_verified,
     "failover": routes.no_failover,
     "listeners": policy.no_listeners,
     "policy_change": policy.no_change,
@@ -40,3 +44,14 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
 def unmet(view: View, names: Iterable[str]) -> str:
     """Return the reason of the first requirement that the host does not meet, empty if it meets all."""
     return next((reason for name in names if (reason := REQUIREMENTS[name](view))), "")
+
+
+def lacking(view: View) -> str:
+    """Return why the story of the play cannot run here, empty if it can; all hosts return the same.
+
+    :raises BadInput: when the story needs something that is not a requirement.
+    """
+    names = [str(name) for name in items(mapping(view.variable("mesh_story_info")).get("needs"))]
+    if unknown := [name for name in names if name not in REQUIREMENTS]:
+        raise BadInput(f"mesh_story_info: needs has {unknown[0]!r}: write some of {', '.join(REQUIREMENTS)}")
+    return unmet(view, names)

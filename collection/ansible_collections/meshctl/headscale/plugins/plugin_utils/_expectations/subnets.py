@@ -113,6 +113,14 @@ def no_other_subnet(view: View) -> str:
     return f"all clients are in one subnet, {subnet(view, view.host) or 'or there is only one client'}"
 
 
+def no_subnets(view: View) -> str:
+    """Return why no two clients are in different subnets; a slice that AWX makes does not know all clients."""
+    found = {subnet(view, host) for host in view.group("clients")}
+    if view.setting("slices") > 1 or len(found) != 1 or "" in found:
+        return ""
+    return f"all clients are in the subnet {found.pop()}"
+
+
 def no_isolation(view: View) -> str:
     """Return why the physical networks may have a route to each other."""
     if view.setting("isolated") and (walls(view) or in_the_open(view)):

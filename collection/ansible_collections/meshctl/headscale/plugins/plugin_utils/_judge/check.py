@@ -13,6 +13,8 @@ Verdict = Literal["passed", "failed", "skipped", "error"]
 Family = Literal["ipv4", "ipv6"]
 BAD: Final = ("failed", "error")
 """The verdicts that fail a task, a story and a run."""
+SUPPORTED: Final = "supported"
+"""The assertion of a check that says, skipped, why the inventory cannot run its story."""
 
 
 @dataclass(kw_only=True)

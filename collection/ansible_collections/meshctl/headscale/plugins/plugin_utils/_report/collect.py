@@ -247,7 +247,11 @@ class Collector:
             yield model.Story(
                 id=story,
                 title=running.title,
-                verdict=model.story_verdict(counts, interrupted=interrupted and open_since is not None),
+                verdict=model.story_verdict(
+                    counts,
+                    interrupted=interrupted and open_since is not None,
+                    supported=not model.unsupported(checks),
+                ),
                 started=model.utc_text(running.started),
                 finished=model.utc_text(now if open_since else running.finished),
                 duration_s=round(seconds, 3),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import lines, pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import lines, model, pairs
 
 Check: TypeAlias = dict[str, Any]
 Checks: TypeAlias = Sequence[Check]
@@ -20,9 +20,12 @@ _ORDER = ("passed", "failed", "error", "skipped")
 
 
 def texts(checks: Iterable[Check]) -> list[str]:
-    """Return a line for each assertion, in the order in which they were first made."""
+    """Return a line for each assertion, in the order in which they were first made; one for a story that cannot run."""
     groups: dict[str, list[Check]] = {}
-    for check in checks:
+    found = list(checks)
+    if reason := model.unsupported(found):
+        return [f"{lines.MARKS['skipped']} not run: {reason}"]
+    for check in found:
         groups.setdefault(str(check.get("assertion") or check["id"]), []).append(check)
     return [_text(name, group) for name, group in groups.items()]
 

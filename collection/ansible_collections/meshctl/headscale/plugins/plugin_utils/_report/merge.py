@@ -91,12 +91,17 @@ def _names(reports: Iterable[Report]) -> list[str]:
 
 def _story(name: str, reports: Sequence[Report], checks: Iterable[Check]) -> Story:
     parts = [story for report in reports for story in report.stories if story.id == name]
-    counts = Counts.of(check for check in checks if check["story"] == name)
+    own = [check for check in checks if check["story"] == name]
+    counts = Counts.of(own)
     started, finished = min(part.started for part in parts), max(part.finished for part in parts)
     return Story(
         id=name,
         title=parts[0].title,
-        verdict=model.story_verdict(counts, interrupted=any(part.verdict == "interrupted" for part in parts)),
+        verdict=model.story_verdict(
+            counts,
+            interrupted=any(part.verdict == "interrupted" for part in parts),
+            supported=not model.unsupported(own),
+        ),
         started=started,
         finished=finished,
         duration_s=round(model.seconds_between(started, finished), 3),

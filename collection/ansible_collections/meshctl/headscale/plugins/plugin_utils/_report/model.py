@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD, SUPPORTED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, scrub, walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
@@ -180,7 +180,12 @@ def check(data: Mapping[str, Any], *, story: str, at: str = "") -> Check:
     }
 
 
-def story_verdict(counts: Counts, *, interrupted: bool = False) -> str:
+def unsupported(checks: Iterable[Check]) -> str:
+    """Return why the inventory cannot run the story of these checks, empty if it can."""
+    return next((str(check["hint"]) for check in checks if check.get("assertion") == SUPPORTED), "")
+
+
+def story_verdict(counts: Counts, *, interrupted: bool = False, supported: bool = True) -> str:
     """Return a story's verdict; one that proved nothing is `skipped`, not `passed`."""
     if interrupted:
         return "interrupted"
@@ -188,7 +193,7 @@ def story_verdict(counts: Counts, *, interrupted: bool = False) -> str:
         return "failed"
     if counts.error:
         return "error"
-    return "passed" if counts.passed else "skipped"
+    return "passed" if counts.passed and supported else "skipped"
 
 
 def run_verdict(
