@@ -77,6 +77,16 @@ def node_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in sorted(record.machines) if name.startswith(incomplete)]
 
 
+Stories = Annotated[
+    list[str] | None,
+    typer.Argument(
+        envvar="MESHCTL_STORIES",
+        autocompletion=story_names,
+        metavar="[STORY…|all]",
+        show_default="all",
+        help="Stories (see `meshctl list`), or paths of playbooks.",
+    ),
+]
 Inventory = Annotated[
     str | None,
     typer.Option(

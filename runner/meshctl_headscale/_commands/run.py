@@ -22,9 +22,9 @@ from meshctl_headscale._options import (
     Show,
     SkipTags,
     Slices,
+    Stories,
     Tags,
     Verbose,
-    story_names,
 )
 
 if TYPE_CHECKING:
@@ -33,16 +33,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    story: Annotated[
-        list[str] | None,
-        typer.Argument(
-            envvar="MESHCTL_STORIES",
-            autocompletion=story_names,
-            metavar="[STORY…|all]",
-            show_default="all",
-            help="Stories (see `meshctl list`), or paths of playbooks.",
-        ),
-    ] = None,
+    story: Stories = None,
     inventory: Inventory = None,
     lab: LabName = None,
     deploy: Annotated[

@@ -14,7 +14,7 @@ import typer
 
 from meshctl_headscale import _inputs
 from meshctl_headscale._exit import BadInputError
-from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, story_names
+from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, Stories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,16 +26,7 @@ _SHORTEST_S = 10.0
 
 def watch(
     context: typer.Context,
-    story: Annotated[
-        list[str] | None,
-        typer.Argument(
-            envvar="MESHCTL_STORIES",
-            autocompletion=story_names,
-            metavar="[STORY…|all]",
-            show_default="all",
-            help="Stories (see `meshctl list`), or paths of playbooks. The doctor follows them.",
-        ),
-    ] = None,
+    story: Stories = None,
     every: Annotated[
         str,
         typer.Option("--every", envvar="MESHCTL_EVERY", metavar="DURATION", help="Time between two rounds: 5m, 1h."),

@@ -34,7 +34,7 @@ def test_the_action_examines_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "headscale": None,
         "min_severity": None,
     }
-    monkeypatch.setattr(examine_files.ActionBase, "run", lambda *_args: {})
+    monkeypatch.setattr("ansible.plugins.action.ActionBase.run", lambda *_args: {})
     monkeypatch.setattr(action, "validate_argument_spec", lambda **_given: ({}, options), raising=False)
     found = action.run(None, {})
     assert (found["failed"], found["changed"]) == (True, False)

@@ -16,8 +16,6 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._policy import (
     Node,
     Policy,
     User,
-    decide,
-    explain,
     unknown_names,
 )
 
@@ -127,11 +125,10 @@ def test_protocols_and_ports(rule: Any, tcp: set[int], udp: set[int], others: se
 
 
 def test_an_address_of_one_family_opens_that_family_alone() -> None:
-    policy, nodes = Policy.read(_acl(["bob@"], ["100.64.0.9:443"])), _ALL
-    assert decide(policy, nodes, _BOB, _WEB, "tcp", 443)
-    assert not decide(policy, nodes, _BOB, _WEB, "tcp", 443, "ipv6")
-    by_name = Policy.read(_acl(["bob@"], ["tag:web:443"]))
-    assert decide(by_name, nodes, _BOB, _WEB, "tcp", 443, "ipv6")
+    evaluation = _evaluation(_acl(["bob@"], ["100.64.0.9:443"]))
+    assert evaluation.decide(_BOB, _WEB, "tcp", 443)
+    assert not evaluation.decide(_BOB, _WEB, "tcp", 443, "ipv6")
+    assert _evaluation(_acl(["bob@"], ["tag:web:443"])).decide(_BOB, _WEB, "tcp", 443, "ipv6")
 
 
 def test_a_node_without_a_family_sends_none_of_it() -> None:
@@ -204,20 +201,6 @@ def test_any_other_rule_hides_the_router_of_a_via_grant_from_the_source() -> Non
     assert not evaluation.sees(_BOB, router)
 
 
-def test_the_matrix_has_a_port_to_probe_on_either_side() -> None:
-    found = {
-        (one.source, one.target, one.protocol, one.family): one
-        for one in _evaluation(_acl(["bob@"], ["tag:web:22,8000-8100"], proto="tcp")).matrix()
-    }
-    assert len(found) == 12 * 4
-    passage = found["bob", "web", "tcp", "ipv6"]
-    assert (passage.ports, passage.allowed_port, passage.denied_port) == (((22, 22), (8000, 8100)), 8000, 1024)
-    assert passage.rules == ("acl 1: bob@ -> tag:web:22,8000-8100 (tcp)",)
-    assert found["bob", "web", "udp", "ipv4"].allowed_port is None
-    everything = next(iter(_evaluation(None).matrix()))
-    assert everything.denied_port is None
-
-
 def test_restricted_pairs_and_their_ports() -> None:
     policy = _grant(["bob@"], ["tag:web"], "22", "tcp:80-90", "udp:53")
     assert _evaluation(policy).restricted() == {("bob", "web"): ("tcp:22", "tcp:80-90", "udp:22", "udp:53")}
@@ -226,14 +209,14 @@ def test_restricted_pairs_and_their_ports() -> None:
 
 
 def test_explanations() -> None:
-    policy, nodes = Policy.read(_acl(["bob@"], ["tag:web:443"], proto="tcp")), _ALL
+    evaluation = _evaluation(_acl(["bob@"], ["tag:web:443"], proto="tcp"))
     rule = "acl 1: bob@ -> tag:web:443 (tcp)"
-    assert explain(policy, nodes, _BOB, _WEB, "tcp", 443) == f"{rule} allows tcp 443 from bob to web"
-    denied = explain(policy, nodes, _BOB, _WEB, "tcp", 80)
+    assert evaluation.explain(_BOB, _WEB, "tcp", 443) == f"{rule} allows tcp 443 from bob to web"
+    denied = evaluation.explain(_BOB, _WEB, "tcp", 80)
     assert denied == f"no rule allows tcp 80 from bob to web: {rule} opens only tcp 443"
-    assert explain(policy, nodes, _BOB, _WEB, "udp", 80).endswith(f"{rule} opens no udp")
-    assert explain(policy, nodes, _WEB, _BOB, "icmp") == "no rule allows ipv4 packets from web to bob"
-    assert "no policy restricts anything" in explain(Policy.read(None), nodes, _WEB, _BOB, "icmp")
+    assert evaluation.explain(_BOB, _WEB, "udp", 80).endswith(f"{rule} opens no udp")
+    assert evaluation.explain(_WEB, _BOB, "icmp") == "no rule allows ipv4 packets from web to bob"
+    assert "no policy restricts anything" in _evaluation(None).explain(_WEB, _BOB, "icmp")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,6 @@ def test_targets_are_found(said: str, host: str, number: int, addresses: tuple[s
     question = KNOWN.ask("laptop", said, "tcp/1")
     target = question.target
     assert (target.host, target.node["id"], target.addresses, target.route) == (host, str(number), addresses, route)
-    assert target.by_name == (said == "silent")
     assert Question.of(question.as_fact()) == question
 
 

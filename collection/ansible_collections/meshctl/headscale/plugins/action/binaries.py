@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.errors import reports_errors
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.controller import ControllerAction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,24 +32,18 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller and opens no connection."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    ARGUMENTS = _ARGUMENTS
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the path and version of each program as facts."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        given = arguments["paths"]
-        paths = self._strings(
-            "paths" if given else "mesh_binaries", given or self._variable("mesh_binaries", task_vars)
-        )
-        versions = self._per_tool("versions", arguments["versions"], "mesh_{}_version", task_vars)
-        urls = self._per_tool("release_urls", arguments["release_urls"], "mesh_release_url_{}", task_vars)
-        return {**result, **self._search(arguments, paths=paths, versions=versions, urls=urls)}
+        given = options["paths"]
+        paths = self._strings("paths" if given else "mesh_binaries", given or self._variable("mesh_binaries", known))
+        versions = self._per_tool("versions", options["versions"], "mesh_{}_version", known)
+        urls = self._per_tool("release_urls", options["release_urls"], "mesh_release_url_{}", known)
+        return self._search(options, paths=paths, versions=versions, urls=urls)
 
     def _search(
         self, arguments: dict[str, Any], *, paths: dict[str, str], versions: dict[str, str], urls: dict[str, str]
@@ -67,16 +60,14 @@ class ActionModule(ActionBase):
         found = _binaries.find(programs, paths=paths, versions=versions, sources=sources, progress=_terminal())
         return {**_facts(found), "changed": any(program.changed for program in found.values())}
 
-    def _variable(self, name: str, task_vars: dict[str, Any] | None) -> Any:  # noqa: ANN401  (as in the inventory)
+    def _variable(self, name: str, known: dict[str, Any]) -> Any:  # noqa: ANN401  (as in the inventory)
         """Return the templated value of an inventory variable; None when it is not set."""
-        value = (task_vars or {}).get(name)
+        value = known.get(name)
         return None if value is None else self._templar.template(value)
 
-    def _per_tool(
-        self, option: str, given: Mapping[str, Any], pattern: str, task_vars: dict[str, Any] | None
-    ) -> dict[str, str]:
+    def _per_tool(self, option: str, given: Mapping[str, Any], pattern: str, known: dict[str, Any]) -> dict[str, str]:
         """Return a value for each tool: the option's, else that of the variable."""
-        values = {tool: given.get(tool) or self._variable(pattern.format(tool), task_vars) for tool in _TOOLS}
+        values = {tool: given.get(tool) or self._variable(pattern.format(tool), known) for tool in _TOOLS}
         for name in set(given) - set(_TOOLS):
             values[name] = given[name]
         return self._strings(option, {name: value for name, value in values.items() if value})

@@ -13,7 +13,7 @@ from ..module_utils._errors import BadInput
 from ..module_utils._plain import plain
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.expected_paths import expected_paths
-from ..plugin_utils._action.options import COMMON, MEMBERS
+from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
@@ -58,12 +58,9 @@ class ActionModule(Assertion):
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
+        **SERVER,
         "part": {"type": "str", "choices": ["look", "server", "client", "mesh"], "required": True},
         "config": {"type": "path", "default": "/etc/headscale/config.yaml"},
-        "url": {"type": "str"},
-        "api_key": {"type": "str", "no_log": True},
-        "api_key_file": {"type": "path"},
-        "ca_path": {"type": "path", "aliases": ["ca_file"]},
         "warning_days": {"type": "float"},
         "min_severity": {"type": "str", "choices": list(SEVERITIES)},
     }

@@ -8,36 +8,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._doctor.files.examine import examine, severity_of
 from ..plugin_utils._report import visible
 
 _NAMED_IN_MSG = 5
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller, and only reads."""
 
-    _supports_check_mode = True
-    _requires_connection = False
     PREFIX = "examine_files: "
+    ARGUMENTS = {  # noqa: RUF012
+        "config": {"type": "path"},
+        "policy": {"type": "path"},
+        "users": {"type": "list", "elements": "str"},
+        "headscale": {"type": "path"},
+        "min_severity": {"type": "str"},
+    }
+    RULES = {"required_one_of": [("config", "policy")]}  # noqa: RUF012
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the findings, and fail if there is one."""
-        super().run(tmp, task_vars)
-        _result, options = self.validate_argument_spec(
-            argument_spec={
-                "config": {"type": "path"},
-                "policy": {"type": "path"},
-                "users": {"type": "list", "elements": "str"},
-                "headscale": {"type": "path"},
-                "min_severity": {"type": "str"},
-            },
-            required_one_of=[("config", "policy")],
-        )
         severity = severity_of(options["min_severity"])
         found = examine(options["config"], options["policy"], users=options["users"], program=options["headscale"])
         # Ansible prints the result: text of the files must not act on a terminal.

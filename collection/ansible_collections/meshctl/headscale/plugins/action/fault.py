@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._faults import catalogue
 from ..plugin_utils._faults.context import LabContext
 from ..plugin_utils._faults.engine import Engine
 from ..plugin_utils._faults.record import FaultError
 
-_SPEC = {
+_SPEC: dict[str, dict[str, Any]] = {
     "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "abandoned": {"type": "bool", "default": False},
@@ -25,18 +23,14 @@ _SPEC = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = _SPEC
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return which faults were injected or undone."""
-        super().run(tmp, task_vars)
-        _result, options = self.validate_argument_spec(argument_spec=_SPEC)
-        found = LabContext(self, task_vars)
+        found = LabContext(self, known)
         engine = found.engine(up=found.bring_up(options["playbooks"]))
         if options["state"] == "present":
             return self._inject(engine, options["name"])

@@ -9,16 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import failure, reports_errors
+from ..plugin_utils._action.controller import ControllerAction
+from ..plugin_utils._action.errors import failure
 from ..plugin_utils._faults import catalogue, interruption
 from ..plugin_utils._faults.context import LabContext, this_play
 from ..plugin_utils._faults.drill import STATES, Drill, State
 from ..plugin_utils._faults.record import FaultError
 
-_SPEC = {
+_SPEC: dict[str, dict[str, Any]] = {
     "fault": {"type": "str"},
     "state": {"type": "str", "choices": ["drilled", "finished"], "default": "drilled"},
     "lab": {"type": "str", "required": True},
@@ -30,18 +29,15 @@ _SPEC = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; the playbooks that it starts are separate processes."""
 
     _supports_check_mode = False
-    _requires_connection = False
+    ARGUMENTS = _SPEC
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return how the fault went; whether that is good is decided by the module fault_verdict."""
-        super().run(tmp, task_vars)
-        _result, options = self.validate_argument_spec(argument_spec=_SPEC)
-        found = LabContext(self, task_vars, options["lab"])
+        found = LabContext(self, known, options["lab"])
         path = Path(options["directory"]).absolute() / STATES / f"{found.lab.name}.json"
         state = State.load(path) or State(own=found.lab.record is None)
         if options["state"] == "finished":

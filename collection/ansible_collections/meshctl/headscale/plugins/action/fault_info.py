@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._faults import catalogue
 from ..plugin_utils._faults.context import LabContext
 from ..plugin_utils._faults.record import Faults
@@ -18,18 +16,13 @@ from ..plugin_utils._faults.record import Faults
 _FILTERS = ("faults", "families", "stories")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller, and only reads."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = {name: {"type": "list", "elements": "str", "default": []} for name in _FILTERS}  # noqa: RUF012
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the faults that satisfy every filter."""
-        super().run(tmp, task_vars)
-        spec = {name: {"type": "list", "elements": "str", "default": []} for name in _FILTERS}
-        _result, options = self.validate_argument_spec(argument_spec=spec)
-        active = Faults(LabContext(self, task_vars).lab.directory).active()
+        active = Faults(LabContext(self, known).lab.directory).active()
         chosen = catalogue.choose(*(options[name] for name in _FILTERS))
         return {"changed": False, "faults": catalogue.described(chosen, {entry.id: entry.since for entry in active})}

@@ -10,29 +10,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._faults import catalogue, figures
 from ..plugin_utils._faults.drill import STATES, State
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller, after the faults were drilled in one lab or in several."""
 
     _supports_check_mode = False
-    _requires_connection = False
+    ARGUMENTS = {  # noqa: RUF012
+        "faults": {"type": "list", "elements": "str", "required": True},
+        "directory": {"type": "path", "required": True},
+        "figures": {"type": "path"},
+    }
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the figures of the drill; fail unless every fault went as the catalogue expects."""
-        super().run(tmp, task_vars)
-        spec = {
-            "faults": {"type": "list", "elements": "str", "required": True},
-            "directory": {"type": "path", "required": True},
-            "figures": {"type": "path"},
-        }
-        _result, options = self.validate_argument_spec(argument_spec=spec)
         directory = Path(options["directory"]).absolute()
         outcomes = _outcomes(directory)
         found = {**figures.total(outcomes), "outcomes": outcomes}

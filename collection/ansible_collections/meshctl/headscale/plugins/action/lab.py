@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible import context
-from ansible.plugins.action import ActionBase
 
 from ..plugin_utils import _backend
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._backend import Backend
 from ..plugin_utils._inventory.reading import read_inventory
 from ..plugin_utils._inventory.resolved import Settings
@@ -22,7 +21,7 @@ from ..plugin_utils._lab import record, use
 from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._slices import Slice
 
-_ARGUMENTS = {
+_ARGUMENTS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "reserved", "absent"], "default": "present"},
     "programs": {"type": "dict", "default": {}},
     "name": {"type": "str"},
@@ -30,18 +29,13 @@ _ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller, whatever the task's host."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = _ARGUMENTS
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return what changed, and the topology as facts."""
-        super().run(tmp, task_vars)
-        known = task_vars or {}
-        _result, options = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         if options["state"] == "absent":
             name = _backend.lab_name(self, known) if options["name"] is None else str(options["name"])
             return self._absent(_backend.recorded(self, known, name), keep_logs=options["keep_logs"])

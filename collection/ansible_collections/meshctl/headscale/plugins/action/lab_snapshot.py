@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible.plugins.action import ActionBase
-
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._faults import snapshot
 from ..plugin_utils._faults.context import LabContext, this_play
 from ..plugin_utils._faults.record import FaultError
@@ -22,18 +20,14 @@ if TYPE_CHECKING:
 _SPEC = {"state": {"type": "str", "choices": ["kept", "restored"], "required": True}}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = _SPEC
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return whether anything was kept or brought back."""
-        super().run(tmp, task_vars)
-        _result, options = self.validate_argument_spec(argument_spec=_SPEC)
-        found = LabContext(self, task_vars)
+        found = LabContext(self, known)
         engine = found.engine(drill=this_play())
         if self._task.check_mode:
             return {"changed": False}
@@ -41,7 +35,7 @@ class ActionModule(ActionBase):
             return self._restore(engine)
         # A play that was killed may have left its record: what it changed was not there before.
         self._restore(engine)
-        groups = (task_vars or {}).get("groups") or {}
+        groups = known.get("groups") or {}
         machines = found.topology()["machines"]
         steps = snapshot.steps(
             snapshot.runner(found.lab.enter, environment()),

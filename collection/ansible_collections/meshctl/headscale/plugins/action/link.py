@@ -9,32 +9,23 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._errors import BadInput
 from ..plugin_utils import _backend
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Changes the far end of the cable, so that the host sees what it would see of a real one."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = {"state": {"type": "str", "choices": ["plugged", "unplugged"], "required": True}}  # noqa: RUF012
 
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return whether the cable was moved, and when."""
-        super().run(tmp, task_vars)
-        known = {"mesh_backend": "hosts", **(task_vars or {})}
-        _result, options = self.validate_argument_spec(
-            argument_spec={"state": {"type": "str", "choices": ["plugged", "unplugged"], "required": True}}
-        )
         host = str(known["inventory_hostname"])
         started_at = time.time()
         plugged = options["state"] == "plugged"
         try:
-            lab = _backend.configured(self, known)
+            lab = _backend.configured(self, {"mesh_backend": "hosts", **known})
             if self._task.check_mode:
                 changed = lab.cable_plugged(host) != plugged
             else:

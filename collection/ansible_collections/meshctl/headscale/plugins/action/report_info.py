@@ -9,24 +9,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._judge.check import BAD
 from ..plugin_utils._report import collect
 
 _SHOWN = 20
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Reads the report that the callback `report` has collected before this task."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = {"story": {"type": "str"}}  # noqa: RUF012
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the summary of all stories, or of one."""
-        super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec={"story": {"type": "str"}})
         collector = collect.shared()
         if collector is None:
             msg = "there is no report of this run: enable the callback meshctl.headscale.report (callbacks_enabled)"

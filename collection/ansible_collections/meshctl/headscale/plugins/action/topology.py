@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-
 from ..module_utils._errors import BadInput
-from ..plugin_utils._action.errors import reports_errors
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._action.view import HostView
 from ..plugin_utils._expectations.requirements import lacking
@@ -23,18 +21,11 @@ from ..plugin_utils._judge.check import SUPPORTED
 from ..plugin_utils._judge.context import CheckContext
 
 
-class ActionModule(HostView, ActionBase):
+class ActionModule(HostView, ControllerAction):
     """Runs on the controller and changes nothing."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-
-    @reports_errors
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the facts; the first host of the play checks the whole inventory before."""
-        super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
-        known = task_vars or {}
         settings = settings_of(self, known)
         _check_groups(known.get("groups") or {}, ("clients",) if settings["slices"] > 1 else ("headscale", "clients"))
         check_identities(known["groups"], known["hostvars"])

@@ -11,9 +11,9 @@ from typing import Any
 
 from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 
 from ..module_utils._plain import plain
+from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._action.errors import failure
 from ..plugin_utils._judge.answer import items, mapping
 from ..plugin_utils._report import collect, proof
@@ -21,17 +21,13 @@ from ..plugin_utils._report import collect, proof
 _FACT = "mesh_bad_checks"
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Reads what the assertions left in the fact `mesh_bad_checks`, and what the callback `report` has gathered."""
 
-    _supports_check_mode = True
-    _requires_connection = False
+    ARGUMENTS = {"stories": {"type": "list", "elements": "str"}}  # noqa: RUF012
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
         """Return the checks that did not pass; any of them fails the task, and so does a story without checks."""
-        super().run(tmp, task_vars)
-        known = task_vars or {}
-        _result, options = self.validate_argument_spec(argument_spec={"stories": {"type": "list", "elements": "str"}})
         stories: list[str] | None = options["stories"]
         found = _of_all(known) if stories is None else _of_story(known)
         bad = {name: sorted(set(checks)) for name, checks in found.items() if checks and name in (stories or found)}

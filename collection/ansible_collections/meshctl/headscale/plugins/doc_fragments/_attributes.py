@@ -52,3 +52,15 @@ attributes:
     description: A second run with the same options changes nothing.
     support: full
 """
+
+    READ = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode), because it changes nothing.
+    support: full
+  diff_mode:
+    description: Returns what was and what is in C(diff) mode.
+    support: N/A
+    details: It changes nothing.
+"""

@@ -30,14 +30,8 @@ options:
     description: Fail when tailscaled does not answer. With V(false) the client is returned empty, with RV(client.error).
     type: bool
     default: true
+extends_documentation_fragment: meshctl.headscale._attributes.read
 attributes:
-  check_mode:
-    description: Can run in C(check_mode); it only reads.
-    support: full
-  diff_mode:
-    description: Returns what was and what is in C(diff) mode.
-    support: N/A
-    details: It changes nothing.
   action:
     description: Runs on the controller and asks the host over its connection. The host only needs Python.
     support: full

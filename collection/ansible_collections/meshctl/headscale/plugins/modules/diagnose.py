@@ -46,23 +46,9 @@ options:
       - The variable C(mesh_min_severity) if not set, else V(medium).
     type: str
     choices: [info, low, medium, high]
-  url:
-    description: The server; the variable C(mesh_server_url) when not set, else E(HEADSCALE_URL) on the controller.
-    type: str
-  api_key:
-    description:
-      - An API key. When neither this nor O(api_key_file) is set, the variables C(mesh_api_key) and C(mesh_api_key_file),
-        and then E(HEADSCALE_API_KEY) and E(HEADSCALE_API_KEY_FILE) on the controller.
-    type: str
-  api_key_file:
-    description: A file on the host of the task with the API key.
-    type: path
-  ca_path:
-    description: Certificates to trust instead of the host's own; the variable C(mesh_ca_path) when not set.
-    type: path
-    aliases: [ca_file]
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.server
   - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.assert_path

@@ -29,29 +29,10 @@ options:
       - tailscaled's socket on the host.
       - The variable C(mesh_tailscaled_socket) when not set, else V(/var/run/tailscale/tailscaled.sock).
     type: path
-  url:
-    description: The server; the variable C(mesh_server_url) when not set, else E(HEADSCALE_URL) on the controller.
-    type: str
-  api_key:
-    description:
-      - An API key. When neither this nor O(api_key_file) is set, the variables C(mesh_api_key) and C(mesh_api_key_file),
-        and then E(HEADSCALE_API_KEY) and E(HEADSCALE_API_KEY_FILE) on the controller.
-    type: str
-  api_key_file:
-    description: A file on the host of the task with the API key.
-    type: path
-  ca_path:
-    description: Certificates to trust instead of the host's own; the variable C(mesh_ca_path) when not set.
-    type: path
-    aliases: [ca_file]
+extends_documentation_fragment:
+  - meshctl.headscale._assertion.server
+  - meshctl.headscale._attributes.read
 attributes:
-  check_mode:
-    description: Can run in C(check_mode); it only reads.
-    support: full
-  diff_mode:
-    description: Returns what was and what is in C(diff) mode.
-    support: N/A
-    details: It changes nothing.
   action:
     description: Runs on the controller and reads from the host over its connection. The host only needs Python.
     support: full

@@ -37,13 +37,7 @@ options:
       - Findings of this severity and higher ones count, V(info), V(low), V(medium) or V(high).
       - V(medium) when not set.
     type: str
-attributes:
-  check_mode:
-    description: This action never changes anything.
-    support: full
-  diff_mode:
-    description: This action has no differences to show.
-    support: none
+extends_documentation_fragment: meshctl.headscale._attributes.read
 seealso:
   - module: meshctl.headscale.diagnose
   - module: meshctl.headscale.policy

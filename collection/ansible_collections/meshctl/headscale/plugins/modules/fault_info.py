@@ -31,13 +31,7 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: This action never changes anything.
-    support: full
-  diff_mode:
-    description: This action has no differences to show.
-    support: none
+extends_documentation_fragment: meshctl.headscale._attributes.read
 """
 
 EXAMPLES = r"""

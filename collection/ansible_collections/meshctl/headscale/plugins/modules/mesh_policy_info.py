@@ -14,27 +14,9 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Reads what M(meshctl.headscale.assert_policy) compares packets with. It finds the server and its API key as assertions do.
-options:
-  url:
-    description: URL of the control server. The variable C(mesh_server_url) when omitted.
-    type: str
-  api_key:
-    description: API key of the server.
-    type: str
-  api_key_file:
-    description: File with the API key, on the host that the task runs on.
-    type: path
-  ca_path:
-    description: Certificates that verify the server.
-    type: path
-    aliases: [ca_file]
-attributes:
-  check_mode:
-    description: It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - meshctl.headscale._assertion.server
+  - meshctl.headscale._attributes.read
 seealso:
   - module: meshctl.headscale.policy_info
   - module: meshctl.headscale.assert_policy

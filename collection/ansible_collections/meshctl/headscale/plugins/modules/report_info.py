@@ -22,14 +22,7 @@ options:
   story:
     description: The story that is asked for; all of them when not set.
     type: str
-attributes:
-  check_mode:
-    description: Can run in C(check_mode); it only reads.
-    support: full
-  diff_mode:
-    description: Returns what was and what is in C(diff) mode.
-    support: N/A
-    details: This module changes nothing.
+extends_documentation_fragment: meshctl.headscale._attributes.read
 seealso:
   - plugin: meshctl.headscale.report
     plugin_type: callback

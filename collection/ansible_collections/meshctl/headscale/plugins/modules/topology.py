@@ -20,13 +20,7 @@ description:
   - Existing hosts (C(mesh_backend) is V(hosts) or not set) need no topology. The fact C(mesh_topology) has a record of each host
     that names its network in C(mesh_subnet), with as much as the inventory says.
 options: {}
-attributes:
-  check_mode:
-    description: The action never changes anything.
-    support: full
-  diff_mode:
-    description: There is no difference to show.
-    support: none
+extends_documentation_fragment: meshctl.headscale._attributes.read
 """
 
 EXAMPLES = r"""

@@ -27,13 +27,7 @@ options:
     description: File with the API key, on the host that the task runs on.
     type: path
     required: true
-attributes:
-  check_mode:
-    description: It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment: meshctl.headscale._attributes.read
 """
 
 EXAMPLES = r"""

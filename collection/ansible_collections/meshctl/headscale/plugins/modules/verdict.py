@@ -28,13 +28,7 @@ options:
         last story.
     type: list
     elements: str
-attributes:
-  check_mode:
-    description: This action never changes anything.
-    support: full
-  diff_mode:
-    description: This action has no differences to show.
-    support: none
+extends_documentation_fragment: meshctl.headscale._attributes.read
 """
 
 EXAMPLES = r"""

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import DIRECT, LARGE, STEADY
@@ -23,6 +24,10 @@ LARGE_BYTES = 1232
 _MANY, _LARGE_LOST = 20, 0.3
 # A direct path loses packets only when it missed at least this many pings, and more than the budget.
 _MISSED = 3
+_LOSES: Final = (
+    "a line or a router on the way loses packets (`ip -s link`, `ping` of the physical addresses), or a client is "
+    "overloaded or restarts"
+)
 
 
 def judge_steady(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
@@ -52,29 +57,21 @@ def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> 
 
 def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
     counted = _counted(seen, STEADY, peer, expect.families)
-    expected = {"lost_percent": {"at_most": expect.loss_budget}}
-    command = f"ping -c 20 -i 0.1 {quoted(next(iter(peer.addresses), peer.name))}"
-    if counted is None:
-        return context.check(
-            None,
-            aspect="loss",
-            target=peer.name,
-            expected=expected,
-            observed=None,
-            hint=_unsent(seen, STEADY),
-            command=command,
-        )
-    sent, received = counted
-    share = round(100 * (sent - received) / sent, 1)
-    return context.check(
-        sent - received <= expect.lost_at_most(sent),
+    check = partial(
+        context.check,
         aspect="loss",
         target=peer.name,
-        expected=expected,
+        expected={"lost_percent": {"at_most": expect.loss_budget}},
+        command=f"ping -c 20 -i 0.1 {quoted(next(iter(peer.addresses), peer.name))}",
+    )
+    if counted is None:
+        return check(None, observed=None, hint=_unsent(seen, STEADY))
+    sent, received = counted
+    share = round(100 * (sent - received) / sent, 1)
+    return check(
+        sent - received <= expect.lost_at_most(sent),
         observed={"sent": sent, "received": received, "lost_percent": share},
-        hint=f"{share:g} % of the packets are lost, also after the path was found: a line or a router on the way loses packets "
-        "(`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
-        command=command,
+        hint=f"{share:g} % of the packets are lost, even after the path was found: {_LOSES}",
     )
 
 
@@ -106,8 +103,7 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
         expected={"lost_percent": {"at_most": expect.loss_budget}},
         observed={"sent": total, "received": total - missed, "lost_percent": share},
         evidence={"path": "direct", "by_relay": settled.count(False)},
-        hint=f"{share:g} % of the packets are lost on the direct path, and the relay steps in: a line or a router on the way "
-        "loses packets (`ip -s link`, `ping` of the physical addresses), or a client is overloaded or restarts",
+        hint=f"{share:g} % of the packets are lost on the direct path, and the relay steps in: {_LOSES}",
         command=f"tailscale ping --c {total} --until-direct=false {quoted(known)}",
     )
 
@@ -115,18 +111,15 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
 def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
     counted = _counted(seen, LARGE, peer, expect.families)
     small = _counted(seen, STEADY, peer, expect.families)
-    expected = {"bytes": LARGE_BYTES, "replies": {"at_least": 1}}
-    command = f"ping -c 3 -s {LARGE_BYTES} {quoted(next(iter(peer.addresses), peer.name))}"
+    check = partial(
+        context.check,
+        aspect="large",
+        target=peer.name,
+        expected={"bytes": LARGE_BYTES, "replies": {"at_least": 1}},
+        command=f"ping -c 3 -s {LARGE_BYTES} {quoted(next(iter(peer.addresses), peer.name))}",
+    )
     if counted is None or small is None:
-        return context.check(
-            None,
-            aspect="large",
-            target=peer.name,
-            expected=expected,
-            observed=None,
-            hint=_unsent(seen, LARGE),
-            command=command,
-        )
+        return check(None, observed=None, hint=_unsent(seen, LARGE))
     sent, received = counted
     silent = [
         known
@@ -136,18 +129,14 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
     thinned = (
         sent >= _MANY and sent - received > sent * _LARGE_LOST and small[0] - small[1] <= expect.lost_at_most(small[0])
     )
-    return context.check(
+    return check(
         not silent and not thinned,
-        aspect="large",
-        target=peer.name,
-        expected=expected,
         observed={"sent": sent, "received": received, "silent": silent},
         hint="no packet is answered, large or small" if not small[1] else
         f"{round(100 * (sent - received) / sent)} % of the large packets are lost, but hardly any small one: a line or a router on "
         "the way, or one of several routes, drops large packets (`ip -s link`, `ping -s`)" if not silent else
         "small packets get through and large ones do not: the MTU of a line on the way is too small for WireGuard (it needs 1360 "
         "bytes for the mesh's 1280), and its ICMP errors are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
-        command=command,
     )  # fmt: skip
 
 

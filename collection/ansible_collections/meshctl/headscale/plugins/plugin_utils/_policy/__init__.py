@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from .document import Policy
-from .evaluation import Evaluation, decide, explain
+from .evaluation import Evaluation
 from .names import unknown_names
 from .nodes import Node, User
 from .sample import sample
 from .selftests import failed_tests
 
-__all__ = ["Evaluation", "Node", "Policy", "User", "decide", "explain", "failed_tests", "sample", "unknown_names"]
+__all__ = ["Evaluation", "Node", "Policy", "User", "failed_tests", "sample", "unknown_names"]

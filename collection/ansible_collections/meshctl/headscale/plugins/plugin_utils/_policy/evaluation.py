@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .addresses import INTERNET, AddressSet
 from .filters import Entry, Filters
-from .ports import ALL_PORTS, ICMP, NUMBERS, WITH_PORTS, Ports, merged, read_protocol, shown
+from .ports import ICMP, NUMBERS, WITH_PORTS, Ports, merged, read_protocol, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,31 +22,6 @@ if TYPE_CHECKING:
 FAMILIES = ("ipv4", "ipv6")
 # Tailscale's own protocol passes between all nodes that see each other.
 _TSMP = 99
-_LISTENABLE = ((1024, 65535), (1, 1023))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Passage:
-    """What passes from one node to another by one protocol and one family."""
-
-    source: str
-    target: str
-    protocol: str
-    family: str
-    ports: Ports
-    """The ports that are open."""
-    rules: tuple[str, ...]
-    """The rules that opened them."""
-
-    @property
-    def allowed_port(self) -> int | None:
-        """Return a port that is open, not privileged if possible."""
-        return _first(self.ports)
-
-    @property
-    def denied_port(self) -> int | None:
-        """Return a port that is closed, not privileged if possible."""
-        return _first(_others(self.ports))
 
 
 class Evaluation:
@@ -100,25 +73,6 @@ class Evaluation:
         """Return the ports that are open."""
         number = protocol_number(protocol, family)
         return _open_ports(self.joining(source, target, family), number)
-
-    def matrix(
-        self, protocols: Sequence[str] = ("tcp", "udp"), families: Sequence[str] = FAMILIES
-    ) -> Iterator[Passage]:
-        """Return what passes between all pairs."""
-        for source, target in self._pairs():
-            for family in families:
-                joining = self.joining(source, target, family)
-                for protocol in protocols:
-                    number = protocol_number(protocol, family)
-                    opening = [entry for entry in joining if entry.ports(number)]
-                    yield Passage(
-                        source=source.name,
-                        target=target.name,
-                        protocol=protocol,
-                        family=family,
-                        ports=_open_ports(opening, number),
-                        rules=tuple(dict.fromkeys(entry.label for entry in opening)),
-                    )
 
     def sees(self, one: Node, other: Node) -> bool:
         """Whether the server shows a node to another; only `via` makes this differ by direction."""
@@ -173,20 +127,6 @@ def _each(ports: Ports) -> Iterator[str]:
     return (shown((one,)) for one in ports)
 
 
-def _others(ports: Ports) -> Ports:
-    """Return the ports that are in none of these sorted ranges."""
-    edges = [(-1, -1), *ports, (ALL_PORTS[0][1] + 1, 0)]
-    return tuple((here[1] + 1, there[0] - 1) for here, there in pairwise(edges) if here[1] + 1 < there[0])
-
-
-def _first(ports: Ports) -> int | None:
-    for lowest, highest in _LISTENABLE:
-        for first, last in ports:
-            if max(first, lowest) <= min(last, highest):
-                return max(first, lowest)
-    return None
-
-
 def _may_reach(source: Node, target: Node, entry: Entry) -> bool:
     """Whether the server takes one node to have business with the other, by any address and any subnet behind it."""
     sources, targets = entry.sources, entry.targets
@@ -201,29 +141,3 @@ def _may_reach(source: Node, target: Node, entry: Entry) -> bool:
 
 def _is_internet(targets: AddressSet) -> bool:
     return any(targets.covers(AddressSet.of(every)) for every in ("0.0.0.0/0", "::/0")) or targets.covers(INTERNET)
-
-
-def decide(  # noqa: PLR0913, PLR0917 - what makes up one packet
-    policy: Policy,
-    nodes: Sequence[Node],
-    source: Node,
-    target: Node,
-    protocol: str,
-    port: int = 0,
-    family: str = "ipv4",
-) -> bool:
-    """Whether a policy lets a packet pass."""
-    return Evaluation(policy, nodes).decide(source, target, protocol, port, family)
-
-
-def explain(  # noqa: PLR0913, PLR0917 - what makes up one packet
-    policy: Policy,
-    nodes: Sequence[Node],
-    source: Node,
-    target: Node,
-    protocol: str,
-    port: int = 0,
-    family: str = "ipv4",
-) -> str:
-    """Return the rule that lets a packet pass, or why it is dropped."""
-    return Evaluation(policy, nodes).explain(source, target, protocol, port, family)

@@ -78,9 +78,9 @@ def summary(report: Report, out: Console, *, run_dir: Path | str | None = None, 
     if detail == "checks" and any("mesh_addresses" in host for host in report.hosts.values()):
         out.print(_nodes(report))
     out.print(_stories(report))
-    for figures in filter(None, (_sample_line(report), _latency_line(report), _rates_line(report))):
-        out.print(figures)
-    out.print(Group(*_policy_lines(report), *_route_lines(report), _verdict_line(report)))
+    if report.pairs:
+        out.print(Text(f"sample  {sentence(report.pairs)}", "dim"))
+    out.print(Group(*_figure_lines(report), *_policy_lines(report), *_route_lines(report), _verdict_line(report)))
     if run_dir is not None:
         out.print(Text.assemble(("report   ", "dim"), f"{environment.short_path(str(run_dir))}/report.html"))
 
@@ -279,18 +279,16 @@ def _nodes(report: Report) -> Table:
     return table
 
 
-def _sample_line(report: Report) -> Text | None:
-    return Text(f"sample  {sentence(report.pairs)}", "dim") if report.pairs else None
-
-
-def _latency_line(report: Report) -> Text | None:
-    """Return the latencies in one line."""
-    latency = pairs.latency(report)
-    if latency is None:
-        return None
-    pair = " → ".join(latency.worst_pair)
-    worst = f"median {latency.median_ms:.1f} ms, worst {latency.worst_ms:.1f} ms ({pair})"
-    return Text.assemble(("latency  ", "dim"), f"{worst}, {latency.pairs} pairs")
+def _figure_lines(report: Report) -> Iterator[Text]:
+    """Yield a line for the latencies and one for the rates of the transfers, as far as they were measured."""
+    if latency := pairs.latency(report):
+        worst = f"{latency.worst_ms:.1f} ms ({' → '.join(latency.worst_pair)})"
+        text = f"median {latency.median_ms:.1f} ms, worst {worst}, {latency.pairs} pairs"
+        yield Text.assemble(("latency  ", "dim"), text)
+    if rates := pairs.rates(report):
+        slowest = f"{rates.slowest_mbit:.3g} Mbit/s ({' → '.join(rates.slowest_pair)})"
+        text = f"median {rates.median_mbit:.0f} Mbit/s, slowest {slowest}, {rates.pairs} pairs"
+        yield Text.assemble(("transfer ", "dim"), text)
 
 
 def _route_lines(report: Report) -> list[Text]:
@@ -299,16 +297,6 @@ def _route_lines(report: Report) -> list[Text]:
         Text.assemble(("route    ", "dim"), line(f"{lines.MARKS[way.verdict]} {routes.line(way)}"))
         for way in routes.ways(report)
     ]
-
-
-def _rates_line(report: Report) -> Text | None:
-    """Return the rates of the transfers in one line."""
-    rates = pairs.rates(report)
-    if rates is None:
-        return None
-    pair = " → ".join(rates.slowest_pair)
-    slowest = f"median {rates.median_mbit:.0f} Mbit/s, slowest {rates.slowest_mbit:.3g} Mbit/s ({pair})"
-    return Text.assemble(("transfer ", "dim"), f"{slowest}, {rates.pairs} pairs")
 
 
 def _policy_lines(report: Report) -> list[Text]:

@@ -75,8 +75,6 @@ class End:
     key: str = ""
     node: Record = field(default_factory=dict)
     """The server's record, empty if there is none."""
-    by_name: bool = False
-    """Whether the record was found by its name, because the host did not tell its key."""
     addresses: tuple[str, ...] = ()
     """The addresses that are asked about."""
     route: str = ""
@@ -170,7 +168,7 @@ class Known:
         named = [node for node in self.nodes if name in _names(node)] if not key else []
         record = node or (named[0] if len(named) == 1 else {})
         return End(
-            name=name, host=name, key=key or text(record.get("nodeKey")), node=record, by_name=bool(record and not node),
+            name=name, host=name, key=key or text(record.get("nodeKey")), node=record,
             addresses=tuple(addresses(record.get("ipAddresses")) or addresses(told.get("addresses"))),
         )  # fmt: skip
 
