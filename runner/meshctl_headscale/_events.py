@@ -30,7 +30,7 @@ _BAD_INPUT = re.compile(
 )
 _ERROR = re.compile(r"(?:\[ERROR\]:|ERROR!|\AERROR:)\s*(.*)", re.DOTALL)
 # The end of an error's first sentence: repeated causes, the source or a traceback follow.
-_MORE = re.compile(r"\n\s*\n|\nOrigin: |\n?\s*Traceback \(", re.MULTILINE)
+_MORE = re.compile(r"\n\s*\n|\nOrigin: |(?<!\s)\s*Traceback \(", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 

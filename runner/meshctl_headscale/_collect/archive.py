@@ -28,6 +28,7 @@ _OF_RUN = ("report.json", "meshctl.log", "artifacts/ansible/stdout")
 # Values of these are secrets wherever they occur.
 _SECRET_VARIABLES = ("KEY", "TOKEN", "PASSWORD", "SECRET", "NOTIFY")
 _SHORTEST_SECRET = 6
+_UNREADABLE = "Left out: it is no whole JSON document, so the names in it are not known.\n"
 
 
 def texts(run: Path | None, evidence: Path | None) -> Iterator[tuple[str, str]]:
@@ -89,6 +90,9 @@ def pack(files: Mapping[str, str], output: Path, *, anonymous: bool, server_url:
     }
     whole = {**files, "about.json": json.dumps(about, indent=1) + "\n"}
     if anonymous:
+        whole |= {
+            name: _UNREADABLE for name, text in files.items() if name.endswith(".json") and _document(text) is None
+        }
         pseudonyms = _pseudonyms(files, server_url)
         whole = {pseudonyms.text(name): pseudonyms.text(text) for name, text in whole.items()}
     top = output.name.removesuffix(".tar.gz")
@@ -119,5 +123,5 @@ def _pseudonyms(files: Mapping[str, str], server_url: str) -> Pseudonyms:
 def _document(text: str) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(text)
-    except ValueError:
-        return {}
+    except (ValueError, RecursionError):
+        return None

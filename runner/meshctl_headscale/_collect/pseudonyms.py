@@ -15,7 +15,9 @@ _V4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w.-]*[A-Za-z]|\.?\d)")
 _V6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,45}(?![\w:])")
 _MAC = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])")
 _KEY = re.compile(r"\b(nodekey|mkey|discokey|nlpub|chalpub):[0-9A-Fa-f]{16,}")
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# Where a name may begin: a word, or another character.
+_BEGINNING = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z0-9]+|[^A-Za-z0-9])")
 # Documented addresses that say what is meant, and nothing of a site.
 _PLAIN_V4 = {"0.0.0.0", "127.0.0.1", "127.0.0.53", "255.255.255.255", "100.100.100.100", "100.64.0.0"}  # noqa: S104
 _PLAIN_V6 = {"::", "::1", "fd7a:115c:a1e0::", "fd7a:115c:a1e0::53"}
@@ -36,23 +38,38 @@ class Pseudonyms:
         self._known: dict[tuple[str, str], str] = {}
         wanted = {name: kind for name, kind in names.items() if len(name) >= _SHORTEST and name.lower() not in _COMMON}
         self._names = {name.lower(): self._next(kind, name.lower()) for name, kind in sorted(wanted.items())}
+        # Not one pattern of all names: hosts may name a hundred thousand.
+        lengths: dict[str, set[int]] = {}
+        for name in self._names:
+            if found := _BEGINNING.match(name):
+                lengths.setdefault(found[0], set()).add(len(name))
         # The longest first: one name may be part of another.
-        ordered = sorted(self._names, key=len, reverse=True)
-        self._pattern = (
-            re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, ordered))})(?![A-Za-z0-9])", re.IGNORECASE)
-            if ordered
-            else None
-        )
+        self._lengths = {word: sorted(known, reverse=True) for word, known in lengths.items()}
 
     def text(self, value: str) -> str:
         """Return a text with its names and addresses replaced."""
         value = _MAIL.sub(lambda match: self._next("mail", match[0].lower()) + "@example.com", value)
-        if self._pattern:
-            value = self._pattern.sub(lambda match: self._names[match[0].lower()], value)
+        value = self._without_names(value)
         value = _KEY.sub(lambda match: f"{match[1]}:{self._next('key', match[0])}", value)
         value = _MAC.sub(lambda match: self._next("mac", match[0].lower()), value)
         value = _V6.sub(lambda match: self._v6(match[0]), value)
         return _V4.sub(lambda match: self._v4(match[0]), value)
+
+    def _without_names(self, value: str) -> str:
+        parts, done = [], 0
+        for match in _BEGINNING.finditer(value):
+            start = match.start()
+            if start >= done and (name := self._name_at(value, start, match[0].lower())):
+                parts += [value[done:start], self._names[name]]
+                done = start + len(name)
+        return "".join([*parts, value[done:]])
+
+    def _name_at(self, value: str, start: int, word: str) -> str:
+        for length in self._lengths.get(word, ()):
+            name, after = value[start : start + length].lower(), value[start + length : start + length + 1]
+            if name in self._names and not (after.isascii() and after.isalnum()):
+                return name
+        return ""
 
     def _next(self, kind: str, original: str) -> str:
         key = (kind, original)

@@ -67,6 +67,7 @@ def evidence(tmp_path: Path) -> Path:
               "User": {"1": {"LoginName": "alice@corp.example", "DisplayName": "Alice"}}}  # fmt: skip
     files.write(
         answer(prefs=prefs, status=status, log={"text": LOG, "cut": False}, config={"path": "/c", "text": CONFIG}),
+        ["prefs", "status", "log", "config"],
         hosts / files.host_name("db-1"),
     )
     return hosts
@@ -151,7 +152,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         "observations": {"firewall_nft": {"ok": False, "error": {"message": "nft: No such file"}}},
         "failure": {"message": "silent"},
     }
-    files.write(failed, tmp_path / "one")
+    files.write(failed, ["firewall_nft"], tmp_path / "one")
     assert json.loads((tmp_path / "one" / "missing.json").read_text()) == {
         "firewall_nft": "nft: No such file",
         "host": "silent",

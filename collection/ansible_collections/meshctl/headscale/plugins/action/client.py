@@ -20,6 +20,8 @@ from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._doctor import control
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
+from ..plugin_utils._judge.answer import items, text
+from ..plugin_utils._judge.brief import cut
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
 _LOOK_S, _SETTLE_S = 5.0, 10.0
@@ -141,7 +143,7 @@ class ActionModule(ActionBase):
             if status.get("BackendState") in wanted:
                 return status
             if time.monotonic() > deadline:
-                health = "; ".join(map(str, status.get("Health") or [])) or "it gives no reason"
+                health = cut("; ".join(map(text, items(status.get("Health"))))) or "it gives no reason"
                 raise CouldNotRun(
                     f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: "
                     f"{health}{self._blame(options)}"

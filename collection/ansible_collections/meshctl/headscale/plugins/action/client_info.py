@@ -11,6 +11,10 @@ from typing import Any
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
+from ..plugin_utils._judge.brief import cut
+
+# Every task of every host gets these facts.
+_LONGEST, _MOST = 300, 100
 
 
 class ActionModule(ProbingAction):
@@ -56,15 +60,15 @@ def describe(status: dict[str, Any]) -> dict[str, Any]:
     joined = bool(addresses(me.get("TailscaleIPs")))
     return {
         # A client that has never joined has a key too, but the server does not know it.
-        "key": text(me.get("PublicKey")) if joined else "",
-        "id": text(me.get("ID")),
-        "name": text(me.get("HostName")),
-        "dns_name": text(me.get("DNSName")).rstrip("."),
-        "addresses": addresses(me.get("TailscaleIPs")),
-        "version": text(status.get("Version")).partition("-")[0],
-        "backend_state": state,
+        "key": cut(text(me.get("PublicKey")), _LONGEST) if joined else "",
+        "id": cut(text(me.get("ID")), _LONGEST),
+        "name": cut(text(me.get("HostName")), _LONGEST),
+        "dns_name": cut(text(me.get("DNSName")).rstrip("."), _LONGEST),
+        "addresses": addresses(me.get("TailscaleIPs"))[:_MOST],
+        "version": cut(text(status.get("Version")).partition("-")[0], _LONGEST),
+        "backend_state": cut(state, _LONGEST),
         "online": me.get("Online") is True,
-        "endpoints": [text(entry) for entry in items(me.get("Addrs"))],
-        "home_derp": text(me.get("Relay")),
-        "health": [text(entry) for entry in items(status.get("Health"))],
+        "endpoints": [cut(text(entry), _LONGEST) for entry in items(me.get("Addrs"))[:_MOST]],
+        "home_derp": cut(text(me.get("Relay")), _LONGEST),
+        "health": [cut(text(entry), _LONGEST) for entry in items(status.get("Health"))[:_MOST]],
     }

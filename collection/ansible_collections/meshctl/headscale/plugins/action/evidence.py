@@ -43,7 +43,7 @@ class ActionModule(ProbingAction):
         answer = self.probe(asked, seconds=_LOOK_S)
         directory = Path(str(self.options["dest"])) / files.host_name(self.host)
         try:
-            written = files.write(answer, directory)
+            written = files.write(answer, [request["id"] for request in asked], directory)
         except OSError as error:
             raise BadInput(f"{directory} cannot be written: {error.strerror}; choose another dest") from None
         return {**result, "changed": False, "files": written}

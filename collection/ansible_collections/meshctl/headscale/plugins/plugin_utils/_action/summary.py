@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import text
+from .._judge.brief import brief, cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .._judge.check import Check
 
 _NAMED_IN_MSG = 5
+# Of a name or a cause: targets such as relays have the names that a host tells.
+_LONGEST = 2000
 
 
 def summary(checks: Sequence[Check]) -> dict[str, Any]:
@@ -26,15 +29,22 @@ def summary(checks: Sequence[Check]) -> dict[str, Any]:
     message = f"{passed} of {len(checks)} checks passed" + (f", {skipped} skipped" if skipped else "")
     if bad:
         message = f"{len(bad)} of {len(checks)} checks did not pass: {_named(bad)}"
-    return {"checks": [check.as_dict() for check in checks], "failed": bool(bad), "changed": False, "msg": message}
+    return {
+        "checks": [brief(check.as_dict()) for check in checks],
+        "failed": bool(bad),
+        "changed": False,
+        "msg": message,
+    }
 
 
 def _named(bad: Sequence[Check]) -> str:
     """Name failed checks by their cause: all checks with one cause share a sentence."""
     causes: dict[str, list[str]] = {}
     for check in bad:
-        pair = f"{check.source} -> {check.target}" if check.target else check.source
-        causes.setdefault(check.hint or text(check.observed) or check.verdict, []).append(f"{check.id} ({pair})")
+        pair = f"{check.source} -> {cut(check.target, _LONGEST)}" if check.target else check.source
+        causes.setdefault(cut(check.hint or text(check.observed) or check.verdict, _LONGEST), []).append(
+            f"{check.id} ({pair})"
+        )
     sentences = []
     for cause, names in list(causes.items())[:_NAMED_IN_MSG]:
         more = f" and {len(names) - _NAMED_IN_MSG} more" if len(names) > _NAMED_IN_MSG else ""

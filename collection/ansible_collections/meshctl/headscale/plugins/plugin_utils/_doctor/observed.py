@@ -161,5 +161,14 @@ class Client(Observed):
 
     def _interfaces(self) -> Iterator[tuple[str, list[IPv4Interface | IPv6Interface]]]:
         for link in self.rows("addresses"):
-            known = [ip_interface(text(entry)) for entry in items(link.get("addresses")) if address(entry)]
-            yield text(link.get("name")), known
+            yield (
+                text(link.get("name")),
+                [known for entry in items(link.get("addresses")) if (known := _interface(entry))],
+            )
+
+
+def _interface(entry: Json) -> IPv4Interface | IPv6Interface | None:
+    try:
+        return ip_interface(text(entry)) if address(entry) else None
+    except ValueError:
+        return None

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,11 +15,9 @@ from ...module_utils import _hujson
 from .._inventory.expect import Expectation
 from .._judge.answer import Json, addresses, items, mapping, moment, text
 from .._policy import Node, Policy, User, unknown_names
-from . import urls
+from . import config_text, log_lines, urls
 from .observed import Cause, Check, CheckContext, Iterator, Observed, because
 from .view import ClientView
-
-_LONGEST_CONFIG = 64 << 10
 
 __all__ = [
     "LOG_WORDS", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because", "given_name", "member",
@@ -30,7 +27,6 @@ __all__ = [
 _WRONG_KEY = "message authentication failed"
 _START, STOPPED = "Opening database", "Headscale stopped"
 LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY]
-_NOISE = re.compile(r"^[-\d]+[ T][\d:.]+Z?\s+(?:[-\d]+T[\d:]+Z?\s+)?|\S*github\.com/\S+ > |\x1b\[[\d;]*m")
 _RECORDS = ("nodes", "users", "preauthkeys", "policy")
 
 Record = dict[str, Any]
@@ -106,23 +102,11 @@ class Server(Observed):
     @cached_property
     def config(self) -> tuple[Record | None, str]:
         """Return the server's configuration, or why it was not examined; raise `ValueError` if it is broken."""
-        import yaml
-
         found = mapping(self.data("config"))
         if not found:
             return None, f"the server's configuration was not read: {self.why('config')}"
         path = text(found.get("path"))
-        try:
-            # A hostile host could send megabytes.
-            config = yaml.safe_load(text(found.get("text"))[:_LONGEST_CONFIG])
-        except RecursionError:
-            raise ValueError(f"{path} is not valid YAML: it is nested too deeply") from None
-        except yaml.YAMLError as exc:
-            mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
-            line = f" in line {mark.line + 1}" if mark else ""
-            raise ValueError(f"{path} is not valid YAML{line}: {problem or ' '.join(str(exc).split())}") from None
-        if not isinstance(config, dict):
-            raise ValueError(f"{path} has no settings")
+        config = config_text.read(text(found.get("text")), path)
         theirs = text(config.get("server_url"))
         if urls.normal(theirs) != urls.normal(self.known.url):
             return None, f"{path} on this host belongs to another server ({theirs})"
@@ -131,7 +115,7 @@ class Server(Observed):
     @cached_property
     def log(self) -> list[str]:
         """Return the last lines of headscale's log, without times and places in its code."""
-        lines = (_NOISE.sub("", text(line)).strip() for line in items(mapping(self.data("log")).get("lines")))
+        lines = (log_lines.without_time(text(line)) for line in items(mapping(self.data("log")).get("lines")))
         return list(filter(None, lines))
 
     def log_since(self, event: str) -> list[str]:

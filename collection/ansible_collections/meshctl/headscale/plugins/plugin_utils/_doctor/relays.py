@@ -14,6 +14,7 @@ from .control import AS_CLIENT
 
 # A larger map is the public one: only the home region of the node matters then.
 _FEW_REGIONS = 4
+_MOST_RELAYS = 50
 # In a map, this in place of an address switches a family off.
 _NONE = "none"
 _STUN_PORT, _DERP_PORT = 3478, 443
@@ -69,6 +70,8 @@ def read_relays(derp_map: Json, *, home: str) -> list[Relay]:
     regions = [mapping(region) for region in mapping(mapping(derp_map).get("Regions")).values()]
     if len(regions) > _FEW_REGIONS:
         regions = [region for region in regions if text(region.get("RegionCode")) == home]
+    listed = [(region, node) for region in regions for node in map(mapping, items(region.get("Nodes")))]
+    # A hostile client could name any number.
     return [
         Relay(
             region=text(region.get("RegionCode")) or text(region.get("RegionID")),
@@ -80,6 +83,5 @@ def read_relays(derp_map: Json, *, home: str) -> list[Relay]:
             derp_port=-1 if node.get("STUNOnly") else int(number(node.get("DERPPort")) or _DERP_PORT),
             stun_port=int(number(node.get("STUNPort")) or _STUN_PORT),
         )
-        for region in regions
-        for node in map(mapping, items(region.get("Nodes")))
+        for region, node in listed[:_MOST_RELAYS]
     ]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .._judge.answer import Answer, mapping, text
 from .._private import new_file
 from .._report import scrub, visible
 
@@ -19,16 +20,18 @@ _MOST_CHARACTERS = 4 << 20
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def files(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each file; a last one says what could not be read."""
+def files(answer: dict[str, Any], asked: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each file that was asked for; a last one says what could not be read."""
     missing = {}
-    for name, observation in sorted(answer.get("observations", {}).items()):
-        if observation.get("ok"):
-            yield _file(name, observation.get("data"))
+    seen = Answer(answer)
+    for name in sorted(asked):
+        data = seen.data(name)
+        if data is None:
+            missing[name] = seen.why(name)
         else:
-            missing[name] = str((observation.get("error") or {}).get("message") or "")
-    if failure := answer.get("failure"):
-        missing["host"] = str(failure.get("message") or "")
+            yield _file(name, data)
+    if seen.failed:
+        missing["host"] = text(mapping(answer.get("failure")).get("message"))
     yield "missing.json", _json(missing)
 
 
@@ -44,19 +47,19 @@ def _json(data: Any) -> str:  # noqa: ANN401 - JSON
     return visible.text(json.dumps(scrub.data(data), indent=1, ensure_ascii=False))[:_MOST_CHARACTERS]
 
 
-def _clean(text: str) -> str:
-    return visible.text(scrub.text(text[:_MOST_CHARACTERS]))
+def _clean(said: str) -> str:
+    return visible.text(scrub.text(said[:_MOST_CHARACTERS]))
 
 
-def write(answer: dict[str, Any], directory: Path) -> list[str]:
-    """Write the files of a host below `directory`; return their names."""
+def write(answer: dict[str, Any], asked: Iterable[str], directory: Path) -> list[str]:
+    """Write the files of a host below `directory`, no matter what else it sent; return their names."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = []
-    for name, text in files(answer):
+    for name, content in files(answer, asked):
         path = directory / host_name(name)
         path.unlink(missing_ok=True)
         with open(new_file(path), "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
-            file.write(text)
+            file.write(content)
         written.append(path.name)
     return written
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LARGE_BYTES = 1232
 # Of at least this many large packets, at most this share may be lost, unless small packets are lost as well.
 _MANY, _LARGE_LOST = 20, 0.3
+# No burst has more, whatever a host says.
+_MOST_SENT = 1_000_000
 # A direct path loses packets only when it missed at least this many pings, and more than the budget.
 _MISSED = 3
 _LOSES: Final = (
@@ -47,7 +49,7 @@ def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> 
     for known in filter(None, (peer.address(family) for family in families)):
         result = mapping(found.get(known))
         out, back = number(result.get("sent")), number(result.get("received"))
-        if not out or back is None or out < 0 or not 0 <= back <= out:
+        if not out or back is None or not 0 <= back <= out <= _MOST_SENT:
             return None
         sent, received = sent + int(out), received + int(back)
     if not sent:

@@ -243,4 +243,5 @@ def _path_text(check: Check) -> str:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sort node-2 before node-10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [(int(part), "") if number % 2 else (-1, part) for number, part in enumerate(parts)]

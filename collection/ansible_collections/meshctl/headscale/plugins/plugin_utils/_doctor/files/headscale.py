@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....module_utils import _hujson
 from ..._policy import Node, sample
+from .. import log_lines
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _LONGEST_S = 15.0
 _MOST = 64 << 10
 _BYPASS = "--bypass-grpc-and-access-database-directly"
-_NOISE = re.compile(r"\x1b\[[\d;]*m|^\S+ (?:FTL|ERR) (?:\S+ > )?|^Error: |\S*github\.com/\S+ > ")
+_LEVEL = re.compile(r"\S+ (?:FTL|ERR) (?:\S+ > )?|Error: ")
 # They name secrets, other servers, or files that need not exist here.
 _LEFT_OUT = (
     "acme_url", "cli.address", "cli.api_key", "derp.paths", "derp.urls", "dns.extra_records_path", "oidc.client_secret",
@@ -126,8 +127,14 @@ class _Asking:
             (number for number, row in enumerate(rows) if re.search(r"^Error:|\bFTL\b|^panic:", row)),
             max(len(rows) - 1, 0),
         )
-        words = " ".join(_NOISE.sub("", row).strip() for row in rows[at : at + 8])
+        words = " ".join(_words(row) for row in rows[at : at + 8])
         return " ".join(words.replace(str(self._directory), "…").split())[:600] or "it ended and said nothing"
+
+
+def _words(row: str) -> str:
+    said = log_lines.without_places(row)
+    level = _LEVEL.match(said)
+    return said[level.end() :] if level else said
 
 
 def _wait(process: subprocess.Popen[bytes], output: Path) -> int:

@@ -12,15 +12,15 @@ from ..records import Check, CheckContext, Iterator, Record, Server, because, gi
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each node that has routes."""
+    served = {route for node in server.nodes for route in texts(node, "subnetRoutes")}
     for node in server.nodes:
         if texts(node, "availableRoutes") or texts(node, "approvedRoutes"):
             view = server.view(node)
-            yield because(_routes(server, context, node), view.cause("tags", "client") if view else None)
+            yield because(_routes(served, context, node), view.cause("tags", "client") if view else None)
 
 
-def _routes(server: Server, context: CheckContext, node: Record) -> Check:
+def _routes(served: set[str], context: CheckContext, node: Record) -> Check:
     offered, approved = set(texts(node, "availableRoutes")), set(texts(node, "approvedRoutes"))
-    served = {route for other in server.nodes for route in texts(other, "subnetRoutes")}
     waiting, gone = sorted(offered - approved), sorted(approved - offered)
     idle = sorted((offered & approved) - served)
     # Approving replaces the routes that were approved before.

@@ -9,22 +9,31 @@ from __future__ import annotations
 import re
 
 from ..._judge.answer import text
+from ..._judge.brief import some
 from ..records import Check, CheckContext, Iterator, Record, Server, given_name
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each node."""
+    of_name: dict[str, list[Record]] = {}
     for node in server.nodes:
-        yield _name(server, context, node)
-
-
-def _name(server: Server, context: CheckContext, node: Record) -> Check:
-    given, own = given_name(node), text(node.get("name")).lower()
-    alike = [other for other in server.nodes if text(other.get("name")).lower() == own]
+        of_name.setdefault(_own(node), []).append(node)
+    taken = {given_name(node).lower() for node in server.nodes}
     # Nodes that were given different names by hand may all have the same host name.
-    numbered = any(_is_numbered(given_name(other), own) for other in alike)
+    numbered = {own: any(_is_numbered(given_name(other), own) for other in alike) for own, alike in of_name.items()}
+    for node in server.nodes:
+        own = _own(node)
+        yield _name(context, node, of_name[own], numbered=numbered[own], free=own not in taken)
+
+
+def _own(node: Record) -> str:
+    return text(node.get("name")).lower()
+
+
+def _name(context: CheckContext, node: Record, alike: list[Record], *, numbered: bool, free: bool) -> Check:
+    given, own = given_name(node), _own(node)
     hint = ""
-    if len(alike) == 1 and numbered and all(given_name(other).lower() != own for other in server.nodes):
+    if len(alike) == 1 and numbered and free:
         reason = (
             f"its host name is {own}; it got a number when another node had that name, which is free now: "
             f"`headscale nodes rename -i {text(node.get('id'))} {own}`, unless the number is intended"
@@ -32,7 +41,7 @@ def _name(server: Server, context: CheckContext, node: Record) -> Check:
         return context.skipped(reason, target=given, expected={"name": own})
     if len(alike) > 1 and numbered:
         hint = (
-            f"the nodes {', '.join(text(other.get('id')) for other in alike)} all have the host name {own}, so only one has "
+            f"the nodes {some([text(other.get('id')) for other in alike])} all have the host name {own}, so only one has "
             "that name in the mesh: delete the stale ones (`headscale nodes delete -i ID`), or rename one"
         )
     return context.check(
