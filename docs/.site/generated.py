@@ -132,7 +132,8 @@ def _question(variable: Variable) -> dict[str, Any]:
         "variable": variable.name,
         "type": "multiplechoice" if yes_or_no else "integer",
         "required": yes_or_no,
-        "default": _flow(variable.default) if yes_or_no else variable.default,
+        # AWX takes an empty text for no default, and nothing else.
+        "default": _flow(variable.default) if yes_or_no else "" if variable.default is None else variable.default,
         "min": 0 if yes_or_no else variable.survey.get("min", 1),
         "max": variable.survey.get("max", 0),
         "choices": ["false", "true"] if yes_or_no else "",

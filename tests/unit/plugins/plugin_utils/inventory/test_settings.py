@@ -19,6 +19,7 @@ import libvirt_inventory
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.modules.user import _check_name
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.resolved import Settings
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.settings import (
     check_settings,
     checked_names,
@@ -220,6 +221,40 @@ def test_only_a_lab_brings_its_own_postgresql() -> None:
     check_settings(
         {"server": {**own, "mesh_database": {**database, "host": "db"}}}, {"headscale": ["server"], "clients": []}
     )
+
+
+def test_a_probe_of_routers_ends_before_the_next() -> None:
+    hosts, groups = seed()
+
+    def check(**own: float | str) -> None:
+        check_settings({host: {**known, **own} for host, known in hosts.items()}, groups)
+
+    check(mesh_router_probe_interval_s=10, mesh_router_probe_timeout_s="9.5")
+    check(mesh_router_probe_timeout_s=3.5)
+    with pytest.raises(BadInput, match=r"timeout_s is 3, and mesh_router_probe_interval_s is 3: write a timeout"):
+        check(mesh_router_probe_interval_s=3)
+    with pytest.raises(BadInput, match=r"mesh_router_probe_timeout_s is 5, and mesh_router_probe_interval_s is 4"):
+        check(mesh_router_probe_timeout_s="5")
+    with pytest.raises(BadInput, match=r"mesh_router_probe_interval_s is 1: write a number of seconds, 2 or more"):
+        check(mesh_router_probe_interval_s=1)
+
+
+@pytest.mark.parametrize(
+    ("own", "probes", "budget"),
+    [
+        ({"mesh_backend": "lab"}, (4, 3), 37),
+        ({"mesh_backend": "libvirt"}, (10, 5), 45),
+        ({}, (10, 5), 45),
+        ({"mesh_backend": "lab", "mesh_router_probe_interval_s": "20"}, (20, 3), 53),
+        ({"mesh_failover_budget_s": 7, "mesh_router_probe_interval_s": 20}, (20, 5), 7),
+    ],
+)
+def test_the_budget_of_a_failover_follows_the_server_s_probes(
+    own: dict[str, Any], probes: tuple[float, float], budget: float
+) -> None:
+    known = Settings(own.get)
+    assert (known["router_probe_interval_s"], known["router_probe_timeout_s"]) == probes
+    assert known["failover_budget_s"] == budget
 
 
 def test_the_domain_and_policy_of_one_s_own_server_are_its_own_affair() -> None:

@@ -65,13 +65,31 @@ def _service_body(settings: Settings) -> str:
     return f"meshctl: {settings['service_host']} serves this over the mesh" if settings["manage"] else ""
 
 
+# Beyond what the server needs to notice that a router is gone: its own grace, and the way of the news to the clients.
+_FAILOVER_SLACK_S: Final = 30
+# In a lab of namespaces, the server notices sooner than with Headscale's own values.
+_PROBES: Final[Mapping[str, tuple[float, float]]] = {"lab": (4, 3)}
+_HEADSCALE_PROBES: Final = (10, 5)
+
+
+def _probes(settings: Settings) -> tuple[float, float]:
+    return _PROBES.get(settings["backend"], _HEADSCALE_PROBES)
+
+
+def _failover_budget(settings: Settings) -> float:
+    return float(_FAILOVER_SLACK_S + settings["router_probe_interval_s"] + settings["router_probe_timeout_s"])
+
+
 # Defaults that depend on other variables.
 _DERIVED: Final[Mapping[str, Callable[[Settings], Any]]] = {
     "artifacts": lambda settings: settings.variable("awx_job_id") is not None,
     "canary": _canary,
     # Existing clients know their domain.
     "domain": lambda settings: declared()["mesh_domain"].default if settings.in_lab or settings["manage"] else "",
+    "failover_budget_s": _failover_budget,
     "isolated": lambda settings: settings.in_lab,
+    "router_probe_interval_s": lambda settings: _probes(settings)[0],
+    "router_probe_timeout_s": lambda settings: _probes(settings)[1],
     "service_body": _service_body,
     "service_host": _service_host,
     "service_name": lambda settings: "mesh-service" if settings["manage"] else "",

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult
 from ...module_utils import _hujson
 from ...module_utils._errors import BadInput
 from .expect import read_expect
+from .resolved import Settings
 from .routes import check_targets, read_exit_nodes, read_routes
 from .topology import GROUPS, WAN, Machine, Topology, read_topology
 from .variables import PREFIX, Variable, declared, known_names, shown, url_parts
@@ -169,6 +170,7 @@ def _check_managed(own: Mapping[str, Any]) -> None:
         raise BadInput(f"mesh_domain is {domain!r}: write it in lower case: {domain.lower().rstrip('.')}")
     if domain.endswith("."):
         raise BadInput(f"mesh_domain is {domain!r}: write it without the dot at its end: {domain.rstrip('.')}")
+    _check_probes(own)
     database = own.get("mesh_database", {})
     if database.get("type") == "postgres" and "host" not in database and own.get("mesh_backend", "hosts") != "lab":
         raise BadInput(
@@ -177,6 +179,17 @@ def _check_managed(own: Mapping[str, Any]) -> None:
         )
     if policy := own.get("mesh_policy"):
         _check_policy(_hujson.parse(policy) if isinstance(policy, str) else policy)
+
+
+def _check_probes(own: Mapping[str, Any]) -> None:
+    """Refuse what Headscale refuses to start with: a probe of a router must end before the next one."""
+    known = Settings(own.get)
+    interval, timeout = known["router_probe_interval_s"], known["router_probe_timeout_s"]
+    if timeout >= interval:
+        raise BadInput(
+            f"mesh_router_probe_timeout_s is {timeout:g}, and mesh_router_probe_interval_s is {interval:g}: write a timeout that is "
+            "shorter than the interval"
+        )
 
 
 def _check_policy(policy: Mapping[str, Any]) -> None:
