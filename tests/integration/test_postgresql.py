@@ -19,9 +19,9 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI
 from doctor import examine_server, problems
 
-from .api_fixtures import RealHeadscale, find_program, free_ports, running, wait_for
+from .api_fixtures import RealHeadscale, find_program, free_ports, running
 from .broken_mesh import CONFIG, SERVER, BrokenMesh, roots
-from .lab_driver import LabDriver, Machine, standing
+from .lab_driver import LabDriver, Machine, standing, wait_for
 
 pytestmark = pytest.mark.integration
 _PASSWORD, _BLANKS = "the-password-of-the-test", "a password with blanks"
