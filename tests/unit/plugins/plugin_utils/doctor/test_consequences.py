@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import finding, mesh
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
@@ -322,3 +323,37 @@ def test_a_server_that_was_replaced_refuses_its_clients_and_the_api_key(online: 
             "because of doctor.identity",
         ]
         assert "refuses the API key" in headline(related)
+
+
+_RULE = {"IPProto": [1, 58], "Srcs": ["100.64.0.0/10"], "Dsts": [{"Net": "100.64.0.1/32"}]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "refuses"),
+    [
+        ([_RULE], ()),
+        ([{**_RULE, "Srcs": ["100.64.0.3/32"]}], ("100.64.0.2",)),
+        ([{**_RULE, "Dsts": [{"Net": "100.64.0.9/32"}]}], ("100.64.0.2",)),
+        ([], ("100.64.0.2",)),
+        (None, ()),
+        (["no rule", {"Srcs": "all", "Dsts": [None]}], ("100.64.0.2",)),
+    ],
+)
+def test_the_sources_that_a_packet_filter_refuses(rules: Any, refuses: tuple[str, ...]) -> None:
+    seen = Client(answer(**_client(packet_filter=rules)), ClientContext())
+    assert tuple(ClientView.of("a", seen).refuses) == refuses
+
+
+@pytest.mark.parametrize("refuses", [("100.64.0.1",), ()])
+def test_a_packet_filter_that_is_older_than_the_policy(refuses: tuple[str, ...]) -> None:
+    views = (
+        ClientView(
+            name="a", key="nodekey:1", state="Running", own=("100.64.0.1",), answered={"100.64.0.2": True},
+            echoed={"100.64.0.2": False},
+        ),
+        ClientView(name="b", key="nodekey:2", state="Running", own=("100.64.0.2",), refuses=refuses),
+    )  # fmt: skip
+    nodes = {"nodes": {"nodes": [node(1, "a"), node(2, "b")]}}
+    hint = problems(examine_server(nodes, views=views))["doctor.policy.reach"]
+    assert ("the packet filter of tailscaled on b does not" in hint) is bool(refuses)
+    assert ("nft list ruleset" in hint) is (not refuses)

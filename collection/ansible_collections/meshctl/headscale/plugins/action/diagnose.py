@@ -151,7 +151,7 @@ class ActionModule(Assertion):
         checks = self._judged(seen)
         if requests and self.busiest.saturated and any(check.bad and slow(check) for check in checks):
             # What was too slow on a machine that had too much to do is asked once more, with more time.
-            self.patience *= self.busiest.patience
+            self.patience = max(self.patience, min(_SLOWEST, self.patience * self.busiest.patience))
             seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
             checks = self._judged(seen)
         self._facts["mesh_diagnosis"] = ClientView.of(self.host, seen, saturated=self.busiest.said).as_fact()

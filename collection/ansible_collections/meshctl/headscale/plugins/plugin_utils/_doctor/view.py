@@ -15,13 +15,17 @@ from .._judge.answer import Json, addresses, items, mapping, text
 from . import control
 from .cause import Cause
 from .observed import Client
+from .urls import overlap
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Return what only the comparison with other hosts needs."""
     targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))]
     # WireGuard repeats a lost first handshake after five seconds, and sends the waiting packets then.
-    return [{"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0}]
+    return [
+        {"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0},
+        {"id": "packet_filter", "kind": "packet_filter"},
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,10 @@ class ClientView:
     networks: Sequence[str] = ()
     """The networks of the host's own interfaces."""
     shields_up: bool = False
+    own: Sequence[str] = ()
+    """The client's own mesh addresses."""
+    refuses: Sequence[str] = ()
+    """The mesh addresses from which tailscaled's packet filter lets no echo request pass."""
     logged_out: bool = False
     saturated: str = ""
     """How busy the machine was while the client was examined; empty if it was not saturated."""
@@ -79,6 +87,8 @@ class ClientView:
                 known: mapping(one).get("answered") is True for known, one in mapping(client.data("disco")).items()
             },
             networks=client.networks,
+            own=tuple(addresses(client.me.get("TailscaleIPs"))),
+            refuses=_refuses(client),
             shields_up=client.prefs.get("ShieldsUp") is True,
             logged_out=client.prefs.get("LoggedOut") is True and not client.running,
             bad={name: asdict(cause) for name, cause in client.bad.items()},
@@ -94,6 +104,27 @@ class ClientView:
     def as_fact(self) -> dict[str, Any]:
         """Return the view as plain data."""
         return asdict(self)
+
+
+def _refuses(client: Client) -> tuple[str, ...]:
+    rules = client.data("packet_filter")
+    own = addresses(client.me.get("TailscaleIPs"))
+    theirs = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))]
+    return () if rules is None else tuple(entry for entry in theirs if not _admits(items(rules), entry, own))
+
+
+def _admits(rules: list[Json], source: str, own: list[str]) -> bool:
+    """Whether a rule admits a source at an address of the node; tailscaled does not look at ports for echo requests."""
+    mine = [entry for entry in own if (":" in entry) == (":" in source)]
+    return any(
+        _within([source], items(mapping(rule).get("Srcs")))
+        and _within(mine, [mapping(target).get("Net") for target in items(mapping(rule).get("Dsts"))])
+        for rule in rules
+    )
+
+
+def _within(known: list[str], networks: list[Json]) -> bool:
+    return any(overlap(entry, text(network)) for entry in known for network in networks)
 
 
 def _public_key(body: str) -> str:

@@ -155,9 +155,25 @@ def _shielded(others: list[ClientView], found: dict[str, list[str]]) -> list[Cli
     return [other for other in others if other.shields_up and other.name in blocked]
 
 
+def _stale(view: ClientView, others: list[ClientView], found: dict[str, list[str]]) -> list[str]:
+    """Return the blocked clients whose own packet filter is older than the policy."""
+    blocked = {entry.split(" ")[0] for entry in found["blocked"]}
+    return [
+        other.name
+        for other in others
+        if other.name in blocked and not other.shields_up and set(other.refuses) & set(view.own)
+    ]
+
+
 def _hints(view: ClientView, others: list[ClientView], found: dict[str, list[str]], shared: str) -> Iterator[str]:
     if blocked := ", ".join(found["blocked"]):
         shields = [other.name for other in _shielded(others, found)]
+        if stale := _stale(view, others, found):
+            yield (
+                f"the policy lets it reach {blocked}, but the packet filter of tailscaled on {', '.join(stale)} does not, because the "
+                "network map there is old: look at its connection to the server, and restart its tailscaled"
+            )
+            return
         yield (
             f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
             + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields
