@@ -65,7 +65,7 @@ def _controller() -> Iterator[dict[str, str]]:
 
 
 _CONTAINMENT = {
-    "kernel": "lab machines share this kernel: a flaw in it is a way out of them",
+    "kernel": "lab machines share this kernel: a flaw in it is a way out of them, and vsock has no namespaces",
     "files": "lab machines can read /usr and /etc/passwd of this machine, and no file of any user",
     "resources": "lab machines can use all processors, memory and disk space of this machine",
 }

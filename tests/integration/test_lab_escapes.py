@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,18 @@ SECRET = "canary-of-the-controller"
 
 _DISK = Path("/usr").stat().st_dev
 _SYSCALL = "import ctypes,os,sys; libc=ctypes.CDLL(None,use_errno=True); "
+_HANDLE = (
+    f"{_SYSCALL}h = ctypes.create_string_buffer(bytes([128, 0, 0, 0]) + bytes(140)); m = ctypes.c_int(); "
+    "libc.name_to_handle_at(-100, b'/usr', h, ctypes.byref(m), 0); "
+    "sys.exit(libc.open_by_handle_at(os.open('/usr', 0), h, 0) < 0)"
+)
+# Exits with 0 if `..` leads out of the root directory.
+_ABOVE = (
+    "import os, sys; a = os.stat('/'); os.makedirs('/tmp/c', exist_ok=True); os.chroot('/tmp/c'); "
+    "[os.chdir('..') for _ in range(64)]; os.chroot('.'); b = os.stat('/'); "
+    "sys.exit((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))"
+)
+_ABSTRACT = f"meshctl-escape-{os.getpid()}"
 
 # Each must fail, in a machine, as its root.
 ATTEMPTS = {
@@ -49,6 +62,19 @@ ATTEMPTS = {
     "host-devices": "mkdir -p /tmp/b; mount -t devtmpfs d /tmp/b",
     "debug-file-system": "mkdir -p /tmp/b; mount -t debugfs d /tmp/b",
     "control-groups": "mkdir -p /tmp/b; mount -t cgroup -o devices c /tmp/b",
+    "namespace-of-control-groups": "unshare --cgroup true",
+    "control-groups-of-the-session": "mkdir -p /tmp/b; unshare --cgroup --mount mount -t cgroup2 c /tmp/b",
+    "file-handle": f"python3 -c {shlex.quote(_HANDLE)}",
+    "root-directory-above": f"python3 -c {shlex.quote(_ABOVE)}",
+    "priority": "python3 -c 'import os; os.setpriority(0, 0, -10)'",
+    "real-time": "python3 -c 'import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))'",
+    "last-to-be-killed": "echo -900 > /proc/self/oom_score_adj",
+    "limits": "ulimit -Hl 99999999",
+    "kernel-memory": "head -c 10 /proc/kcore",
+    "trace-file-system": "mkdir -p /tmp/b; mount -t tracefs t /tmp/b",
+    "settings-in-a-new-proc": "mkdir -p /tmp/b; mount -t proc p /tmp/b; cat /tmp/b/sys/fs/pipe-max-size >/tmp/b/sys/fs/pipe-max-size",
+    "sysfs": "mkdir -p /tmp/b; mount -t sysfs s /tmp/b; echo 1 >/tmp/b/power/pm_freeze_timeout",
+    "abstract-socket": f"python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"\\0{_ABSTRACT}\")'",
     "core-pattern": "echo '|/tmp/x' > /proc/sys/kernel/core_pattern",
     "core-pattern-in-a-new-proc": "mkdir -p /tmp/b; mount -t proc p /tmp/b; echo x > /tmp/b/sys/kernel/core_pattern",
     "module-program": "echo /tmp/x > /proc/sys/kernel/modprobe",
@@ -116,7 +142,10 @@ def test_every_way_out_is_closed(lab: LabDriver) -> None:
         f"unshare --mount sh -ec {shlex.quote(attempt)} >/dev/null 2>&1 && echo {name}\n"
         for name, attempt in ATTEMPTS.items()
     )
-    assert lab.shell(NODE, f"{script}true").split() == []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{_ABSTRACT}")
+        listener.listen()
+        assert lab.shell(NODE, f"{script}true").split() == []
     assert _host(lab) == before
     # The same commands work where the machine may: they do not fail for want of a program.
     lab.shell(NODE, "unshare --mount sh -ec 'mount -t tmpfs t /mnt; mount -o remount,bind,ro /mnt; umount /mnt'")
