@@ -50,6 +50,17 @@ case $(($(wc -l </root/hostile/turns) % {count})) in
 esac
 """
 _TIMEOUT = '#!/bin/sh\nshift 3\nexec "$@"\n'
+# What stands in for other programs: it hangs, floods or lies, whenever it is started.
+_PROGRAM = """#!/bin/sh
+trap '' TERM ALRM HUP INT PIPE
+echo x >>/root/hostile/turns
+case $(($(wc -l </root/hostile/turns) % 3)) in
+0) exec cat /dev/zero ;;
+1) printf '\\033]0;owned\\007{{ 7 * 7 }} %s\\n' "$*"; exit 0 ;;
+*) while :; do sleep 1; done ;;
+esac
+"""
+_PROGRAMS = ("tailscale", "ip", "nft", "ss", "journalctl", "uname", "date")
 # A tailscaled that accepts, and then does as told.
 _SOCKET = """
 import os, socket, sys, threading, time
@@ -121,6 +132,13 @@ def _python(own: OwnMesh, conducts: list[str], *, timeout: bool) -> Iterator[Non
     replaced = {python: _PYTHON.format(count=len(conducts), cases=cases)}
     if timeout:
         replaced["/usr/bin/timeout"] = _TIMEOUT
+    with _replaced(own, replaced):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(own: OwnMesh, replaced: dict[str, str]) -> Iterator[None]:
+    """Put scripts in the place of programs on the hostile host."""
     script = "mkdir -p /root/hostile; : >/root/hostile/turns\n"
     for number, (path, content) in enumerate(replaced.items()):
         encoded = base64.b64encode(content.encode()).decode()
@@ -132,7 +150,10 @@ def _python(own: OwnMesh, conducts: list[str], *, timeout: bool) -> Iterator[Non
     finally:
         script = "".join(f"umount -l {path}\n" for path in replaced)
         # What is left of it: the kernel runs a script as `/bin/sh PATH`.
-        script += "ps -e -o pid=,args= | awk '$2 == \"/bin/sh\" && $3 ~ /python3/ { print $1 }' | xargs -r kill -9\n"
+        named = "|".join(Path(path).name for path in replaced)
+        script += (
+            f"ps -e -o pid=,args= | awk '$2 == \"/bin/sh\" && $3 ~ /({named})$/ {{ print $1 }}' | xargs -r kill -9\n"
+        )
         own.lab.shell(_HOSTILE, script + "rm -r /root/hostile")
 
 
@@ -277,3 +298,24 @@ def test_a_hostile_tailscaled(own: OwnMesh, capsys: pytest.CaptureFixture[str]) 
     with _socket(own):
         ran = _run_all(own, "a hostile socket of tailscaled", capsys)
     _judged_rightly(ran)
+
+
+@pytest.mark.slow
+def test_hostile_programs(own: OwnMesh, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """All programs but Python, and the socket, are hostile: stories ask none of them, and `collect` does."""
+    found = own.lab.shell(_HOSTILE, f"for name in {' '.join(_PROGRAMS)}; do command -v $name || true; done").split()
+    assert {Path(path).name for path in found} >= {"tailscale", "ip", "nft"}
+    scripts = {**dict.fromkeys(found, _PROGRAM), "/usr/bin/timeout": _TIMEOUT}
+    with _socket(own), _replaced(own, scripts):
+        ran = _run_all(own, "hostile programs and socket", capsys)
+        with _measured() as memory:
+            collected = own.play("collect.yml", "-e", json.dumps({"evidence_dest": str(tmp_path / "evidence")}))
+    _judged_rightly(ran)
+    assert memory.own < _MOST_MB
+    assert "\x1b]0" not in collected.output
+    for host in _HONEST:
+        names = {path.name for path in (tmp_path / "evidence" / host).iterdir()}
+        assert {"status.json", "addresses.txt", "routes4.txt"} <= names
+    hostile = list((tmp_path / "evidence" / _HOSTILE).iterdir())
+    assert sum(path.stat().st_size for path in hostile) < 20_000_000
+    assert not any("\x1b" in path.read_text(encoding="utf-8") for path in hostile)

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import os
 import ssl
 import stat
 import threading
@@ -78,8 +79,8 @@ def address(listen: str, *, certificate: Path | None, key: Path | None, auth_fil
 def private_text(path: Path, option: str) -> str:
     """Return the content of a file of secrets; refuse one that other users can read."""
     try:
-        with path.expanduser().open(encoding="utf-8") as file:
-            mode = path.expanduser().stat().st_mode
+        with open(os.open(path.expanduser(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:  # noqa: PTH123
+            mode = os.fstat(file.fileno()).st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise BadInputError(f"The file {path} for {option} can be read by other users: run chmod 600 {path}.")
             return file.read(1 << 16)

@@ -285,6 +285,8 @@ def test_secrets_do_not_leave_the_host(tmp_path: Path) -> None:
         (b"HTTP/1.0 200 OK\r\n\r\n{", "bad_response", "not JSON"),
         (b"SSH-2.0-x\r\n", "bad_response", "not HTTP"),
         (b"", "bad_response", "not HTTP"),
+        (b"HTTP/1.0 " + b"9" * 6000 + b" OK\r\n\r\n", "bad_response", "not HTTP"),
+        (b"HTTP/1.0 \xb2\xb2\xb2 OK\r\n\r\n", "bad_response", "not HTTP"),
     ],
 )
 def test_a_tailscaled_that_does_not_answer_as_it_should(tmp_path: Path, reply: bytes, kind: str, said: str) -> None:

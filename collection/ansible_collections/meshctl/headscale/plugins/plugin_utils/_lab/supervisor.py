@@ -77,8 +77,8 @@ mount --bind /run/lab/tun /dev/net/tun
 # Runs as process 1 of the lab.
 _INIT: Final = """
 set -eu
-# The root of a rootless lab is the user, whom the control group of the session belongs to: in a namespace of control
-# groups, a machine could mount it, and freeze or end what else runs there. The limit holds in all machines.
+# The root of a rootless lab is the user, who may own the control group of the session: in a namespace of control groups,
+# a machine could mount it, and freeze or end what else runs there. The limit holds in all machines.
 { echo 0 > /proc/sys/user/max_cgroup_namespaces; } 2>/dev/null || true
 mkdir -p /run/lab/service /run/lab/users /run/netns
 mount --make-shared /run/netns 2>/dev/null || true

@@ -41,7 +41,7 @@ def exchange(sock: socket.socket, request: bytes, until: float, limit: int) -> T
             raise socket.timeout("timed out")
     head, found, body = bytes(raw).partition(b"\r\n\r\n")
     first_line = head.split(b"\r\n", 1)[0].decode("latin-1").split(None, 2)
-    if not found or len(first_line) < 2 or not first_line[1].isdigit():
+    if not found or len(first_line) < 2 or len(first_line[1]) != 3 or not first_line[1].isdecimal():
         raise Unseen("bad_response", f"the answer is not HTTP: {bytes(raw[:80])!r}")
     pairs = [line.decode("latin-1").partition(":") for line in head.split(b"\r\n")[1:]]
     return int(first_line[1]), {name.strip().lower(): value.strip() for name, _c, value in pairs}, body, first
