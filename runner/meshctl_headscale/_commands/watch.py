@@ -109,6 +109,8 @@ def watch(
     where = None
     if listen:
         where = endpoint.address(listen, certificate=tls_cert, key=tls_key, auth_file=auth_file)
+    elif lone := [name for name, file in _only_with_listen(tls_cert, tls_key, auth_file) if file]:
+        raise BadInputError(f"{' and '.join(lone)} need --listen: name the address and port where metrics are served.")
     for option, given in (("--listen", listen), ("--textfile", textfile)):
         if given:
             _watch.require("prometheus_client", option)
@@ -124,6 +126,12 @@ def watch(
             endpoint.serve(where, metrics.registry(lambda: watching.snapshot))
             _say(f"Metrics: {where.url}")
         raise typer.Exit(int(watching.run(once=once)))
+
+
+def _only_with_listen(
+    tls_cert: Path | None, tls_key: Path | None, auth_file: Path | None
+) -> list[tuple[str, Path | None]]:
+    return [("--tls-cert", tls_cert), ("--tls-key", tls_key), ("--auth-file", auth_file)]
 
 
 def _say(text: str) -> None:
@@ -144,6 +152,8 @@ def _checked(textfile: Path) -> Path:
     path = textfile.expanduser().absolute()
     if path.suffix != ".prom":
         raise BadInputError(f"--textfile is {textfile}: node_exporter reads only files that end with .prom.")
+    if path.is_dir():
+        raise BadInputError(f"--textfile is {textfile}, which is a directory: name a file in it.")
     if not path.parent.is_dir():
         raise BadInputError(f"The directory of --textfile {textfile} does not exist. Create it, or name another file.")
     return path

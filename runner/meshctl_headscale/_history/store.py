@@ -84,6 +84,9 @@ class Store:
 
     def _prepare(self, *, write: bool) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "incident" not in tables:
+            raise HistoryError(f"{self.path} is a database of another program. Name another file with --history.")
         if version == 0 and write:
             with self._transaction():
                 for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -278,6 +281,8 @@ class Store:
                 raise _FullError(
                     f"The history {self.path} cannot be written: the disk is full. Free some space."
                 ) from None
+            if self.path.is_dir():
+                raise HistoryError(f"The history {self.path} is a directory. Name a file with --history.") from None
             if code == sqlite3.SQLITE_CANTOPEN and not self.path.exists():
                 raise HistoryError(
                     f"There is no history {self.path} yet. `meshctl watch` keeps one, and `meshctl history --add RUN` adds a run."

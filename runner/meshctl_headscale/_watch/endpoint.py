@@ -171,10 +171,19 @@ def serve(where: Address, registry: CollectorRegistry) -> WSGIServer:
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for option, path in (("--tls-cert", certificate), ("--tls-key", key)):
+        try:
+            path.expanduser().open("rb").close()
+        except OSError as error:
+            raise BadInputError(f"The file {path} for {option} cannot be read: {error.strerror}.") from None
     try:
-        context.load_cert_chain(certificate.expanduser(), key.expanduser())
-    except (OSError, ssl.SSLError) as error:
-        raise BadInputError(f"--tls-cert {certificate} and --tls-key {key} cannot be used: {error}.") from None
+        # Without this, OpenSSL would ask for a passphrase on the terminal.
+        context.load_cert_chain(certificate.expanduser(), key.expanduser(), password=lambda: b"")
+    except ssl.SSLError:
+        raise BadInputError(
+            f"--tls-cert {certificate} and --tls-key {key} cannot be used: give a certificate and its own key, both as PEM "
+            "and without a passphrase."
+        ) from None
     return context
 
 

@@ -23,6 +23,8 @@ def urls(given: Sequence[str], *, on_command_line: bool) -> list[str]:
     """Return the URLs that the user named: `@FILE` holds one per line, and a variable the URLs themselves."""
     found: list[str] = []
     for item in given:
+        if item.strip() == _FILE:
+            raise BadInputError("--notify is '@', without a file: write --notify @FILE.")
         if item.startswith(_FILE):
             path = Path(item.removeprefix(_FILE))
             lines = (line.strip() for line in private_text(path, "--notify").splitlines())

@@ -16,6 +16,9 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._evidence import files, requests
 from meshctl_headscale._collect import archive
 from meshctl_headscale._collect.pseudonyms import Pseudonyms, names
+from meshctl_headscale._exit import ExitCode
+from meshctl_headscale.cli import app
+from typer.testing import CliRunner
 from watch_reports import START, report
 
 # One of every kind, as they occur in configurations, logs and answers.
@@ -195,3 +198,10 @@ def test_the_output_of_a_command_is_bounded() -> None:
     }
     with pytest.raises(Unseen, match="No such file"):
         probe.output({"words": ["no-such-program"]}, time.monotonic() + 5)
+
+
+def test_an_archive_that_cannot_be_written_is_refused_before_any_host_is_asked(tmp_path: Path) -> None:
+    for output, said in ((tmp_path / "none" / "e.tar.gz", "does not exist"), (tmp_path, "is a directory")):
+        result = CliRunner().invoke(app, ["collect", "--output", str(output)])
+        assert said in str(result.exception)
+        assert getattr(result.exception, "code", None) == ExitCode.BAD_INPUT

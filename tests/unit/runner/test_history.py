@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -274,6 +276,20 @@ def test_json_has_everything(tmp_path: Path) -> None:
     table = CliRunner().invoke(app, arguments).stdout
     assert "one → two" in table
     assert "so far" in table
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE run (id)")
+    before = path.read_bytes()
+    for open_it in (store.Store, store.open_to_write):
+        with pytest.raises(store.HistoryError, match="is a database of another program"):
+            open_it(path)
+    with pytest.raises(store.HistoryError, match="is a directory"):
+        store.open_to_write(tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_there_is_no_history_yet(tmp_path: Path) -> None:

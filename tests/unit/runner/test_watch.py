@@ -363,13 +363,54 @@ def test_without_the_extra_there_is_one_sentence() -> None:
         (["--textfile", "/none/x.prom"], "does not exist"),
         (["us99"], "There is no story 'us99'"),
         (["--tls-cert", "c.pem", "--listen", "127.0.0.1:1"], "belong together"),
+        (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "--tls-cert and --tls-key need --listen"),
+        (["--auth-file", "a"], "--auth-file need --listen"),
         (["--notify", "json://host"], "every user of this machine"),
+        (["--notify", "@"], "write --notify @FILE"),
     ],
 )
 def test_bad_input(arguments: list[str], said: str) -> None:
     result = CliRunner().invoke(app, ["watch", *arguments])
     assert said in str(result.exception)
     assert getattr(result.exception, "code", 2) == ExitCode.BAD_INPUT
+
+
+def test_a_directory_is_no_textfile(tmp_path: Path) -> None:
+    (tmp_path / "x.prom").mkdir()
+    result = CliRunner().invoke(app, ["watch", "--textfile", str(tmp_path / "x.prom")])
+    assert "is a directory" in str(result.exception)
+
+
+def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("no certificate")
+    where = {"host": "127.0.0.1", "port": 0, "certificate": tmp_path / "cert.pem"}
+    with pytest.raises(BadInputError, match=r"The file .*none\.pem for --tls-key cannot be read: No such file"):
+        endpoint.serve(endpoint.Address(**where, key=tmp_path / "none.pem"), metrics.registry(metrics.Snapshot))  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="both as PEM and without a passphrase"):
+        endpoint.serve(endpoint.Address(**where, key=tmp_path / "cert.pem"), metrics.registry(metrics.Snapshot))  # type: ignore[arg-type]
+
+
+def test_a_round_whose_watch_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = f"import sys; sys.path[:0] = {sys.path!r}; from meshctl_headscale._watch import worker; sys.exit(worker.main({os.getpid()}))"
+    asked = {
+        "stories": ["us1"],
+        "inventory": str(tmp_path / "none.yml"),
+        "command": "",
+        "variables": {},
+        "files": [],
+        "limit": [],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(asked).encode(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_state_survives_and_damage_is_said(tmp_path: Path) -> None:
