@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -357,3 +359,74 @@ def test_a_packet_filter_that_is_older_than_the_policy(refuses: tuple[str, ...])
     hint = problems(examine_server(nodes, views=views))["doctor.policy.reach"]
     assert ("the packet filter of tailscaled on b does not" in hint) is bool(refuses)
     assert ("nft list ruleset" in hint) is (not refuses)
+
+
+def test_a_firewall_of_the_host_is_named_where_the_kernel_refuses_to_send() -> None:
+    stun = {"host": "203.0.113.10", "port": 3478, "outcome": "prohibited"}
+    well = {"url": "https://relay.lab.test/derp/probe", "outcome": "prohibited", "from": "local"}
+    found = problems(examine_client(_client(stun=[stun], relays=[well])))
+    for check in ("doctor.relay.stun", "doctor.relay.https"):
+        assert "this host's own firewall refuses to send" in found[check]
+
+
+def _routed(**routes: str) -> dict[str, Any]:
+    got = {entry.replace("_", ".") if "_" in entry else entry: {"dev": device} for entry, device in routes.items()}
+    data = _client(**_dns("timeout"), mesh_routes={"get": got})
+    peer = {**_PEER, "TailscaleIPs": ["100.64.0.2", "fd7a:115c:a1e0::2"]}
+    me = {**_ME, "TailscaleIPs": ["100.64.0.1", "fd7a:115c:a1e0::1"]}
+    data["status"] = {**data["status"], "Peer": {"2": peer}, "Self": me}
+    return data
+
+
+def test_a_route_that_is_wrong_for_one_address_family_is_no_firewall() -> None:
+    routes = {"100.64.0.2": "eth0", "fd7a:115c:a1e0::2": "tailscale0", "100.100.100.100": "eth0"}
+    found = problems(examine_client(_routed(**routes)))
+    assert "100.64.0.2 through eth0" in found["doctor.kernel_route"]
+    assert "fd7a" not in found["doctor.kernel_route"]
+    assert "doctor.firewall" not in found
+    assert found["doctor.magic_dns"] == "because of doctor.kernel_route"
+
+
+def test_a_name_that_something_else_answers() -> None:
+    data = _lookup("found", "found", {"answered": True, "rcode": 0})
+    data["own_name"][0]["addresses"] = ["192.0.2.77"]
+    assert "resolves its own name to 192.0.2.77" in problems(examine_client(data))["doctor.magic_dns"]
+
+
+def test_what_concerns_the_whole_path_does_not_explain_one_address_family() -> None:
+    bad = {"client": {"id": "doctor.client", "source": "b", "hint": "no connection to the control server"}}
+    both = {"100.64.0.2": True, "fd7a:115c:a1e0::2": False}
+    views = (
+        ClientView(name="a", key="nodekey:1", state="Running", answered={"100.64.0.2": True}, echoed=both),
+        ClientView(name="b", key="nodekey:2", state="Running", bad=bad),
+    )
+    nodes = [
+        node(number, name, ipAddresses=[f"100.64.0.{number}", f"fd7a:115c:a1e0::{number}"])
+        for number, name in ((1, "a"), (2, "b"))
+    ]
+    hint = problems(examine_server({"nodes": {"nodes": nodes}}, views=views))["doctor.policy.reach"]
+    assert "the policy lets it reach b (ipv6)" in hint
+
+
+@pytest.mark.parametrize(
+    ("observed", "blamed"), [({"blocked": ["b"], "open": []}, True), ({"blocked": [], "open": ["b"]}, False)]
+)
+def test_packets_that_pass_are_no_matter_of_load(observed: dict[str, Any], blamed: bool) -> None:
+    context = replace(CONTEXT, assertion="policy")
+    check = context.check(False, aspect="reach", expected={}, observed=observed, hint="the policy denies it")
+    blame_load(check, Load(slowdown=5.0, said="load 30 on 2 cores"))
+    assert check.hint.startswith("the machine was saturated") is blamed
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [("*", "does not pass it on"), ("autogroup:internet", "does not pass it on"), ("0.0.0.0/0", "does not pass it on"),
+     ("100.64.0.2", "add `autogroup:internet:*`")],
+)  # fmt: skip
+def test_an_exit_node_that_the_policy_opens_is_not_closed_by_it(target: str, said: str) -> None:
+    rule = {"action": "accept", "src": ["*"], "dst": [f"{target}:*"]}
+    policy = {"policy": json.dumps({"acls": [rule]})}
+    server = Server(answer(policy=policy), ServerContext())
+    data = _client(prefs={"ExitNodeID": "2"}, through_exit=[{"connected": False}], around_exit=[{"connected": True}])
+    data["status"] = {**data["status"], "Peer": {"2": {**_PEER, "ID": "2", "HostName": "b", "ExitNodeOption": True}}}
+    assert said in problems(examine_client(data, server=server))["doctor.exit_node"]

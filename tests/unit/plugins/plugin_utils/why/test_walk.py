@@ -175,6 +175,7 @@ def test_a_policy_that_denies_is_no_cause_while_packets_pass() -> None:
     assert found["failed_step"] is None
     assert found["reachable"] is True
     assert "but the connection works" in next(one["said"] for one in found["steps"] if one["step"] == "policy")
+    assert "; yet no rule allows" in found["headline"]
 
 
 def test_a_policy_that_cannot_be_read_is_no_cause() -> None:

@@ -44,6 +44,8 @@ def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in f
         dated = "not yet valid" in said or "has expired" in said
         remedy = "renew it, unless this host's clock is wrong" if dated else "add its CA to the host's trust store"
         return f"this host does not trust its certificate ({said}): {remedy}"
+    if outcome == "prohibited" and text(row.get("from")) in ("", "local"):
+        return "this host's own firewall refuses to send to it: look at its output rules (`nft list ruleset`)"
     return {
         "handshake": f"the TLS handshake fails ({said}): check that TLS is on at that port, with a certificate for this name",
         "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, text
 from .._judge.check import Check
 from .._judge.context import CheckContext
+from .._judge.names import QUAD_100
 from .._judge.path import ExpectedPath
 from . import urls
 from .cause import Cause, because
@@ -93,6 +94,17 @@ class Client(Observed):
     def stalled(self, row: Mapping[str, Json]) -> Cause | None:
         """Return the loss of large packets if a connection was made, and then nothing of an answer came."""
         return self.cause("mtu") if row.get("connected") is True and row.get("outcome") == "timeout" else None
+
+    @cached_property
+    def resolver_astray(self) -> bool:
+        """Whether the kernel sends packets for tailscaled's resolver elsewhere than into the mesh."""
+        route = mapping(mapping(mapping(self.data("mesh_routes")).get("get")).get(QUAD_100))
+        return text(route.get("dev")) not in ("", self.interface)
+
+    @property
+    def to_resolver(self) -> tuple[str, ...]:
+        """Return the findings that explain why tailscaled's resolver is not reached."""
+        return ("kernel_route",) if self.resolver_astray else ("firewall",)
 
     @cached_property
     def me(self) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def blame_load(check: Check, load: Load) -> None:
 def slow(check: Check) -> bool:
     """Whether a finding of the doctor may only mean that something took too long."""
     if (check.assertion, check.aspect) in _LOST:
-        return not check.evidence.get("shields_up")
+        # Packets that pass although they must not prove something at any speed, and so do shields.
+        passing = mapping(check.observed).get("open") or mapping(check.observed).get("not_as_expected")
+        return not passing and not check.evidence.get("shields_up")
     seen = [*mapping(check.observed).values(), *mapping(check.evidence).values()]
     return _TIMEOUT in seen or (check.verdict == "error" and bool(_LATE.search(check.hint)))
 

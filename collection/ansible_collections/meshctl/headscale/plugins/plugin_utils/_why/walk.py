@@ -18,6 +18,7 @@ from .steps import host, mesh, packets
 STORY = "why"
 NOT_EXAMINED = "not examined"
 
+_WORKS = "; but the connection works"
 _Whole = Callable[[Case], Finding]
 _PerFamily = Callable[[Case, int], Finding]
 
@@ -82,7 +83,7 @@ def _tempered(finding: Finding, *, connected: bool) -> Finding:
     """Return a finding that does not contradict a connection which works."""
     if finding.state != "failed" or not connected:
         return finding
-    return replace(finding, state="unknown", said=f"{finding.said}; but the connection works")
+    return replace(finding, state="unknown", said=f"{finding.said}{_WORKS}")
 
 
 def _merged(name: str, each: dict[int, Finding], lost: Sequence[int]) -> Iterator[Step]:
@@ -116,9 +117,16 @@ def headline(case: Case, steps: Sequence[Step]) -> str:
         return f"{pair.format('cannot reach')}{what}{by}: {failed.name}: {failed.finding.said}"
     last = steps[-1].finding
     if last and last.state == "passed":
-        return f"{pair.format('reaches')}{what}: {last.said}"
+        return f"{pair.format('reaches')}{what}: {last.said}{_although(steps)}"
     hidden = next((step for step in steps if step.finding and step.finding.state == "unknown"), steps[-1])
     return f"whether {pair.format('reaches')}{what} is not known: {hidden.finding.said if hidden.finding else NOT_EXAMINED}"
+
+
+def _although(steps: Sequence[Step]) -> str:
+    """Return what the policy or the packet filter says against a connection that works."""
+    against = [step.finding for step in steps if step.name in ("policy", "packet_filter") and step.finding]
+    said = dict.fromkeys(one.said.removesuffix(_WORKS) for one in against if one.said.endswith(_WORKS))
+    return f"; yet {'; '.join(said)}" if said else ""
 
 
 def reachable(case: Case, steps: Sequence[Step]) -> bool | None:

@@ -77,4 +77,8 @@ def _allowed(client: Client) -> bool:
     policy = server.policy[0] if server else None
     if policy is None or policy.unrestricted:
         return True
-    return any("autogroup:internet" in target for rule in policy.rules for target in rule.targets)
+    return any(_is_internet(target) for rule in policy.rules for target in rule.targets)
+
+
+def _is_internet(target: str) -> bool:
+    return target in ("*", "autogroup:internet", "autogroup:danger-all") or target.endswith("/0")

@@ -31,7 +31,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     """Return whether a question that tailscaled answers through its socket is answered over the interface as well."""
     outcome = text(client.row("dns", name=client.name).get("outcome"))
     inside = mapping(mapping(client.data("own_dns")).get(client.name))
-    if not outcome or inside.get("answered") is not True:
+    if not outcome or inside.get("answered") is not True or client.resolver_astray:
         return
     check = context.check(
         outcome == "answered",

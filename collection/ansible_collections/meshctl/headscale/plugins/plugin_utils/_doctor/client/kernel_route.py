@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import addresses, mapping, text
+from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator
 
@@ -17,7 +18,8 @@ _MOST = 4
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ask the kernel for its route to some of the other nodes."""
-    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": _asked(client)}] if _asked(client) else []
+    asked = _asked(client)
+    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": [*asked, QUAD_100]}] if asked else []
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -27,8 +29,11 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     known = {entry: device for entry, device in routes.items() if device}
     if not known:
         return
-    # tailscaled has no route to a node that it does not trust: one alone proves nothing.
-    wrong = known if client.interface not in known.values() else {}
+    wrong: dict[str, str] = {}
+    for version in (False, True):
+        family = {entry: device for entry, device in known.items() if (":" in entry) is version}
+        # tailscaled has no route to a node that it does not trust: one alone proves nothing.
+        wrong |= {} if client.interface in family.values() else family
     ways = ", ".join(f"{entry} through {device}" for entry, device in wrong.items())
     yield context.check(
         not wrong,
@@ -36,7 +41,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         observed=known,
         hint=f"the kernel sends packets for other nodes not into the mesh: {ways}, and not through {client.interface}; restart "
         "tailscaled, which sets its routes again, and look at `ip rule` for rules of other programs that come before its own",
-        command=f"ip route get {quoted(sorted(known)[0])}",
+        command=f"ip route get {quoted(sorted(wrong or known)[0])}",
     )
 
 

@@ -14,7 +14,7 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, because
 
-AFTER = ("client", "tun", "firewall")
+AFTER = ("client", "tun", "kernel_route", "firewall")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -49,19 +49,26 @@ def judge(client: Client, context: CheckContext) -> Check:
             "error": text(system.get("error")),
             "outcome": text(asked.get("outcome")),
         },
-        hint=_hint(levels, client.resolvers) if client.name else "the node has no name, because it is not in the mesh",
+        hint=_hint(levels, client.resolvers, addresses(system.get("addresses")))
+        if client.name
+        else "the node has no name, because it is not in the mesh",
         command=f"getent ahosts {quoted(client.name)}",
     )
-    return because(check, client.cause("tun", "firewall") if client.running else client.cause("client"))
+    return because(check, client.cause("tun", *client.to_resolver) if client.running else client.cause("client"))
 
 
-def _hint(levels: dict[str, bool], servers: list[str]) -> str:
+def _hint(levels: dict[str, bool], servers: list[str], found: list[str]) -> str:
     if not levels["server"]:
         return "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration"
     if not levels["accepted"]:
         return "this client ignores the server's DNS settings: `tailscale set --accept-dns=true`"
     if not levels["tailscaled"]:
         return f"tailscaled's own resolver {QUAD_100} does not answer: read tailscaled's log and restart it"
+    if found:
+        return (
+            f"this host resolves its own name to {', '.join(found)} and not to its mesh addresses, which tailscaled gives: something "
+            "answers first, such as an entry in /etc/hosts (`getent -s files hosts`) or another resolver"
+        )
     if QUAD_100 not in servers and not any(ip_address(server).is_loopback for server in servers):
         return (
             f"the host asks {', '.join(servers) or 'no server'} and not tailscaled, because another program rewrites "

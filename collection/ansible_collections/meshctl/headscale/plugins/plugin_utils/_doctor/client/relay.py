@@ -114,11 +114,16 @@ def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
         target=relay.target,
         expected={"udp": f"{relay.where}:{relay.stun_port}", "outcome": "answered"},
         observed={"outcome": text(row.get("outcome")), "mapped": text(row.get("mapped"))} if row else None,
-        hint=f"UDP port {relay.stun_port} of {relay.where} does not answer ({text(row.get('outcome'))}): without it nodes do not "
-        "learn their public addresses, and paths stay relayed; open the port, also in the server's own firewall and in the "
-        "container's ports"
-        if row
-        else client.why("stun"),
+        hint=_no_stun(relay, text(row.get("outcome"))) if row else client.why("stun"),
         command="tailscale netcheck",
     )
     return because(check, client.cause("network"))
+
+
+def _no_stun(relay: Relay, outcome: str) -> str:
+    said = f"UDP port {relay.stun_port} of {relay.where}"
+    lost = "without it nodes do not learn their public addresses, and paths stay relayed"
+    # The kernel says so of what the host itself drops; a firewall elsewhere is silent, or its refusal has another name.
+    if outcome == "prohibited":
+        return f"this host's own firewall refuses to send to {said} ({outcome}): {lost}; look at its output rules (`nft list ruleset`)"
+    return f"{said} does not answer ({outcome}): {lost}; open the port, also in the server's own firewall and in the container's ports"

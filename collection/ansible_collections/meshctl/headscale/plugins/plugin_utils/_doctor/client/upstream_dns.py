@@ -14,7 +14,7 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "firewall", "network")
+AFTER = ("exit_node", "kernel_route", "firewall", "network")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -40,8 +40,8 @@ def judge(client: Client, context: CheckContext) -> Check:
 
 def _own_resolver(client: Client, context: CheckContext) -> Cause | None:
     """Return what keeps the host from asking tailscaled, which the finding about names of the mesh reports as well."""
-    if _through_mesh(client) and (firewall := client.cause("firewall")):
-        return firewall
+    if _through_mesh(client) and (way := client.cause(*client.to_resolver)):
+        return way
     own = client.row("own_name", name=client.name)
     lookup = (
         bool(own) and own.get("outcome") != "found" and client.row("dns", name=client.name).get("outcome") == "answered"

@@ -180,10 +180,10 @@ def _hints(view: ClientView, others: list[ClientView], found: dict[str, list[str
                else "look for a rule that drops packets from or to tailscale0 (`nft list ruleset`) on "
                + (shared or "both hosts"))
         )  # fmt: skip
-    if found["open"]:
+    if passing := ", ".join(found["open"]):
         yield (
-            f"the policy denies it {', '.join(found['open'])}, but packets pass, because the network map there is old: restart "
-            "its tailscaled"
+            f"the policy denies it {passing}, but packets pass, because the network map there is old: look at the connection of "
+            f"{passing} to the server, and restart its tailscaled"
         )
     if stated := found["not_as_expected"]:
         if set(stated) == {other.name for other in others} and not any(view.echoed.values()):
@@ -204,17 +204,13 @@ def _cause(  # noqa: PLR0913, PLR0917
     if stated := found["not_as_expected"]:
         explained = all((view.name, name.split(" ")[0]) not in allowed.hopeless for name in stated)
         return server.cause("policy.names") if explained else None
-    if found["blocked"] and (
-        cause := view.cause(
-            "tun", "exit_node", "network", "client", "kernel_route", "firewall", "mtu", "relay", "derp_map"
-        )
-    ):
+    # What concerns the whole path cannot stop one address family alone.
+    whole = () if any("(" in entry for entry in found["blocked"]) else ("network", "client", "mtu", "relay", "derp_map")
+    if found["blocked"] and (cause := view.cause("tun", "exit_node", "kernel_route", "firewall", *whole)):
         return cause
     blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]
     causes = [
-        other.cause("tun", "network", "client", "kernel_route", "firewall", "mtu", "relay")
-        or server.expired(other.name, story)
-        for other in blocked
+        other.cause("tun", "kernel_route", "firewall", *whole) or server.expired(other.name, story) for other in blocked
     ]
     return causes[0] if causes and all(causes) else None
 
