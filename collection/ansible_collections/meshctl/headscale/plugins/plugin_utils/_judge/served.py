@@ -132,8 +132,8 @@ def _serving(
 def _wrong_router(prefix: str, now: list[str], wanted: str | None) -> str:
     if wanted and wanted not in now:
         return (
-            f"{', '.join(now)} serves {prefix} instead of {wanted}: the server moves a route when its router goes offline or does not "
-            "answer its probes (node.routes.ha in its configuration), and its log says when it did"
+            f"{', '.join(now)} serves {prefix} instead of {wanted}: the server moves a route when its router goes offline, loses its "
+            "approval, or does not answer its probes (node.routes.ha in its configuration), and its log says when it did"
         )
     return f"{', '.join(now)} serve {prefix} at the same time"
 
