@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What US6 changes in a mesh is taken back, also by the next `up` after the story was killed."""
+"""What US5 and US6 change in a mesh is taken back, also by the next `up` after the story was killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,33 @@ def _state(driver: LabDriver) -> dict[str, object]:
     nodes = json.loads(driver.shell("headscale-server", "headscale nodes list -o json"))
     found["approved"] = sorted((node["given_name"], node.get("approved_routes") or []) for node in nodes)
     found["policy"] = json.loads(driver.shell("headscale-server", "headscale policy get"))
+    found["nodes"] = sorted(node["name"] for node in nodes)
+    users = json.loads(driver.shell("headscale-server", "headscale users list -o json"))
+    found["users"] = sorted(user["name"] for user in users)
+    found["spare"] = driver.shell("client-node-4", "ls /etc/service /var/lib/tailscale 2>/dev/null || true")
     return found
+
+
+def _start(driver: LabDriver, story: str) -> subprocess.Popen[bytes]:
+    """Start a story as users do."""
+    words = ["run", story, "--no-deploy", "--lab", driver.name, "-i", str(driver.path)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "meshctl_headscale", *words],
+        cwd=driver.machine.home,
+        env=driver.machine.env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _kill(process: subprocess.Popen[bytes], *others: int) -> None:
+    """Kill a story with everything below it."""
+    for pid in (*(below for other in others for below in (*_below(other), other)), *_below(process.pid), process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait(timeout=60)
 
 
 def _below(pid: int) -> list[int]:
@@ -83,23 +109,11 @@ def test_the_next_up_takes_back_what_a_killed_story_changed(
 ) -> None:
     before = _state(routed)
     record = routed.directory / "faults.json"
-    words = ["run", "us6", "--no-deploy", "--lab", routed.name, "-i", str(routed.path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "meshctl_headscale", *words],
-        cwd=routed.machine.home,
-        env=routed.machine.env(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = _start(routed, "us6")
     wait_for(record.exists, "the story keeps what it changes", seconds=90)
     wait_for(lambda: moment(routed), what, seconds=300)
     playing = int(json.loads(record.read_text(encoding="utf-8"))[0]["drill"][0])
-    for pid in (*_below(playing), playing, *_below(process.pid), process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait(timeout=60)
+    _kill(process, playing)
     assert record.exists()
     routed.play("up.yml").succeeded()
     assert not record.exists()
@@ -109,3 +123,35 @@ def test_the_next_up_takes_back_what_a_killed_story_changed(
         assert _carrier(routed, number) == "1"
     # Preferences that only a client knows would not say whether the server hears it again.
     routed.play("stories/us1.yml").succeeded()
+
+
+def _narrowed(driver: LabDriver) -> bool:
+    # Of all policies of the story, only narrowed ones have no grant for the guests.
+    policy = json.loads(driver.shell("headscale-server", "headscale policy get"))
+    return "group:meshctl-staff" in policy.get("groups", {}) and len(policy["grants"]) == 1
+
+
+def _tagged(driver: LabDriver) -> bool:
+    return "tag:meshctl-extra" in driver.shell("headscale-server", "headscale nodes list -o json")
+
+
+@pytest.mark.parametrize(
+    ("moment", "deployed"),
+    [(_narrowed, False), (_tagged, True)],
+    ids=["narrowed-not-deployed", "tagged"],
+)
+def test_what_a_killed_story_did_to_the_policy_is_taken_back(
+    routed: LabDriver, moment: Callable[[LabDriver], bool], deployed: bool
+) -> None:
+    before = _state(routed)
+    process = _start(routed, "us5")
+    wait_for(lambda: moment(routed), moment.__name__, seconds=300)
+    assert process.poll() is None
+    _kill(process)
+    assert _state(routed) != before
+    if deployed:
+        routed.play("up.yml").succeeded()
+        assert _state(routed) == before
+    # Without `up`, the story itself restores what was before.
+    routed.play("stories/us5.yml").succeeded()
+    assert _state(routed) == before
