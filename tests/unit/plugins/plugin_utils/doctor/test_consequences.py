@@ -430,3 +430,14 @@ def test_an_exit_node_that_the_policy_opens_is_not_closed_by_it(target: str, sai
     data = _client(prefs={"ExitNodeID": "2"}, through_exit=[{"connected": False}], around_exit=[{"connected": True}])
     data["status"] = {**data["status"], "Peer": {"2": {**_PEER, "ID": "2", "HostName": "b", "ExitNodeOption": True}}}
     assert said in problems(examine_client(data, server=server))["doctor.exit_node"]
+
+
+def test_an_old_packet_filter_follows_from_a_server_that_is_not_reached() -> None:
+    bad = {"server": {"id": "doctor.server", "source": "b", "hint": "it does not answer in time"}}
+    lost = {"answered": {"100.64.0.2": True}, "echoed": {"100.64.0.2": False}}
+    one = ClientView(name="a", key="nodekey:1", state="Running", own=("100.64.0.1",), **lost)
+    nodes = {"nodes": {"nodes": [node(1, "a"), node(2, "b")]}}
+    for refuses, because in ((("100.64.0.1",), True), ((), False)):
+        two = ClientView(name="b", key="nodekey:2", state="Running", refuses=refuses, bad=bad)
+        hint = problems(examine_server(nodes, views=(one, two)))["doctor.policy.reach"]
+        assert (hint == "because of doctor.server on b") is because

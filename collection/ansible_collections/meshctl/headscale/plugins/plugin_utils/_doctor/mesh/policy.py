@@ -209,8 +209,12 @@ def _cause(  # noqa: PLR0913, PLR0917
     if found["blocked"] and (cause := view.cause("tun", "exit_node", "kernel_route", "firewall", *whole)):
         return cause
     blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]
+    # A network map is old where the server is not reached.
+    stale = _stale(view, others, found)
     causes = [
-        other.cause("tun", "kernel_route", "firewall", *whole) or server.expired(other.name, story) for other in blocked
+        other.cause("tun", "kernel_route", "firewall", *whole, *(("server", "proxy") if other.name in stale else ()))
+        or server.expired(other.name, story)
+        for other in blocked
     ]
     return causes[0] if causes and all(causes) else None
 
