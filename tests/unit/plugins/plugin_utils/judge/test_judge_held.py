@@ -112,7 +112,7 @@ def test_a_probe_that_was_held_up_is_no_verdict() -> None:
     silent(data, TWO.address(4), (4.0, 2.0))
     check = judged(data)["steady", "ipv4"]
     assert check.verdict == "skipped"
-    assert "was held up for 6 s, and watched for only 4 s" in check.hint
+    assert "was held up for 6 s and watched for only 4 s" in check.hint
 
 
 def test_an_address_that_never_answered_is_left_to_the_check_that_says_why() -> None:
@@ -130,8 +130,8 @@ def test_an_address_that_never_answered_is_left_to_the_check_that_says_why() -> 
             "broke at 21:30:05.0 UTC, 5.0 s after it was opened, with 32768",
         ),
         ({"outcome": "closed", "broke": NOW + 5}, "two's side closed it"),
-        ({"outcome": "timeout", "broke": NOW + 5}, "nothing was acknowledged any more"),
-        ({"outcome": "damaged", "broke": NOW + 5}, "other bytes came back"),
+        ({"outcome": "timeout", "broke": NOW + 5}, "the other side stopped acknowledging"),
+        ({"outcome": "damaged", "broke": NOW + 5}, "the bytes that came back differ"),
         ({"outcome": "EPIPE", "broke": NOW + 5}, "the kernel reports 'EPIPE'"),
         (
             {"outcome": "timeout", "opened": None, "tries": 4},

@@ -67,7 +67,7 @@ def test_a_slow_path_fails_on_a_saturated_machine_as_well_and_the_check_says_bot
     check = _latency(_BUSY, [120.0, 180.0, 240.0])
     assert check.verdict == "failed"
     blame_load(check, load_of({"host": {"load": _BUSY}}))
-    assert check.hint.startswith("the machine was saturated, which may be the whole cause; if it fails on an idle one")
+    assert check.hint.startswith("the machine was saturated, and that alone may explain this; if the check also")
     assert "the path is slow or busy" in check.hint
     assert check.evidence["saturated"].startswith("the machine was saturated: the probe waited 0.9 s")
 

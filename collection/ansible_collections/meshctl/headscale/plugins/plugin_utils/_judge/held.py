@@ -121,7 +121,7 @@ class _Seen:
             return self._context.check(None, **about, observed=None, hint=unseen)
         if self._watched_s < expect.hold_s:
             return self._context.skipped(
-                f"the probe on {self._context.source} was held up for {self._held_up_s:g} s, and watched for only "
+                f"the probe on {self._context.source} was held up for {self._held_up_s:g} s and watched for only "
                 f"{self._watched_s:g} s: its host is overloaded",
                 **about,
             )
@@ -276,10 +276,10 @@ class _Seen:
         at = (number(found.get("broke")) or 0.0) - self._expect.ahead_s
         span = Span(start=at, end=at)
         how = {
-            "reset": f"it was reset: something on the way, or {peer.name}, does not know it any more or limits it",
-            "closed": f"{peer.name}'s side closed it, before the listener's time was over",
-            "damaged": "other bytes came back than were sent",
-            "timeout": "nothing was acknowledged any more",
+            "reset": f"it was reset: something on the way, or {peer.name}, no longer knows it or limits it",
+            "closed": f"{peer.name}'s side closed it before the listener was due to end",
+            "damaged": "the bytes that came back differ from those sent",
+            "timeout": "the other side stopped acknowledging data",
         }.get(outcome, f"the kernel reports '{outcome}'")
         return (
             f"the connection to {peer.name} broke at {_clock(at)}, {_amount(found)}{self._meanwhile([span])}: {how} "
@@ -300,7 +300,7 @@ class _Seen:
                 "forgets established connections, or a limit of time or bytes (`nft list ruleset`, `conntrack -L`)"
             )
         else:
-            why = "nothing else is known of the path meanwhile"
+            why = "nothing else is known about the path at that time"
         returned = int(number(found.get("bytes")) or 0)
         return (
             f"the connection to {peer.name} stood still for {worst.seconds:g} s from {_clock(worst.start)}"

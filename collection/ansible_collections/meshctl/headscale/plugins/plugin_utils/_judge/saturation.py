@@ -84,7 +84,7 @@ def blame_load(check: Check, load: Load) -> None:
         return
     check.evidence["saturated"] = f"the machine was saturated: {load.said}"
     check.hint = (
-        f"the machine was saturated, which may be the whole cause; if it fails on an idle one as well: {check.hint}"
+        f"the machine was saturated, and that alone may explain this; if the check also fails on an idle machine: {check.hint}"
     )
 
 
