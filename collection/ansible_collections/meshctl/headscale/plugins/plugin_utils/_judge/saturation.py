@@ -83,9 +83,7 @@ def blame_load(check: Check, load: Load) -> None:
     if not (load.saturated and check.bad and _timed(check)):
         return
     check.evidence["saturated"] = f"the machine was saturated: {load.said}"
-    check.hint = (
-        f"the machine was saturated, and that alone may explain this; if the check also fails on an idle machine: {check.hint}"
-    )
+    check.hint = f"the machine was saturated, and that alone may explain this; if the check also fails on an idle machine: {check.hint}"
 
 
 def slow(check: Check) -> bool:
