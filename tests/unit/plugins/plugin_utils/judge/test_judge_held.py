@@ -64,6 +64,33 @@ def test_a_silence_fails_from_the_budget_on(lasted: float, verdict: str) -> None
     assert check.observed["longest_s"] == lasted
 
 
+@pytest.mark.parametrize(
+    ("outage", "verdict", "longest"),
+    [((0.2, 5.0), "passed", None), ((0.2, 6.5), "failed", 1.5), ((5.5, 0.6), "failed", 0.6), ((5.2, 0.4), "passed", 0.4)],
+)
+def test_what_was_before_a_node_was_reached_is_no_silence(
+    outage: tuple[float, float], verdict: str, longest: float | None
+) -> None:
+    """Two nodes that begin to talk at the same moment exchange a packet or two, and then nothing for a while."""
+    expect = replace(EXPECT, since={"two": NOW + 5.2 - 30}, ahead_s=30.0)
+    data = healthy()
+    for address in (*TWO.addresses, *THREE.addresses):
+        silent(data, address, outage)
+    check = judged(data, expect)["steady", "ipv4"]
+    assert check.verdict == verdict
+    assert check.observed.get("longest_s") == longest
+    other = judged(data, replace(expect, peers=(THREE,), stream_peers=frozenset()))["steady", "ipv4"]
+    assert other.verdict == ("failed" if outage[1] > 0.5 else "passed")
+
+
+def test_a_stall_before_a_node_was_reached_is_not_one_of_the_connection() -> None:
+    data = healthy()
+    for stream in data["streams"]:
+        stream["waits"] = [{"at": NOW + 0.3, "s": 4.5}]
+    assert judged(data)["stream", "ipv4"].verdict == "failed"
+    assert judged(data, replace(EXPECT, since={"two": NOW + 5.0}))["stream", "ipv4"].verdict == "passed"
+
+
 def test_a_node_that_comes_and_goes_is_named_with_times_and_period() -> None:
     data = healthy()
     for address in TWO.addresses:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, lifted, positive, wanted
@@ -48,6 +48,7 @@ class ActionModule(Assertion):
         everyone = self.peers()
         peers = tuple(peer for peer in everyone if expect.reaches(self.host, peer.name))
         self._kept_out = tuple(peer for peer in everyone if peer not in peers)
+        self._began = time.time()
         self._expect = Reachable(
             peers=peers,
             families=families(self.options["families"]),
@@ -104,6 +105,14 @@ class ActionModule(Assertion):
         """Measure the paths that were found: a few lucky pings do not prove that a path keeps its packets."""
         steps = Remeasurement(context=self.context, reply_timeout_s=self._reply_timeout_s, clock=time.monotonic)
         return drive(steps.checks(self._expect, checks), self._measure)
+
+    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
+        """Return when peers that did not answer at once did, so that a watch does not judge what was before."""
+        late: dict[str, float] = {}
+        for check in checks:
+            if check.family and check.target and check.verdict == "passed" and check.evidence.get("looks"):
+                late[check.target] = max(late.get(check.target, 0.0), self._began + check.duration_ms / 1000)
+        return {"ansible_facts": {"mesh_reached_at": late}}
 
     def _measure(self, probe: Probe) -> Json:
         return self.probe([probe.request], seconds=self.LOOK_S * probe.looks)

@@ -69,8 +69,16 @@ class ActionModule(Assertion):
                 Span(start=one["start"], end=one["end"], what=one["what"]) for one in outages(self) if one["start"]
             ),
             ahead_s=number(self._watch.get("ahead_s")) or 0.0,
+            since=self._since(),
         )
-        self.LOOK_S = hold * 1.5 + _SPARE_S * self.patience  # type: ignore[misc]
+        late = max((self._expect.since.get(peer.name, 0.0) for peer in peers), default=0.0)
+        self._ask_s = hold + max(0.0, late - at) if at is not None else hold
+        self.LOOK_S = self._ask_s * 1.5 + _SPARE_S * self.patience  # type: ignore[misc]
+
+    def _since(self) -> dict[str, float]:
+        """Return when each peer was reached that was not reached at once; two nodes that begin at the same moment need 5 s more."""
+        known = mapping(self.variable("mesh_reached_at"))
+        return {str(name): found for name, at in known.items() if (found := number(at)) is not None}
 
     def _no_streams(self) -> str:
         if reason := unmet(self, ["bystanders"]):
@@ -86,7 +94,7 @@ class ActionModule(Assertion):
         request = {key: self._watch[key] for key in ("name", "token")}
         # A node that is pinged while it starts takes 5 s longer: both sides begin to talk at the same moment.
         drop = [known for peer in self._expect.peers for known in peer.addresses]
-        return [{"id": HELD, "kind": "call", **request, "hold_s": self._expect.hold_s, "drop": drop}]
+        return [{"id": HELD, "kind": "call", **request, "hold_s": self._ask_s, "drop": drop}]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the silences and the connections."""

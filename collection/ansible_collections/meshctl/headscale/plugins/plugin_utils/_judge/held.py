@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +69,8 @@ class Held:
     """When another node was taken down on purpose, and how."""
     ahead_s: float = 0.0
     """How far the host's clock is ahead of the controller's."""
+    since: Mapping[str, float] = field(default_factory=dict)
+    """When a peer was reached that was not reached at once: what was before is for `reachable` to judge."""
 
 
 def judge_held(answer: Json, context: CheckContext, expect: Held) -> list[Check]:
@@ -94,12 +96,37 @@ class _Seen:
         self._context = context
         self._expect = expect
         self._data = mapping(self._answer.data(HELD))
-        self._lines = mapping(self._data.get("lines"))
-        streams = [mapping(one) for one in items(self._data.get("streams"))]
+        self._since = {
+            known: expect.since[peer.name] + expect.ahead_s
+            for peer in (*expect.peers, *expect.everyone)
+            if peer.name in expect.since
+            for known in peer.addresses
+        }
+        self._lines = {
+            known: {**mapping(line), "outages": self._later(known, mapping(line).get("outages"))}
+            for known, line in mapping(self._data.get("lines")).items()
+        }
+        streams = [
+            {**mapping(one), "waits": self._later(text(mapping(one).get("host")), mapping(one).get("waits"))}
+            for one in items(self._data.get("streams"))
+        ]
         self._streams = {text(one.get("host")): one for one in streams if not number(one.get("idle_s"))}
         self._idle = {text(one.get("host")): one for one in streams if number(one.get("idle_s"))}
         self._watched_s = round((number(self._data.get("ticks")) or 0) * (number(self._data.get("interval_s")) or 0), 1)
         self._held_up_s = number(self._data.get("held_up_s")) or 0.0
+
+    def _later(self, known: str, listed: Json) -> list[Json]:
+        """Return silences of an address without what was before its node was reached."""
+        since = self._since.get(known)
+        if since is None:
+            return items(listed)
+        rows = [mapping(one) for one in items(listed)[:_MOST_READ]]
+        spans = [(one, number(one.get("at")), number(one.get("s"))) for one in rows]
+        return [
+            {**one, "at": max(at, since), "s": at + lasted - max(at, since)}
+            for one, at, lasted in spans
+            if at is not None and lasted is not None and at + lasted > since
+        ]
 
     # -- pings -------------------------------------------------------------------------------------------------------
 
