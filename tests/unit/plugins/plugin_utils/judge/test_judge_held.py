@@ -66,7 +66,12 @@ def test_a_silence_fails_from_the_budget_on(lasted: float, verdict: str) -> None
 
 @pytest.mark.parametrize(
     ("outage", "verdict", "longest"),
-    [((0.2, 5.0), "passed", None), ((0.2, 6.5), "failed", 1.5), ((5.5, 0.6), "failed", 0.6), ((5.2, 0.4), "passed", 0.4)],
+    [
+        ((0.2, 5.0), "passed", None),
+        ((0.2, 6.5), "failed", 1.5),
+        ((5.5, 0.6), "failed", 0.6),
+        ((5.2, 0.4), "passed", 0.4),
+    ],
 )
 def test_what_was_before_a_node_was_reached_is_no_silence(
     outage: tuple[float, float], verdict: str, longest: float | None
