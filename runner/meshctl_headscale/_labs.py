@@ -77,7 +77,9 @@ def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
         known = sorted({*record.machines, *(other for other in record.topology["machines"] if _guest(record, other))})
         raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(known)}.")
     if not record.machines[node].alive:
-        raise MeshctlError(f"The machine '{node}' of the lab '{name}' has stopped. `meshctl up` starts it again.")
+        raise MeshctlError(
+            f"The machine '{node}' of the lab '{name}' has stopped. `meshctl up --lab {name}` starts it again."
+        )
     return found.enter(node, command or _SHELL)
 
 
@@ -222,7 +224,7 @@ def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
     directory = lab.directory / "logs"
     machines = sorted(entry.name for entry in directory.iterdir() if entry.is_dir()) if directory.is_dir() else []
     if not machines:
-        raise MeshctlError(f"The lab '{name}' has no logs: it is not up. Start it with `meshctl up`{_others(name)}.")
+        raise MeshctlError(sentence(f"{lab.missing()}{_others(name)}"))
     record = lab.record
     if record and _guest(record, node):
         raise MeshctlError(

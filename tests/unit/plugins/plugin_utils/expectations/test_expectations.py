@@ -456,6 +456,13 @@ def test_a_story_cannot_run_for_the_same_reason_on_every_host() -> None:
     assert lacking(existing().but(mesh_story_info={"needs": ["subnets", "service"]})) == unmet(existing(), ["service"])
 
 
+def test_a_story_that_asks_the_server_needs_it_among_its_hosts() -> None:
+    asks = lab().but(mesh_story_info={"needs": ["server"]})
+    assert lacking(asks) == ""
+    assert lacking(asks.but(ansible_play_hosts_all=[ONE, SERVER])) == ""
+    assert "add the group headscale to --limit" in lacking(asks.but(ansible_play_hosts_all=[ONE, TWO]))
+
+
 def test_a_story_that_needs_what_does_not_exist_is_refused() -> None:
     assert lacking(lab()) == ""
     with pytest.raises(BadInput, match="needs has 'subnet': write some of placement, subnets, "):

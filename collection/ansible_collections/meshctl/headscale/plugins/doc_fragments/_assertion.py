@@ -48,12 +48,13 @@ options:
       - V(routes), C(mesh_routes) or C(mesh_exit_nodes) names some; V(route_changes), a story may set them up itself;
         V(verified_routes), there are routes that a story can verify; V(failover), a network has two routers, which may
         be disturbed.
-      - V(listeners), nodes may listen on ports to try; V(policy_change), another policy may be installed for a while.
+      - V(listeners), nodes may listen on ports to try; V(policy_change), another policy may be installed for a while;
+        V(server), the server is one of the play's hosts.
     type: list
     elements: str
     choices: [placement, subnets, other_subnet, isolation, wall, service, private_service, service_address, service_restart,
               disruption, cable, newcomer, bystanders, routes, route_changes, verified_routes, failover, listeners,
-              policy_change]
+              policy_change, server]
     default: []
   socket:
     description:

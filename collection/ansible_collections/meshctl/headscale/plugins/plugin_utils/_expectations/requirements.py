@@ -38,6 +38,7 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "failover": routes.no_failover,
     "listeners": policy.no_listeners,
     "policy_change": policy.no_change,
+    "server": policy.no_server,
 }
 
 
