@@ -41,6 +41,7 @@ FACTS = {
     "mesh_nodes",
     "mesh_pairs_coverage",
     "mesh_pairs_run",
+    "mesh_reached_at",
     "mesh_story_lacks",
     "mesh_relays",
     "mesh_first_router",
