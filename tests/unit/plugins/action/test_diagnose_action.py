@@ -93,6 +93,6 @@ def test_the_hosts_of_a_lab_get_more_time_on_a_busy_machine(
     look._be_patient()
     ActionModule.probe(look, [{"kind": "http", "try_timeout_s": 5.0}, {"kind": "status"}], seconds=7.5)
     assert given == {
-        "asked": [{"kind": "http", "try_timeout_s": 5.0 * patience}, {"kind": "status"}],
+        "asked": [{"kind": "http", "try_timeout_s": 5.0 * patience, "timeout_s": 5.5 * patience}, {"kind": "status"}],
         "seconds": 7.5 * patience,
     }

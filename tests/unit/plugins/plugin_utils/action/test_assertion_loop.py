@@ -181,7 +181,8 @@ def documented(name: str) -> dict[str, Any]:
     base = "ansible_collections.meshctl.headscale.plugins"
     document = yaml.safe_load(import_module(f"{base}.modules.{name}").DOCUMENTATION)
     options = dict(document.get("options") or {})
-    for fragment in document.get("extends_documentation_fragment") or []:
+    extends = document.get("extends_documentation_fragment") or []
+    for fragment in [extends] if isinstance(extends, str) else extends:
         where = fragment.removeprefix("meshctl.headscale.").split(".")
         holder = import_module(f"{base}.doc_fragments.{where[0]}").ModuleDocFragment
         text = getattr(holder, where[1].upper() if len(where) > 1 else "DOCUMENTATION")
