@@ -158,9 +158,11 @@ def test_an_unreachable_host_is_an_error_and_the_rest_goes_on(own: OwnMesh) -> N
     own.hosts("clients")[_THREE]["ansible_port"] = 2222
     ran = own.play("all.yml", "-e", "mesh_keep_going=true")
     assert ran.status != 0
-    assert set(_verdicts(ran).values()) == {"error"}
+    # This inventory has no service, no ports to try and no routes, whoever answers.
+    unsupported = {"us3", "us5", "us6"}
+    assert _verdicts(ran) == {story: "skipped" if story in unsupported else "error" for story in STORIES}
     bad = ran.checks(verdict="error") + ran.checks(verdict="failed")
-    assert {check["id"] for check in bad} == {f"{story}.host_reachable" for story in STORIES}
+    assert {check["id"] for check in bad} == {f"{story}.host_reachable" for story in {*STORIES} - unsupported}
     assert {check["source"] for check in bad} == {_THREE}
     # It is a member of the mesh all the same, and the others are asked about it.
     for other in (_ONE, _TWO):

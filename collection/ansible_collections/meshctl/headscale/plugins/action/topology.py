@@ -40,7 +40,7 @@ class ActionModule(HostView, ControllerAction):
     def _story(self, known: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         """Return the facts, with the reason why the story of the play cannot run; its first host reports it."""
         if not known.get("mesh_story"):
-            return {"ansible_facts": facts}
+            return {"ansible_facts": {**facts, "mesh_story_lacks": ""}}
         self.known, self.host, self._topology = known, str(known["inventory_hostname"]), facts["mesh_topology"]
         reason = lacking(self)
         found: dict[str, Any] = {"ansible_facts": {**facts, "mesh_story_lacks": reason}}
