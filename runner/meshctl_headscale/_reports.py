@@ -29,7 +29,7 @@ def find(run: str | None) -> Path:
             if (directory / "report.json").is_file():
                 return directory.resolve()
     known = _known(runs)
-    # The link of this name knows nothing of the rounds of a watch.
+    # The link of this name may lead to a run without a report, or be gone.
     if run in (None, "latest") and known:
         return known[0]
     matching = [path for path in known if run and run in path.name]
