@@ -158,9 +158,14 @@ class Server(Observed):
         """Return the node with a key, empty if there is none."""
         return next((node for node in self.nodes if key and text(node.get("nodeKey")) == key), {})
 
+    @cached_property
+    def _expiries(self) -> dict[str, float | None]:
+        # Of nodes with the same name, the first counts.
+        return {given_name(node): moment(node.get("expiry")) for node in reversed(self.nodes)}
+
     def expired(self, name: str, story: str) -> Cause | None:
         """Return that a node's key has expired, which the comparison of all hosts reports."""
-        expiry = next((moment(node.get("expiry")) for node in self.nodes if given_name(node) == name), None)
+        expiry = self._expiries.get(name)
         past = expiry is not None and self.now is not None and expiry <= self.now
         return Cause(id=f"{story}.expiry", source=self.source) if past else None
 

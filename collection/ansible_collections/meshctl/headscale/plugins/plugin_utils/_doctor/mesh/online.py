@@ -14,7 +14,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return a check for each node that another client pinged."""
     for node in server.nodes:
         if tried := _tried(server, node):
-            yield because(_online(context, node, tried), _cause(server, node, context.story))
+            yield because(_online(context, node, tried), _cause(server, node, tried, context.story))
 
 
 def _tried(server: Server, node: Record) -> dict[str, bool]:
@@ -27,13 +27,13 @@ def _tried(server: Server, node: Record) -> dict[str, bool]:
     }
 
 
-def _cause(server: Server, node: Record, story: str) -> Cause | None:
+def _cause(server: Server, node: Record, tried: dict[str, bool], story: str) -> Cause | None:
     view = server.view(node) or server.silent_view(node)
     own = server.expired(given_name(node), story) or (view.cause("client", "network", "exit_node") if view else None)
     if own or node.get("online") is not True:
         return own
     # Those who did not reach it may have no way to anybody.
-    others = [other for other in server.known.views if other.name in _tried(server, node)]
+    others = [other for other in server.known.views if other.name in tried]
     causes = [other.cause("network", "client", "relay.https", "relay.upgrade") for other in others]
     return causes[0] if causes and all(causes) else None
 
