@@ -76,7 +76,7 @@ class ActionModule(Assertion):
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Probe with as much time as slow hosts need."""
         answer = super().probe([self._slower(request) for request in requests], seconds=seconds * self.patience)
-        self.busiest = max(self.busiest, self.load, key=lambda load: load.slowdown if load.saturated else 0.0)
+        self.note_load()
         return answer
 
     def _slower(self, request: Request) -> Request:

@@ -139,7 +139,7 @@ class Assertion(MeshAction):
             seconds = self.LOOK_S if not looks else min(self.LOOK_S, max(left, self.SHORTEST_LOOK_S))
             answer = self._probe_again(self.observe(pending), seconds=seconds, last=left <= 0)
             looks += 1
-            self.busiest = max(self.busiest, self.load, key=lambda load: load.slowdown if load.saturated else 0.0)
+            self.note_load()
             self.elapsed_s = time.monotonic() - began
             self._keep(found, self.judge(answer), looks, pending)
             pending = frozenset(check.target for check in found.values() if check.bad)
@@ -151,6 +151,10 @@ class Assertion(MeshAction):
             self.note_silence(answer, in_vain=True)
             self._explain(found, answer, pending)
         return list(found.values()) or [self.context.check(None, expected="something to assert", observed=None)]
+
+    def note_load(self) -> None:
+        """Keep how busy the host was, if it was busier than in every probe before."""
+        self.busiest = max(self.busiest, self.load, key=lambda load: load.slowdown if load.saturated else 0.0)
 
     def _probe_again(self, requests: list[Request], *, seconds: float, last: bool) -> dict[str, Any]:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, text
@@ -24,7 +24,9 @@ from .relays import Relay, read_relays
 if TYPE_CHECKING:
     from .records import Server
 
-__all__ = ["Cause", "Check", "CheckContext", "Client", "ClientContext", "Iterator", "Observed", "because"]
+__all__ = ["NO_SERVER", "Cause", "Check", "CheckContext", "Client", "ClientContext", "Iterator", "Observed", "because"]
+
+NO_SERVER = "the client is logged out and has no server"
 
 
 class Observed(Answer):
@@ -126,6 +128,11 @@ class Client(Observed):
         """Return the control server that the client uses."""
         return text(self.prefs.get("ControlURL")).rstrip("/")
 
+    @property
+    def has_no_server(self) -> bool:
+        """Whether the client was logged out, and names no control server any more."""
+        return bool(self.status) and not self.running and not self.url
+
     @cached_property
     def server_host(self) -> str:
         """Return the name or address of that server."""
@@ -151,6 +158,11 @@ class Client(Observed):
     def resolvers(self) -> list[str]:
         """Return the name servers of the host's resolv.conf."""
         return addresses(mapping(self.data("resolv_conf")).get("nameservers"))
+
+    @property
+    def asks_tailscaled(self) -> bool:
+        """Whether the host asks tailscaled for names, perhaps through a local resolver."""
+        return any(server == QUAD_100 or ip_address(server).is_loopback for server in self.resolvers)
 
     @cached_property
     def outside_names(self) -> list[str]:

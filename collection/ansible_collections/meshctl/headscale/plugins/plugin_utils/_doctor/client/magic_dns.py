@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
@@ -49,7 +48,7 @@ def judge(client: Client, context: CheckContext) -> Check:
             "error": text(system.get("error")),
             "outcome": text(asked.get("outcome")),
         },
-        hint=_hint(levels, client.resolvers, addresses(system.get("addresses")))
+        hint=_hint(client, levels, addresses(system.get("addresses")))
         if client.name
         else "the node has no name, because it is not in the mesh",
         command=f"getent ahosts {quoted(client.name)}",
@@ -57,7 +56,7 @@ def judge(client: Client, context: CheckContext) -> Check:
     return because(check, client.cause("tun", *client.to_resolver) if client.running else client.cause("client"))
 
 
-def _hint(levels: dict[str, bool], servers: list[str], found: list[str]) -> str:
+def _hint(client: Client, levels: dict[str, bool], found: list[str]) -> str:
     if not levels["server"]:
         return "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration"
     if not levels["accepted"]:
@@ -69,9 +68,9 @@ def _hint(levels: dict[str, bool], servers: list[str], found: list[str]) -> str:
             f"this host resolves its own name to {', '.join(found)} and not to its mesh addresses, which tailscaled gives: something "
             "answers first, such as an entry in /etc/hosts (`getent -s files hosts`) or another resolver"
         )
-    if QUAD_100 not in servers and not any(ip_address(server).is_loopback for server in servers):
+    if not client.asks_tailscaled:
         return (
-            f"the host asks {', '.join(servers) or 'no server'} and not tailscaled, because another program rewrites "
+            f"the host asks {', '.join(client.resolvers) or 'no server'} and not tailscaled, because another program rewrites "
             "/etc/resolv.conf: let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
         )
     return "the host's own resolver does not pass names of the mesh on to tailscaled: see `resolvectl status`, or its cache"

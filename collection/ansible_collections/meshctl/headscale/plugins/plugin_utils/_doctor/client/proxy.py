@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..._judge.answer import mapping, text
 from ..._judge.quoting import quoted
 from .. import control
-from ..observed import Check, CheckContext, Client, because
+from ..observed import NO_SERVER, Check, CheckContext, Client, because
 
 AFTER = ("server",)
 
@@ -18,8 +18,8 @@ def judge(client: Client, context: CheckContext) -> Check:
     """Return whether the server's upgrade passes."""
     url, expected = f"{client.url}{control.UPGRADE}", {"status": control.SWITCHING}
     row = client.row("server", url=url)
-    if not client.url and client.status and not client.running:
-        return context.skipped("the client is logged out and has no server", expected=expected)
+    if client.has_no_server:
+        return context.skipped(NO_SERVER, expected=expected)
     if not row:
         check = context.check(None, expected=expected, observed=None, hint=client.why("server"))
         return because(check, client.cause("exit_node", "network", "upstream_dns", "server"))

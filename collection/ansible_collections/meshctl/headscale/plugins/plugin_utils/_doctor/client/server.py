@@ -11,7 +11,7 @@ from typing import Any
 from ..._judge.answer import items, text
 from ..._judge.quoting import quoted
 from .. import control
-from ..observed import Cause, Check, CheckContext, Client, because
+from ..observed import NO_SERVER, Cause, Check, CheckContext, Client, because
 
 AFTER = ("exit_node", "upstream_dns", "domain", "mtu", "network")
 KEY_VERSION = 113
@@ -32,8 +32,8 @@ def requests(client: Client) -> list[dict[str, Any]]:
 def judge(client: Client, context: CheckContext) -> Check:
     """Return whether the server is healthy."""
     expected = {"url": f"{client.url}{control.HEALTH}", "status": control.OK}
-    if not client.url and client.status and not client.running:
-        return context.skipped("the client is logged out and has no server", expected="a server that answers")
+    if client.has_no_server:
+        return context.skipped(NO_SERVER, expected="a server that answers")
     row = client.row("server", url=expected["url"])
     if not row:
         rows = client.data("server")

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from .. import urls
-from ..observed import Check, CheckContext, Client
+from ..observed import NO_SERVER, Check, CheckContext, Client
 
 
 def judge(client: Client, context: CheckContext) -> Check:
     """Return whether the URL is the inventory's and safe."""
-    if not client.url and client.status and not client.running:
-        return context.skipped("the client is logged out and has no server", expected="a control server")
+    if client.has_no_server:
+        return context.skipped(NO_SERVER, expected="a control server")
     if not client.url:
         return context.check(None, expected="a control server", observed=None, hint=client.why("prefs"))
     wanted = client.known.server_url.rstrip("/")

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
@@ -40,7 +39,7 @@ def judge(client: Client, context: CheckContext) -> Check:
 
 def _own_resolver(client: Client, context: CheckContext) -> Cause | None:
     """Return what keeps the host from asking tailscaled, which the finding about names of the mesh reports as well."""
-    if _through_mesh(client) and (way := client.cause(*client.to_resolver)):
+    if client.asks_tailscaled and (way := client.cause(*client.to_resolver)):
         return way
     own = client.row("own_name", name=client.name)
     lookup = (
@@ -56,11 +55,6 @@ def _resolves_inside(client: Client) -> list[str]:
     """Return the names outside that tailscaled itself resolves."""
     inside = mapping(client.data("own_dns"))
     return [name for name in client.outside_names if mapping(inside.get(name)).get("rcode") == 0]
-
-
-def _through_mesh(client: Client) -> bool:
-    """Whether the host asks tailscaled, perhaps through another resolver."""
-    return any(server == QUAD_100 or ip_address(server).is_loopback for server in client.resolvers)
 
 
 def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:

@@ -96,7 +96,7 @@ def _only_blocked(found: dict[str, list[str]]) -> bool:
 
 def _shared(found: dict[str, dict[str, list[str]]]) -> str:
     """Return the one client that all blocked pairs share, if there are several; empty if there is none."""
-    pairs = {frozenset((name, entry.split(" ")[0])) for name, one in found.items() for entry in one["blocked"]}
+    pairs = {frozenset((name, _name(entry))) for name, one in found.items() for entry in one["blocked"]}
     common = frozenset.intersection(*pairs) if len(pairs) > 1 else frozenset()
     return next(iter(common), "")
 
@@ -150,18 +150,24 @@ def _addresses(server: Server, view: ClientView, family: str) -> list[str]:
     return [entry for entry in known if (":" in entry) == _FAMILIES[family]]
 
 
+def _blocked(others: list[ClientView], found: dict[str, list[str]]) -> list[ClientView]:
+    names = set(map(_name, found["blocked"]))
+    return [other for other in others if other.name in names]
+
+
+def _name(entry: str) -> str:
+    """Return the client of an entry, which may be about one address family of it."""
+    return entry.partition(" ")[0]
+
+
 def _shielded(others: list[ClientView], found: dict[str, list[str]]) -> list[ClientView]:
-    blocked = {entry.split(" ")[0] for entry in found["blocked"]}
-    return [other for other in others if other.shields_up and other.name in blocked]
+    return [other for other in _blocked(others, found) if other.shields_up]
 
 
 def _stale(view: ClientView, others: list[ClientView], found: dict[str, list[str]]) -> list[str]:
     """Return the blocked clients whose own packet filter is older than the policy."""
-    blocked = {entry.split(" ")[0] for entry in found["blocked"]}
     return [
-        other.name
-        for other in others
-        if other.name in blocked and not other.shields_up and set(other.refuses) & set(view.own)
+        other.name for other in _blocked(others, found) if not other.shields_up and set(other.refuses) & set(view.own)
     ]
 
 
@@ -202,19 +208,18 @@ def _cause(  # noqa: PLR0913, PLR0917
 ) -> Cause | None:
     """Return the finding that explains the difference, if there is one."""
     if stated := found["not_as_expected"]:
-        explained = all((view.name, name.split(" ")[0]) not in allowed.hopeless for name in stated)
+        explained = all((view.name, _name(entry)) not in allowed.hopeless for entry in stated)
         return server.cause("policy.names") if explained else None
     # What concerns the whole path cannot stop one address family alone.
     whole = () if any("(" in entry for entry in found["blocked"]) else ("network", "client", "mtu", "relay", "derp_map")
     if found["blocked"] and (cause := view.cause("tun", "exit_node", "kernel_route", "firewall", *whole)):
         return cause
-    blocked = [other for other in others if any(entry.split(" ")[0] == other.name for entry in found["blocked"])]
     # A network map is old where the server is not reached.
     stale = _stale(view, others, found)
     causes = [
         other.cause("tun", "kernel_route", "firewall", *whole, *(("server", "proxy") if other.name in stale else ()))
         or server.expired(other.name, story)
-        for other in blocked
+        for other in _blocked(others, found)
     ]
     return causes[0] if causes and all(causes) else None
 
