@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from .._judge.answer import addresses, items, mapping
+from .._judge.answer import addresses, mapping
 from .disruption import no_newcomer
 from .view import calm, check_mode, is_lab
 
@@ -44,14 +44,6 @@ def no_listeners(view: View) -> str:
         return reason.replace("changes nothing", "starts no listener")
     if view.setting("backend") == "hosts" and not view.setting("probe_ports"):
         return "existing hosts listen only on ports that the inventory names: name some in mesh_probe_ports"
-    return ""
-
-
-def no_server(view: View) -> str:
-    """Return why the server cannot be asked in this play."""
-    played = set(map(str, items(view.variable("ansible_play_hosts_all"))))
-    if played and not played & set(view.group("headscale")):
-        return "it asks the server, which is not part of this run: add the group headscale to --limit"
     return ""
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from ...module_utils._errors import BadInput
 from .._judge.answer import items, mapping
 from . import disruption, policy, routes, service, subnets
-from .view import View
+from .view import View, no_server
 
 REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "placement": subnets.no_placement,
@@ -38,7 +38,7 @@ REQUIREMENTS: Final[dict[str, Callable[[View], str]]] = {
     "failover": routes.no_failover,
     "listeners": policy.no_listeners,
     "policy_change": policy.no_change,
-    "server": policy.no_server,
+    "server": no_server,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from .._judge.answer import mapping, text
+from .._judge.answer import items, mapping, text
 
 SLICED: Final = "a run in slices disturbs nothing: run the story without slices"
 
@@ -67,6 +67,14 @@ def calm(view: View) -> str:
     if reason := check_mode(view):
         return reason
     return SLICED if view.setting("slices") > 1 else ""
+
+
+def no_server(view: View) -> str:
+    """Return why the server cannot be asked in this play."""
+    played = set(map(str, items(view.variable("ansible_play_hosts_all"))))
+    if played and not played & set(view.group("headscale")):
+        return "it asks the server, which is not part of this run: add the group headscale to --limit"
+    return ""
 
 
 def mesh_domain(view: View) -> str:
