@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from meshctl_headscale import _collection
+from meshctl_headscale._exit import BadInputError
 
 
 def inventory(name: str | None) -> str:
@@ -25,6 +27,14 @@ def variables(name: str | None) -> dict[str, str]:
     from meshctl_headscale import _inventory
 
     return _inventory.variables(inventory(name))
+
+
+def check_new_file(path: Path, option: str) -> None:
+    """Refuse a path at which no file can be written, before anything else is done."""
+    if path.is_dir():
+        raise BadInputError(f"{option} is {path}, which is a directory: name a file in it.")
+    if not path.absolute().parent.is_dir():
+        raise BadInputError(f"The directory of {option} {path} does not exist. Create it, or name another file.")
 
 
 def lab_name(lab: str | None, name: str | None) -> str:

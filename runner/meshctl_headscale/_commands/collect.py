@@ -62,13 +62,11 @@ def collect(
       meshctl run us1 --collect                 run a story, and collect if it fails
     """
     from meshctl_headscale import _reports, _run
-    from meshctl_headscale._exit import BadInputError, MeshctlError
+    from meshctl_headscale._exit import MeshctlError
 
     # Before any host is asked, which may take minutes.
-    if output and not output.absolute().parent.is_dir():
-        raise BadInputError(f"The directory of --output {output} does not exist. Create it, or name another file.")
-    if output and output.is_dir():
-        raise BadInputError(f"--output is {output}, which is a directory: name a file in it.")
+    if output:
+        _inputs.check_new_file(output, "--output")
     variables, files = _run.parse_extra_vars(extra_vars or [])
     run: Path | None
     try:

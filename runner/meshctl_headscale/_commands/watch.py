@@ -106,10 +106,10 @@ def watch(
     source = context.get_parameter_source("notify")
     # By its name: Typer may bring its own copy of the class.
     addresses = send.urls(notify or [], on_command_line=getattr(source, "name", "") == "COMMANDLINE")
-    where = None
+    where, only_with_listen = None, {"--tls-cert": tls_cert, "--tls-key": tls_key, "--auth-file": auth_file}
     if listen:
         where = endpoint.address(listen, certificate=tls_cert, key=tls_key, auth_file=auth_file)
-    elif lone := [name for name, file in _only_with_listen(tls_cert, tls_key, auth_file) if file]:
+    elif lone := [name for name, file in only_with_listen.items() if file]:
         raise BadInputError(f"{' and '.join(lone)} need --listen: name the address and port where metrics are served.")
     for option, given in (("--listen", listen), ("--textfile", textfile)):
         if given:
@@ -128,12 +128,6 @@ def watch(
         raise typer.Exit(int(watching.run(once=once)))
 
 
-def _only_with_listen(
-    tls_cert: Path | None, tls_key: Path | None, auth_file: Path | None
-) -> list[tuple[str, Path | None]]:
-    return [("--tls-cert", tls_cert), ("--tls-key", tls_key), ("--auth-file", auth_file)]
-
-
 def _say(text: str) -> None:
     from datetime import UTC, datetime
 
@@ -149,14 +143,11 @@ def _say(text: str) -> None:
 
 
 def _checked(textfile: Path) -> Path:
-    path = textfile.expanduser().absolute()
+    path = textfile.expanduser()
     if path.suffix != ".prom":
         raise BadInputError(f"--textfile is {textfile}: node_exporter reads only files that end with .prom.")
-    if path.is_dir():
-        raise BadInputError(f"--textfile is {textfile}, which is a directory: name a file in it.")
-    if not path.parent.is_dir():
-        raise BadInputError(f"The directory of --textfile {textfile} does not exist. Create it, or name another file.")
-    return path
+    _inputs.check_new_file(path, "--textfile")
+    return path.absolute()
 
 
 def _state(history_file: Path | None, inventory: str | None, lab: str | None) -> Path:
