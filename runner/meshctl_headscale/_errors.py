@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,7 @@ def _ended(command: Callable[[], object]) -> NoReturn:
         raise
     except Exception as error:
         _expected(error)
+        _refused(error)
         _internal(error)
 
 
@@ -68,6 +70,28 @@ def _expected(error: Exception) -> None:
     if isinstance(error, errors.HeadscaleError):
         bad = isinstance(error, errors.BadInput)
         _complain(sentence(str(error)), ExitCode.BAD_INPUT if bad else ExitCode.COULD_NOT_RUN)
+
+
+# What the system says of a path that the user chose, or of the disk; the rest is a defect of meshctl.
+_BAD_PATH = (
+    errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS, errno.ENXIO,
+)  # fmt: skip
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
+
+
+def _refused(error: Exception) -> None:
+    """Report what the system refuses this user; do nothing if it is another error."""
+    if not isinstance(error, OSError):
+        return
+    reason = error.strerror or str(error)
+    if error.filename is not None and error.errno in _BAD_PATH:
+        remedy = (
+            "Name another one, or change its permissions." if isinstance(error, PermissionError) else "Check the path."
+        )
+        _complain(f"{error.filename} cannot be used: {reason}. {remedy}", ExitCode.BAD_INPUT)
+    if error.errno in _FULL:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _complain(f"{where}{reason}.", ExitCode.COULD_NOT_RUN)
 
 
 def _complain(message: str, code: ExitCode) -> NoReturn:

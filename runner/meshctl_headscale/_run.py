@@ -130,6 +130,8 @@ def play(  # noqa: PLR0913
     engine: Callable[..., Ended] = run_playbooks,
 ) -> Result:
     """Run the playbooks with `engine`, show them (on `console`, else on stderr), and return how that ended."""
+    # Before minutes of building programs.
+    _collection.paths.state_dir()
     directory = run_dir or new_run_dir(name)
     if run_dir:
         (directory / "artifacts").mkdir(mode=0o700, parents=True, exist_ok=True)

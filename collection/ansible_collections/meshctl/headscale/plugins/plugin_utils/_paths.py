@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
+_OWN = "Set {} to a directory of yours."
+
 
 def _base(override: str, xdg: str, fallback: str) -> Path:
     """Return the directory that the environment names, else the XDG one; refuse one that others can write to."""
@@ -19,6 +21,7 @@ def _base(override: str, xdg: str, fallback: str) -> Path:
         path = Path(named).expanduser().absolute()
     else:
         path = Path(os.environ.get(xdg) or "~/" + fallback).expanduser().absolute() / "meshctl"
+    _private.check_open(path, remedy=_OWN.format(override))
     if path.is_dir():
         _check(path, override)
     return path
@@ -27,7 +30,7 @@ def _base(override: str, xdg: str, fallback: str) -> Path:
 @cache
 def _check(path: Path, override: str) -> None:
     """Refuse a directory from which another user could make this one run programs, as root at times."""
-    _private.check(path, remedy=f"Set {override} to a directory of yours.")
+    _private.check(path, remedy=_OWN.format(override))
 
 
 def make(path: Path) -> Path:
@@ -47,7 +50,10 @@ def cache_dir() -> Path:
 
 def lab_dir(name: str) -> Path:
     """Return the state directory of the lab called `name`."""
-    return state_dir() / "labs" / name
+    path = state_dir() / "labs" / name
+    for place in (path.parent, path):
+        _private.check_open(place, remedy=_OWN.format("MESHCTL_STATE_DIR"))
+    return path
 
 
 def runs_dir() -> Path:

@@ -47,6 +47,20 @@ def check(path: Path, *, remedy: str) -> None:
             raise UntrustedError(f"The directory {path} is not safe from other users: {place} {reason}. {remedy}")
 
 
+def check_open(path: Path, *, remedy: str) -> None:
+    """Refuse a directory that this user cannot list or enter, such as one of root's; one that is missing is fine."""
+    try:
+        closed = path.is_dir() and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+        # From Python 3.14, `is_dir` hides that a parent is closed.
+        path.stat()
+    except PermissionError:
+        closed = True
+    except OSError:
+        return
+    if closed:
+        raise UntrustedError(f"The directory {path} is closed to this user (Permission denied). {remedy}")
+
+
 def new_file(path: Path, *, append: bool = False) -> int:
     """Return a descriptor of a file for this user alone; one that exists is only taken for appending, a link never."""
     how = os.O_APPEND if append else os.O_EXCL

@@ -290,7 +290,7 @@ def _checksums(programs: Mapping[str, str]) -> str:
 
 def names() -> list[str]:
     """Return the names of this user's labs."""
-    labs = _paths.state_dir() / "labs"
+    labs = _paths.lab_dir("")
     return sorted(entry.name for entry in labs.iterdir() if entry.is_dir()) if labs.is_dir() else []
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ...module_utils._errors import BadInput
 from .. import _paths
 from .._inventory.topology import Topology
 from .network import needs_netem
@@ -227,8 +228,19 @@ def netem() -> Finding:
     return Finding.warn("netem", what, "modprobe sch_netem, if the kernel has it")
 
 
+def parted(error: BadInput) -> tuple[str, str]:
+    """Return what an error says, and the remedy in its last sentence."""
+    what, _dot, remedy = str(error).rstrip(".").rpartition(". ")
+    return what, remedy[:1].lower() + remedy[1:]
+
+
 def _disk() -> Iterator[Finding]:
-    for name, path in (("state", _paths.state_dir()), ("cache", _paths.cache_dir())):
+    for name, find in (("state", _paths.state_dir), ("cache", _paths.cache_dir)):
+        try:
+            path = find()
+        except BadInput as error:
+            yield Finding.fail(f"disk-{name}", *parted(error))
+            continue
         existing = next((parent for parent in (path, *path.parents) if parent.exists()), path)
         free, variable = shutil.disk_usage(existing).free, f"MESHCTL_{name.upper()}_DIR"
         if not os.access(existing, os.W_OK):

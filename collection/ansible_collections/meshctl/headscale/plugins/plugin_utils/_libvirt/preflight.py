@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from .._lab.preflight import Finding
+from ...module_utils._errors import BadInput
+from .._lab.preflight import Finding, parted
 from .._lab.supervisor import LabError
 from . import acceleration, modules, xml
 from .image import cache_dir, there
@@ -44,6 +45,10 @@ DISK_BYTES: Final = 2 * 2**30
 def examine(settings: Settings | None = None) -> list[Finding]:
     """Return all findings, good ones too."""
     wanted = settings or Settings()
+    try:
+        cache_dir()
+    except BadInput as error:
+        return [Finding.warn("libvirt-guests", *parted(error))]
     return [_programs(wanted), *_libvirt(wanted), _kvm(), *_disk(wanted), _nix()]
 
 

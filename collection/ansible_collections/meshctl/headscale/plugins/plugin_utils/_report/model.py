@@ -257,12 +257,14 @@ def visible_of(data: Mapping[str, Any], packed: Mapping[str, Any]) -> Visible:
 def load(path: str | Path) -> Report:
     """Read a report: `path` is a run directory, or a report.json."""
     file = Path(path)
-    if file.is_dir():
-        file = file / FILE_NAME
     try:
+        if file.is_dir():
+            file = file / FILE_NAME
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CouldNotRun(f"There is no report at {file}; run a story, or name a run that has one.") from error
+    except PermissionError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}. Name a report of this user's.") from error
     except OSError as error:
         raise CouldNotRun(f"{file} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
