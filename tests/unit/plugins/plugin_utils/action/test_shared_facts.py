@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.hostvars import HostVars as AnsibleHostVars
+from ansible.vars.manager import VariableManager
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.view import HostView
 
 
@@ -48,3 +53,44 @@ def test_a_fact_without_templates_is_not_rendered() -> None:
 def test_a_fact_that_no_host_has_is_none() -> None:
     assert view(HostVars({"server": {}}, {"server": {}})).shared("mesh_nodes") is None
     assert view({"server": {"mesh_nodes": {"one": {}}}}).shared("mesh_nodes") == {"one": {}}
+
+
+class Counted(VariableManager):
+    """Ansible's own, which counts how often it puts the variables of a host together."""
+
+    count = 0
+
+    def get_vars(self, *args: Any, **kwargs: Any) -> Any:
+        """Count."""
+        self.count += 1
+        return super().get_vars(*args, **kwargs)
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Counted:
+    """Return what Ansible knows of a server and two clients, one of which a task has examined."""
+    inventory = tmp_path / "hosts.ini"
+    inventory.write_text("server\n[clients]\none mesh_serving=inventory\ntwo mesh_serving={{number}} number=2\n")
+    loader = DataLoader()
+    found = Counted(loader=loader, inventory=InventoryManager(loader=loader, sources=[str(inventory)]))
+    found.set_host_facts("one", {"mesh_serving": {"token": "t"}})
+    AnsibleHostVars(found._inventory, found, loader)
+    return found
+
+
+def test_what_a_task_found_of_another_host_is_read_alone(manager: Counted) -> None:
+    own = view(manager._hostvars)
+    assert own.of_host("one", "mesh_serving") == {"token": "t"}
+    assert manager.count == 0
+    manager.set_nonpersistent_facts("one", {"mesh_serving": {"token": "later"}})
+    assert own.of_host("one", "mesh_serving") == {"token": "later"}
+
+
+def test_what_no_task_found_is_read_from_the_inventory(manager: Counted) -> None:
+    own = view(manager._hostvars)
+    assert [str(own.of_host(host, "mesh_serving")) for host in ("two", "server", "nowhere")] == ["2", "None", "None"]
+
+
+def test_a_variable_of_the_command_line_is_stronger_than_a_fact(manager: Counted) -> None:
+    manager.extra_vars["mesh_serving"] = {"token": "said"}
+    assert view(manager._hostvars).of_host("one", "mesh_serving") == {"token": "said"}

@@ -361,6 +361,15 @@ def test_a_capture_sees_the_marker_and_wireguard_by_their_form() -> None:
     assert found["during"]["m"]["data"]["sent"] == 2
 
 
+def test_a_capture_of_echoes_sees_icmp_of_both_families_and_nothing_else() -> None:
+    pings = {"id": "p", "kind": "icmp", "targets": ["127.0.0.1", "::1"], "count": 1, "marker": "find-me"}
+    other = {"id": "o", "kind": "send", "host": "127.0.0.1", "port": 9, "marker": "find-me"}
+    found = data("capture", marker="find-me", echoes=True, during=[pings, other])
+    marked = {flow["proto"] for flow in found["flows"] if flow["marked"]}
+    assert {flow["proto"] for flow in found["flows"]} <= {"icmp", "icmp6"}
+    assert marked == {"icmp", "icmp6"}
+
+
 @pytest.mark.parametrize(
     ("ask", "kind"),
     [

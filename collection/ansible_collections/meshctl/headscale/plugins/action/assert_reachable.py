@@ -70,7 +70,7 @@ class ActionModule(Assertion):
         }
         return [
             # A NAT rule can make another host's reply look like the peer's; only a capture shows the difference.
-            {"id": WATCHED, "kind": "capture", "optional": True, "marker": marker, "during": [pings]},
+            {"id": WATCHED, "kind": "capture", "optional": True, "echoes": True, "marker": marker, "during": [pings]},
             {"id": ADDRESSES, "kind": "addresses"},
         ]
 

@@ -59,8 +59,9 @@ class ActionModule(Assertion):
         """Decide which nodes are expected, and how to ask the server."""
         online = {"true": True, "false": False, "any": None}[self.options["online"]]
         tags = self.options.get("tags")
+        before = mapping(self.shared("mesh_nodes"))
         self._expect = Registered(
-            nodes=tuple(self._wanted(name) for name in self._names()),
+            nodes=tuple(self._wanted(name, before) for name in self._names()),
             online=online,
             user=self.options.get("user") or "",
             tags=None if tags is None else tuple(tags),
@@ -75,9 +76,9 @@ class ActionModule(Assertion):
             raise BadInput("no node is expected: pass nodes, or add a group clients to the inventory")
         return clients
 
-    def _wanted(self, name: str) -> Wanted:
+    def _wanted(self, name: str, known: dict[str, Any]) -> Wanted:
         client = mapping(self.of_host(name, "mesh_client"))
-        before = mapping(mapping(self.shared("mesh_nodes")).get(name))
+        before = mapping(known.get(name))
         label = text(self.of_host(name, "mesh_node_name"))
         return Wanted(name=name, key=text(client.get("key")), previous_id=text(before.get("id")), label=label)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +38,14 @@ class HostView:
 
     def of_host(self, host: str, name: str) -> Json:
         """Return a variable of another host, which may be in another slice of the run; None if there is none."""
-        hostvars = self.known.get("hostvars") or {}
-        try:
-            found = plain(hostvars[host].get(name)) if host in hostvars else None
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return None
+        found = self._fact(host, name)
         if found is None and name in _slices.FACTS and (own := _slices.Slice.this()):
             return own.fact(host, name)
         return found
 
     def group(self, name: str) -> list[str]:
         """Return the hosts of a group."""
-        return [str(host) for host in self.groups().get(name) or []]
+        return [str(host) for host in (self.known.get("groups") or {}).get(name) or []]
 
     def groups(self) -> dict[str, Any]:
         """Return the hosts of every group."""
@@ -63,17 +60,42 @@ class HostView:
         return next((fact for holder in holders if (fact := self._fact(holder, name)) is not None), None)
 
     def _fact(self, host: str, name: str) -> Json:
-        """Return a fact of another host; Ansible would look for templates in each of its texts, on every host."""
+        """Return a variable of another host; Ansible would look for templates in each of its texts, on every host."""
         hostvars: Any = self.known.get("hostvars") or {}
         try:
-            value = hostvars.raw_get(host)[name] if host in hostvars else None
+            value = _found_by_task(hostvars, host, name)
+            if value is None:
+                value = hostvars.raw_get(host)[name] if host in hostvars else None
             dumped = json.dumps(value, default=str) if isinstance(value, dict | list) else "{{"
         except (AttributeError, KeyError, TypeError, ValueError):
-            return self.of_host(host, name)
-        return self.of_host(host, name) if "{{" in dumped or "{%" in dumped else json.loads(dumped)
+            return _rendered(hostvars, host, name)
+        return _rendered(hostvars, host, name) if "{{" in dumped or "{%" in dumped else json.loads(dumped)
 
     def topology(self) -> dict[str, Any]:
         """Return the place of every host; empty when no topology is known."""
         if self._topology is None:
             self._topology = mapping(self.shared("mesh_topology"))
         return self._topology
+
+
+def _rendered(hostvars: Any, host: str, name: str) -> Json:  # noqa: ANN401 - Ansible's own
+    try:
+        return plain(hostvars[host].get(name)) if host in hostvars else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _found_by_task(hostvars: Any, host: str, name: str) -> Json:  # noqa: ANN401 - Ansible's own
+    """Return what a task found of a host, None if nothing is known of it here.
+
+    Ansible puts all variables of a host together, from every source, whenever one of them is read. In a large mesh, where each
+    node asks for a fact of every other node, that takes most of the controller's time.
+    """
+    manager = getattr(hostvars, "_variable_manager", None)
+    if manager is None or name in (getattr(manager, "extra_vars", None) or {}):
+        return None
+    for kept in ("_nonpersistent_fact_cache", "_fact_cache"):
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
+            if (value := (getattr(manager, kept).get(host) or {}).get(name)) is not None:
+                return value
+    return None

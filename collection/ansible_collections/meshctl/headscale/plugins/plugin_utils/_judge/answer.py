@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
+
+# Whatever a host says, what is kept of it is short.
+_LONGEST_KEPT = 64
 
 
 def mapping(value: Json) -> dict[str, Any]:
@@ -60,8 +64,15 @@ def addresses(value: Json) -> list[str]:
 
 def address(value: Json) -> str:
     """Return an IP address in its usual spelling, empty if `value` is not one."""
+    said = text(value)
+    return _spelled(said) if len(said) <= _LONGEST_KEPT else _spelled.__wrapped__(said)
+
+
+# In a large mesh, each node judges the same addresses again and again.
+@lru_cache(maxsize=1 << 14)
+def _spelled(said: str) -> str:
     try:
-        return str(ip_address(text(value).partition("/")[0].strip()))
+        return str(ip_address(said.partition("/")[0].strip()))
     except ValueError:
         return ""
 

@@ -40,47 +40,57 @@ class Reachable:
 def judge_reachable(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
     """Return a check of each peer and family, and one of each peer's latency."""
     seen, load = Answer(answer), load_of(answer)
+    wire = _Wire(seen)
     checks = []
     for peer in expect.peers:
-        checks += [_reached(seen, context, peer, family) for family in expect.families]
+        checks += [_reached(seen, wire, context, peer, family) for family in expect.families]
         checks.append(_latency(seen, context, peer, expect, load))
     return checks
 
 
-def _is_own(seen: Answer, known: str) -> bool:
-    """Whether this host has the peer's address, and answers in its place."""
-    links = [mapping(link) for link in items(seen.data(ADDRESSES))]
-    return known in {address(entry) for link in links for entry in items(link.get("addresses"))}
+class _Wire:
+    """What the host's own addresses are, and which echo packets a capture saw; read once for all peers."""
 
+    def __init__(self, seen: Answer) -> None:
+        links = seen.data(ADDRESSES)
+        self._links_known = links is not None
+        self._own = {address(entry) for link in map(mapping, items(links)) for entry in items(link.get("addresses"))}
+        self._mesh = mesh_interfaces(links)
+        self._sources: dict[str, set[str]] = {}
+        self._ways: dict[tuple[str, str], set[str]] = {}
+        watched = mapping(seen.data(WATCHED))
+        # A capture that may be incomplete says nothing.
+        for flow in map(mapping, items(watched.get("flows")) if number(watched.get("dropped")) == 0 else ()):
+            if number(flow.get("marked")):
+                self._note(flow)
 
-def _marked(seen: Answer, known: str) -> list[dict[str, Any]]:
-    """Return the captured pings of an address's family; nothing if the capture may be incomplete."""
-    watched = mapping(seen.data(WATCHED))
-    if number(watched.get("dropped")) != 0:
+    def _note(self, flow: dict[str, Any]) -> None:
+        proto, direction = text(flow.get("proto")), text(flow.get("direction"))
+        end = address(flow.get("dst" if direction == "out" else "src"))
+        if proto == ("icmp6" if ":" in end else "icmp"):
+            self._ways.setdefault((direction, end), set()).add(text(flow.get("interface")))
+        if direction == "in":
+            self._sources.setdefault(proto, set()).add(end)
+
+    def is_own(self, known: str) -> bool:
+        """Whether this host has the peer's address, and answers in its place."""
+        return known in self._own
+
+    def answered_by(self, known: str) -> list[str]:
+        """Return the sources of the replies, if none of them is the pinged address."""
+        sources = self._sources.get("icmp6" if ":" in known else "icmp", set())
+        return [] if known in sources else sorted(sources - {""})
+
+    def beside_mesh(self, known: str) -> list[str]:
+        """Return the interfaces that requests or replies took, if no mesh interface is among them."""
+        for direction in ("out", "in"):
+            ways = self._ways.get((direction, known), set())
+            if self._links_known and ways and not ways & self._mesh:
+                return sorted(ways)
         return []
-    proto = "icmp6" if ":" in known else "icmp"
-    flows = [mapping(flow) for flow in items(watched.get("flows"))]
-    return [flow for flow in flows if flow.get("proto") == proto and number(flow.get("marked"))]
 
 
-def _answered_by(seen: Answer, known: str) -> list[str]:
-    """Return the sources of the replies, if none of them is the pinged address."""
-    sources = {address(flow.get("src")) for flow in _marked(seen, known) if flow.get("direction") == "in"}
-    return [] if known in sources else sorted(sources - {""})
-
-
-def _beside_mesh(seen: Answer, known: str) -> list[str]:
-    """Return the interfaces that requests or replies took, if no mesh interface is among them."""
-    mesh = mesh_interfaces(seen.data(ADDRESSES))
-    for direction, end in (("out", "dst"), ("in", "src")):
-        flows = [flow for flow in _marked(seen, known) if flow.get("direction") == direction]
-        ways = {text(flow.get("interface")) for flow in flows if address(flow.get(end)) == known}
-        if ways and not ways & mesh:
-            return sorted(ways)
-    return []
-
-
-def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Check:
+def _reached(seen: Answer, wire: _Wire, context: CheckContext, peer: Node, family: int) -> Check:
     known = peer.address(family)
     aspect = f"ipv{family}"
     command = f"ping -c 3 {quoted(known)}"
@@ -108,18 +118,18 @@ def _reached(seen: Answer, context: CheckContext, peer: Node, family: int) -> Ch
             None, aspect=aspect, family=family, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error(ICMP)},
         )  # fmt: skip
-    if _is_own(seen, known):
+    if wire.is_own(known):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"answered_by": "this host"}, command="ip -br address",
             hint=f"{known} is an address of this host as well, which answers instead of {peer.name}: remove it here",
         )  # fmt: skip
-    if received and (others := _answered_by(seen, known)):
+    if received and (others := wire.answered_by(known)):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"answered_by": others}, command="nft list ruleset",
             hint=f"{known} did not answer, but {' or '.join(others)} did: a NAT rule of this host redirects {peer.name}'s address there "
             "(`nft list ruleset`)",
         )  # fmt: skip
-    if received and seen.data(ADDRESSES) is not None and (ways := _beside_mesh(seen, known)):
+    if received and (ways := wire.beside_mesh(known)):
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {quoted(known)}",
             hint=f"{peer.name} answers through {', '.join(ways)} and not through the mesh: a rule or a route of this host or of {peer.name} "

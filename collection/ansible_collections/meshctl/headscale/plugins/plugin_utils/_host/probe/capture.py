@@ -27,11 +27,26 @@ _MARK = 64
 _DISCO = b"TS\xf0\x9f\x92\xac"
 
 
+# A filter that lets ICMP and ICMPv6 pass, as classic BPF: code, jumps if true and false, operand.
+_ECHOES = [
+    (0x30, 0, 0, 0),
+    (0x74, 0, 0, 4),  # the IP version
+    (0x15, 0, to(2, 5), 4),
+    (0x30, 0, 0, 9),
+    (0x15, to(4, 8), to(4, 9), 1),
+    (0x15, 0, to(5, 9), 6),
+    (0x30, 0, 0, 6),
+    (0x15, 0, to(7, 9), 58),
+    (0x06, 0, 0, 0xFFFFFFFF),
+    (0x06, 0, 0, 0),
+]
+
+
 def capture(ask: Dict, until: float) -> Json:
     """Capture on every interface during the observations in `during`; count the packets of each flow.
 
     `clear` leaves out WireGuard's data, which the interfaces count, and the interface that has one of the addresses in
-    `except`: the rest is so little that nothing is lost, however much is transferred.
+    `except`: the rest is so little that nothing is lost, however much is transferred. `echoes` keeps nothing but ICMP.
     Where the capture is `optional` and not permitted, they are made all the same, and there are no flows.
     """
     try:
@@ -45,6 +60,8 @@ def capture(ask: Dict, until: float) -> Json:
     before = _counted()
     if ask.get("clear"):
         attach(sock, _program(interface_number(list(ask.get("except") or []))))
+    elif ask.get("echoes"):
+        attach(sock, _ECHOES)
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         sock.settimeout(0.05)

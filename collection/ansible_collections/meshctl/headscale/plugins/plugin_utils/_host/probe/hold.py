@@ -191,18 +191,15 @@ class _Watch:
             self.delays.append({"at": round(time.time() - late, 3), "s": round(late, 3)})
         return due + late
 
-    def _listen(self, door: Door, due: float) -> None:  # noqa: C901
+    def _listen(self, door: Door, due: float) -> None:
+        # Replies to pings are read once a tick: to wake up for each of them takes most of the time of a core that this needs.
         poll = select.poll()
-        for sock in (door.sock, *(echo.sock for echo in self.echoes.values())):
-            poll.register(sock, select.POLLIN)
+        poll.register(door.sock, select.POLLIN)
         for stream in self.streams:
             if stream.sock is not None:
                 poll.register(stream.sock, stream.events)
         while True:
             ready = {number for number, _event in poll.poll(max(1, int((due - time.monotonic()) * 1000)))}
-            for echo in self.echoes.values():
-                if echo.sock.fileno() in ready:
-                    echo.take()
             if door.sock.fileno() in ready:
                 door.take()
             for stream in self.streams:
