@@ -142,6 +142,19 @@ def test_a_tailscaled_without_a_tun_device(patient: BrokenMesh) -> None:
     assert patient.headline.startswith(f"{ONE}: tailscaled runs with --tun=userspace-networking")
 
 
+def test_an_interface_without_an_address(patient: BrokenMesh) -> None:
+    patient.sh(TWO, "ip link set tailscale0 mtu 900")
+    try:
+        findings = patient.examine()
+        assert roots(findings) == {"doctor.interface.ipv6"}
+        assert f"{TWO}: tailscale0 has an MTU of 900" in patient.headline
+        patient.follow(_the(findings, "doctor.interface.ipv6"))
+    finally:
+        patient.sh(TWO, "ip link set tailscale0 mtu 1280; s6-svc -r /etc/service/tailscaled")
+    wait_for(patient.online, "all are back", seconds=30)
+    assert patient.examine() == []
+
+
 def test_large_packets_that_are_dropped(patient: BrokenMesh) -> None:
     rules = (
         "chain in { type filter hook input priority 0; iifname eth0 meta length > 1200 udp dport != 53 drop; }\n"

@@ -361,6 +361,21 @@ def test_a_packet_filter_that_is_older_than_the_policy(refuses: tuple[str, ...])
     assert ("nft list ruleset" in hint) is (not refuses)
 
 
+@pytest.mark.parametrize(("said", "ignores"), [("1\n", ("ipv4",)), ("0\n", ()), (None, ())])
+def test_a_host_that_answers_no_echo_requests(said: str | None, ignores: tuple[str, ...]) -> None:
+    path = "/proc/sys/net/ipv4/icmp_echo_ignore_all"
+    seen = Client(answer(**_client(echo={path: {"text": said}})), ClientContext())
+    assert tuple(ClientView.of("b", seen).ignores_echo) == ignores
+    views = (
+        ClientView(
+            name="a", key="nodekey:1", state="Running", answered={"100.64.0.2": True}, echoed={"100.64.0.2": False}
+        ),
+        ClientView(name="b", key="nodekey:2", state="Running", ignores_echo=ignores),
+    )
+    found = problems(examine_server({"nodes": {"nodes": [node(1, "a"), node(2, "b")]}}, views=views))
+    assert ("doctor.policy.reach" in found) is (not ignores)
+
+
 def test_a_firewall_of_the_host_is_named_where_the_kernel_refuses_to_send() -> None:
     stun = {"host": "203.0.113.10", "port": 3478, "outcome": "prohibited"}
     well = {"url": "https://relay.lab.test/derp/probe", "outcome": "prohibited", "from": "local"}
@@ -441,3 +456,27 @@ def test_an_old_packet_filter_follows_from_a_server_that_is_not_reached() -> Non
         two = ClientView(name="b", key="nodekey:2", state="Running", refuses=refuses, bad=bad)
         hint = problems(examine_server(nodes, views=(one, two)))["doctor.policy.reach"]
         assert (hint == "because of doctor.server on b") is because
+
+
+_OWN6 = "fd7a:115c:a1e0::1"
+
+
+@pytest.mark.parametrize(
+    ("held", "up", "files", "words"),
+    [
+        (["100.64.0.1/32", f"{_OWN6}/128"], True, {}, ""),
+        (["100.64.0.1/32", f"{_OWN6}/128"], False, {}, "tailscale0 is down"),
+        (["100.64.0.1/32"], True, {"disable_ipv6": "1\n"}, "IPv6 is switched off on tailscale0"),
+        (["100.64.0.1/32"], True, {"mtu": "900\n"}, "has an MTU of 900, and IPv6 needs 1280"),
+        (["100.64.0.1/32"], True, {"mtu": "1280\n", "disable_ipv6": "0\n"}, f"lacks the node's address {_OWN6}"),
+        ([], True, {}, f"no interface has the addresses of the node (100.64.0.1, {_OWN6})"),
+    ],
+)
+def test_the_addresses_that_the_kernel_has(held: list[str], up: bool, files: dict[str, str], words: str) -> None:
+    paths = {"disable_ipv6": "/proc/sys/net/ipv6/conf/tailscale0/disable_ipv6", "mtu": "/sys/class/net/tailscale0/mtu"}
+    data = _client(interface={paths[name]: {"text": said} for name, said in files.items()})
+    data["status"]["Self"] = {**data["status"]["Self"], "TailscaleIPs": ["100.64.0.1", _OWN6]}
+    data["addresses"] = [{"name": "tailscale0", "type": "none", "up": up, "addresses": held}]
+    found = next((hint for name, hint in problems(examine_client(data)).items() if "interface" in name), "")
+    assert bool(found) is bool(words)
+    assert words in found

@@ -106,7 +106,7 @@ class Client(Observed):
     @property
     def to_resolver(self) -> tuple[str, ...]:
         """Return the findings that explain why tailscaled's resolver is not reached."""
-        return ("kernel_route",) if self.resolver_astray else ("firewall",)
+        return ("interface.up", "kernel_route") if self.resolver_astray else ("interface.up", "firewall")
 
     @cached_property
     def me(self) -> dict[str, Any]:

@@ -17,6 +17,11 @@ from .cause import Cause
 from .observed import Client
 from .urls import overlap
 
+_IGNORES_ECHO = {
+    "ipv4": "/proc/sys/net/ipv4/icmp_echo_ignore_all",
+    "ipv6": "/proc/sys/net/ipv6/icmp/echo_ignore_all",
+}
+
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Return what only the comparison with other hosts needs."""
@@ -25,6 +30,7 @@ def requests(client: Client) -> list[dict[str, Any]]:
     return [
         {"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0},
         {"id": "packet_filter", "kind": "packet_filter"},
+        {"id": "echo", "kind": "files", "paths": list(_IGNORES_ECHO.values())},
     ]
 
 
@@ -54,6 +60,8 @@ class ClientView:
     """The client's own mesh addresses."""
     refuses: Sequence[str] = ()
     """The mesh addresses from which tailscaled's packet filter lets no echo request pass."""
+    ignores_echo: Sequence[str] = ()
+    """The address families whose echo requests the host's kernel does not answer, as its settings say."""
     logged_out: bool = False
     saturated: str = ""
     """How busy the machine was while the client was examined; empty if it was not saturated."""
@@ -89,6 +97,7 @@ class ClientView:
             networks=client.networks,
             own=tuple(addresses(client.me.get("TailscaleIPs"))),
             refuses=_refuses(client),
+            ignores_echo=_ignores_echo(client),
             shields_up=client.prefs.get("ShieldsUp") is True,
             logged_out=client.prefs.get("LoggedOut") is True and not client.running,
             bad={name: asdict(cause) for name, cause in client.bad.items()},
@@ -104,6 +113,13 @@ class ClientView:
     def as_fact(self) -> dict[str, Any]:
         """Return the view as plain data."""
         return asdict(self)
+
+
+def _ignores_echo(client: Client) -> tuple[str, ...]:
+    files = mapping(client.data("echo"))
+    return tuple(
+        family for family, path in _IGNORES_ECHO.items() if text(mapping(files.get(path)).get("text")).strip() == "1"
+    )
 
 
 def _refuses(client: Client) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from ..._judge.answer import items, mapping, text
 from ..._judge.names import QUAD_100
 from ..observed import Check, CheckContext, Client, Iterator, because
 
-AFTER = ("kernel_route", "tun")
+AFTER = ("interface", "kernel_route", "tun")
 _LISTING_S, _ASKING_S = 3.0, 5.5
 _MOST_CHAINS = 3
 
@@ -42,7 +42,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         f"{QUAD_100} ({outcome}); {_where(client)}",
         command="nft list ruleset",
     )
-    yield because(check, client.cause("tun", "kernel_route"))
+    yield because(check, client.cause("tun", "interface.up", "kernel_route"))
 
 
 def _where(client: Client) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 from ..._judge.answer import addresses, mapping, text
 from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client, Iterator
+from ..observed import Check, CheckContext, Client, Iterator, because
 
+AFTER = ("interface",)
 _MOST = 4
 
 
@@ -35,13 +36,16 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         # tailscaled has no route to a node that it does not trust: one alone proves nothing.
         wrong |= {} if client.interface in family.values() else family
     ways = ", ".join(f"{entry} through {device}" for entry, device in wrong.items())
-    yield context.check(
+    check = context.check(
         not wrong,
         expected={"through": client.interface},
         observed=known,
         hint=f"the kernel sends packets for other nodes not into the mesh: {ways}, and not through {client.interface}; restart "
         "tailscaled, which sets its routes again, and look at `ip rule` for rules of other programs that come before its own",
         command=f"ip route get {quoted(sorted(wrong or known)[0])}",
+    )
+    yield because(
+        check, client.cause("interface.up", *(("interface.ipv6",) if all(":" in entry for entry in wrong) else ()))
     )
 
 

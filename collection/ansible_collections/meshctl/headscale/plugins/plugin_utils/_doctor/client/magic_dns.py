@@ -13,7 +13,7 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, because
 
-AFTER = ("client", "tun", "kernel_route", "firewall")
+AFTER = ("client", "interface", "tun", "kernel_route", "firewall")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:

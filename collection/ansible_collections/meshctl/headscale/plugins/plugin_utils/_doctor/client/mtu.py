@@ -12,7 +12,7 @@ from ..._judge.answer import address, mapping
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
-AFTER = ("tun", "firewall")
+AFTER = ("tun", "interface", "firewall")
 # With headers, a packet as large as the mesh's MTU of 1280 bytes.
 _SIZE = 1252
 
@@ -40,7 +40,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         "packets (with WireGuard's header they have 1340 bytes); raise the MTU there, or set TS_DEBUG_MTU=1100 for tailscaled",
         command=f"ping -M do -s {quoted(str(_SIZE))} -c 3 {quoted(answered[0])}",
     )
-    yield because(check, client.cause("tun", "firewall"))
+    yield because(check, client.cause("tun", "interface.up", "firewall"))
 
 
 def _targets(client: Client) -> list[str]:

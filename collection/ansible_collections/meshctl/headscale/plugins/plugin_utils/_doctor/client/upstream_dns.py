@@ -13,7 +13,7 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "kernel_route", "firewall", "network")
+AFTER = ("exit_node", "interface", "kernel_route", "firewall", "network")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from ..._policy.ports import opened
 from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because
 
 _FAMILIES = {"ipv4": False, "ipv6": True}
+# What keeps the packets of a host out of the mesh, although tailscaled is well.
+_LOCAL = ("interface.up", "kernel_route", "firewall")
 _Pair = tuple[str, str]
 
 
@@ -211,13 +213,17 @@ def _cause(  # noqa: PLR0913, PLR0917
         explained = all((view.name, _name(entry)) not in allowed.hopeless for entry in stated)
         return server.cause("policy.names") if explained else None
     # What concerns the whole path cannot stop one address family alone.
-    whole = () if any("(" in entry for entry in found["blocked"]) else ("network", "client", "mtu", "relay", "derp_map")
-    if found["blocked"] and (cause := view.cause("tun", "exit_node", "kernel_route", "firewall", *whole)):
+    whole = () if any("(" in entry for entry in found["blocked"]) else ("network", "client", "mtu", "relay")
+    # Without a relay, a path takes longer than an echo request waits, of whichever family.
+    whole = ("derp_map", *whole)
+    if all("(ipv6)" in entry for entry in found["blocked"]):
+        whole = ("interface.ipv6", *whole)
+    if found["blocked"] and (cause := view.cause("tun", "exit_node", *_LOCAL, *whole)):
         return cause
     # A network map is old where the server is not reached.
     stale = _stale(view, others, found)
     causes = [
-        other.cause("tun", "kernel_route", "firewall", *whole, *(("server", "proxy") if other.name in stale else ()))
+        other.cause("tun", *_LOCAL, *whole, *(("server", "proxy") if other.name in stale else ()))
         or server.expired(other.name, story)
         for other in _blocked(others, found)
     ]
@@ -225,11 +231,13 @@ def _cause(  # noqa: PLR0913, PLR0917
 
 
 def _passed(server: Server, view: ClientView, other: ClientView, family: str) -> bool | None:
-    """Return whether echo requests pass; None if that is unknown, or tailscaled on the other side is silent too."""
+    """Return whether echo requests pass; None if tailscaled on the other side is silent too, or the kernel there answers none."""
     ours = [entry for entry in _addresses(server, other, family) if entry in view.echoed]
     if not ours:
         return None
     if any(view.echoed[entry] for entry in ours):
         return True
+    if family in other.ignores_echo:
+        return None
     alive = any(view.answered.get(entry) for every in _FAMILIES for entry in _addresses(server, other, every))
     return False if alive else None
