@@ -271,3 +271,54 @@ def test_what_could_be_attacked(patient: BrokenMesh) -> None:
         assert {"doctor.hardening.metrics", "doctor.hardening.log.debug"} <= low
         assert not {"doctor.hardening.files", "doctor.hardening.preauthkey"} & low
     patient.sh(SERVER, "chmod o-x /var/lib/headscale")
+
+
+@pytest.mark.slow
+def test_a_certificate_for_another_name(patient: BrokenMesh) -> None:
+    # The relay has one of the same authority.
+    files = {name: patient.sh(RELAY, f"cat /etc/meshctl/tls/{name}") for name in ("cert.pem", "key.pem")}
+    patient.sh(SERVER, "cp -a /etc/meshctl/tls /run/tls.good")
+    for name, said in files.items():
+        patient.sh(SERVER, f"cat >/etc/meshctl/tls/{name} <<'END'\n{said}\nEND")
+    try:
+        patient.restart()
+        findings = patient.examine()
+    finally:
+        patient.sh(SERVER, "cp -a /run/tls.good/. /etc/meshctl/tls/")
+        patient.restart()
+        wait_for(patient.online, "all nodes are back", seconds=30)
+    assert roots(findings) == {"doctor.server"}
+    assert "its certificate is for another name" in patient.headline
+
+
+@pytest.mark.slow
+def test_a_server_that_listens_for_its_own_host_alone(patient: BrokenMesh) -> None:
+    with patient.config(f"sed -i 's/^listen_addr:.*/listen_addr: 127.0.0.1:443/' {CONFIG}"):
+        findings = patient.examine()
+    assert roots(findings) == {"doctor.server"}
+    assert "headscale listens at 127.0.0.1:443 alone" in patient.headline
+
+
+@pytest.mark.slow
+def test_a_proxy_whose_idle_timeout_is_short(patient: BrokenMesh) -> None:
+    with _proxied(patient, "proxy_read_timeout 4s;"):
+        log = "/var/log/meshctl/tailscaled/current"
+        patient.sh(ONE, f"echo $(grep -c PollNetMap {log}) >/run/cuts")
+        cut = f"test $(grep -c 'PollNetMap: unexpected EOF' {log}) -gt $(($(cat /run/cuts) + 7)) && echo yes || true"
+        wait_for(lambda: patient.sh(ONE, cut), "the proxy has cut the connection often enough", seconds=120)
+        findings = patient.examine()
+    assert roots(findings) == {"doctor.connection"}
+    assert "raise `proxy_read_timeout`" in patient.headline
+    wait_for(lambda: patient.examine() == [], "nothing is cut any more", seconds=60)
+
+
+@pytest.mark.slow
+def test_a_map_with_the_wrong_ports(patient: BrokenMesh) -> None:
+    with _derp_map(patient, f"sed -i 's/stunport: .*/stunport: 3479/' {_DERP}"):
+        findings = patient.examine()
+    assert roots(findings) == {"doctor.relay.stun"}
+    assert "correct stunport" in patient.headline
+    with _derp_map(patient, f"sed -i 's/derpport: .*/derpport: 8443/' {_DERP}"):
+        findings = patient.examine()
+    assert roots(findings) == {"doctor.relay.https"}
+    assert "correct derpport" in patient.headline

@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .._judge.answer import Json, mapping, text
-from . import proxies
+from . import proxies, urls
 
 HEALTH, UPGRADE = "/health", "/ts2021"
 OK, SWITCHING = 200, 101
 _REJECTED, _REDIRECTS, _NO_BACKEND = (401, 403, 404), (301, 302, 303, 307, 308), (502, 503, 504)
 
+_OTHER_NAME = ("Hostname mismatch", "IP address mismatch", "the certificate is for")
+# What OpenSSL adds to its reason, in Python's words.
+_OPENSSL = re.compile(r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed: | \(_ssl\.c:\d+\)")
 
 AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True}
 """What tailscaled's own requests have: Go's name, and a route around the mesh."""
@@ -41,17 +45,37 @@ def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in f
     """Return why a page of a program could not be fetched."""
     outcome, said = text(row.get("outcome")), text(row.get("error"))
     if outcome == "tls":
-        dated = "not yet valid" in said or "has expired" in said
-        remedy = "renew it, unless this host's clock is wrong" if dated else "add its CA to the host's trust store"
-        return f"this host does not trust its certificate ({said}): {remedy}"
+        return _distrusted(said)
     if outcome == "prohibited" and text(row.get("from")) in ("", "local"):
         return "this host's own firewall refuses to send to it: look at its output rules (`nft list ruleset`)"
     return {
         "handshake": f"the TLS handshake fails ({said}): check that TLS is on at that port, with a certificate for this name",
         "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
-        "refused": f"nothing listens there: check that {program} is running",
+        "refused": f"nothing listens there{_at(row)}: check that {program} runs, and listens at that address",
+        "host-unreachable": f"no machine answers at its address{_at(row)}: check that it is up, and that the address is right",
         "timeout": "it does not answer in time: check that it is up and that no firewall drops packets to it",
     }.get(outcome, f"the connection ended with {outcome or 'no answer'}: {said}".rstrip(": "))
+
+
+def _at(row: dict[str, Json]) -> str:
+    found, port = text(row.get("address")), urls.normal(text(row.get("url")))[2]
+    return f" ({urls.authority(found, port)})" if found and port else ""
+
+
+def _distrusted(said: str) -> str:
+    """Return why a host does not accept a certificate, from what its TLS library said."""
+    short = _OPENSSL.sub("", said).strip(" .")
+    if any(words in said for words in _OTHER_NAME):
+        return (
+            f"its certificate is for another name ({short}): give it one for this name, or correct where the name leads, if "
+            "another machine answers"
+        )
+    remedy = "add its CA to the host's trust store"
+    if "not yet valid" in said or "has expired" in said:
+        remedy = "renew it, unless this host's clock is wrong"
+    elif "local issuer" in said:
+        remedy = "let it send its whole chain, if an intermediate certificate is missing, or add its CA to the host's trust store"
+    return f"this host does not trust its certificate ({short}): {remedy}"
 
 
 def unwell(row: dict[str, Json]) -> str:

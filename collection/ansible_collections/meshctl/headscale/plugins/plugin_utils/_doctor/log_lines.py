@@ -7,11 +7,32 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 _LONGEST = 4000
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _TIME = re.compile(r"[-\d]+[ T][\d:.]+Z?\s+(?:[-\d]+T[\d:]+Z?\s+)?")
 _PLACE = re.compile(r"(?<!\S)\S{1,300} > ")
+_BEGAN = re.compile(r"(\d{9,11}\.\d{1,9}) |(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
+
+
+def time_of(line: str) -> float | None:
+    """Return the time at the beginning of a line, in seconds; times of one log can be compared."""
+    if not (began := _BEGAN.match(line)):
+        return None
+    try:
+        return float(began[1] or datetime.fromisoformat(f"{began[2]} {began[3]}").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
+
+
+def recent(lines: list[str], words: str, seconds: float) -> list[float]:
+    """Return how many seconds before the end of a log the words occurred in it, the last ones first."""
+    times = [(found, line) for line in lines if (found := time_of(line)) is not None]
+    if not times:
+        return []
+    end = times[-1][0]
+    return [end - at for at, line in reversed(times) if words in line and 0 <= end - at <= seconds]
 
 
 def without_time(line: str) -> str:

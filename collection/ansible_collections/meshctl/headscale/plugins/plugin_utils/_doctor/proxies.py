@@ -23,6 +23,8 @@ class Proxy:
     """What redirects them."""
     backend: str
     """What names the server behind it."""
+    idle: str
+    """What ends connections on which nothing was sent for a while."""
 
 
 NGINX = Proxy(
@@ -31,6 +33,7 @@ NGINX = Proxy(
     reject="`deny`, `limit_except`, or `return` below an `if`",
     redirect="`return` or `rewrite`",
     backend="`proxy_pass`",
+    idle="`proxy_read_timeout` and `proxy_send_timeout`",
 )
 CADDY = Proxy(
     upgrade="`reverse_proxy` passes it on by itself: remove `header_up` for Upgrade and Connection, and `transport` with other "
@@ -38,19 +41,23 @@ CADDY = Proxy(
     reject="`respond`, `error` or `abort`",
     redirect="`redir`",
     backend="`reverse_proxy`",
+    idle="`stream_timeout`, and `read_timeout` and `write_timeout` of its `transport`",
 )
 HAPROXY = Proxy(
     upgrade="it passes it on by itself: remove `http-request del-header` and `http-request set-header` for Upgrade and Connection",
     reject="`http-request deny`",
     redirect="`http-request redirect`",
     backend="`server` in the backend",
+    idle="`timeout client`, `timeout server` and `timeout tunnel`",
 )
 APACHE = Proxy(
     upgrade="add `upgrade=ANY` to `ProxyPass`",
     reject="`Require`, or `RewriteRule` with the flag F",
     redirect="`Redirect` or `RewriteRule`",
     backend="`ProxyPass`",
+    idle="`ProxyTimeout`, `ProxyWebsocketIdleTimeout`, and `timeout=` of `ProxyPass`",
 )
+UNNAMED = "a proxy"
 _BY_NAME = {"nginx": NGINX, "caddy": CADDY, "apache": APACHE, "haproxy": HAPROXY}
 # HAProxy adds no header; these are its pages.
 _HAPROXY_SAYS = ("Request forbidden by administrative rules.", "No server is available to handle this request.")
@@ -60,13 +67,14 @@ _UNKNOWN = Proxy(
     reject="the rule",
     redirect="the redirect",
     backend="the address of headscale",
+    idle="its idle timeouts",
 )
 
 
 def name(row: dict[str, Json]) -> str:
     """Return the program that answered, by its own name."""
     said = text(mapping(row.get("headers")).get("server"))
-    return said or ("HAProxy" if _is_haproxy(row) else "a proxy")
+    return said or ("HAProxy" if _is_haproxy(row) else UNNAMED)
 
 
 def of(row: dict[str, Json]) -> Proxy:

@@ -13,20 +13,21 @@ from typing import Any
 
 from ...module_utils import _hujson
 from .._inventory.expect import Expectation
-from .._judge.answer import Json, addresses, items, mapping, moment, text
+from .._judge.answer import Json, addresses, items, mapping, moment, number, text
 from .._policy import Node, Policy, User, unknown_names
 from . import config_text, log_lines, urls
 from .observed import Cause, Check, CheckContext, Iterator, Observed, because
 from .view import ClientView
 
 __all__ = [
-    "LOG_WORDS", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because", "given_name", "member",
-    "setting", "texts",
+    "LOG_WORDS", "RECENT_S", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because",
+    "given_name", "member", "setting", "texts",
 ]  # fmt: skip
 # headscale logs this when a client uses another noise key than its own.
 _WRONG_KEY = "message authentication failed"
 _START, STOPPED = "Opening database", "Headscale stopped"
 LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY]
+RECENT_S = 300.0
 _RECORDS = ("nodes", "users", "preauthkeys", "policy")
 
 Record = dict[str, Any]
@@ -53,6 +54,8 @@ class Server(Observed):
         self.prefixes: Record = {}
         self.key_errors: list[str] = []
         self.source = ""
+        self.serves_at: list[str] = []
+        self.starts: int | None = None
 
     @cached_property
     def listed(self) -> bool:
@@ -131,6 +134,26 @@ class Server(Observed):
         except ValueError:
             return {}
 
+    @property
+    def recent_starts(self) -> int | None:
+        """Return how often headscale started in the last minutes, None if its log was not read."""
+        log = self.data("log")
+        return (
+            None
+            if log is None
+            else len(log_lines.recent(list(map(text, items(mapping(log).get("lines")))), _START, RECENT_S))
+        )
+
+    @property
+    def listeners(self) -> list[str]:
+        """Return the addresses and ports at which headscale listens for clients; empty if that is unknown."""
+        port = text(self.settings.get("listen_addr")).rpartition(":")[2]
+        return [
+            urls.authority(text(row.get("address")), port)
+            for row in self.rows("listening")
+            if mapping(row.get("process")).get("name") == "headscale" and str(row.get("port")) == port
+        ]
+
     def as_fact(self) -> Record:
         """Return what other examinations need."""
         kept = {name: self._observations.get(name) for name in (*_RECORDS, "web")}
@@ -142,6 +165,8 @@ class Server(Observed):
             "observations": kept,
             "prefixes": prefixes,
             "bad": bad,
+            "serves_at": self.listeners,
+            "starts": self.recent_starts,
             "key_errors": [line for line in self.log_since(_START) if _WRONG_KEY in line],
         }
 
@@ -151,6 +176,8 @@ class Server(Observed):
         server = cls(fact, known)
         server.bad = {name: Cause(**cause) for name, cause in mapping(fact.get("bad")).items()}
         server.source = text(fact.get("source"))
+        server.serves_at = [text(entry) for entry in items(fact.get("serves_at"))]
+        server.starts = int(number(fact["starts"]) or 0) if fact.get("starts") is not None else None
         server.prefixes, server.key_errors = mapping(fact.get("prefixes")), items(fact.get("key_errors"))
         return server
 

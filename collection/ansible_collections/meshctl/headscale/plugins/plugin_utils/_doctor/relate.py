@@ -18,19 +18,33 @@ _STORY = "doctor"
 _CUT_OFF = tuple(f"{_STORY}.{name}" for name in ("client", "network", "relay.https", "relay.upgrade"))
 # What keeps a node from learning where others can send to it.
 _HIDDEN = (*_CUT_OFF, *(f"{_STORY}.{name}" for name in ("relay.stun", "derp_map", "derp_map.stun")))
+_SERVER = f"{_STORY}.server"
 _REPLACED = f"{_STORY}.identity"
 _Check = dict[str, Any]
 
 
 def relate(checks: Sequence[_Check]) -> list[_Check]:
-    """Return the checks, where a bad path to a peer refers to what is wrong on that peer's own host."""
+    """Return the checks, where one refers to what another host found: the host of a peer, or all clients of the server."""
     roots = {(check["id"], check["source"]) for check in checks if _is_root(check)}
     lost = next((check for check in checks if check["id"] == _REPLACED and _is_root(check)), None)
     related = [_because(check, roots, _causes(check)) for check in checks]
-    return [
-        _marked(check, Cause(id=_REPLACED, source=lost["source"])) if lost and _is_lost(check, lost) else check
-        for check in related
-    ]
+    if lost:
+        cause = Cause(id=_REPLACED, source=lost["source"])
+        return [_marked(check, cause) if _is_lost(check, lost) else check for check in related]
+    unserved = _unserved(related)
+    return [_marked(check, unserved) if unserved and _is_unread(check) else check for check in related]
+
+
+def _unserved(checks: Sequence[_Check]) -> Cause | None:
+    """Return that every client sees the same wrong with the server, if that is so."""
+    seen = [check for check in checks if check["id"] == _SERVER and check["verdict"] in ("passed", *BAD)]
+    same = all(_is_root(check) and check["verdict"] == "failed" for check in seen)
+    return Cause(id=_SERVER, source=seen[0]["source"]) if seen and same else None
+
+
+def _is_unread(check: _Check) -> bool:
+    """Whether the API could not be asked."""
+    return check["id"] == f"{_STORY}.api" and check["verdict"] == "error" and not because_of(check)
 
 
 def _is_root(check: _Check) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._judge.answer import Json, address, items, mapping, number, text
@@ -58,6 +58,11 @@ class Relay:
         """Return the URL at which clients upgrade to DERP."""
         port = "" if self.derp_port == _DERP_PORT else f":{self.derp_port}"
         return f"https://{self.host}{port}/derp"
+
+    @property
+    def usual(self) -> Relay:
+        """Return the same relay at the ports that most relays have."""
+        return replace(self, derp_port=_DERP_PORT, stun_port=_STUN_PORT)
 
     @property
     def where(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from .._judge.answer import address
+from .._judge.answer import Json, address
 
 _PORTS = {"https": 443, "http": 80}
 # tailscaled's own list: Python's is_private also has the test networks.
@@ -29,6 +29,11 @@ def host(url: str) -> str:
     """Return the name or address in a URL, empty if there is none."""
     scheme, found, _port, _path = normal(url)
     return found if scheme else ""
+
+
+def authority(found: str, port: Json) -> str:
+    """Return a host and a port as URLs have them."""
+    return f"[{found}]:{port}" if ":" in found else f"{found}:{port}"
 
 
 def names(*hosts: str) -> list[str]:

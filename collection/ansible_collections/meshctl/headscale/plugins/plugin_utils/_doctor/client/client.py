@@ -24,13 +24,34 @@ def judge(client: Client, context: CheckContext) -> Check:
         "health": [text(line) for line in items(client.status.get("Health"))],
     }
     hint = causes.client(client)
-    if client.running and client.me.get("Online") is False and not client.me.get("Expired"):
+    if remedy := _asks_differently(client):
+        hint = f"{hint}: {remedy}"
+    elif client.running and client.me.get("Online") is False and not client.me.get("Expired"):
         hint = (
             f"{hint}, which answers this host: after an outage a client may take half a minute to connect again; run the doctor "
             "again then, and read tailscaled's log if it stays so"
         )
     check = context.check(not hint, expected=expected, observed=observed, hint=hint, command="tailscale status")
     return because(check, _cause(client, context.story))
+
+
+def _asks_differently(client: Client) -> str:
+    """Return why tailscaled does not get to the server although its host does, from what tailscaled reports."""
+    said = " ".join(text(line) for line in items(client.status.get("Health")))
+    if client.me.get("Online") is True:
+        return ""
+    if "proxyconnect" in said:
+        return (
+            "tailscaled asks through the HTTP proxy of its environment, which does not connect it: correct or remove HTTPS_PROXY there "
+            "(/etc/default/tailscaled, or `systemctl cat tailscaled`), and restart it"
+        )
+    answered = any(row.get("outcome") == "answered" for row in client.rows("server"))
+    if "x509: certificate signed by unknown authority" in said and answered and client.url.startswith("https:"):
+        return (
+            "this host's trust store has the CA, and tailscaled does not know it: restart tailscaled, which reads that store when it "
+            "starts, and if that does not help, correct SSL_CERT_FILE and SSL_CERT_DIR in its environment"
+        )
+    return ""
 
 
 def _unseen(client: Client) -> str:

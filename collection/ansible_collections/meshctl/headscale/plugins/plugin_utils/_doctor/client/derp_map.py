@@ -24,7 +24,8 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     home = text(client.me.get("Relay"))
     hint = f"the client found no home relay among {', '.join(sizes)}: see doctor.relay"
     if not any(sizes.values()):
-        hint = "the server gave the client no relay: check derp.urls (can it reach them?), derp.paths and derp.server"
+        empty = f", because {', '.join(sizes)} of its map has no nodes: add some in derp.paths, or" if sizes else ":"
+        hint = f"the server gave the client no relay{empty} check derp.urls (can it reach them?), derp.paths and derp.server"
     check = context.check(
         bool(any(sizes.values()) and home),
         expected={"regions": "at least one", "home": "one of them"},

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..._judge.answer import items, mapping, text
+from ..._judge.answer import addresses, items, mapping, text
 from ..._judge.quoting import quoted
 from .. import control
-from ..observed import Check, CheckContext, Client, Iterator, because
+from ..observed import Cause, Check, CheckContext, Client, Iterator, because
 from ..relays import Relay
 
 AFTER = ("exit_node", "mtu", "network")
+_USUAL_S = 2.0
+# How a machine that is off, or a network that drops everything, looks.
+_SILENT = {"timeout", "host-unreachable", "net-unreachable"}
 _NO_RELAY = re.compile(r"could not connect to the .* relay server")
 
 
@@ -31,7 +34,29 @@ def requests(client: Client) -> list[dict[str, Any]]:
     return [
         {"id": "relays", "kind": "http", "targets": pages, "try_timeout_s": 5.0},
         {"id": "stun", "kind": "stun", "targets": stun, "bypass": True},
+        *_elsewhere(client),
     ]
+
+
+def _elsewhere(client: Client) -> list[dict[str, Any]]:
+    """Ask where a relay is most often, for those that the map has elsewhere: if those do not answer, the map may be wrong."""
+    pages = [
+        {**relay.tls, "url": relay.usual.derp_url, "upgrade": "DERP"}
+        for relay in client.relays
+        if relay.derp_port not in (relay.usual.derp_port, -1)
+    ]
+    stun = [
+        {"host": relay.where, "port": relay.usual.stun_port}
+        for relay in client.relays
+        if relay.stun_port not in (relay.usual.stun_port, -1)
+    ]
+    names = [relay.host for relay in client.relays if relay.address and relay.host != relay.address]
+    asked = [
+        {"id": "usual_relays", "kind": "http", "targets": pages, "try_timeout_s": _USUAL_S},
+        {"id": "usual_stun", "kind": "stun", "targets": stun, "bypass": True, "timeout_s": _USUAL_S},
+    ]
+    found = [request for request in asked if request["targets"]]
+    return [*found, {"id": "relay_names", "kind": "getaddrinfo", "names": names}] if names else found
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -53,7 +78,7 @@ def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
         target=relay.target,
         expected={"url": relay.url, "status": control.OK},
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")} if row else None,
-        hint=f"nodes cannot reach each other through this relay: {_no_answer(relay, row)}"
+        hint=f"nodes cannot reach each other through this relay: {_no_answer(client, relay, row)}"
         if row
         else client.why("relays"),
         command=f"curl -sSi {quoted(relay.url)}",
@@ -61,12 +86,31 @@ def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
     return because(check, client.cause("exit_node", "network") or client.stalled(row))
 
 
-def _no_answer(relay: Relay, row: dict[str, Any]) -> str:
+def _no_answer(client: Client, relay: Relay, row: dict[str, Any]) -> str:
     if "://" in relay.host or "/" in relay.host:
         return f"the map has {relay.host!r} as its hostname, which must be a name without https:// or a path"
     if relay.no_ipv4 and text(row.get("outcome")) == "no-name":
         return "the map switches IPv4 off (ipv4: none) and has no IPv6 address of it: remove `ipv4: none`, or add ipv6"
+    if found := _map_is_wrong(client, relay, row):
+        return f"{control.no_answer(row, 'derper').partition(': ')[0]}, but {found}"
     return control.no_answer(row, "derper")
+
+
+def _map_is_wrong(client: Client, relay: Relay, row: dict[str, Any]) -> str:
+    """Return what was seen of a relay in another place than the map says, empty if nothing was."""
+    if text(row.get("outcome")) not in ("refused", "timeout", "host-unreachable", "handshake"):
+        return ""
+    if client.row("usual_relays", url=relay.usual.derp_url).get("status") == control.SWITCHING:
+        return (
+            f"a relay answers at port {relay.usual.derp_port}: correct derpport in the map, which is {relay.derp_port}"
+        )
+    known = addresses(client.row("relay_names", name=relay.host).get("addresses"))
+    if relay.address and known and relay.address not in known:
+        return (
+            f"the name {relay.host} leads to {', '.join(known)}, and the map has the address {relay.address}: correct the one that is "
+            "wrong"
+        )
+    return ""
 
 
 def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
@@ -114,16 +158,31 @@ def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
         target=relay.target,
         expected={"udp": f"{relay.where}:{relay.stun_port}", "outcome": "answered"},
         observed={"outcome": text(row.get("outcome")), "mapped": text(row.get("mapped"))} if row else None,
-        hint=_no_stun(relay, text(row.get("outcome"))) if row else client.why("stun"),
+        hint=_no_stun(client, relay, text(row.get("outcome"))) if row else client.why("stun"),
         command="tailscale netcheck",
     )
-    return because(check, client.cause("network"))
+    return because(check, client.cause("network") or _down(client, relay, row))
 
 
-def _no_stun(relay: Relay, outcome: str) -> str:
+def _down(client: Client, relay: Relay, row: dict[str, Any]) -> Cause | None:
+    """Return that the relay does not answer over TCP either, in the same way."""
+    page = client.row("relays", url=relay.url)
+    both = {text(page.get("outcome")), text(row.get("outcome"))}
+    down = page.get("connected") is not True and (both == {"refused"} or both <= _SILENT)
+    return client.cause(f"relay of {relay.target}") if down else None
+
+
+def _no_stun(client: Client, relay: Relay, outcome: str) -> str:
     said = f"UDP port {relay.stun_port} of {relay.where}"
     lost = "without it nodes do not learn their public addresses, and paths stay relayed"
     # The kernel says so of what the host itself drops; a firewall elsewhere is silent, or its refusal has another name.
     if outcome == "prohibited":
         return f"this host's own firewall refuses to send to {said} ({outcome}): {lost}; look at its output rules (`nft list ruleset`)"
+    if client.row("usual_stun", host=relay.where, port=relay.usual.stun_port).get("outcome") == "answered":
+        return f"{said} does not answer ({outcome}), but port {relay.usual.stun_port} does: {lost}; correct stunport in the map of relays"
+    if outcome == "refused":
+        return (
+            f"{said} does not answer ({outcome}): {lost}; nothing listens there, so check that the relay has STUN (derper's -stun), and "
+            "that this is its port (-stun-port, and stunport in the map)"
+        )
     return f"{said} does not answer ({outcome}): {lost}; open the port, also in the server's own firewall and in the container's ports"

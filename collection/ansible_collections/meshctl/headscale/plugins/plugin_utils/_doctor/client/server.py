@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
-from ..._judge.answer import items, text
+from ..._judge.answer import endpoint, items, text
 from ..._judge.quoting import quoted
 from .. import control
 from ..observed import NO_SERVER, Cause, Check, CheckContext, Client, because
@@ -40,7 +41,8 @@ def judge(client: Client, context: CheckContext) -> Check:
         hint = client.why("server") if rows is None else control.trouble(items(rows), client.url)
         check = context.check(None, expected=expected, observed=None, hint=hint)
         return because(check, client.cause("exit_node", "network", "upstream_dns"))
-    hint = control.agent_rejected(row, client.row("as_meshctl", url=expected["url"])) or control.unwell(row)
+    ours = client.row("as_meshctl", url=expected["url"])
+    hint = control.agent_rejected(row, ours) or _behind(client, row) or control.unwell(row)
     check = context.check(
         not hint,
         expected=expected,
@@ -49,6 +51,23 @@ def judge(client: Client, context: CheckContext) -> Check:
         command=f"curl -sS -A Go-http-client/1.1 {quoted(expected['url'])}",
     )
     return because(check, _cause(client, text(row.get("outcome"))) or client.stalled(row))
+
+
+def _behind(client: Client, row: dict[str, Any]) -> str:
+    """Return what a refused connection means if headscale itself was seen to listen on its host."""
+    known = client.known.server.serves_at if client.known.server else []
+    if not known or text(row.get("outcome")) != "refused":
+        return ""
+    where = ", ".join(known)
+    if all(ip_address(endpoint(entry)[0] or "::").is_loopback for entry in known):
+        return (
+            f"headscale listens at {where} alone, where no other host reaches it: start the proxy in front of it, or set listen_addr to "
+            f"0.0.0.0:{endpoint(known[0])[1]}"
+        )
+    return (
+        f"headscale listens at {where} on its own host, but {text(row.get('address')) or 'the address of its name'} refuses "
+        "connections: check the port forwarding of its router, the proxy in front of it, and where the name leads"
+    )
 
 
 def _cause(client: Client, outcome: str) -> Cause | None:

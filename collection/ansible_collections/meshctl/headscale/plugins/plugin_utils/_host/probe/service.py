@@ -19,7 +19,7 @@ _TAIL, _LINES, _LONGEST = 64 << 10, 40, 1000
 
 
 def log(ask: Dict, until: float) -> Json:
-    """Return the last lines of the first file that can be read, else of the unit's journal."""
+    """Return the last lines of the first file that can be read, else of the unit's journal, which adds times on request."""
     for path in ask.get("paths") or []:
         try:
             with open(path, "rb") as file:
@@ -29,10 +29,10 @@ def log(ask: Dict, until: float) -> Json:
             continue
     import subprocess
 
-    unit = str(ask["unit"])
+    unit, form = str(ask["unit"]), "short-unix" if ask.get("times") else "cat"
     try:
         done = subprocess.run(
-            ["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=500", f"--unit={unit}"],  # noqa: S607
+            ["journalctl", "--quiet", "--no-pager", f"--output={form}", "--lines=500", f"--unit={unit}"],  # noqa: S607
             capture_output=True, timeout=left(until), check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as exc:

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Is a client's connection to the server cut again and again?"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from ..._judge.answer import items, mapping, text
+from .. import control, log_lines, proxies
+from ..observed import Check, CheckContext, Client, Iterator, because
+from ..records import RECENT_S
+
+AFTER = ("server", "proxy", "client")
+# tailscaled logs this when the other side closes the connection on which it waits for news.
+_CUT, _CUTS = "PollNetMap: unexpected EOF", 5
+# An idle timeout cuts at much the same intervals; a server that is restarted, or a bad line, does not.
+_STILL, _LIKE, _MOST = 3, (0.5, 1.6), 0.7
+
+
+def requests(client: Client) -> list[dict[str, Any]]:
+    """Read when tailscaled lost its connection."""
+    log = {"kind": "log", "unit": "tailscaled", "paths": ["/var/log/meshctl/tailscaled/current"]}
+    return [{"id": "tailscaled_log", **log, "words": [_CUT], "times": True}] if client.running else []
+
+
+def judge(client: Client, context: CheckContext) -> Iterator[Check]:
+    """Return whether the connection was cut more often than the server was started."""
+    seen = mapping(client.data("tailscaled_log"))
+    if not seen:
+        return
+    ages = log_lines.recent([text(line) for line in items(seen.get("lines"))], _CUT, RECENT_S)
+    every = _interval(ages)
+    server = client.known.server
+    starts = server.starts if server else None
+    cut = every > 0 and ages[0] <= _STILL * every and len(ages) - (starts or 0) >= _CUTS
+    check = context.check(
+        not cut,
+        expected={"cut": f"less than {_CUTS} times in {RECENT_S:.0f} s"},
+        observed={"cut": len(ages), "headscale_started": starts},
+        evidence={"every_s": round(every, 1)},
+        hint=f"its connection to the server is cut about every {every:.0f} s ({len(ages)} times in {ages[-1] / 60 if ages else 0:.1f} "
+        f"minutes), {_why(client, starts)}",
+        command="journalctl -u tailscaled | grep PollNetMap",
+    )
+    yield because(check, client.cause("server", "proxy"))
+
+
+def _interval(ages: list[float]) -> float:
+    """Return the seconds between the cuts, 0 if there are few of them or if they are irregular."""
+    gaps = [later - earlier for earlier, later in pairwise(ages)]
+    if len(ages) < _CUTS:
+        return 0.0
+    middle = median(gaps)
+    alike = [gap for gap in gaps if _LIKE[0] * middle <= gap <= _LIKE[1] * middle]
+    return middle if len(alike) >= _MOST * len(gaps) else 0.0
+
+
+def _why(client: Client, starts: int | None) -> str:
+    row = client.row("server", url=f"{client.url}{control.HEALTH}")
+    restarted = (
+        "unless headscale is restarted that often" if starts is None else "and headscale was not started that often"
+    )
+    found = proxies.name(row)
+    front = f"{found} in front of headscale" if found != proxies.UNNAMED else "a proxy or a firewall on the way"
+    return (
+        f"{restarted}, as the idle timeout of {front} does: headscale sends something about once a minute, so raise "
+        f"{proxies.of(row).idle} to ten minutes or more"
+    )

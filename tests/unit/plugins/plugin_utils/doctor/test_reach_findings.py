@@ -1,0 +1,227 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Findings about the way to a server and to a relay, from observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import control, log_lines
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
+from doctor import answer, examine_client, problems
+
+_URL = "https://headscale.example.com"
+_SSL = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1006)"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Hostname mismatch, certificate is not valid for 'headscale.example.com'.", "give it one for this name"),
+        ("IP address mismatch, certificate is not valid for '203.0.113.2'.", "give it one for this name"),
+        ("unable to get local issuer certificate", "let it send its whole chain"),
+        ("self-signed certificate", "add its CA to the host's trust store"),
+        ("certificate has expired", "renew it"),
+        ("certificate is not yet valid", "renew it"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate(said: str, remedy: str) -> None:
+    hint = control.no_answer({"outcome": "tls", "error": _SSL.format(said)})
+    assert remedy in hint
+    assert said.strip(".") in hint
+    assert "_ssl.c" not in hint
+    assert ("does not trust" in hint) is ("mismatch" not in said)
+
+
+def _server(*, listens: list[str], starts: int | None = None) -> Server:
+    server = Server({}, ServerContext(url=_URL))
+    server.serves_at, server.starts = listens, starts
+    return server
+
+
+def _refused(listens: list[str]) -> str:
+    row = {"url": f"{_URL}/health", "outcome": "refused", "address": "203.0.113.2"}
+    seen = {"status": {"Self": {}}, "prefs": {"ControlURL": _URL}, "server": [row]}
+    return problems(examine_client(seen, server_url=_URL, server=_server(listens=listens)))["doctor.server"]
+
+
+def test_a_refused_connection_is_compared_with_where_headscale_listens() -> None:
+    assert "nothing listens there (203.0.113.2:443)" in _refused([])
+    assert "headscale listens at 127.0.0.1:443 alone" in _refused(["127.0.0.1:443"])
+    assert "headscale listens at [::1]:8080 alone" in _refused(["[::1]:8080"])
+    forwarded = _refused(["0.0.0.0:443"])
+    assert "headscale listens at 0.0.0.0:443 on its own host, but 203.0.113.2 refuses" in forwarded
+    assert "port forwarding" in forwarded
+
+
+def test_where_headscale_listens() -> None:
+    rows = [
+        {"proto": "tcp", "address": "::", "port": 8080, "process": {"name": "headscale"}},
+        {"proto": "tcp", "address": "127.0.0.1", "port": 9090, "process": {"name": "headscale"}},
+        {"proto": "tcp", "address": "0.0.0.0", "port": 8080, "process": {"name": "nginx"}},
+        {"proto": "tcp", "address": "0.0.0.0", "port": 8080, "process": None},
+    ]
+    config = {"path": "c", "text": f"server_url: {_URL}\nlisten_addr: 0.0.0.0:8080\n"}
+    seen = Server(answer(listening=rows, config=config), ServerContext(url=_URL))
+    assert seen.listeners == ["[::]:8080"]
+    again = Server.read(seen.as_fact(), ServerContext(url=_URL))
+    assert (again.serves_at, again.starts) == (["[::]:8080"], None), (
+        "without its log, nobody knows how often it started"
+    )
+
+
+def _relay(
+    page: dict[str, Any], stun: dict[str, Any], *, seen: dict[str, Any] | None = None, **more: Any
+) -> dict[str, str]:
+    one = {"HostName": "relay.example.com", "IPv4": "203.0.113.9", **more}
+    port = f":{more['DERPPort']}" if "DERPPort" in more else ""
+    data = {
+        "status": {"BackendState": "Running", "Self": {"Relay": "home"}},
+        "derpmap": {"Regions": {"1": {"RegionCode": "home", "Nodes": [one]}}},
+        "relays": [{"url": f"https://relay.example.com{port}/derp{path}", **page} for path in ("/probe", "")],
+        "stun": [{"host": "203.0.113.9", "port": more.get("STUNPort", 3478), **stun}],
+        **(seen or {}),
+    }
+    return {name: hint for name, hint in problems(examine_client(data)).items() if name.startswith("doctor.relay")}
+
+
+_WELL: dict[str, Any] = {"outcome": "answered", "status": 200, "connected": True}
+
+
+@pytest.mark.parametrize(
+    ("tcp", "udp", "one"),
+    [
+        ("refused", "refused", True),
+        ("timeout", "timeout", True),
+        ("host-unreachable", "timeout", True),
+        ("refused", "timeout", False),
+        ("prohibited", "prohibited", False),
+    ],
+)
+def test_a_relay_that_is_down_is_one_cause(tcp: str, udp: str, one: bool) -> None:
+    found = _relay({"outcome": tcp, "address": "203.0.113.9"}, {"outcome": udp})
+    assert (found["doctor.relay.stun"] == "because of doctor.relay.https") is one
+
+
+def test_a_wrong_port_of_stun() -> None:
+    refused = {"outcome": "refused"}
+    usual = {"usual_stun": [{"host": "203.0.113.9", "port": 3478, "outcome": "answered"}]}
+    found = _relay(_WELL, refused, STUNPort=3479, seen=usual)
+    assert "but port 3478 does" in found["doctor.relay.stun"]
+    assert "correct stunport" in found["doctor.relay.stun"]
+    assert "derper's -stun" in _relay(_WELL, refused)["doctor.relay.stun"]
+
+
+def test_a_wrong_port_or_address_of_a_relay() -> None:
+    refused, stun = {"outcome": "refused", "address": "203.0.113.9"}, {"outcome": "answered"}
+    usual = {"usual_relays": [{"url": "https://relay.example.com/derp", "status": 101}]}
+    found = _relay(refused, stun, DERPPort=8443, seen=usual)["doctor.relay.https"]
+    assert "nothing listens there (203.0.113.9:8443), but a relay answers at port 443: correct derpport" in found
+    names = {"relay_names": [{"name": "relay.example.com", "addresses": ["203.0.113.7"]}]}
+    assert (
+        "leads to 203.0.113.7, and the map has the address 203.0.113.9"
+        in _relay(refused, stun, seen=names)["doctor.relay.https"]
+    )
+    same = {"relay_names": [{"name": "relay.example.com", "addresses": ["203.0.113.9"]}]}
+    assert "check that derper runs" in _relay(refused, stun, seen=same)["doctor.relay.https"]
+
+
+def test_a_region_without_nodes() -> None:
+    regions = {"1": {"RegionCode": "home", "Nodes": []}}
+    seen = {"status": {"BackendState": "Running", "Self": {}}, "derpmap": {"Regions": regions}}
+    assert "because home of its map has no nodes" in problems(examine_client(seen))["doctor.derp_map"]
+
+
+def _served(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client sees of a server that answers like this, and whose name resolves."""
+    pages = [
+        {"url": f"{_URL}/health", "body": '{"status":"pass"}', **row},
+        {"url": f"{_URL}/ts2021", **row, **({"status": 101} if row.get("status") else {})},
+    ]
+    return {"server": pages, "outside": [{"name": "headscale.example.com", "outcome": "found"}]}
+
+
+def _cuts(gaps: list[float], *, starts: int | None = 0, then: float = 10.0, agent: str = "nginx") -> str:
+    at, lines = 1_764_407_000.0, []
+    for gap in gaps:
+        at += gap
+        lines.append(f"{at:.6f} host tailscaled[7]: Received error: PollNetMap: unexpected EOF")
+    seen = {
+        "status": {"BackendState": "Running", "Self": {"Online": True}},
+        "prefs": {"ControlURL": _URL},
+        **_served({**_WELL, "headers": {"server": agent}}),
+        "tailscaled_log": {"lines": [*lines, f"{at + then:.6f} host tailscaled[7]: netcheck: nothing new"]},
+    }
+    return problems(examine_client(seen, server=_server(listens=[], starts=starts))).get("doctor.connection", "")
+
+
+def test_a_connection_that_an_idle_timeout_cuts() -> None:
+    found = _cuts([6, 7, 6, 5, 9, 6, 6])
+    assert "is cut about every 6 s (7 times in" in found
+    assert "and headscale was not started that often, as the idle timeout of nginx" in found
+    assert "`proxy_read_timeout`" in found
+    assert "unless headscale is restarted that often" in _cuts([6] * 7, starts=None)
+    assert "a proxy or a firewall on the way" in _cuts([6] * 7, agent="")
+
+
+@pytest.mark.parametrize(
+    ("gaps", "known"),
+    [
+        ([6] * 3, {}),
+        ([6] * 7, {"starts": 4}),
+        ([6] * 7, {"then": 30.0}),
+        ([1, 40, 3, 90, 5, 70, 2], {}),
+    ],
+    ids=["few", "the server restarts", "long ago", "irregular"],
+)
+def test_connections_that_ended_for_other_reasons(gaps: list[float], known: dict[str, Any]) -> None:
+    assert not _cuts(gaps, **known)
+
+
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [
+        ("1764407000.500000 host tailscaled[7]: x", 1764407000.5),
+        ("2025-11-29 09:03:20.123  2025/11/29 x", 1764407000.0),
+        ("2025-11-29T09:03:20Z INF x", 1764407000.0),
+        ("2025-99-99 09:03:20 x", None),
+        ("no time", None),
+    ],
+)
+def test_the_time_of_a_line(line: str, at: float | None) -> None:
+    assert log_lines.time_of(line) == at
+
+
+def _reports(health: str, row: dict[str, Any]) -> str:
+    seen = {
+        "status": {"BackendState": "Running", "Self": {"Online": False}, "Health": [health]},
+        "prefs": {"ControlURL": _URL},
+        **_served(row),
+    }
+    return problems(examine_client(seen))["doctor.client"]
+
+
+def test_a_client_that_asks_differently_from_its_host() -> None:
+    proxy = _reports("fetch control key: proxyconnect tcp: dial tcp 10.9.9.9:3128: i/o timeout", _WELL)
+    assert "correct or remove HTTPS_PROXY there" in proxy
+    trust = "fetch control key: x509: certificate signed by unknown authority"
+    assert "restart tailscaled, which reads that store when it starts" in _reports(trust, _WELL)
+    assert _reports(trust, {"outcome": "tls", "error": "self-signed certificate"}) == "because of doctor.server"
+
+
+def _check(name: str, source: str, verdict: str = "failed", **more: Any) -> dict[str, Any]:
+    return {"story": "doctor", "id": f"doctor.{name}", "source": source, "target": None, "verdict": verdict, "hint": "x",
+            "observed": {}, "evidence": {}, **more}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "same"), [(("failed", "failed"), True), (("failed", "passed"), False), ((), False)]
+)
+def test_an_api_that_nobody_reaches_is_no_cause_of_its_own(verdicts: tuple[str, ...], same: bool) -> None:
+    seen = [_check("server", f"client-{number}", verdict) for number, verdict in enumerate(verdicts)]
+    (api, *_rest) = relate([_check("api", "server", "error"), *seen])
+    assert (api["hint"] == "because of doctor.server on client-0") is same
