@@ -41,6 +41,8 @@ ONCE_MISSED = (
     "control-down",
     "wrong-gateway",
     "leak-udp-unanswered",
+    "segment-sizes-lost",
+    "source-ports-blocked",
 )
 
 

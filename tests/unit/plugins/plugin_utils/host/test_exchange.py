@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -118,6 +119,60 @@ def test_only_the_given_ports_are_used(free_port: int) -> None:
     assert second == {"tcp": {"error": "in use"}, "udp": {"error": "in use"}}
     missing = data("serve", addresses=["198.51.100.1"], seconds=1)["ports"]["198.51.100.1"]
     assert missing["tcp"] == {"error": "no-such-source"}
+
+
+def test_sizes_and_many_connections_are_tried_where_something_is_transferred(serving: dict[str, Any]) -> None:
+    found = data("exchange", targets=targets(serving), bulk=1000, sizes=[100, 700], connections=9)
+    for seen in found.values():
+        assert seen["udp"]["answered"] == [64, 100, 700, 1200]
+        assert (seen["blocks"]["outcome"], seen["blocks"]["returned"]) == ("returned", [100, 700])
+        ((row),) = seen["opened"]["tcp"].values()
+        assert (row["tried"], row["opened"], row["lost_from"]) == (9, 9, [])
+    without = data("exchange", targets=targets(serving, bulk=False), bulk=1000, sizes=[100, 700], connections=9)
+    assert all(seen["udp"]["answered"] == [64, 1200] and "blocks" not in seen for seen in without.values())
+
+
+def test_a_listener_may_have_a_port_of_each_range_as_well() -> None:
+    serving = data("serve", addresses=BOTH, seconds=3, ranges=[(20000, 21000), (22000, 23000)])
+    for ports in serving["ports"].values():
+        for protocol in ("tcp", "udp"):
+            low, high = ports[protocol]["more"]
+            assert 20000 <= low <= 21000 and 22000 <= high <= 23000
+    more = {host: {name: ports[name]["more"] for name in ports} for host, ports in serving["ports"].items()}
+    asked = [{**target, "more": more[target["host"]]} for target in targets(serving)]
+    for host, seen in data("exchange", targets=asked, bulk=1000, connections=6).items():
+        assert seen["opened"]["udp"] == {str(port): "answered" for port in more[host]["udp"]}
+        assert {row["opened"] for row in seen["opened"]["tcp"].values()} == {2}
+        assert len(seen["opened"]["tcp"]) == 3
+
+
+def proxy_that_keeps(serving: dict[str, Any], lengths: range) -> int:
+    """Pass on what arrives over TCP, unless it is of one of these lengths; return the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pass_on(source: socket.socket, to: socket.socket, kept: range) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(65536):
+                if len(chunk) not in kept:
+                    to.sendall(chunk)
+            to.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near = listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", serving["ports"]["127.0.0.1"]["tcp"]["port"]))
+                threading.Thread(target=pass_on, args=(near, far, lengths), daemon=True).start()
+                threading.Thread(target=pass_on, args=(far, near, range(0)), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return int(listener.getsockname()[1])
+
+
+def test_a_block_that_does_not_come_back_is_tried_twice(serving: dict[str, Any]) -> None:
+    target = {"host": "127.0.0.1", "tcp": proxy_that_keeps(serving, range(300, 900)), "token": serving["token"]}
+    seen = data("exchange", targets=[target], bulk=1000, sizes=[100, 250, 400, 1100])["127.0.0.1"]["blocks"]
+    assert (seen["returned"], seen["stuck"], seen["again"]) == ([100, 250], 400, True)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e9])

@@ -6,12 +6,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.exchange import Exchange, judge_exchange
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.exchange import (
+    Exchange,
+    connections,
+    judge_exchange,
+)
 
 OWN = Node(name="one", addresses=("100.64.0.1", "fd7a:115c:a1e0::1"))
 PEER = Node(name="two", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
@@ -72,7 +77,16 @@ NO_REPLY = {"outcome": "timeout", "stage": None, "seen": {}}
         ({"4.udp": {"outcome": "port-unreachable"}}, ("udp", "ipv4"), "refuses UDP on port 4002"),
         ({"4.tcp": {"outcome": "prohibited", "refused_by": "local"}}, ("tcp", "ipv4"), "own firewall"),
         ({"4.tcp": {"outcome": "stalled", "stage": "reply", "seen": {}}}, ("tcp", "ipv4"), "opens, but no data comes"),
-        ({"4.udp": {"outcome": "large lost", "answered": [64]}}, ("udp", "ipv4"), "above a size"),
+        (
+            {"4.udp": {"outcome": "large lost", "answered": [64, 800], "unanswered": [1000, 1200]}},
+            ("udp", "ipv4"),
+            "of 64 to 800 bytes are answered, and those of 1000 to 1200 bytes are not: packets above a size",
+        ),
+        (
+            {"4.udp": {"outcome": "some lost", "answered": [64, 1200], "unanswered": [800]}},
+            ("udp", "ipv4"),
+            "of 800 bytes are not answered, and some that are larger are: packets of some sizes are lost",
+        ),
         ({"4.tcp": {"outcome": "closed", "stage": "reply", "seen": {}}}, ("tcp", "ipv4"), "another host or program"),
         ({"4.tcp": {"seen": {"from": "100.64.0.9"}}}, ("tcp", "ipv4"), "come from 100.64.0.9: a NAT rule"),
         (
@@ -167,3 +181,97 @@ def test_an_answer_without_the_exchange_is_an_error(answer: dict[str, Any]) -> N
 def test_only_chosen_peers_get_a_transfer() -> None:
     checks = judged(expect=Exchange(own=OWN, peers=(PEER,), serving=EXPECT.serving, bulk=1))
     assert {aspect for aspect, _family in checks} == {"tcp", "udp"}
+
+
+STUCK = {"outcome": "stalled", "returned": [90, 250], "stuck": 400, "again": True, "arrived": False}
+
+
+def with_more(**more: Any) -> dict[tuple[str, str | None], Check]:
+    """Judge an exchange over IPv4 that went well, and what else was tried."""
+    answer = {"observations": {"exchange": {"ok": True, "data": {V4: {**whole(4), **more}, V6: whole(6)}}}}
+    return {(check.aspect, check.family): check for check in judge_exchange(answer, CONTEXT, EXPECT)}
+
+
+def test_a_block_that_twice_does_not_come_back_names_sizes_and_way() -> None:
+    checks = with_more(blocks=STUCK)
+    assert bad(checks) == {("bulk", "ipv4")}
+    assert "returns blocks of 90 to 250 bytes, and twice not one of 400 bytes" in checks["bulk", "ipv4"].hint
+    assert "are lost to two; look for a rule on packet lengths" in checks["bulk", "ipv4"].hint
+    assert "are lost from two" in with_more(blocks={**STUCK, "arrived": True})["bulk", "ipv4"].hint
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [{**STUCK, "again": False}, {**STUCK, "outcome": "reset"}, {"outcome": "returned"}, {"outcome": "deadline"}, None],
+)
+def test_a_block_that_is_late_once_is_no_failure(blocks: Any) -> None:
+    assert bad(with_more(blocks=blocks)) == set()
+
+
+def rows(*, lost: int = 0, refused: int = 0, tried: int = 8) -> dict[str, Any]:
+    return {
+        "tried": tried,
+        "opened": tried - lost - refused,
+        "lost": lost,
+        "refused": refused,
+        "lost_from": [4001] * lost,
+    }
+
+
+@pytest.mark.parametrize(
+    ("tcp", "hint"),
+    [
+        (
+            {"4001": rows(lost=4), "700": rows(lost=4), "20000": rows(lost=4)},
+            "the first packet of 12 was lost, and 12 opened",
+        ),
+        ({"4001": rows(refused=18, tried=24)}, "18 were refused, and 6 opened at once"),
+        ({"4001": rows(lost=2, refused=6), "700": rows()}, "the first packet of 2 was lost and 6 were refused"),
+        (
+            {"4001": rows(), "700": rows(lost=8), "20000": rows()},
+            "TCP to port 700 is dropped, and to port 4001 it is not",
+        ),
+        ({"4001": rows(), "700": rows(refused=8), "9": rows(refused=8)}, "TCP to port 700 and 9 is refused"),
+    ],
+)
+def test_connections_that_do_not_open_at_once_name_what_they_have_in_common(tcp: dict[str, Any], hint: str) -> None:
+    checks = with_more(opened={"tcp": tcp})
+    assert bad(checks) == {("tcp", "ipv4")}
+    assert hint in checks["tcp", "ipv4"].hint
+    assert checks["tcp", "ipv4"].evidence["by_port"]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"tcp": {"4001": rows(lost=2), "700": rows(lost=1), "20000": rows(lost=1)}, "udp": {"700": "answered"}},
+        {"tcp": {"4001": rows(tried=0)}, "udp": {}},
+        {"tcp": None, "udp": {"700": None}},
+        {},
+    ],
+)
+def test_a_few_losses_are_no_failure(seen: dict[str, Any]) -> None:
+    assert bad(with_more(opened=seen)) == set()
+
+
+def test_connections_of_all_looks_count() -> None:
+    def look(tcp: dict[str, Any], expect: Exchange) -> tuple[bool, Exchange]:
+        answer = {
+            "observations": {"exchange": {"ok": True, "data": {V4: {**whole(4), "opened": {"tcp": tcp}}, V6: whole(6)}}}
+        }
+        failed = any(check.bad for check in judge_exchange(answer, CONTEXT, expect))
+        return failed, replace(expect, before=connections(answer, expect))
+
+    failed, expect = look({"4001": rows(lost=12, tried=24)}, EXPECT)
+    assert failed
+    failed, expect = look({"4001": rows(lost=4, tried=24)}, expect)
+    assert failed, "a look that passes by chance does not outweigh another"
+    for _look in range(2):
+        failed, expect = look({"4001": rows(tried=24)}, expect)
+    assert not failed, "what was so only at first is forgiven"
+
+
+def test_a_port_that_no_datagram_reaches_is_named() -> None:
+    checks = with_more(opened={"udp": {"700": "timeout", "20000": "answered"}})
+    assert bad(checks) == {("udp", "ipv4")}
+    assert "UDP to port 700 is dropped, and to port 4002 it is not: a rule on port ranges" in checks["udp", "ipv4"].hint

@@ -6,20 +6,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from secrets import randbelow
 from typing import TYPE_CHECKING
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, wanted
 from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
-from ..plugin_utils._judge.answer import mapping
+from ..plugin_utils._judge.answer import items, mapping
 from ..plugin_utils._judge.context import Node
-from ..plugin_utils._judge.exchange import Exchange, judge_exchange
+from ..plugin_utils._judge.exchange import Exchange, connections, judge_exchange
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
 
+_SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
+_CONNECTIONS = 24
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
 
 
@@ -47,6 +51,8 @@ class ActionModule(Assertion):
             raise NotAsserted(_NO_PORTS)
         nodes = self.nodes()
         peers = reached(self, self.peers())
+        # The same in every look: what a look at other sizes finds does not refute the one before.
+        self._sizes = sizes()
         self._expect = Exchange(
             # A node that was deleted on the server still knows its addresses.
             own=nodes.get(self.host) or Node.read(self.host, self.variable("mesh_client")),
@@ -79,6 +85,8 @@ class ActionModule(Assertion):
                 "kind": "exchange",
                 "targets": [target for target in found if target],
                 "bulk": self._expect.bulk,
+                "sizes": self._sizes,
+                "connections": _CONNECTIONS,
                 "try_timeout_s": 2.0 * self.patience,
                 "bulk_timeout_s": 6.0 * self.patience,
             }
@@ -89,9 +97,24 @@ class ActionModule(Assertion):
         ports = {protocol: self._expect.port(peer, family, protocol)[0] for protocol in ("tcp", "udp")}
         if not any(ports.values()):
             return {}
-        token = self._expect.serving[peer.name].get("token")
-        return {"host": peer.address(family), "token": token, "bulk": peer.name in self._expect.bulk_peers, **ports}
+        serving, known = self._expect.serving[peer.name], peer.address(family)
+        found = mapping(mapping(serving.get("ports")).get(known))
+        return {
+            "host": known,
+            "token": serving.get("token"),
+            "bulk": peer.name in self._expect.bulk_peers,
+            "more": {protocol: items(mapping(found.get(protocol)).get("more")) for protocol in ports},
+            **ports,
+        }
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies and the transfers."""
-        return judge_exchange(answer, self.context, self._expect)
+        checks = judge_exchange(answer, self.context, self._expect)
+        self._expect = replace(self._expect, before=connections(answer, self._expect))
+        return checks
+
+
+def sizes() -> list[int]:
+    """Return sizes of packets, one chosen at random from each part of what fits into the mesh's packets."""
+    step = (_LARGEST - _SMALLEST) // _STEPS
+    return [_SMALLEST + number * step + randbelow(step) for number in range(_STEPS)]

@@ -18,6 +18,8 @@ _LOOK_S = 5.0
 _LONGEST_S = 900.0
 _SLICED_S = 300.0
 _HIGHEST_PORT = 65535
+# Those of well-known services and of others; the kernel chooses a port from neither.
+_RANGES = [(512, 1023), (1024, 32767)]
 
 
 class ActionModule(ProbingAction):
@@ -29,6 +31,7 @@ class ActionModule(ProbingAction):
         "ports": {"type": "list", "elements": "int"},
         "watch": {"type": "bool", "default": False},
         "witness": {"type": "bool", "default": False},
+        "spread": {"type": "bool", "default": False},
         "required": {"type": "bool", "default": True},
         "state": {"type": "str", "choices": ["started", "ended"], "default": "started"},
     }
@@ -87,6 +90,7 @@ class ActionModule(ProbingAction):
             "every": bool(self.options["ports"]),
             "watch": self.options["watch"],
             "witness": self.options["witness"],
+            "ranges": _RANGES if self.options["spread"] and not ports else [],
         }
         until = time.time() + seconds
         seen = Answer(self.probe([request], seconds=_LOOK_S))

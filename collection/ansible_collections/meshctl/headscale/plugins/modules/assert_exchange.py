@@ -18,6 +18,9 @@ description:
   - For each peer and address family there is a check of TCP (C(reachable.tcp), a new connection from a new source port, a
     request and its reply), one of UDP (C(reachable.udp), datagrams of 64 and of 1200 bytes that are returned), and one of a
     transfer in both directions (C(reachable.bulk), with checksum and rate).
+  - Peers with a transfer also get datagrams of ten sizes, and blocks of these sizes over one connection. The sizes are chosen
+    at random. Of 24 more connections, from random source ports and to all ports on which the peer listens, four fifths
+    must open at once.
   - The reply says from which address the peer saw the request, so that a rewritten source is found.
   - Existing hosts listen only on the ports that the variable C(mesh_probe_ports) names. Without it, the check is skipped.
   - A peer that does not pass is tried again until O(deadline), V(15) by default.

@@ -46,6 +46,12 @@ options:
         and tells their senders. It captures them, and opens no port for them. Needs root.
     type: bool
     default: false
+  spread:
+    description:
+      - Whether to listen on two more ports of each address and protocol, one below 1024 and one below 32768, chosen at random.
+      - Existing hosts never do.
+    type: bool
+    default: false
   required:
     description: Whether the task fails when the node cannot listen. Otherwise the fact has the reason, in C(error).
     type: bool

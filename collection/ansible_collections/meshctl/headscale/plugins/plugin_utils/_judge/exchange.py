@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .answer import Answer, Json, address, mapping, number, text
+from .answer import Answer, Json, address, mapping, number, numbers, text
 from .context import CheckContext, Node
+from .opened import Opened, added, opened
 from .quoting import quoted
 
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ _QUIET_MS: Final = 1500
 _MEGABIT: Final = 1_000_000 / 8
 _OTHER: Final = {"tcp": "udp", "udp": "tcp"}
 _HALF: Final = {
-    "large lost": (
-        "small datagrams to {peer} are answered, and those of 1200 bytes are not: packets above a size are lost on the way (MTU)"
-    ),
     "damaged": "the data is changed on the way to or from {peer}: its checksum differs",
     "closed": "{peer} closes the connection without a reply: another host or program answers at its address",
     "no-such-source": "this host has no mesh address of that family: look at {check}",
 }
+_SOME_LOST: Final = ("large lost", "some lost")
+_KEPT: Final = ("by_port", "stage", "kernel", "answered", "unanswered", "refused_by", "returned", "stuck")
 _REFUSED: Final = frozenset({"refused", "port-unreachable", "reset"})
 
 
@@ -47,6 +47,8 @@ class Exchange:
     """Bytes of a transfer, each way."""
     bulk_peers: frozenset[str] = frozenset()
     rate_budget_mbit: float = 0.0
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What became of the connections of earlier looks, by address and port."""
 
     def port(self, peer: Node, family: int, protocol: str) -> tuple[int, str]:
         """Return the port on which a peer listens, or 0 and why it does not."""
@@ -69,6 +71,13 @@ def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> lis
             if expect.bulk and peer.name in expect.bulk_peers:
                 checks.append(pair.bulk())
     return checks
+
+
+def connections(answer: Json, expect: Exchange) -> dict[str, dict[str, Any]]:
+    """Return what became of the connections of this look and of earlier ones."""
+    found = mapping(Answer(answer).data("exchange"))
+    rows = {known: mapping(mapping(mapping(seen).get("opened")).get("tcp")) for known, seen in found.items()}
+    return {known: added(rows.get(known, {}), expect.before.get(known, {})) for known in {**expect.before, **rows}}
 
 
 class _Pair:
@@ -94,8 +103,14 @@ class _Pair:
         source = address(mapping(found.get("seen")).get("from"))
         rewritten = bool(source) and source != self._expect.own.address(self._family)
         observed = {"outcome": outcome, "ms": found.get("duration_ms"), **({"seen_from": source} if rewritten else {})}
-        hint = self._rewritten(source) if rewritten else self._cause(protocol, found, port)
-        return self._check(outcome == "answered" and not rewritten, protocol, expected, observed, hint, found)
+        whole = outcome == "answered" and not rewritten
+        partly = self._partly(protocol, port) if whole else Opened()
+        hint = self._rewritten(source) if rewritten else partly.hint or self._cause(protocol, found, port)
+        return self._check(whole and not partly.hint, protocol, expected, observed, hint, {**found, **partly.evidence})
+
+    def _partly(self, protocol: str, port: int) -> Opened:
+        before = self._expect.before.get(self._known, {})
+        return opened(mapping(self._found.get("opened")), protocol, port, self._peer.name, before)
 
     def bulk(self) -> Check:
         """Return the check of a transfer in both directions."""
@@ -119,13 +134,17 @@ class _Pair:
         whole = outcome == "answered"
         if not whole and (name := _crawling(found)):
             rates[name] = _rate(_passed(found), (number(found.get("duration_ms")) or 0) / 1000)
+        stuck = _stuck(mapping(self._found.get("blocks")))
         slow = [name for name, rate in rates.items() if rate is not None and rate < expect.rate_budget_mbit]
         observed = {
             "outcome": outcome, "up_mbit_s": rates["up"], "down_mbit_s": rates["down"],
             "sent": found.get("sent"), "received": found.get("received"),
         }  # fmt: skip
-        hint = self._slow(slow, rates, found) if slow else self._broken(outcome, found)
-        return self._check(whole and not slow, "bulk", expected, observed, hint, found)
+        if stuck and (whole or _passed(found) > _FIRST_SEGMENTS):
+            hint = self._size(mapping(self._found.get("blocks")), stuck)
+        else:
+            hint = self._slow(slow, rates, found) if slow else self._broken(outcome, found)
+        return self._check(whole and not slow and not stuck, "bulk", expected, observed, hint, {**found, **stuck})
 
     def _unseen(self, outcome: str) -> str:
         if outcome not in ("", "deadline", "broken"):
@@ -140,7 +159,7 @@ class _Pair:
         self, ok: bool | None, aspect: str, expected: Json, observed: Json, hint: str, found: Mapping[str, Any] | None = None
     ) -> Check:  # fmt: skip
         port = self._expect.port(self._peer, self._family, "udp" if aspect == "udp" else "tcp")[0]
-        kept = {key: found[key] for key in ("stage", "kernel", "answered", "refused_by") if found and found.get(key)}
+        kept = {key: found[key] for key in _KEPT if found and found.get(key)}
         return self._context.check(
             ok, aspect=aspect, family=self._family, target=self._peer.name, expected=expected, observed=observed,
             evidence={"address": self._known, **kept}, hint=hint,
@@ -166,6 +185,8 @@ class _Pair:
             return self._silent(protocol, port)
         if outcome in ("stalled", "timeout") and talking:
             return f"a connection to {peer} opens, but no data comes back: packets with data are lost on the way"
+        if outcome in _SOME_LOST:
+            return self._sizes_lost(found)
         return _HALF.get(outcome, f"the exchange fails with '{outcome}'").format(
             peer=peer, check=f"reachable.ipv{self._family}"
         )
@@ -191,7 +212,27 @@ class _Pair:
 
     def _answers(self, known: str, protocol: str) -> bool:
         found = mapping(mapping(mapping(self._seen.data("exchange")).get(known)).get(protocol))
-        return text(found.get("outcome")) in ("answered", "large lost")
+        return text(found.get("outcome")) in ("answered", *_SOME_LOST)
+
+    def _sizes_lost(self, found: Mapping[str, Any]) -> str:
+        answered, lost = (numbers(found.get(key)) for key in ("answered", "unanswered"))
+        if not lost or not answered or min(lost) > max(answered):
+            return (
+                f"datagrams to {self._peer.name} of {_range(answered)} bytes are answered, and those of {_range(lost)} bytes are not: "
+                "packets above a size are lost on the way (MTU)"
+            )
+        return (
+            f"datagrams to {self._peer.name} of {_range(lost)} bytes are not answered, and some that are larger are: packets "
+            "of some sizes are lost on the way; look for a rule on packet lengths (`nft list ruleset` on both)"
+        )
+
+    def _size(self, blocks: Mapping[str, Any], stuck: Mapping[str, Any]) -> str:
+        way = "from" if blocks.get("arrived") is True else "to"
+        return (
+            f"a connection to {self._peer.name} returns blocks of {_range(numbers(stuck.get('returned')))} bytes, and twice not one "
+            f"of {stuck['stuck']} bytes: segments of some sizes are lost {way} {self._peer.name}; look for a rule on packet "
+            "lengths (`nft list ruleset` on both)"
+        )
 
     def _broken(self, outcome: str, found: Mapping[str, Any]) -> str:
         peer, kernel = self._peer.name, mapping(found.get("kernel"))
@@ -226,6 +267,19 @@ class _Pair:
             f"the transfer is slow: {ways}, the budget is {self._expect.rate_budget_mbit:g} Mbit/s; {why}: look for a rate limit "
             "or a busy link or host on the way (`tc -s qdisc`)"
         )
+
+
+def _stuck(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the size of a block that was not returned, and those that were; empty unless that was so twice."""
+    size = number(blocks.get("stuck"))
+    if size is None or text(blocks.get("outcome")) != "stalled" or blocks.get("again") is not True:
+        return {}
+    return {"stuck": int(size), "returned": numbers(blocks.get("returned"))}
+
+
+def _range(sizes: Sequence[float]) -> str:
+    low, high = int(min(sizes, default=0)), int(max(sizes, default=0))
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _upwards(found: Mapping[str, Any]) -> bool:

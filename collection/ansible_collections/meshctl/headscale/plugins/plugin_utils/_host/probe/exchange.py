@@ -2,29 +2,35 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Exchange data with peers that `serve`: small requests over TCP and UDP, and a transfer in both directions."""
+"""Exchange data with peers that `serve`: small requests over TCP and UDP, and a transfer in both directions.
+
+Where something is transferred, `sizes` are tried as well: a datagram of each, and a block of each over one connection.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
-import struct
 import time
 import zlib
 
 from .base import each, left, ms_since
+from .openings import openings
 from .serve import BLOCK, GREETING, crc_of
-from .tcp import connect
+from .tcp import connect, kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, Json, Tuple
+    from ._types import Dict, Json, List, Tuple
 
 # Well below any path's MTU, and close to the mesh's own of 1280.
 _SMALL, _LARGE = 64, 1200
 _DATAGRAMS = 3
 _LONGEST_LINE = 4096
+# For a block to come back.
+_BLOCK_S = 2.0
 
 
 def exchange(ask: Dict, until: float) -> Json:
@@ -32,7 +38,8 @@ def exchange(ask: Dict, until: float) -> Json:
     targets = list(ask.get("targets") or [])
     patience = float(ask.get("try_timeout_s") or 3.0)
     rate = float(ask.get("per_second") or 0)
-    small = each(lambda target: _small(target, patience, until), targets, until, per_second=rate)
+    sizes = [int(size) for size in ask.get("sizes") or []]
+    small = each(lambda target: _small(target, sizes, patience, until), targets, until, per_second=rate)
     found = {"{host}".format(**target): seen for target, seen in zip(targets, small)}
     bulk = int(ask.get("bulk") or 0)
     if bulk:
@@ -41,6 +48,24 @@ def exchange(ask: Dict, until: float) -> Json:
         sent = each(lambda target: _bulk(target, bulk, ask, until), able, until, workers=int(ask.get("at_once") or 4))
         for target, seen in zip(able, sent):
             found[target["host"]]["bulk"] = seen or {"outcome": "deadline"}
+        blocks = each(lambda target: returned(target, sizes, until), able if sizes else [], until)
+        for target, seen in zip(able, blocks):
+            found[target["host"]]["blocks"] = seen or {"outcome": "deadline"}
+        count = int(ask.get("connections") or 0)
+        opened = each(lambda target: _opened(target, count, patience, until), able if count else [], until)
+        for target, seen in zip(able, opened):
+            found[target["host"]]["opened"] = seen or {}
+    return found
+
+
+def _opened(target: Dict, count: int, patience: float, until: float) -> Dict:
+    """Open connections to every port of a peer, and send a datagram to each of its other UDP ports."""
+    more = target.get("more") or {}
+    ports = [int(target["tcp"]), *(more.get("tcp") or [])]
+    found = {"tcp": openings(target["host"], ports, count, min(until, time.monotonic() + patience)), "udp": {}}
+    limit = min(until, time.monotonic() + patience)
+    for port in more.get("udp") or []:
+        found["udp"][str(port)] = _datagrams({**target, "udp": port}, [_SMALL], limit)["outcome"]
     return found
 
 
@@ -48,55 +73,127 @@ def _answered(seen: Dict) -> bool:
     return ((seen or {}).get("tcp") or {}).get("outcome") == "answered"
 
 
-def _small(target: Dict, patience: float, until: float) -> Dict:
+def _small(target: Dict, sizes: List, patience: float, until: float) -> Dict:
     limit = min(until, time.monotonic() + patience)
     found: Dict = {}
     if target.get("udp"):
-        found["udp"] = _datagrams(target, limit)
+        more = sizes if target.get("bulk", True) else []
+        found["udp"] = _datagrams(target, sorted({_SMALL, _LARGE, *more}), limit)
     if target.get("tcp"):
         found["tcp"] = _request(target, 0, 0, limit)
     return found
 
 
-def _datagrams(target: Dict, until: float) -> Dict:
-    """Send datagrams of two sizes until one of each is answered, or the time is over."""
+def _datagrams(target: Dict, sizes: List, until: float) -> Dict:
+    """Send a datagram of each size until all are answered, or the time is over."""
     sock = socket.socket(family_of(target["host"]), socket.SOCK_DGRAM)
     found: Dict = {"outcome": "timeout", "sent": 0, "answered": []}
-    began = time.monotonic()
+    began, missing = time.monotonic(), list(sizes)
+    pause = max(0.05, left(until) / (2 * _DATAGRAMS))
     with sock:
         try:
             sock.connect((target["host"], int(target["udp"])))
             found["local"], found["local_port"] = sock.getsockname()[:2]
-            for length in (_SMALL, _LARGE):
-                if _datagram(sock, _greeting(target, 0, 0).ljust(length, b"."), found, until):
-                    found["answered"].append(length)
+            for _number in range(_DATAGRAMS):
+                if missing and time.monotonic() < until:
+                    data = {length: _greeting(target, 0, 0).ljust(length, b".") for length in missing}
+                    missing = _answers(sock, data, found, min(until, time.monotonic() + pause))
         except OSError as exc:
             found["outcome"] = outcome_of(exc.errno)
-    if len(found["answered"]) == 2:
+    found["answered"], found["unanswered"] = [length for length in sizes if length not in missing], missing
+    if not missing:
         found["outcome"] = "answered"
-    elif found["answered"]:
-        found["outcome"] = "large lost"
+    elif found["outcome"] == "timeout":
+        found["outcome"] = _of_some(found)
     found["duration_ms"] = ms_since(began)
     return found
 
 
-def _datagram(sock: socket.socket, data: bytes, found: Dict, until: float) -> bool:
-    pause = max(0.05, left(until) / (2 * _DATAGRAMS))
-    for _number in range(_DATAGRAMS):
-        if time.monotonic() >= until:
-            return False
-        sock.send(data)
+def _of_some(found: Dict) -> str:
+    """Return the outcome of datagrams that were not all answered, and not refused either."""
+    if found.get("damaged"):
+        return "damaged"
+    if not found["answered"]:
+        return "timeout"
+    return "large lost" if min(found["unanswered"]) > max(found["answered"]) else "some lost"
+
+
+def _answers(sock: socket.socket, data: Dict, found: Dict, until: float) -> List:
+    """Send datagrams, and return the lengths of those that have no good answer."""
+    for datagram in data.values():
+        sock.send(datagram)
         found["sent"] += 1
-        sock.settimeout(min(pause, left(until)))
+    missing = list(data)
+    while missing and time.monotonic() < until:
+        sock.settimeout(left(until))
         try:
             seen = json.loads(sock.recv(65535))
-        except (socket.timeout, ValueError):
+        except socket.timeout:
+            break
+        except ValueError:
+            found["damaged"] = True
             continue
         found["seen"] = {key: seen.get(key) for key in ("from", "port")}
-        if seen.get("bytes") == len(data) and seen.get("crc") == zlib.crc32(data):
-            return True
-        found["damaged"] = True
-    return False
+        length = seen.get("bytes")
+        if length in missing and seen.get("crc") == zlib.crc32(data[length]):
+            missing.remove(length)
+        elif length not in data or length in missing:
+            found["damaged"] = True
+    return missing
+
+
+def returned(target: Dict, sizes: List, until: float) -> Dict:
+    """Have a block of each size returned over one connection; a size that is not returned is tried again over a second one."""
+    found = _blocks(target, sizes, until)
+    size = found.get("stuck")
+    if size is not None:
+        again = _blocks(target, [_SMALL, size], until)
+        # Not the size but the moment was the reason.
+        found["again"] = again.get("stuck") == size and again["returned"] == [_SMALL]
+    return found
+
+
+def _blocks(target: Dict, sizes: List, until: float) -> Dict:
+    found: Dict = {"outcome": "timeout", "returned": []}
+    with socket.socket(family_of(target["host"]), socket.SOCK_STREAM) as sock:
+        try:
+            opened = min(until, time.monotonic() + _BLOCK_S)
+            found["outcome"], _by = connect(sock, target["host"], int(target["tcp"]), opened)
+            if found["outcome"] != "connected":
+                return found
+            # One packet for each block.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            greeting = b"%b%b stream\n" % (GREETING, str(target["token"]).encode())
+            _send(sock, greeting, None, until)
+            count = len(greeting)
+            for size in sizes:
+                found["stuck"], count = size, count + size
+                limit = min(until, time.monotonic() + _BLOCK_S)
+                _send(sock, BLOCK[:size], None, limit)
+                if _read(sock, size, limit) != BLOCK[:size]:
+                    found["outcome"] = "damaged"
+                    return found
+                found["returned"].append(size)
+            del found["stuck"]
+            found["outcome"] = "returned"
+        except socket.timeout:
+            found["outcome"] = "stalled"
+            # The kernel counts the first packet of a connection as a byte.
+            found["arrived"] = kernel_of(sock).get("acknowledged", 0) >= count
+        except OSError as exc:
+            found["outcome"] = outcome_of(exc.errno)
+    return found
+
+
+def _read(sock: socket.socket, length: int, until: float) -> bytes:
+    data = b""
+    while len(data) < length:
+        sock.settimeout(left(until))
+        more = sock.recv(length - len(data))
+        if not more:
+            raise ConnectionResetError(errno.ECONNRESET, "closed")
+        data += more
+    return data
 
 
 def _bulk(target: Dict, length: int, ask: Dict, until: float) -> Dict:
@@ -180,22 +277,3 @@ def _line(sock: socket.socket, until: float) -> Tuple:
 
 def _greeting(target: Dict, up: int, down: int) -> bytes:
     return b"%b%b %d %d\n" % (GREETING, str(target["token"]).encode(), up, down)
-
-
-def kernel_of(sock: socket.socket) -> Dict:
-    """Return what the kernel knows of a connection: why it is slow, or stuck."""
-    try:
-        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-        # struct tcp_info: eight bytes, 24 counters of 32 bits, four of 64 bits.
-        counters = struct.unpack_from("=24I", data, 8)
-        acknowledged = struct.unpack_from("=Q", data, 120)[0]
-    except (OSError, struct.error):
-        return {}
-    return {
-        "mss": counters[2],
-        "pmtu": counters[13],
-        "retransmitted": counters[23],
-        "acknowledged": acknowledged,
-        # Milliseconds since anything arrived, data or acknowledgement.
-        "quiet_ms": min(counters[11], counters[12]),
-    }

@@ -17,6 +17,7 @@ A request over TCP `meshctl TOKEN NONCE witness` asks which datagrams of the `kn
 from __future__ import annotations
 
 import json
+import random
 import select
 import socket
 import threading
@@ -39,6 +40,7 @@ MOST_BYTES = 64 << 20
 _MOST_CONNECTIONS = 128
 _LONGEST_LINE = 400
 _IDLE_S = 5.0
+_CHOICES = 10
 
 
 def serve(ask: Dict, _until: float) -> Json:
@@ -48,6 +50,7 @@ def serve(ask: Dict, _until: float) -> Json:
     addresses = list(ask.get("addresses") or [])
     wanted = [int(port) for port in ask.get("ports") or []]
     ports, listeners = _bind(addresses, wanted, every=bool(ask.get("every")))
+    listeners += _bind_more(ports, list(ask.get("ranges") or []))
     capture = watching(addresses) if ask.get("watch") else None
     witness = witnessing(addresses) if ask.get("witness") else None
     sockets = [*listeners, door.sock, *(sock for sock in (capture, witness) if sock)]
@@ -87,6 +90,22 @@ def _bind(addresses: List, allowed: List, *, every: bool = False) -> Tuple:
                 found.update({"ports": bound} if every else {})
             ports[address][protocol] = found
     return ports, listeners
+
+
+def _bind_more(ports: Dict, ranges: List) -> List:
+    """Bind a port of each range as well, chosen at random, and note it as `more`; return the sockets."""
+    listeners: List = []
+    for address, by_protocol in ports.items():
+        for protocol, found in by_protocol.items():
+            for low, high in ranges if found.get("port") else []:
+                kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+                listener = socket.socket(family_of(address), kind)
+                if _bind_one(listener, address, random.sample(range(low, high + 1), _CHOICES)):
+                    listener.close()
+                    continue
+                listeners.append(listener)
+                found.setdefault("more", []).append(listener.getsockname()[1])
+    return listeners
 
 
 def _bind_one(listener: socket.socket, address: str, ports: List) -> str:

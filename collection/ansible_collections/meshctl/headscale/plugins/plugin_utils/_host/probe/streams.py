@@ -13,8 +13,8 @@ import socket
 import struct
 import time
 
-from .exchange import kernel_of
 from .serve import GREETING
+from .tcp import kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import struct
 import time
 
 from .base import each, left, ms_since
@@ -123,3 +124,22 @@ def send(ask: Dict, _until: float) -> Json:
             except OSError as exc:
                 errors.append(outcome_of(exc.errno))
     return {"sent": sent, "errors": errors}
+
+
+def kernel_of(sock: socket.socket) -> Dict:
+    """Return what the kernel knows of a connection: why it is slow, or stuck."""
+    try:
+        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        # struct tcp_info: eight bytes, 24 counters of 32 bits, four of 64 bits.
+        counters = struct.unpack_from("=24I", data, 8)
+        acknowledged = struct.unpack_from("=Q", data, 120)[0]
+    except (OSError, struct.error):
+        return {}
+    return {
+        "mss": counters[2],
+        "pmtu": counters[13],
+        "retransmitted": counters[23],
+        "acknowledged": acknowledged,
+        # Milliseconds since anything arrived, data or acknowledgement.
+        "quiet_ms": min(counters[11], counters[12]),
+    }
