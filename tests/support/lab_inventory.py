@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology, read_topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import read_topology
 
 SHARED: dict[str, Any] = {
     "lab_name": "seed",
@@ -38,6 +39,9 @@ SEED: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+IPV6 = {"client-node-1": "fd00:a::10", "client-node-2": "fd00:b::10", "relay": "2001:db8:1::10"}
+
+
 class Inventory:
     """The seed topology, to be changed."""
 
@@ -60,3 +64,14 @@ class Inventory:
         """Return the topology, as the lab would read it."""
         hosts = {name: {**self.shared, **own} for members in self.groups.values() for name, own in members.items()}
         return read_topology(hosts=hosts, groups={group: list(members) for group, members in self.groups.items()})
+
+
+def with_ipv6() -> Inventory:
+    """Return the seed with IPv6: some hosts have it, and one subnet's router leads it outside."""
+    inventory = Inventory()
+    inventory.shared["mesh_wan"]["cidr6"] = "2001:db8:1::/64"
+    inventory.subnets["subnet-a"]["cidr6"] = "fd00:a::/64"
+    inventory.subnets["subnet-b"].update(cidr6="fd00:b::/64", wan_address6="2001:db8:1::3")
+    for host, address in IPV6.items():
+        inventory.host(host)["mesh_address6"] = address
+    return inventory

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology, read_topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import read_topology
 from project import ROOT
 
 

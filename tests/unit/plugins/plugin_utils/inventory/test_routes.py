@@ -78,6 +78,11 @@ def test_bad_exit_nodes_get_one_sentence(value: Any, sentence: str) -> None:
 
 def test_a_named_target_must_be_in_its_network() -> None:
     routes = read_routes([ENTRY], GROUPS)
-    check_targets(routes, {"printer": "192.168.1.20"})
+    check_targets(routes, {"printer": ["192.168.1.20", "fd00:a::20"]})
+    check_targets(routes, {"printer": ["fd00:a::20"]})  # the lab chooses the other address
     with pytest.raises(BadInput, match=r"target printer \(10.0.0.20\) is not in 192.168.1.0/24; name a host that is"):
-        check_targets(routes, {"printer": "10.0.0.20"})
+        check_targets(routes, {"printer": ["10.0.0.20"]})
+    routes = read_routes([{**ENTRY, "prefix": "fd00:a::/64"}], GROUPS)
+    check_targets(routes, {"printer": ["192.168.1.20", "fd00:a::20"]})
+    with pytest.raises(BadInput, match="target printer has no IPv6 address: give it a mesh_address6"):
+        check_targets(routes, {"printer": ["192.168.1.20"]})

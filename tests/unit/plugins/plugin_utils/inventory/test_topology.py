@@ -13,12 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import (
-    GROUPS,
-    NAT_KINDS,
-    Topology,
-    read_topology,
-)
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import NAT_KINDS, Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import GROUPS, read_topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.values import Link, read_link
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,10 +41,12 @@ def test_the_seed() -> None:
         "subnet": "subnet-b",
         "cidr": "10.0.0.0/24",
         "address": "10.0.0.10",
+        "address6": "",
         "router": "router-subnet-b",
         "gateway": "10.0.0.1",
         "nat": "easy",
         "public_address": "203.0.113.3",
+        "public_address6": "",
         "port": 42651,
         "interface": "eth0",
         "names": [],
@@ -128,7 +126,7 @@ BAD: list[tuple[str, Change, str]] = [
     ("one WAN address twice", lambda i: i.subnets["subnet-b"].update(wan_address="203.0.113.2"), "subnets subnet-a and subnet-b both have wan_address 203.0.113.2"),
     ("NAT kind", lambda i: i.subnets["subnet-a"].update(nat="symmetric"), "mesh_subnets.subnet-a: unknown NAT kind 'symmetric'; use one of easy, hard, none, udp_blocked"),
     ("NAT kind is a list", lambda i: i.subnets["subnet-a"].update(nat=["easy"]), "unknown NAT kind '['easy']'"),
-    ("subnet setting", lambda i: i.subnets["subnet-a"].update(gatway="x"), "mesh_subnets.subnet-a: unknown setting 'gatway'; use cidr, gateway"),
+    ("subnet setting", lambda i: i.subnets["subnet-a"].update(gatway="x"), "mesh_subnets.subnet-a: unknown setting 'gatway'; use cidr, cidr6, gateway"),
     ("subnet name", lambda i: i.subnets.update({"a b": {"cidr": "10.1.0.0/24"}}), "'a b' cannot name a subnet"),
     ("subnet called wan", lambda i: i.subnets.update(wan={"cidr": "10.1.0.0/24"}), "'wan' cannot name a subnet"),
     ("subnet name too long for its router", lambda i: i.subnets.update({"x" * 60: {"cidr": "10.1.0.0/24"}}), "cannot name a subnet"),

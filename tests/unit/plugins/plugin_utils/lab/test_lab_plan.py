@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import network, plan
-from lab_inventory import Inventory
+from lab_inventory import Inventory, with_ipv6
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -36,6 +36,7 @@ def _impaired() -> Topology:
 CASES: dict[str, Callable[[], str]] = {
     "seed-build": lambda: plan.build_script(Inventory().read()),
     "seed-one-machine": lambda: plan.build_script(Inventory().read(), only={"client-node-2"}),
+    "ipv6-build": lambda: plan.build_script(with_ipv6().read()),
     "impaired-build": lambda: plan.build_script(_impaired()),
     "impaired-tune": lambda: plan.tune_script(_impaired(), renat=["subnet-c"]),
     "remove": lambda: plan.remove_script(["client-node-1", "client-node-2"], wiped=["client-node-2"]),

@@ -12,7 +12,7 @@ import pytest
 from libvirt_inventory import read, topology_of
 
 if TYPE_CHECKING:
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import apply
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import acceleration, apt, image, preflight, ssh
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.model import Settings, plan_guests

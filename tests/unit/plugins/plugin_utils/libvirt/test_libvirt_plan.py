@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import network, plan
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.record import Record, difference, recorded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError, Process

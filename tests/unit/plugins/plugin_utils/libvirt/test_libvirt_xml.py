@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import Topology
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import xml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt.model import Plan, Settings, plan_guests
 

@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._errors import BadInput
 from ..module_utils._plain import plain
-from ._inventory.topology import Topology
+from ._inventory.places import Topology
 from ._lab.lab import Lab
 from ._lab.record import Record
 from ._lab.supervisor import LabError

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils._errors import BadInput
+from .._judge.answer import mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,10 @@ class Actors:
         return text
 
     def variables(self, topology: Mapping[str, Any]) -> dict[str, str]:
-        """Return the variables of each actor for scripts: `$B`, `$B_ADDRESS`, `$B_GATEWAY`, `$B_CIDR`, `$B_PORT`."""
+        """Return the variables of each actor for scripts: `$B`, `$B_ADDRESS`, `$B_GATEWAY`, `$B_CIDR`, `$B_PORT`.
+
+        `$B_ADDRESS6` and `$B_CIDR6` are those of IPv6, where there are any.
+        """
         found: dict[str, str] = {}
         for actor, name in vars(self).items():
             machine = topology["machines"].get(name) or {}
@@ -48,9 +52,11 @@ class Actors:
             known = {
                 "": name,
                 "_ADDRESS": machine.get("address"),
+                "_ADDRESS6": machine.get("address6"),
                 "_PUBLIC": machine.get("public_address"),
                 "_GATEWAY": fact.get("gateway"),
                 "_CIDR": fact.get("cidr"),
+                "_CIDR6": mapping(topology["subnets"].get(fact.get("subnet"))).get("cidr6"),
                 "_PORT": topology["ports"].get(name),
             }
             found |= {f"{actor.upper()}{suffix}": str(value) for suffix, value in known.items() if value}

@@ -269,13 +269,36 @@ master_of() {
     ip -j link show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
 }
 
+# ipv6_off SCOPE: the physical line (`eth0`) or every line (`all`) has no IPv6; `ipv6_on SCOPE` brings it back, with the addresses,
+# neighbours and routes that the lab gave this host.
+ipv6_off() {
+    [ -e /run/fault-ipv6 ] || {
+        ip -6 -o address show dev eth0 scope global | sed -n 's/.* inet6 \([^ ]*\) .*/address replace \1 dev eth0 nodad/p'
+        ip -6 neigh show dev eth0 nud permanent | sed -n 's/^\([^ ]*\) .*lladdr \([^ ]*\) .*/neigh replace \1 lladdr \2 dev eth0 nud permanent/p'
+        ip -6 route show default dev eth0 | sed -n 's/^default via \([^ ]*\) .*/route replace default via \1 dev eth0/p'
+    } > /run/fault-ipv6
+    sysctl -qw "net.ipv6.conf.$1.disable_ipv6=1"
+}
+
+ipv6_on() {
+    sysctl -qw "net.ipv6.conf.$1.disable_ipv6=0"
+    [ -e /run/fault-ipv6 ] || return 0
+    ip -batch /run/fault-ipv6
+    rm -f /run/fault-ipv6
+}
+
+# neighbour KNOWN ADDRESS INTERFACE: a host on the same line, whose one address is known, also has this one.
+neighbour() {
+    line=$(ip neigh show "$1" dev "$3" | sed -n 's/.*lladdr \([^ ]*\).*/\1/p')
+    ip neigh replace "$2" dev "$3" lladdr "$line" nud permanent
+}
+
 # in_clear MESH PHYSICAL OWN: what goes to a neighbour's IPv6 mesh address goes straight to that neighbour, from this host's own
 # one; `as_before MESH` ends that.
 in_clear() {
     ip -6 rule add pref 100 to "$1" lookup 77
     ip -6 route add "$1" dev eth0 src "$3" table 77
-    line=$(ip neigh show "$2" dev eth0 | sed -n 's/.*lladdr \([^ ]*\).*/\1/p')
-    ip -6 neigh replace "$1" dev eth0 lladdr "$line" nud permanent
+    neighbour "$2" "$1" eth0
 }
 
 as_before() {

@@ -14,12 +14,14 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
-from .topology import GROUPS, NAT_KINDS
+from .places import NAT_KINDS
+from .topology import GROUPS
+from .values import read_address6, read_network6
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_SUBNET_KEYS = ("cidr", "gateway", "nat", "wan_address")
+_SUBNET_KEYS = ("cidr", "cidr6", "gateway", "nat", "wan_address")
 
 
 def existing_topology(
@@ -34,8 +36,10 @@ def existing_topology(
         for host in groups.get(group, ()):
             if host not in found and (name := hosts[host].get("mesh_subnet")):
                 found[host] = _place(host, str(name), hosts[host], group)
-            elif hosts[host].get("mesh_address") and not hosts[host].get("mesh_subnet"):
-                raise BadInput(f"host {host} has a mesh_address but no mesh_subnet; name its network as well")
+            elif not hosts[host].get("mesh_subnet") and (
+                stated := next((key for key in ("mesh_address", "mesh_address6") if hosts[host].get(key)), None)
+            ):
+                raise BadInput(f"host {host} has a {stated} but no mesh_subnet; name its network as well")
     return found
 
 
@@ -51,7 +55,11 @@ def _place(host: str, name: str, variables: Mapping[str, Any], group: str) -> di
     address = variables.get("mesh_address")
     if address is not None:
         _inside(f"host {host}: mesh_address", str(address), subnet["cidr"])
-    return {"group": group, "subnet": name, "address": None if address is None else str(address), **subnet}
+    where = f"mesh_subnets.{name}"
+    network6 = read_network6(f"{where}.cidr6", subnet.pop("cidr6"))
+    address6 = read_address6(f"host {host}: mesh_address6", variables.get("mesh_address6"), network6, where=where)
+    known = {"address": None if address is None else str(address), "address6": address6}
+    return {"group": group, "subnet": name, **known, **subnet}
 
 
 def _subnet(where: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - an inventory's data
@@ -75,7 +83,9 @@ def _subnet(where: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - an invent
         _inside(f"{where}.gateway", str(gateway), cidr)
     if (public := raw.get("wan_address")) is not None:
         _inside(f"{where}.wan_address", str(public), None)
-    return {"cidr": cidr, "gateway": gateway, "nat": nat or "unknown", "public_address": public}
+    return {
+        "cidr": cidr, "cidr6": raw.get("cidr6"), "gateway": gateway, "nat": nat or "unknown", "public_address": public,
+    }  # fmt: skip
 
 
 def _inside(what: str, value: str, cidr: str | None) -> None:

@@ -14,13 +14,15 @@ from ansible.errors import AnsibleError
 from ...module_utils._errors import BadInput
 from ...module_utils._plain import plain
 from .existing import existing_topology
+from .places import Topology
 from .settings import check_settings, checked_names, slips
-from .topology import Topology, read_topology
+from .topology import read_topology
 
 # No other variable is templated, so that secrets stay where they are.
 _VARIABLES = (
     "lab_name",
     "mesh_address",
+    "mesh_address6",
     "mesh_link",
     "mesh_names",
     "mesh_port",

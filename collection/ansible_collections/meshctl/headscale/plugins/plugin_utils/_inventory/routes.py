@@ -129,12 +129,16 @@ def _port(where: str, value: Any) -> int | None:  # noqa: ANN401 - an inventory'
     return int(value)
 
 
-def check_targets(routes: Collection[Route], addresses: Mapping[str, str]) -> None:
+def check_targets(routes: Collection[Route], addresses: Mapping[str, Sequence[str]]) -> None:
     """Refuse a target outside its prefix; `addresses` has those of hosts, as far as they are known."""
     for route in routes:
-        if known := addresses.get(route.target):
-            where = f"mesh_routes, prefix {route.prefix}"
-            _check_inside(where, f"{route.target} ({known})", ipaddress.ip_address(known), route.network)
+        where = f"mesh_routes, prefix {route.prefix}"
+        known = [ipaddress.ip_address(entry) for entry in addresses.get(route.target, ())]
+        alike = [address for address in known if address.version == route.network.version]
+        if known and not alike and route.network.version == 6:  # noqa: PLR2004 - a lab chooses an IPv4 address itself
+            raise BadInput(f"{where}: target {route.target} has no IPv6 address: give it a mesh_address6")
+        for address in alike:
+            _check_inside(where, f"{route.target} ({address})", address, route.network)
 
 
 def _check_inside(

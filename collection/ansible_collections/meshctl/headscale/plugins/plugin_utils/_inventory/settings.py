@@ -19,9 +19,10 @@ from urllib.parse import SplitResult
 from ...module_utils import _hujson
 from ...module_utils._errors import BadInput
 from .expect import read_expect
+from .places import Machine, Topology
 from .resolved import Settings
 from .routes import check_targets, read_exit_nodes, read_routes
-from .topology import GROUPS, WAN, Machine, Topology, read_topology
+from .topology import GROUPS, WAN, read_topology
 from .variables import PREFIX, Variable, declared, known_names, shown, url_parts
 
 Hosts = Mapping[str, Mapping[str, Any]]
@@ -124,7 +125,10 @@ def _check_named_hosts(host: str, own: Mapping[str, Any], hosts: Hosts, groups: 
         )
     read_expect(own.get("mesh_expect"), groups)
     read_exit_nodes(own.get("mesh_exit_nodes"), groups)
-    stated = {name: str(other["mesh_address"]) for name, other in hosts.items() if other.get("mesh_address")}
+    stated = {
+        name: [str(other[key]) for key in ("mesh_address", "mesh_address6") if other.get(key)]
+        for name, other in hosts.items()
+    }
     check_targets(read_routes(own.get("mesh_routes"), groups), stated)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from ...module_utils._errors import BadInput
+from .ipv6 import with_ipv6
+from .places import NAT_KINDS, Machine, Publish, Subnet, Topology
 from .values import (
-    Link,
     check_keys,
     list_of,
     mapping,
@@ -27,10 +27,7 @@ from .values import (
 )
 from .variables import LABEL, shown
 
-Nat = Literal["easy", "hard", "none", "udp_blocked"]
-
 WAN: Final = "wan"
-NAT_KINDS: Final[tuple[str, ...]] = get_args(Nat)
 GROUPS: Final = ("headscale", "relays", "clients", "spare", "lan")
 FIRST_PORT: Final = 41641
 
@@ -39,90 +36,6 @@ _SUBNET_NAME_LENGTH: Final = 40
 
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]+", re.IGNORECASE)
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Publish:
-    """A port of a machine that its router forwards from its WAN address."""
-
-    proto: str
-    port: int
-    to_port: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subnet:
-    """A physical network behind its own router."""
-
-    name: str
-    cidr: str
-    gateway: str
-    nat: Nat
-    wan_address: str
-    router: str
-    link: Link = field(default_factory=Link)
-
-    @property
-    def network(self) -> ipaddress.IPv4Network:
-        """Return the subnet as a network object."""
-        return ipaddress.IPv4Network(self.cidr)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """A host of the inventory or the router of a subnet; a `guest` is a host that the lab does not start."""
-
-    name: str
-    kind: Literal["host", "router", "guest"]
-    groups: tuple[str, ...]
-    subnet: str
-    address: str
-    public_address: str
-    port: int = 0
-    names: tuple[str, ...] = ()
-    publish: tuple[Publish, ...] = ()
-    link: Link = field(default_factory=Link)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Topology:
-    """The networks and machines of a lab."""
-
-    lab_name: str
-    wan_cidr: str
-    resolver: str
-    subnets: dict[str, Subnet]
-    machines: dict[str, Machine]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data, for the record."""
-        return asdict(self)
-
-    def hosts(self) -> Iterator[Machine]:
-        """Yield the machines that are hosts of the inventory."""
-        return (machine for machine in self.machines.values() if machine.kind != "router")
-
-    def facts(self) -> dict[str, dict[str, Any]]:
-        """Return the fact `mesh_topology`: what assertions and the report need to know about each host."""
-        return {machine.name: self._host_facts(machine) for machine in self.hosts()}
-
-    def _host_facts(self, machine: Machine) -> dict[str, Any]:
-        subnet = self.subnets.get(machine.subnet)
-        return {
-            "group": machine.groups[0],
-            "subnet": machine.subnet,
-            "cidr": subnet.cidr if subnet else self.wan_cidr,
-            "address": machine.address,
-            "router": subnet.router if subnet else None,
-            "gateway": subnet.gateway if subnet else None,
-            "nat": subnet.nat if subnet else "none",
-            "public_address": machine.public_address,
-            "port": machine.port,
-            "interface": "eth0",
-            "names": list(machine.names),
-            "published": [entry.port for entry in machine.publish if entry.proto == "tcp"],
-            "published_udp": [entry.port for entry in machine.publish if entry.proto == "udp"],
-        }
 
 
 def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]) -> Topology:
@@ -136,20 +49,21 @@ def read_topology(*, hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str
     _check_members(hosts, members)
     shared = hosts[members["headscale"][0]]
     outside = mapping("mesh_wan", shared.get("mesh_wan", {}))
-    check_keys("mesh_wan", outside, ("cidr",))
+    check_keys("mesh_wan", outside, ("cidr", "cidr6"))
     wan = read_network("mesh_wan", outside.get("cidr", "203.0.113.0/24"))
     stated = {
         str(own["mesh_address"]) for own in hosts.values() if own.get("mesh_subnet") == WAN and "mesh_address" in own
     }
     subnets = _subnets(mapping("mesh_subnets", shared.get("mesh_subnets")), wan, stated)
     machines = _machines(hosts, members, subnets, wan)
-    return Topology(
+    topology = Topology(
         lab_name=checked_name(shared.get("lab_name", "seed")),
         wan_cidr=str(wan),
         resolver=machines[members["relays"][0]].address,
         subnets=subnets,
         machines=machines | {subnet.router: _router(subnet) for subnet in subnets.values()},
     )
+    return with_ipv6(topology, hosts=hosts, wan=outside, subnets=shared["mesh_subnets"])
 
 
 def _check_members(hosts: Mapping[str, Mapping[str, Any]], members: Mapping[str, Sequence[str]]) -> None:
@@ -218,7 +132,7 @@ def _free_wan_address(name: str, wan: ipaddress.IPv4Network, taken: Collection[s
 
 def _subnet(name: str, raw: Mapping[str, Any], wan: ipaddress.IPv4Network) -> Subnet:
     where = f"mesh_subnets.{name}"
-    check_keys(where, raw, ("cidr", "gateway", "nat", "wan_address", "link"))
+    check_keys(where, raw, ("cidr", "cidr6", "gateway", "nat", "wan_address", "wan_address6", "link"))
     if not LABEL.fullmatch(name) or name == WAN or len(name) > _SUBNET_NAME_LENGTH:
         raise BadInput(
             f"{where}: '{name}' cannot name a subnet; "

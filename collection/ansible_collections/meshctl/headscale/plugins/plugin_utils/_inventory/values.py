@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...module_utils._errors import BadInput
-from ...module_utils._ranges import MESH_IPV4
+from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
 from .variables import LABEL, shown
 
 _THIS: Final = ipaddress.ip_network("0.0.0.0/8")
+_LONGEST_PREFIX6: Final = 120
 _RATES: Final = (8 * 10**3, 100 * 10**9)
 _LONGEST_DELAY_MS: Final = 60_000
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
@@ -86,6 +87,39 @@ def read_address(what: str, value: object, network: ipaddress.IPv4Network) -> st
         raise BadInput(f"{what}: '{value}' is not an IPv4 address") from None
     if address not in network or address in (network.network_address, network.broadcast_address):
         raise BadInput(f"{what}: {address} is not a host address of its subnet {network}")
+    return str(address)
+
+
+def read_network6(what: str, value: object) -> str:
+    """Return an IPv6 network of hosts, empty if there is none."""
+    if value in (None, ""):
+        return ""
+    try:
+        network = ipaddress.IPv6Network(str(value))
+    except ValueError as exc:
+        raise BadInput(f"{what}: '{value}' is not an IPv6 network ({exc}); write one such as fd00:a::/64") from None
+    if network.prefixlen > _LONGEST_PREFIX6:
+        raise BadInput(f"{what}: {network} is too small for a router and hosts; use a /{_LONGEST_PREFIX6} or larger")
+    if network.is_loopback or network.is_multicast or network.is_link_local:
+        raise BadInput(f"{what}: {network} cannot be a network of hosts; use a private one such as fd00:a::/64")
+    if network.overlaps(MESH_IPV6):
+        raise BadInput(f"{what}: {network} overlaps {MESH_IPV6}, which Headscale gives to mesh addresses")
+    return str(network)
+
+
+def read_address6(what: str, value: object, network: str, *, where: str) -> str:
+    """Return an IPv6 address of a network, empty if there is none; `where` is the setting that names the network."""
+    if value in (None, ""):
+        return ""
+    try:
+        address = ipaddress.IPv6Address(str(value))
+    except ValueError:
+        raise BadInput(f"{what}: '{value}' is not an IPv6 address") from None
+    if not network:
+        raise BadInput(f"{what}: {address} is in no network: add cidr6 to {where}, or remove the address")
+    inside = ipaddress.IPv6Network(network)
+    if address.scope_id or address not in inside or address == inside.network_address:
+        raise BadInput(f"{what}: {address} is not a host address of its network {network}")
     return str(address)
 
 

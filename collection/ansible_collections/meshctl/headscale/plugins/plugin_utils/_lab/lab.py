@@ -23,7 +23,8 @@ from typing import Final
 
 from .. import _paths
 from .._binaries._cache import recorded_digest
-from .._inventory.topology import Topology, checked_name
+from .._inventory.places import Topology
+from .._inventory.topology import checked_name
 from . import plan, preflight, supervisor, tls, use
 from .record import Record, difference, recorded
 from .supervisor import LabError, Process

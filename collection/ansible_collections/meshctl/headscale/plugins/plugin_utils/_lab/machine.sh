@@ -89,6 +89,11 @@ base() {
         cp /run/lab/state/ca.pem /run/lab/ca-certificates.crt
 }
 
+# ipv6 NAME: give a machine the IPv6 addresses and routes on standard input, unless this kernel has no IPv6.
+ipv6() {
+    if [ -e /proc/sys/net/ipv6 ]; then ip -n "$1" -batch -; else cat >/dev/null; fi
+}
+
 # machine LAB NAME RESOLVER: start a machine in its network namespace and return at once. The lab keeps its disk, so a
 # machine that is killed and restarted finds what it wrote, as after a power failure.
 machine() {

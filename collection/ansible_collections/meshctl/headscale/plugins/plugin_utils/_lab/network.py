@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .._inventory.topology import WAN, Machine, Subnet, Topology
+from .._inventory.places import Machine, Subnet, Topology
+from .._inventory.topology import WAN
 from .._inventory.values import Link
 
 # Count and record destinations outside the lab, so that a message can name them.
@@ -30,11 +31,17 @@ class Cable:
     bridge: str
     address: str
     link: Link
+    address6: str = ""
 
     @property
     def ip(self) -> str:
         """Return the address without its prefix length."""
         return self.address.partition("/")[0]
+
+    @property
+    def ip6(self) -> str:
+        """Return the IPv6 address without its prefix length."""
+        return self.address6.partition("/")[0]
 
     @property
     def mac(self) -> str:
@@ -54,8 +61,10 @@ def cables(topology: Topology) -> list[Cable]:
     lines: list[Cable] = []
 
     def add(  # noqa: PLR0913, PLR0917
-        machine: Machine, interface: str, network: str, address: str, length: str, link: Link
+        machine: Machine, interface: str, network: str, address: str, length: str, link: Link, address6: str
     ) -> None:
+        subnet = topology.subnets.get(network)
+        length6 = (subnet.cidr6 if subnet else topology.wan_cidr6).partition("/")[2]
         lines.append(
             Cable(
                 machine=machine.name,
@@ -64,6 +73,7 @@ def cables(topology: Topology) -> list[Cable]:
                 bridge=bridge[network],
                 address=f"{address}/{length}",
                 link=link,
+                address6=f"{address6}/{length6}" if address6 else "",
             )
         )
 
@@ -73,10 +83,10 @@ def cables(topology: Topology) -> list[Cable]:
         subnet = topology.subnets.get(machine.subnet)
         length = subnet.cidr.partition("/")[2] if subnet else wan_length
         if machine.kind == "router":
-            add(machine, WAN, WAN, machine.public_address, wan_length, machine.link)
-            add(machine, "lan", machine.subnet, machine.address, length, Link())
+            add(machine, WAN, WAN, machine.public_address, wan_length, machine.link, machine.public_address6)
+            add(machine, "lan", machine.subnet, machine.address, length, Link(), machine.address6)
         else:
-            add(machine, "eth0", machine.subnet, machine.address, length, machine.link)
+            add(machine, "eth0", machine.subnet, machine.address, length, machine.link, machine.address6)
     return lines
 
 
@@ -123,6 +133,25 @@ def address_commands(topology: Topology, machine: Machine, lines: Iterable[Cable
         commands += [f"link set {line.interface} up", f"addr add {line.address} dev {line.interface}"]
         commands += _neighbours(topology, line)
     return _text(commands) + route_commands(topology, machine)
+
+
+def ipv6_commands(topology: Topology, machine: Machine, lines: Iterable[Cable]) -> str:
+    """Return the `ip -batch` input for the IPv6 addresses, neighbours and routes of one machine; empty if it has none."""
+    commands: list[str] = []
+    for line in lines:
+        if not line.address6:
+            continue
+        # No other machine has the address, so it need not be probed first.
+        commands.append(f"addr add {line.address6} dev {line.interface} nodad")
+        commands += [
+            f"neigh replace {other.ip6} lladdr {other.mac} dev {line.interface} nud permanent"
+            for other in cables(topology)
+            if other.bridge == line.bridge and other.port != line.port and other.address6
+        ]
+    subnet = topology.subnets.get(machine.subnet)
+    if machine.kind != "router" and machine.address6 and subnet and subnet.gateway6:
+        commands.append(f"route add default via {subnet.gateway6}")
+    return _text(commands)
 
 
 def _neighbours(topology: Topology, line: Cable) -> list[str]:
@@ -190,12 +219,19 @@ def router_rules(topology: Topology, subnet: Subnet) -> str:
         ),
         f'iifname "lan" ip daddr != {_set(inside)} {_OUTSIDE}',
         *(['iifname "lan" udp dport != 53 reject with icmp port-unreachable'] if subnet.nat == "udp_blocked" else []),
+        *(
+            [f'iifname "lan" ip6 daddr != {topology.wan_cidr6} reject with icmpv6 no-route']
+            if subnet.wan_address6
+            else []
+        ),
         'iifname "lan" accept',
         *([f'iifname "{WAN}" ip daddr {subnet.cidr} accept'] if subnet.nat == "none" else []),
         "counter name unsolicited drop",
     ]
     flags = " random,fully-random" if subnet.nat == "hard" else ""
     masquerade = [] if subnet.nat == "none" else [f'oifname "{WAN}" ip saddr {subnet.cidr} masquerade{flags}']
+    if subnet.wan_address6:
+        masquerade.append(f'oifname "{WAN}" ip6 saddr {subnet.cidr6} masquerade{flags}')
     return _text(
         [
             "table inet router {}",

@@ -13,7 +13,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection
 
-from .._inventory.topology import WAN, Machine, Topology
+from .._inventory.places import Machine, Topology
+from .._inventory.topology import WAN
 from . import network
 from .network import Cable
 
@@ -83,10 +84,13 @@ def remove_script(stopped: Collection[str], *, wiped: Collection[str]) -> str:
 
 def _machine(topology: Topology, machine: Machine, cables: list[Cable]) -> str:
     parts = [_feed(f"ip -n {machine.name} -batch -", network.address_commands(topology, machine, cables))]
+    if ipv6 := network.ipv6_commands(topology, machine, cables):
+        parts.append(_feed(_call("ipv6", machine.name), ipv6))
     if machine.kind == "router":
         subnet = topology.subnets[machine.subnet]
         # Send every rejection: the kernel's default limit of about one per second and host would swallow some.
-        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0")
+        forwarding = " net.ipv6.conf.all.forwarding=1" if machine.address6 else ""
+        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0{forwarding}")
         parts.append(_feed(f"{_inside(machine.name)} nft -f -", network.router_rules(topology, subnet)))
     parts.append(_uplinks(cables))
     parts.append(_call("machine", topology.lab_name, machine.name, topology.resolver))

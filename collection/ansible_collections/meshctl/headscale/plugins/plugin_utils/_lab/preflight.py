@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from ...module_utils._errors import BadInput
 from .. import _paths
-from .._inventory.topology import Topology
+from .._inventory.places import Topology
 from .network import needs_netem
 from .supervisor import LabError, rootless
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .._inventory.topology import Topology
+from .._inventory.places import Topology
 from . import network
 from .supervisor import LabError, Process
 
@@ -103,8 +103,8 @@ def difference(record: Record, topology: Topology) -> Difference:
     """
     old, new = record.topology, recorded(topology)
     name = topology.lab_name
-    for key in ("wan_cidr", "resolver"):
-        _same(name, key, old[key], new[key])
+    for key in ("wan_cidr", "wan_cidr6", "resolver"):
+        _same(name, key, old.get(key, ""), new[key])
     tuned = [*_subnet_changes(name, old["subnets"], new["subnets"])]
     known = [machine for machine in new["machines"] if machine in old["machines"]]
     for machine in known:
@@ -142,15 +142,17 @@ def _subnet_changes(lab: str, old: Mapping[str, Any], new: Mapping[str, Any]) ->
 
 def _machine_changes(lab: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ignored = ("public_address",)  # follows from the subnet's NAT kind
-    return _fields(lab, name, {k: v for k, v in old.items() if k not in ignored}, new)
+    return _fields(lab, name, old, {key: value for key, value in new.items() if key not in ignored})
 
 
 def _fields(lab: str, what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     changes = []
-    for key in old:
-        if old[key] == new[key]:
+    for key in new:
+        # The record of an older version lacks what was added since, which is empty where it is not used.
+        before = old.get(key, "")
+        if before == new[key]:
             continue
         if key not in _TUNABLE:
-            _same(lab, f"{what}: {key}", old[key], new[key])
+            _same(lab, f"{what}: {key}", before, new[key])
         changes.append(f"{what}: {key} changed")
     return changes

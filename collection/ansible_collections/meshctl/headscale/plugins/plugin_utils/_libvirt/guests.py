@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .._inventory.topology import Topology
+from .._inventory.places import Topology
 from .._lab import supervisor
 from .._lab.lab import Lab
 from .._lab.record import Record

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from ...module_utils._errors import BadInput
-from .._inventory.topology import WAN, Subnet, Topology
+from .._inventory.places import Subnet, Topology
+from .._inventory.topology import WAN
 from .._inventory.values import Link
 
 Image = Literal["debian", "nixos"]
@@ -195,7 +196,8 @@ def with_guests(topology: Topology) -> Topology:
                 "the link to its subnet "
                 "(mesh_subnets.NAME.link), or use the backend lab"
             )
-        machines[machine.name] = replace(machine, kind="guest") if guest else machine
+        # The lab gives no IPv6 address to a machine that it does not start.
+        machines[machine.name] = replace(machine, kind="guest", address6="", public_address6="") if guest else machine
     return replace(topology, machines=machines)
 
 
