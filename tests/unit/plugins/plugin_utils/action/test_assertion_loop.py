@@ -262,3 +262,19 @@ def test_a_host_that_hangs_until_the_deadline_is_remembered(clock: Clock, monkey
     monkeypatch.setattr(action, "probe", probe)
     action._converge()
     assert action.with_silence({})["ansible_facts"]["mesh_silent"]["times"] == 2
+
+
+class Families(Scripted):
+    """Has two checks of one target that differ in their family alone."""
+
+    def judge(self, answer: Any) -> list[Check]:
+        """Return a check of each family."""
+        return [
+            self.context.check(ok, family=family, target="peer", expected=1, observed=ok)
+            for family, ok in ((4, True), (6, answer["observations"]["six"]))
+        ]
+
+
+def test_the_families_of_one_target_are_told_apart(clock: Clock) -> None:
+    checks = Families(clock, [{"six": False}])._converge()
+    assert [(check.family, check.verdict) for check in checks] == [("ipv4", "passed"), ("ipv6", "failed")]

@@ -75,7 +75,7 @@ def test_the_story_knows_who_shares_who_observes_and_who_leaves() -> None:
     assert (found["shared"], found["sharing"], found["observer"]) == ("10.0.0.0/24", ["two", "three"], "one")
     assert found["specific"] == {"prefix": "10.0.0.20/32", "covering": "10.0.0.20/30", "other": "198.51.100.0/24"}
     assert (found["exit_node"], found["exit_user"]) == ("two", "one")
-    assert (found["single"], found["single_router"], found["single_target"]) == ("192.168.1.0/24", "one", "printer")
+    assert (found["single"], found["single_router"], found["single_target"]) == (["192.168.1.0/24"], "one", "printer")
     assert (found["allowed"], found["disruption"]) == (True, True)
 
 

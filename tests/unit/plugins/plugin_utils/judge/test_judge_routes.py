@@ -158,8 +158,10 @@ def _status(**peers: dict[str, Any]) -> dict[str, Any]:
         (silent(status=_status(a={"Online": False})), ROUTED, "reports the router two as offline"),
         (silent(routes={"get": {"10.0.0.20": {"dev": "eth0"}}}), ROUTED, "the kernel does not use it"),
         (silent(status={"BackendState": "Stopped"}), ROUTED, "the client is Stopped"),
-        (silent(), replace(ROUTED, routers={"two": {"forwarding": False}}), "the router two does not forward packets"),
-        (silent(), replace(ROUTED, routers={"two": {"reaches": False}}), "the router two does not reach nas"),
+        (silent(), replace(ROUTED, routers={"two": {"forwarding4": False}}), "the router two does not forward packets: set net.ipv4.ip_forward there"),
+        (silent(), replace(ROUTED, routers={"two": {"forwarding6": False}}), "the router's firewall drops"),
+        (silent(), replace(ROUTED, routers={"two": {"unreached": [PREFIX]}}), "the router two does not reach nas"),
+        (silent(), replace(ROUTED, routers={"two": {"unreached": ["fd00:b::/64"]}}), "the router's firewall drops"),
         (silent(), replace(ROUTED, routers={"two": {"masquerades": False}}), "needs a route back to the mesh"),
         (silent(), ROUTED, "the router's firewall drops"),
     ],
@@ -193,6 +195,42 @@ def test_what_must_not_be_reached_passes_if_it_is_silent_and_unrouted() -> None:
     assert {check.verdict for check in judge_routed({}, context("routed"), expect)} == {"error"}
 
 
+WAY6 = Way(
+    prefix="fd00:b::/64", target="nas", address="fd00:b::20", routers=("two",), echoes=True, sources=("fd00:b::10",)
+)
+
+
+def test_both_families_of_one_target_are_told_apart() -> None:
+    seen = reached()
+    data = {name: entry["data"] for name, entry in seen["observations"].items()}
+    data["routes"]["get"]["fd00:b::20"] = {"dev": "tailscale0"}
+    data["icmp"]["fd00:b::20"] = {"sent": 3, "received": 0, "rtt_ms": [], "errors": []}
+    data["http"] += [{"url": f"http://[fd00:b::20]/{path}", "outcome": "timeout"} for path in ("", "bulk")]
+    data["status"]["Peer"]["a"]["AllowedIPs"].append("fd00:b::/64")
+    expect = replace(ROUTED, ways=(WAY, WAY6), routers={"two": {"forwarding4": True, "forwarding6": False}})
+    checks = judge_routed(answer(**data), context("routed"), expect)
+    assert {check.verdict for check in checks if check.family == "ipv4"} == {"passed"}
+    bad = {check.aspect: check for check in checks if check.family == "ipv6"}
+    assert [check.verdict for check in bad.values()] == ["passed", "failed", "failed", "error", "failed"]
+    assert "set net.ipv6.conf.all.forwarding there" in bad["icmp"].hint
+    assert bad["icmp"].reproduce.endswith("ping -c 3 fd00:b::20")
+    absent = judge_routed(answer(**data), context("routed"), replace(expect, absent=True))
+    assert {check.aspect: check.verdict for check in absent if check.family == "ipv6"} == {
+        "route": "failed",
+        "silent": "passed",
+    }
+
+
+def test_a_wrong_ipv6_source_is_named() -> None:
+    seen = reached()
+    data = {name: entry["data"] for name, entry in seen["observations"].items()}
+    body = "source fd7a:115c:a1e0::2\n"
+    data["http"] = [{"url": "http://[fd00:b::20]/", "outcome": "answered", "body": body}]
+    del data["status"]
+    checks = by_id(judge_routed(answer(**data), context("routed"), replace(ROUTED, ways=(WAY6,))))
+    assert "nas sees fd7a:115c:a1e0::2 instead of fd00:b::10" in checks["us1.routed.source nas"].hint
+
+
 def test_an_existing_target_answers_on_its_port() -> None:
     way = replace(WAY, echoes=False, port=631)
     seen = reached()
@@ -218,7 +256,23 @@ def router(**changes: Any) -> dict[str, Any]:
 
 def test_a_router_that_is_ready_passes() -> None:
     assert {check.verdict for check in judge_forwards(router(), context("forwards"), (WAY,))} == {"passed"}
-    assert ready(router(), (WAY,)) == {"forwarding": True, "masquerades": True, "reaches": True}
+    assert ready(router(), (WAY,)) == {
+        "forwarding4": True, "forwarding6": None, "masquerades": True, "unreached": [],
+    }  # fmt: skip
+
+
+def test_a_router_is_judged_in_each_family() -> None:
+    files = {
+        "/proc/sys/net/ipv4/ip_forward": {"text": "1\n"},
+        "/proc/sys/net/ipv6/conf/all/forwarding": {"text": "0\n"},
+    }
+    checks = judge_forwards(router(files=files), context("forwards"), (WAY, WAY6))
+    forwarding = {check.family: check for check in checks if check.aspect == "forwarding"}
+    assert (forwarding["ipv4"].verdict, forwarding["ipv6"].verdict) == ("passed", "failed")
+    assert "sysctl -w net.ipv6.conf.all.forwarding=1" in forwarding["ipv6"].hint
+    advertised = {check.family: check.verdict for check in checks if check.aspect == "advertised"}
+    assert advertised == {"ipv4": "passed", "ipv6": "failed"}
+    assert ready(router(files=files), (WAY, WAY6))["forwarding6"] is False
 
 
 @pytest.mark.parametrize(
@@ -312,6 +366,37 @@ def test_nothing_leaves_while_the_exit_node_is_down() -> None:
     ]
     around = judge_egress(outside(source="203.0.113.2"), context("egress"), down)
     assert "traffic goes around it" in around[0].hint
+
+
+BOTH = replace(EGRESS, web_address6="2001:db8:1::80", sources6=("2001:db8:1::3",))
+WEB6 = "http://[2001:db8:1::80]/"
+
+
+@pytest.mark.parametrize(
+    ("page", "verdict", "hint"),
+    [
+        ({"outcome": "answered", "body": "source 2001:db8:1::3\n"}, "passed", ""),
+        ({"outcome": "answered", "body": "source 2001:db8:1::2\n"}, "failed", "sees 2001:db8:1::2 instead of 2001:db8:1::3: traffic leaves around"),
+        ({"outcome": "timeout"}, "failed", "does not answer through the exit node two: it does not forward (`sysctl net.ipv6.conf.all.forwarding`"),
+    ],
+)  # fmt: skip
+def test_an_exit_node_leads_outside_in_both_families(page: dict[str, Any], verdict: str, hint: str) -> None:
+    seen = outside(status=using(ExitNodeOption=True, Online=True))
+    seen["observations"]["http"]["data"].append({"url": WEB6, **page})
+    found = {check.family: check for check in judge_egress(seen, context("egress"), BOTH) if check.aspect == "address"}
+    assert (found["ipv4"].verdict, found["ipv6"].verdict) == ("passed", verdict)
+    assert hint in found["ipv6"].hint
+    down = judge_egress(seen, context("egress"), replace(BOTH, reached=False))
+    blocked = {check.family: check.verdict for check in down if check.aspect == "blocked"}
+    assert blocked == {"ipv4": "failed", "ipv6": "failed" if page["outcome"] == "answered" else "passed"}
+
+
+def test_ipv6_that_leaves_around_the_exit_node_is_a_leak() -> None:
+    seen = outside(flow("2001:db8:1::80", proto="tcp", dport=80))
+    seen["observations"]["http"]["data"].append({"url": WEB6, "outcome": "timeout"})
+    leak = next(check for check in judge_egress(seen, context("egress"), BOTH) if check.aspect == "leak")
+    assert (leak.verdict, leak.observed["in_clear"]) == ("failed", 1)
+    assert "IPv6 leaves in clear to 2001:db8:1::80" in leak.hint
 
 
 def test_a_capture_that_was_not_permitted_is_an_error() -> None:

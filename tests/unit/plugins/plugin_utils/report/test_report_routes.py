@@ -50,6 +50,18 @@ def test_every_network_has_a_row() -> None:
     assert '<span class="hop passed">three <em>serves</em></span>' in page
 
 
+def test_a_host_in_two_networks_has_two_rows() -> None:
+    more = [
+        _check("us6.routed.route", "one", "nas", family="ipv6", expected={"prefix": "fd00:b::/64"}),
+        _check("us6.routed.icmp", "one", "nas", family="ipv6"),
+    ]
+    first, second, _outside = routes.ways(_report([*CHECKS, *more]))
+    assert [(way.prefix, way.target, way.verdict) for way in (first, second)] == [
+        ("10.0.0.0/24", "nas", "failed"),
+        ("fd00:b::/64", "nas", "passed"),
+    ]
+
+
 def test_what_is_part_of_a_network_belongs_to_it_and_refused_routes_lead_nowhere() -> None:
     more = [
         _check("us6.served.approved.auto", "server", "two", expected={"prefix": "10.0.0.20/32", "approved": True}),

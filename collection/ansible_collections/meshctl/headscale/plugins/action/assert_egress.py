@@ -53,11 +53,16 @@ class ActionModule(Assertion):
         if not web:
             raise NotAsserted("no host of the group lan is on the WAN, to say where requests come from")
         beside, address = routes.neighbour(self)
+        # An exit node without IPv6 leads nowhere over it.
+        web6, source6 = (
+            text(place(self, host).get(key)) for host, key in ((web, "address6"), (name, "public_address6"))
+        )
         self._expect = Egress(
             exit=name, node=self.nodes().get(name), web=web, web_address=known,
             sources=tuple(filter(None, [text(place(self, name).get("public_address"))])), reached=self.options["reached"],
             names=tuple(self.setting("outside_names")), neighbour=beside, neighbour_address=address,
             neighbour_reached=self.options["lan"], own_address=text(place(self, self.host).get("address")),
+            web_address6=web6 if source6 else "", sources6=(source6,),
             probed=_NOWHERE, aspect=self.options["aspect"], router=mapping(self.of_host(name, "mesh_router")),
         )  # fmt: skip
 
@@ -66,10 +71,13 @@ class ActionModule(Assertion):
         expect = self._expect
         marker = f"meshctl-{token_hex(8)}"
         seconds = (2.5 if expect.reached else 1.5) * self.patience
-        pages = [expect.url, *([expect.neighbour_url] if expect.neighbour and expect.reached else [])]
+        pages = [
+            *(url for url, _sources in expect.pages.values()),
+            *([expect.neighbour_url] if expect.neighbour and expect.reached else []),
+        ]
         others: list[Request] = [
             {"id": f"udp {known}", "kind": "send", "host": known, "port": _DISCARD, "marker": marker}
-            for known in (expect.web_address, *_NOWHERE)
+            for known in (*expect.webs, *_NOWHERE)
         ]
         during: list[Request] = [
             {"id": HTTP, "kind": "http", "targets": [{"url": url} for url in pages], "try_timeout_s": seconds},

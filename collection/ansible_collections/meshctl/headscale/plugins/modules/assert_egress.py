@@ -14,7 +14,8 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Only for labs. The node browses, resolves names and sends marked packets, over IPv4 and IPv6, while a capture watches all
-    of its interfaces. The web server on the WAN must see the exit node's address, and nothing may leave in clear.
+    of its interfaces. The web server on the WAN must see the exit node's address, in each family that it and the exit node
+    have there, and nothing may leave in clear.
   - The default of O(deadline) is V(15).
 options:
   exit_node:

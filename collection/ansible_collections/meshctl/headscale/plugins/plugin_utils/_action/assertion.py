@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .._judge.check import Check
 
-_Key = tuple[str, str | None, str]
+_Key = tuple[str, str | None, str | None, str]
 
 _LONGEST_PAUSE_S = 0.25
 
@@ -216,4 +216,4 @@ def _failure(answer: dict[str, Any]) -> Json:
 
 def _key(check: Check) -> _Key:
     """Return what distinguishes a check from the other checks of its task."""
-    return check.id, check.target, json.dumps(check.expected, sort_keys=True, default=str)
+    return check.id, check.family, check.target, json.dumps(check.expected, sort_keys=True, default=str)

@@ -33,7 +33,11 @@ def ways(task: MeshAction, routes: Iterable[Route], *, masquerade: bool = True, 
             )
         chosen = via or text(serving.get(route.prefix))
         routers = [chosen] if chosen else list(route.routers)
-        seen = [text(mapping(task.topology().get(router)).get("address")) for router in routers]
+        seen = [expectations.own_address(task, router, route.network.version) for router in routers]
+        if expectations.echoes(task, route) and masquerade and not all(seen):
+            raise BadInput(
+                f"an IPv{route.network.version} address of {routers[seen.index('')]} is not known, which routes {route.prefix}: give it one"
+            )
         if not masquerade:
             own = task.nodes().get(task.host)
             seen = [own.address(route.network.version)] if own else []

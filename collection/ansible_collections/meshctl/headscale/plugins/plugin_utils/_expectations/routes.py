@@ -25,6 +25,8 @@ def expected(view: View) -> dict[str, Any]:
     routes, exits = routes_of(view), exits_of(view)
     shared = next((route for route in routes if len(route.routers) > 1), None)
     single = next((route for route in routes if len(route.routers) == 1 and echoes(view, route)), None)
+    # The same network in the other family, if there is one.
+    singles = [route for route in routes if single and (route.routers, route.target) == (single.routers, single.target)]
     return {
         "routers": {host: served_by(view, host) for host in _routers(view)},
         "advertise": [route.prefix for route in routes if view.host in route.routers],
@@ -39,7 +41,7 @@ def expected(view: View) -> dict[str, Any]:
         "observer": next((host for host in _accepting(view) if shared and _uses(view, shared, host)), ""),
         "sharing": list(shared.routers) if shared else [],
         "specific": specific(view, shared) if shared else {},
-        "single": single.prefix if single else "",
+        "single": [route.prefix for route in singles],
         "single_router": single.routers[0] if single else "",
         "single_target": single.target if single else "",
     }
@@ -67,7 +69,13 @@ def served_by(view: View, host: str) -> list[str]:
 
 def target_of(view: View, route: Route) -> str:
     """Return the address of a route's target, empty if the inventory does not say."""
-    return address(route.target) or address(place(view, route.target).get("address"))
+    return address(route.target) or own_address(view, route.target, route.network.version)
+
+
+def own_address(view: View, host: str, family: int) -> str:
+    """Return a host's physical address of a family (4 or 6), empty if the inventory does not say."""
+    known = [address(place(view, host).get(key)) for key in ("address", "address6")]
+    return next((entry for entry in known if entry and ip_address(entry).version == family), "")
 
 
 def specific(view: View, route: Route) -> dict[str, str]:
@@ -97,8 +105,8 @@ def used(view: View) -> list[Route]:
 
 
 def _uses(view: View, route: Route, host: str) -> bool:
-    here = address(place(view, host).get("address"))
-    inside = bool(here) and ip_address(here).version == route.network.version and ip_address(here) in route.network
+    here = own_address(view, host, route.network.version)
+    inside = bool(here) and ip_address(here) in route.network
     return host in view.group("clients") and host not in route.routers and not inside
 
 

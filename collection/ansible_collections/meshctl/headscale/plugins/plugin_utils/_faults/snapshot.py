@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
 from .._judge.answer import items, mapping, text
 from .._judge.served import EXIT_ROUTES
 from .catalogue import Step
@@ -93,8 +94,10 @@ def _flag(value: object) -> str:
 
 def _routes(run: Run, host: str) -> Step:
     """Return the step that removes the routes into the mesh that a host outside of it has not had."""
-    kept = {text(mapping(route).get("dst")) for route in items(_json(run(host, ["ip", "-j", "route"]), host))}
-    lines = [f"ip route del {prefix} 2>/dev/null || true" for prefix in ("100.64.0.0/10",) if prefix not in kept]
+    listed = [_json(run(host, ["ip", "-j", family, "route"]), host) for family in ("-4", "-6")]
+    kept = {text(mapping(route).get("dst")) for routes in listed for route in items(routes)}
+    mesh = [str(network) for network in (MESH_IPV4, MESH_IPV6)]
+    lines = [f"ip route del {prefix} 2>/dev/null || true" for prefix in mesh if prefix not in kept]
     return Step(at=host, run="\n".join(lines) or ":")
 
 

@@ -15,7 +15,7 @@ from .answer import Answer, Json, items, mapping, number, text
 from .interfaces import mesh_interfaces
 from .observations import ADDRESSES, CAPTURE, GETADDRINFO, HTTP, PREFS, STATUS
 from .quoting import quoted
-from .routed import page, source_of
+from .routed import SYSCTLS, page, source_of
 
 if TYPE_CHECKING:
     from .check import Check
@@ -47,11 +47,20 @@ class Egress:
     aspect: str = ""
     router: Mapping[str, Any] | None = None
     """What the exit node said of itself."""
+    web_address6: str = ""
+    """The web server's IPv6 address, if the exit node reaches it."""
+    sources6: tuple[str, ...] = ()
 
     @property
-    def url(self) -> str:
-        """Return the URL at which the web server says where a request came from."""
-        return f"http://{self.web_address}/"
+    def pages(self) -> dict[int, tuple[str, tuple[str, ...]]]:
+        """Return for each family the URL at which the web server says where a request came from, and the addresses it may see."""
+        found = {4: (f"http://{self.web_address}/", self.sources)}
+        return found | ({6: (f"http://[{self.web_address6}]/", self.sources6)} if self.web_address6 else {})
+
+    @property
+    def webs(self) -> tuple[str, ...]:
+        """Return the web server's addresses."""
+        return tuple(filter(None, (self.web_address, self.web_address6)))
 
     @property
     def neighbour_url(self) -> str:
@@ -62,7 +71,7 @@ class Egress:
 def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Check]:
     """Return the checks of one node."""
     seen = Answer(answer)
-    checks = [_web(seen, context, expect), _leak(seen, context, expect)]
+    checks = [*(_web(seen, context, expect, family) for family in expect.pages), _leak(seen, context, expect)]
     if expect.names and expect.reached:
         checks.append(_names(seen, context, expect))
     if expect.neighbour and expect.reached:
@@ -74,25 +83,26 @@ def _name(expect: Egress, aspect: str) -> str:
     return ".".join(part for part in (aspect, expect.aspect) if part)
 
 
-def _web(seen: Answer, context: CheckContext, expect: Egress) -> Check:
-    row = page(seen, expect.url)
+def _web(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Check:
+    url, sources = expect.pages[family]
+    row = page(seen, url)
     outcome, source = text(row.get("outcome")), source_of(row)
-    command = f"curl -sS -m 5 {quoted(expect.url)}"
+    command = f"curl -sS -m 5 {quoted(url)}"
     if not expect.reached:
         return context.check(
-            outcome != "answered" if outcome else None, aspect=_name(expect, "blocked"), target=expect.web,
+            outcome != "answered" if outcome else None, aspect=_name(expect, "blocked"), family=family, target=expect.web,
             expected={"outcome": "no answer while the exit node is down"}, observed={"outcome": outcome, "source": source},
             hint=f"{expect.web} answers, to {source}, while the exit node {expect.exit} is down: traffic goes around it"
             if outcome else seen.why(HTTP), command=command,
         )  # fmt: skip
     return context.check(
-        source in expect.sources if outcome else None, aspect=_name(expect, "address"), target=expect.web,
-        expected={"source": {"one_of": list(expect.sources)}}, observed={"outcome": outcome, "source": source},
-        evidence={"error": text(row.get("error"))}, hint=_why(seen, expect, outcome, source), command=command,
+        source in sources if outcome else None, aspect=_name(expect, "address"), family=family, target=expect.web,
+        expected={"source": {"one_of": list(sources)}}, observed={"outcome": outcome, "source": source},
+        evidence={"error": text(row.get("error"))}, hint=_why(seen, expect, outcome, source, family), command=command,
     )  # fmt: skip
 
 
-def _why(seen: Answer, expect: Egress, outcome: str, source: str) -> str:
+def _why(seen: Answer, expect: Egress, outcome: str, source: str, family: int) -> str:
     if not outcome:
         return seen.why(HTTP)
     if seen.data(STATUS) is not None:
@@ -101,14 +111,15 @@ def _why(seen: Answer, expect: Egress, outcome: str, source: str) -> str:
         if not chosen(seen):
             return f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
     if outcome == "answered":
+        known = expect.web_address6 if family == 6 else expect.web_address  # noqa: PLR2004 - the family
         return (
-            f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.sources)}: traffic leaves around the exit node "
-            f"{expect.exit}, by another route or rule (`ip rule`, `ip route get {expect.web_address}`)"
+            f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.pages[family][1])}: traffic leaves around the "
+            f"exit node {expect.exit}, by another route or rule (`ip rule`, `ip route get {known}`)"
         )
-    return _no_exit(seen, expect)
+    return _no_exit(seen, expect, family)
 
 
-def _no_exit(seen: Answer, expect: Egress) -> str:
+def _no_exit(seen: Answer, expect: Egress, family: int) -> str:
     """Return why the exit node leads nowhere."""
     peer = causes.find_peer(seen.data(STATUS), expect.node) if expect.node and seen.data(STATUS) is not None else {}
     if peer and peer.get("ExitNodeOption") is not True:
@@ -118,10 +129,10 @@ def _no_exit(seen: Answer, expect: Egress) -> str:
         )
     if peer and peer.get("Online") is False:
         return f"the exit node {expect.exit} is offline"
-    if mapping(expect.router).get("forwarding") is False:
-        return f"the exit node {expect.exit} does not forward packets: set net.ipv4.ip_forward there"
+    if mapping(expect.router).get(f"forwarding{family}") is False:
+        return f"the exit node {expect.exit} does not forward packets: set {SYSCTLS[family]} there"
     return (
-        f"{expect.web} does not answer through the exit node {expect.exit}: it does not forward (`sysctl net.ipv4.ip_forward`, "
+        f"{expect.web} does not answer through the exit node {expect.exit}: it does not forward (`sysctl {SYSCTLS[family]}`, "
         "`nft list ruleset` there), or the policy does not allow autogroup:internet"
     )
 
@@ -164,7 +175,7 @@ def _in_clear(flow: dict[str, Any], links: Json, expect: Egress) -> bool:
     target = text(flow.get("dst"))
     if target == expect.neighbour_address and expect.neighbour_reached:
         return False
-    return bool(flow.get("marked")) or target in (expect.web_address, expect.neighbour_address, *expect.probed)
+    return bool(flow.get("marked")) or target in (*expect.webs, expect.neighbour_address, *expect.probed)
 
 
 def _why_leak(flow: dict[str, Any], expect: Egress) -> str:

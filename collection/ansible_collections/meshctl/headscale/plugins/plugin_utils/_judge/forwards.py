@@ -12,18 +12,14 @@ from .answer import Answer, Json, items, mapping, number, text
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, FILES, ICMP, PREFS
 from .quoting import quoted
+from .routed import SYSCTLS
 
 if TYPE_CHECKING:
     from .check import Check
     from .context import CheckContext
     from .routed import Way
 
-SWITCHES = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
-
-
-def family_of(way: Way) -> int:
-    """Return the address family of a network."""
-    return 6 if ":" in way.prefix else 4
+SWITCHES = {family: f"/proc/sys/{name.replace('.', '/')}" for family, name in SYSCTLS.items()}
 
 
 def forwarding(seen: Answer, family: int) -> bool | None:
@@ -36,11 +32,11 @@ def ready(answer: Json, ways: tuple[Way, ...]) -> dict[str, Any]:
     """Return what a router says of itself, for the hints of other nodes."""
     seen = Answer(answer)
     prefs = mapping(seen.data(PREFS))
-    echoes = [number(mapping(mapping(seen.data(ICMP)).get(way.address)).get("received")) for way in ways]
+    echoes = {way.prefix: mapping(mapping(seen.data(ICMP)).get(way.address)) for way in ways}
     return {
-        "forwarding": all(forwarding(seen, family_of(way)) is not False for way in ways),
+        **{f"forwarding{family}": forwarding(seen, family) for family in SWITCHES},
         "masquerades": prefs.get("NoSNAT") is not True,
-        "reaches": all(received is None or received > 0 for received in echoes),
+        "unreached": [prefix for prefix, echo in echoes.items() if number(echo.get("received")) == 0],
     }
 
 
@@ -51,9 +47,8 @@ def judge_forwards(answer: Json, context: CheckContext, ways: tuple[Way, ...]) -
 
 
 def _of(seen: Answer, context: CheckContext, way: Way) -> list[Check]:
-    family = family_of(way)
-    switch = SWITCHES[family]
-    on = forwarding(seen, family)
+    on = forwarding(seen, way.family)
+    switch = SYSCTLS[way.family]
     advertised = [text(entry) for entry in items(mapping(seen.data(PREFS)).get("AdvertiseRoutes"))]
     echo = mapping(mapping(seen.data(ICMP)).get(way.address))
     received = number(echo.get("received"))
@@ -62,19 +57,19 @@ def _of(seen: Answer, context: CheckContext, way: Way) -> list[Check]:
     evidence = {"prefix": way.prefix}
     return [
         context.check(
-            on, aspect="forwarding", family=family, target=way.target, evidence=evidence, expected={"forwarding": True}, observed={"forwarding": on},
-            hint=f"the kernel does not forward packets: `sysctl -w {switch[10:].replace('/', '.')}=1`, and keep it in /etc/sysctl.d"
-            if on is False else seen.why(FILES), command=f"cat {switch}",
+            on, aspect="forwarding", family=way.family, target=way.target, evidence=evidence, expected={"forwarding": True}, observed={"forwarding": on},
+            hint=f"the kernel does not forward packets: `sysctl -w {switch}=1`, and keep it in /etc/sysctl.d"
+            if on is False else seen.why(FILES), command=f"sysctl {quoted(switch)}",
         ),
         context.check(
-            None if seen.data(PREFS) is None else way.prefix in advertised, aspect="advertised", target=way.target, evidence=evidence,
+            None if seen.data(PREFS) is None else way.prefix in advertised, aspect="advertised", family=way.family, target=way.target, evidence=evidence,
             expected={"advertised": way.prefix}, observed={"advertised": advertised},
             hint=seen.why(PREFS) if seen.data(PREFS) is None
             else f"this router does not advertise {way.prefix}: `tailscale set --advertise-routes` replaces the whole list",
             command="tailscale debug prefs",
         ),
         context.check(
-            None if received is None else received > 0 and not inside, aspect="target", target=way.target, evidence=evidence,
+            None if received is None else received > 0 and not inside, aspect="target", family=way.family, target=way.target, evidence=evidence,
             expected={"replies": {"min": 1}, "outside": "the mesh"}, observed={"received": received, "interface": device},
             hint=seen.why(ICMP) if received is None else _unreached(way, inside=inside),
             command=f"ping -c 3 {quoted(way.address)}",

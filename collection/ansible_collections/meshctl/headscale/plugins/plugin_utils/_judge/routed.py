@@ -16,13 +16,14 @@ from .answer import Answer, Json, address, items, mapping, number, text
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, HTTP, ICMP, PREFS, ROUTES, STATUS, TCP
 from .quoting import quoted
-from .served import not_served
+from .served import family_of, not_served
 
 if TYPE_CHECKING:
     from .check import Check
     from .context import CheckContext, Node
 
 BULK_BYTES = 49152
+SYSCTLS = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 _SOURCE = "source "
 _END = "end"
 
@@ -40,6 +41,11 @@ class Way:
     port: int | None = None
     sources: tuple[str, ...] = ()
     """The addresses that the target may see."""
+
+    @property
+    def family(self) -> int:
+        """Return the address family of the network, 4 or 6."""
+        return family_of(self.prefix)
 
     @property
     def url(self) -> str:
@@ -101,12 +107,12 @@ def _present(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> l
     received = number(echo.get("received"))
     checks = [
         context.check(
-            routed, aspect=_name(expect, "route"), target=way.target, expected={"prefix": way.prefix, "into": "the mesh"},
+            routed, aspect=_name(expect, "route"), target=way.target, family=way.family, expected={"prefix": way.prefix, "into": "the mesh"},
             observed={"interface": device_to(seen, way.address)}, evidence=_evidence(seen, way),
             hint=why or seen.why(ROUTES), command=f"ip route get {quoted(way.address)}",
         ),
         context.check(
-            None if received is None else received > 0, aspect=_name(expect, "icmp"), target=way.target,
+            None if received is None else received > 0, aspect=_name(expect, "icmp"), target=way.target, family=way.family,
             expected={"replies": {"min": 1}}, observed={"received": received, "rtt_ms": items(echo.get("rtt_ms"))[:3]},
             evidence={"errors": items(echo.get("errors"))[:3]},
             hint=why or (seen.why(ICMP) if received is None else _silent(expect, way)),
@@ -120,7 +126,7 @@ def _present(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> l
         outcome = text(row.get("outcome"))
         checks.append(
             context.check(
-                outcome == "connected" if outcome else None, aspect=_name(expect, "tcp"), target=way.target,
+                outcome == "connected" if outcome else None, aspect=_name(expect, "tcp"), target=way.target, family=way.family,
                 expected={"port": way.port, "outcome": "connected"}, observed={"outcome": outcome},
                 hint=why or (_silent(expect, way) if outcome else seen.why(TCP)),
                 command=f"nc -zv {quoted(way.address)} {way.port}",
@@ -138,18 +144,18 @@ def _transfers(seen: Answer, context: CheckContext, expect: Routed, way: Way, wh
     curl = f"curl -sS -m 5 {quoted(way.url)}"
     return [
         context.check(
-            outcome == "answered" if outcome else None, aspect=_name(expect, "tcp"), target=way.target,
+            outcome == "answered" if outcome else None, aspect=_name(expect, "tcp"), target=way.target, family=way.family,
             expected={"url": way.url, "outcome": "answered"}, observed={"outcome": outcome},
             evidence={"error": text(small.get("error")), "timings": small.get("timings")},
             hint=why or (_silent(expect, way) if outcome else seen.why(HTTP)), command=curl,
         ),
         context.check(
-            source in way.sources if outcome == "answered" else None, aspect=_name(expect, "source"), target=way.target,
+            source in way.sources if outcome == "answered" else None, aspect=_name(expect, "source"), target=way.target, family=way.family,
             expected={"source": {"one_of": list(way.sources)}}, observed={"source": source},
             hint=why or (_wrong_source(expect, way, source) if outcome == "answered" else _silent(expect, way)), command=curl,
         ),
         context.check(
-            whole if bulk.get("outcome") else None, aspect=_name(expect, "bulk"), target=way.target,
+            whole if bulk.get("outcome") else None, aspect=_name(expect, "bulk"), target=way.target, family=way.family,
             expected={"bytes": {"min": BULK_BYTES}}, observed={"bytes": len(body), "outcome": text(bulk.get("outcome"))},
             hint=why or (_no_bulk(way) if outcome == "answered" else _silent(expect, way)), command=f"{curl}bulk",
         ),
@@ -165,7 +171,7 @@ def _absent(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> li
     taken = carrier(seen, way.address)
     return [
         context.check(
-            None if routed is None else not routed, aspect=_name(expect, "route"), target=way.target,
+            None if routed is None else not routed, aspect=_name(expect, "route"), target=way.target, family=way.family,
             expected={"prefix": way.prefix, "into": "no mesh"}, observed={"interface": device_to(seen, way.address)},
             evidence=_evidence(seen, way),
             hint=seen.why(ROUTES) if routed is None else (
@@ -175,7 +181,7 @@ def _absent(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> li
             command="ip route show table 52",
         ),
         context.check(
-            not answering if tried else None, aspect=_name(expect, "silent"), target=way.target,
+            not answering if tried else None, aspect=_name(expect, "silent"), target=way.target, family=way.family,
             expected={"replies": 0, "outcome": "no answer"}, observed={"received": received, "outcome": outcome},
             hint=f"{way.target} answers although nothing may lead to it: another way leads to {way.address} (`ip route get`)"
             if tried else seen.why(ICMP), command=f"ping -c 3 {quoted(way.address)}",
@@ -265,9 +271,9 @@ def _silent(expect: Routed, way: Way) -> str:
     """Return why a target does not answer although packets for it enter the mesh."""
     for name in way.routers:
         own = mapping(expect.routers.get(name))
-        if own.get("forwarding") is False:
-            return f"the router {name} does not forward packets: set net.ipv4.ip_forward there, for IPv6 net.ipv6.conf.all.forwarding"
-        if own.get("reaches") is False:
+        if own.get(f"forwarding{way.family}") is False:
+            return f"the router {name} does not forward packets: set {SYSCTLS[way.family]} there"
+        if way.prefix in items(own.get("unreached")):
             return (
                 f"the router {name} does not reach {way.target} ({way.address}) itself: see its check forwards.target"
             )

@@ -75,6 +75,11 @@ def judge_served(answer: Json, context: CheckContext, expect: Served) -> list[Ch
     return checks
 
 
+def family_of(prefix: str) -> int:
+    """Return the address family of a prefix, 4 or 6."""
+    return 6 if ":" in prefix else 4
+
+
 def _aspect(expect: Served, name: str) -> str:
     return ".".join(part for part in (name, expect.aspect) if part)
 
@@ -83,12 +88,12 @@ def _of_router(context: CheckContext, expect: Served, prefix: str, router: str, 
     advertised, approved = prefix in items(own.get("advertised")), prefix in items(own.get("approved"))
     return [
         context.check(
-            advertised, aspect=_aspect(expect, "advertised"), target=router,
+            advertised, aspect=_aspect(expect, "advertised"), family=family_of(prefix), target=router,
             expected={"prefix": prefix, "advertised": True}, observed={"advertised": advertised},
             evidence={"routes": own}, hint=_not_advertised(prefix, router, own), command=_COMMAND,
         ),
         context.check(
-            approved == expect.approved, aspect=_aspect(expect, "approved"), target=router,
+            approved == expect.approved, aspect=_aspect(expect, "approved"), family=family_of(prefix), target=router,
             expected={"prefix": prefix, "approved": expect.approved}, observed={"approved": approved},
             evidence={"routes": own}, hint=_wrongly_approved(prefix, router, own, approved=approved), command=_COMMAND,
         ),
@@ -123,7 +128,7 @@ def _serving(
     right = (now == [wanted] if wanted else len(now) == 1) if expect.approved else not now
     expected: Any = [wanted] if wanted else {"one_of": list(routers)} if expect.approved else []
     return context.check(
-        right, aspect=_aspect(expect, "serving"), target=prefix, expected={"routers": expected}, observed={"routers": now},
+        right, aspect=_aspect(expect, "serving"), family=family_of(prefix), target=prefix, expected={"routers": expected}, observed={"routers": now},
         evidence={"state": {name: state.get(name) for name in routers}},
         hint=not_served(prefix, routers, state) if not now else _wrong_router(prefix, now, wanted), command=_COMMAND,
     )  # fmt: skip

@@ -68,7 +68,7 @@ def ways(report: Report) -> list[Way]:
     """Return a summary for each network, and one for the way outside."""
     checks = [check for check in report.checks if check.get("assertion") in _ABOUT and check["verdict"] != "skipped"]
     prefixes = {
-        str(check.get("target")): str(_expected(check)["prefix"])
+        _end(check): str(_expected(check)["prefix"])
         for check in checks
         if check.get("assertion") == "routed" and "prefix" in _expected(check)
     }
@@ -132,7 +132,12 @@ def _aspect(check: Mapping[str, Any]) -> tuple[str, str]:
     return first, rest
 
 
-def _prefix(check: Mapping[str, Any], prefixes: Mapping[str, str]) -> str:
+def _end(check: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what distinguishes the host behind a router, which may be in a network of either family."""
+    return str(check.get("target") or ""), str(check.get("family") or "")
+
+
+def _prefix(check: Mapping[str, Any], prefixes: Mapping[tuple[str, str], str]) -> str:
     """Return the network that a check is about, empty if it cannot be told."""
     assertion, target = check.get("assertion"), str(check.get("target") or "")
     if assertion == "egress":
@@ -141,8 +146,8 @@ def _prefix(check: Mapping[str, Any], prefixes: Mapping[str, str]) -> str:
         named = str(_expected(check).get("prefix") or "") or (target if "/" in target else "")
         return INTERNET if named in _EXIT else named
     if assertion == "forwards":
-        return str(_mapping(check.get("evidence")).get("prefix") or prefixes.get(target, ""))
-    return prefixes.get(target, "")
+        return str(_mapping(check.get("evidence")).get("prefix") or prefixes.get(_end(check), ""))
+    return prefixes.get(_end(check), "")
 
 
 def _source(check: Mapping[str, Any], assertions: tuple[str, ...]) -> str:
