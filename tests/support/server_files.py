@@ -149,7 +149,15 @@ CONFIG_CHANGES = (
     Change("192.0.2.53", "dns.example.com", "config.nameservers", "medium", "global"),
     Change("[10.0.0.53]", "[10.0.0.530]", "config.nameservers", "medium", "corp.example.com"),
     _add("dns.extra_records: [{name: a.b, type: CNAME, value: c.d}]", "config.records", "medium"),
+    Change("https://hs.example.com", "https://localhost", "config.server_url", "high", "server_url"),
+    Change("https://hs.example.com", "https://0.0.0.0:8080", "config.server_url", "high", "server_url"),
+    Change("mesh.internal", "mesh.local", "config.base_domain", "medium", "base_domain"),
+    Change("192.0.2.53", "127.0.0.53", "config.nameservers", "medium", "global"),
+    Change("192.0.2.53", "100.100.100.100", "config.nameservers", "medium", "global"),
     # Server.
+    _add("tls_letsencrypt_hostname: other.example.com", "config.tls", "high"),
+    _add("oidc: {issuer: 'https://id.example.com', allowed_domains: [example.com]}", "config.oidc", "high"),
+    _add("---", "config.documents", "high"),
     Change("100.64.0.0/10", "100.64.0.0/33", "config.prefixes", "high", "v4", True),
     Change("100.64.0.0/10", "10.0.0.0/8", "config.prefixes", "high", "v4"),
     Change("  v6: fd7a:115c:a1e0::/48\n", "  allocation: any\n", "config.prefixes", "high", "allocation", True),
@@ -165,7 +173,15 @@ CONFIG_CHANGES = (
     Change("mode: file", "mode: db", "config.policy", "high", "mode"),
     Change("mode: file", "mode: database", "config.policy", "low", "path"),
     Change("level: info", "level: all", "config.log", "medium", "level"),
+    # Listeners.
+    Change("127.0.0.1:8080", "127.0.0.1", "config.listen", "high", "listen_addr"),
+    Change("127.0.0.1:8080", "127.0.0.1:99999", "config.listen", "high", "listen_addr"),
+    Change("127.0.0.1:9090", "127.0.0.1:8080", "config.listen", "high", "metrics_listen_addr"),
+    Change("0.0.0.0:3478", '"3478"', "config.listen", "high", "stun_listen_addr"),
+    Change("0.0.0.0:3478", "127.0.0.1:3478", "config.listen", "high", "stun_listen_addr"),
     # Relays.
+    Change("/var/lib/headscale/derp.key", "/var/lib/headscale/noise.key", "config.derp", "high", "private_key_path"),
+    Change("  urls: []", "  urls: [derp.example.com/map]", "config.derp", "high", "urls"),
     Change("    stun_listen_addr: 0.0.0.0:3478\n", "", "config.derp", "high", "server:", True),
     Change(
         "    enabled: true",
@@ -184,7 +200,7 @@ CONFIG_CHANGES = (
     _add("trusted_proxies: [10.0.0.0/8]", "config.trusted_proxies.broad", "medium"),
     _add("grpc_allow_insecure: true", "config.grpc", "high"),
     _add("logtail: {enabled: true}", "config.logtail", "low"),
-    _add("oidc: {issuer: 'https://id.example.com'}", "config.oidc.open", "medium"),
+    _add("oidc: {issuer: 'https://id.example.com', client_id: x}", "config.oidc.open", "medium"),
 )
 
 MAP_CHANGES = (

@@ -6,37 +6,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-_LONGEST = 64 << 10
+from .files.document import read_yaml
+from .files.source import Source
 
 
 def read(said: str, path: str) -> dict[str, Any]:
-    """Return the settings of a configuration in YAML; raise `ValueError` if it has none."""
-    # 30 ms, which clients do not need.
-    import yaml
+    """Return the settings of a configuration in YAML.
 
-    class _WithoutAliases(yaml.SafeLoader):
-        """Refuses aliases: a few lines of them can mean gigabytes, or a list that contains itself."""
-
-        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-            if self.check_event(yaml.AliasEvent):
-                mark = self.peek_event().start_mark
-                raise yaml.composer.ComposerError(None, None, "aliases are not examined", mark)
-            found: yaml.Node | None = super().compose_node(parent, index)
-            return found
-
-    try:
-        config = yaml.load(said[:_LONGEST], Loader=_WithoutAliases)  # noqa: S506 - it is a SafeLoader
-        # Dates, sets and binary data become text, as everything else here is JSON.
-        plain = json.loads(json.dumps(config, default=str, skipkeys=True))
-    except RecursionError:
-        raise ValueError(f"{path} is not valid YAML: it is nested too deeply") from None
-    except yaml.YAMLError as exc:
-        mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{path} is not valid YAML{line}: {problem or ' '.join(str(exc).split())}") from None
-    if not isinstance(plain, dict):
+    Raise `ValueError` if Headscale cannot read it, and `BadInput` if it is not examined: for its size, or what it contains.
+    """
+    document = read_yaml(Source(path, said), "config", fold=True)
+    if broken := next((one for one in document.findings if one.stops), None):
+        raise ValueError(f"{broken.place}: {broken.problem}")
+    if not isinstance(document.data, dict):
         raise ValueError(f"{path} has no settings")
-    return plain
+    return dict(document.data)

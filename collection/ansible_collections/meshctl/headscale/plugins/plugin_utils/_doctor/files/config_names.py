@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ..._judge.answer import address, mapping, text
+from ..._judge.names import QUAD_100
 from .. import urls
 from .finding import Finding
 from .settings import Settings
@@ -54,12 +56,22 @@ def _url(settings: Settings) -> Iterator[Finding]:
             "server_url", "high", "server_url", "server_url has a path, and clients do not use it",
             f"write {parts.scheme}://{parts.netloc}, and give Headscale a separate name",
         )  # fmt: skip
+    elif _is_own_host(parts.hostname or ""):
+        yield settings.finding(
+            "server_url", "high", "server_url", "server_url means the host itself on every host, so other hosts never find the server",
+            "write the name that all clients use, such as https://headscale.example.com",
+        )  # fmt: skip
     elif urls.problem(url):
         yield settings.finding(
             "server_url", "high", "server_url",
             "after an interruption, clients of an http server try only https on port 443, and never recover",
             f"give the server a certificate, and set server_url to https://{parts.hostname}",
         )  # fmt: skip
+
+
+def _is_own_host(host: str) -> bool:
+    found = ip_address(host) if address(host) else None
+    return host == "localhost" or (found is not None and (found.is_loopback or found.is_unspecified))
 
 
 def _domain(settings: Settings) -> Iterator[Finding]:
@@ -83,6 +95,11 @@ def _domain(settings: Settings) -> Iterator[Finding]:
             f"dns.base_domain contains the server's own name {host}, which nodes then cannot resolve",
             "choose another domain, which contains neither the server nor a relay", stops=domain == domain.lower(),
         )  # fmt: skip
+    elif urls.within(bare, "local"):
+        yield settings.finding(
+            "base_domain", "medium", name, "systems ask for names below local by multicast (mDNS), and not tailscaled",
+            "choose another domain, such as mesh.internal",
+        )  # fmt: skip
     elif domain != bare:
         yield settings.finding(
             "base_domain", "medium", name, "dns.base_domain has upper-case letters or a dot at its end, and never matches a query",
@@ -104,6 +121,15 @@ def _name_servers(settings: Settings) -> Iterator[Finding]:
                 "nameservers", "medium", name, f"{server!r} is not a resolver", "write an IP address, or the URL of DNS over HTTPS",
                 entry=number,
             )  # fmt: skip
+        elif problem := _leads_back(server):
+            yield settings.finding(
+                "nameservers",
+                "medium",
+                name,
+                f"{server} {problem}",
+                "name resolvers that all clients reach",
+                entry=number,
+            )
     split = "dns.nameservers.split"
     for domain, servers in mapping(settings.get(split)).items():
         if not is_dns_name(domain.rstrip(".")):
@@ -116,6 +142,15 @@ def _name_servers(settings: Settings) -> Iterator[Finding]:
                 "nameservers", "medium", split, f"the resolvers of {domain!r} are not addresses or URLs",
                 "write a list of IP addresses, or of URLs of DNS over HTTPS", entry=domain,
             )  # fmt: skip
+
+
+def _leads_back(server: str) -> str:
+    """Return why a resolver is the client that asks it, empty if it is not."""
+    if server == QUAD_100:
+        return "is tailscaled on each client, which then asks itself"
+    if address(server) and ip_address(server).is_loopback:
+        return "means each client itself, and most clients have no resolver there"
+    return ""
 
 
 def _is_resolver(said: str) -> bool:

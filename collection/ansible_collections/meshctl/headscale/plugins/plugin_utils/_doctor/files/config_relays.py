@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....module_utils._errors import BadInput
+from ..._judge.answer import mapping
+from .. import urls
 from .derp_map import findings as map_findings
+from .document import read_yaml
 from .finding import Finding
 from .settings import Settings
-from .source import read
+from .source import Source, read
 
 _PUBLIC_MAP = "https://controlplane.tailscale.com/derpmap/default"
 
@@ -39,6 +42,15 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
             "derp", "high", "derp.server.enabled", "the embedded relay works only with https, and server_url is http",
             "give the server a certificate, or run a separate relay",
         )  # fmt: skip
+    noise, derp = "noise.private_key_path", "derp.server.private_key_path"
+    if settings.text(noise) and settings.text(noise) == settings.text(derp):
+        yield settings.finding(
+            "derp",
+            "high",
+            derp,
+            f"{derp} and {noise} are the same file, and Headscale refuses to start",
+            "name a file of its own",
+        )
     automatic = "derp.server.automatically_add_embedded_derp_region"
     if not settings.flag(automatic, otherwise=True) and not settings.texts("derp.paths"):
         yield settings.finding(
@@ -50,9 +62,19 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
 
 
 def _sources(settings: Settings) -> Iterator[Finding]:
+    maps = settings.texts("derp.urls")
+    for number, url in enumerate(maps):
+        if not urls.host(url) or not url.startswith(("https://", "http://")):
+            yield settings.finding(
+                "derp",
+                "high",
+                "derp.urls",
+                f"{url!r} is not a URL, and Headscale does not start",
+                "write an https URL",
+                entry=number,
+            )
     if settings.flag("derp.server.enabled", otherwise=False) or settings.texts("derp.paths"):
         return
-    maps = settings.texts("derp.urls")
     if not maps:
         yield settings.finding(
             "derp", "high", "derp.urls", "there is no relay, and Headscale refuses to start",
@@ -63,11 +85,6 @@ def _sources(settings: Settings) -> Iterator[Finding]:
             "derp", "medium", "derp.urls", "all relays come from URLs, and Headscale does not start while one is unreachable",
             "keep a copy in derp.paths",
         )  # fmt: skip
-    for number, url in enumerate(maps):
-        if not url.startswith(("https://", "http://")):
-            yield settings.finding(
-                "derp", "high", "derp.urls", f"{url!r} is not a URL", "write an https URL", entry=number
-            )
 
 
 def _file(settings: Settings, path: str, number: int) -> Iterator[Finding]:
@@ -79,9 +96,22 @@ def _file(settings: Settings, path: str, number: int) -> Iterator[Finding]:
         )  # fmt: skip
         return
     try:
-        yield from map_findings(read(str(found)))
+        source = read(str(found))
+        yield from map_findings(source)
+        yield from _same_region(settings, source, number)
     except BadInput as exc:
         yield settings.finding("derp.file", "high", "derp.paths", str(exc), "correct the file", entry=number)
+
+
+def _same_region(settings: Settings, source: Source, number: int) -> Iterator[Finding]:
+    """Return whether a map has the region of the embedded relay, which then replaces it."""
+    region = settings.text("derp.server.region_id")
+    listed = mapping(mapping(read_yaml(source, "derp").data).get("regions"))
+    if settings.flag("derp.server.enabled", otherwise=False) and listed.get(region) is not None:
+        yield settings.finding(
+            "derp", "high", "derp.paths", f"{source.name} has region {region} as well, and the embedded relay replaces it",
+            "give one of them another number", entry=number,
+        )  # fmt: skip
 
 
 def _found(config: str, path: str) -> Path | None:

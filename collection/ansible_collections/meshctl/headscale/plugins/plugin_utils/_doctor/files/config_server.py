@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from .. import urls
 from ..prefixes import SUPPORTED, inside
 from .finding import Finding
 from .keys import KEYS
@@ -101,6 +102,12 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         yield settings.finding(
             "tls", "high", present, f"{missing} is missing: a certificate needs both files", "set it"
         )
+    wanted, named = urls.host(settings.text("server_url")), settings.text("tls_letsencrypt_hostname").lower()
+    if named and wanted and named != wanted:
+        yield settings.finding(
+            "tls", "high", "tls_letsencrypt_hostname", f"the certificate is for {named}, and clients ask for {wanted}",
+            "write the host of server_url in both",
+        )  # fmt: skip
     if settings.text("tls_letsencrypt_challenge_type", "HTTP-01") not in _CHALLENGES:
         yield settings.finding(
             "tls", "high", "tls_letsencrypt_challenge_type", "Headscale does not know this challenge, and refuses to start",
@@ -197,6 +204,11 @@ def _choices(settings: Settings) -> Iterator[Finding]:
         yield settings.finding(
             "log", "medium", "log.format", "Headscale does not know this format", "write text or json"
         )
+    if settings.text("oidc.issuer") and not settings.text("oidc.client_id"):
+        yield settings.finding(
+            "oidc", "high", "oidc.client_id", "the provider does not know Headscale without oidc.client_id, so nobody can log in",
+            "set it to the id that the provider gave",
+        )  # fmt: skip
     if settings.text("oidc.client_secret") and settings.text("oidc.client_secret_path"):
         yield settings.finding(
             "oidc", "high", "oidc.client_secret", "oidc.client_secret and oidc.client_secret_path are both set, and Headscale refuses "

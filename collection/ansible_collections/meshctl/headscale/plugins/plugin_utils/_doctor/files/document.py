@@ -56,7 +56,7 @@ def read_yaml(source: Source, prefix: str, *, fold: bool = False) -> Document:
     if len(source.text) > _LONGEST:
         raise BadInput(f"the file {source.name} is larger than {_LONGEST >> 10} KiB: name the right file")
     try:
-        root = yaml.compose(source.text, Loader=yaml.SafeLoader)
+        root, more = _first(source.text)
     except RecursionError:
         document.findings.append(_broken(source, prefix, None, "it is nested too deeply"))
         return document
@@ -66,10 +66,32 @@ def read_yaml(source: Source, prefix: str, *, fold: bool = False) -> Document:
         said = getattr(exc, "problem", None) or " ".join(str(exc).split())
         document.findings.append(_broken(source, prefix, mark.line + 1 if mark else None, said))
         return document
+    if more:
+        document.findings.append(_ignored(source, prefix, more))
     if root is not None:
         document.root = root
         _Reading(document, prefix, fold=fold).read(root)
     return document
+
+
+def _first(said: str) -> tuple[yaml.Node | None, int]:
+    """Return the first document of a file, and the line at which another one begins, 0 if there is none."""
+    import yaml
+
+    loader = yaml.SafeLoader(said)
+    root = loader.get_node() if loader.check_node() else None
+    if loader.check_event(yaml.StreamEndEvent):
+        return root, 0
+    mark = cast("yaml.Event", loader.peek_event()).start_mark  # type: ignore[no-untyped-call]
+    return root, mark.line + 1 if mark else 1
+
+
+def _ignored(source: Source, prefix: str, line: int) -> Finding:
+    return Finding(
+        id=f"{prefix}.documents", severity="high", file=source.name, line=line,
+        problem="Headscale reads only the first of the documents in the file, and ignores the others", evidence="---",
+        remedy="remove the line ---, or what follows it",
+    )  # fmt: skip
 
 
 def _broken(source: Source, prefix: str, line: int | None, said: str) -> Finding:

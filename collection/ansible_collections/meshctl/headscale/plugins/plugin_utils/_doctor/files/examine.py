@@ -12,14 +12,23 @@ from typing import Any
 
 from ....module_utils._errors import BadInput, HeadscaleError
 from ... import _binaries as binaries
-from . import config_exposure, config_keys, config_names, config_relays, config_server, headscale, policy
+from . import (
+    config_exposure,
+    config_keys,
+    config_listeners,
+    config_names,
+    config_relays,
+    config_server,
+    headscale,
+    policy,
+)
 from .document import read_yaml
 from .finding import DEFAULT, SEVERITIES, Finding, Severity, at_least, in_order
 from .keys import VERSION
 from .settings import Settings
 from .source import Source, read
 
-_CHECKS = (config_keys, config_names, config_server, config_relays, config_exposure)
+_CHECKS = (config_keys, config_names, config_listeners, config_server, config_relays, config_exposure)
 
 
 @dataclass
