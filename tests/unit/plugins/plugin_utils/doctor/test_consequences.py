@@ -480,3 +480,32 @@ def test_the_addresses_that_the_kernel_has(held: list[str], up: bool, files: dic
     found = next((hint for name, hint in problems(examine_client(data)).items() if "interface" in name), "")
     assert bool(found) is bool(words)
     assert words in found
+
+
+@pytest.mark.parametrize(("mode", "says"), [("file", True), ("database", False)])
+def test_a_policy_file_that_headscale_has_not_read(mode: str, says: bool) -> None:
+    views = tuple(
+        ClientView(name=name, key=f"nodekey:{number}", state="Running", own=(f"100.64.0.{number}",),
+                   answered={f"100.64.0.{3 - number}": True}, echoed={f"100.64.0.{3 - number}": True})
+        for number, name in ((1, "a"), (2, "b"))
+    )  # fmt: skip
+    config = {"path": "c", "text": f"server_url: https://h\npolicy: {{mode: {mode}}}\n"}
+    policy = {"policy": '{"acls": [{"action": "accept", "src": ["100.64.0.9"], "dst": ["*:*"]}]}'}
+    data = {"nodes": {"nodes": [node(1, "a"), node(2, "b")]}, "policy": policy, "config": config}
+    seen = Server(answer(users={"users": []}, **data), ServerContext(url="https://h", views=views))
+    again = Server.read({**seen.as_fact(), "source": "server"}, seen.known)
+    found = problems(finding.judge(mesh, again, CONTEXT))["doctor.policy.reach"]
+    assert ("`kill -HUP $(pidof headscale)`" in found) is says
+    assert "packets pass" in found
+    assert "mesh_expect" not in found, "what passes is what is expected"
+
+
+def test_an_address_of_a_peer_that_the_host_has_itself() -> None:
+    data = _client()
+    data["status"]["Peer"] = {"2": {**_PEER, "HostName": "b"}}
+    data["addresses"] = [
+        *data["addresses"],
+        {"name": "wg0", "type": "none", "up": True, "addresses": ["100.64.0.2/24"]},
+    ]
+    found = problems(examine_client(data))
+    assert "wg0 has 100.64.0.2, which is b in the mesh" in found["doctor.interface.taken"]

@@ -225,3 +225,43 @@ def test_an_api_that_nobody_reaches_is_no_cause_of_its_own(verdicts: tuple[str, 
     seen = [_check("server", f"client-{number}", verdict) for number, verdict in enumerate(verdicts)]
     (api, *_rest) = relate([_check("api", "server", "error"), *seen])
     assert (api["hint"] == "because of doctor.server on client-0") is same
+
+
+_STARTED = '2025-11-29 09:36:54.1  2025/11/29 09:36:54 Program starting: v1.102.5, Go 1.26: []string{"tailscaled"}'
+_LOST = "2025-11-29 09:36:54.2  2025/11/29 09:36:54 store.New failed: failed to unmarshal: invalid character 'b'"
+
+
+def _logged(*lines: str, state: str = "") -> str:
+    data: dict[str, Any] = {"tailscaled_log": {"lines": list(lines)}}
+    if state:
+        data["status"] = {"BackendState": state, "Self": {}}
+    return problems(examine_client(data))["doctor.client"]
+
+
+def test_a_state_that_tailscaled_cannot_read() -> None:
+    said = _logged(_STARTED, _LOST, state="NoState")
+    assert "could not read its state when it started, and has forgotten its node: failed to unmarshal" in said
+    assert "could not read" not in _logged(_LOST, _STARTED, state="NoState"), "it has been started again since"
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (
+            "1764407000.5 host tailscaled[7]: tailscaled got signal terminated; shutting down",
+            "it was stopped, as its log says",
+        ),
+        (
+            "2025-11-29 09:36:55 2025/11/29 09:36:55 getLocalBackend error: createEngine: tstun.New: operation not permitted",
+            "the last error in its log: getLocalBackend error: createEngine: tstun.New: operation not permitted",
+        ),
+        ("1764407000.5 host tailscaled[7]: magicsock: closing", "the last line in its log: magicsock: closing"),
+    ],
+)
+def test_how_tailscaled_ended(after: str, words: str) -> None:
+    assert _logged(_LOST, _STARTED, after).endswith(words)
+
+
+def test_without_a_log_nothing_is_said_of_it() -> None:
+    assert "log" not in _logged()
+    assert "in its log" not in _logged(_STARTED)

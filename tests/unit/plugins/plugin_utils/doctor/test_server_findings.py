@@ -286,7 +286,7 @@ def test_a_server_that_does_not_run_tells_why_in_its_log(lines: list[str], words
 
 def test_a_configuration_that_is_broken_is_a_fault() -> None:
     found = problems(examine_server({**_PAIR, "config": {"path": "config.yaml", "text": "a: 1\nb: [c"}}))
-    assert "config.yaml is not valid YAML in line 2" in found["doctor.config"]
+    assert "config.yaml:2: the file is not valid YAML" in found["doctor.config"]
 
 
 def test_a_database_that_another_process_locks() -> None:
@@ -455,3 +455,41 @@ def test_a_node_whose_client_is_stopped_is_not_called_unreachable_as_well() -> N
     bad = [check for check in checks if check.bad]
     assert {check.id for check in bad} == {"doctor.online", "doctor.registration"}
     assert all(check.evidence["because"]["id"] == "doctor.client" for check in bad)
+
+
+def test_a_configuration_that_is_not_examined_is_no_fault() -> None:
+    said = examine_server({**_PAIR, "config": {"path": "config.yaml", "text": 'a: "{{ b }}"'}})
+    (found,) = [check for check in said if check.id == "doctor.config"]
+    assert found.verdict == "skipped"
+    assert "was not examined: the file config.yaml, line 1, contains Jinja" in found.hint
+
+
+def _log(*words: str) -> dict[str, Any]:
+    return {"lines": [f"2025-11-29T09:03:{number * 6:02}Z {word}" for number, word in enumerate(words)]}
+
+
+_OPENED, _ENDED = "INF Opening database", "INF Headscale stopped"
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ([_OPENED] * 4, "3 times in the last 5 minutes"),
+        ([_OPENED, "panic: boom"] * 4, "its log has panic: boom"),
+        ([_OPENED, _ENDED] * 5, ""),
+        ([_OPENED, "Error: no database"] * 5, ""),
+        ([_OPENED] * 3, ""),
+    ],
+    ids=["killed", "panics", "restarted", "does not start", "seldom"],
+)
+def test_a_server_that_ends_again_and_again(log: list[str], words: str) -> None:
+    said = problems(examine_server({**_PAIR, "log": _log(*log)})).get("doctor.start", "")
+    assert words in said
+    assert bool(said) is bool(words)
+
+
+def test_a_version_that_was_not_told_is_nobody_elses() -> None:
+    silent = examine_server({**_PAIR, "web": [{"url": "https://h/version", "outcome": "timeout"}]})
+    (found,) = [check for check in silent if check.id == "doctor.upgrade.server"]
+    assert found.verdict == "skipped"
+    assert "it does not answer in time" in found.hint

@@ -17,7 +17,7 @@ from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
-from ..plugin_utils._doctor import client, finding, mesh, view
+from ..plugin_utils._doctor import client, client_log, finding, mesh, view
 from ..plugin_utils._doctor import server as control
 from ..plugin_utils._doctor.files.finding import SEVERITIES
 from ..plugin_utils._doctor.observed import Client, ClientContext
@@ -145,11 +145,11 @@ class ActionModule(Assertion):
         )
         first = mapping(plain(self.known.get("mesh_first_look"))) or self._first_look()
         seen = Client(first, known)
-        requests = [*finding.requests(client, seen), *view.requests(seen)] if seen.status else []
-        if requests:
+        requests = [*finding.requests(client, seen), *view.requests(seen)] if seen.status else [client_log.REQUEST]
+        if not seen.failed:
             seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
         checks = self._judged(seen)
-        if requests and self.busiest.saturated and any(check.bad and slow(check) for check in checks):
+        if seen.status and self.busiest.saturated and any(check.bad and slow(check) for check in checks):
             # What was too slow on a machine that had too much to do is asked once more, with more time.
             self.patience = max(self.patience, min(_SLOWEST, self.patience * self.busiest.patience))
             seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ...module_utils import _hujson
+from ...module_utils._errors import BadInput
 from .._inventory.expect import Expectation
 from .._judge.answer import Json, addresses, items, mapping, moment, number, text
 from .._policy import Node, Policy, User, unknown_names
@@ -26,6 +28,7 @@ __all__ = [
 # headscale logs this when a client uses another noise key than its own.
 _WRONG_KEY = "message authentication failed"
 _START, STOPPED = "Opening database", "Headscale stopped"
+_FAILED = re.compile(r"(?:^| )(?:Error: |FTL )")
 LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY]
 RECENT_S = 300.0
 _RECORDS = ("nodes", "users", "preauthkeys", "policy")
@@ -56,6 +59,7 @@ class Server(Observed):
         self.source = ""
         self.serves_at: list[str] = []
         self.starts: int | None = None
+        self.policy_mode = ""
 
     @cached_property
     def listed(self) -> bool:
@@ -109,7 +113,10 @@ class Server(Observed):
         if not found:
             return None, f"the server's configuration was not read: {self.why('config')}"
         path = text(found.get("path"))
-        config = config_text.read(text(found.get("text")), path)
+        try:
+            config = config_text.read(text(found.get("text")), path)
+        except BadInput as exc:
+            return None, f"the server's configuration was not examined: {exc}"
         theirs = text(config.get("server_url"))
         if urls.normal(theirs) != urls.normal(self.known.url):
             return None, f"{path} on this host belongs to another server ({theirs})"
@@ -144,6 +151,21 @@ class Server(Observed):
             else len(log_lines.recent(list(map(text, items(mapping(log).get("lines")))), _START, RECENT_S))
         )
 
+    def ended_abruptly(self) -> list[float]:
+        """Return how many seconds ago headscale was started without having ended by itself before, the last one first."""
+        log = [text(line) for line in items(mapping(self.data("log")).get("lines"))]
+        end = log_lines.time_of(log[-1]) if log else None
+        ages, running = list[float](), False
+        for line in log:
+            at = log_lines.time_of(line)
+            if _START in line and running and at is not None and end is not None and 0 <= end - at <= RECENT_S:
+                ages.append(end - at)
+            if _START in line:
+                running = True
+            elif STOPPED in line or _FAILED.search(line):
+                running = False
+        return ages[::-1]
+
     @property
     def listeners(self) -> list[str]:
         """Return the addresses and ports at which headscale listens for clients; empty if that is unknown."""
@@ -167,6 +189,7 @@ class Server(Observed):
             "bad": bad,
             "serves_at": self.listeners,
             "starts": self.recent_starts,
+            "policy_mode": text(setting(self.settings, "policy.mode")),
             "key_errors": [line for line in self.log_since(_START) if _WRONG_KEY in line],
         }
 
@@ -178,6 +201,7 @@ class Server(Observed):
         server.source = text(fact.get("source"))
         server.serves_at = [text(entry) for entry in items(fact.get("serves_at"))]
         server.starts = int(number(fact["starts"]) or 0) if fact.get("starts") is not None else None
+        server.policy_mode = text(fact.get("policy_mode"))
         server.prefixes, server.key_errors = mapping(fact.get("prefixes")), items(fact.get("key_errors"))
         return server
 

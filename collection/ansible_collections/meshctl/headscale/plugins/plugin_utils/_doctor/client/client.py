@@ -6,11 +6,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..._judge import causes
 from ..._judge.answer import items, text
+from .. import client_log
 from ..observed import Cause, Check, CheckContext, Client, because
 
 AFTER = ("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
+
+
+def requests(_client: Client) -> list[dict[str, Any]]:
+    """Read what tailscaled logs of its start and of its connection."""
+    return [client_log.REQUEST]
 
 
 def judge(client: Client, context: CheckContext) -> Check:
@@ -23,7 +31,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         "online": client.me.get("Online"),
         "health": [text(line) for line in items(client.status.get("Health"))],
     }
-    hint = causes.client(client)
+    hint = _lost_state(client) or causes.client(client)
     if remedy := _asks_differently(client):
         hint = f"{hint}: {remedy}"
     elif client.running and client.me.get("Online") is False and not client.me.get("Expired"):
@@ -59,7 +67,19 @@ def _unseen(client: Client) -> str:
     why = client.why("status")
     if client.failed:
         return f"{why}: check the host's load, its disk and its Python"
-    return f"{why}: start tailscaled on this host, or restart it if it hangs"
+    ended = client_log.end(client.data("tailscaled_log"))
+    return f"{why}: start tailscaled on this host, or restart it if it hangs{f'; {ended}' if ended else ''}"
+
+
+def _lost_state(client: Client) -> str:
+    """Return that tailscaled runs without its state, which only its log tells."""
+    lost = client_log.lost_state(client.data("tailscaled_log"))
+    if not lost or client.running:
+        return ""
+    return (
+        f"tailscaled could not read its state when it started, and has forgotten its node: {lost}; make its state directory readable "
+        "or restore it, and restart tailscaled, or delete the state and join the node again"
+    )
 
 
 def _cause(client: Client, story: str) -> Cause | None:

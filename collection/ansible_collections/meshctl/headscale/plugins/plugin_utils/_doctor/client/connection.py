@@ -8,32 +8,23 @@ from __future__ import annotations
 
 from itertools import pairwise
 from statistics import median
-from typing import Any
 
-from ..._judge.answer import items, mapping, text
-from .. import control, log_lines, proxies
+from .. import client_log, control, log_lines, proxies
 from ..observed import Check, CheckContext, Client, Iterator, because
 from ..records import RECENT_S
 
 AFTER = ("server", "proxy", "client")
-# tailscaled logs this when the other side closes the connection on which it waits for news.
-_CUT, _CUTS = "PollNetMap: unexpected EOF", 5
+_CUTS = 5
 # An idle timeout cuts at much the same intervals; a server that is restarted, or a bad line, does not.
 _STILL, _LIKE, _MOST = 3, (0.5, 1.6), 0.7
 
 
-def requests(client: Client) -> list[dict[str, Any]]:
-    """Read when tailscaled lost its connection."""
-    log = {"kind": "log", "unit": "tailscaled", "paths": ["/var/log/meshctl/tailscaled/current"]}
-    return [{"id": "tailscaled_log", **log, "words": [_CUT], "times": True}] if client.running else []
-
-
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     """Return whether the connection was cut more often than the server was started."""
-    seen = mapping(client.data("tailscaled_log"))
-    if not seen:
+    lines = client_log.lines(client.data("tailscaled_log"))
+    if not lines or not client.running:
         return
-    ages = log_lines.recent([text(line) for line in items(seen.get("lines"))], _CUT, RECENT_S)
+    ages = log_lines.recent(lines, client_log.CUT, RECENT_S)
     every = _interval(ages)
     server = client.known.server
     starts = server.starts if server else None
@@ -47,7 +38,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         f"minutes), {_why(client, starts)}",
         command="journalctl -u tailscaled | grep PollNetMap",
     )
-    yield because(check, client.cause("server", "proxy"))
+    yield because(check, client.cause("server", "proxy") or client.servers_cause("start"))
 
 
 def _interval(ages: list[float]) -> float:

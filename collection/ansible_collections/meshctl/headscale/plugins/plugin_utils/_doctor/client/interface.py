@@ -42,6 +42,32 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         command="ip address",
     )
     yield because(check, client.cause("tun"))
+    yield from _taken(client, context)
+
+
+def _taken(client: Client, context: CheckContext) -> Iterator[Check]:
+    """Return a finding if another interface has the address of a peer, which then is this host itself to its kernel."""
+    theirs = {
+        address: text(peer.get("HostName")) for peer in client.peers for address in addresses(peer.get("TailscaleIPs"))
+    }
+    taken = {
+        address: text(link.get("name"))
+        for link in client.rows("addresses")
+        for address in addresses(link.get("addresses"))
+        if address in theirs and link.get("name") != client.interface
+    }
+    if taken:
+        said = ", ".join(
+            f"{name} has {address}, which is {theirs[address]} in the mesh" for address, name in taken.items()
+        )
+        yield context.check(
+            False,
+            aspect="taken",
+            expected={"taken": {}},
+            observed={"taken": taken},
+            hint=f"{said}: packets for it stay on this host; remove that address, or give that network other addresses than the mesh has",
+            command="ip address",
+        )
 
 
 def _paths(client: Client) -> dict[str, str]:

@@ -45,7 +45,10 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         command=f"ip route get {quoted(sorted(wrong or known)[0])}",
     )
     yield because(
-        check, client.cause("interface.up", *(("interface.ipv6",) if all(":" in entry for entry in wrong) else ()))
+        check,
+        client.cause(
+            "interface.up", "interface.taken", *(("interface.ipv6",) if all(":" in entry for entry in wrong) else ())
+        ),
     )
 
 

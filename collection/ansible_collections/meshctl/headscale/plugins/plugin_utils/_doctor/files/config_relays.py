@@ -49,7 +49,7 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
             "high",
             derp,
             f"{derp} and {noise} are the same file, and Headscale refuses to start",
-            "name a file of its own",
+            "name a separate file",
         )
     automatic = "derp.server.automatically_add_embedded_derp_region"
     if not settings.flag(automatic, otherwise=True) and not settings.texts("derp.paths"):

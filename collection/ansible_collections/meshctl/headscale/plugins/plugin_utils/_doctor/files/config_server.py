@@ -206,7 +206,7 @@ def _choices(settings: Settings) -> Iterator[Finding]:
         )
     if settings.text("oidc.issuer") and not settings.text("oidc.client_id"):
         yield settings.finding(
-            "oidc", "high", "oidc.client_id", "the provider does not know Headscale without oidc.client_id, so nobody can log in",
+            "oidc", "high", "oidc.client_id", "the provider does not know Headscale without oidc.client_id, so no user can log in",
             "set it to the id that the provider gave",
         )  # fmt: skip
     if settings.text("oidc.client_secret") and settings.text("oidc.client_secret_path"):

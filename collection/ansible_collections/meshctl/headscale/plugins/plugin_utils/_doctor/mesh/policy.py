@@ -16,7 +16,7 @@ from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, 
 
 _FAMILIES = {"ipv4": False, "ipv6": True}
 # What keeps the packets of a host out of the mesh, although tailscaled is well.
-_LOCAL = ("interface.up", "kernel_route", "firewall")
+_LOCAL = ("interface.up", "interface.taken", "kernel_route", "firewall")
 _Pair = tuple[str, str]
 
 
@@ -119,7 +119,7 @@ def _reach(  # noqa: PLR0913, PLR0917
         expected={key: [] for key in found},
         observed=found,
         evidence={"shields_up": shields} if shields else {},
-        hint="; ".join(filter(None, _hints(view, _others(view, views), found, shared))),
+        hint="; ".join(filter(None, _hints(server, view, _others(view, views), found, shared))),
         command="headscale policy get",
     )
 
@@ -173,13 +173,15 @@ def _stale(view: ClientView, others: list[ClientView], found: dict[str, list[str
     ]
 
 
-def _hints(view: ClientView, others: list[ClientView], found: dict[str, list[str]], shared: str) -> Iterator[str]:
+def _hints(
+    server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]], shared: str
+) -> Iterator[str]:
     if blocked := ", ".join(found["blocked"]):
         shields = [other.name for other in _shielded(others, found)]
         if stale := _stale(view, others, found):
             yield (
-                f"the policy lets it reach {blocked}, but the packet filter of tailscaled on {', '.join(stale)} does not, because the "
-                "network map there is old: look at its connection to the server, and restart its tailscaled"
+                f"the policy lets it reach {blocked}, but the packet filter of tailscaled on {', '.join(stale)} does not, "
+                f"{_older(server, ', '.join(stale))}"
             )
             return
         yield (
@@ -189,15 +191,23 @@ def _hints(view: ClientView, others: list[ClientView], found: dict[str, list[str
                + (shared or "both hosts"))
         )  # fmt: skip
     if passing := ", ".join(found["open"]):
-        yield (
-            f"the policy denies it {passing}, but packets pass, because the network map there is old: look at the connection of "
-            f"{passing} to the server, and restart its tailscaled"
-        )
-    if stated := found["not_as_expected"]:
+        yield (f"the policy denies it {passing}, but packets pass, {_older(server, passing)}")
+    if (stated := found["not_as_expected"]) and stated != found["open"]:
         if set(stated) == {other.name for other in others} and not any(view.echoed.values()):
             yield "the policy lets it reach no other node: add a rule to the policy, or state this in mesh_expect"
         else:
             yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them"
+
+
+def _older(server: Server, names: str) -> str:
+    """Return why a client may have an older policy than the server shows."""
+    old = f"the network map there is old: look at the connection of {names} to the server, and restart tailscaled there"
+    if server.policy_mode != "file":
+        return f"because {old}"
+    return (
+        "as when headscale has not read its policy file since that changed (policy.mode: file): `kill -HUP $(pidof headscale)` on the "
+        f"server lets it; if that does not help, {old}"
+    )
 
 
 def _cause(  # noqa: PLR0913, PLR0917

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
-from ..records import Check, CheckContext, Iterator, Server
+from ..records import Check, CheckContext, Iterator, Server, because
 from ..urls import overlap
 
 
@@ -17,7 +17,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     for view in server.known.views if prefixes else ():
         shared = [f"{net} ({prefix})" for net in view.networks for prefix in prefixes if overlap(net, prefix)]
         if shared:
-            yield context.check(
+            check = context.check(
                 False,
                 target=view.name,
                 expected={"shared": []},
@@ -26,3 +26,4 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
                 "machines have; set prefixes to a part of 100.64.0.0/10 that no network uses",
                 command="ip address",
             )
+            yield because(check, view.cause("interface.taken"))

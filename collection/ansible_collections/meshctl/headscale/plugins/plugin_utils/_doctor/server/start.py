@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 
 from ..._judge.answer import mapping, text
-from ..records import STOPPED, Check, CheckContext, Iterator, Server, because
+from ..records import RECENT_S, STOPPED, Check, CheckContext, Iterator, Server, because
 
 AFTER = ("config",)
+_CRASHES = 3
 _ERROR = re.compile(r"^(Error:|FTL|panic:)")
 # A password with blanks is in the log in part, because headscale does not quote it.
 _PASSWORD = re.compile(r"password=[^`]*")
@@ -28,7 +29,10 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
-    """Return why headscale does not serve, if it does not."""
+    """Return why headscale does not serve, if it does not, or ends again and again."""
+    if len(ended := server.ended_abruptly()) >= _CRASHES:
+        yield _crashes(server, context, ended)
+        return
     if server.listed or not server.log or server.data("listening") is None or _listens(server):
         return
     # A service manager starts it again and again: the error may belong to the start before the last.
@@ -45,6 +49,25 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         command="headscale configtest",
     )
     yield because(check, server.cause("config"))
+
+
+def _crashes(server: Server, context: CheckContext, ended: list[float]) -> Check:
+    """Return that headscale is started again and again after it was killed or panicked."""
+    panics = [line for line in server.log if line.startswith("panic: ")]
+    why = (
+        f"its log has {panics[-1]}"
+        if panics
+        else "its log does not say why, as when it is killed: see `journalctl -u headscale`, and `dmesg` for a lack of memory"
+    )
+    return context.check(
+        False,
+        expected={"ended": f"less than {_CRASHES} times in {RECENT_S:.0f} s"},
+        observed={"ended": len(ended)},
+        evidence={"seconds_ago": [round(age) for age in ended]},
+        hint=f"headscale ends and is started again, {len(ended)} times in the last {RECENT_S / 60:.0f} minutes, and cuts all connections: "
+        f"{why}",
+        command="journalctl -u headscale",
+    )
 
 
 def _remedy(said: str) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from .. import control
 from ..records import Check, CheckContext, Iterator, Server
 from ..versions import SUPPORTED, dotted, of_server, version_of
 
@@ -14,7 +15,11 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return whether the server is new enough."""
     if not server.listed:
         return
-    said = of_server(server)
+    said, page = of_server(server), next(iter(server.rows("web")), {})
+    if not said and page.get("outcome", "answered") != "answered":
+        why = f"the page with the server's version did not answer: {control.no_answer(page)}"
+        yield context.skipped(why, aspect="server", expected={"at_least": dotted(SUPPORTED)})
+        return
     yield context.check(
         version_of(said) >= SUPPORTED if version_of(said) else None,
         aspect="server",

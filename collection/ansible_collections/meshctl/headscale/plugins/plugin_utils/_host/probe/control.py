@@ -57,6 +57,8 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             remedy = "`headscale apikeys create` makes another"
             raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired; {remedy}") from exc
         said = exc.read(500).decode("utf-8", "replace").strip()
+        if "<html" in said.lower():
+            said = "a page of {} and not headscale: let it pass /api on".format(exc.headers.get("Server") or "a proxy")
         raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
     except (OSError, ValueError) as exc:
         reason = str(getattr(exc, "reason", exc))
