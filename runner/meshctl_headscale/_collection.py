@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import catalogue, figures, record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory import expect
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge import handed
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab, preflight
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import record as lab_record
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import use as lab_use
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
-    "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge", "model", "nodes", "package", "pairs", "paths", "policy",
+    "handed", "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge", "model", "nodes", "package", "pairs", "paths", "policy",
     "preflight", "private", "record", "remote", "rundir", "scrub", "slices", "stories", "text", "visible", "walk",
 ]  # fmt: skip
 
@@ -58,6 +59,7 @@ _PACKAGES = {
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
     "plugin_utils._host.": ("package", "remote"),
     "plugin_utils._inventory.": ("expect",),
+    "plugin_utils._judge.": ("handed",),
     "plugin_utils._lab.": ("lab", "preflight"),
     "plugin_utils._report.": (
         "compare",

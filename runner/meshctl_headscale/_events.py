@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import _collection
+
 _RESULTS = {
     "runner_on_ok": False,
     "runner_item_on_ok": False,
@@ -227,9 +229,7 @@ def _of_result(kind: str, data: Mapping[str, Any]) -> Iterator[Happening]:
 
 
 def _checks(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    checks = result.get("checks")
-    if not isinstance(checks, list):
-        return ()
+    checks = _collection.handed.handed_over(result)
     return tuple(check for check in checks if isinstance(check, dict) and {"id", "verdict"} <= check.keys())
 
 

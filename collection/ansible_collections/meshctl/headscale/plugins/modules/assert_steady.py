@@ -71,7 +71,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: All checks of the task, whatever their verdict.
+  description:
+    - All checks of the task, whatever their verdict.
+    - More than 50 are one JSON text for callbacks, unless the task registers its result.
   returned: always, unless the options are not valid
   type: list
   elements: dict

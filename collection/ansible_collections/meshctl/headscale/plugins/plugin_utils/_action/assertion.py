@@ -18,6 +18,7 @@ from .._expectations.requirements import unmet
 from .._judge.answer import Json, items, mapping
 from .._judge.check import BAD
 from .._judge.context import CheckContext
+from .._judge.handed import hand_over
 from .._judge.saturation import Load, blame_load
 from . import shell
 from .errors import failure
@@ -96,7 +97,9 @@ class Assertion(MeshAction):
         checks = self.follow_up(self._converge())
         for check in checks:
             blame_load(check, self.busiest)
-        return self._defer_failure(self.with_silence({**result, **summary(checks), **self.facts(checks)}))
+        found = self._defer_failure(self.with_silence({**result, **summary(checks), **self.facts(checks)}))
+        # A later task may read what is registered.
+        return found if self._task.register else hand_over(found)
 
     def _defer_failure(self, result: dict[str, Any]) -> dict[str, Any]:
         """Let the end of a story fail instead of this task if `mesh_fail_late` is set: the story makes all its checks."""

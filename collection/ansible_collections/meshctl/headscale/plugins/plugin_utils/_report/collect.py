@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.handed import handed_over
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
@@ -135,8 +136,7 @@ class Collector:
         kept = []
         for document in _documents(result):
             self._facts(document, host)
-            checks = document.get("checks")
-            for data in checks if isinstance(checks, list) else []:
+            for data in handed_over(document):
                 if isinstance(data, Mapping):
                     self._asserted = True
                     kept.append(self._keep(model.check(data, story=self._current or "", at=model.utc_text(now))))

@@ -23,6 +23,8 @@ _SO_TIMESTAMPNS = 35
 _SHORTEST_PAUSE_S = 0.002
 # A request without a reply for so long leaves its place to another.
 _OPEN_S = 0.3
+# Requests at a time: a client that wakes up for one packet takes longer for it than for a second one.
+_TOGETHER = 2
 
 
 def _icmp_socket(family: int) -> Tuple:
@@ -89,9 +91,10 @@ class Echo:
         oldest = time.monotonic() - _OPEN_S if recent else 0.0
         return sum(began >= oldest for _target, _wall, began in self.sent.values())
 
-    def take(self) -> None:
-        """Receive the replies that have arrived."""
-        self.take_errors()
+    def take(self, errors: bool = True) -> None:
+        """Receive the replies that have arrived, and refusals if there may be some."""
+        if errors:
+            self.take_errors()
         while True:
             try:
                 packet, extra, _flags, _address = self.sock.recvmsg(2048, 256)
@@ -180,7 +183,7 @@ def icmp(ask: Dict, until: float) -> Json:
 
 
 def _send_round(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
-    """Send a request to each target, no more than `per_second`, and no more than `window` without a reply."""
+    """Send a request to each target, no more than `per_second`, and about `window` of them without a reply."""
     pause = 1 / float(ask.get("per_second") or 1e6)
     window = int(ask.get("window") or 0)
     began = time.monotonic()
@@ -188,20 +191,29 @@ def _send_round(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
         if time.monotonic() >= until:
             return
         echoes[family_of(target)].send(target)
-        for echo in echoes.values():
-            echo.take()
+        if turn % _TOGETHER and turn < len(targets):
+            continue
         if (due := began + turn * pause) - time.monotonic() >= _SHORTEST_PAUSE_S:
             _listen(echoes, min(until, due))
+        else:
+            _take(echoes, 0)
         if window:
-            _listen(echoes, min(until, time.monotonic() + _OPEN_S), most_open=window - 1, recent=True)
+            most = max(0, window - _TOGETHER)
+            _listen(echoes, min(until, time.monotonic() + _OPEN_S), most_open=most, recent=True)
 
 
 def _listen(echoes: Dict, until: float, most_open: int = -1, recent: bool = False) -> None:
     """Receive replies until `until`, or until no more than `most_open` requests are unanswered, of all or of recent ones."""
+    while time.monotonic() < until and sum(echo.open(recent) for echo in echoes.values()) > most_open:
+        _take(echoes, max(1, int((until - time.monotonic()) * 1000)))
+
+
+def _take(echoes: Dict, most_ms: int) -> None:
+    """Wait until something has arrived, and receive it."""
     poll = select.poll()
     for echo in echoes.values():
-        poll.register(echo.sock, select.POLLIN | select.POLLERR)
-    while time.monotonic() < until and sum(echo.open(recent) for echo in echoes.values()) > most_open:
-        poll.poll(max(1, int((until - time.monotonic()) * 1000)))
-        for echo in echoes.values():
-            echo.take()
+        poll.register(echo.sock, select.POLLIN)
+    ready = dict(poll.poll(most_ms))
+    for echo in echoes.values():
+        if event := ready.get(echo.sock.fileno()):
+            echo.take(errors=bool(event & select.POLLERR))
