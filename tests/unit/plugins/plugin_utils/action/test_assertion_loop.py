@@ -106,6 +106,23 @@ def test_only_what_has_not_passed_is_looked_at_again(clock: Clock) -> None:
     assert checks[1].evidence["looks"] == 3
 
 
+class Unsure(Scripted):
+    """Expects something else when it could not observe everything, as some judges do."""
+
+    def judge(self, answer: Any) -> list[Check]:
+        """Return the verdicts that were looked up."""
+        return [
+            self.context.check(ok, target=target, expected="unknown" if ok is None else 1, observed=ok, hint="no idea")
+            for target, ok in answer["observations"].items()
+        ]
+
+
+def test_what_could_not_be_observed_at_first_is_forgotten_once_it_is_judged(clock: Clock) -> None:
+    action = Unsure(clock, [{"a": None, "b": True}, {"a": True}])
+    checks = action._converge()
+    assert [(check.target, check.verdict) for check in checks] == [("b", "passed"), ("a", "passed")]
+
+
 def test_at_the_deadline_the_last_look_and_its_cause_are_told(clock: Clock) -> None:
     action = Scripted(clock, [{"a": True, "b": False}], deadline=1.0)
     checks = action._converge()

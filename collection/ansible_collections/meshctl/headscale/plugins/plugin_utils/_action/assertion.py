@@ -172,7 +172,9 @@ class Assertion(MeshAction):
         self, found: dict[_Key, Check], checks: Iterable[Check], looks: int, pending: frozenset[str | None] | None
     ) -> None:
         """Keep the latest checks; a check that has passed stays as it is."""
-        for check in checks:
+        latest = list(checks)
+        _forget(found, latest)
+        for check in latest:
             key = _key(check)
             passed = key in found and found[key].verdict == "passed"
             # Skip targets that this probe did not cover.
@@ -215,6 +217,14 @@ class Assertion(MeshAction):
 
 def _failure(answer: dict[str, Any]) -> Json:
     return mapping(answer.get("failure")).get("type")
+
+
+def _forget(found: dict[_Key, Check], latest: list[Check]) -> None:
+    """Remove bad checks that the latest look replaces: what is expected may depend on what could be observed."""
+    keys = {_key(check) for check in latest}
+    judged = {key[:2] for key in keys}
+    for key in [key for key, check in found.items() if check.bad and key[:2] in judged and key not in keys]:
+        del found[key]
 
 
 def _key(check: Check) -> _Key:
