@@ -57,7 +57,7 @@ class HostView:
         if own is not None:
             return own
         holders = dict.fromkeys([*self.group("headscale"), "localhost"])
-        return next((fact for holder in holders if (fact := self._fact(holder, name)) is not None), None)
+        return next((fact for holder in holders if (fact := self.of_host(holder, name)) is not None), None)
 
     def _fact(self, host: str, name: str) -> Json:
         """Return a variable of another host; Ansible would look for templates in each of its texts, on every host."""
