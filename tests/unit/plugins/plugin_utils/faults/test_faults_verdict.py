@@ -179,10 +179,13 @@ def test_only_the_kind_of_nat_is_declared_otherwise() -> None:
         ({"false_alarms": ["x"]}, True),
         ({"named": False}, True),
         ({"caught": False, "false_alarms": ["x"]}, False),
+        ({"caught": False, "problems": ["reachable.loss: one -> two was not made"]}, True),
+        ({"caught": False, "problems": ["x was not made", "1 of 2 y passed"]}, False),
+        ({"verdict": "green", "problems": ["x was not made"]}, False),
         ({"verdict": "green", "false_alarms": ["x"]}, False),
     ],
 )
-def test_more_time_is_only_for_faults_that_were_caught(change: dict[str, Any], hasty: bool) -> None:
+def test_more_time_is_only_for_faults_that_were_caught_or_not_measured(change: dict[str, Any], hasty: bool) -> None:
     outcome = Outcome.of(RED, caught=True, named=True)
     for name, value in change.items():
         setattr(outcome, name, value)

@@ -193,3 +193,30 @@ def test_a_text_is_found_in_a_datagram() -> None:
         threading.Thread(target=serve, daemon=True).start()
         row = knocked(("127.0.0.1", "udp", server.getsockname()[1]), find="the page", try_timeout_s=1.0)[0]
     assert (row["outcome"], row["found"]) == ("answered", True)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_a_packet_may_come_from_a_given_port(kind: str) -> None:
+    number = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
+    source, port = free(number, "127.0.0.1"), free(number, "127.0.0.1")
+    plain, sourced = probe.knock(
+        {
+            "targets": [
+                {"host": "127.0.0.1", "protocol": kind, "port": port, **more} for more in ({}, {"source": source})
+            ]
+        },
+        time.monotonic() + 5,
+    )
+    assert "source" not in plain
+    assert (sourced["source"], sourced["outcome"], sourced.get("any_source")) == (source, plain["outcome"], None)
+    with socket.socket(socket.AF_INET, number) as taken:
+        taken.bind(("127.0.0.1", 0))
+        (row,) = probe.knock(
+            {"targets": [{"host": "127.0.0.1", "protocol": kind, "port": port, "source": taken.getsockname()[1]}]},
+            time.monotonic() + 5,
+        )
+    assert (row["any_source"], row["outcome"]) == (True, plain["outcome"])
+
+
+def test_a_protocol_may_be_given_by_its_number() -> None:
+    assert (probe._number_of("gre"), probe._number_of("protocol-200")) == (47, 200)

@@ -124,7 +124,7 @@ def test_silence_does_not_refute_what_an_earlier_look_has_shown() -> None:
     by_router, connected = mesh.knocked("udp", 123), mesh.knocked("tcp", 22, "refused", HOST)
     rows = [earlier, *({**row, "host": HOST} for row in (by_router, connected))]
     reached = answered(mesh.answer(knock=mesh.seen(rows)))
-    assert reached == {(HOST, "udp", 53): earlier}
+    assert reached == {(HOST, "udp", 53, 0): earlier}
     for outcome in ("timeout", "untried"):
         check = judged(mesh.knocked("udp", 53, outcome, ""), reached=reached)["udp"]
         assert (check.verdict, check.observed) == ("failed", f"53: port-unreachable from {HOST}")
@@ -194,3 +194,33 @@ def test_a_port_chosen_at_random_does_not_change_the_check_between_runs() -> Non
         "udp"
     ]
     assert "UDP port 40000" in check.hint
+
+
+@pytest.mark.parametrize(("protocol", "source"), [("tcp", 443), ("udp", 53)])
+def test_what_gets_through_from_the_port_of_a_server_only_is_told(protocol: str, source: int) -> None:
+    wall = replace(WALL, tcp=(22, 40000), udp=(53, 40000))
+    outcome = "connected" if protocol == "tcp" else "port-unreachable"
+    knocks = [
+        {**(mesh.knocked(name, 40000, outcome, HOST) if (name, port) == (protocol, source) else mesh.knocked(name, 40000)),
+         "host": HOST, "source": port}
+        for name, port in (("tcp", 443), ("udp", 53))
+    ]  # fmt: skip
+    plain = [{**mesh.knocked(*key), "host": HOST} for key in (("tcp", 22), ("tcp", 40000), ("udp", 53), ("udp", 40000))]
+    answer = mesh.answer(icmp=mesh.seen({HOST: mesh.refused(), **ALIVE}), knock=mesh.seen([*plain, *knocks]))
+    checks = judge_isolated(answer, mesh.context("isolated"), Isolated(walls=(wall,), chosen=40000))
+    assert [check.aspect for check in checks if check.bad] == [protocol]
+    (check,) = [check for check in checks if check.bad]
+    assert f"over {protocol.upper()} port 40000 from port {source}, although {ROUTER} refuses" in check.hint
+    assert f"-p {source} -w 3 {HOST} 40000" in check.reproduce
+    assert check.expected["ports"] == [22 if protocol == "tcp" else 53], "a random port is not stated"
+
+
+def test_a_random_protocol_is_tried_and_not_stated() -> None:
+    rows = [{**mesh.knocked(name, 0), "host": HOST} for name in ("sctp", "gre")]
+    through = {**mesh.knocked("protocol-200", 0, "protocol-unreachable", HOST), "host": HOST}
+    answer = mesh.answer(icmp=mesh.seen({HOST: mesh.refused(), **ALIVE}), knock=mesh.seen([*rows, through]))
+    expect = Isolated(walls=(replace(WALL, tcp=(), udp=()),), protocols=("sctp", "gre", "protocol-200"))
+    check = judge_isolated(answer, mesh.context("isolated"), expect)[-1]
+    assert (check.verdict, check.expected["protocols"]) == ("failed", ["sctp", "gre"])
+    assert "over PROTOCOL-200, although" in check.hint
+    assert check.evidence["random_protocol"] == "protocol-200"

@@ -40,6 +40,10 @@ def silent(data: dict[str, Any], address: str, *outages: tuple[float, float]) ->
     data["lines"][address]["outages"] = [
         {"at": NOW + at, "s": lasted, "lost": int(lasted * 10)} for at, lasted in outages
     ]
+    # What interrupts a path holds up its connections as well.
+    for stream in data["streams"]:
+        if stream["host"] == address:
+            stream["waits"] = [{"at": NOW + at, "s": lasted} for at, lasted in outages if lasted >= 0.5]
 
 
 def judged(data: Any, expect: Held = EXPECT) -> dict[tuple[str, str | None], Check]:
@@ -266,3 +270,24 @@ def test_a_path_that_was_down_is_not_taken_for_a_forgotten_connection() -> None:
 
 def test_an_idle_connection_that_could_not_be_opened_is_left_to_the_other() -> None:
     assert judged(idle(healthy(), opened=None, outcome="timeout"))["stream", "ipv4"].verdict == "passed"
+
+
+@pytest.mark.parametrize(
+    ("lasted", "waits", "said"),
+    [
+        (1.5, [], "a connection to it went on meanwhile, so only pings were dropped"),
+        (0.8, [], "comes and goes"),
+        (1.5, [{"at": NOW + 4.2, "s": 1.3}], "comes and goes"),
+    ],
+)
+def test_pings_that_are_lost_while_a_connection_goes_on_are_a_matter_of_icmp(
+    lasted: float, waits: list[dict[str, float]], said: str
+) -> None:
+    data = healthy()
+    for address in TWO.addresses:
+        silent(data, address, (4.0, lasted))
+    for stream in data["streams"]:
+        stream["waits"] = waits
+    hint = judged(data)["steady", "ipv4"].hint
+    assert said in hint
+    assert ("only pings" in hint) == ("only pings" in said)

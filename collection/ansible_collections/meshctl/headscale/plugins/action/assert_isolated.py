@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from secrets import randbelow, token_hex
+from secrets import choice, randbelow, token_hex
 from typing import TYPE_CHECKING, Final
 
 from ..module_utils._errors import BadInput
@@ -17,7 +17,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.subnets import no_ports, public_addresses, published
 from ..plugin_utils._judge.answer import Json, address, items, mapping, text
 from ..plugin_utils._judge.context import Node
-from ..plugin_utils._judge.isolated import Isolated, Wall, answered, doubtful, judge_isolated
+from ..plugin_utils._judge.isolated import OTHER, SOURCES, Isolated, Wall, answered, doubtful, judge_isolated
 from ..plugin_utils._judge.observations import ICMP, KNOCK, ROUTES, STEPS, WIRE
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
 
 _PROTOCOLS: Final = ("sctp", "gre", "esp", "ipip", "6in4")
+# Numbers of protocols that are nothing to the kernel: neither a header of IPv6 nor one of those above, ICMP, TCP or UDP.
+_OTHERS: Final = [89, 115, *range(145, 253)]
 _SSH, _FIRST_CHOSEN, _LAST_PORT = 22, 1024, 65535
 # Of a host on the ports of all others.
 _MOST_ATTEMPTS = 800
@@ -60,7 +62,7 @@ class ActionModule(Assertion):
         walls = self._walls()
         self._expect = Isolated(
             walls=tuple(self._with_ports(wall, turn, len(walls), chosen) for turn, wall in enumerate(walls)),
-            protocols=() if untried else _PROTOCOLS,
+            protocols=() if untried else (*_PROTOCOLS, *([f"{OTHER}{choice(_OTHERS)}"] if chosen else [])),
             chosen=chosen,
             untried=untried,
         )
@@ -149,6 +151,12 @@ class ActionModule(Assertion):
                 *((name, (0,)) for name in self._expect.over(wall)),
             )
             for port in ports
+        ]
+        tried += [
+            {"host": wall.address, "protocol": protocol, "port": self._expect.chosen, "source": source}
+            for wall in walls
+            for protocol in SOURCES
+            if (source := self._expect.source(wall, protocol))
         ]
         # One after the other: a router that limits its refusals must not spend them on ports before it has refused an echo.
         steps: list[Request] = [

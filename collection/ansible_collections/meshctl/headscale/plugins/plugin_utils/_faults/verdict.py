@@ -16,6 +16,7 @@ from .._judge.check import BAD
 from .actors import Actors
 from .catalogue import Fault
 
+_UNMADE = " was not made"
 _PASSED, _BAD_INPUT, _COULD_NOT_RUN = 0, 2, 3
 
 
@@ -58,8 +59,12 @@ class Outcome:
 
     @property
     def hasty(self) -> bool:
-        """Whether more time may help: the fault was caught, and other checks were not green yet, or the cause not clear."""
-        return self.verdict == "red" and self.caught and (bool(self.false_alarms) or not self.named)
+        """Whether more time may help.
+
+        The fault was caught, and other checks were not green yet, or the cause not clear; or a check that must be red was not made.
+        """
+        unmade = bool(self.problems) and all(problem.endswith(_UNMADE) for problem in self.problems)
+        return self.verdict == "red" and (unmade or (self.caught and (bool(self.false_alarms) or not self.named)))
 
     @classmethod
     def of(cls, fault: Fault, **more: Any) -> Outcome:  # noqa: ANN401 - fields of the outcome
@@ -105,7 +110,7 @@ def _red(outcome: Outcome, fault: Fault, seen: StoryRun, actors: Actors) -> None
         if passed:
             outcome.problems.append(f"{len(passed)} of {len(found)} {actors.filled(selector)} passed")
         elif not any(check.get("verdict") in BAD for check in found):
-            outcome.problems.append(f"{actors.filled(selector)} was not made")
+            outcome.problems.append(f"{actors.filled(selector)}{_UNMADE}")
     outcome.caught = not outcome.problems and seen.exit_code != _PASSED
     red = [check for found in wanted.values() for check in found if check.get("verdict") in BAD]
     outcome.hints = list(dict.fromkeys(str(check.get("hint") or "") for check in red))

@@ -29,6 +29,8 @@ _LISTED: Final = 4
 # A host keeps no more than this of anything.
 _MOST_READ: Final = 50
 _TWICE, _OFTEN = 2, 3
+# A connection that exchanges a block every 0.25 s and remembers waits of 0.5 s notices this.
+_NOTICED_S: Final = 1.2
 # A node that comes and goes is silent for a larger part of the time.
 _RARELY: Final = 0.03
 
@@ -207,6 +209,11 @@ class _Seen:
 
     def _whom(self, peer: Node, family: int, spans: Sequence[Span]) -> str:
         """Name what was silent at the same time and what was not: that leaves who comes and goes."""
+        if self._went_on(peer, family, spans):
+            return (
+                "a connection to it went on meanwhile, so only pings were dropped: look for a firewall or a limit that concerns ICMP "
+                "(`nft list ruleset` on both)"
+            )
         line = mapping(self._lines.get(peer.address(10 - family)))
         if line.get("first") is not None and not _at_once(spans, self._silences(line)):
             return (
@@ -223,6 +230,15 @@ class _Seen:
         if any(self._silent_too(one, family, spans) for one in others):
             return "all other nodes were silent at the same time, so this host, its client or its link comes and goes"
         return f"{peer.name}, this host or the path between them comes and goes"
+
+    def _went_on(self, peer: Node, family: int, spans: Sequence[Span]) -> bool:
+        """Whether a connection noticed nothing of a silence that it would have noticed."""
+        stream = self._streams.get(peer.address(family), {})
+        if text(stream.get("outcome")) != "open" or not number(stream.get("exchanged")):
+            return False
+        opened = (number(stream.get("opened")) or 0.0) - self._expect.ahead_s
+        long = [span for span in spans if span.seconds >= _NOTICED_S and span.start > opened]
+        return bool(long) and not _at_once(spans, self._spans(stream.get("waits")))
 
     def _answered(self, peer: Node, family: int) -> bool:
         return mapping(self._lines.get(peer.address(family))).get("first") is not None

@@ -19,7 +19,7 @@ itself, or a reset from an address that no router refused shows that the host wa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
@@ -46,6 +46,10 @@ _UNTRIED = "untried"
 _ARRIVED = "arrived"
 _SILENT = ("timeout", _UNTRIED)
 _WITH_PORTS = ("sctp",)
+# Ports of servers whose replies packet filters often let in.
+SOURCES: Final = {"tcp": 443, "udp": 53}
+# How the name of a protocol begins that this run has chosen at random.
+OTHER: Final = "protocol-"
 # Initial TTLs of operating systems.
 _TTLS = (64, 128, 255)
 _UNTOLD = "a router refuses ICMP, and something resets TCP: only a capture, which needs become: true, can show what"
@@ -81,8 +85,12 @@ class Isolated:
     """Whether to wait before judging silence: routers limit how many refusals they send per second."""
     hasty: bool = False
     """Whether to try UDP again before silence counts next to an ICMP refusal: hosts limit their refusals as well."""
-    reached: Mapping[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
+    reached: Mapping[tuple[str, str, int, int], dict[str, Any]] = field(default_factory=dict)
     """What has reached hosts in earlier looks: silence does not refute it, only a refusal does."""
+
+    def source(self, wall: Wall, protocol: str) -> int:
+        """Return the source port from which a wall is tried as well: rules without states let replies from there in."""
+        return SOURCES[protocol] if self.chosen in getattr(wall, protocol) and self.chosen and not wall.drops else 0
 
     def over(self, wall: Wall) -> tuple[str, ...]:
         """Return the protocols to try on a wall.
@@ -162,13 +170,17 @@ def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, pr
     """Judge the ports of TCP or UDP."""
     ports: tuple[int, ...] = getattr(wall, protocol)
     rows = {str(port): _tried(seen, wall, expect, protocol, port) for port in ports}
+    if source := expect.source(wall, protocol):
+        rows[f"{expect.chosen} from port {source}"] = _tried(seen, wall, expect, protocol, expect.chosen, source)
     found = {port: _attempt(seen, wall, expect, row) for port, row in rows.items()}
     ok, reached = _verdict(found)
     resets = any(text(row.get("outcome")) in _RESETS for row in rows.values())
     why = seen.why(KNOCK) if not all(rows.values()) else _UNTOLD if resets and protocol == "tcp" else ""
     stated = [port for port in ports if port != expect.chosen]
     over = f"{protocol.upper()} port {', '.join(reached)}"
-    option, port = {"tcp": "-vz", "udp": "-vzu"}[protocol], next(iter([*reached, *rows]), "")
+    option, first = {"tcp": "-vz", "udp": "-vzu"}[protocol], next(iter([*reached, *rows]), "")
+    port, _from, source_port = first.partition(" from port ")
+    option += f" -p {source_port}" if source_port else ""
     return context.check(
         ok,
         aspect=_aspect(protocol, wall),
@@ -184,7 +196,11 @@ def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, pr
 def _protocols(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
     """Judge protocols that have no ports, or that few programs use."""
     rows = {name: _tried(seen, wall, expect, name, 0) for name in expect.over(wall)}
-    aspect, expected = _aspect("protocols", wall), {"address": wall.address, "protocols": list(rows), "refused": True}
+    stated, other = (
+        [name for name in rows if not name.startswith(OTHER)],
+        [name for name in rows if name.startswith(OTHER)],
+    )
+    aspect, expected = _aspect("protocols", wall), {"address": wall.address, "protocols": stated, "refused": True}
     if any(text(row.get("outcome")) == "not-permitted" for row in rows.values()):
         why = f"this user may not send {', '.join(map(str.upper, rows))}: use become: true"
         return context.skipped(why, aspect=aspect, target=wall.name, expected=expected)
@@ -197,24 +213,31 @@ def _protocols(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated
         target=wall.name,
         expected=expected,
         observed=_observed(rows, reached),
-        evidence=_evidence(seen, wall, found),
+        evidence={**_evidence(seen, wall, found), **({"random_protocol": other[0]} if other else {})},
         hint=_over(seen, wall, ", ".join(map(str.upper, reached))) if reached else _hint(seen, wall, ok, why),
         command=f"ip route get {quoted(wall.address)}",
     )
 
 
-def _tried(seen: Answer, wall: Wall, expect: Isolated, protocol: str, port: int) -> dict[str, Any]:
-    wanted = {"host": wall.address, "protocol": protocol, "port": port}
-    rows = (mapping(entry) for entry in items(seen.data(KNOCK)))
-    row = next((row for row in rows if row.items() >= wanted.items()), {})
-    return expect.reached.get((wall.address, protocol, port), row) if text(row.get("outcome")) in _SILENT else row
+def _tried(  # noqa: PLR0913, PLR0917
+    seen: Answer, wall: Wall, expect: Isolated, protocol: str, port: int, source: int = 0
+) -> dict[str, Any]:
+    wanted = (wall.address, protocol, port, source)
+    row = next((row for entry in items(seen.data(KNOCK)) if _key(row := mapping(entry)) == wanted), {})
+    return expect.reached.get(wanted, row) if text(row.get("outcome")) in _SILENT else row
 
 
-def answered(answer: Json) -> dict[tuple[str, str, int], dict[str, Any]]:
+def _key(row: Mapping[str, Any]) -> tuple[str, str, int, int]:
+    """Return host, protocol, port and source port of an attempt."""
+    port, source = (int(number(row.get(name)) or 0) for name in ("port", "source"))
+    return text(row.get("host")), text(row.get("protocol")), port, source
+
+
+def answered(answer: Json) -> dict[tuple[str, str, int, int], dict[str, Any]]:
     """Return the attempts without a connection that the host itself has answered."""
     rows = [mapping(entry) for entry in items(Answer(answer).data(KNOCK))]
     return {
-        (text(row.get("host")), text(row.get("protocol")), int(number(row.get("port")) or 0)): row
+        _key(row): row
         for row in rows
         if row.get("protocol") != "tcp" and text(row.get("from")) and row.get("from") == row.get("host")
     }

@@ -36,6 +36,8 @@ _WITNESS_S = 1.5
 def knock(ask: Dict, until: float) -> Json:
     """Return the outcome of every target, a mapping with `host`, `protocol` and `port`; silence is a `timeout`.
 
+    A target's `source` is the port to send from, where it is free and this user may.
+
     `try_timeout_s` is how long to wait for an answer. `send` is what UDP ports get. With `find`, TCP ports get it as well,
     and each row says whether the answer contains that text. With `sparing`, a host that has answered a datagram gets no
     more of them: their outcome is `untried`.
@@ -82,8 +84,9 @@ def _ask_witnesses(nonce: str, targets: List, rows: List, until: float) -> None:
 
 
 def _row(target: Dict, outcome: str) -> Dict:
-    return {"host": str(target["host"]), "protocol": str(target["protocol"]), "port": int(target.get("port") or 0),
-            "outcome": outcome, "from": ""}  # fmt: skip
+    row = {"host": str(target["host"]), "protocol": str(target["protocol"]), "port": int(target.get("port") or 0),
+           "outcome": outcome, "from": ""}  # fmt: skip
+    return {**row, "source": int(target["source"])} if target.get("source") else row
 
 
 def _wait_for(batch: List, until: float, lines: List) -> None:
@@ -184,9 +187,11 @@ class _Knock:
     def _open(self) -> socket.socket:
         family = family_of(self.host)
         kinds = {"tcp": (socket.SOCK_STREAM, 0), "udp": (socket.SOCK_DGRAM, 0)}
-        kind, number = kinds.get(self.protocol) or (socket.SOCK_RAW, _PROTOCOLS[self.protocol])
+        kind, number = kinds.get(self.protocol) or (socket.SOCK_RAW, _number_of(self.protocol))
         sock = socket.socket(family, kind, number)
         sock.setblocking(False)
+        if self.found.get("source"):
+            _bind(sock, self.found)
         if family == socket.AF_INET:
             sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         else:
@@ -277,6 +282,21 @@ class _Knock:
         """Release the socket."""
         if self.sock is not None:
             self.sock.close()
+
+
+def _number_of(protocol: str) -> int:
+    """Return the number of a protocol, which may be in its name."""
+    return _PROTOCOLS.get(protocol) or int(protocol.rpartition("-")[2])
+
+
+def _bind(sock: socket.socket, found: Dict) -> None:
+    """Send from a port, or from any if another program has it or this user may not."""
+    try:
+        # Sockets to several hosts share it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", found["source"]))
+    except OSError:
+        found["any_source"] = True
 
 
 def _packet(protocol: str) -> bytes:
