@@ -280,3 +280,25 @@ def test_everything_that_is_refused_is_told_at_once() -> None:
         (10, "grants of the policy is not a list of rules"),
         (11, "Headscale does not know the key 'bogus', and refuses the policy"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("users", "name", "remedy"),
+    [
+        (["alice", "default"], "defualt@", "write default@, if that is meant"),
+        (["alice@", "default@"], "defualt@", "write default@, if that is meant"),
+        (["bob@example.com"], "bobb@example.com", "write bob@example.com, if that is meant"),
+        (["bob@example.com"], "carol@example.com", "correct the name, or create the user"),
+        (["bob@example.com"], "bob@example.org", "correct the name, or create the user"),
+    ],
+)
+def test_no_other_user_is_suggested_than_a_misspelled_one(users: list[str], name: str, remedy: str) -> None:
+    text = f'{{"acls": [{{"action": "accept", "src": ["{name}"], "dst": ["*:22"]}}]}}'
+    (found,) = [one for one in policy.findings(Source("p", text), users=users) if one.id == "policy.user"]
+    assert found.remedy == remedy
+
+
+@pytest.mark.parametrize(("key", "remedy"), [("autoAprovers", "write autoApprovers"), ("postures", "remove it")])
+def test_a_key_that_headscale_does_not_know(key: str, remedy: str) -> None:
+    (found,) = [one for one in _policy(f'{{"{key}": {{}}, "acls": []}}') if one.id == "policy.key"]
+    assert found.remedy == remedy

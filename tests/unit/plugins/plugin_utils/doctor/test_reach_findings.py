@@ -265,3 +265,25 @@ def test_how_tailscaled_ended(after: str, words: str) -> None:
 def test_without_a_log_nothing_is_said_of_it() -> None:
     assert "log" not in _logged()
     assert "in its log" not in _logged(_STARTED)
+
+
+def test_an_api_that_nobody_reaches_has_the_cause_of_the_clients() -> None:
+    dns = {"because": {"id": "doctor.upstream_dns", "source": "client"}}
+    (api, *_rest) = relate([_check("api", "server", "error"), _check("server", "client", evidence=dns)])
+    assert api["hint"] == "because of doctor.upstream_dns on client"
+
+
+@pytest.mark.parametrize(("upstream", "one"), [("203.0.113.9", True), ("203.0.113.8", False)])
+def test_a_machine_that_is_down_and_is_relay_and_resolver(upstream: str, one: bool) -> None:
+    seen = {
+        "status": {"BackendState": "Running", "Self": {"Relay": "home"}},
+        "prefs": {"ControlURL": _URL, "CorpDNS": True},
+        "dns_map": {"Resolvers": [{"Addr": upstream}]},
+        "resolv_conf": {"nameservers": ["100.100.100.100"]},
+        "outside": [{"name": "headscale.example.com", "outcome": "timeout"}],
+        "derpmap": {"Regions": {"1": {"RegionCode": "home", "Nodes": [{"HostName": "relay", "IPv4": "203.0.113.9"}]}}},
+        "relays": [{"url": "https://relay/derp/probe", "outcome": "host-unreachable"}],
+        "disco": {"100.64.0.2": {"answered": True, "last": {"endpoint": "198.51.100.7:41641"}}},
+    }
+    found = problems(examine_client(seen))
+    assert (found["doctor.upstream_dns"] == "because of doctor.relay.https") is one

@@ -479,8 +479,9 @@ _OPENED, _ENDED = "INF Opening database", "INF Headscale stopped"
         ([_OPENED, _ENDED] * 5, ""),
         ([_OPENED, "Error: no database"] * 5, ""),
         ([_OPENED] * 3, ""),
+        ([*[_OPENED] * 4, "INF on", "INF on", "INF on", "INF on", "INF on"], ""),
     ],
-    ids=["killed", "panics", "restarted", "does not start", "seldom"],
+    ids=["killed", "panics", "restarted", "does not start", "seldom", "over"],
 )
 def test_a_server_that_ends_again_and_again(log: list[str], words: str) -> None:
     said = problems(examine_server({**_PAIR, "log": _log(*log)})).get("doctor.start", "")
@@ -493,3 +494,10 @@ def test_a_version_that_was_not_told_is_nobody_elses() -> None:
     (found,) = [check for check in silent if check.id == "doctor.upgrade.server"]
     assert found.verdict == "skipped"
     assert "it does not answer in time" in found.hint
+
+
+def test_two_nodes_of_one_address() -> None:
+    found = problems(_checks(node(1, "a"), node(2, "b", ipAddresses=["100.64.0.1", "fd7a:115c:a1e0::2"])))
+    assert "a and b both have 100.64.0.1" in found["doctor.addresses"]
+    assert "`headscale nodes delete -i 2`" in found["doctor.addresses"]
+    assert "doctor.addresses" not in problems(_checks(node(1, "a"), node(2, "b")))

@@ -35,7 +35,7 @@ def lines(seen: Json) -> list[str]:
 
 def lost_state(seen: Json) -> str:
     """Return why tailscaled could not read its state when it started last, empty if it could."""
-    return next((line.partition(_STATE)[2] for line in _since_start(seen) if _STATE in line), "")
+    return next((line.partition(_STATE)[2].partition("; ")[0] for line in _since_start(seen) if _STATE in line), "")
 
 
 def end(seen: Json) -> str:

@@ -36,10 +36,12 @@ def relate(checks: Sequence[_Check]) -> list[_Check]:
 
 
 def _unserved(checks: Sequence[_Check]) -> Cause | None:
-    """Return that every client sees the same wrong with the server, if that is so."""
+    """Return why no client is served, if that is so."""
     seen = [check for check in checks if check["id"] == _SERVER and check["verdict"] in ("passed", *BAD)]
-    same = all(_is_root(check) and check["verdict"] == "failed" for check in seen)
-    return Cause(id=_SERVER, source=seen[0]["source"]) if seen and same else None
+    if not seen or any(check["verdict"] not in BAD for check in seen):
+        return None
+    known = because_of(seen[0]) or (_SERVER, seen[0]["source"])
+    return Cause(id=known[0], source=known[1])
 
 
 def _is_unread(check: _Check) -> bool:

@@ -13,7 +13,8 @@ from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "interface", "kernel_route", "firewall", "network")
+AFTER = ("exit_node", "interface", "kernel_route", "firewall", "network", "relay")
+_DOWN = ("timeout", "host-unreachable", "net-unreachable")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -34,7 +35,16 @@ def judge(client: Client, context: CheckContext) -> Check:
         not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
         evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {quoted((bad or names)[0])}",
     )  # fmt: skip
-    return because(check, client.cause("exit_node", "network") or _own_resolver(client, context))
+    return because(
+        check, client.cause("exit_node", "network") or _own_resolver(client, context) or _down(client, upstream)
+    )
+
+
+def _down(client: Client, upstream: list[str]) -> Cause | None:
+    """Return that the machine of the only resolver is a relay, and answers nothing as a relay either."""
+    silent = [relay for relay in client.relays if client.row("relays", url=relay.url).get("outcome") in _DOWN]
+    same = next((relay for relay in silent if set(upstream) == {relay.address}), None)
+    return client.cause(f"relay of {same.target}") if same else None
 
 
 def _own_resolver(client: Client, context: CheckContext) -> Cause | None:

@@ -28,6 +28,8 @@ _KEYS = (
     "groups", "hosts", "tagOwners", "acls", "grants", "nodeAttrs", "autoApprovers", "ssh", "tests", "sshTests", "randomizeClientPort",
 )  # fmt: skip
 _BY_LOWER = {key.lower(): key for key in _KEYS}
+# Names that are less alike mean different users.
+_ALIKE = 0.75
 
 
 def findings(
@@ -35,6 +37,14 @@ def findings(
 ) -> list[Finding]:
     """Return what is wrong with a policy; `users` are the server's, None if they are not known."""
     return list(_Checking(source, users, families).findings())
+
+
+def _misspelled(name: str, users: Sequence[str]) -> str:
+    """Return the user whose name in a policy is almost that, empty if there is none; mail addresses have their domain in common."""
+    own, _at, domain = name.partition("@")
+    alike = {user.partition("@")[0]: user for user in users if user.partition("@")[2] == domain}
+    found = next(iter(get_close_matches(own, alike, n=1, cutoff=_ALIKE)), "")
+    return (alike[found] if "@" in alike[found] else f"{alike[found]}@") if found else ""
 
 
 class _Checking:
@@ -109,7 +119,7 @@ class _Checking:
     def _unknown(self) -> Iterator[Finding]:
         for name in self._names:
             if name.lower() not in _BY_LOWER:
-                close = get_close_matches(name, _KEYS, n=1)
+                close = get_close_matches(name, _KEYS, n=1, cutoff=_ALIKE)
                 remedy = f"write {close[0]}" if close else "remove it"
                 found = self._say(
                     "key", "high", (name,), f"Headscale does not know the key {name!r}, and refuses the policy", remedy
@@ -172,10 +182,10 @@ class _Checking:
         known = [{"name": name.removesuffix("@"), "email": name} for name in self._users]
         for name in unknown_names(self._parts, users=known, tags=()):
             if "@" in name:
-                close = get_close_matches(name, [f"{user.removesuffix('@')}@" for user in self._users], n=1)
+                close = _misspelled(name, self._users)
                 yield self._say(
                     "user", "medium", (), f"the server has no user {name}: Headscale accepts the name, and it matches no node",
-                    f"write {close[0]}" if close else "correct the name, or create the user",
+                    f"write {close}, if that is meant" if close else "correct the name, or create the user",
                     line=line_of_word(self._source.text, name), evidence=name,
                 )  # fmt: skip
 

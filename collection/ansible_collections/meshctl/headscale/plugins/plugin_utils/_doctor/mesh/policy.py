@@ -222,6 +222,8 @@ def _cause(  # noqa: PLR0913, PLR0917
     if stated := found["not_as_expected"]:
         explained = all((view.name, _name(entry)) not in allowed.hopeless for entry in stated)
         return server.cause("policy.names") if explained else None
+    if found["blocked"] and (cause := server.cause("addresses")):
+        return cause
     # What concerns the whole path cannot stop one address family alone.
     whole = () if any("(" in entry for entry in found["blocked"]) else ("network", "client", "mtu", "relay")
     # Without a relay, a path takes longer than an echo request waits, of whichever family.

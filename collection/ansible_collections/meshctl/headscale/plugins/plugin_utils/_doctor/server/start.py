@@ -12,7 +12,8 @@ from ..._judge.answer import mapping, text
 from ..records import RECENT_S, STOPPED, Check, CheckContext, Iterator, Server, because
 
 AFTER = ("config",)
-_CRASHES = 3
+# It goes on if the last end is not much longer ago than those before were apart.
+_CRASHES, _STILL = 3, 3
 _ERROR = re.compile(r"^(Error:|FTL|panic:)")
 # A password with blanks is in the log in part, because headscale does not quote it.
 _PASSWORD = re.compile(r"password=[^`]*")
@@ -30,7 +31,8 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return why headscale does not serve, if it does not, or ends again and again."""
-    if len(ended := server.ended_abruptly()) >= _CRASHES:
+    ended = server.ended_abruptly()
+    if len(ended) >= _CRASHES and ended[0] <= _STILL * (ended[-1] - ended[0]) / (len(ended) - 1):
         yield _crashes(server, context, ended)
         return
     if server.listed or not server.log or server.data("listening") is None or _listens(server):
