@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.action.hold import idle_time, lasting, pace, resting
+from ansible_collections.meshctl.headscale.plugins.action.hold import idle_time, lasting, pace
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.peers import following, stream_count
 
 
@@ -45,12 +45,3 @@ def test_a_watch_ends_before_the_listeners_of_its_connections() -> None:
 )
 def test_a_connection_is_idle_for_as_long_as_a_stall_can_still_be_seen(hold: float, budget: float, idle: float) -> None:
     assert idle_time(hold, budget) == idle
-
-
-@pytest.mark.parametrize(("count", "most", "watchers"), [(3, 400, 3), (50, 400, 50), (51, 400, 26), (250, 400, 125)])
-def test_in_a_very_large_mesh_every_second_node_watches_the_next_one(count: int, most: float, watchers: int) -> None:
-    nodes = [f"n{number}" for number in range(count)]
-    idle = set(resting(nodes, most=most))
-    assert count - len(idle) == watchers
-    pairs = {(node, following(node, nodes, nodes, 1)[0]) for node in nodes if node not in idle}
-    assert {node for pair in pairs for node in pair} == set(nodes)

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from secrets import token_hex
 from typing import Any
 
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.members import MeshAction
-from ..plugin_utils._action.peers import ELSEWHERE, expectation, following, stream_count
+from ..plugin_utils._action.peers import expectation, following, stream_count
 from ..plugin_utils._judge.answer import Answer, items, mapping, number
 from ..plugin_utils._judge.context import Node
 
@@ -49,8 +49,6 @@ class ActionModule(MeshAction):
         if not peers:
             return {"error": f"by mesh_expect, {self.host} has no peer here"}
         interval, count = pace(len(nodes), len(peers), most=self.watch_per_second)
-        if self.options["port"] is None and self.host in resting(nodes, most=self.watch_per_second):
-            return {"skip": ELSEWHERE}
         names = following(self.host, nodes, [peer.name for peer in peers], count)
         patience = self.setting("patience")
         streams = following(self.host, nodes, names, stream_count(len(nodes)))
@@ -124,14 +122,6 @@ def pace(nodes: int, peers: int, *, most: float) -> tuple[float, int]:
     per_node = most / max(1, nodes)
     interval = min(_LONGEST_INTERVAL_S, max(_INTERVAL_S, 2 * peers / per_node))
     return interval, max(1, min(peers, int(per_node * interval / 2)))
-
-
-def resting(nodes: Sequence[str], *, most: float) -> Sequence[str]:
-    """Return the nodes that watch no other: none, or every second one where all would send more than `most` pings a second.
-
-    Each of them is watched by the node before it.
-    """
-    return nodes[1::2] if len(nodes) * 2 / _LONGEST_INTERVAL_S > most else ()
 
 
 def idle_time(hold: float, budget: float) -> float:

@@ -19,8 +19,7 @@ description:
   - The process ends by itself at its deadline, also when the controller, the connection or the Python that started it is
     killed. It answers only its own user and root.
   - In large meshes each node watches only some peers, the ones that follow it in the list of nodes, so that the pings of
-    all nodes do not load hosts that share a machine. In very large meshes every second node watches the one that follows
-    it.
+    all nodes do not load hosts that share a machine.
   - Does nothing when the variable C(mesh_hold_s) is V(0).
 options:
   seconds:

@@ -15,7 +15,6 @@ from .assertion import NotAsserted
 
 # About as many in the whole mesh, unless there are more nodes.
 _TRANSFERS = 48
-ELSEWHERE = "in a mesh of this size, other nodes watch these pairs"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
