@@ -93,6 +93,7 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.utils import color
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import unforked
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import guard
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
@@ -187,6 +188,7 @@ class CallbackModule(CallbackBase):
         self._watch()
         preload(assertions=stories != ["doctor"] and any(map(runs.asserts, plays)), doctor="doctor" in stories)
         guard.install(seconds=self.get_option("command_timeout"))
+        unforked.install()
 
     @_guarded
     def v2_playbook_on_play_start(self, play: Play) -> None:

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Skip tasks, and include files and roles, without a process for each host.
+
+Ansible forks a process for each task of each host, and evaluates the task's condition there. Most tasks of a story are for
+some of the hosts only, and a process that has nothing to do costs as much as a short task. Here, Ansible's own code decides
+in ansible-playbook itself: it stops where it would go on to the task's action, which then gets its process as usual.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any, Final, NoReturn
+
+from ansible import constants as C
+from ansible._internal import _task
+from ansible.executor import task_result
+from ansible.executor.process.worker import WorkerProcess
+from ansible.executor.task_executor import TaskExecutor
+
+_INCLUDES: Final = (*C._ACTION_INCLUDE_TASKS, *C._ACTION_INCLUDE_ROLE)
+# Conditions of other collections' tasks may ask for what must not happen in ansible-playbook itself.
+_OURS: Final = "meshctl.headscale."
+_BUILTIN: Final = ("fail", "raw", "set_fact")
+_COMMON: Final = ["host", "play_context", "loader", "shared_loader_obj", "final_q", "variable_manager"]
+_OLDER: Final = {*_COMMON, "task", "job_vars"}  # before ansible-core 2.21
+
+
+class _GoesOnError(BaseException):
+    """The condition is true. Ansible must not take this for an error of the task."""
+
+
+def install() -> None:
+    """Decide conditions here from now on, unless this version of Ansible works in another way."""
+    if set(inspect.signature(TaskExecutor).parameters) not in (_OLDER, set(_COMMON)):
+        return
+    start = getattr(WorkerProcess.start, "forking", WorkerProcess.start)
+
+    @functools.wraps(start)
+    def start_if_needed(self: WorkerProcess) -> None:
+        if not (_is_candidate(self._task) and _decided(self)):
+            start(self)
+
+    start_if_needed.forking = start  # type: ignore[attr-defined]
+    WorkerProcess.start = start_if_needed  # type: ignore[method-assign]
+
+
+def _is_candidate(task: Any) -> bool:  # noqa: ANN401
+    if task.loop is not None or task.loop_with or task.delegate_to or task.async_val:
+        return False
+    name = str(task.action)
+    if name in _INCLUDES:
+        return True
+    return bool(task.when) and (name.startswith(_OURS) or name.removeprefix("ansible.builtin.") in _BUILTIN)
+
+
+def _decided(worker: Any) -> bool:  # noqa: ANN401
+    """Send the result of a task that is skipped or includes something; return whether it was one."""
+    # Other hosts have the same task, and its fields become those of this host.
+    task = worker._task.copy(exclude_parent=True)
+    task._parent = worker._task._parent
+    if task.action not in _INCLUDES:
+        task.post_validate = _go_on
+    try:
+        _send_result(worker, task)
+    except _GoesOnError:
+        return False
+    return True
+
+
+def _go_on(*_args: object, **_options: object) -> NoReturn:
+    raise _GoesOnError
+
+
+def _send_result(worker: Any, task: Any) -> None:  # noqa: ANN401
+    """Do what the worker's own process would do."""
+    known, host = dict(worker._task_vars), worker._host
+    given = {name: getattr(worker, f"_{name}") for name in _COMMON}
+    if hasattr(_task.TaskContext, "create"):
+        with _task.TaskContext.create(task=task, task_vars=known, host_name=host.name):
+            task.squash()
+            found = TaskExecutor(**given).run()
+            found.finalize_registered_values()
+            worker._final_q.send_task_result(host, task, found)
+        return
+    with _task.TaskContext(task):
+        result = TaskExecutor(**given, task=task, job_vars=known).run()
+        fields = task.dump_attrs()
+        worker._final_q.send_task_result(
+            task_result._RawTaskResult(host=host, task=task, return_data=result, task_fields=fields)
+        )
