@@ -121,7 +121,7 @@ def _connect_timeout(action: ActionBase) -> float:
 def _limited(command: str, deadline_s: float) -> str:
     """Return a shell command that ends even when the interpreter hangs, if the host has `timeout`."""
     seconds = math.ceil(deadline_s) + _SPARE_S + _GRACE_S
-    return f"limit=$(command -v timeout); exec ${{limit:+$limit -k 2 {seconds}}} {command}"
+    return f"limit=; command -v timeout >/dev/null && limit='timeout -k 2 {seconds}'; exec $limit {command}"
 
 
 def encode(source: str, request: dict[str, Any], *, deadline_s: float) -> bytes:
