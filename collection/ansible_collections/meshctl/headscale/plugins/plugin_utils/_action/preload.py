@@ -11,6 +11,7 @@ has imported, which saves a third of a task's CPU time.
 from __future__ import annotations
 
 import contextlib
+import gc
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _ACTIONS = f"ansible_collections.{_COLLECTION}.plugins.action"
 _USUAL = ("client", "client_info", "service", "topology")
 # Besides the assertions.
 _OF_STORIES = ("node", "verdict")
+# Processes of tasks end long before they have made so many objects.
+_RARELY = (20_000, 20, 50)
 
 
 def preload(*, assertions: bool, doctor: bool = False) -> None:
@@ -41,3 +44,10 @@ def preload(*, assertions: bool, doctor: bool = False) -> None:
     for loader, name in ((connection_loader, f"{_COLLECTION}.netns"), (shell_loader, "sh")):
         with contextlib.suppress(Exception):
             loader.get(name, class_only=True)
+    _keep()
+
+
+def _keep() -> None:
+    """Have Python leave alone what is loaded: each search for garbage in a fork would copy all of it."""
+    gc.freeze()
+    gc.set_threshold(*_RARELY)
