@@ -55,6 +55,7 @@ FACTS = {
     "mesh_service_client",
     "mesh_serving",
     "mesh_silent",
+    "mesh_silent_client",
     "mesh_topology",
     "mesh_unknown",
     "mesh_unregistered",

@@ -320,6 +320,8 @@ def encrypted(**changes: Any) -> dict[tuple[str, str | None], Check]:
             flows.append(value)
         elif key == "drop_flow":
             del flows[value]
+        elif key in steps:
+            steps[key] = value
         else:
             steps["capture"]["data"][key] = value
     found = judge_encrypted(
@@ -364,6 +366,16 @@ def test_both_families_must_have_been_sent_and_answered(family: str) -> None:
 def test_no_wireguard_packets_to_the_endpoint_fails() -> None:
     checks = encrypted(drop_flow=0)
     assert bad(checks) == {("us1.encrypted", "two"): "failed"}
+
+
+def test_a_path_that_tailscaled_does_not_tell_is_no_wrong_path() -> None:
+    silent = mesh.unseen("timeout", "tailscaled did not answer status in time")
+    checks = encrypted(disco=silent)
+    assert checks["us1.encrypted", "two"].verdict == "error"
+    assert checks["us1.encrypted", "two"].hint.startswith("tailscaled did not answer status in time")
+    # A leak is one on any path.
+    leak = mesh.flow("eth0", "192.168.1.10", "10.0.0.10", proto="icmp", marked=1)
+    assert encrypted(disco=silent, flow=leak)["us1.encrypted", "two"].verdict == "failed"
 
 
 @pytest.mark.parametrize("dropped", [1, None, "0"])

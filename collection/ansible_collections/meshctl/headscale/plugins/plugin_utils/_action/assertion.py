@@ -20,7 +20,7 @@ from .._judge.check import BAD
 from .._judge.context import CheckContext
 from .._judge.handed import hand_over
 from .._judge.saturation import Load, blame_load
-from . import shell
+from . import client_silence, shell
 from .errors import failure
 from .members import MeshAction
 from .probing import Request
@@ -149,9 +149,14 @@ class Assertion(MeshAction):
             # A host that hangs or floods the controller is not asked again.
             if not pending or self.elapsed_s >= self.deadline_s or _failure(answer) in ("flooded", "hung", "silent"):
                 break
+            # Nor is one whose checks wait for nothing but its silent tailscaled.
+            bad = [check for check in found.values() if check.bad]
+            if client_silence.withheld(answer) and all(check.verdict == "error" for check in bad):
+                break
             time.sleep(min(self.options["interval"], _LONGEST_PAUSE_S))
         if pending:
             self.note_silence(answer, in_vain=True)
+            self.give_client_up(looks=looks, seconds=self.elapsed_s)
             self._explain(found, answer, pending)
         return list(found.values()) or [self.context.check(None, expected="something to assert", observed=None)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible import constants as C
@@ -19,8 +20,9 @@ from ...module_utils._errors import BadInput
 from ...module_utils._plain import plain
 from .._host.package import script_of
 from .._host.remote import RemoteError, run_script
+from .._judge.answer import Json
 from .._judge.saturation import Load, load_of
-from . import silence
+from . import client_silence, silence
 from .pacing import Pace, pace_of, watch_of
 from .view import HostView
 
@@ -49,6 +51,7 @@ class ProbingAction(HostView, ActionBase):
     paced_s = 0.0
     """For how many seconds probes were slower than they could be, for the pace."""
     _silence: dict[str, Any] | None = None
+    _client_silence: dict[str, Any] | None = None
 
     def start(self, task_vars: dict[str, Any] | None) -> None:
         """Read the task's options; raise `BadInput`."""
@@ -69,11 +72,13 @@ class ProbingAction(HostView, ActionBase):
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Return the probe's answer; a failure of the probe is part of the answer."""
-        paced, more = self.pace.requests([self._with_socket(request) for request in requests])
+        paced, more = self.pace.requests([self._completed(request) for request in requests])
+        began = time.monotonic()
         answer = self._probe_host(paced, seconds + _SLACK * more)
         self.paced_s += more
         self.load = load_of(answer)
         self.note_silence(answer)
+        self._note_client(answer, seconds=min(time.monotonic() - began, seconds))
         return answer
 
     @functools.cached_property
@@ -111,16 +116,43 @@ class ProbingAction(HostView, ActionBase):
 
     def with_silence(self, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result with what later tasks need to know."""
-        if self._silence is None:
-            return result
-        return {**result, "ansible_facts": {**(result.get("ansible_facts") or {}), silence.FACT: self._silence}}
+        noted = {silence.FACT: self._silence, client_silence.FACT: self._client_silence}
+        facts = {name: fact for name, fact in noted.items() if fact is not None}
+        return {**result, "ansible_facts": {**(result.get("ansible_facts") or {}), **facts}} if facts else result
 
-    def _with_socket(self, request: Request) -> Request:
+    def _note_client(self, answer: dict[str, Any], *, seconds: float) -> None:
+        """Note whether the host's tailscaled answered, for later tasks of the story."""
+        story, patience = self.variable("mesh_story"), self._client_patience
+        found = client_silence.remember(self._known_client, story, answer, seconds=seconds, patience=patience)
+        self._client_silence = self._client_silence if found is None else found
+
+    def give_client_up(self, *, looks: int, seconds: float) -> None:
+        """Note that an assertion has asked so many times, and has failed."""
+        found = client_silence.give_up(self._known_client, looks=looks, seconds=seconds, patience=self._client_patience)
+        self._client_silence = self._client_silence if found is None else found
+
+    @property
+    def _known_client(self) -> Json:
+        return self.variable(client_silence.FACT) if self._client_silence is None else self._client_silence
+
+    @property
+    def _client_patience(self) -> float:
+        return float(self.setting("patience") * self.load.patience)
+
+    def _completed(self, request: Request) -> Request:
+        """Add to a request where tailscaled listens, or why it is not asked."""
         where = self.options.get("socket") or self.variable("mesh_tailscaled_socket")
         steps: Request = {
-            key: [self._with_socket(step) for step in request[key]] for key in ("steps", "during") if key in request
+            key: [self._completed(step) for step in request[key]] for key in ("steps", "during") if key in request
         }
-        return {**({"socket": where} if where else {}), **request, **steps}
+        more = {"socket": where} if where else {}
+        if client_silence.asks_client(request) and (why := self._client_reason):
+            more[client_silence.WITHHELD] = why
+        return {**more, **request, **steps}
+
+    @functools.cached_property
+    def _client_reason(self) -> str:
+        return client_silence.reason(self.variable(client_silence.FACT), self.variable("mesh_story"))
 
 
 def _cores() -> int:

@@ -81,6 +81,8 @@ def _peer(  # noqa: PLR0913, PLR0917
         )  # fmt: skip
     if hidden:
         unproven = _UNMARKED
+    if not unproven and not wire["leaked"] and steps.data(DISCO) is None:
+        unproven = steps.why(DISCO)
     if unproven:
         hint = causes.client(seen) if seen.data(STATUS) is not None else ""
         return context.check(

@@ -73,7 +73,7 @@ def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS, per
 def read_json(body: bytes) -> Json:
     try:
         return _scrub(json.loads(body))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise Unseen("bad_response", f"the answer is not JSON: {exc}") from exc
 
 

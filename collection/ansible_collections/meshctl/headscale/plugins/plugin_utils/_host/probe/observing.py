@@ -92,6 +92,8 @@ def _observe(ask: Dict, deadline: float, seen: Dict, key: str) -> None:
     limit = ask.get("timeout_s")
     until = deadline if limit is None else min(deadline, began + float(limit))
     try:
+        if ask.get("withheld"):
+            raise Unseen("withheld", str(ask["withheld"]))
         data = _maker_of(ask.get("kind"))(ask, until)
     except Unseen as exc:
         seen[key] = _unseen(ask, exc.kind, str(exc), began)

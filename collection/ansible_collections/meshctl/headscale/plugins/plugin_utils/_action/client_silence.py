@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ask a tailscaled that accepts and never answers no more for the rest of the story, so that the other hosts need not wait. Pure.
+
+Its host does answer: observations that need no tailscaled are made as always. A slow client may let single questions go
+unanswered. It counts as silent when it answered none within the limit, in one assertion or in several; what cannot be read
+is no answer. The next story asks it again, and believes the first silence; a client that answers is asked as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from .._host.probe.observing import KINDS
+from .._judge.answer import Json, mapping, number, text
+
+FACT: Final = "mesh_silent_client"
+WITHHELD: Final = "withheld"
+LIMIT_S: Final = 15.0
+_KINDS: Final = frozenset(kind for kind, place in KINDS.items() if place.startswith("tailscaled."))
+# Errors that a tailscaled of good will causes as well, by its words or by its absence.
+_ANSWERS: Final = ("", "refused", "not_permitted", "no_tailscaled")
+
+
+def asks_client(request: Mapping[str, Any]) -> bool:
+    """Whether a request is one to tailscaled."""
+    return request.get("kind") in _KINDS
+
+
+def reason(known: Json, story: Json) -> str:
+    """Return why tailscaled is not asked again in this story, empty if it is asked; `known` is the fact."""
+    fact = mapping(known)
+    return text(fact.get("message")) if story and fact.get("story") == story and fact.get("silent") is True else ""
+
+
+def remember(known: Json, story: Json, answer: Json, *, seconds: float, patience: float = 1.0) -> dict[str, Any] | None:
+    """Return the fact after a probe that took so many seconds, None if it stays as it is."""
+    before, errors = mapping(known), [_error(found) for found in _asked(mapping(answer).get("observations"))]
+    if not story or not errors or WITHHELD in errors:
+        return None
+    if any(error in _ANSWERS for error in errors):
+        return {} if before else None
+    waited = (number(before.get("seconds")) or 0.0) + seconds
+    probes = (number(before.get("probes")) or 0) + 1
+    return _fact(story, waited, probes, silent=before.get("silent") is True or waited >= LIMIT_S * patience)
+
+
+def give_up(known: Json, *, looks: int, seconds: float, patience: float = 1.0) -> dict[str, Any] | None:
+    """Return the fact after an assertion that asked so many times and failed, None if tailscaled is not the reason."""
+    before = mapping(known)
+    waited = max(number(before.get("seconds")) or 0.0, seconds)
+    probes = number(before.get("probes")) or 0
+    if before.get("silent") is True or probes < looks or waited < LIMIT_S * patience:
+        return None
+    return _fact(text(before.get("story")), waited, probes, silent=True)
+
+
+def _fact(story: str, waited: float, probes: float, *, silent: bool) -> dict[str, Any]:
+    message = f"tailscaled gave no valid answer within {waited:.0f} s; it is not asked again in this story"
+    return {"story": story, "seconds": round(waited, 1), "probes": probes, "silent": silent, "message": message}
+
+
+def withheld(answer: Json) -> bool:
+    """Whether the answer lacks what tailscaled was not asked."""
+    return any(_error(found) == WITHHELD for found in _asked(mapping(answer).get("observations")))
+
+
+def _asked(observations: Json) -> Iterator[Json]:
+    """Yield the observations by tailscaled, also those that are steps of another one."""
+    for found in map(mapping, mapping(observations).values()):
+        if text(found.get("kind")) in _KINDS:
+            yield found
+        elif found.get("kind") == "sequence":
+            steps = mapping(found.get("data"))
+            yield from (step for step in map(mapping, steps.values()) if text(step.get("kind")) in _KINDS)
+
+
+def _error(observation: Json) -> str:
+    """Return the type of an observation's error, empty if it was made."""
+    return "" if observation.get("ok") is True else text(mapping(observation.get("error")).get("type")) or "unknown"
