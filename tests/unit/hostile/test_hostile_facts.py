@@ -93,12 +93,16 @@ def test_the_probe_sends_no_key_in_plain_text_to_a_public_address(monkeypatch: p
     import socket
 
     def resolve(host: str, *_args: object, **_options: object) -> list[Any]:
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8" if host == "public.example" else "10.0.0.1", 80))
-        ]
+        address = {
+            "public.example": "8.8.8.8",
+            "mapped.example": "::ffff:8.8.8.8",
+            "6to4.example": "2002:808:808::1",
+        }.get(host, "10.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with pytest.raises(Unseen, match="plain http"):
-        control._refuse_exposure("http://public.example")
+    for host in ("public.example", "mapped.example", "6to4.example"):
+        with pytest.raises(Unseen, match="plain http"):
+            control._refuse_exposure(f"http://{host}")
     control._refuse_exposure("http://private.example:8080")
     control._refuse_exposure("https://public.example")

@@ -11,6 +11,7 @@ import json
 import resource
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     UnreachableError,
     WrongUrlError,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.observing import observe_all
 from hostile_server import answer, drip, flood, hostile_server, silence
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,10 +132,54 @@ def test_any_bytes_are_an_error_and_no_traceback(content: bytes) -> None:
         call(conduct)
 
 
+# -- the key in what a server says
+
+
+_REPEATED = {
+    "error": b'HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{"message": "no: KEY"}',
+    "not found": b'HTTP/1.1 404 No\r\nContent-Type: application/json\r\n\r\n{"message": "no: KEY"}',
+    "page": b"HTTP/1.1 502 No\r\nContent-Type: text/html\r\n\r\n<pre>Authorization: Bearer KEY</pre>",
+    "redirect": b"HTTP/1.1 302 No\r\nLocation: https://other.example/?KEY\r\n\r\n",
+    "kind": b"HTTP/1.1 200 OK\r\nContent-Type: text/KEY\r\n\r\n",
+    "status": b"KEY\r\n\r\n",
+    "node": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"nodes": [{"id": "1", "name": "KEY"}, 7]}',
+}
+
+
+@pytest.mark.parametrize("content", list(_REPEATED.values()), ids=list(_REPEATED))
+def test_a_key_that_a_server_repeats_is_hidden(content: bytes, tmp_path: Path) -> None:
+    def conduct(client: socket.socket, _request: bytes) -> None:
+        client.sendall(content.replace(b"KEY", KEY.encode()))
+
+    with pytest.raises(HeadscaleError) as refused:
+        call(conduct)
+    told: BaseException | None = refused.value
+    while told is not None:
+        assert KEY not in f"{told} {vars(told)}"
+        told = told.__cause__
+    (tmp_path / "key").write_text(KEY, encoding="utf-8")
+    with hostile_server(conduct) as server:
+        asked = {"id": "it", "kind": "headscale", "url": server.url, "api_key_file": str(tmp_path / "key")}
+        assert KEY not in str(observe_all([asked], time.monotonic() + 5))
+
+
 # -- the key in plain text
 
 
-@pytest.mark.parametrize(("address", "refused"), [("8.8.8.8", True), ("10.1.2.3", False), ("100.64.0.1", False)])
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("8.8.8.8", True),
+        ("2001:4860:4860::8888", True),
+        ("::ffff:8.8.8.8", True),
+        ("2002:808:808::1", True),
+        ("10.1.2.3", False),
+        ("100.64.0.1", False),
+        ("::ffff:10.1.2.3", False),
+        ("2002:a01:203::1", False),
+        ("fe80::1%eth0", False),
+    ],
+)
 def test_a_key_is_not_sent_in_plain_text_to_a_public_address(
     monkeypatch: pytest.MonkeyPatch, address: str, refused: bool
 ) -> None:
@@ -148,6 +194,26 @@ def test_a_key_is_not_sent_in_plain_text_to_a_public_address(
     else:
         _http.refuse_exposure("http://headscale.example.com")
     _http.refuse_exposure("https://headscale.example.com")
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.example:3128", "proxy.example:3128", "http://user:pass@proxy.example"])
+def test_a_key_is_not_sent_in_plain_text_through_a_public_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    def resolve(host: str, port: int, **_options: Any) -> list[Any]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8" if host == "proxy.example" else "10.0.0.1", port))
+        ]
+
+    monkeypatch.setattr(_http.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(_http, "open_url", lambda *_args, **_options: pytest.fail("a request was made"))
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(BadInput, match="through a proxy with a public address"):
+        HeadscaleAPI(url="http://headscale.example.com", api_key=KEY).list_nodes()
+    # TLS hides the key from the proxy.
+    _http.refuse_exposure("https://headscale.example.com", use_proxy=True)
+    _http.refuse_exposure("http://headscale.example.com", use_proxy=False)
+    monkeypatch.setenv("no_proxy", "headscale.example.com")
+    _http.refuse_exposure("http://headscale.example.com:8080", use_proxy=True)
 
 
 @pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "a\nb", "a b", "", "a\x00b"])

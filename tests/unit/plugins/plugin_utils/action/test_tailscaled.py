@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import tailscaled
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.tailscaled import operating_systems
 
 _STATUS = """{"Self": {"PublicKey": "nodekey:a", "OS": "linux"}, "Peer": {
@@ -66,3 +69,32 @@ def test_nobody_listens(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert operating_systems(str(tmp_path / "file")) == operating_systems(str(tmp_path / "none")) == {}
     assert operating_systems("") == {}
+
+
+@pytest.mark.parametrize("conduct", ["trickles", "trickles headers", "floods", "nests"])
+def test_whatever_listens_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conduct: str) -> None:
+    monkeypatch.setattr(tailscaled, "_PATIENCE_S", 0.5)
+    stop = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            with contextlib.suppress(OSError):
+                if conduct == "trickles headers":
+                    self.request.sendall(b"HTTP/1.1 200 OK\r\nA: ")
+                else:
+                    self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                if conduct == "nests":
+                    self.request.sendall(b"[" * 100_000)
+                while conduct != "nests" and not stop.wait(0.05 if "trickles" in conduct else 0):
+                    self.request.sendall(b"x" * (1 if "trickles" in conduct else 1 << 20))
+
+    path = tmp_path / "hostile.sock"
+    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        began = time.monotonic()
+        assert operating_systems(str(path)) == {}
+        assert time.monotonic() - began < 5
+        stop.set()
+        server.shutdown()

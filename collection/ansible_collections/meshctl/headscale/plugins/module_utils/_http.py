@@ -18,6 +18,7 @@ import threading
 import typing as t
 import urllib.error
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import SSLValidationError, open_url
@@ -35,9 +36,15 @@ if t.TYPE_CHECKING:
 # The list of 10,000 nodes takes about 10 MB.
 _LARGEST = 16 * 1024 * 1024
 _CHUNK = 1 << 16
+_SHORTEST_SECRET = 8
 
 # What `open_url` returns has no public type.
 _Answer = t.Any
+
+
+def hide(text: str, secret: str) -> str:
+    """Return a text of a server without a secret that was sent to it."""
+    return text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
 
 
 class Reply(t.NamedTuple):
@@ -48,6 +55,11 @@ class Reply(t.NamedTuple):
     body: str
     location: str
     date: datetime | None
+
+    def without(self, secret: str) -> Reply:
+        """Return the answer without a secret of the request: some proxies repeat its headers in their errors."""
+        content_type, body, location = (hide(text, secret) for text in (self.content_type, self.body, self.location))
+        return self._replace(content_type=content_type, body=body, location=location)
 
 
 class Sender(t.Protocol):
@@ -64,11 +76,13 @@ class Transport(t.NamedTuple):
     validate_certs: bool = True
     timeout: float = 10.0
     use_proxy: bool = True
+    unix_socket: str | None = None
 
     def send(self, method: str, url: str, *, headers: dict[str, str], body: bytes | None) -> Reply:
         """Make one request and return the complete answer; raise when there is none within the time limit."""
+        secret = headers.get("Authorization", "").rpartition(" ")[2]
         try:
-            return _Request(self, method, url, headers, body).answer()
+            return _Request(self, method, url, headers, body).answer().without(secret)
         except HeadscaleError:
             raise
         except (
@@ -78,7 +92,11 @@ class Transport(t.NamedTuple):
             SSLValidationError,
             ValueError,
         ) as error:
-            raise explain(error, url=url, transport=self) from error
+            explained = explain(error, url=url, transport=self)
+            if (harmless := hide(str(explained), secret)) != str(explained):
+                # Nor does the cause, which Ansible shows as well.
+                raise type(explained)(harmless) from None
+            raise explained from error
 
 
 class _Request(threading.Thread):
@@ -107,7 +125,8 @@ class _Request(threading.Thread):
 
     def run(self) -> None:
         try:
-            refuse_exposure(self._request[1])
+            if not self._transport.unix_socket:
+                refuse_exposure(self._request[1], use_proxy=self._transport.use_proxy)
             with self._opened() as answer:
                 self._reply = _reply(answer, self._body(answer))
         except BaseException as error:  # raised again in the caller's thread
@@ -125,6 +144,7 @@ class _Request(threading.Thread):
                 validate_certs=self._transport.validate_certs,
                 ca_path=self._transport.ca_path,
                 use_proxy=self._transport.use_proxy,
+                unix_socket=self._transport.unix_socket,
                 # A redirect would carry the key elsewhere, and a .netrc would replace it.
                 follow_redirects="none",
                 use_netrc=False,
@@ -145,17 +165,39 @@ class _Request(threading.Thread):
         return bytes(content)
 
 
-def refuse_exposure(url: str) -> None:
+def refuse_exposure(url: str, *, use_proxy: bool = False) -> None:
     """Refuse to send a key in plain text to a public address; raise OSError when the name does not resolve."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         return
-    for *_kind, address in socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM):
-        if ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
-            raise BadInput(
-                f"{_server(url)} is plain http and a public address ({address[0]}): anyone on the way could read the API "
-                "key. Use https://, or reach the server at a private address or through a tunnel to this host."
-            )
+    if address := _public(parts.hostname, parts.port or 80):
+        raise BadInput(
+            f"{_server(url)} is plain http and a public address ({address}): anyone on the way could read the API "
+            "key. Use https://, or reach the server at a private address or through a tunnel to this host."
+        )
+    named = getproxies().get("http") if use_proxy and not proxy_bypass(parts.netloc.rpartition("@")[2]) else ""
+    proxy = urlsplit(named if "://" in named else f"//{named}") if named else None
+    if proxy and proxy.hostname and (address := _public(proxy.hostname, proxy.port or 80)):
+        raise BadInput(
+            f"{_server(url)} is plain http, and requests to it go through a proxy with a public address ({address}): anyone "
+            "on the way could read the API key. Use https://, name the server in no_proxy, or set use_proxy to false."
+        )
+
+
+def _public(host: str, port: int) -> str:
+    """Return a public address that a name has, empty if it has none."""
+    for *_kind, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if is_public(str(address[0])):
+            return str(address[0])
+    return ""
+
+
+def is_public(text: str) -> bool:
+    """Whether an address, or the IPv4 address in it, is one of the Internet."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    inside = (address.ipv4_mapped or address.sixtofour) if isinstance(address, ipaddress.IPv6Address) else None
+    # Python before 3.13 takes all of these for private ones.
+    return (inside or address).is_global
 
 
 def _reply(answer: _Answer, content: bytes) -> Reply:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-import http.client
+import http
 import json
 
-from ansible.module_utils.urls import open_url
+from ...module_utils._errors import HeadscaleError
+from ...module_utils._http import Transport
 
 # LocalAPI requires this host name.
 _STATUS = "http://local-tailscaled.sock/localapi/v0/status"
@@ -21,10 +22,12 @@ def operating_systems(socket: str) -> dict[str, str]:
     if not socket:
         return {}
     try:
-        answer = open_url(_STATUS, unix_socket=socket, timeout=_PATIENCE_S, use_proxy=False, force=True)
-        status = json.loads(answer.read())
+        # Within limits: whatever listens there may send slowly, or without an end.
+        transport = Transport(unix_socket=socket, timeout=_PATIENCE_S, use_proxy=False)
+        reply = transport.send("GET", _STATUS, headers={}, body=None)
+        status = json.loads(reply.body) if reply.status == http.HTTPStatus.OK else {}
         nodes = [status.get("Self") or {}, *(status.get("Peer") or {}).values()]
         return {node["PublicKey"]: str(node["OS"]) for node in nodes if node.get("PublicKey") and node.get("OS")}
-    except (OSError, ValueError, AttributeError, TypeError, http.client.HTTPException):
+    except (HeadscaleError, ValueError, AttributeError, TypeError, RecursionError):
         # Nothing listens, or something else does: the information is optional.
         return {}

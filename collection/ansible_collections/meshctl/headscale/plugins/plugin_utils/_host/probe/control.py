@@ -10,6 +10,8 @@ import os
 
 from .base import MAX_ANSWER, Unseen, left, read_json
 
+_SHORTEST_KEY = 8
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json
@@ -19,7 +21,15 @@ def headscale(ask: Dict, until: float) -> Json:
     """Return the JSON of a path of headscale's HTTP API; the key does not leave the host."""
     url = str(ask.get("url") or "").rstrip("/")
     key = str(ask.get("api_key") or "") or _api_key(str(ask.get("api_key_file") or ""))
-    return _ask_headscale(url, str(ask.get("path") or "/api/v1/node"), key, ask.get("ca_file"), until)
+    try:
+        return _ask_headscale(url, str(ask.get("path") or "/api/v1/node"), key, ask.get("ca_file"), until)
+    except Unseen as exc:
+        # Some proxies repeat the headers of a request in their errors.
+        raise Unseen(exc.kind, _without(str(exc).encode(), key).decode()) from None
+
+
+def _without(text: bytes, key: str) -> bytes:
+    return text.replace(key.encode(), b"***") if len(key) >= _SHORTEST_KEY else text
 
 
 def _api_key(path: str) -> str:
@@ -35,6 +45,7 @@ def _api_key(path: str) -> str:
 
 
 def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: float) -> Json:
+    import http.client
     import ssl
     import urllib.error
     import urllib.request
@@ -51,7 +62,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()
         )
         with opener.open(request, timeout=left(until)) as answer:
-            return read_json(answer.read(MAX_ANSWER))
+            return read_json(_without(answer.read(MAX_ANSWER), key))
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
             remedy = "`headscale apikeys create` makes another"
@@ -60,7 +71,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
         if "<html" in said.lower():
             said = "a page of {} and not headscale: let it pass /api on".format(exc.headers.get("Server") or "a proxy")
         raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         reason = str(getattr(exc, "reason", exc))
         raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{_certificate_remedy(reason)}") from exc
 
@@ -79,7 +90,10 @@ def _refuse_exposure(url: str) -> None:
     except (OSError, ValueError) as exc:
         raise Unseen("no_headscale", f"{url} cannot be asked: {exc}") from exc
     for address in {str(entry[4][0]).partition("%")[0] for entry in found}:
-        if ipaddress.ip_address(address).is_global:
+        known = ipaddress.ip_address(address)
+        # Python before 3.13 takes an address inside another one for a private one.
+        inside = (known.ipv4_mapped or known.sixtofour) if isinstance(known, ipaddress.IPv6Address) else None
+        if (inside or known).is_global:
             remedy = "use https://, or a private address or a tunnel"
             raise Unseen(
                 "bad_url", f"{url} is plain http and public ({address}): anyone on the way could read the key; {remedy}"
