@@ -40,6 +40,15 @@ _ABOVE = (
     "[os.chdir('..') for _ in range(64)]; os.chroot('.'); b = os.stat('/'); "
     "sys.exit((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))"
 )
+# Attributes that make a mount writable, for a copy of the mount of /usr and for that mount itself.
+_ATTRIBUTES = f"{_SYSCALL}import struct; a = struct.pack('QQQQ', 0, 1, 0, 0); "
+_NEW_INTERFACE = (
+    f"{_ATTRIBUTES}f = libc.syscall(428, -100, b'/usr', 0x8001); "
+    "sys.exit(f < 0 or libc.syscall(442, f, b'', 0x9000, a, 32) != 0)"
+)
+_IN_PLACE = f"{_ATTRIBUTES}sys.exit(libc.syscall(442, -100, b'/usr', 0, a, 32) != 0)"
+_MAP = "struct.pack('IIII', 2, 4, 4, 1) + bytes(112)"
+_EVENTS = "struct.pack('IIQ', 0, 112, 0) + bytes(112)"
 _ABSTRACT = f"meshctl-escape-{os.getpid()}"
 
 # Each must fail, in a machine, as its root.
@@ -85,6 +94,12 @@ ATTEMPTS = {
     "clock": "date --set=2001-01-01",
     "reboot": f"python3 -c '{_SYSCALL}sys.exit(libc.reboot(0x89ABCDEF) != 0)'",
     "load-module": f"python3 -c '{_SYSCALL}r=libc.syscall(175, 0, 0, 0); sys.exit(ctypes.get_errno() == 1 or 2)'",
+    "new-mount-interface": f"python3 -c {shlex.quote(_NEW_INTERFACE)}",
+    "attributes-of-a-mount": f"python3 -c {shlex.quote(_IN_PLACE)}",
+    "program-in-the-kernel": f'python3 -c "{_SYSCALL}import struct; sys.exit(libc.syscall(321, 0, {_MAP}, 72) < 0)"',
+    "events-of-all-processes": f'python3 -c "{_SYSCALL}import struct; sys.exit(libc.syscall(298, {_EVENTS}, -1, 0, -1, 0) < 0)"',
+    "accesses-to-files": f"python3 -c '{_SYSCALL}sys.exit(libc.fanotify_init(4, 0) < 0)'",
+    "accounting": f"python3 -c '{_SYSCALL}sys.exit(libc.acct(b\"/tmp/x\") != 0)'",
     "root-of-process-1": "ls /proc/1/root/run/lab",
     "lab-state": "ls /run/lab /run/netns/* 2>/dev/null",
     "namespaces-of-process-1": "nsenter --target 1 --mount ls /run/lab",
