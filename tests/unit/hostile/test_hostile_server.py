@@ -114,7 +114,7 @@ def test_a_redirect_does_not_take_the_key_along(status: int) -> None:
 )
 def test_an_answer_of_another_shape_is_one_sentence(document: Any) -> None:
     with pytest.raises((BadAnswerError, WrongUrlError)):
-        call(answer(json.dumps(document)))
+        call(answer(json.dumps(document)), timeout=15)
 
 
 def test_texts_that_no_file_can_hold_are_made_harmless() -> None:
