@@ -147,7 +147,7 @@ def _connected(monkeypatch: pytest.MonkeyPatch, known: dict[str, Any]) -> dict[s
     monkeypatch.setattr(probing, "run_script", run)
     templar = SimpleNamespace(template=lambda value: value)
     nodes = {name: {"key": name, "addresses": [f"100.64.0.{n}"]} for n, name in enumerate("ab", 1)}
-    task = SimpleNamespace(args={"deadline": 0.5}, async_val=0, check_mode=False, delegate_to=None)
+    task = SimpleNamespace(args={"deadline": 0.5}, async_val=0, check_mode=False, delegate_to=None, register="found")
     shell = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None), transport="ssh")
     action = ActionModule(task, shell, None, None, templar, None)
     variables = {"inventory_hostname": "a", "mesh_story": "us1", "mesh_nodes": nodes, "mesh": {"backend": "hosts"}}
