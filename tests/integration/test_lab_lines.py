@@ -240,7 +240,7 @@ def _runs(pid: int) -> bool:
         (
             lambda lab: lab.vars["mesh_subnets"]["subnet-b"].update(cidr="10.0.0.0/16"),
             "is up with subnet subnet-b: cidr 10.0.0.0/24, but the inventory says 10.0.0.0/16; "
-            "take it down with `meshctl down` first",
+            "take it down with `meshctl down --lab ",
         ),
         (
             lambda lab: lab.vars["mesh_subnets"].update(extra={"cidr": "10.7.0.0/24"}),

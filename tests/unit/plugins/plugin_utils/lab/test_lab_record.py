@@ -148,6 +148,7 @@ def test_what_differs_between_a_lab_and_an_inventory() -> None:
         (lambda i: i.shared.update(mesh_wan={"cidr": "203.0.112.0/23"}), "is up with wan_cidr 203.0.113.0/24, but the inventory says 203.0.112.0/23"),
         (lambda i: i.host("relay").update(mesh_address="203.0.113.11"), "is up with resolver 203.0.113.10"),
         (lambda i: i.subnets["subnet-a"].update(gateway="192.168.1.254"), "is up with subnet subnet-a: gateway 192.168.1.1"),
+        (lambda i: i.subnets["subnet-a"].update(cidr6="2001:db8:a::/64"), "is up without subnet subnet-a: cidr6, but"),
         (lambda i: i.host("client-node-1").update(mesh_address="192.168.1.9"), "is up with client-node-1: address 192.168.1.10"),
     ],
 )  # fmt: skip
@@ -155,7 +156,7 @@ def test_what_needs_another_lab_is_refused_with_the_remedy(change: object, messa
     inventory = Inventory()
     record = _record(inventory)
     change(inventory)  # type: ignore[operator]
-    with pytest.raises(LabError, match="take it down with `meshctl down` first") as caught:
+    with pytest.raises(LabError, match="take it down with `meshctl down --lab seed` first") as caught:
         difference(record, inventory.read())
     assert message in str(caught.value)
 

@@ -168,6 +168,6 @@ def test_a_lab_of_namespaces_does_not_become_one_of_guests_in_place(topology: To
     record = Record("now", recorded(topology), {}, dict.fromkeys(topology.machines, alive))
 
     with pytest.raises(
-        LabError, match=r"kind host, but the inventory says guest; take it down with `meshctl down` first"
+        LabError, match=r"kind host, but the inventory says guest; take it down with `meshctl down --lab seed-vm` first"
     ):
         difference(record, with_guests(topology))

@@ -26,7 +26,7 @@ from .._binaries._cache import recorded_digest
 from .._inventory.places import Topology
 from .._inventory.topology import checked_name
 from . import plan, preflight, supervisor, tls, use
-from .record import Record, difference, recorded
+from .record import Record, difference, recorded, take_down_first
 from .supervisor import LabError, Process
 
 BUILD_SECONDS: Final = 120
@@ -101,7 +101,7 @@ class Lab:
             return [f"lab {self.name} created with {len(topology.machines)} machines"]
         differs = difference(record, topology)
         if changed := sorted(name for name in programs if record.programs.get(name) != programs[name]):
-            raise LabError(f"the lab '{self.name}' runs another {changed[0]}; take it down with `meshctl down` first")
+            raise LabError(f"the lab '{self.name}' runs another {changed[0]}; {take_down_first(self.name)}")
         return [*differs.sentences(), *(f"cable of {name} plugged in" for name in self._unplugged(record))]
 
     def up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:

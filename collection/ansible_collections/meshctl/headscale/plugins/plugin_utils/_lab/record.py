@@ -126,11 +126,16 @@ def _own(machines: Mapping[str, Any]) -> list[str]:
     return [name for name, machine in machines.items() if machine["kind"] != "guest"]
 
 
+def take_down_first(lab: str) -> str:
+    """Return the remedy for a change that a running lab cannot take."""
+    return f"take it down with `meshctl down --lab {lab}` first"
+
+
 def _same(lab: str, what: str, old: object, new: object) -> None:
     if old != new:
+        today = f"with {what} {old}" if old else f"without {what}"
         raise LabError(
-            f"the lab '{lab}' is up with {what} {old}, but the inventory says {new}; "
-            "take it down with `meshctl down` first"
+            f"the lab '{lab}' is up {today}, but the inventory says {new or 'nothing'}; {take_down_first(lab)}"
         )
 
 

@@ -23,7 +23,7 @@ from typing import Final
 from .._inventory.places import Topology
 from .._lab import supervisor
 from .._lab.lab import Lab
-from .._lab.record import Record
+from .._lab.record import Record, take_down_first
 from .._lab.supervisor import LabError
 from . import acceleration, preflight, ssh, xml
 from .boot import Boot, Work, owner
@@ -227,12 +227,12 @@ class Guests:
             if any(machine["kind"] == "guest" for machine in record.topology["machines"].values()):
                 return  # an `up` was killed before it created anything in libvirt
             raise LabError(
-                f"the lab '{self.lab.name}' is up without virtual machines; take it down with `meshctl down` first"
+                f"the lab '{self.lab.name}' is up without virtual machines; {take_down_first(self.lab.name)}"
             )
         if made.key != key:
             raise LabError(
                 f"the lab '{self.lab.name}' is up with other guests (image, programs, memory or addresses changed); "
-                "take it down with `meshctl down` first"
+                f"{take_down_first(self.lab.name)}"
             )
 
     def _remove(self, uri: str, disks: Path, *, keep_logs: bool) -> Path | None:
