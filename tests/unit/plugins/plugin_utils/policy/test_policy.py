@@ -293,3 +293,10 @@ def test_a_tagged_node_has_no_user_and_only_approved_routes_count() -> None:
     node = Node.read("web", record)
     assert node.user is None
     assert node.routes == ("10.1.0.0/16",)
+
+
+def test_a_user_is_known_by_each_name_that_headscale_takes() -> None:
+    users = [{"name": "jo@"}, {"name": "al@example.com"}, {"name": "kim", "email": "kim@example.com"}]
+    known = ["jo@@", "al@example.com", "al@example.com@", "kim@", "kim@example.com", "kim@example.com@"]
+    document = {"groups": {"group:all": [*known, "jo@", "al@"]}}
+    assert unknown_names(document, users=users, tags=[]) == ["jo@", "al@"]

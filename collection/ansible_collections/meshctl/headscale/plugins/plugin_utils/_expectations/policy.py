@@ -94,7 +94,8 @@ class _Rules:
 
     def __init__(self, view: View) -> None:
         self._ports = ports(view)
-        self._user = f"{view.setting('user')}@".replace("@@", "@")
+        # Headscale takes one `@` from the end, also where the name itself ends in one.
+        self._user = f"{view.setting('user')}@"
         known = mapping(view.shared("mesh_nodes"))
         self._addresses = [addresses(mapping(known.get(host)).get("addresses")) for host in view.group("clients")[:3]]
 

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: Iterable[str]) -> list[str]:  # noqa: ANN401
     """Return the users and tags that a policy names and that do not exist; Headscale accepts them silently."""
-    names = {f"{user.get('name')}@" for user in users} | {str(user.get("email") or "") for user in users}
+    names = {str(user.get(key)) for user in users for key in ("name", "email", "provider_id") if user.get(key)}
     owned = set((document or {}).get("tagOwners") or {}) | set(tags)
     found = list(dict.fromkeys(_every_name(document)))
     return [
-        name for name in found if ("@" in name and name not in names) or (name.startswith("tag:") and name not in owned)
+        name
+        for name in found
+        # As Headscale does, which takes one `@` from the end of a name.
+        if ("@" in name and name.removesuffix("@") not in names) or (name.startswith("tag:") and name not in owned)
     ]
 
 
