@@ -47,7 +47,7 @@ class _View:
         return None
 
     def shared(self, name: str) -> Any:
-        return None
+        return self._settings.get(name)
 
     def group(self, name: str) -> list[str]:
         return {"clients": ["one", "two", "three"], "lan": ["printer", "nas", "web"]}.get(name, [])
@@ -77,6 +77,28 @@ def test_the_story_knows_who_shares_who_observes_and_who_leaves() -> None:
     assert (found["exit_node"], found["exit_user"]) == ("two", "one")
     assert (found["single"], found["single_router"], found["single_target"]) == (["192.168.1.0/24"], "one", "printer")
     assert (found["allowed"], found["disruption"]) == (True, True)
+
+
+def test_a_policy_names_the_owner_of_a_node() -> None:
+    nodes = {
+        "one": {"user": "jo", "tags": []},
+        "two": {"user": "jo@", "tags": []},
+        "three": {"user": "tagged-devices", "tags": ["tag:router", "tag:web"]},
+    }
+    assert routes.owners(_View("one", mesh_nodes=nodes)) == {"one": "jo@", "two": "jo@@", "three": "tag:router"}
+    nodes["one"]["user"] = "jo@example.com"
+    assert routes.owners(_View("one", mesh_nodes=nodes))["one"] == "jo@example.com@"
+
+
+def test_another_client_becomes_an_exit_node() -> None:
+    assert routes.new_exit(_View("one")) == "three"
+    assert routes.new_exit(_View("one", exit_nodes=[])) == "three"
+    assert routes.new_exit(_View("one", exit_nodes=["two", "three"])) == ""
+
+
+def test_the_networks_of_one_target_are_tested_together() -> None:
+    more = [*SETTINGS["routes"], {"prefix": "fd00:a::/64", "routers": ["one"], "target": "printer"}]
+    assert routes.expected(_View("one", routes=more))["single"] == ["192.168.1.0/24", "fd00:a::/64"]
 
 
 @pytest.mark.parametrize(

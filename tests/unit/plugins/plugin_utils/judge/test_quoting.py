@@ -60,6 +60,7 @@ def test_what_needs_no_quotes_has_none() -> None:
 # What is put into a command without quotes: our own numbers and constants.
 _OWN = {
     "'u' if aspect == 'udp' else ''",
+    "_NC[protocol]",
     "QUAD_100",
     "HOSTS",
     "LARGE_BYTES",

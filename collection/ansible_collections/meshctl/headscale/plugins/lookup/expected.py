@@ -27,7 +27,8 @@ options:
         C(domain).
       - V(routes), the C(routers) with all that each serves, what this host should C(advertise) and whether it is an
         C(exit) node, whether it C(accepts) routes and which it C(uses), the C(exit_node) and the C(exit_user) who tries
-        it, the C(shared) prefix with the C(sharing) routers and its C(observer), and whether changes are C(allowed).
+        it, the C(shared) prefix with the C(sharing) routers and its C(observer), the C(owners) of clients as a policy names
+        them, and whether changes are C(allowed).
       - V(policy), the C(ports) on which nodes listen for a story about the policy, the C(changes) of the policy that it makes
         and the C(host) that joins for them, or why they are C(not_allowed).
     required: true

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from .._inventory.routes import Route, read_exit_nodes, read_routes
-from .._judge.answer import address, text
+from .._judge.answer import address, items, mapping, text
 from .view import calm, is_lab, may_disturb, place
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def expected(view: View) -> dict[str, Any]:
         "observer": next((host for host in _accepting(view) if shared and _uses(view, shared, host)), ""),
         "sharing": list(shared.routers) if shared else [],
         "specific": specific(view, shared) if shared else {},
+        "new_exit": new_exit(view),
+        "owners": owners(view),
         "single": [route.prefix for route in singles],
         "single_router": single.routers[0] if single else "",
         "single_target": single.target if single else "",
@@ -132,6 +134,25 @@ def exit_user(view: View) -> str:
     outside = place(view, exits[0]).get("public_address")
     others = [host for host in view.group("clients") if host not in exits]
     return next((host for host in others if place(view, host).get("public_address") != outside), "")
+
+
+def new_exit(view: View) -> str:
+    """Return a client that is no exit node and uses none, empty if there is none: it becomes one for a while."""
+    others = [host for host in view.group("clients") if host not in (*exits_of(view), exit_user(view))]
+    return others[-1] if others else ""
+
+
+def owners(view: View) -> dict[str, str]:
+    """Return how a policy names the owner of each client: by a tag that it has, else by its user.
+
+    Headscale takes one `@` from the end of a name that it looks for, so that each user is found, whatever the name.
+    """
+    known = mapping(view.shared("mesh_nodes"))
+    records = {host: mapping(known.get(host)) for host in view.group("clients")}
+    return {
+        host: next((text(tag) for tag in items(record.get("tags"))), f"{text(record.get('user'))}@")
+        for host, record in records.items()
+    }
 
 
 def no_routes(view: View) -> str:
