@@ -29,6 +29,7 @@ PLAYBOOK = """
     - {name: Delegated, ansible.builtin.set_fact: {e: 1}, when: false, delegate_to: n2}
     - {name: Once, ansible.builtin.set_fact: {f: 1}, when: not chosen, run_once: true}
     - {name: File, ansible.builtin.include_tasks: "{{ 'inner' if chosen else 'other' }}.yml", vars: {v: "{{ b }}"}}
+    - {name: Files, ansible.builtin.include_tasks: "{{ item }}.yml", loop: [inner, other], vars: {v: "{{ item }}"}, when: chosen or item == 'other'}
     - {name: Role, ansible.builtin.include_role: {name: part}, when: chosen, vars: {v: role}}
     - {name: No file, ansible.builtin.include_tasks: "{{ nothing.there }}", ignore_errors: true}
     - name: A block
@@ -46,7 +47,7 @@ ONLY_SKIPPED = """
   tasks:
     - {name: Skipped, meshctl.headscale.topology: , when: inventory_hostname == 'n9'}
     - {name: Skipped too, ansible.builtin.raw: "exit 1", when: inventory_hostname == 'n9'}
-    - {name: File, ansible.builtin.include_tasks: skipped.yml}
+    - {name: Files, ansible.builtin.include_tasks: "{{ item }}.yml", loop: [skipped]}
 """
 
 RECORDER = """

@@ -49,11 +49,13 @@ def install() -> None:
 
 
 def _is_candidate(task: Any) -> bool:  # noqa: ANN401
-    if task.loop is not None or task.loop_with or task.delegate_to or task.async_val:
+    if task.delegate_to or task.async_val or (task.loop_control and task.loop_control.pause):
         return False
     name = str(task.action)
     if name in _INCLUDES:
         return True
+    if task.loop is not None or task.loop_with:
+        return False
     return bool(task.when) and (name.startswith(_OURS) or name.removeprefix("ansible.builtin.") in _BUILTIN)
 
 
