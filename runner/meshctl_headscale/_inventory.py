@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -178,11 +179,18 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
 
     try:
         text = path.read_text(encoding="utf-8")
-        return None if text.startswith(_VAULT) else yaml.load(text, Loader=_strict_loader(path))  # noqa: S506
+        return None if text.startswith(_VAULT) else _loaded(path, text)
     except UnicodeDecodeError:
         raise BadInputError(f"The inventory {path} is not UTF-8 text. Write it in YAML.") from None
     except yaml.YAMLError as error:
         raise BadInputError(f"The inventory {path} is not YAML: {' '.join(str(error).split())}.") from None
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(path: Path, text: str) -> Any:  # noqa: ANN401 - an inventory's data
+    import yaml
+
+    return yaml.load(text, Loader=_strict_loader(path))  # noqa: S506
 
 
 def _strict_loader(path: Path) -> type[Any]:
