@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import ipaddress
 import os
+import socket
 import ssl
 import stat
 import threading
@@ -125,14 +127,24 @@ class _Server(ThreadingMixIn, WSGIServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Serve a client."""
+        """Serve a client for some seconds at most; a timeout of the socket limits each read only."""
+        end = threading.Timer(_CLIENT_S, _hang_up, (request,))
+        end.daemon = True
+        end.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self._free.release()
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:  # noqa: ANN401
         """Ignore a client that went away or does not speak TLS."""
+
+
+def _hang_up(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # Not the method of a TLS socket, which another thread is using.
+        socket.socket.shutdown(request, socket.SHUT_RDWR)
 
 
 class _Server6(_Server):

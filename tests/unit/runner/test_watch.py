@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -263,13 +265,30 @@ def test_the_endpoint_with_tls_and_a_password(tmp_path: Path, auth_file: Path, r
     authority.configure_trust(context)
     url = f"https://127.0.0.1:{server.server_port}/metrics"
     # A client that connects and says nothing blocks no other one.
-    import socket
-
     with socket.create_connection(("127.0.0.1", server.server_port)):
         assert "meshctl_build_info" in get(url, "prometheus:s3cret", context=context)
         for wrong in ("", "prometheus:wrong", "other:s3cret"):
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 get(url, wrong, context=context)
+    server.shutdown()
+
+
+@pytest.mark.parametrize("first", [b"GET /metrics HTTP/1.1\r\nX: ", b"", b"GET /"], ids=["header", "nothing", "line"])
+def test_a_client_that_sends_slowly_is_not_served_for_long(
+    registry: object, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    monkeypatch.setattr(endpoint, "_CLIENT_S", 1.0)
+    server = endpoint.serve(endpoint.Address(host="127.0.0.1", port=0), registry)  # type: ignore[arg-type]
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as client, contextlib.suppress(OSError):
+        client.sendall(first)
+        client.settimeout(0.1)
+        while time.monotonic() - began < 30:
+            client.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                if not client.recv(1000):
+                    break
+    assert time.monotonic() - began < 20
     server.shutdown()
 
 
