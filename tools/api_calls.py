@@ -19,11 +19,14 @@ from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.action import diagnose, explain
 from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _operations
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._evidence import requests
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "api-calls.md"
 _COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
 _PLAYBOOKS = ROOT / "playbooks"
+# What the probe asks for, by the action that has it asked.
+PROBED = {"diagnose": diagnose._API, "explain": explain._API, "evidence": requests.API}
 _INTRODUCTION = """# API calls
 
 Headscale's API keys have no scopes: anyone with a key can make every call. To give meshctl the
@@ -64,9 +67,7 @@ def of_code(path: Path) -> set[str]:
         for operation in methods().get(node.attr, ())
     }  # fmt: skip
     paths = set(re.findall(r'"(/api/v1/\w+)"', text))
-    for action in (diagnose, explain):
-        if path.stem == action.__name__.rpartition(".")[2]:
-            paths |= {f"/api/v1/{name}" for name in action._API.values()}
+    paths |= {f"/api/v1/{name}" for name in PROBED.get(path.stem, {}).values()}
     return found | {by_path(path) for path in paths}
 
 
@@ -108,11 +109,13 @@ def _included(path: Path, text: str) -> Iterator[Path]:
 def commands() -> dict[str, set[str]]:
     """Return the operations of each command and story."""
     known = modules()
-    found = {"`meshctl init`": of_code(ROOT / "runner" / "meshctl_headscale" / "_init.py")}
+    runner = ROOT / "runner" / "meshctl_headscale"
+    found = {"`meshctl init`": of_code(runner / "_init.py"), "`meshctl status`": of_code(runner / "_labs.py")}
     plays = {
         "`meshctl up`": _PLAYBOOKS / "up.yml",
         "`meshctl doctor`": _PLAYBOOKS / "doctor.yml",
         "`meshctl why`": _PLAYBOOKS / "why.yml",
+        "`meshctl collect`": _PLAYBOOKS / "collect.yml",
         **{f"`meshctl run {path.stem}`": path for path in sorted((_PLAYBOOKS / "stories").glob("us*.yml"))},
     }
     for name, play in plays.items():
@@ -129,7 +132,9 @@ def page() -> str:
     parts = [_INTRODUCTION, "## Commands and stories", "", *_table("command", commands()), ""]
     parts += [
         "A story makes the calls in the column *changes* only where `mesh_manage` or",
-        "`mesh_allow_disruptive` allows it.",
+        "`mesh_allow_disruptive` allows it. `meshctl watch` makes the calls of its stories and of",
+        "`meshctl doctor`, `meshctl faults` those of `meshctl up` and of the stories, on a lab. Other",
+        "commands make none.",
         "",
         "## Modules and plugins",
         "",

@@ -109,6 +109,7 @@ def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
         servers = [row.host for row in machines.values() if row.kind == "headscale" and row.reachable]
         asked = {
             "kind": "headscale",
+            "path": "/api/v1/node",
             "url": variables["mesh_server_url"],
             "api_key_file": variables["mesh_api_key_file"],
         }

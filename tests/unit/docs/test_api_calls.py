@@ -44,6 +44,23 @@ def test_every_path_that_the_probe_is_given_is_in_the_table() -> None:
                 assert api_calls.by_path(named)
 
 
+def test_no_path_is_put_together_beside_the_table() -> None:
+    files = [path for root in (COLLECTION / "plugins", ROOT / "runner") for path in root.rglob("*.py")]
+    found = {path.relative_to(ROOT).as_posix() for path in files if 'f"/api/v1/' in path.read_text(encoding="utf-8")}
+    assert {name.rpartition("plugins/")[2] for name in found} == {
+        "action/diagnose.py",
+        "action/explain.py",
+        "plugin_utils/_evidence/requests.py",
+    }
+    assert len(api_calls.PROBED) == len(found)
+
+
+def test_all_that_the_probe_asks_the_server_for_is_listed() -> None:
+    found = api_calls.commands()
+    assert found["`meshctl status`"] == {"list_nodes"}
+    assert found["`meshctl collect`"] == {"list_nodes", "list_users", "get_policy"}
+
+
 def test_commands_that_only_look_change_nothing() -> None:
     found = api_calls.commands()
     for command in ("`meshctl init`", "`meshctl doctor`"):

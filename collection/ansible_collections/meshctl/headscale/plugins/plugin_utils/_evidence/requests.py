@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 Request = dict[str, Any]
 
+API: Final = {"nodes": "node", "users": "user", "policy": "policy"}
 _COMMANDS = {
     "addresses": ["ip", "address", "show"],
     "rules": ["ip", "rule", "show"],
@@ -50,8 +51,5 @@ def of_host(*, client: bool, server: Request | None, service: str) -> list[Reque
         ]
     if server:
         asked.append({"id": "config", "kind": "config"})
-        asked += [
-            {"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **server}
-            for name, path in (("nodes", "node"), ("users", "user"), ("policy", "policy"))
-        ]
+        asked += [{"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **server} for name, path in API.items()]
     return asked
