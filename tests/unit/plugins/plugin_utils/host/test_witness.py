@@ -113,3 +113,15 @@ def test_what_is_no_answer_proves_nothing(reply: bytes) -> None:
         threading.Thread(target=answer, args=(server,), daemon=True).start()
         asked = {"host": "127.0.0.1", "port": server.getsockname()[1], "token": "t"}
         assert witness.ask(asked, "a", time.monotonic() + 5) is None
+
+
+def test_a_listener_that_ends_tells_what_has_arrived_of_those_who_cannot_ask() -> None:
+    ask = {"id": "it", "kind": "serve", "addresses": ["::1"], "seconds": 30, "witness": True}
+    found = probe.main({"observe": [ask], "deadline_s": 5})["observations"]["it"]["data"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
+        quiet.bind(("127.0.0.1", 0))
+        port = quiet.getsockname()[1]
+        rows("c1", {"host": "127.0.0.1", "protocol": "udp", "port": port})
+        end = {"id": "end", "kind": "call", **found["end"], "nonces": ["c1", "c2"]}
+        noted = probe.main({"observe": [end], "deadline_s": 5})["observations"]["end"]["data"]["noted"]
+    assert noted == ({"c1": [["127.0.0.1", str(port)]], "c2": []} if found.get("witness") else None)

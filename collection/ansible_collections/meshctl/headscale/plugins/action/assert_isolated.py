@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from secrets import choice, randbelow, token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
@@ -16,12 +16,13 @@ from ..plugin_utils._action.options import COMMON, lifted, unpacked
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.subnets import no_ports, public_addresses, published
 from ..plugin_utils._judge.answer import Json, address, items, mapping, text
+from ..plugin_utils._judge.arrived import judge_arrived
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.isolated import OTHER, SOURCES, Isolated, Wall, answered, doubtful, judge_isolated
 from ..plugin_utils._judge.observations import ICMP, KNOCK, ROUTES, STEPS, WIRE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..plugin_utils._judge.check import Check
 
@@ -45,6 +46,7 @@ class ActionModule(Assertion):
         "targets": {"type": "raw"},
         "nodes": {"type": "raw"},
         "ports": {"type": "list", "elements": "int", "aliases": ["port"]},
+        "noted": {"type": "bool", "default": False},
     }
 
     _watched = False
@@ -131,9 +133,16 @@ class ActionModule(Assertion):
         open_ = {name for name in subnets if not hidden and text(mapping(topology.get(name)).get("nat")) == "none"}
         return [name for name, subnet in subnets.items() if subnet and subnet != own and name not in open_]
 
+    @property
+    def _outside(self) -> bool:
+        """Whether this host is outside the mesh, so that it cannot ask nodes over the mesh what has reached them."""
+        return not self.variable("mesh_client")
+
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Try the physical addresses, and the mesh addresses too: silence proves something only while those answer."""
         self._looks += 1
+        if self.options["noted"]:
+            return []
         walls = [wall for wall in self._expect.walls if pending is None or wall.name in pending]
         targets = [known for wall in walls for known in (wall.address, wall.mesh) if known and not wall.drops]
         witnesses = {wall.name: self._witness(wall) for wall in walls}
@@ -167,7 +176,7 @@ class ActionModule(Assertion):
                 "targets": tried,
                 "try_timeout_s": 1.0,
                 "sparing": True,
-                "nonce": self._nonce if any(witnesses.values()) else "",
+                "nonce": self._nonce if self._outside or any(witnesses.values()) else "",
             },
         ]
         requests: list[Request] = [{"id": STEPS, "kind": "sequence", "steps": steps}]
@@ -175,6 +184,8 @@ class ActionModule(Assertion):
 
     def _witness(self, wall: Wall) -> Request:
         """Return where to ask over the mesh what has reached a host; empty if it does not note that."""
+        if self._outside:
+            return {}
         serving = mapping(self.of_host(wall.name, "mesh_serving"))
         found = mapping(mapping(mapping(serving.get("ports")).get(wall.mesh)).get("tcp"))
         if not (serving.get("witness") is True and found.get("port")):
@@ -186,8 +197,15 @@ class ActionModule(Assertion):
         known = [wall.address for wall in self._expect.walls if wall.name in failing]
         return [{"id": ROUTES, "kind": "routes", "get": known}]
 
+    def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
+        """Return the nonce of a host outside the mesh, with which nodes tell its datagrams from others."""
+        return {"ansible_facts": {"mesh_knocked": self._nonce}} if self._outside and not self.options["noted"] else {}
+
     def judge(self, answer: Json) -> list[Check]:
         """Judge the refusals; silent addresses are tried again while there is time."""
+        if self.options["noted"]:
+            noted = {wall.name: self.of_host(wall.name, "mesh_noted") for wall in self._expect.walls}
+            return judge_arrived(noted, text(self.variable("mesh_knocked")), self.context, self._expect.walls)
         patient = self.elapsed_s < self.deadline_s
         observed = unpacked(lifted(answer, WIRE, (STEPS,)), STEPS, (ICMP, KNOCK))
         reached = {**self._expect.reached, **answered(observed)}

@@ -12,7 +12,7 @@ from typing import Any
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
-from ..plugin_utils._judge.answer import Answer, addresses, mapping
+from ..plugin_utils._judge.answer import Answer, addresses, mapping, text
 
 _LOOK_S = 5.0
 _LONGEST_S = 900.0
@@ -42,7 +42,7 @@ class ActionModule(ProbingAction):
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.start(task_vars)
         if self.options["state"] == "ended":
-            return {**result, "changed": False, "ansible_facts": {"mesh_serving": self._end()}}
+            return {**result, "changed": False, "ansible_facts": {"mesh_serving": {}, "mesh_noted": self._end()}}
         serving: dict[str, Any] = {}
         if not self._task.check_mode and (self.setting("probe_ports") or self.setting("backend") != "hosts"):
             serving = self._serve(self._ports())
@@ -51,10 +51,13 @@ class ActionModule(ProbingAction):
         return self.with_silence({**result, "changed": False, "ansible_facts": {"mesh_serving": serving}})
 
     def _end(self) -> dict[str, Any]:
-        """End the listener; one that has ended already is as well."""
-        if end := mapping(mapping(self.variable("mesh_serving")).get("end")):
-            self.probe([{"id": "end", "kind": "call", **end}], seconds=_LOOK_S)
-        return {}
+        """End the listener, and return the datagrams of hosts outside the mesh that it has noted, by their nonce."""
+        end = mapping(mapping(self.variable("mesh_serving")).get("end"))
+        if not end:
+            return {}
+        known = [text(self.of_host(host, "mesh_knocked")) for host in self.group("headscale")]
+        request = {"id": "end", "kind": "call", **end, "nonces": [nonce for nonce in known if nonce]}
+        return mapping(mapping(Answer(self.probe([request], seconds=_LOOK_S)).data("end")).get("noted"))
 
     def _ports(self) -> list[int]:
         """Return the ports to choose from; existing hosts listen only on those that they name."""

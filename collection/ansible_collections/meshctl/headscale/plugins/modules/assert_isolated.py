@@ -41,6 +41,13 @@ options:
     type: list
     elements: int
     aliases: [port]
+  noted:
+    description:
+      - Whether to send nothing, and to judge what the targets have captured of the datagrams that this host, which is outside the
+        mesh, has sent to them in an earlier task.
+      - The targets must have listened with the option C(witness) of M(meshctl.headscale.serve) meanwhile, and have ended that.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members

@@ -110,7 +110,7 @@ def call(ask: Dict, until: float) -> Json:
             sock.connect("\0meshctl-" + str(ask.get("name")))
             if _user(sock) not in (0, os.geteuid()):
                 raise Unseen("gone", "another user's process answers in place of the one that was started")
-            request = {key: ask[key] for key in ("token", "hold_s", "drop") if key in ask}
+            request = {key: ask[key] for key in ("token", "hold_s", "drop", "nonces") if key in ask}
             sock.sendall(json.dumps(request).encode() + b"\n")
             return json.loads(_all(sock, until))
         except socket.timeout:

@@ -164,9 +164,12 @@ class _Server:
                 except OSError:
                     continue
 
-    def _end(self, _request: Dict) -> Dict:
+    def _end(self, request: Dict) -> Dict:
+        """End, and return which datagrams have arrived of the senders that the request names."""
         self._ended = True
-        return {"ended": True}
+        self._take_captured()
+        nonces = [str(nonce) for nonce in request.get("nonces") or []]
+        return {"ended": True, "noted": self._knocks.of_all(nonces) if self._witness is not None else None}
 
     def _take(self, listener: socket.socket, until: float) -> None:
         if listener.type == socket.SOCK_DGRAM:

@@ -104,6 +104,10 @@ class Witness:
         if len(note) <= _LONGEST_NOTE and len(self._noted) < _MOST_KEPT:
             self._noted[note.decode("ascii", "replace")] = None
 
+    def of_all(self, nonces: List) -> Dict:
+        """Return the datagrams of several senders."""
+        return {nonce: self.of(nonce) for nonce in nonces}
+
     def of(self, nonce: str) -> List:
         """Return `[address, port]`, as text, of the datagrams of one sender."""
         return [note.split()[1:3] for note in list(self._noted) if note.split()[:1] == [nonce]]
