@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -322,3 +323,18 @@ def test_a_map_with_the_wrong_ports(patient: BrokenMesh) -> None:
         findings = patient.examine()
     assert roots(findings) == {"doctor.relay.https"}
     assert "correct derpport" in patient.headline
+
+
+@pytest.mark.slow
+def test_a_policy_file_that_headscale_has_not_read(patient: BrokenMesh) -> None:
+    policy, file = '{"acls": [{"action": "accept", "src": ["*"], "dst": ["%s"]}]}', "/run/policy.hujson"
+    patient.sh(SERVER, f"printf %s '{policy % '*:*'}' >{file}")
+    with patient.config(f"sed -i 's#mode: database#mode: file\\n  path: {file}#' {CONFIG}"):
+        wait_for(patient.online, "all nodes are back", seconds=30)
+        patient.sh(SERVER, f"printf %s '{policy % '100.64.0.99:*'}' >{file}")
+        findings = patient.examine()
+        assert roots(findings) == {"doctor.policy.reach"}
+        assert "has not read its policy file since that changed" in patient.headline
+        patient.sh(SERVER, re.findall(r"`([^`]+)`", patient.headline)[0])
+        wait_for(lambda: not patient.peer(ONE, TWO), "the clients have the policy", seconds=30)
+        assert "packets pass" not in hint(patient.examine(), "doctor.policy.reach")

@@ -287,3 +287,16 @@ def test_a_machine_that_is_down_and_is_relay_and_resolver(upstream: str, one: bo
     }
     found = problems(examine_client(seen))
     assert (found["doctor.upstream_dns"] == "because of doctor.relay.https") is one
+
+
+@pytest.mark.parametrize(
+    ("lines", "starts"),
+    [
+        (["2025-11-29T09:03:20Z INF Opening database", "2025-11-29T09:03:29Z INF x"], 1),
+        (["2025-11-29T09:03:29Z INF x"], 0),
+        (['{"level":"info","message":"Opening database"}'], None),
+        ([], None),
+    ],
+)
+def test_how_often_the_server_started(lines: list[str], starts: int | None) -> None:
+    assert Server(answer(log={"lines": lines}), ServerContext(url=_URL)).recent_starts == starts

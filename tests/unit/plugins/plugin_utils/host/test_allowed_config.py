@@ -162,3 +162,13 @@ def test_no_secret_leaves_the_host_however_the_file_is_written(
 def test_any_text_is_reduced_or_refused(text: str) -> None:
     with contextlib.suppress(Unseen):
         allowed_config(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("policy:\n  mode: file\n  path: /p", True), ("policy: {mode: file}", False)]
+)
+def test_the_mode_of_a_policy_is_left_out_in_a_form_that_is_not_examined(given: str, kept: bool) -> None:
+    said = allowed_config(f"server_url: https://h\n{given}\n")
+    assert "server_url: https://h" in said
+    assert ("mode: file" in said) is kept
+    assert "/p" not in said

@@ -16,6 +16,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import w
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why import walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.case import Case, Side
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.question import Known
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.steps import packets
 from doctor import JSON, NOW, answer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,6 +208,24 @@ def test_route() -> None:
     for one in (V4.format(1), V6.format(1)):
         mesh.two["routes"]["get"][one] = {"error": "RTNETLINK answers: Network is unreachable"}
     failing(mesh, "route", "two has no route to 100.64.0.1", "takes precedence")
+
+
+def test_route_of_a_host_without_its_own_address() -> None:
+    mesh = Mesh()
+    mesh.two["addresses"][1]["addresses"] = [f"{V4.format(2)}/32"]
+    found = packets.route(mesh.case(), 6)
+    assert found.state == "failed"
+    assert f"tailscale0 of two lacks its mesh address {V6.format(2)}" in found.said
+    assert "an MTU below 1280" in found.said
+    assert packets.route(mesh.case(), 4).state == "passed"
+
+
+def test_route_to_an_address_that_the_host_has_itself() -> None:
+    mesh = Mesh().silent()
+    for to in (V4.format(2), V6.format(2)):
+        mesh.one["routes"]["get"][to] = {"dev": "lo"}
+        mesh.one["addresses"].append({"name": "wg0", "addresses": [f"{to}/24"]})
+    failing(mesh, "route", f"wg0 of one has {V4.format(2)} as well, so packets for it stay on that host")
 
 
 def test_a_target_without_a_network_interface_needs_no_route() -> None:

@@ -28,7 +28,7 @@ __all__ = [
 # headscale logs this when a client uses another noise key than its own.
 _WRONG_KEY = "message authentication failed"
 _START, STOPPED = "Opening database", "Headscale stopped"
-_FAILED = re.compile(r"(?:^| )(?:Error: |FTL )")
+_FAILED = re.compile(r"(?:^| )(?:Error: |FTL )|\"level\":\"fatal\"")
 LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY]
 RECENT_S = 300.0
 _RECORDS = ("nodes", "users", "preauthkeys", "policy")
@@ -143,13 +143,10 @@ class Server(Observed):
 
     @property
     def recent_starts(self) -> int | None:
-        """Return how often headscale started in the last minutes, None if its log was not read."""
-        log = self.data("log")
-        return (
-            None
-            if log is None
-            else len(log_lines.recent(list(map(text, items(mapping(log).get("lines")))), _START, RECENT_S))
-        )
+        """Return how often headscale started in the last minutes, None if its log does not tell."""
+        lines = [text(line) for line in items(mapping(self.data("log")).get("lines"))]
+        timed = any(log_lines.time_of(line) is not None for line in lines)
+        return len(log_lines.recent(lines, _START, RECENT_S)) if timed else None
 
     def ended_abruptly(self) -> list[float]:
         """Return how many seconds ago headscale was started without having ended by itself before, the last one first."""

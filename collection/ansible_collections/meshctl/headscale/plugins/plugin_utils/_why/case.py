@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Literal
 
 from .._doctor.records import Server, given_name, member
-from .._judge.answer import Answer, Json, address, items, mapping, number, text
+from .._judge.answer import Answer, Json, address, addresses, items, mapping, number, text
 from .._policy import Evaluation, Node
 from . import asking
 from .question import End, Question
@@ -81,6 +81,20 @@ class Side(Answer):
     def interface(self) -> str:
         """Return the mesh interface, empty if there is none."""
         return asking.interface(self)
+
+    def lacks(self, *, ipv6: bool) -> str:
+        """Return the node's own mesh address of a family if no interface has it, empty if one does or that is unknown."""
+        links = self.data("addresses")
+        held = {known for link in map(mapping, items(links)) for known in addresses(link.get("addresses"))}
+        own = [
+            known for known in addresses(mapping(self.status.get("Self")).get("TailscaleIPs")) if (":" in known) is ipv6
+        ]
+        return next((known for known in own if links is not None and known not in held), "")
+
+    def holder(self, known: str) -> str:
+        """Return the interface that has an address, empty if none has."""
+        links = map(mapping, items(self.data("addresses")))
+        return next((text(link.get("name")) for link in links if known in addresses(link.get("addresses"))), "")
 
     def peer(self, other: Side) -> dict[str, Any]:
         """Return what tailscaled knows of the other node, empty if it does not know it."""

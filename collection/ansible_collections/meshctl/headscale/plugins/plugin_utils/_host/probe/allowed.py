@@ -21,7 +21,7 @@ SHOWN = frozenset(
         "dns.override_local_dns", "dns.nameservers.global", "prefixes.v4", "prefixes.v6", "database.type", "database.sqlite.path",
         "database.postgres.host", "database.postgres.name", "database.postgres.port", "database.postgres.ssl", "database.postgres.user",
         "database.debug", "grpc_allow_insecure", "grpc_listen_addr", "listen_addr", "log.level", "logtail.enabled",
-        "metrics_listen_addr", "noise.private_key_path", "tls_cert_path", "tls_key_path", "tls_letsencrypt_hostname",
+        "metrics_listen_addr", "noise.private_key_path", "policy.mode", "tls_cert_path", "tls_key_path", "tls_letsencrypt_hostname",
         "trusted_proxies", "unix_socket", "unix_socket_permission",
     )
 )  # fmt: skip
@@ -36,8 +36,8 @@ NAMED = frozenset(
 _SECTIONS = frozenset(
     ".".join(parts[:length]) for parts in (name.split(".") for name in SHOWN | NAMED) for length in range(1, len(parts))
 )
-# A section with a secret: in a form that is not examined it is left out, like everything else that is not listed.
-_MAY_BE_ODD = frozenset(("database.postgres",))
+# Sections that are left out in a form that is not examined: one with a secret, and one that matters little.
+_MAY_BE_ODD = frozenset(("database.postgres", "policy"))
 _KEY = re.compile(r"""(?:"([\w.-]+)"|'([\w.-]+)'|([\w.-]+)) *:(?: +(.*))?""")
 _SCALAR = r"""(?:"[^"\\]*"|'[^']*'|(?!.*: )[^\s"'\[\]{}&*!|>%@`,#-][^"'\[\]{},]*?)"""
 _VALUE = re.compile(rf"((?:{_SCALAR}|\[ *(?:{_SCALAR}(?: *, *{_SCALAR})*)? *\])?) *(?:(?:^| )#.*)?")

@@ -44,6 +44,20 @@ def _astray(side: Side, to: str) -> Finding | None:
     }
     if not side.interface:
         return failed(f"no interface of {side.name} has its mesh address: restart its tailscaled", **more)
+    if own := side.lacks(ipv6=":" in to):
+        off = (
+            ", and look for what takes IPv6 away (an MTU below 1280, `sysctl net.ipv6.conf.all.disable_ipv6`)"
+            if ":" in own
+            else ""
+        )
+        return failed(
+            f"{side.interface} of {side.name} lacks its mesh address {own}: restart its tailscaled{off}", **more
+        )
+    if taken := side.holder(to):
+        return failed(
+            f"{taken} of {side.name} has {to} as well, so packets for it stay on that host: remove that address from {taken}",
+            **more,
+        )
     device, error = text(found.get("dev")), text(found.get("error"))
     if device == side.interface:
         return None
