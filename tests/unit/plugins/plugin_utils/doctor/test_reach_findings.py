@@ -300,3 +300,23 @@ def test_a_machine_that_is_down_and_is_relay_and_resolver(upstream: str, one: bo
 )
 def test_how_often_the_server_started(lines: list[str], starts: int | None) -> None:
     assert Server(answer(log={"lines": lines}), ServerContext(url=_URL)).recent_starts == starts
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "because"),
+    [
+        ("NoState", [], True),
+        ("Starting", [], True),
+        ("Stopped", [], False),
+        ("NeedsLogin", [], False),
+        ("NoState", [_STARTED, _LOST], False),
+    ],
+)
+def test_a_client_that_waits_for_a_server_that_does_not_answer(state: str, log: list[str], because: bool) -> None:
+    seen = {
+        "status": {"BackendState": state, "Self": {}},
+        "prefs": {"ControlURL": _URL},
+        **_served({"outcome": "timeout"}),
+        "tailscaled_log": {"lines": log},
+    }
+    assert (problems(examine_client(seen))["doctor.client"] == "because of doctor.server") is because

@@ -15,6 +15,9 @@ from ..observed import Cause, Check, CheckContext, Client, because
 
 AFTER = ("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
 
+# In these states, a client waits for its server.
+_WAITING = ("NoState", "Starting")
+
 
 def requests(_client: Client) -> list[dict[str, Any]]:
     """Read what tailscaled logs of its start and of its connection."""
@@ -86,7 +89,8 @@ def _cause(client: Client, story: str) -> Cause | None:
     """Return why the client is logged out, or why it has no connection although it has a network map."""
     server = client.known.server
     expired = server.expired(text(client.node.get("givenName")), story) if server and client.node else None
-    if expired or (not client.running and not causes.login_error(client)):
+    waits = text(client.status.get("BackendState")) in _WAITING and not _lost_state(client)
+    if expired or not (client.running or waits or causes.login_error(client)):
         return expired
     cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
     if not client.running:
