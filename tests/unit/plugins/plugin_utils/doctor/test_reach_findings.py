@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import control, log_lines
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client_log, control, log_lines
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from doctor import answer, examine_client, problems
@@ -175,8 +175,9 @@ def test_a_connection_that_an_idle_timeout_cuts() -> None:
         ([6] * 7, {"starts": 4}),
         ([6] * 7, {"then": 30.0}),
         ([1, 40, 3, 90, 5, 70, 2], {}),
+        ([6, 6, 6, 6, 6, 6, 6, 30], {}),
     ],
-    ids=["few", "the server restarts", "long ago", "irregular"],
+    ids=["few", "the server restarts", "long ago", "irregular", "over, and one more"],
 )
 def test_connections_that_ended_for_other_reasons(gaps: list[float], known: dict[str, Any]) -> None:
     assert not _cuts(gaps, **known)
@@ -320,3 +321,14 @@ def test_a_client_that_waits_for_a_server_that_does_not_answer(state: str, log: 
         "tailscaled_log": {"lines": log},
     }
     assert (problems(examine_client(seen))["doctor.client"] == "because of doctor.server") is because
+
+
+def test_a_client_that_was_cut_a_moment_ago_is_no_cause_of_its_own() -> None:
+    lines = [f"{1_764_407_000 + 6 * number}.0 host tailscaled[7]: {client_log.CUT}" for number in range(8)]
+    seen = {
+        "status": {"BackendState": "Running", "Self": {"Online": False}},
+        "prefs": {"ControlURL": _URL},
+        **_served(_WELL),
+        "tailscaled_log": {"lines": lines},
+    }
+    assert problems(examine_client(seen))["doctor.client"] == "because of doctor.connection"

@@ -13,7 +13,7 @@ from ..._judge.answer import items, text
 from .. import client_log
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
+AFTER = ("exit_node", "network", "upstream_dns", "server", "proxy", "server_url", "connection")
 
 # In these states, a client waits for its server.
 _WAITING = ("NoState", "Starting")
@@ -92,7 +92,7 @@ def _cause(client: Client, story: str) -> Cause | None:
     waits = text(client.status.get("BackendState")) in _WAITING and not _lost_state(client)
     if expired or not (client.running or waits or causes.login_error(client)):
         return expired
-    cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url")
+    cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url", "connection")
     if not client.running:
         return cause
     # The comparison of all clients reports a lost key.

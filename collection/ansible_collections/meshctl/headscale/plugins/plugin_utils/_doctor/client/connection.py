@@ -13,10 +13,10 @@ from .. import client_log, control, log_lines, proxies
 from ..observed import Check, CheckContext, Client, Iterator, because
 from ..records import RECENT_S
 
-AFTER = ("server", "proxy", "client")
+AFTER = ("server", "proxy")
 _CUTS = 5
 # An idle timeout cuts at much the same intervals; a server that is restarted, or a bad line, does not.
-_STILL, _LIKE, _MOST = 3, (0.5, 1.6), 0.7
+_STILL, _LIKE, _MOST = 2, (0.5, 1.6), 0.7
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -48,7 +48,8 @@ def _interval(ages: list[float]) -> float:
         return 0.0
     middle = median(gaps)
     alike = [gap for gap in gaps if _LIKE[0] * middle <= gap <= _LIKE[1] * middle]
-    return middle if len(alike) >= _MOST * len(gaps) else 0.0
+    # One more cut, as by a restart, is no sign that those before go on.
+    return middle if gaps[0] in alike and len(alike) >= _MOST * len(gaps) else 0.0
 
 
 def _why(client: Client, starts: int | None) -> str:
