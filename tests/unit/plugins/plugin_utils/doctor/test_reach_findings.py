@@ -176,8 +176,9 @@ def test_a_connection_that_an_idle_timeout_cuts() -> None:
         ([6] * 7, {"then": 30.0}),
         ([1, 40, 3, 90, 5, 70, 2], {}),
         ([6, 6, 6, 6, 6, 6, 6, 30], {}),
+        ([6, 6, 6, 6, 6, 6, 6, 20, 25, 22], {}),
     ],
-    ids=["few", "the server restarts", "long ago", "irregular", "over, and one more"],
+    ids=["few", "the server restarts", "long ago", "irregular", "over, and one more", "over, and restarts"],
 )
 def test_connections_that_ended_for_other_reasons(gaps: list[float], known: dict[str, Any]) -> None:
     assert not _cuts(gaps, **known)

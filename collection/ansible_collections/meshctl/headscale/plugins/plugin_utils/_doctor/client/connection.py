@@ -43,12 +43,12 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 
 def _interval(ages: list[float]) -> float:
     """Return the seconds between the cuts, 0 if there are few of them or if they are irregular."""
-    gaps = [later - earlier for earlier, later in pairwise(ages)]
+    # Only the last ones tell what goes on: cuts of restarts may follow those of a timeout that was corrected.
+    gaps = [later - earlier for earlier, later in pairwise(ages[: _CUTS + 1])]
     if len(ages) < _CUTS:
         return 0.0
     middle = median(gaps)
     alike = [gap for gap in gaps if _LIKE[0] * middle <= gap <= _LIKE[1] * middle]
-    # One more cut, as by a restart, is no sign that those before go on.
     return middle if gaps[0] in alike and len(alike) >= _MOST * len(gaps) else 0.0
 
 
