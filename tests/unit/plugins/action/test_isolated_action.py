@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import healthy_mesh as mesh
@@ -21,9 +22,10 @@ WALL = replace(mesh.WALLS[0], tcp=(22,), udp=(53, 123))
 
 def acting(*walls: Wall, hostvars: dict[str, Any] | None = None) -> ActionModule:
     action = ActionModule.__new__(ActionModule)
-    action.options, action.context = {}, mesh.context("isolated")
+    action.options, action.context = {"noted": False}, mesh.context("isolated")
     action._expect = Isolated(walls=walls, protocols=("sctp", "gre"))
-    action._nonce, action.known = "n0nce", {"hostvars": hostvars or {}}
+    action._nonce, action.known = "n0nce", {"hostvars": hostvars or {}, "mesh_client": {"id": "1"}}
+    action._templar = SimpleNamespace(template=lambda value: value)
     return action
 
 
@@ -86,3 +88,17 @@ def test_the_host_is_asked_over_the_mesh_what_has_arrived() -> None:
             "tcp": None, "udp": wanted, "sctp": None, "gre": None,
         }  # fmt: skip
         assert knock["nonce"] == ("n0nce" if wanted else "")
+
+
+def test_a_host_outside_the_mesh_asks_nobody_and_judges_afterwards_what_was_noted() -> None:
+    serving = {"token": "t0ken", "ports": {WALL.mesh: {"tcp": {"port": 4711}}}, "witness": True}
+    action = acting(WALL, hostvars={WALL.name: {"mesh_serving": serving, "mesh_noted": {"n0nce": [[HOST, "123"]]}}})
+    assert action.facts([]) == {}
+    del action.known["mesh_client"]
+    knock = action.observe(None)[0]["steps"][1]
+    assert (knock["nonce"], [target for target in knock["targets"] if "witness" in target]) == ("n0nce", [])
+    assert action.facts([]) == {"ansible_facts": {"mesh_knocked": "n0nce"}}
+    action.options["noted"] = True
+    action.known["mesh_knocked"] = "n0nce"
+    assert action.observe(None) == []
+    assert [(check.aspect, check.verdict) for check in action.judge({})] == [("arrived", "failed")]
