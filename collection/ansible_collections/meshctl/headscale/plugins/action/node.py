@@ -13,3 +13,4 @@ class ActionModule(ApiAction):
     """Only the requests are made on the host."""
 
     MODULE = "node"
+    TIMED = True

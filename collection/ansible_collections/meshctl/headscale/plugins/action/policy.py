@@ -13,4 +13,5 @@ class ActionModule(ApiAction):
     """Only the requests are made on the host."""
 
     MODULE = "policy"
+    TIMED = True
     ON_HOST = ("src",)

@@ -97,6 +97,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+started_at:
+  description: Seconds since 1970 at which the change was begun, by the controller's clock.
+  returned: always
+  type: float
+  sample: 1767225600.5
 node:
   description: The node as it is now, or as it would be in check mode. V(null) when there is none.
   returned: success

@@ -62,6 +62,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+started_at:
+  description: Seconds since 1970 at which the change was begun, by the controller's clock.
+  returned: always
+  type: float
+  sample: 1767225600.5
 policy:
   description: The policy's text, as the server holds it, or as it would in check mode.
   returned: success

@@ -75,7 +75,8 @@ def _document(text: str) -> _hujson.Document:
         return None
 
 
-def _handle(task: Task) -> dict[str, t.Any]:
+def handle(task: Task) -> dict[str, t.Any]:
+    """Return the result of the module."""
     found = task.api.get_policy()
     if found is None:
         return {"changed": False, "policy": None, "document": None, "updated_at": None, "policy_mode": "database"}
@@ -83,9 +84,12 @@ def _handle(task: Task) -> dict[str, t.Any]:
     return {"changed": False, **found, "document": _document(found["policy"]), "policy_mode": mode}
 
 
+SPECIFICATION: dict[str, t.Any] = {"options": {}}
+
+
 def main() -> None:
     """Run the module."""
-    run(_handle, options={})
+    run(handle, **SPECIFICATION)
 
 
 if __name__ == "__main__":

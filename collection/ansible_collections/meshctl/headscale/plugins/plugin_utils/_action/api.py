@@ -9,6 +9,7 @@ A module that Ansible sends to a host costs half a second of CPU there, most of 
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, cast
 
@@ -50,6 +51,8 @@ class ApiAction(ActionBase):
     MODULE: ClassVar[str]
     # Options that are about files on the host.
     ON_HOST: ClassVar[tuple[str, ...]] = ()
+    # Whether the result says when the change began.
+    TIMED: ClassVar[bool] = False
 
     _supports_check_mode = True
     _supports_async = True
@@ -58,6 +61,8 @@ class ApiAction(ActionBase):
         """Return the module's result."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         run = _Run(self)
+        if self.TIMED:
+            result["started_at"] = time.time()
         try:
             return {**result, **run.result(self._direct(plain(dict(self._task.args))))}
         except _LeaveToModule:
