@@ -331,6 +331,44 @@ def test_routes_are_verified_and_left_as_they_are(own: OwnMesh) -> None:
     assert {name: differences(before[name], after[name]) for name in _PLACES} == {name: [] for name in _PLACES}
 
 
+def test_an_exit_node_in_use_is_verified_and_left_as_it_is(own: OwnMesh) -> None:
+    approve = "headscale nodes approve-routes -i $(headscale nodes list -o json | jq '.[] | select(.name == \"{}\").id') -r '{}'"
+    own.vars["mesh_exit_nodes"] = [_TWO]
+    own.lab.shell(
+        _TWO, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; tailscale set --advertise-exit-node"
+    )
+    try:
+        wait_for(
+            lambda: own.lab.shell(_SERVER, f"{approve.format(_TWO, '0.0.0.0/0,::/0')} >/dev/null; echo done"),
+            "the exit node is approved",
+        )
+        wait_for(
+            lambda: own.lab.shell(_ONE, f"tailscale set --exit-node={_TWO} 2>&1 && echo done || true").endswith(
+                "done\n"
+            ),
+            "the exit node is offered and chosen",
+        )
+        before = {name: own.snapshot(name) for name in _PLACES}
+        ran = own.play("us6.yml")
+        after = {name: own.snapshot(name) for name in _PLACES}
+        own.lab.shell(_TWO, "sysctl -qw net.ipv4.ip_forward=0")
+        own.lab.shell(_ONE, "ip rule add pref 100 to 198.51.100.0/24 lookup main")
+        broken = own.play("us6.yml", "-e", "mesh_deadline_s=3")
+    finally:
+        own.lab.shell(_ONE, "ip rule del pref 100 2>/dev/null || true; tailscale set --exit-node=")
+        switches = "net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0"
+        own.lab.shell(_TWO, f"tailscale set --advertise-exit-node=false; sysctl -qw {switches}")
+        own.lab.shell(_SERVER, f"{approve.format(_TWO, '')} >/dev/null")
+    assert ran.bad() == []
+    passed = {(check["id"], check["source"]) for check in ran.checks("us6", verdict="passed")}
+    assert {("us6.egress.route", _ONE), ("us6.egress.answers", _ONE), ("us6.forwards.forwarding", _TWO)} <= passed
+    assert f"{_TWO} uses no exit node" in [check["hint"] for check in ran.checks("us6.egress", verdict="skipped")]
+    assert {name: differences(before[name], after[name]) for name in _PLACES} == {name: [] for name in _PLACES}
+    hints = {check["id"]: check["hint"] for check in broken.checks("us6", verdict="failed")}
+    assert "does not forward packets" in hints["us6.forwards.forwarding"]
+    assert f"and not to the exit node {_TWO}" in hints["us6.egress.route"]
+
+
 def test_a_canary_that_is_reached_over_the_mesh_is_left_alone(own: OwnMesh) -> None:
     own.vars["mesh_canaries"] = [_TWO]
     status = json.loads(own.lab.shell(_TWO, "tailscale status --json"))

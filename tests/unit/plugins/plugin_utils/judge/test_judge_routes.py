@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.egress import Egress, judge_egress
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.forwards import judge_forwards, ready
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.forwards import judge_exit, judge_forwards, ready
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.routed import Routed, Way, judge_routed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.served import Served, judge_served, state_of
 from healthy_mesh import context
@@ -298,6 +298,43 @@ def test_a_router_that_was_not_asked_is_an_error() -> None:
     assert {check.verdict for check in judge_forwards({}, context("forwards"), (WAY,))} == {"error"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "family", "aspect", "hint"),
+    [
+        ({}, "ipv4", "", ""),
+        ({"files": {"/proc/sys/net/ipv4/ip_forward": {"text": "0"}}}, "ipv4", "forwarding", "sysctl -w net.ipv4.ip_forward=1"),
+        ({"files": {"/proc/sys/net/ipv4/ip_forward": {"text": "1"}, "/proc/sys/net/ipv6/conf/all/forwarding": {"text": "0"}}},
+         "ipv6", "forwarding", "sysctl -w net.ipv6.conf.all.forwarding=1"),
+        ({"prefs": {"AdvertiseRoutes": ["0.0.0.0/0"]}}, "ipv6", "advertised", "does not advertise itself as an exit node"),
+    ],
+)  # fmt: skip
+def test_an_exit_node_forwards_and_advertises_itself(
+    changes: dict[str, Any], family: str, aspect: str, hint: str
+) -> None:
+    switches = {"/proc/sys/net/ipv4/ip_forward": {"text": "1"}, "/proc/sys/net/ipv6/conf/all/forwarding": {"text": "1"}}
+    healthy = {
+        "files": switches, "prefs": {"AdvertiseRoutes": ["0.0.0.0/0", "::/0", PREFIX]},
+        "routes": {"get": {"198.51.100.7": {"dev": "eth0"}, "2001:db8::7": {"dev": "eth0"}}},
+    }  # fmt: skip
+    checks = judge_exit(router(**{**healthy, **changes}), context("forwards"))
+    assert {check.target for check in checks} == {"internet"}
+    failed = [(check.family, check.aspect) for check in checks if check.verdict == "failed"]
+    assert failed == ([(family, aspect)] if aspect else [])
+    assert all(hint in check.hint for check in checks if check.verdict == "failed")
+
+
+@pytest.mark.parametrize("route", [{}, {"2001:db8::7": {"dev": "tailscale0"}}])
+def test_an_exit_node_without_ipv6_of_its_own_need_not_forward_it(route: dict[str, Any]) -> None:
+    seen = router(
+        prefs={"AdvertiseRoutes": ["0.0.0.0/0", "::/0"]}, routes={"get": {"198.51.100.7": {"dev": "eth0"}, **route}}
+    )
+    checks = judge_exit(seen, context("forwards"))
+    assert [(check.aspect, check.family, check.verdict) for check in checks] == [
+        ("forwarding", "ipv4", "passed"), ("advertised", "ipv4", "passed"), ("advertised", "ipv6", "passed"),
+    ]  # fmt: skip
+    assert {check.verdict for check in judge_exit({}, context("forwards"))} == {"error"}
+
+
 # -- egress ------------------------------------------------------------------------------------------------------------
 
 EGRESS = Egress(
@@ -322,14 +359,21 @@ def outside(*flows: dict[str, Any], source: str = "203.0.113.3", near: str = "ti
     ]
     names = [{"name": "outside.lab.test", "addresses": ["203.0.113.10"]}]
     hidden = [flow("203.0.113.3", dport=41642), flow("203.0.113.80", interface="tailscale0", marked=3)]
-    seen = {"addresses": LINKS, "http": pages, "getaddrinfo": names, "capture": {"flows": [*hidden, *flows]}}
+    alive = {"100.64.0.2": {"received": 3}}
+    seen = {
+        "addresses": LINKS,
+        "http": pages,
+        "getaddrinfo": names,
+        "capture": {"flows": [*hidden, *flows]},
+        "alive": alive,
+    }
     return answer(**{**seen, **more})
 
 
 def test_an_exit_node_that_leads_outside_passes() -> None:
     checks = judge_egress(outside(), context("egress"), EGRESS)
     assert [(check.aspect, check.verdict) for check in checks] == [
-        (aspect, "passed") for aspect in ("address", "leak", "dns", "lan")
+        (aspect, "passed") for aspect in ("answers", "address", "leak", "dns", "lan")
     ]
     beside = replace(EGRESS, neighbour_reached=True)
     near = outside(flow("192.168.1.20", proto="tcp", dport=80), near="answered")
@@ -366,6 +410,50 @@ def test_nothing_leaves_while_the_exit_node_is_down() -> None:
     ]
     around = judge_egress(outside(source="203.0.113.2"), context("egress"), down)
     assert "traffic goes around it" in around[0].hint
+
+
+USED = Egress(exit="two", node=TWO, outside=("198.51.100.7", "2001:db8::7"), names=("outside.lab.test",))
+
+
+def used(device: str = "tailscale0", received: int = 3, **more: Any) -> dict[str, Any]:
+    routes = {"get": {"198.51.100.7": {"dev": device}, "2001:db8::7": {"dev": "tailscale0"}}}
+    names = [{"name": "outside.lab.test", "addresses": ["203.0.113.10"]}]
+    return answer(
+        **{
+            "addresses": LINKS,
+            "routes": routes,
+            "alive": {"100.64.0.2": {"received": received}},
+            "getaddrinfo": names,
+            **more,
+        }
+    )
+
+
+def test_an_exit_node_in_use_on_an_existing_host_passes() -> None:
+    checks = judge_egress(used(), context("egress"), USED)
+    assert [(check.aspect, check.family, check.target, check.verdict) for check in checks] == [
+        ("route", "ipv4", "two", "passed"), ("route", "ipv6", "two", "passed"), ("answers", None, "two", "passed"),
+        ("dns", None, "two", "passed"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seen", "aspect", "hint"),
+    [
+        (used(device="eth0"), "route", "sends packets for 198.51.100.7 to eth0 and not to the exit node two"),
+        (used(device="", status=using()), "route", "to no interface and not to the exit node two"),
+        (used(device="eth0", status={"BackendState": "Running"}), "route", "this node uses no exit node"),
+        (used(received=0), "answers", "two does not answer at 100.64.0.2: nothing leaves this node until it does"),
+        (used(received=0, status=using(ExitNodeOption=False)), "answers", "does not offer two as an exit node"),
+        (used(received=0, status=using(ExitNodeOption=True, Online=False)), "answers", "the exit node two is offline"),
+        (used(received=0, status={"BackendState": "Running", "Self": {"Online": True}, "Peer": {}}), "answers", "does not show the exit node two"),
+    ],
+)  # fmt: skip
+def test_an_exit_node_in_use_that_does_not_work_says_why(seen: dict[str, Any], aspect: str, hint: str) -> None:
+    failed = [check for check in judge_egress(seen, context("egress"), USED) if check.verdict != "passed"]
+    assert [(check.aspect, check.verdict) for check in failed] == [(aspect, "failed")]
+    assert hint in failed[0].hint
+    assert {check.verdict for check in judge_egress({}, context("egress"), USED)} == {"error"}
 
 
 BOTH = replace(EGRESS, web_address6="2001:db8:1::80", sources6=("2001:db8:1::3",))

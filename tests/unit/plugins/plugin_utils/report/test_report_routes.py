@@ -62,6 +62,13 @@ def test_a_host_in_two_networks_has_two_rows() -> None:
     ]
 
 
+def test_what_an_exit_node_says_of_itself_belongs_to_the_way_outside() -> None:
+    more = [_check("us6.forwards.forwarding", "two", "internet", "failed", evidence={"prefix": "::/0"})]
+    outside = routes.ways(_report([*CHECKS, *more]))[-1]
+    assert (outside.prefix, outside.target, outside.verdict) == (routes.INTERNET, "web", "failed")
+    assert [(part.name, part.verdict) for part in outside.routers] == [("two", "failed")]
+
+
 def test_what_is_part_of_a_network_belongs_to_it_and_refused_routes_lead_nowhere() -> None:
     more = [
         _check("us6.served.approved.auto", "server", "two", expected={"prefix": "10.0.0.20/32", "approved": True}),

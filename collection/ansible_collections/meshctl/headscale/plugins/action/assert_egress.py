@@ -15,9 +15,11 @@ from ..plugin_utils._action.options import COMMON, lifted
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._expectations.view import place
-from ..plugin_utils._judge.answer import mapping, text
+from ..plugin_utils._judge.answer import Answer, items, mapping, text
+from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.egress import Egress, judge_egress
-from ..plugin_utils._judge.observations import ADDRESSES, CAPTURE, GETADDRINFO, HTTP, ICMP, PREFS, STATUS
+from ..plugin_utils._judge.forwards import OUTSIDE_ADDRESSES
+from ..plugin_utils._judge.observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, ICMP, PREFS, ROUTES, STATUS
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
@@ -38,7 +40,7 @@ class ActionModule(Assertion):
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
         **COMMON,
         "nodes": {"type": "raw"},
-        "exit_node": {"type": "str", "required": True},
+        "exit_node": {"type": "str"},
         "reached": {"type": "bool", "default": True},
         "lan": {"type": "bool", "default": False},
         "aspect": {"type": "str", "default": ""},
@@ -47,6 +49,9 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find the web server, the neighbour, and the addresses that the web server may see."""
         name = self.options["exit_node"]
+        if name is None:
+            self._expect = self._used()
+            return
         if name not in self.group("clients"):
             raise BadInput(f"exit_node is {name!r}: write a host of the group clients")
         web, known = routes.web(self)
@@ -63,12 +68,41 @@ class ActionModule(Assertion):
             names=tuple(self.setting("outside_names")), neighbour=beside, neighbour_address=address,
             neighbour_reached=self.options["lan"], own_address=text(place(self, self.host).get("address")),
             web_address6=web6 if source6 else "", sources6=(source6,),
+            outside=tuple(filter(None, (known, web6))),
             probed=_NOWHERE, aspect=self.options["aspect"], router=mapping(self.of_host(name, "mesh_router")),
+        )  # fmt: skip
+
+    def _used(self) -> Egress:
+        """Return what to expect of the exit node that the client uses; where meshctl built no network, only this host knows."""
+        answer = self.probe([{"id": STATUS, "kind": "status"}], seconds=self.LOOK_S)
+        seen = Answer(answer)
+        status = mapping(seen.data(STATUS))
+        number = text(mapping(status.get("ExitNodeStatus")).get("ID"))
+        if status and not number:
+            raise NotAsserted(f"{self.host} uses no exit node")
+        nodes = self.nodes()
+        peer = next(
+            (one for one in map(mapping, mapping(status.get("Peer")).values()) if number and one.get("ID") == number),
+            {},
+        )
+        known = next((node for node in nodes.values() if node.key == text(peer.get("PublicKey"))), None)
+        addresses = tuple(text(entry) for entry in items(peer.get("TailscaleIPs")))
+        node = known or Node(
+            name=text(peer.get("HostName")) or "the exit node", key=text(peer.get("PublicKey")), addresses=addresses
+        )
+        own = nodes.get(self.host)
+        outside = [address for family, address in OUTSIDE_ADDRESSES.items() if own is None or own.address(family)]
+        return Egress(
+            exit=node.name, node=node, names=tuple(self.setting("outside_names")), outside=tuple(outside),
+            router=mapping(self.of_host(node.name, "mesh_router")), aspect=self.options["aspect"],
         )  # fmt: skip
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Browse, resolve and send marked packets, and capture meanwhile."""
         expect = self._expect
+        if not expect.web:
+            names: Request = {"id": GETADDRINFO, "kind": "getaddrinfo", "names": list(expect.names)}
+            return [*self._always(), *([names] if expect.names else [])]
         marker = f"meshctl-{token_hex(8)}"
         seconds = (2.5 if expect.reached else 1.5) * self.patience
         pages = [
@@ -88,11 +122,17 @@ class ActionModule(Assertion):
             *([{"id": GETADDRINFO, "kind": "getaddrinfo", "names": list(expect.names)}] if expect.reached and expect.names else []),
             *others,
         ]  # fmt: skip
-        steps: list[Request] = [
+        return [*self._always(), {"id": CAPTURE, "kind": "capture", "marker": marker, "during": during}]
+
+    def _always(self) -> list[Request]:
+        """Ask the kernel for its routes, and the exit node whether it is there."""
+        expect = self._expect
+        alive = list(expect.node.addresses[:1]) if expect.node and expect.reached else []
+        return [
             {"id": ADDRESSES, "kind": "addresses"},
-            {"id": CAPTURE, "kind": "capture", "marker": marker, "during": during},
+            {"id": ROUTES, "kind": "routes", "get": list(expect.outside)},
+            {"id": ALIVE, "kind": "icmp", "targets": alive, "count": 3, "interval_s": 0.2, "try_timeout_s": 1.0},
         ]
-        return steps
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge where requests came from, and what the capture saw."""

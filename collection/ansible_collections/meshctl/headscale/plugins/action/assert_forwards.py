@@ -13,7 +13,7 @@ from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.ways import ways
 from ..plugin_utils._expectations import routes
-from ..plugin_utils._judge.forwards import SWITCHES, judge_forwards, ready
+from ..plugin_utils._judge.forwards import OUTSIDE_ADDRESSES, SWITCHES, judge_exit, judge_forwards, ready
 from ..plugin_utils._judge.observations import ADDRESSES, FILES, ICMP, PREFS, ROUTES
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Find the networks that this host leads to."""
         own = [route for route in routes.routes_of(self) if self.host in route.routers]
-        if not own:
-            raise NotAsserted(f"{self.host} is no router of mesh_routes")
+        self._exit = self.host in routes.exits_of(self)
+        if not own and not self._exit:
+            raise NotAsserted(f"{self.host} is no router of mesh_routes, and not in mesh_exit_nodes")
         self._ways = ways(self, own)
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
@@ -46,14 +47,15 @@ class ActionModule(Assertion):
             {"id": FILES, "kind": "files", "paths": list(SWITCHES.values())},
             {"id": PREFS, "kind": "prefs"},
             {"id": ADDRESSES, "kind": "addresses"},
-            {"id": ROUTES, "kind": "routes", "get": targets},
+            {"id": ROUTES, "kind": "routes", "get": [*targets, *(OUTSIDE_ADDRESSES.values() if self._exit else ())]},
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 2, "interval_s": 0.1, "try_timeout_s": 1.0},
         ]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the router."""
         self._answer = answer
-        return judge_forwards(answer, self.context, self._ways)
+        checks = judge_forwards(answer, self.context, self._ways)
+        return [*checks, *(judge_exit(answer, self.context) if self._exit else ())]
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return what the router said of itself."""

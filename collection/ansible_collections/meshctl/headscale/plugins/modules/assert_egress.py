@@ -13,15 +13,16 @@ version_added: 0.2.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Only for labs. The node browses, resolves names and sends marked packets, over IPv4 and IPv6, while a capture watches all
+  - The kernel must send packets for addresses outside into the mesh, the exit node must answer echo requests, and the names in
+    C(mesh_outside_names) must resolve. Without O(exit_node), this is all, and nothing is changed or captured.
+  - The rest is only for labs. The node browses, resolves names and sends marked packets, over IPv4 and IPv6, while a capture watches all
     of its interfaces. The web server on the WAN must see the exit node's address, in each family that it and the exit node
     have there, and nothing may leave in clear.
   - The default of O(deadline) is V(15).
 options:
   exit_node:
-    description: The exit node that this node uses.
+    description: The exit node that this node uses. Defaults to the one that it has chosen; without any, it is skipped.
     type: str
-    required: true
   reached:
     description: Whether the exit node is up. With V(false), nothing may be reached, and nothing may leave in clear.
     type: bool

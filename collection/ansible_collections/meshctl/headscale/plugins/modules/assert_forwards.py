@@ -14,7 +14,8 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Looks at a router of C(mesh_routes) itself. It must forward packets, advertise its networks, and reach the target in each
-    of them, and not through the mesh.
+    of them, and not through the mesh. A host of C(mesh_exit_nodes) must advertise itself as an exit node, and forward each
+    address family in which it has a route outside.
   - The default of O(deadline) is V(10).
 extends_documentation_fragment:
   - meshctl.headscale._assertion

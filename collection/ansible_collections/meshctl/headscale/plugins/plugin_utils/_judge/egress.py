@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes
 from .answer import Answer, Json, items, mapping, number, text
-from .interfaces import mesh_interfaces
-from .observations import ADDRESSES, CAPTURE, GETADDRINFO, HTTP, PREFS, STATUS
+from .interfaces import device_to, mesh_interfaces
+from .observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, PREFS, ROUTES, STATUS
 from .quoting import quoted
 from .routed import SYSCTLS, page, source_of
 
@@ -31,10 +31,13 @@ class Egress:
 
     exit: str
     node: Node | None
-    web: str
-    web_address: str
-    sources: tuple[str, ...]
+    web: str = ""
+    """A web server outside, empty where none says where requests come from: on existing hosts."""
+    web_address: str = ""
+    sources: tuple[str, ...] = ()
     """The addresses that the web server may see."""
+    outside: tuple[str, ...] = ()
+    """Addresses outside whose route must lead into the mesh."""
     reached: bool = True
     """Whether the exit node lives; if not, nothing may be reached."""
     names: tuple[str, ...] = ()
@@ -71,7 +74,11 @@ class Egress:
 def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Check]:
     """Return the checks of one node."""
     seen = Answer(answer)
-    checks = [*(_web(seen, context, expect, family) for family in expect.pages), _leak(seen, context, expect)]
+    checks = [_route(seen, context, expect, known) for known in expect.outside]
+    if expect.reached and expect.node and expect.node.addresses:
+        checks.append(_answers(seen, context, expect, expect.node.addresses[0]))
+    if expect.web:
+        checks += [*(_web(seen, context, expect, family) for family in expect.pages), _leak(seen, context, expect)]
     if expect.names and expect.reached:
         checks.append(_names(seen, context, expect))
     if expect.neighbour and expect.reached:
@@ -81,6 +88,46 @@ def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Ch
 
 def _name(expect: Egress, aspect: str) -> str:
     return ".".join(part for part in (aspect, expect.aspect) if part)
+
+
+def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> Check:
+    unseen = next((name for name in (ROUTES, ADDRESSES) if seen.data(name) is None), "")
+    device = device_to(seen, known)
+    if unseen:
+        hint = seen.why(unseen)
+    elif seen.data(STATUS) is not None and not chosen(seen):
+        hint = f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
+    else:
+        hint = (
+            f"the kernel sends packets for {known} to {device or 'no interface'} and not to the exit node {expect.exit}: a route or rule "
+            f"comes before tailscaled's (`ip rule`, `ip route get {known}`)"
+        )
+    return context.check(
+        None if unseen else device in mesh_interfaces(seen.data(ADDRESSES)), aspect=_name(expect, "route"), family=6 if ":" in known else 4,
+        target=expect.exit, expected={"address": known, "into": "the mesh"}, observed={"interface": device}, hint=hint,
+        command=f"ip route get {quoted(known)}",
+    )  # fmt: skip
+
+
+def _answers(seen: Answer, context: CheckContext, expect: Egress, known: str) -> Check:
+    received = number(mapping(mapping(seen.data(ALIVE)).get(known)).get("received"))
+    return context.check(
+        None if received is None else received > 0, aspect=_name(expect, "answers"), target=expect.exit,
+        expected={"replies": {"min": 1}}, observed={"received": received},
+        hint=seen.why(ALIVE) if received is None else _no_answer(seen, expect, known), command=f"ping -c 3 {quoted(known)}",
+    )  # fmt: skip
+
+
+def _no_answer(seen: Answer, expect: Egress, known: str) -> str:
+    if seen.data(STATUS) is not None:
+        if said := causes.client(seen):
+            return said
+        peer = causes.find_peer(seen.data(STATUS), expect.node) if expect.node else {}
+        if not peer:
+            return f"the server does not show the exit node {expect.exit} to this node, so nothing that leaves arrives"
+        if peer.get("ExitNodeOption") is not True or peer.get("Online") is False:
+            return _no_exit(seen, expect, 4)
+    return f"the exit node {expect.exit} does not answer at {known}: nothing leaves this node until it does, or until another is chosen"
 
 
 def _web(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Check:

@@ -13,12 +13,16 @@ from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, FILES, ICMP, PREFS
 from .quoting import quoted
 from .routed import SYSCTLS
+from .served import EXIT_ROUTES
 
 if TYPE_CHECKING:
     from .check import Check
     from .context import CheckContext
     from .routed import Way
 
+# Networks for documentation: the route to them is the default route.
+OUTSIDE_ADDRESSES = {4: "198.51.100.7", 6: "2001:db8::7"}
+INTERNET = "internet"
 SWITCHES = {family: f"/proc/sys/{name.replace('.', '/')}" for family, name in SYSCTLS.items()}
 
 
@@ -44,6 +48,37 @@ def judge_forwards(answer: Json, context: CheckContext, ways: tuple[Way, ...]) -
     """Return the checks of a router."""
     seen = Answer(answer)
     return [check for way in ways for check in _of(seen, context, way)]
+
+
+def judge_exit(answer: Json, context: CheckContext) -> list[Check]:
+    """Return the checks of an exit node: it advertises itself, and forwards each family in which it leads outside."""
+    seen = Answer(answer)
+    advertised = [text(entry) for entry in items(mapping(seen.data(PREFS)).get("AdvertiseRoutes"))]
+    checks = []
+    for family, prefix in zip(OUTSIDE_ADDRESSES, EXIT_ROUTES, strict=True):
+        device, evidence = device_to(seen, OUTSIDE_ADDRESSES[family]), {"prefix": prefix}
+        on = forwarding(seen, family)
+        leads = bool(device) and device not in mesh_interfaces(seen.data(ADDRESSES))
+        # A host that has no IPv6 outside leads nowhere over it, and advertises both prefixes all the same.
+        if leads or family == 4:  # noqa: PLR2004 - the family
+            checks.append(
+                context.check(
+                    on, aspect="forwarding", family=family, target=INTERNET, evidence=evidence, expected={"forwarding": True},
+                    observed={"forwarding": on, "interface": device},
+                    hint=f"the kernel of this exit node does not forward packets: `sysctl -w {SYSCTLS[family]}=1`, and keep it in /etc/sysctl.d"
+                    if on is False else seen.why(FILES), command=f"sysctl {quoted(SYSCTLS[family])}",
+                )
+            )  # fmt: skip
+        checks.append(
+            context.check(
+                None if seen.data(PREFS) is None else prefix in advertised, aspect="advertised", family=family, target=INTERNET,
+                evidence=evidence, expected={"advertised": prefix}, observed={"advertised": advertised},
+                hint=seen.why(PREFS) if seen.data(PREFS) is None
+                else "this node does not advertise itself as an exit node: `tailscale set --advertise-exit-node`",
+                command="tailscale debug prefs",
+            )
+        )  # fmt: skip
+    return checks
 
 
 def _of(seen: Answer, context: CheckContext, way: Way) -> list[Check]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 ADDRESSES: Final = "addresses"
+ALIVE: Final = "alive"
 BULK: Final = "bulk"
 BURST: Final = "burst"
 CALM: Final = "calm"

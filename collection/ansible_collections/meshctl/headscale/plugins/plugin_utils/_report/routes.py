@@ -146,7 +146,8 @@ def _prefix(check: Mapping[str, Any], prefixes: Mapping[tuple[str, str], str]) -
         named = str(_expected(check).get("prefix") or "") or (target if "/" in target else "")
         return INTERNET if named in _EXIT else named
     if assertion == "forwards":
-        return str(_mapping(check.get("evidence")).get("prefix") or prefixes.get(_end(check), ""))
+        known = str(_mapping(check.get("evidence")).get("prefix") or prefixes.get(_end(check), ""))
+        return INTERNET if known in _EXIT else known
     return prefixes.get(_end(check), "")
 
 
