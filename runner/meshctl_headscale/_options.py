@@ -136,7 +136,7 @@ Slices = Annotated[
         # One slice is the whole.
         callback=lambda number: None if number == 1 else number,
         show_default=False,
-        help="Divide the hosts among this many processes of Ansible, and disturb nothing.",
+        help="Divide the hosts among this many Ansible processes, and skip what disrupts the mesh.",
     ),
 ]
 Tags = Annotated[
@@ -156,7 +156,7 @@ Verbose = Annotated[
         count=True,
         envvar="MESHCTL_VERBOSE",
         show_default=False,
-        help="List every check; -vv shows Ansible's output too, -vvv and more that of ansible-playbook -v and more.",
+        help="List every check; -vv adds Ansible's output, -vvv and more that of ansible-playbook -v and more.",
     ),
 ]
 Quiet = Annotated[

@@ -63,7 +63,7 @@ DrillLabs = Annotated[
         metavar="NAME",
         callback=_none_empty,
         show_default=DRILL_LAB,
-        help="Name of the lab; brought up unless it is up. Repeatable: the faults are spread over several labs.",
+        help="Name of the lab, brought up if necessary. Repeatable: the faults are divided among the labs.",
     ),
 ]
 Family = Annotated[
@@ -103,7 +103,9 @@ def list_faults(
 
 @app.command()
 def inject(
-    fault: Annotated[str, typer.Argument(envvar="MESHCTL_FAULT", metavar="FAULT", help="An id of the catalogue.")],
+    fault: Annotated[
+        str, typer.Argument(envvar="MESHCTL_FAULT", metavar="FAULT", help="Id of a fault in the catalogue.")
+    ],
     inventory: Inventory = None,
     lab: LabName = None,
 ) -> None:
@@ -123,7 +125,8 @@ def inject(
 @app.command()
 def clear(
     fault: Annotated[
-        str | None, typer.Argument(envvar="MESHCTL_FAULT", metavar="[FAULT]", show_default="all", help="Only this one.")
+        str | None,
+        typer.Argument(envvar="MESHCTL_FAULT", metavar="[FAULT]", show_default="all", help="Undo only this fault."),
     ] = None,
     inventory: Inventory = None,
     lab: LabName = None,
@@ -183,7 +186,7 @@ def drill(  # noqa: PLR0913, PLR0917
             "--write",
             envvar="MESHCTL_DRILL_WRITE",
             metavar="FILE",
-            help="Bring this JSON file of figures up to date; the documentation is made from it.",
+            help="Update this JSON file of figures, which the documentation is generated from.",
         ),
     ] = None,
     inventory: Inventory = None,
@@ -192,12 +195,12 @@ def drill(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Test the stories with every fault of the catalogue.
 
-    For each fault: inject it, run its story on the mesh as it is, compare the report with what must be red and green and
-    with the cause that a hint must name, undo the fault, and see the story pass again. Uses a separate lab.
+    For each fault: inject it, run its story on the mesh as it is, compare the report with what must fail and pass and
+    with the cause that a hint must name, undo the fault, and verify that the story passes again. Uses a separate lab.
 
     \b
     Exit codes:
-      0    every fault was caught and its cause named, nothing else was red, the mesh recovered
+      0    every fault was caught and its cause named, nothing else failed, the mesh recovered
       1    a fault was missed, a cause was not named, or there was a false alarm
       2    wrong usage or input
       3    the drill could not run

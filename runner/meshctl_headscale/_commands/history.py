@@ -24,14 +24,18 @@ def history(
             "--add",
             envvar="MESHCTL_HISTORY_ADD",
             metavar="RUN",
-            help="First add this run: its directory, its name, or a part of its name. Repeatable.",
+            help="First add this run: its directory, its name, or part of its name. Repeatable.",
         ),
     ] = None,
     since: Annotated[
         str,
-        typer.Option("--since", envvar="MESHCTL_SINCE", metavar="TIME", help="From when: 12h (ago) or 2026-01-31."),
+        typer.Option(
+            "--since", envvar="MESHCTL_SINCE", metavar="TIME", help="Start of the period: 12h (ago) or 2026-01-31."
+        ),
     ] = "7d",
-    until: Annotated[str, typer.Option("--until", envvar="MESHCTL_UNTIL", metavar="TIME", help="Until when.")] = "now",
+    until: Annotated[
+        str, typer.Option("--until", envvar="MESHCTL_UNTIL", metavar="TIME", help="End of the period.")
+    ] = "now",
     html: Annotated[
         str | None,
         typer.Option("--html", envvar="MESHCTL_HTML", metavar="FILE", help="Write a page with charts; `-` is stdout."),
@@ -41,7 +45,7 @@ def history(
     history_file: HistoryFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what failed when and for how long, availability, latency, and what flaps.
+    """Show outages, availability, latency and flapping.
 
     Times are in UTC. The history of a mesh keeps 30 days, and at most 256 MiB: the oldest runs are dropped first.
     No inventory is read: its path only names the mesh.
@@ -61,7 +65,7 @@ def history(
     if began >= ended:
         raise BadInputError(f"--since {since} is not before --until {until}.")
     if as_json and html:
-        raise BadInputError("--json and --html exclude each other: leave one out.")
+        raise BadInputError("--json and --html cannot be combined: leave one out.")
     path = file.path(history_file, inventory, lab)
     for said in file.add(path, add) if add else ():
         print(said, file=sys.stderr)

@@ -23,8 +23,8 @@ def init(
             "--api-key-file",
             envvar="MESHCTL_API_KEY_FILE",
             metavar="FILE",
-            show_default="HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE, else you are asked",
-            help="File that contains an API key and nothing else. There is no option for the key: every user could see it.",
+            show_default="HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE, otherwise prompted for",
+            help="File that contains an API key and nothing else. No option takes the key itself: other users could see it.",
         ),
     ] = None,
     ca_file: Annotated[
@@ -52,7 +52,7 @@ def init(
         ),
     ] = True,
 ) -> None:
-    """Write an inventory of existing hosts from what a running Headscale knows.
+    """Write an inventory of existing hosts from the nodes of a running Headscale server.
 
     Nodes that are online become `clients`; the others are listed separately. Only the server is contacted.
 

@@ -20,7 +20,7 @@ def report(
             envvar="MESHCTL_REPORT_RUN",
             metavar="[RUN…]",
             show_default="the newest",
-            help="A run: its directory, its name, or a part of its name. With --merge, all runs to merge.",
+            help="A run: its directory, its name, or part of its name. With --merge, all runs to merge.",
         ),
     ] = None,
     form: Annotated[
