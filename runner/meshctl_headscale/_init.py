@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write an inventory of existing hosts from what a running Headscale knows.
+"""Write an inventory of existing hosts from the nodes of a running Headscale server.
 
 Ansible reads the file as code. Of the server's texts only parsed addresses and names of a safe form enter it.
 """

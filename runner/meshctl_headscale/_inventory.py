@@ -208,8 +208,8 @@ def _strict_loader(path: Path) -> type[Any]:
                     continue
                 if key.value in seen:
                     raise BadInputError(
-                        f"The inventory {path}: {key.value} is there twice (line {seen[key.value]} and line {line}), "
-                        "and only the last would count. Remove one, or merge them."
+                        f"The inventory {path}: {key.value} occurs twice (line {seen[key.value]} and line {line}), "
+                        "and only the last would take effect. Remove one, or merge them."
                     )
                 seen[key.value] = line
             found: dict[Any, Any] = super().construct_mapping(node, deep)

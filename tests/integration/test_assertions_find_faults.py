@@ -137,5 +137,5 @@ def test_a_system_that_does_not_ask_tailscaled_is_told_from_the_wire(broken: Cal
     assert checks["t.resolves.dns", TWO, ONE]["verdict"] == "passed"
     wire = checks["t.resolves.wire", TWO, None]
     assert (wire["verdict"], wire["observed"]["asked"]) == ("failed", ["203.0.113.10"])
-    assert "203.0.113.10 is asked for names of the mesh" in wire["hint"]
+    assert "203.0.113.10 is queried for names of the mesh" in wire["hint"]
     assert bad(broken("assert_resolves", on=TWO, peers=[ONE])) == {}

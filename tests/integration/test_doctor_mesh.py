@@ -103,7 +103,7 @@ def test_4_a_proxy_before_the_relay_that_breaks_the_upgrade(patient: BrokenMesh)
         patient.sh(RELAY, "kill $(cat /run/proxy.pid)")
     assert roots(findings) == {"doctor.relay.upgrade"}, "its pages answer"
     assert {f.source for f in findings if f.id == "doctor.relay.upgrade"} == {ONE, TWO, THREE}
-    assert " in front of the relay does not pass on the upgrade" in hint(findings, "doctor.relay.upgrade")
+    assert " in front of the relay does not forward the upgrade" in hint(findings, "doctor.relay.upgrade")
 
 
 def test_5_a_relay_map_that_cannot_be_loaded(patient: BrokenMesh) -> None:

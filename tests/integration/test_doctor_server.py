@@ -88,7 +88,7 @@ def test_a_proxy_that_passes_everything_on_is_no_finding_and_one_that_rejects_cl
     with _proxied(patient, "return 200 '<html>hello</html>';"):
         wait_for(lambda: not patient.status(ONE)["Self"]["Online"], "the clients are cut off")
         findings = patient.examine()
-    assert "answers 200 with a page of HTML, and not headscale" in patient.headline
+    assert "answers 200 with a page of HTML instead of headscale" in patient.headline
     assert roots(findings) <= {"doctor.server", "doctor.api"}
 
 

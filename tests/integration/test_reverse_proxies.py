@@ -36,13 +36,13 @@ _CADDY = "reverse_proxy 127.0.0.1:8080"
 _APACHE = "127.0.0.1:8080/ upgrade=ANY"
 # What is changed in the documented configuration, and what the doctor says.
 WRONG = (
-    ("nginx", "proxy_set_header Upgrade $http_upgrade;\n", "", "nginx/[^ ]+ .* pass on the upgrade: set `proxy_http_version 1.1`"),
-    ("nginx", "$http_upgrade;\n", "websocket;\n", "pass on the upgrade: .*`proxy_set_header Upgrade"),
+    ("nginx", "proxy_set_header Upgrade $http_upgrade;\n", "", "nginx/[^ ]+ .* forward the upgrade: set `proxy_http_version 1.1`"),
+    ("nginx", "$http_upgrade;\n", "websocket;\n", "forward the upgrade: .*`proxy_set_header Upgrade"),
     ("nginx", "location / {", _NGINX_AGENT, "rejects the User-Agent Go-http-client .*`return` below an `if`"),
     ("nginx", "location / {", "location / { limit_except GET { deny all; }", r"rejects clients \(403\): .*`limit_except`"),
     ("nginx", "location / {", "location /ts2021 { return 301 https://$host:8443/; }\nlocation / {", "redirects /ts2021 to .*`return`"),
     ("nginx", "8080", "9", r"nginx/[^ ]+ does not reach headscale \(502\): .*`proxy_pass`"),
-    ("caddy", _CADDY, f"{_CADDY} {{\nheader_up -Upgrade\n}}", "Caddy .* pass on the upgrade: .*`header_up`"),
+    ("caddy", _CADDY, f"{_CADDY} {{\nheader_up -Upgrade\n}}", "Caddy .* forward the upgrade: .*`header_up`"),
     ("caddy", _CADDY, f"@go header User-Agent Go-http-client*\nrespond @go 403\n{_CADDY}", "rejects the User-Agent .*`respond`"),
     ("caddy", _CADDY, f"redir /ts2021 https://other.example.com\n{_CADDY}", "redirects /ts2021 to https://other.example.com.*`redir`"),
     ("caddy", "8080", "9", r"Caddy does not reach headscale \(502\): .*`reverse_proxy`"),
@@ -51,7 +51,7 @@ WRONG = (
      r"HAProxy .* rejects clients \(403\): .*`http-request deny`"),
     # HAProxy itself tries four times.
     pytest.param("haproxy", "8080", "9", r"HAProxy does not reach headscale \(503\): .*`server` in the backend", marks=pytest.mark.slow),
-    ("apache", _APACHE, "127.0.0.1:8080/", "Apache/.* pass on the upgrade: add `upgrade=ANY` to `ProxyPass`"),
+    ("apache", _APACHE, "127.0.0.1:8080/", "Apache/.* forward the upgrade: add `upgrade=ANY` to `ProxyPass`"),
     ("apache", _APACHE, f"{_APACHE[:-3]}websocket", "add `upgrade=ANY` to `ProxyPass`"),
     ("apache", "ProxyPass / http", _APACHE_AGENT, "rejects the User-Agent .*`RewriteRule` with the flag F"),
 )  # fmt: skip

@@ -28,7 +28,7 @@ _OF_RUN = ("report.json", "meshctl.log", "artifacts/ansible/stdout")
 # Values of these are secrets wherever they occur.
 _SECRET_VARIABLES = ("KEY", "TOKEN", "PASSWORD", "SECRET", "NOTIFY")
 _SHORTEST_SECRET = 6
-_UNREADABLE = "Left out: it is no whole JSON document, so the names in it are not known.\n"
+_UNREADABLE = "Left out: it is not a complete JSON document, so names in it cannot be replaced.\n"
 
 
 def texts(run: Path | None, evidence: Path | None) -> Iterator[tuple[str, str]]:

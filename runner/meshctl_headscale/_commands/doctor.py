@@ -29,7 +29,10 @@ from meshctl_headscale._options import (
 
 def doctor(
     mesh: Annotated[
-        bool, typer.Option("--mesh", envvar="MESHCTL_MESH", help="Examine the mesh of the inventory instead.")
+        bool,
+        typer.Option(
+            "--mesh", envvar="MESHCTL_MESH", help="Examine the mesh of the inventory instead of this machine."
+        ),
     ] = False,
     config: Annotated[
         str | None,
@@ -57,7 +60,7 @@ def doctor(
             "--user",
             envvar="MESHCTL_USER",
             metavar="NAME",
-            help="A user of the server, to find unknown ones. Repeatable.",
+            help="User that exists on the server; others in the policy are reported. Repeatable.",
         ),
     ] = None,
     headscale: Annotated[
@@ -68,7 +71,7 @@ def doctor(
             metavar="FILE",
             callback=not_empty,
             show_default="the one in the cache",
-            help="Program that reads the files as well, without contacting anything.",
+            help="headscale program that also reads the files; it contacts nothing.",
         ),
     ] = None,
     min_severity: MinSeverity = None,

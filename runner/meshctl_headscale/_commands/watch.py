@@ -29,12 +29,14 @@ def watch(
     story: Stories = None,
     every: Annotated[
         str,
-        typer.Option("--every", envvar="MESHCTL_EVERY", metavar="DURATION", help="Time between two rounds: 5m, 1h."),
+        typer.Option(
+            "--every", envvar="MESHCTL_EVERY", metavar="DURATION", help="Interval between rounds, such as 5m or 1h."
+        ),
     ] = "5m",
     once: Annotated[
         bool,
         typer.Option(
-            "--once", envvar="MESHCTL_ONCE", help="Make one round and end. --every then says how often you do so."
+            "--once", envvar="MESHCTL_ONCE", help="Run one round and exit; set --every to how often you do so."
         ),
     ] = False,
     listen: Annotated[
@@ -48,7 +50,8 @@ def watch(
         typer.Option("--tls-cert", envvar="MESHCTL_TLS_CERT", metavar="FILE", help="Certificate of --listen, as PEM."),
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", envvar="MESHCTL_TLS_KEY", metavar="FILE", help="Its key, as PEM.")
+        Path | None,
+        typer.Option("--tls-key", envvar="MESHCTL_TLS_KEY", metavar="FILE", help="Private key of --tls-cert, as PEM."),
     ] = None,
     auth_file: Annotated[
         Path | None,
@@ -71,7 +74,7 @@ def watch(
             "--notify",
             envvar="MESHCTL_NOTIFY",
             metavar="@FILE",
-            help="File with one Apprise URL per line. The variable can hold URLs. Repeatable.",
+            help="File with one Apprise URL per line. The environment variable can also hold URLs. Repeatable.",
         ),
     ] = None,
     keep_runs: Annotated[
@@ -84,10 +87,10 @@ def watch(
     limit: Limit = None,
     extra_vars: ExtraVars = None,
 ) -> None:
-    """Run stories and the doctor again and again, and serve metrics, keep a history, and notify of changes.
+    """Run stories and the doctor repeatedly: serve metrics, keep a history, and notify of changes.
 
-    Each round uses the mesh as it is, and leaves out whatever disrupts it. Rounds never overlap. A round that is not
-    possible is reported, and the next one is made. An address that is not loopback requires TLS and a password.
+    Each round uses the mesh as it is, and skips whatever disrupts it. Rounds never overlap. A round that cannot
+    run is reported, and the next one starts as scheduled. An address that is not loopback requires TLS and a password.
 
     \b
     Examples:

@@ -296,7 +296,7 @@ class _FullError(HistoryError):
 
 def open_to_write(path: Path, *, largest_bytes: int = LARGEST_BYTES) -> tuple[Store, str]:
     """Open a history to write; move a damaged one away, and return a sentence that says so."""
-    _collection.private.directory(path.parent, remedy="Name a file in a directory of yours with --history.")
+    _collection.private.directory(path.parent, remedy="Name a file in a directory that you own with --history.")
     with contextlib.suppress(FileExistsError):
         # For this user alone, before SQLite writes to it.
         os.close(_collection.private.new_file(path))

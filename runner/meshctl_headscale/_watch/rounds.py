@@ -119,7 +119,9 @@ def _outcome(said: bytes, code: int) -> Outcome:
 @contextlib.contextmanager
 def locked(directory: Path, say: Callable[[str], None]) -> Iterator[int]:
     """Hold the lock of a mesh; wait for a round of a watcher that was killed."""
-    path = _collection.private.directory(directory, remedy="Set MESHCTL_STATE_DIR to a directory of yours.") / "lock"
+    path = (
+        _collection.private.directory(directory, remedy="Set MESHCTL_STATE_DIR to a directory that you own.") / "lock"
+    )
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + _LOCK_S

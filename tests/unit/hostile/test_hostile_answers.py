@@ -211,7 +211,7 @@ def test_a_document_whose_names_are_not_known_is_left_out(tmp_path: Path) -> Non
     cut = json.dumps([{"HostName": "secret-host"}])[:-1]
     made = _anonymous(tmp_path, {"hosts/a/status.json": cut})
     assert "secret-host" not in made
-    assert "Left out: it is no whole JSON document" in made
+    assert "Left out: it is not a complete JSON document" in made
 
 
 @pytest.mark.parametrize("name", ["²", "9" * 6000, "node-10", "٣"])

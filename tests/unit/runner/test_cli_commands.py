@@ -228,7 +228,7 @@ def test_what_is_there_twice_is_refused_also_in_a_directory(tmp_path: Path, wher
     path = tmp_path / where
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("clients:\n  hosts:\n    client-node-1: {mesh_subnet: a}\n    client-node-1: {mesh_subnet: b}\n")
-    message = r"yml: client-node-1 is there twice \(line 3 and line 4\)"
+    message = r"yml: client-node-1 occurs twice \(line 3 and line 4\)"
     for inventory in (path, tmp_path):
         with pytest.raises(BadInputError, match=message):
             _inventory.check(str(inventory))
@@ -279,7 +279,7 @@ def test_an_inventory_that_ansible_cannot_read_is_not_taken_for_the_default(tmp_
 @pytest.mark.parametrize(
     ("cause", "code"),
     [
-        ("https://a:1 refuses the connection: look whether headscale runs.", ExitCode.COULD_NOT_RUN),
+        ("https://a:1 refuses the connection: check that headscale runs.", ExitCode.COULD_NOT_RUN),
         ("The certificate of https://a is not trusted (expired): renew it.", ExitCode.COULD_NOT_RUN),
         ("No Headscale server is named: set url.", ExitCode.BAD_INPUT),
         ("url is 'a': it must look like https://headscale.example.com.", ExitCode.BAD_INPUT),

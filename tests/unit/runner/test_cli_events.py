@@ -188,7 +188,7 @@ NO_PLUGIN = attempt(
 )
 NO_INI = attempt("ini", "Failed to parse inventory: Invalid host pattern 'all:' supplied.\nOrigin: /x")
 NO_YAML = attempt("yaml", "YAML parsing failed: found no ']'.\nOrigin: /x/lab.yml:12:5\n\n11 a\n12 b")
-UNASKED = "https://a refuses the connection: look whether it runs.\nOrigin: x"
+UNASKED = "https://a refuses the connection: check that it runs.\nOrigin: x"
 SCRIPT = "It ended with exit code 1.\nOrigin: x\n\nStandard error from inventory script:\noops\nagain"
 
 

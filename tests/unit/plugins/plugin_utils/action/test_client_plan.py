@@ -139,7 +139,7 @@ def test_a_node_that_is_no_exit_node() -> None:
     assert awaits_exit_node(_options(exit_node="laptop"), STATUS)
     assert not awaits_exit_node(_options(exit_node="gateway"), STATUS)
     assert not awaits_exit_node(_options(exit_node="laptop"), STATUS | {"BackendState": "Stopped"})
-    with pytest.raises(CouldNotRun, match="laptop is no exit node for this node: set advertise_exit_node there"):
+    with pytest.raises(CouldNotRun, match="laptop is not an exit node for this node: set advertise_exit_node there"):
         plan(_options(exit_node="laptop"), STATUS, PREFS)
     with pytest.raises(CouldNotRun, match=r"no such node \(it may use: gateway\)"):
         plan(_options(exit_node="nas"), STATUS, PREFS)

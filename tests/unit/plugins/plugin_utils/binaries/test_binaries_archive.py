@@ -241,8 +241,8 @@ def test_a_name_lookup_that_hangs_does_not_hang_the_search(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("file:///etc", "is no web address"),
-        ("releases.example.com/x", "is no web address"),
+        ("file:///etc", "is not a web address"),
+        ("releases.example.com/x", "is not a web address"),
     ],
 )
 def test_an_address_that_cannot_be_trusted_is_refused(url: str, words: str, cache: Path, tools: Path) -> None:

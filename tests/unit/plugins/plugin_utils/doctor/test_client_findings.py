@@ -46,13 +46,13 @@ def test_a_proxy_in_front_of_a_relay(row: dict[str, Any], verdict: str) -> None:
     ("health", "upgrade", "trouble"),
     [
         (_WELL, {"outcome": "answered", "status": 101}, ""),
-        ({**_WELL, "body": "<HTML>"}, {"outcome": "answered", "status": 101}, "a page of HTML, and not headscale"),
+        ({**_WELL, "body": "<HTML>"}, {"outcome": "answered", "status": 101}, "a page of HTML instead of headscale"),
         ({**_WELL, "status": 403, "body": ""}, None, "answers 403 with something else"),
         ({"outcome": "answered", "status": 500}, {"outcome": "answered", "status": 101}, "the server answers 500"),
         (
             _WELL,
             {"outcome": "answered", "status": 426},
-            "does not pass on the upgrade",
+            "does not forward the upgrade",
         ),
         (_WELL, {"outcome": "timeout"}, "does not answer in time"),
         ({"outcome": "handshake", "error": "internal error"}, None, "TLS handshake fails"),
@@ -138,10 +138,10 @@ def _peer(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("peer", "words"),
     [
-        (None, "which the server does not show to it"),
+        (None, "which the server does not show to this node"),
         (_peer(Online=False), "which is offline"),
-        (_peer(ExitNodeOption=False), "which is not approved as one"),
-        (_peer(), "which does not pass it on"),
+        (_peer(ExitNodeOption=False), "which is not approved as an exit node"),
+        (_peer(), "which does not forward it"),
     ],
 )
 def test_exit_nodes_that_do_not_work(peer: dict[str, Any] | None, words: str) -> None:

@@ -435,7 +435,7 @@ def test_packets_that_pass_are_no_matter_of_load(observed: dict[str, Any], blame
 
 @pytest.mark.parametrize(
     ("target", "said"),
-    [("*", "does not pass it on"), ("autogroup:internet", "does not pass it on"), ("0.0.0.0/0", "does not pass it on"),
+    [("*", "does not forward it"), ("autogroup:internet", "does not forward it"), ("0.0.0.0/0", "does not forward it"),
      ("100.64.0.2", "add `autogroup:internet:*`")],
 )  # fmt: skip
 def test_an_exit_node_that_the_policy_opens_is_not_closed_by_it(target: str, said: str) -> None:

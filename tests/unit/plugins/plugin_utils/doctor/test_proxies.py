@@ -24,7 +24,7 @@ def _row(status: int, server: str = "", body: str = "", **headers: str) -> dict[
         (_row(500, "nginx/1.22.1"), "proxy_http_version 1.1"),
         (_row(500, "Caddy"), "`header_up`"),
         (_row(500, "Apache/2.4.71 (Debian)"), "`upgrade=ANY`"),
-        (_row(500), "a proxy in front of headscale does not pass on the upgrade: in nginx"),
+        (_row(500), "a proxy in front of headscale does not forward the upgrade: in nginx"),
         (
             _row(403, body="Request forbidden by administrative rules."),
             "HAProxy in front of headscale rejects clients (403)",
@@ -40,7 +40,7 @@ def test_an_upgrade_that_fails(row: dict[str, Any], words: str) -> None:
 
 def test_a_health_page_that_a_proxy_answers() -> None:
     assert "`proxy_pass`" in control.unwell(_row(502, "nginx/1.22.1"))
-    assert "its database fails" in control.unwell(_row(500, "nginx/1.22.1"))
+    assert "its database or the proxy" in control.unwell(_row(500, "nginx/1.22.1"))
     assert "(`reverse_proxy`)" in control.unwell(_row(200, "Caddy", "<html>"))
 
 

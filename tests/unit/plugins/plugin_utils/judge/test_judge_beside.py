@@ -150,7 +150,7 @@ def test_the_own_subnet_is_not_the_meshs() -> None:
     assert addressed(get={"192.168.1.1": {"dev": "eth0"}})["gateway"].verdict == "passed"
     check = addressed(get={"192.168.1.1": {"dev": "tailscale0"}})["gateway"]
     assert check.verdict == "failed"
-    assert "led into the mesh by tailscale0" in check.hint
+    assert "goes into the mesh through tailscale0" in check.hint
 
 
 def test_an_address_has_one_host() -> None:
@@ -218,7 +218,7 @@ def test_a_name_may_lead_to_any_of_the_nodes_addresses(known: str, verdict: str)
     expect = Http(urls=("http://two/",), addresses=mesh.TWO.addresses)
     check = judge_http(mesh.answer(http=mesh.seen([found])), mesh.context("http"), expect)[0]
     assert check.verdict == verdict
-    assert verdict == "passed" or f"the name leads to 10.0.0.10, not to {TWO4} or {TWO6}" in check.hint
+    assert verdict == "passed" or f"the name resolves to 10.0.0.10, not to {TWO4} or {TWO6}" in check.hint
 
 
 def test_a_public_address_that_leads_to_the_service() -> None:
@@ -235,7 +235,7 @@ def test_an_answer_that_does_not_come_whole() -> None:
     assert "larger packets are lost" in check.hint
     unconnected = {**found, "connected": False}
     check = judge_http(mesh.answer(http=mesh.seen([unconnected])), mesh.context("http"), Http(urls=("http://two/",)))[0]
-    assert "is the node reachable" in check.hint
+    assert "check that the node is reachable" in check.hint
 
 
 @pytest.mark.parametrize(("led", "verdict"), [("", "passed"), ("203.0.113.10", "passed"), ("203.0.113.66", "failed")])

@@ -463,7 +463,7 @@ WIRE = ("us1.resolves.wire", None)
 
 @pytest.mark.parametrize(
     ("server", "verdict", "said"),
-    [("127.0.0.53", "failed", "without asking 100.100.100.100"), ("100.100.100.100", "error", "a cache")],
+    [("127.0.0.53", "failed", "without querying 100.100.100.100"), ("100.100.100.100", "error", "a cache")],
 )
 def test_who_answers_for_a_name_that_is_new_without_asking_is_not_the_mesh(
     server: str, verdict: str, said: str

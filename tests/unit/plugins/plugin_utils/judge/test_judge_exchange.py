@@ -162,7 +162,7 @@ def test_without_a_connection_there_is_no_transfer_to_judge() -> None:
 def test_a_peer_that_does_not_listen_is_an_error_and_no_verdict() -> None:
     for serving, said in (
         ({}, "did not start to listen"),
-        ({"two": {"ports": {V4: {"tcp": {"error": "in use"}}}}}, "cannot be asked: in use"),
+        ({"two": {"ports": {V4: {"tcp": {"error": "in use"}}}}}, "cannot be queried: in use"),
     ):
         expect = Exchange(own=OWN, peers=(PEER,), serving=serving, families=(4,))
         check = judged(expect=expect)["tcp", "ipv4"]

@@ -252,7 +252,7 @@ def test_a_connection_that_was_idle_must_be_usable_after_that() -> None:
     assert hint.startswith(
         "a second connection to two, idle for 5 s at a time, stood still for 4.8 s when it was used again"
     )
-    assert "forgets idle connections so soon" in hint
+    assert "drops idle connections that early" in hint
     ended = judged(idle(healthy(), outcome="reset", broke=NOW + 5))["stream", "ipv4"]
     assert "ended with 'reset' when it was used again" in ended.hint
     assert ended.observed["idle"] == "reset"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a host is, what its lines lose, what its own files answer, and what leaves it in clear."""
+"""Where a host is, what its lines lose, what its own files answer, and what leaves it unencrypted."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_a_wrong_answer_from_the_hosts_file_is_told_from_a_stale_one() -> None:
         ),
         ("hosts: files dns", {"nameservers": ["100.100.100.100"], "search": []}, "no search domain"),
         ("hosts: files resolve", {"nameservers": ["100.100.100.100"], "search": ["x"]}, "a cache"),
-        ("hosts: files", {"nameservers": ["192.0.2.1"], "search": []}, "the system asks 192.0.2.1"),
+        ("hosts: files", {"nameservers": ["192.0.2.1"], "search": []}, "the system queries 192.0.2.1"),
         ("", {"nameservers": ["100.100.100.100"], "search": ["x"]}, "a cache"),
     ],
 )
@@ -369,7 +369,7 @@ def test_a_marker_outside_the_mesh_interface_is_a_leak_whatever_its_addresses(
         target for (name, target), check in checks.items() if name == "us1.encrypted" and check.verdict == "failed"
     }
     assert failed == leaking
-    assert all("in clear on eth0" in checks["us1.encrypted", target].hint for target in failed)
+    assert all("unencrypted on eth0" in checks["us1.encrypted", target].hint for target in failed)
 
 
 @pytest.mark.parametrize(

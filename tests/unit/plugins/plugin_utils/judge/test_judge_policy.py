@@ -179,7 +179,7 @@ def test_the_policy_of_the_server(same: bool | None, verdict: str) -> None:
     seen = {"observations": {"policy": {"ok": True, "data": {"updatedAt": "2026-01-31T12:00:00Z"}}}}
     check = judge_stored(seen, CONTEXT, "{}", "widened", same)
     assert (check.id, check.verdict) == ("us5.policy.widened.stored", verdict)
-    assert same is not False or "something else has set it at 2026-01-31T12:00:00Z" in check.hint
+    assert same is not False or "something else set it at 2026-01-31T12:00:00Z" in check.hint
 
 
 @pytest.mark.parametrize(

@@ -383,15 +383,15 @@ def test_an_exit_node_that_leads_outside_passes() -> None:
 @pytest.mark.parametrize(
     ("seen", "aspect", "hint"),
     [
-        (outside(source="203.0.113.2"), "address", "leaves around the exit node two"),
+        (outside(source="203.0.113.2"), "address", "bypasses the exit node two"),
         (outside(source="", status={"BackendState": "Running"}), "address", "uses no exit node"),
         (outside(source="", status=using()), "address", "does not offer two as an exit node"),
         (outside(source="", status=using(ExitNodeOption=True, Online=True)), "address", "does not answer through the exit node two"),
-        (outside(flow("203.0.113.10", dport=53, marked=1)), "leak", "DNS queries leave in clear to 203.0.113.10"),
-        (outside(flow("2001:db8::7")), "leak", "IPv6 leaves in clear"),
+        (outside(flow("203.0.113.10", dport=53, marked=1)), "leak", "DNS queries leave unencrypted to 203.0.113.10"),
+        (outside(flow("2001:db8::7")), "leak", "IPv6 leaves unencrypted"),
         (outside(flow("192.168.1.20", proto="tcp")), "leak", "packets for the local network (printer, 192.168.1.20)"),
-        (outside(flow("203.0.113.80", proto="tcp", dport=80)), "leak", "packets leave in clear to 203.0.113.80"),
-        (outside(near="answered"), "lan", "although traffic for the local network must not leave"),
+        (outside(flow("203.0.113.80", proto="tcp", dport=80)), "leak", "packets leave unencrypted to 203.0.113.80"),
+        (outside(near="answered"), "lan", "although traffic for the local network must not bypass"),
         (outside(getaddrinfo=[{"name": "outside.lab.test", "addresses": []}]), "dns", "does not resolve through the exit node"),
     ],
 )  # fmt: skip
@@ -409,7 +409,7 @@ def test_nothing_leaves_while_the_exit_node_is_down() -> None:
         ("us1.egress.leak.down", "passed"),
     ]
     around = judge_egress(outside(source="203.0.113.2"), context("egress"), down)
-    assert "traffic goes around it" in around[0].hint
+    assert "traffic bypasses it" in around[0].hint
 
 
 USED = Egress(exit="two", node=TWO, outside=("198.51.100.7", "2001:db8::7"), names=("outside.lab.test",))

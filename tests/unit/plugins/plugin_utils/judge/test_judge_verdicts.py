@@ -334,7 +334,7 @@ def test_a_marker_in_clear_on_any_other_interface_fails() -> None:
     leak = mesh.flow("eth0", "192.168.1.10", "10.0.0.10", proto="icmp", marked=1)
     checks = encrypted(flow=leak)
     assert bad(checks) == {("us1.encrypted", "two"): "failed", ("us1.encrypted", "three"): "failed"}
-    assert "left in clear on eth0" in checks["us1.encrypted", "two"].hint
+    assert "left unencrypted on eth0" in checks["us1.encrypted", "two"].hint
 
 
 def test_a_marker_in_clear_over_the_other_family_fails() -> None:
@@ -507,8 +507,8 @@ def test_a_service_that_listens_elsewhere(sockets: list[str], said: str) -> None
         ("outcome", "refused", "nothing listens"),
         ("outcome", "no-name", "does not resolve"),
         ("outcome", "timeout", "no answer"),
-        ("status", 502, "another status"),
-        ("body", "Welcome", "not the expected one"),
+        ("status", 502, "a status other than"),
+        ("body", "Welcome", "differs from the expected one"),
         ("address", "192.168.1.10", "not to 100.64.0.2"),
     ],
 )
@@ -582,7 +582,7 @@ def test_a_name_that_leads_elsewhere_or_late(found: Any, said: str) -> None:
 
 def test_a_resolver_that_is_not_tailscaleds_is_named() -> None:
     changes = [(LOOKUP, mesh.looked_up("two.mesh.internal")), (("resolv_conf", "data"), {"nameservers": ["10.0.0.1"]})]
-    assert "the system asks 10.0.0.1" in resolves(changes)["us1.resolves.name", "two"].hint
+    assert "the system queries 10.0.0.1" in resolves(changes)["us1.resolves.name", "two"].hint
 
 
 def test_a_resolver_of_the_host_that_does_not_pass_names_on_is_named() -> None:

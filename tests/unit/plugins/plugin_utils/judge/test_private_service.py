@@ -58,9 +58,9 @@ def test_other_services_may_answer() -> None:
         (
             ("10.0.0.11", "tcp", 8080),
             "three",
-            "three gives the service's page at 10.0.0.11 port 8080 over TCP: a proxy",
+            "three serves the service's page at 10.0.0.11 port 8080 over TCP: a proxy",
         ),
-        (("10.0.0.11", "udp", 53), "three", "three gives the service's page at 10.0.0.11 port 53 over UDP"),
+        (("10.0.0.11", "udp", 53), "three", "three serves the service's page at 10.0.0.11 port 53 over UDP"),
         (("203.0.113.2", "tcp", 22), "router-a", "router-a has a port-forward that leads to it"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_host_outside_the_mesh_cannot_ask_the_service() -> None:
 @pytest.mark.parametrize("outcome", ["deadline", ""])
 def test_a_port_that_was_not_asked_proves_nothing(outcome: str) -> None:
     check = judged(row("10.0.0.11", "tcp", 80, outcome))["tcp", "three"]
-    assert (check.verdict, check.hint) == ("error", "there was no time to try all ports")
+    assert (check.verdict, check.hint) == ("error", "there was not enough time to try all ports")
 
 
 def test_an_observation_that_was_not_made_is_an_error_with_its_reason() -> None:

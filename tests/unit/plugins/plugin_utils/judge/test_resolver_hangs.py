@@ -60,7 +60,7 @@ def test_a_resolver_that_is_silent_over_both_is_not_blamed_on_tcp() -> None:
 
 
 def hung(*, answered: int, direct: str = "") -> dict[tuple[str, str | None], Check]:
-    """Return the checks where the system's resolver answered some names and then no more."""
+    """Return the checks where the system's resolver answered some names, then stopped."""
     names = [word for name in mesh.NAMES for word in (name.fqdn, name.short)]
     rows = [mesh.looked_up(word, *mesh.NAMES[0].addresses[:1]) for word in names[:answered]]
     rows += [{"name": word, "outcome": "timeout", "addresses": [], "waited_ms": 3000.0} for word in names[answered:]]
@@ -82,12 +82,12 @@ def test_a_resolver_that_answers_once_and_then_hangs_is_named() -> None:
     assert last.verdict == "failed", "it was given more than the budget"
     assert last.observed == {"outcome": "no answer", "ms": {"more_than": 3000}}
     assert last.hint == (
-        "the system's resolver (127.0.0.1 in /etc/resolv.conf) answered 1 of 5 names and then no more within 3.0 s; "
+        "the system's resolver (127.0.0.1 in /etc/resolv.conf) answered only 1 of 5 names within 3.0 s; "
         "asked directly, 127.0.0.1 does not answer either"
     )
     for key in (("absent", "gone.mesh.internal"), ("reverse", FIRST.node)):
         assert found[key].verdict == "error"
-        assert "and then no more" in found[key].hint
+        assert "answered only" in found[key].hint
 
 
 def test_a_resolver_that_never_answers_is_named_and_a_direct_answer_is_told() -> None:

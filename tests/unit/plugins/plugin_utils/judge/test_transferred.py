@@ -54,7 +54,7 @@ def test_a_part_in_clear_fails_even_if_the_transfer_does_not_end(flow: dict[str,
     for made in (WHOLE, {TWO4: {"tcp": {"outcome": "timeout"}}}):
         check = judged(flow, made=made)
         assert check.verdict == "failed"
-        assert "left in clear on eth0" in check.hint
+        assert "left unencrypted on eth0" in check.hint
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_too_little_on_the_links_fails() -> None:
     for links in ({"eth0": [1100, 900]}, {"eth0": [900, 1100]}, {"tailscale0": [5000, 5000]}):
         check = judged(links=links)
         assert check.verdict == "failed"
-        assert "less left and arrived" in check.hint
+        assert "fewer bytes left and arrived" in check.hint
     assert judged(links={"eth0": [600, 600], "wlan0": [600, 600]}).verdict == "passed", "both together"
 
 

@@ -122,7 +122,7 @@ def test_mac_addresses_are_locally_administered_and_unicast() -> None:
         ({"disks": None}, "disks has no value; give it one, or leave it out"),
         ({"disks": "images"}, "disks 'images' must be the absolute path of a directory"),
         ({"disks": "/"}, "disks '/' must be the absolute path of a directory"),
-        ({"suite": "../etc"}, "suite '../etc' is no release of Debian"),
+        ({"suite": "../etc"}, "suite '../etc' is not a release of Debian"),
         ({1: 2, "x": 3}, "unknown setting '1'"),
     ],
 )

@@ -76,7 +76,11 @@ def test_targets_are_found(said: str, host: str, number: int, addresses: tuple[s
     [
         ("laptop", "naz", "did you mean nas"),
         ("laptop", "10.1.1.1", "no approved route leads to it"),
-        ("laptop", "server", "server is no node of the mesh, and no approved route leads to its address 203.0.113.5"),
+        (
+            "laptop",
+            "server",
+            "server is not a node of the mesh, and no approved route leads to its address 203.0.113.5",
+        ),
         ("laptop", "laptop", "the same node"),
         ("laptop", "100.64.0.1", "the same node"),
         ("192.168.1.7", "laptop", "behind the subnet router nas"),

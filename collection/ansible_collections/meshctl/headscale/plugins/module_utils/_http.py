@@ -248,7 +248,7 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], s
     (
         (ConnectionRefusedError,),
         UnreachableError,
-        "{where} refuses the connection: look whether headscale runs and listens there (listen_addr).",
+        "{where} refuses the connection: check that headscale runs and listens there (listen_addr).",
     ),
     (
         # Two classes before Python 3.10.

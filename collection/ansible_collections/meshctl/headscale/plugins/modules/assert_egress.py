@@ -24,7 +24,7 @@ options:
     description: The exit node that this node uses. Defaults to the one that it has chosen; without any, it is skipped.
     type: str
   reached:
-    description: Whether the exit node is up. With V(false), nothing may be reached, and nothing may leave in clear.
+    description: Whether the exit node is up. With V(false), nothing may be reached, and nothing may leave unencrypted.
     type: bool
     default: true
   lan:

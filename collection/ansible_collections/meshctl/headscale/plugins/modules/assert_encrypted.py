@@ -15,7 +15,7 @@ author:
 description:
   - Captures on all interfaces of the node while it sends echo requests with a random marker to every peer's mesh
     addresses. It also sends marked UDP packets and opens a TCP connection to port 9, which need no answer.
-  - A check passes if the peer answered the requests, if they appeared in clear on the mesh interface (so the capture would
+  - A check passes if the peer answered the requests, if they appeared unencrypted on the mesh interface (so the capture would
     have found them elsewhere), if neither the marker nor a packet between two mesh addresses appeared elsewhere, and if at
     least as many WireGuard data packets left for the peer's endpoint. A capture that lost packets proves nothing and is an
     error.
@@ -26,7 +26,7 @@ description:
   - 'Needs C(become: true). The default of O(deadline) is V(20).'
   - >-
     If M(meshctl.headscale.serve) has started listeners on peers, C(encrypted.bulk) also captures a transfer of 1 MB each way:
-    no part of it leaves in clear, and the physical links carry at least as much.
+    no part of it leaves unencrypted, and the physical links carry at least as much.
 options:
   count:
     description: The number of marked requests to each address of a peer.
@@ -43,7 +43,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Nothing leaves in clear
+- name: Nothing leaves unencrypted
   hosts: clients
   become: true
   gather_facts: false

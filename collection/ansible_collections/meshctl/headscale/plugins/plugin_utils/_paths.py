@@ -35,7 +35,7 @@ def _check(path: Path, override: str) -> None:
 
 def make(path: Path) -> Path:
     """Make a directory with its parents, for this user alone, and return it; raise `BadInput` where others can write."""
-    return _private.directory(path, remedy="Set MESHCTL_STATE_DIR and MESHCTL_CACHE_DIR to directories of yours.")
+    return _private.directory(path, remedy="Set MESHCTL_STATE_DIR and MESHCTL_CACHE_DIR to directories that you own.")
 
 
 def state_dir() -> Path:

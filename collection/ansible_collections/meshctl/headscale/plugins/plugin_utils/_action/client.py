@@ -189,7 +189,7 @@ def _is_other_exit_node(wanted: str, status: Mapping[str, Any], prefs: Mapping[s
         raise CouldNotRun(f"exit_node is {wanted!r}, and this node sees no such node (it may use: {known})")
     if not peer.get("ExitNodeOption"):
         raise CouldNotRun(
-            f"{wanted} is no exit node for this node: set advertise_exit_node there, approve its routes 0.0.0.0/0 and ::/0 "
+            f"{wanted} is not an exit node for this node: set advertise_exit_node there, approve its routes 0.0.0.0/0 and ::/0 "
             "with meshctl.headscale.node, and let the policy allow autogroup:internet"
         )
     return True

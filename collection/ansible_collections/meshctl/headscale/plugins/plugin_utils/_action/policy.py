@@ -79,12 +79,12 @@ class PolicyView:
         other = self._nodes[peer.name]
         serving = mapping(self._task.of_host(peer.name, "mesh_serving"))
         if problem := text(serving.get("error")) or ("" if serving else "it did not start to listen"):
-            return Opening(problem=f"{peer.name} cannot be asked: {problem}")
+            return Opening(problem=f"{peer.name} cannot be queried: {problem}")
         known = mapping(mapping(mapping(serving.get("ports")).get(peer.address(family))).get(protocol))
         ports = _ports(known)
         if not ports or known.get("error"):
             said = text(known.get("error")) or "it does not listen on this address"
-            return Opening(problem=f"{peer.name} cannot be asked: a port is {said}")
+            return Opening(problem=f"{peer.name} cannot be queried: a port is {said}")
         return self._judged(other, protocol, family, ports)
 
     def _judged(self, other: Node, protocol: str, family: int, ports: Sequence[int]) -> Opening:

@@ -95,7 +95,7 @@ def _check_address(address: str, *, tool: Tool) -> None:
     parts = urlsplit(address)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise WayFailedError(
-            f"{address} is no web address: write mesh_release_url_{tool.name} as https://host/directory"
+            f"{address} is not a web address: write mesh_release_url_{tool.name} as https://host/directory"
         )
 
 
@@ -166,7 +166,7 @@ def _download(address: str, path: Path, *, label: str, pace: Pace) -> str:
             while chunk := answer.read1(_CHUNK):
                 received += len(chunk)
                 if received > _MOST_BYTES:
-                    raise WayFailedError(f"{address} sent more than {_MOST_BYTES} bytes: that is no release archive")
+                    raise WayFailedError(f"{address} sent more than {_MOST_BYTES} bytes: that is not a release archive")
                 if (passed := time.monotonic() - began) > _SLOW_AFTER_S and received < passed * _SLOWEST_BYTES_S:
                     raise WayFailedError(f"{address} sends less than {_SLOWEST_BYTES_S} bytes a second: try a mirror")
                 file.write(chunk)

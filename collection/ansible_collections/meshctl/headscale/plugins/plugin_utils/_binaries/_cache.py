@@ -61,7 +61,7 @@ class Cache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
-            raise BinariesError(f"{path} cannot be read ({exc.strerror}): mend its permissions") from None
+            raise BinariesError(f"{path} cannot be read ({exc.strerror}): correct its permissions") from None
         if entry is None:
             # Installed, and interrupted before it was recorded: nothing says that it is whole.
             return None
@@ -84,7 +84,7 @@ class Cache:
         except OSError as exc:
             raise BinariesError(
                 f"the cache {self.root} cannot be written ({exc.strerror}): "
-                "mend its permissions or set MESHCTL_CACHE_DIR to a directory of yours"
+                "correct its permissions, or set MESHCTL_CACHE_DIR to a directory that you own"
             ) from None
         with lock:
             try:
@@ -136,7 +136,7 @@ class Cache:
             temporary.unlink(missing_ok=True)
 
 
-_REMEDY = "Its programs may run as root: set MESHCTL_CACHE_DIR to a directory of yours."
+_REMEDY = "Its programs may run as root: set MESHCTL_CACHE_DIR to a directory that you own."
 
 
 def _make(directory: Path) -> None:

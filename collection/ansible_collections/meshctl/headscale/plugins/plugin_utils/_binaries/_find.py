@@ -170,7 +170,7 @@ class _Making:
             return found, []
         ways = "; ".join(tried) or "no source is allowed"
         return found, [
-            f"{' and '.join(missing)} {self._version} could not be had: not in the cache {self._cache.root}; {ways}"
+            f"{' and '.join(missing)} {self._version} are not available: not in the cache {self._cache.root}; {ways}"
         ]
 
     def _try(
@@ -192,7 +192,9 @@ class _Making:
             progress(f"{' and '.join(names)} {self._version}, {title}: {exc}")
             tried.append(f"{title}: {exc}")
         except OSError as exc:
-            tried.append(f"{title}: {exc.strerror} ({exc.filename or self._cache.root}): mend it or free the disk")
+            tried.append(
+                f"{title}: {exc.strerror} ({exc.filename or self._cache.root}): correct its permissions, or free disk space"
+            )
         return {}
 
     def _install(

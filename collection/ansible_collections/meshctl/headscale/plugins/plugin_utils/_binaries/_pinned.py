@@ -97,5 +97,7 @@ def pinned_checksum(asset: str, tools: Path) -> str | None:
     if pinned is None:
         return None
     if not _SHA256.fullmatch(str(pinned)):
-        raise WayFailedError(f"{path} pins {pinned!r} for {asset}, which is no sha256: restore it from the repository")
+        raise WayFailedError(
+            f"{path} pins {pinned!r} for {asset}, which is not a SHA-256: restore it from the repository"
+        )
     return str(pinned)

@@ -49,7 +49,7 @@ def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in f
     if outcome == "prohibited" and text(row.get("from")) in ("", "local"):
         return "this host's own firewall refuses to send to it: look at its output rules (`nft list ruleset`)"
     return {
-        "handshake": f"the TLS handshake fails ({said}): check that TLS is on at that port, with a certificate for this name",
+        "handshake": f"the TLS handshake fails ({said}): check that TLS is enabled on that port, with a certificate for this name",
         "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
         "refused": f"nothing listens there{_at(row)}: check that {program} runs, and listens at that address",
         "host-unreachable": f"no machine answers at its address{_at(row)}: check that it is up, and that the address is right",
@@ -88,7 +88,9 @@ def unwell(row: dict[str, Json]) -> str:
         return _other(row)
     if row.get("status") in _NO_BACKEND:
         return unreached(row)
-    return f"the server answers {row.get('status')}: its database fails, or the proxy in front of it does; read headscale's log"
+    return (
+        f"the server answers {row.get('status')}: its database or the proxy in front of it fails; read headscale's log"
+    )
 
 
 def not_upgraded(row: dict[str, Json]) -> str:
@@ -113,7 +115,7 @@ def refused(row: dict[str, Json], path: str, program: str = "headscale") -> str:
         )
     if status in _NO_BACKEND:
         return unreached(row, program)
-    return f"{front} does not pass on the upgrade: {known.upgrade}"
+    return f"{front} does not forward the upgrade: {known.upgrade}"
 
 
 def unreached(row: dict[str, Json], program: str = "headscale") -> str:
@@ -138,6 +140,6 @@ def _other(row: dict[str, Json]) -> str:
     """Return what answers in place of headscale."""
     page = "a page of HTML" if "<html" in text(row.get("body")).lower() else "something else"
     return (
-        f"{proxies.name(row)} answers {row.get('status')} with {page}, and not headscale: let it pass every path and every client on "
+        f"{proxies.name(row)} answers {row.get('status')} with {page} instead of headscale: let it forward every path and every client "
         f"({proxies.of(row).backend})"
     )

@@ -36,15 +36,15 @@ NGINX = Proxy(
     idle="`proxy_read_timeout` and `proxy_send_timeout`",
 )
 CADDY = Proxy(
-    upgrade="`reverse_proxy` passes it on by itself: remove `header_up` for Upgrade and Connection, and `transport` with other "
-    "versions than 1.1",
+    upgrade="`reverse_proxy` forwards it by default: remove `header_up` for Upgrade and Connection, and `transport` with "
+    "versions other than 1.1",
     reject="`respond`, `error` or `abort`",
     redirect="`redir`",
     backend="`reverse_proxy`",
     idle="`stream_timeout`, and `read_timeout` and `write_timeout` of its `transport`",
 )
 HAPROXY = Proxy(
-    upgrade="it passes it on by itself: remove `http-request del-header` and `http-request set-header` for Upgrade and Connection",
+    upgrade="it forwards it by default: remove `http-request del-header` and `http-request set-header` for Upgrade and Connection",
     reject="`http-request deny`",
     redirect="`http-request redirect`",
     backend="`server` in the backend",
@@ -62,8 +62,8 @@ _BY_NAME = {"nginx": NGINX, "caddy": CADDY, "apache": APACHE, "haproxy": HAPROXY
 # HAProxy adds no header; these are its pages.
 _HAPROXY_SAYS = ("Request forbidden by administrative rules.", "No server is available to handle this request.")
 _UNKNOWN = Proxy(
-    upgrade=f"in nginx, {NGINX.upgrade}; in Apache, {APACHE.upgrade}; in HAProxy, remove `http-request del-header Upgrade`; remove "
-    "proxies that cannot pass it on (Cloudflare)",
+    upgrade=f"in nginx, {NGINX.upgrade}; in Apache, {APACHE.upgrade}; in HAProxy, remove `http-request del-header Upgrade`; bypass "
+    "proxies that cannot forward it (Cloudflare)",
     reject="the rule",
     redirect="the redirect",
     backend="the address of headscale",

@@ -70,7 +70,7 @@ def _address(seen: Answer, context: CheckContext, place: Place) -> Check:
         observed={"addresses": physical},
         hint=f"it has {next(iter(whose))}, which is the address of {next(iter(whose.values()))}: two hosts answer for it, "
         "so remove it from one of them" if whose else
-        f"it has {foreign[0]}, an address of another subnet: the host bridges the two" if foreign else
+        f"it has {foreign[0]}, an address of another subnet: the host connects the two subnets" if foreign else
         f"the inventory says {place.interface}: correct mesh_address, or the host's network",
         command="ip -br address",
     )  # fmt: skip
@@ -117,10 +117,10 @@ def _gateway(seen: Answer, context: CheckContext, place: Place) -> Check:
         aspect="gateway",
         expected=expected,
         observed={**observed, "taken": taken} if other else observed,
-        hint=f"traffic to its own subnet is led into the mesh by {led_away}: the host uses an exit node (`tailscale set --exit-node=` "
+        hint=f"traffic to its own subnet goes into the mesh through {led_away}: the host uses an exit node (`tailscale set --exit-node=` "
         "or `--exit-node-allow-lan-access`), or it accepts that subnet from another node (`--accept-routes`)" if led_away else
         f"it has its own route to {leaks[0]}, which leaks traffic between the subnets: remove it with `ip route del {leaks[0]}`" if leaks else
-        f"its default route should be via {place.gateway}: see `ip route`" if place.gateway not in default else
+        f"its default route should be via {place.gateway}: check `ip route`" if place.gateway not in default else
         f"its default route is via {place.gateway}, but it uses another route to {other}: see `ip route` and `ip rule`",
         command="ip route",
     )  # fmt: skip

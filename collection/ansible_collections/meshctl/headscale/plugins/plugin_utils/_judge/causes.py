@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _STATES = {
     "NeedsLogin": (
-        "it is logged out, or its registration was refused: look at its log, create a preauthkey and join it again"
+        "it is logged out, or its registration was refused; read its log, create a preauthkey and join it again"
     ),
-    "NeedsMachineAuth": "the server has not approved it: approve it there",
-    "Stopped": "`tailscale down` was run on it: run `tailscale up`",
-    "Starting": "it has no network map yet: is the control server reachable and its certificate trusted?",
+    "NeedsMachineAuth": "the server has not approved it; approve it there",
+    "Stopped": "`tailscale down` was run on it; run `tailscale up`",
+    "Starting": "it has no network map yet; check that the control server is reachable and its certificate trusted",
     "NoState": "tailscaled has only just started, or cannot read its state",
 }
 # States in which a client stays as long as something is wrong.
@@ -74,13 +74,13 @@ def peer(seen: Answer, node: Node) -> str:
     known = find_peer(seen.data(STATUS), node)
     if not known:
         return (
-            f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither of the two "
+            f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither "
             "reach the other"
         )
     if known.get("Expired") is True or _past(known.get("KeyExpiry"), seen.now):
         return f"the key of {node.name} has expired: join it again, or set a later expiry on the server"
     if known.get("Online") is False:
-        return f"the server reports {node.name} as offline: is tailscaled running there, and can it reach the server?"
+        return f"the server reports {node.name} as offline: check that tailscaled runs there and reaches the server"
     return ""
 
 
@@ -104,7 +104,7 @@ def unreachable(seen: Answer, node: Node, address: str) -> str:
         lambda: _mesh_ping(seen, node, address),
     ]
     found = (said for cause in causes if (said := cause()))
-    return next(found, "no cause was found: look at tailscaled's log on both sides")
+    return next(found, "no cause was found: read tailscaled's log on both sides")
 
 
 def _astray(seen: Answer, target: str) -> str:
@@ -133,7 +133,7 @@ def _own_refusal(errors: list[dict[str, Any]]) -> str:
     if kinds & {"net-unreachable", "host-unreachable"}:
         return "this host has no route to the mesh: tailscaled runs without a TUN device, or its routes were removed"
     far = {text(error.get("from")) for error in errors} - {"local", ""}
-    return f"refused by {', '.join(sorted(far))}: its firewall answers for the peer" if far else ""
+    return f"refused by {', '.join(sorted(far))}: its firewall answers in place of the peer" if far else ""
 
 
 def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
@@ -143,8 +143,8 @@ def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
         return ""
     if disco.get("answered") is not True:
         return (
-            f"{node.name} answers neither directly nor through a relay: is its client up, and can it reach the relay "
-            "(`tailscale status`, `tailscale netcheck` there)?"
+            f"{node.name} answers neither directly nor through a relay: check that its client is up and reaches the relay "
+            "(`tailscale status`, `tailscale netcheck` there)"
         )
     last = mapping(disco.get("last"))
     way = text(last.get("endpoint")) or f"relay {text(last.get('derp')) or '?'}"

@@ -49,7 +49,7 @@ def _running(seen: Answer, context: CheckContext, own: Node | None) -> Check:
     same = not (own and own.addresses) or known == list(own.addresses)
     hint = causes.client(seen)
     if fine and not same:
-        hint = "the node's addresses differ from the server's record: it registered again, or that record is old"
+        hint = "the node's addresses differ from the server's record: it registered again, or that record is outdated"
     return context.check(
         fine and same if status else None,
         aspect="self",
@@ -109,7 +109,7 @@ def _hidden(seen: Answer, context: CheckContext, peer: Node) -> Check:
 def _hint(seen: Answer, peer: Node, *, wanted: bool, right: bool) -> str:
     if right:
         return (
-            f"the addresses of {peer.name} differ from the server's record: the node's network map is old, or the peer "
+            f"the addresses of {peer.name} differ from the server's record: the node's network map is outdated, or the peer "
             "registered again"
         )
     if not wanted:

@@ -139,7 +139,7 @@ def _web(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Ch
         return context.check(
             outcome != "answered" if outcome else None, aspect=_name(expect, "blocked"), family=family, target=expect.web,
             expected={"outcome": "no answer while the exit node is down"}, observed={"outcome": outcome, "source": source},
-            hint=f"{expect.web} answers, to {source}, while the exit node {expect.exit} is down: traffic goes around it"
+            hint=f"{expect.web} answers, to {source}, while the exit node {expect.exit} is down: traffic bypasses it"
             if outcome else seen.why(HTTP), command=command,
         )  # fmt: skip
     return context.check(
@@ -229,17 +229,17 @@ def _why_leak(flow: dict[str, Any], expect: Egress) -> str:
     target, on = text(flow.get("dst")), text(flow.get("interface"))
     if number(flow.get("dport")) == DNS_PORT:
         return (
-            f"DNS queries leave in clear to {target} on {on}: the system asks another resolver than tailscaled (/etc/resolv.conf), or "
-            "a rule leads them around the exit node"
+            f"DNS queries leave unencrypted to {target} on {on}: the system queries a resolver other than tailscaled (/etc/resolv.conf), or "
+            "a rule makes them bypass the exit node"
         )
     if target == expect.neighbour_address:
         return (
-            f"packets for the local network ({expect.neighbour}, {target}) leave on {on} around the exit node: "
-            "--exit-node-allow-lan-access is on, or a route or rule comes before tailscaled's"
+            f"packets for the local network ({expect.neighbour}, {target}) leave on {on}, bypassing the exit node: "
+            "--exit-node-allow-lan-access is on, or a route or rule takes precedence over tailscaled's"
         )
     if ":" in target:
-        return f"IPv6 leaves in clear to {target} on {on}: a rule leads it around the exit node (`ip -6 rule`, `ip -6 route get`)"
-    return f"packets leave in clear to {target} on {on}: a route or rule comes before tailscaled's (`ip rule`, `ip route get {target}`)"
+        return f"IPv6 leaves unencrypted to {target} on {on}: a rule makes it bypass the exit node (`ip -6 rule`, `ip -6 route get`)"
+    return f"packets leave unencrypted to {target} on {on}: a route or rule takes precedence over tailscaled's (`ip rule`, `ip route get {target}`)"
 
 
 def _names(seen: Answer, context: CheckContext, expect: Egress) -> Check:
@@ -249,7 +249,7 @@ def _names(seen: Answer, context: CheckContext, expect: Egress) -> Check:
     return context.check(
         None if seen.data(GETADDRINFO) is None else not lacking, aspect=_name(expect, "dns"), target=expect.exit,
         expected={"resolved": list(expect.names)}, observed={"resolved": [name for name in expect.names if name not in lacking]},
-        hint=f"{', '.join(lacking)} does not resolve through the exit node: does it resolve on {expect.exit} itself?"
+        hint=f"{', '.join(lacking)} does not resolve through the exit node: check that it resolves on {expect.exit} itself"
         if lacking else seen.why(GETADDRINFO), command=f"getent hosts {quoted(expect.names[0])}",
     )  # fmt: skip
 
@@ -261,9 +261,9 @@ def _neighbour(seen: Answer, context: CheckContext, expect: Egress) -> Check:
         (outcome == "answered" and source == expect.own_address) if expect.neighbour_reached else outcome != "answered"
     )
     hint = (
-        f"the local network is not reached directly ({outcome}): `tailscale set --exit-node-allow-lan-access` lets it leave around the exit node"
+        f"the local network is not reached directly ({outcome}): `tailscale set --exit-node-allow-lan-access` lets it bypass the exit node"
         if expect.neighbour_reached
-        else f"{expect.neighbour} answers, to {source}, although traffic for the local network must not leave around the exit node"
+        else f"{expect.neighbour} answers, to {source}, although traffic for the local network must not bypass the exit node"
     )
     return context.check(
         right if outcome else None, aspect=_name(expect, "lan"), target=expect.neighbour,

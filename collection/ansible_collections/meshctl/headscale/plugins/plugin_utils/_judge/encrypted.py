@@ -5,7 +5,7 @@
 """Judge whether traffic over the mesh is encrypted and takes the expected path.
 
 The evidence is a capture on all interfaces, during which the host sends marked echo requests, marked UDP packets and a
-TCP connection to every peer, over IPv4 and IPv6. The marker appears in clear on the mesh interface, which proves that the
+TCP connection to every peer, over IPv4 and IPv6. The marker appears unencrypted on the mesh interface, which proves that the
 capture would have found it elsewhere.
 """
 
@@ -172,7 +172,7 @@ def _unproven(
 def _hint(wire: dict[str, Any], way: ExpectedPath, path: dict[str, Any], *, carried: bool) -> str:
     if wire["leaked"]:
         where = sorted({text(flow.get("interface")) for flow in wire["leaks"]})
-        return f"the payload left in clear on {', '.join(where)}: that traffic does not go through WireGuard"
+        return f"the payload left unencrypted on {', '.join(where)}: that traffic bypasses WireGuard"
     if not carried:
         return (
             "fewer WireGuard packets left for that endpoint than were sent: the path changed meanwhile, or there is "
@@ -184,7 +184,7 @@ def _hint(wire: dict[str, Any], way: ExpectedPath, path: dict[str, Any], *, carr
 
 
 def _leaks(flow: dict[str, Any], mesh: Collection[str]) -> bool:
-    """Whether a packet in clear may belong to the traffic with a peer.
+    """Whether an unencrypted packet may belong to the traffic with a peer.
 
     A marked packet does if one end is the peer's mesh address, or no end is a mesh address. TCP has no marker before it
     is connected: an unmarked packet does if both ends are mesh addresses, and one of them is the peer's.

@@ -96,7 +96,7 @@ def _unopened(seen: Answer, peer: Node, found: Mapping[str, Any]) -> str:
 def _broken(peer: Node, outcome: str, silent_s: float | None) -> str:
     how = f"nothing has come back for {silent_s or 0:.1f} s" if outcome == "open" else f"it ended with '{outcome}'"
     return (
-        f"a connection that was open when the policy closed its port does not go on ({how}). tailscaled does not cut it: it judges TCP "
-        f"by the first packet alone, as long as the nodes are peers. Has a client restarted, or does a firewall on {peer.name} or on "
-        "this host cut it?"
+        f"a connection that was open when the policy closed its port broke ({how}). tailscaled does not cut it: while the nodes are "
+        f"peers, it judges TCP by the first packet only. Check whether a client restarted, or a firewall on {peer.name} or on "
+        "this host cut it"
     )

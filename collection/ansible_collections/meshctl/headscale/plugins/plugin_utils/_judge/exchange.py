@@ -27,7 +27,7 @@ _OTHER: Final = {"tcp": "udp", "udp": "tcp"}
 _HALF: Final = {
     "damaged": "the data is changed on the way to or from {peer}: its checksum differs",
     "closed": "{peer} closes the connection without a reply: another host or program answers at its address",
-    "no-such-source": "this host has no mesh address of that family: look at {check}",
+    "no-such-source": "this host has no mesh address of that family: see {check}",
 }
 _SOME_LOST: Final = ("large lost", "some lost")
 _KEPT: Final = ("by_port", "stage", "kernel", "answered", "unanswered", "refused_by", "returned", "stuck")
@@ -98,7 +98,7 @@ class _Pair:
         expected = {"address": self._known, "port": port, "reply": "whole"}
         found = mapping(self._found.get(protocol))
         outcome = text(found.get("outcome"))
-        if reason := (problem and f"{self._peer.name} cannot be asked: {problem}") or self._unseen(outcome):
+        if reason := (problem and f"{self._peer.name} cannot be queried: {problem}") or self._unseen(outcome):
             return self._check(None, protocol, expected, None, reason)
         source = address(mapping(found.get("seen")).get("from"))
         rewritten = bool(source) and source != self._expect.own.address(self._family)
@@ -237,7 +237,7 @@ class _Pair:
     def _broken(self, outcome: str, found: Mapping[str, Any]) -> str:
         peer, kernel = self._peer.name, mapping(found.get("kernel"))
         if text(found.get("stage")) == "connect":
-            return f"a second connection to {peer} fails with '{outcome}': a firewall or a limit of connections on the way drops it"
+            return f"a second connection to {peer} fails with '{outcome}': a firewall or a connection limit on the way drops it"
         if outcome == "damaged":
             return f"the data is changed on the way to or from {peer}: its checksum differs"
         up, passed = _upwards(found), _passed(found)
@@ -245,7 +245,7 @@ class _Pair:
         if passed <= _FIRST_SEGMENTS:
             size = f" (segments of {int(mss)} bytes)" if (mss := number(kernel.get("mss"))) and up else ""
             return (
-                f"a small request passes and a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
+                f"a small request passes, but a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
                 "smaller MTU without MSS clamping, or a rule on packet lengths"
             )
         return (

@@ -119,5 +119,5 @@ def _unreached(way: Way, *, inside: bool) -> str:
             "network (`tailscale set --accept-routes=false`)"
         )
     return (
-        f"this router does not reach {way.target} ({way.address}): is that host up, and does it answer echo requests?"
+        f"this router does not reach {way.target} ({way.address}): check that the host is up and answers echo requests"
     )

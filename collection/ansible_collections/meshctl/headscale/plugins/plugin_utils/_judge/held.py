@@ -72,7 +72,7 @@ class Held:
     ahead_s: float = 0.0
     """How far the host's clock is ahead of the controller's."""
     since: Mapping[str, float] = field(default_factory=dict)
-    """When a peer was reached that was not reached at once: what was before is for `reachable` to judge."""
+    """When a peer was reached that was not reached at once: what came before is for `reachable` to judge."""
 
 
 def judge_held(answer: Json, context: CheckContext, expect: Held) -> list[Check]:
@@ -144,7 +144,7 @@ class _Seen:
         line = mapping(self._lines.get(peer.address(family)))
         if self._answer.error(HELD).get("type") == "deadline":
             return self._context.skipped(
-                f"the probe on {self._context.source} did not get to it: its host is overloaded", **about
+                f"the probe on {self._context.source} did not finish: its host is overloaded", **about
             )
         if unseen := self._unseen(line):
             return self._context.check(None, **about, observed=None, hint=unseen)
@@ -260,7 +260,7 @@ class _Seen:
         found = self._streams.get(peer.address(family), {})
         if self._answer.error(HELD).get("type") == "deadline":
             return self._context.skipped(
-                f"the probe on {self._context.source} did not get to it: its host is overloaded", **about
+                f"the probe on {self._context.source} did not finish: its host is overloaded", **about
             )
         if self._answer.data(HELD) is None:
             return self._context.check(None, **about, observed=None, hint=self._answer.why(HELD))
@@ -305,7 +305,7 @@ class _Seen:
         how = f"stood still for {worst:g} s" if outcome == "open" else f"ended with '{outcome}'"
         return (
             f"a second connection to {peer.name}, idle for {pause:g} s at a time, {how} when it was used again, and the one with "
-            "traffic stayed open: something on the way forgets idle connections so soon (a firewall or NAT: `nft list ruleset`, "
+            "traffic stayed open: something on the way drops idle connections that early (a firewall or NAT: `nft list ruleset`, "
             "`conntrack -L`, `sysctl net.netfilter.nf_conntrack_tcp_timeout_established`)"
         )
 
@@ -319,7 +319,7 @@ class _Seen:
         at = (number(found.get("broke")) or 0.0) - self._expect.ahead_s
         span = Span(start=at, end=at)
         how = {
-            "reset": f"it was reset: something on the way, or {peer.name}, no longer knows it or limits it",
+            "reset": f"it was reset: something on the way, or {peer.name}, no longer knows it, or limits it",
             "closed": f"{peer.name}'s side closed it before the listener was due to end",
             "damaged": "the bytes that came back differ from those sent",
             "timeout": "the other side stopped acknowledging data",
@@ -340,7 +340,7 @@ class _Seen:
         elif line.get("first") is not None:
             why = (
                 "pings were answered meanwhile, so something on the way drops this connection only: a firewall or NAT that "
-                "forgets established connections, or a limit of time or bytes (`nft list ruleset`, `conntrack -L`)"
+                "forgets established connections, or a limit on time or bytes (`nft list ruleset`, `conntrack -L`)"
             )
         else:
             why = "nothing else is known about the path at that time"

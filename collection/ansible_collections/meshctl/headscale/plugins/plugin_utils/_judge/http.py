@@ -97,15 +97,15 @@ def _hint(seen: Answer, expect: Http, found: dict[str, Any], outcome: str) -> st
     if expect.outcome != "answered":
         return _no_refusal(seen, expect, found, outcome)
     if outcome == "answered" and found.get("status") != expect.status:
-        return f"the service answers with another status than {expect.status}: look at its log"
+        return f"the service answers with a status other than {expect.status}: read its log"
     if outcome == "answered" and not _rightly_led(expect, address(found.get("address"))):
-        return f"the name leads to {text(found.get('address'))}, not to {' or '.join(expect.addresses)}"
+        return f"the name resolves to {text(found.get('address'))}, not to {' or '.join(expect.addresses)}"
     if outcome == "answered":
-        return "the body is not the expected one: another service answers, or its content changed"
+        return "the body differs from the expected one: another service answers, or its content changed"
     client = causes.client(seen) if seen.data(STATUS) is not None else ""
     if outcome == "timeout" and not client and found.get("connected") is True:
         return (
-            "it accepts the connection, but the answer does not arrive completely: the service hangs, or larger packets are lost on "
+            "it accepts the connection, but the answer is incomplete: the service hangs, or larger packets are lost on "
             "the way (see the check reachable.large)"
         )
     return client or _no_answer(outcome)
@@ -122,19 +122,19 @@ def _no_refusal(seen: Answer, expect: Http, found: dict[str, Any], outcome: str)
         )
     if outcome == "answered" and expect.outcome == "unanswered":
         return (
-            "a host that is not in the mesh gets an answer: a route leads it to the node's physical interface (`ip route get` here and "
-            "on the router); let the node drop packets to that address unless they arrive on the mesh interface"
+            "a host outside the mesh gets an answer: a route leads it to the node's physical interface (`ip route get` here and "
+            "on the router); have the node drop packets to that address unless they arrive on the mesh interface"
         )
     if outcome == "answered":
-        return "the service answers there, so it is reached without the mesh: bind it to its mesh address only"
+        return "the service answers there, so it can be reached without the mesh: bind it to its mesh address only"
     if outcome == "timeout":
-        return "silence is no refusal: a firewall drops the packets, or the host is down"
+        return "silence does not prove a refusal: a firewall drops the packets, or the host is down"
     return f"expected a refusal, but the outcome is {outcome}: {text(found.get('error'))}".rstrip(": ")
 
 
 def _no_answer(outcome: str) -> str:
     return {
-        "refused": "nothing listens there: is the service running, on its mesh address?",
+        "refused": "nothing listens there: check that the service runs on its mesh address",
         "no-name": "the name does not resolve: see the resolves checks",
-        "timeout": "no answer: is the node reachable over the mesh, and does the policy or a firewall drop this port?",
+        "timeout": "no answer: check that the node is reachable over the mesh, and that no policy or firewall drops this port",
     }.get(outcome, f"the connection ended with {outcome}")

@@ -17,7 +17,7 @@ _TUNNELS = ("none", "")
 
 
 def mesh_interfaces(links: Json) -> frozenset[str]:
-    """Return the interfaces of the mesh; packets in clear belong on these interfaces only.
+    """Return the interfaces of the mesh; unencrypted packets belong on these interfaces only.
 
     tailscaled's interface has a mesh address and no link layer. Providers use 100.64.0.0/10 as well, for their customers.
     """

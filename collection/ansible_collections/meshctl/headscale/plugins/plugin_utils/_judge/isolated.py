@@ -355,6 +355,6 @@ def _hint(seen: Answer, wall: Wall, ok: bool | None, why: str) -> str:
             f"{wall.address}`), so nothing here proves that traffic needs the mesh"
         )
     return why or (
-        f"nothing refused, and {wall.name} does not answer over the mesh either: silence proves nothing while "
-        "nothing gets out"
+        f"nothing refused, but {wall.name} does not answer over the mesh either: silence proves nothing while "
+        "no traffic gets out"
     )

@@ -56,7 +56,7 @@ def _hint(found: list[str], expect: Listening, sockets: list[dict[str, Any]]) ->
     owners = sorted({text(mapping(entry.get("process")).get("name")) for entry in sockets} - {""})
     who = f" ({', '.join(owners)})" if owners else ""
     if not found:
-        return f"nothing listens on port {expect.port}: is the service running, and did it wait for the mesh address?"
+        return f"nothing listens on port {expect.port}: check that the service runs, and that it starts after the mesh address exists"
     if wild := [entry for entry in found if entry and ip_address(entry).is_unspecified]:
         return (
             f"the service{who} listens on every address ({', '.join(wild)}): bind it to {', '.join(expect.addresses)}"

@@ -86,8 +86,8 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
         target=name,
         expected=expected,
         observed={"name": name, "outcome": outcome, "rcode": rcode, "addresses": addresses(found.get("addresses"))},
-        hint=f"{name} still leads to {leads}: the change has not arrived, or a cache keeps the old answer"
+        hint=f"{name} still resolves to {leads}: the change has not arrived, or a cache keeps the old answer"
         if leads
-        else f"the answer is {rcode}, not NXDOMAIN: a failing resolver does not prove that the name is gone",
+        else f"the answer is {rcode}, not NXDOMAIN: a failing resolver does not prove that the name was removed",
         command=f"getent ahosts {quoted(name)}",
     )

@@ -27,18 +27,18 @@ from .observations import RESOLV_CONF, STATUS
 
 def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) -> str:
     if same:
-        return "the right answer came too late: does a name server in /etc/resolv.conf not answer?"
+        return "the correct answer came too late: check that every name server in /etc/resolv.conf answers"
     if _in_hosts(seen, name) and not set(known) - set(name.addresses):
         return f"{HOSTS} answers for {name.fqdn} instead of MagicDNS: remove the entry"
     if foreign := set(known) - set(name.addresses):
         said = f"{', '.join(sorted(foreign))} is not an address of {name.node}: "
         local = any(entry in (file_text(seen, HOSTS) or "").split() for entry in foreign)
         return said + (
-            f"it comes from {HOSTS}, remove it there" if local else "the answer is old, or from another server"
+            f"it comes from {HOSTS}, remove it there" if local else "the answer is outdated, or from another server"
         )
     if known and all(":" in missing for missing in set(name.required) - set(known)):
         return (
-            "tailscaled gives a node with an IPv4 address no AAAA records of its peers unless the policy's nodeAttrs grant it "
+            "tailscaled gives a node with an IPv4 address no AAAA records for its peers unless the policy's nodeAttrs grant it "
             "magicdns-aaaa: grant that, or leave ipv6 out of families"
         )
     direct = dns_answer(seen, name.fqdn, "A")
@@ -54,14 +54,14 @@ def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) 
 def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: bool) -> str:
     """Return why tailscaled's resolver does not answer over TCP."""
     if same:
-        return f"the right answer of {QUAD_100} over TCP came too late: is this host overloaded?"
+        return f"the correct answer of {QUAD_100} over TCP came too late: check whether this host is overloaded"
     if row.get("outcome") == "answered":
         known = addresses(values(row))
         return why_not_resolved(seen, name, known, same=False)
     client = causes.client(seen) if seen.data(STATUS) is not None else ""
     datagram = dns_answer(seen, name.fqdn, name.kind)
     if client or datagram.get("outcome") != "answered":
-        return client or f"{QUAD_100} answers neither over UDP nor over TCP: is tailscaled running?"
+        return client or f"{QUAD_100} answers neither over UDP nor over TCP: check that tailscaled is running"
     ended = {
         "timeout": "accepts the connection and does not answer"
         if row.get("connected")
@@ -84,7 +84,7 @@ def _not_asked(seen: Answer) -> str:
         )
     if servers and QUAD_100 not in servers:
         return (
-            f"tailscaled answers correctly, but the system asks {', '.join(servers)}: --accept-dns is off, or another "
+            f"tailscaled answers correctly, but the system queries {', '.join(servers)}: --accept-dns is off, or another "
             "program owns /etc/resolv.conf"
         )
     sources = host_sources(seen)
@@ -121,7 +121,5 @@ def _other_dns(seen: Answer, name: Name) -> str:
 
 def _not_known(direct: dict[str, Any], name: Name) -> str:
     if direct.get("rcode") == "NXDOMAIN":
-        return f"tailscaled does not know {name.fqdn}: the server has another name, or the network map is old"
-    return (
-        f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: is MagicDNS on, and is the domain correct?"
-    )
+        return f"tailscaled does not know {name.fqdn}: the server uses another name, or the network map is outdated"
+    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: check that MagicDNS is on and the domain correct"

@@ -84,11 +84,7 @@ def why_silent(seen: Answer) -> str:
     servers = name_servers(seen)
     who = f"the system's resolver ({', '.join(servers)} in /etc/resolv.conf)" if servers else "the system's resolver"
     answered = len(rows) - len(silent)
-    said = (
-        f"answered {answered} of {len(rows)} names and then no more"
-        if answered
-        else f"answered none of {len(rows)} names"
-    )
+    said = f"answered only {answered} of {len(rows)} names" if answered else f"answered none of {len(rows)} names"
     direct = next(iter(map(mapping, items(seen.data(RESOLVER)))), {})
     asked = text(direct.get("server"))
     itself = {

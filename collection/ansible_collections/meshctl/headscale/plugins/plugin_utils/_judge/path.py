@@ -112,7 +112,7 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
 
 
 def _unseen(seen: Answer) -> str:
-    return seen.why(DISCO) if seen.data(DISCO) is None else "the probe did not get to it in time"
+    return seen.why(DISCO) if seen.data(DISCO) is None else "the probe did not finish in time"
 
 
 def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any]) -> str:
@@ -121,7 +121,7 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
         return (
             causes.client(seen)
             or causes.peer(seen, way.peer)
-            or f"{way.peer.name} answers neither directly nor through a relay: is its client up, and the relay?"
+            or f"{way.peer.name} answers neither directly nor through a relay: check that its client and the relay are up"
         )
     if kind == "direct" and way.kind == "relay":
         return (
@@ -131,7 +131,7 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
     if kind == "direct":
         return (
             f"{found['host']} is not an address of {way.peer.name} or its router: mesh_topology is wrong, or its traffic takes "
-            "another exit"
+            "another route"
         )
     own_endpoints = mapping(mapping(seen.data(STATUS)).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}

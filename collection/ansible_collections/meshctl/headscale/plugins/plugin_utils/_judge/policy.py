@@ -230,8 +230,8 @@ class _Judge:
         peer, name = self._pair.peer.name, protocol.upper()
         if through := [port for port in passed if port in answered]:
             return (
-                f"{peer} answers on {protocol} {_shown(through)}, which the policy denies ({opening.denied}): its client has another "
-                "filter; the checks policy.filter of that node and policy.stored of the server say whose policy it is"
+                f"{peer} answers on {protocol} {_shown(through)}, which the policy denies ({opening.denied}): its client has a different "
+                "filter; the checks policy.filter of that node and policy.stored of the server tell whose policy it is"
             )
         return (
             f"{name} to {protocol} {_shown(passed)} comes out of {peer}'s mesh interface although the policy denies it "
@@ -259,7 +259,7 @@ class _Judge:
                 f"tailscaled on {peer} answers, but not {name} on {ports}: its filter, or a firewall on either host, drops it"
                 f"{self._instead(protocol, family, dumb)}; see the check policy.filter of {peer}"
             )
-        return f"nothing answers at {peer}, whatever the policy: see the checks reachable and connected of US1"
+        return f"nothing answers at {peer}, regardless of the policy: see the checks reachable and connected of US1"
 
     def _told(self, protocol: str, family: int, found: set[str], ports: str) -> str:
         """Return what the outcomes themselves say."""
@@ -300,8 +300,8 @@ class _Judge:
             hint = f"{peer.name} answers on {_shown(answered)}, although no rule joins the nodes: the policy is not in effect"
         elif listed:
             hint = (
-                f"no rule joins the nodes, but this client still has {peer.name} as a peer: it has not received the change; does it "
-                "reach the control server (`tailscale status`)?"
+                f"no rule joins the nodes, but this client still has {peer.name} as a peer: it has not received the change; check that it "
+                "reaches the control server (`tailscale status`)"
             )
         return self._context.check(
             None if reason else not (listed or answered),
@@ -331,7 +331,7 @@ def _filter(seen: Answer, context: CheckContext, expect: PolicyExpect) -> Check:
     hints = []
     if shields:
         hints.append(
-            "shields are up: this client refuses all connections, whatever the policy; run `tailscale set --shields-up=false`"
+            "shields are up: this client refuses all connections, regardless of the policy; run `tailscale set --shields-up=false`"
         )
     if kept:
         hints.append(f"the filter of this client keeps out what the policy allows: {_named(kept)}")
@@ -360,7 +360,7 @@ def _staleness(seen: Answer) -> str:
         return "the client is not connected to the control server, so it keeps its old filter (`tailscale status`)"
     return (
         "either the client has not received the change (`tailscale netcheck`, `tailscale status`), or the server has sent another "
-        "policy, which policy.stored says"
+        "policy, as policy.stored tells"
     )
 
 
@@ -368,7 +368,7 @@ def judge_stored(answer: Json, context: CheckContext, installed: str, phase: str
     """Judge that the server has the policy that was installed; `same` is None if it could not be compared."""
     seen = Answer(answer)
     updated = text(mapping(seen.data(POLICY)).get("updatedAt"))
-    hint = f"the server's policy is not the one that this story has installed: something else has set it at {updated}"
+    hint = f"the server's policy is not the one that this story installed: something else set it at {updated}"
     return context.check(
         same,
         aspect=f"{phase}.stored" if phase else "stored",

@@ -71,7 +71,7 @@ def _one(  # noqa: PLR0913, PLR0917
     found = [f"{text(row.get('host'))} port {text(row.get('port'))}" for row in rows if row.get("found") is True]
     unknown = any(text(row.get("outcome")) in ("", "deadline") for row in rows)
     unproven = _unproven(seen, expect)
-    why = unproven or (seen.why(KNOCK) if not all(rows) else "there was no time to try all ports")
+    why = unproven or (seen.why(KNOCK) if not all(rows) else "there was not enough time to try all ports")
     ok = False if found else None if unknown or unproven else True
     tried = place.over(protocol)
     first = next((row for row in rows if row.get("found") is True), {})
@@ -127,6 +127,6 @@ def _hint(expect: Private, place: Place, protocol: str, found: list[str]) -> str
     if place.name in expect.routers:
         return f"the service's page is found at {where}: {place.name} has a port-forward that leads to it (`nft list ruleset` there)"
     return (
-        f"{place.name} gives the service's page at {where}: a proxy or a port-forward there leads to {expect.service} (`ss -tulpn` "
+        f"{place.name} serves the service's page at {where}: a proxy or a port-forward there leads to {expect.service} (`ss -tulpn` "
         f"and `nft list ruleset` on {place.name})"
     )

@@ -35,7 +35,7 @@ def compile_query(expression: str) -> Json:
     try:
         import jmespath  # other assertions do without it
     except ModuleNotFoundError as exc:
-        raise BadInput("queries need the Python package jmespath on the controller: install it there") from exc
+        raise BadInput("queries require the Python package jmespath on the controller: install it there") from exc
     try:
         return jmespath.compile(expression)
     # The errors of jmespath are ValueErrors.

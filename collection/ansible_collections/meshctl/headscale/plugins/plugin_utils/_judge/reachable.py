@@ -133,7 +133,7 @@ def _reached(seen: Answer, wire: _Wire, context: CheckContext, peer: Node, famil
         return context.check(
             False, aspect=aspect, family=family, target=peer.name, expected=expected, observed={"by": ways}, command=f"ip route get {quoted(known)}",
             hint=f"{peer.name} answers through {', '.join(ways)} and not through the mesh: a rule or a route of this host or of {peer.name} "
-            "leads there, in clear (`ip rule`, `ip route get`)",
+            "leads there, unencrypted (`ip rule`, `ip route get`)",
         )  # fmt: skip
     return context.check(
         received == sent,
@@ -208,8 +208,8 @@ def _figures(replies: list[float]) -> dict[str, float]:
 def _slow(seen: Answer, wanted: list[str]) -> str:
     last = next((mapping(mapping(mapping(seen.data(DISCO)).get(known)).get("last")) for known in wanted if known), {})
     if last.get("derp") and not last.get("endpoint"):
-        return f"the traffic goes through the relay {text(last.get('derp'))}: the path checks say why it is not direct"
+        return f"traffic goes through the relay {text(last.get('derp'))}: the path checks tell why it is not direct"
     return (
-        "the path is slow or busy: compare it with a ping of the physical address, or raise mesh_latency_budget_ms for distant "
+        "the path is slow or busy: compare it with a ping to the physical address, or raise mesh_latency_budget_ms for distant "
         "nodes"
     )

@@ -171,7 +171,7 @@ def _missing(wanted: Wanted, listed: list[dict[str, Any]]) -> str:
             "client_info again"
         )
     return (
-        f"{wanted.name} is not on this server: it joined another one, it was deleted, or its preauthkey was refused (see its "
+        f"{wanted.name} is not on this server: it joined another server, it was deleted, or its preauthkey was refused (see its "
         "log)"
     )
 
@@ -187,8 +187,8 @@ def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, 
     if observed.get("online") != expected.get("online"):
         state = "offline" if expected["online"] else "still online"
         return (
-            f"the server reports it as {state} (last seen {record['last_seen']}): is tailscaled running, and can it "
-            "reach the server?"
+            f"the server reports it as {state} (last seen {record['last_seen']}): check that tailscaled runs and "
+            "reaches the server"
         )
     wrong = [key for key in ("user", "tags") if observed.get(key) != expected.get(key)]
     return f"it was registered with another {' and other '.join(wrong)}: check which preauthkey was used"
@@ -214,6 +214,6 @@ def _unique(context: CheckContext, wanted: Wanted, name: str, claims: list[dict[
         expected=1,
         observed=len(claims),
         evidence={"name": name, "nodes": ids},
-        hint=f"the nodes {', '.join(ids)} all call themselves {name}, but only one can have that name: delete the stale ones",
+        hint=f"the nodes {', '.join(ids)} all use the name {name}, but only one can have it: delete the stale ones",
         command="headscale nodes list",
     )

@@ -76,8 +76,8 @@ def _itself(seen: Answer, context: CheckContext, expect: Rejoins, elapsed_s: flo
 def _changed(seen: Answer, observed: dict[str, Any], expect: Rejoins) -> str:
     if observed["state"] == "Running" and observed["id"] not in ("", expect.before.id):
         return (
-            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (is tailscaled's state "
-            "directory kept, is its key ephemeral?), or the server had deleted it"
+            f"it came back as node {observed['id']}, not as {expect.before.id}: its state was lost (check that tailscaled's state "
+            "directory is kept and its key is not ephemeral), or the server had deleted it"
         )
     return causes.client(seen) or "its addresses changed: the server's record of it was deleted and created again"
 

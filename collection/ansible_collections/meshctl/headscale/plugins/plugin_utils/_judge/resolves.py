@@ -162,7 +162,7 @@ def _reverse_hint(seen: Answer, name: Name, names: dict[str, str], ways: dict[st
         )
     if names != ways:
         return f"tailscaled has the reverse of {name.node}'s addresses, but the system does not ask it: see the other resolves checks"
-    return f"the reverse of {name.node}'s addresses is not its name: the node's network map is old, or MagicDNS is off"
+    return f"the reverse of {name.node}'s addresses is not its name: the node's network map is outdated, or MagicDNS is off"
 
 
 def _local(seen: Answer, context: CheckContext, expect: Names) -> Check:
@@ -234,10 +234,10 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     elif not asked and stub:
         ok, hint = (
             False,
-            f"the system asks {stub}, which answers for the mesh without asking {QUAD_100}: find out what runs there",
+            f"the system queries {stub}, which answers for the mesh without querying {QUAD_100}: find out what runs there",
         )
     elif not asked:
-        ok, hint = None, "no question was seen on the wire: a cache on the host answered"
+        ok, hint = None, "no query was seen on the wire: a cache on the host answered"
     elif not other and asked[QUAD_100] < names:
         ok, hint = (
             None,
@@ -246,11 +246,11 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     elif elsewhere:
         ok, hint = (
             False,
-            f"{QUAD_100} is asked on {', '.join(elsewhere)}, which is not the mesh interface: another program answers there",
+            f"{QUAD_100} is queried on {', '.join(elsewhere)}, which is not the mesh interface: another program answers there",
         )
     else:
         ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
-        hint = f"{', '.join(other)} is asked for names of the mesh" if other else f"{QUAD_100} did not answer"
+        hint = f"{', '.join(other)} is queried for names of the mesh" if other else f"{QUAD_100} did not answer"
     return context.check(
         ok,
         aspect="wire",

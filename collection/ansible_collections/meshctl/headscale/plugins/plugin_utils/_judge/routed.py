@@ -176,14 +176,14 @@ def _absent(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> li
             evidence=_evidence(seen, way),
             hint=seen.why(ROUTES) if routed is None else (
                 f"this node has a route to {way.prefix} through the mesh{f' ({taken})' if taken else ''} that it must not have: "
-                "was it approved, does the policy allow it, and does this node accept routes?"
+                "check whether it was approved, the policy allows it, and this node accepts routes"
             ),
             command="ip route show table 52",
         ),
         context.check(
             not answering if tried else None, aspect=_name(expect, "silent"), target=way.target, family=way.family,
             expected={"replies": 0, "outcome": "no answer"}, observed={"received": received, "outcome": outcome},
-            hint=f"{way.target} answers although nothing may lead to it: another way leads to {way.address} (`ip route get`)"
+            hint=f"{way.target} answers although no route may lead to it: another route leads to {way.address} (`ip route get`)"
             if tried else seen.why(ICMP), command=f"ping -c 3 {quoted(way.address)}",
         ),
     ]  # fmt: skip
@@ -230,12 +230,12 @@ def _by_peer(seen: Answer, expect: Routed, way: Way, name: str, prefix: str, pee
     """Return what is wrong with the peer that has the route, or with how this node uses it."""
     if expect.specific and prefix != expect.specific:
         return (
-            f"{name} takes it with the prefix {prefix}, and not {expect.via} with {expect.specific}, which comes first: does the server "
-            f"serve {expect.specific} (`headscale nodes list-routes`), and does the policy let this node reach it?"
+            f"{name} takes it with the prefix {prefix}, and not {expect.via} with {expect.specific}, which takes precedence: check that the server "
+            f"serves {expect.specific} (`headscale nodes list-routes`) and that the policy lets this node reach it"
         )
     if prefix != (expect.specific or way.prefix):
         return (
-            f"{name} takes it with the prefix {prefix}, which comes before {way.prefix}: withdraw that route, or name its router in "
+            f"{name} takes it with the prefix {prefix}, which takes precedence over {way.prefix}: withdraw that route, or name its router in "
             "mesh_routes"
         )
     expected = {expect.nodes[router].key for router in way.routers if router in expect.nodes}
@@ -245,7 +245,7 @@ def _by_peer(seen: Answer, expect: Routed, way: Way, name: str, prefix: str, pee
         return f"this node does not accept routes: run `tailscale set --accept-routes` on it to use {way.prefix}"
     if _in_mesh(seen, way) is False:
         return (
-            f"the client has the route {prefix} of {name}, and the kernel does not use it: another route or rule comes first "
+            f"the client has the route {prefix} of {name}, but the kernel does not use it: another route or rule takes precedence "
             f"(`ip rule`, `ip route get {way.address}`)"
         )
     return f"the server reports the router {name} as offline" if peer.get("Online") is False else ""
@@ -259,12 +259,10 @@ def _no_peer(expect: Routed, way: Way) -> str:
     serving = [name for name in way.routers if way.prefix in items(mapping(expect.state.get(name)).get("serving"))]
     if serving:
         return (
-            f"the server serves {way.prefix} through {serving[0]} and gives this node no route to it: its policy does not let this "
+            f"the server serves {way.prefix} through {serving[0]} but gives this node no route to it: its policy does not let this "
             f"node reach {way.prefix}"
         )
-    return (
-        f"no peer of this node has the route {way.prefix}: is it approved, and does the policy let this node reach it?"
-    )
+    return f"no peer of this node has the route {way.prefix}: check that it is approved and that the policy lets this node reach it"
 
 
 def _silent(expect: Routed, way: Way) -> str:
@@ -283,7 +281,7 @@ def _silent(expect: Routed, way: Way) -> str:
                 "give it one through the router, or turn masquerading on"
             )
     return (
-        f"packets enter the mesh and {way.target} does not answer: the router's firewall drops what it should forward or masquerade "
+        f"packets enter the mesh but {way.target} does not answer: the router's firewall drops what it should forward or masquerade "
         "(`nft list ruleset` there), or the policy does not allow this protocol"
     )
 
@@ -298,6 +296,6 @@ def _wrong_source(expect: Routed, way: Way, source: str) -> str:
 
 def _no_bulk(way: Way) -> str:
     return (
-        f"small requests are answered and {BULK_BYTES} bytes do not arrive: large packets are lost behind the router of {way.prefix} "
+        f"small requests are answered but {BULK_BYTES} bytes do not arrive: large packets are lost behind the router of {way.prefix} "
         "(path MTU: its firewall must let ICMP 'fragmentation needed' pass, or clamp the MSS)"
     )

@@ -138,7 +138,7 @@ def _wrong_router(prefix: str, now: list[str], wanted: str | None) -> str:
     if wanted and wanted not in now:
         return (
             f"{', '.join(now)} serves {prefix} instead of {wanted}: the server moves a route when its router goes offline, loses its "
-            "approval, or does not answer its probes (node.routes.ha in its configuration), and its log says when it did"
+            "approval, or does not answer its probes (node.routes.ha in its configuration), and its log shows when it did so"
         )
     return f"{', '.join(now)} serve {prefix} at the same time"
 
@@ -159,6 +159,6 @@ def not_served(prefix: str, routers: tuple[str, ...], state: Mapping[str, Any]) 
     if not any(known[name].get("online") for name in approved):
         return f"no router of {prefix} is online: {', '.join(approved)}"
     return (
-        f"{prefix} of {' and '.join(approved)} is approved, and the server does not serve it through them: another router does, or none "
+        f"{prefix} of {' and '.join(approved)} is approved, but the server does not serve it through them: another router does, or none "
         "answers its probes (`headscale nodes list-routes`, and its log)"
     )

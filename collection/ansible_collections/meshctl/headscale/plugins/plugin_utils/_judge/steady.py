@@ -135,9 +135,9 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
         not silent and not thinned,
         observed={"sent": sent, "received": received, "silent": silent},
         hint="no packet is answered, large or small" if not small[1] else
-        f"{round(100 * (sent - received) / sent)} % of the large packets are lost, but hardly any small one: a line or a router on "
+        f"{round(100 * (sent - received) / sent)} % of the large packets are lost, but hardly any small one: a link or a router on "
         "the way, or one of several routes, drops large packets (`ip -s link`, `ping -s`)" if not silent else
-        "small packets get through and large ones do not: the MTU of a line on the way is too small for WireGuard (it needs 1360 "
+        "small packets get through but large ones do not: the MTU of a link on the way is too small for WireGuard (it needs 1360 "
         "bytes for the mesh's 1280), and its ICMP errors are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
     )  # fmt: skip
 

@@ -5,7 +5,7 @@
 """Judge whether a transfer over the mesh leaves the host encrypted, and all of it.
 
 A capture during the transfer leaves out WireGuard's packets and the mesh interface, so that it misses nothing. What it finds of
-the transfer is in clear. How much left encrypted follows from the interfaces' own counters.
+the transfer is unencrypted. How much left encrypted follows from the interfaces' own counters.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def judge_transferred(answer: Json, context: CheckContext, expect: Transfer) -> 
         return context.check(
             False, aspect="bulk", expected=expected, observed={"in_clear": sum(map(_packets, leaks))},
             evidence={"leaks": leaks[:5]},
-            hint=f"packets of a transfer left in clear on {where}: they do not go through WireGuard, although smaller packets do",
+            hint=f"packets of a transfer left unencrypted on {where}: they bypass WireGuard, although smaller packets do not",
             command=f"tcpdump -ni any {_FILTER}",
         )  # fmt: skip
     volume = _volume(capture, inside)
@@ -57,7 +57,7 @@ def judge_transferred(answer: Json, context: CheckContext, expect: Transfer) -> 
     return context.check(
         min(volume.values()) >= total, aspect="bulk", expected=expected, evidence={"peers": sorted(expect.peers)},
         observed={"in_clear": 0, **{f"{way}_bytes": count for way, count in volume.items()}},
-        hint="less left and arrived on the physical links than was transferred: the transfer did not take them, or not all of it",
+        hint="fewer bytes left and arrived on the physical links than were transferred: all or part of the transfer did not take these links",
         command="ip -s link",
     )  # fmt: skip
 

@@ -71,7 +71,7 @@ _FEATURES: Final = (
     (
         "/dev/net/tun",
         "ip tuntap add dev tun9 mode tun",
-        "load the kernel module tun, and see the line about its access",
+        "load the kernel module tun, and check the access to it",
     ),
 )
 _NETEM: Final = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms"
@@ -217,7 +217,7 @@ def _features() -> Iterator[Finding]:
         if problem := _try(script):
             yield Finding.fail(name, f"the kernel refuses {name} in a namespace ({problem})", remedy)
         else:
-            yield Finding.ok(name, f"{name} works in a namespace")
+            yield Finding.ok(name, f"the kernel supports {name} in a namespace")
 
 
 def netem() -> Finding:

@@ -149,7 +149,7 @@ def _check_values(settings: Settings) -> None:
             f"mesh_libvirt: memory_mb {settings.memory_mb} is too little for a guest; use {_LEAST_MEMORY_MB} or more"
         )
     if not re.fullmatch(r"[a-z][a-z0-9-]*", settings.suite):
-        raise BadInput(f"mesh_libvirt: suite '{settings.suite}' is no release of Debian; use one such as bookworm")
+        raise BadInput(f"mesh_libvirt: suite '{settings.suite}' is not a release of Debian; use one such as bookworm")
     if not re.fullmatch(r"/[^\x00-\x1f]*[^\x00-\x1f/]/*", settings.disks):
         raise BadInput(f"mesh_libvirt: disks '{settings.disks}' must be the absolute path of a directory")
     if settings.image == "nixos" and not settings.image_path:
@@ -192,7 +192,7 @@ def with_guests(topology: Topology) -> Topology:
         guest = machine.kind == "host" and machine.subnet != WAN and "lan" not in machine.groups
         if guest and machine.link != Link():
             raise BadInput(
-                f"host {machine.name}: mesh_link cannot be had on a virtual machine's own line; give "
+                f"host {machine.name}: a virtual machine's own line cannot have mesh_link; give "
                 "the link to its subnet "
                 "(mesh_subnets.NAME.link), or use the backend lab"
             )

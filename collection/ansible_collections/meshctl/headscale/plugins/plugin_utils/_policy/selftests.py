@@ -63,7 +63,7 @@ class _Running:
             yield FailedTest(number, "src", 0, f"its source cannot be read: {exc}")
             return
         if not sources:
-            yield FailedTest(number, "src", 0, f"its source {known['src']} stands for no address")
+            yield FailedTest(number, "src", 0, f"its source {known['src']} matches no address")
             return
         for key, wanted in (("accept", True), ("deny", False)):
             targets = known.get(key) or []
@@ -81,7 +81,7 @@ class _Running:
         except BadInput as exc:
             return f"the target cannot be read: {exc}"
         if not found:
-            return "the target stands for no address"
+            return "the target matches no address"
         opening = [entry for entry in self._entries if _opens(entry, found, asked, protocols)]
         passes = all(any(entry.sources.overlaps(source) for entry in opening) for source in sources.prefixes())
         if passes == wanted:

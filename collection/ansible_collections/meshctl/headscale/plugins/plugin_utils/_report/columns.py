@@ -306,7 +306,7 @@ def _places(runs: Iterable[Sequence[int]]) -> Iterator[int]:
 def _path(said: Sequence[str]) -> Path:
     path = tuple(said)
     if not 0 < len(path) <= _DEEPEST or not all(type(name) is str for name in path):
-        raise ValueError(f"a column is of {said}, which is no field of a check")
+        raise ValueError(f"a column is of {said}, which is not a field of a check")
     return path
 
 

@@ -150,11 +150,11 @@ class Known:
             return found
         if name in self.others:
             raise BadInput(
-                f"{name} is no node of the mesh, and no approved route leads to its address {self.others[name] or '(unknown)'}"
+                f"{name} is not a node of the mesh, and no approved route leads to its address {self.others[name] or '(unknown)'}"
             )
         if self.unlisted:
             raise CouldNotRun(
-                f"{_quoted(said)} is no node of the inventory, and the server was not asked: {self.unlisted}"
+                f"{_quoted(said)} is not a node of the inventory, and the server was not asked: {self.unlisted}"
             )
         what_else = "no node has it and no approved route leads to it" if address(name) else "no host and no node"
         raise BadInput(f"the {what} is {_quoted(said)}, {what_else}: {self._nearest(name)}")

@@ -40,7 +40,7 @@ def judge(client: Client, context: CheckContext) -> Check:
     elif client.running and client.me.get("Online") is False and not client.me.get("Expired"):
         hint = (
             f"{hint}, which answers this host: after an outage a client may take half a minute to connect again; run the doctor "
-            "again then, and read tailscaled's log if it stays so"
+            "again then, and read tailscaled's log if that does not help"
         )
     check = context.check(not hint, expected=expected, observed=observed, hint=hint, command="tailscale status")
     return because(check, _cause(client, context.story))

@@ -58,17 +58,17 @@ def _peer(client: Client, used: str) -> dict[str, Any]:
 
 def _problem(client: Client, peer: dict[str, Any]) -> str:
     if not peer:
-        return "which the server does not show to it"
+        return "which the server does not show to this node"
     if peer.get("Online") is False:
         return "which is offline"
     if peer.get("ExitNodeOption") is not True:
-        return "which is not approved as one: `headscale nodes list-routes`"
+        return "which is not approved as an exit node: `headscale nodes list-routes`"
     through, around = client.rows("through_exit"), client.rows("around_exit")
     if not through or any(row.get("connected") for row in through) or not any(row.get("connected") for row in around):
         return ""
     if not _allowed(client):
-        return "to which the policy lets no traffic for the internet pass: add `autogroup:internet:*` to a rule's dst"
-    return "which does not pass it on: check net.ipv4.ip_forward and the forwarding rules there"
+        return "which the policy does not let it use for the internet: add `autogroup:internet:*` to a rule's dst"
+    return "which does not forward it: check net.ipv4.ip_forward and the forwarding rules there"
 
 
 def _allowed(client: Client) -> bool:

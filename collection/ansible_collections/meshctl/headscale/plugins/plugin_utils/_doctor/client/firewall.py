@@ -54,8 +54,8 @@ def _where(client: Client) -> str:
     ]
     if chains:
         return (
-            f"its firewall has chains that drop or reject, {', '.join(chains[:_MOST_CHAINS])}: let them accept what comes from and "
-            f"goes to {client.interface} (`nft list ruleset`)"
+            f"its firewall has chains that drop or reject, {', '.join(chains[:_MOST_CHAINS])}: let them accept what arrives on and "
+            f"leaves by {client.interface} (`nft list ruleset`)"
         )
     if seen and seen.get("legacy") is not True:
         return "`nft list ruleset` shows no rule that drops packets: look for eBPF programs (`bpftool net`)"

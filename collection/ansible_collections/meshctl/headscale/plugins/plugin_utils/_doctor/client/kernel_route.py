@@ -40,8 +40,8 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         not wrong,
         expected={"through": client.interface},
         observed=known,
-        hint=f"the kernel sends packets for other nodes not into the mesh: {ways}, and not through {client.interface}; restart "
-        "tailscaled, which sets its routes again, and look at `ip rule` for rules of other programs that come before its own",
+        hint=f"the kernel does not send packets for other nodes into the mesh: {ways}, and not through {client.interface}; restart "
+        "tailscaled, which restores its routes, and check `ip rule` for rules of other programs that take precedence",
         command=f"ip route get {quoted(sorted(wrong or known)[0])}",
     )
     yield because(

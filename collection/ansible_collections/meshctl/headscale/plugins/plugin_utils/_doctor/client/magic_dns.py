@@ -65,7 +65,7 @@ def _hint(client: Client, levels: dict[str, bool], found: list[str]) -> str:
         return f"tailscaled's own resolver {QUAD_100} does not answer: read tailscaled's log and restart it"
     if found:
         return (
-            f"this host resolves its own name to {', '.join(found)} and not to its mesh addresses, which tailscaled gives: something "
+            f"this host resolves its own name to {', '.join(found)} and not to its mesh addresses: something else "
             "answers first, such as an entry in /etc/hosts (`getent -s files hosts`) or another resolver"
         )
     if not client.asks_tailscaled:
@@ -73,4 +73,4 @@ def _hint(client: Client, levels: dict[str, bool], found: list[str]) -> str:
             f"the host asks {', '.join(client.resolvers) or 'no server'} and not tailscaled, because another program rewrites "
             "/etc/resolv.conf: let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
         )
-    return "the host's own resolver does not pass names of the mesh on to tailscaled: see `resolvectl status`, or its cache"
+    return "the host's own resolver does not forward names of the mesh to tailscaled: see `resolvectl status`, or its cache"

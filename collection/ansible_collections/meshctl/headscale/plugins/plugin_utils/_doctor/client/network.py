@@ -29,8 +29,8 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         False,
         expected={"answers": "at least one"},
         observed=asked,
-        hint=f"nothing outside of this host's own network answers it: {', '.join(asked)}{near}; check its link, its route "
-        "(`ip route`), and what filters packets on the host and on its router",
+        hint=f"nothing outside this host's own network answers: {', '.join(asked)}{near}; check its link, its route "
+        "(`ip route`), and the packet filters of the host and of its router",
         command="ip route",
     )
     yield because(check, client.cause("exit_node"))

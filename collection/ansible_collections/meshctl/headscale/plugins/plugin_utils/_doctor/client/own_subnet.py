@@ -33,7 +33,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     ]
     routers = {net: name for net in inside for name in _routers(client, net)}
     if inside and not routers and client.prefs.get("ExitNodeID"):
-        reason = f"the exit node carries traffic for {', '.join(inside)} too: `tailscale set --exit-node-allow-lan-access` ends that"
+        reason = f"the exit node carries traffic for {', '.join(inside)} too: `tailscale set --exit-node-allow-lan-access` stops that"
         yield context.skipped(reason, expected={"routed_into_the_mesh": []})
         return
     ways = ", ".join(f"{net} (to {name})" for net, name in routers.items())

@@ -118,7 +118,7 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
     expected = {"url": relay.derp_url, "status": control.SWITCHING}
     row = client.row("relays", url=relay.derp_url)
     if row and text(row.get("outcome")) != "answered":
-        reason = f"the relay cannot be asked: {control.no_answer(row, 'derper')}"
+        reason = f"the relay cannot be queried: {control.no_answer(row, 'derper')}"
         return context.skipped(reason, aspect="upgrade", target=relay.target, expected=expected)
     server = text(mapping(row.get("headers")).get("server"))
     return context.check(
@@ -144,7 +144,7 @@ def _admission(client: Client, context: CheckContext, relay: Relay) -> Iterator[
             target=relay.target,
             expected={"admission": "granted"},
             observed={"health": said},
-            hint="the relay answers, but tailscaled has no connection to it, as when -verify-client-url or -verify-clients does not "
+            hint="the relay answers, but tailscaled has no connection to it, as happens when -verify-client-url or -verify-clients does not "
             f"confirm its node: check that URL and read the relay's log (tailscaled says: {said[0]})",
             command="tailscale status",
         )

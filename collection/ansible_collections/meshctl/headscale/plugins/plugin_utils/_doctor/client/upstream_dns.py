@@ -70,14 +70,12 @@ def _resolves_inside(client: Client) -> list[str]:
 def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
     if QUAD_100 not in client.resolvers:
         servers = ", ".join(client.resolvers) or "no server"
-        return (
-            f"{', '.join(bad)} does not resolve, and the host asks {servers}: check that it is the right server and up"
-        )
+        return f"{', '.join(bad)} does not resolve, and the host queries {servers}: check that this is the right server and that it is up"
     for node in (client.me, *client.peers):
         if inside := sorted(set(addresses(node.get("TailscaleIPs"))) & set(upstream)):
             return (
                 f"{', '.join(bad)} does not resolve: dns.nameservers.global is {inside[0]}, which is {text(node.get('HostName'))} "
-                "in this mesh; a node that takes its DNS from the mesh asks itself: `tailscale set --accept-dns=false` there, "
+                "in this mesh; a node that takes its DNS settings from the mesh queries itself: `tailscale set --accept-dns=false` there, "
                 "and check that it runs a name server"
             )
     if set(bad) <= set(_resolves_inside(client)):

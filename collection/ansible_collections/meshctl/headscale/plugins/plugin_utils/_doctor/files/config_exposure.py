@@ -42,7 +42,7 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
         yield settings.finding(
             "metrics", "medium", "metrics_listen_addr",
             "the metrics and debug pages listen for other hosts, without a password: they show nodes and traffic",
-            "write 127.0.0.1:9090, or let a firewall keep other hosts away",
+            "write 127.0.0.1:9090, or block other hosts with a firewall",
         )  # fmt: skip
     if settings.flag("grpc_allow_insecure", otherwise=False) and not is_loopback(
         settings.text("grpc_listen_addr", ":50443")
@@ -59,15 +59,15 @@ def _tls(settings: Settings) -> Iterator[Finding]:
     if not own and listen and not is_loopback(listen) and settings.text("server_url").startswith("https://"):
         yield settings.finding(
             "tls.listener", "low", "listen_addr",
-            "Headscale itself listens for other hosts without TLS: API keys sent to it directly cross the network in clear text",
-            "let it listen on 127.0.0.1, where the proxy reaches it, or give it a certificate",
+            "Headscale itself listens for other hosts without TLS: API keys sent to it directly cross the network unencrypted",
+            "have it listen on 127.0.0.1 for the proxy, or give it a certificate",
         )  # fmt: skip
     if settings.text("database.type") == "postgres":
         host, mode = settings.text("database.postgres.host"), settings.text("database.postgres.ssl", "false")
         near = host.startswith("/") or host == "localhost" or (address(host) and urls.is_local(address(host)))
         if host and not near and mode in ("false", "disable", "allow", "prefer"):
             yield settings.finding(
-                "database.tls", "medium", "database.postgres.ssl", f"the connection to the database on {host} need not be encrypted",
+                "database.tls", "medium", "database.postgres.ssl", f"the connection to the database on {host} may be unencrypted",
                 "set database.postgres.ssl to verify-full",
             )  # fmt: skip
 
@@ -76,7 +76,7 @@ def _relay(settings: Settings) -> Iterator[Finding]:
     name = "derp.server.verify_clients"
     if settings.flag("derp.server.enabled", otherwise=False) and not settings.flag(name, otherwise=True):
         yield settings.finding(
-            "relay.open", "medium", name, "anyone may send traffic through the embedded relay", "write true"
+            "relay.open", "medium", name, "anyone can send traffic through the embedded relay", "write true"
         )
 
 
@@ -89,7 +89,7 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
         if 0 < net.prefixlen < (_MANY_V4 if net.version == 4 else _MANY_V6):  # noqa: PLR2004 - IPv4
             yield settings.finding(
                 "trusted_proxies.broad", "medium", "trusted_proxies",
-                f"every host in {name} may claim any source address in the log", "name the proxy alone, as in 192.0.2.10/32", entry=number,
+                f"every host in {name} can claim any source address in the log", "name the proxy alone, as in 192.0.2.10/32", entry=number,
             )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _socket(settings: Settings) -> Iterator[Finding]:
     mode = int(said, 8) if re.fullmatch(r"[0-7]{1,6}", said) else 0o700
     if mode & _WORLD:
         yield settings.finding(
-            "socket", "high", "unix_socket_permission", "every user of the server may administer Headscale through its socket",
+            "socket", "high", "unix_socket_permission", "every user of the server can administer Headscale through its socket",
             'write "0770", and add administrators to its group',
         )  # fmt: skip
 
@@ -128,7 +128,7 @@ def _sign_in(settings: Settings) -> Iterator[Finding]:
     rules = ("oidc.allowed_domains", "oidc.allowed_users", "oidc.allowed_groups")
     if settings.text("oidc.issuer") and not any(settings.texts(name) for name in rules):
         yield settings.finding(
-            "oidc.open", "medium", "oidc.issuer", "any account at this provider may join the mesh",
+            "oidc.open", "medium", "oidc.issuer", "any account at this provider can join the mesh",
             "set oidc.allowed_domains, oidc.allowed_groups or oidc.allowed_users",
         )  # fmt: skip
     secrets = [name for name in ("oidc.client_secret", "database.postgres.pass") if settings.text(name)]

@@ -54,7 +54,7 @@ def _unknown(settings: Settings, name: str) -> Finding:
     if name in FORMER:
         return settings.finding("unknown", "medium", name, problem, f"use {FORMER[name]}")
     close = get_close_matches(name, KEYS, n=1, cutoff=0.8)
-    remedy = f"write {close[0]}" if close else "remove it, or check in which section it belongs"
+    remedy = f"write {close[0]}" if close else "remove it, or move it to its proper section"
     return settings.finding("unknown", "medium", name, problem, remedy)
 
 

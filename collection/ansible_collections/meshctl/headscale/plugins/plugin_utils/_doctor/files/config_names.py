@@ -53,8 +53,8 @@ def _url(settings: Settings) -> Iterator[Finding]:
         )
     elif parts.path.strip("/") or parts.query or parts.fragment:
         yield settings.finding(
-            "server_url", "high", "server_url", "server_url has a path, and clients do not use it",
-            f"write {parts.scheme}://{parts.netloc}, and give Headscale a separate name",
+            "server_url", "high", "server_url", "server_url has a path, and clients ignore it",
+            f"write {parts.scheme}://{parts.netloc}, and give Headscale its own name",
         )  # fmt: skip
     elif _is_own_host(parts.hostname or ""):
         yield settings.finding(
@@ -87,7 +87,7 @@ def _domain(settings: Settings) -> Iterator[Finding]:
     bare, host = domain.rstrip(".").lower(), urls.host(settings.text("server_url"))
     if not is_dns_name(domain.rstrip(".")):
         yield settings.finding(
-            "base_domain", "high", name, "dns.base_domain is not a DNS name", "write one, such as mesh.internal"
+            "base_domain", "high", name, "dns.base_domain is not a DNS name", "use one such as mesh.internal"
         )
     elif host and urls.within(host, bare):
         yield settings.finding(

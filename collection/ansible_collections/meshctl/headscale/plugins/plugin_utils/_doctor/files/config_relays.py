@@ -77,7 +77,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         return
     if not maps:
         yield settings.finding(
-            "derp", "high", "derp.urls", "there is no relay, and Headscale refuses to start",
+            "derp", "high", "derp.urls", "no relay is configured, and Headscale refuses to start",
             "set derp.server.enabled, derp.paths or derp.urls", stops=True,
         )  # fmt: skip
     elif any(url != _PUBLIC_MAP for url in maps):

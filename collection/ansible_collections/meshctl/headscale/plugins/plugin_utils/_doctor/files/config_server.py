@@ -37,7 +37,7 @@ def _prefixes(settings: Settings) -> Iterator[Finding]:
     given = {f"prefixes.{family}": settings.text(f"prefixes.{family}") for family in ("v4", "v6")}
     if not any(given.values()):
         yield settings.finding(
-            "prefixes", "high", "prefixes", "there is no prefix, and Headscale refuses to start",
+            "prefixes", "high", "prefixes", "no prefix is configured, and Headscale refuses to start",
             "set prefixes.v4 (100.64.0.0/10) or prefixes.v6 (fd7a:115c:a1e0::/48)", stops=True,
         )  # fmt: skip
     for name, said in given.items():
@@ -131,7 +131,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if re.search(r"[\s'\\]", settings.text("database.postgres.pass")):
             yield settings.finding(
                 "database", "high", "database.postgres.pass",
-                "the password has blanks, quotes or backslashes, which Headscale does not quote: it does not start, and logs a part",
+                "the password has blanks, quotes or backslashes, which Headscale does not quote: it does not start, and logs part of the password",
                 "use another password",
             )  # fmt: skip
     elif not settings.text("database.sqlite.path"):

@@ -69,7 +69,7 @@ def examine(
     """Examine the files; without a program, the cached headscale confirms the result if there is one. Raise `BadInput`."""
     names = [name for name in (config, policy_file) if name]
     if not names:
-        raise BadInput("no file is named: name a configuration, a policy or both")
+        raise BadInput("no file is given: pass a configuration, a policy or both")
     found = Examination(names)
     settings = _config(read(config), found) if config else None
     families = _families(settings)
@@ -124,7 +124,7 @@ def _confirm(
         return
     known, version = _program(program)
     if not known:
-        found.findings.append(_unconfirmed(found.files[0], "no headscale is at hand (`meshctl up` fetches one)"))
+        found.findings.append(_unconfirmed(found.files[0], "no headscale program was found (`meshctl up` fetches one)"))
         return
     broken = any(one.id == "policy.syntax" for one in found.findings)
     said = headscale.ask(known, settings, source.text if source and not broken else "", families)
@@ -148,14 +148,14 @@ def _refusals(
         if reason and not any(one.stops and one.id.startswith(kind) for one in found.findings):
             yield Finding(
                 id=f"{kind}.headscale", severity="high", file=name, problem=f"Headscale refuses the file: {reason}",
-                evidence=version, remedy="correct what it names", stops=True,
+                evidence=version, remedy="correct the setting that it names", stops=True,
             )  # fmt: skip
 
 
 def _unconfirmed(name: str, why: str) -> Finding:
     return Finding(
         id="headscale.absent", severity="info", file=name, problem=f"Headscale itself did not read the files: {why}",
-        remedy="name a headscale that runs here (`--headscale`)",
+        remedy="pass a headscale program that runs here (`--headscale`)",
     )  # fmt: skip
 
 

@@ -128,7 +128,7 @@ class _Asking:
             max(len(rows) - 1, 0),
         )
         words = " ".join(_words(row) for row in rows[at : at + 8])
-        return " ".join(words.replace(str(self._directory), "…").split())[:600] or "it ended and said nothing"
+        return " ".join(words.replace(str(self._directory), "…").split())[:600] or "it ended without a message"
 
 
 def _words(row: str) -> str:

@@ -212,8 +212,8 @@ class _Checking:
         if not tests:
             if policy.rules:
                 yield self._say(
-                    "tests", "info", (), "the policy has no tests, so a change may deny or allow too much unnoticed",
-                    "add tests with accept and deny, which Headscale runs before it takes a policy",
+                    "tests", "info", (), "the policy has no tests, so a change may deny or allow too much without notice",
+                    "add tests with accept and deny, which Headscale runs before it accepts a policy",
                 )  # fmt: skip
             return
         try:

@@ -77,7 +77,7 @@ def _never(rule: Rule, resolver: Resolver, path: Path) -> Iterator[_Found]:
                 "medium",
                 "never",
                 path,
-                f"{_name(rule)} never matches: its {side} {', '.join(names)} stands for no node",
+                f"{_name(rule)} never matches: its {side} {', '.join(names)} matches no node",
                 "correct it",
             )
             return
@@ -107,8 +107,8 @@ def _carries(protocols: frozenset[int], version: int) -> bool:
 def _everything(rule: Rule, path: Path) -> Iterator[_Found]:
     if "autogroup:danger-all" in rule.sources:
         yield (
-            "medium", "outside", path, f"{_name(rule)} lets packets pass from any address, also from outside of the mesh",
-            "name * for the mesh, or the subnets that need it",
+            "medium", "outside", path, f"{_name(rule)} allows packets from any address, even outside the mesh",
+            "use * for the mesh, or the subnets that need access",
         )  # fmt: skip
     all_nodes = "*" in rule.sources or {"autogroup:member", "autogroup:tagged"} <= set(rule.sources)
     complete = any(
@@ -119,8 +119,8 @@ def _everything(rule: Rule, path: Path) -> Iterator[_Found]:
             "low",
             "everything",
             path,
-            f"{_name(rule)} lets every node reach every other on all ports",
-            "name who needs what",
+            f"{_name(rule)} lets every node reach every other node on all ports",
+            "allow only what each user or tag needs",
         )
 
 

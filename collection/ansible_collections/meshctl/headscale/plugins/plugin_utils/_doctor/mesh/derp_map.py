@@ -18,6 +18,6 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             aspect="same",
             expected="the same regions on every client",
             observed=maps,
-            hint="clients with an old map of relays do not meet the others on a relay: restart tailscaled where the map is old",
+            hint="clients with an outdated map of relays do not meet the others on a relay: restart tailscaled where the map is old",
             command="tailscale debug derp-map",
         )

@@ -21,10 +21,10 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         return
     # A client that has no connection yet proves nothing; the server's log does.
     cut_off = [view.name for view in server.known.views if _cut_off(view)] if server.key_errors else []
-    hint = "the clients see different servers under one URL: its name leads to two machines, or a proxy balances between two"
+    hint = "the clients see different servers under one URL: its name resolves to two machines, or a proxy balances between two"
     if cut_off:
         hint = (
-            f"{', '.join(cut_off)} cannot connect to a server that answers well, and its log has handshakes that fail, as after its "
+            f"{', '.join(cut_off)} cannot connect to a healthy server whose log shows failed handshakes, as after its "
             "noise key (noise.private_key_path) was lost or replaced: restore the key from a backup, or restart tailscaled on "
             "every client"
         )
@@ -48,9 +48,9 @@ def _replaced(server: Server, context: CheckContext) -> Iterator[Check]:
             expected={"cannot_authenticate": []},
             observed={"api_key": "refused", "cannot_authenticate": cut_off},
             evidence={"log": server.key_errors[-3:]},
-            hint="the server answers, but refuses the API key, and no client can connect to it any more, as after its database and its "
-            "noise key were lost or replaced: restore both from a backup, or make a new API key and join the clients again; after a "
-            "restart a moment ago, clients may only take half a minute to connect",
+            hint="the server answers, but refuses the API key, and clients can no longer connect to it, as after its database and its "
+            "noise key were lost or replaced: restore both from a backup, or make a new API key and join the clients again; just after a "
+            "restart, clients may need half a minute to connect",
             command=f"curl -sS {quoted(server.known.url + '/key?v=113')}",
         )
 

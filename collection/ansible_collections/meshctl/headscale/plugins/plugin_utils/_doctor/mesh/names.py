@@ -20,6 +20,6 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
                 target=given,
                 expected={"name": given},
                 observed={"name": says},
-                hint=f"its own client still uses the name {says}, because its network map is old: restart tailscaled there",
+                hint=f"its own client still uses the name {says}, because its network map is outdated: restart tailscaled there",
                 command="headscale nodes list",
             )

@@ -42,13 +42,13 @@ def _online(context: CheckContext, node: Record, tried: dict[str, bool]) -> Chec
     online, reached = node.get("online") is True, [name for name, answered in tried.items() if answered]
     if online:
         hint = (
-            f"the server shows it online, but it answers none of {', '.join(tried)}: check whether it is up and has a "
-            "network; the server notices a lost connection late"
+            f"the server shows it online, but it does not answer {', '.join(tried)}: check whether it is up and has a "
+            "network; the server notices a lost connection only after a while"
         )
     else:
         hint = (
             f"the server shows it offline (last seen {text(node.get('lastSeen'))}), but it answers {', '.join(reached)}: its "
-            "connection to the server is broken; see doctor.server and doctor.proxy of it, and the idle timeout of a proxy"
+            "connection to the server is broken; see its doctor.server and doctor.proxy, and the idle timeout of a proxy"
         )
     return context.check(
         online == bool(reached),

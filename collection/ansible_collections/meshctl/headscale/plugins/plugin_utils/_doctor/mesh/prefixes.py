@@ -23,7 +23,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
                 expected={"shared": []},
                 observed={"shared": shared},
                 hint=f"the mesh uses addresses of the host's own network, {', '.join(shared)}: nodes receive addresses that other "
-                "machines have; set prefixes to a part of 100.64.0.0/10 that no network uses",
+                "machines use; set prefixes to a part of 100.64.0.0/10 that no network uses",
                 command="ip address",
             )
             yield because(check, view.cause("interface.taken"))

@@ -59,7 +59,7 @@ def _derp(config: Record) -> Iterator[str]:
         return
     maps = [text(url) for url in items(setting(config, "derp.urls"))]
     if not maps:
-        yield "there is no relay, and headscale refuses to start: set derp.server.enabled, derp.paths or derp.urls"
+        yield "no relay is configured, and headscale refuses to start: set derp.server.enabled, derp.paths or derp.urls"
     elif any(url != _PUBLIC_MAP for url in maps):
         yield (
             f"all relays come from {', '.join(maps)}, and headscale does not start while that is unreachable: keep a copy in "

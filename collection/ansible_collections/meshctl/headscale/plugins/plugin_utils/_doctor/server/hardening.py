@@ -103,7 +103,7 @@ def _files(server: Server) -> Iterator[Finding]:
     path = text(setting(server.settings, _SOCKET))
     if _mode(modes, path) & 0o002:
         yield _say(
-            "files", "high", f"any user of the server may administer headscale through {path}", f"mode {_mode(modes, path):03o}",
+            "files", "high", f"any user of the server can administer headscale through {path}", f"mode {_mode(modes, path):03o}",
             'set unix_socket_permission to "0770"', path,
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ def _preauthkeys(server: Server) -> Iterator[Finding]:
         remedy = f"`headscale preauthkeys expire --id {number}`" if number.isdecimal() else "expire it"
         if reusable and until is None:
             yield _say(
-                "preauthkey", "medium", f"the reusable preauthkey {number} never expires: who has it can add nodes at any time",
+                "preauthkey", "medium", f"the reusable preauthkey {number} never expires: anyone who has it can add nodes at any time",
                 "no expiration", remedy, f"preauthkey {number}",
             )  # fmt: skip
         elif number not in used_by and (days := _days_since(server, key.get("createdAt"))) > _UNUSED_DAYS:

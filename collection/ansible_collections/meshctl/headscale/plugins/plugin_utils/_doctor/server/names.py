@@ -35,7 +35,7 @@ def _name(context: CheckContext, node: Record, alike: list[Record], *, numbered:
     hint = ""
     if len(alike) == 1 and numbered and free:
         reason = (
-            f"its host name is {own}; it got a number when another node had that name, which is free now: "
+            f"its host name is {own}; it got a number while another node had that name, which is free now: "
             f"`headscale nodes rename -i {text(node.get('id'))} {own}`, unless the number is intended"
         )
         return context.skipped(reason, target=given, expected={"name": own})

@@ -24,7 +24,7 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
     (r"failed to connect to `.*hostname resolving error", "correct database.postgres.host"),
     (r"failed to connect to `.*tls error", "correct database.postgres.ssl, or the certificate of PostgreSQL"),
     (r"failed to connect to `.*dial error", "start PostgreSQL, or correct database.postgres.host and database.postgres.port"),
-    (r"cannot parse `.*password=", "use a password without blanks, quotes and backslashes"),
+    (r"cannot parse `.*password=", "use a password without blanks, quotes or backslashes"),
     (r"database is locked|SQLITE_BUSY", "stop the process that keeps the SQLite database locked"),
 ))  # fmt: skip
 

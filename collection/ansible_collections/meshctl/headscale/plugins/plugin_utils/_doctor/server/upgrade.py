@@ -25,8 +25,8 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         aspect="server",
         expected={"at_least": dotted(SUPPORTED)},
         observed={"version": said or None},
-        hint="upgrade it one minor version at a time (headscale refuses to skip one), and copy its database and keys before each"
+        hint="upgrade it one minor version at a time (headscale refuses to skip one), and back up its database and keys before each"
         if version_of(said)
-        else "the server does not tell its version: something else answers for it, or it is a development build",
+        else "the server does not report its version: something else answers in its place, or it is a development build",
         command="headscale version",
     )

@@ -23,7 +23,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             not several,
             expected={"ambiguous": {}},
             observed={"ambiguous": several},
-            hint=f"{said}: headscale refuses a policy that names them, also when it starts next; rename one "
+            hint=f"{said}: headscale refuses a policy that names them, also at its next start; rename one "
             "(`headscale users rename -i ID -r NAME`)",
             command="headscale users list",
         )
