@@ -48,7 +48,7 @@ def judge_encrypted(answer: Json, context: CheckContext, expect: Encrypted) -> l
     capture = mapping(steps.data(CAPTURE))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
     checks = [_peer(seen, steps, context, expect, way, flows) for way in expect.expected_paths]
-    return [*checks, _counters(steps, context, expect)]
+    return [*checks, _counters(seen, steps, context, expect)]
 
 
 def _peer(  # noqa: PLR0913, PLR0917
@@ -84,7 +84,7 @@ def _peer(  # noqa: PLR0913, PLR0917
     if not unproven and not wire["leaked"] and steps.data(DISCO) is None:
         unproven = steps.why(DISCO)
     if unproven:
-        hint = causes.client(seen) if seen.data(STATUS) is not None else ""
+        hint = _client(seen)
         return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=unproven + (f"; {hint}" if hint else ""),
             evidence={"wire": wire, "sent": sent, "received": received, "path": path},
@@ -200,7 +200,11 @@ def _count(flow: dict[str, Any], key: str) -> int:
     return int(number(flow.get(key)) or 0)
 
 
-def _counters(steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
+def _client(seen: Answer) -> str:
+    return causes.client(seen) if seen.data(STATUS) is not None else ""
+
+
+def _counters(seen: Answer, steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
     pings = _pings(mapping(steps.data(CAPTURE)))
     sent = {"direct": 0, "relay": 0}
     for way in expect.expected_paths:
@@ -215,10 +219,8 @@ def _counters(steps: Answer, context: CheckContext, expect: Encrypted) -> Check:
     return context.check(
         all(grown[f"{kind}_packets"] >= packets for kind, packets in sent.items()),
         aspect="counters", expected=expected, observed=grown, evidence={"sent": sent, "before": before, "after": after},
-        hint=(
-            "tailscaled counts fewer packets on that path than were sent over it: the path changed during the "
-            "measurement"
-        ),
+        hint=_client(seen)
+        or "tailscaled counts fewer packets on that path than were sent over it: the path changed during the measurement",
         command="tailscale metrics",
     )  # fmt: skip
 
