@@ -65,8 +65,8 @@ def _controller() -> Iterator[dict[str, str]]:
 
 
 _CONTAINMENT = {
-    "kernel": "lab machines share this kernel: a flaw in it is a way out of them, and vsock has no namespaces",
-    "files": "lab machines can read /usr and /etc/passwd of this machine, and no file of any user",
+    "kernel": "lab machines share this kernel: a flaw in the kernel lets them escape, and vsock has no namespaces",
+    "files": "lab machines can read /usr and /etc/passwd of this machine, but no file of any user",
     "resources": "lab machines can use all processors, memory and disk space of this machine",
 }
 

@@ -87,7 +87,9 @@ def write(text: str, output: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise BadInputError(f"{path} cannot be written: {error.strerror}. Name another file with --output.") from None
+        raise BadInputError(
+            f"{path} cannot be written: {error.strerror}. Specify another file with --output."
+        ) from None
 
 
 def compose(source: Source, *, expect: bool) -> str:

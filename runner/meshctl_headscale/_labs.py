@@ -75,7 +75,7 @@ def enter(name: str, node: str, command: Sequence[str]) -> list[str]:
         return found.enter(node, command)
     if node not in record.machines:
         known = sorted({*record.machines, *(other for other in record.topology["machines"] if _guest(record, other))})
-        raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(known)}.")
+        raise BadInputError(f"The lab '{name}' has no machine '{node}'. Its machines are: {', '.join(known)}.")
     if not record.machines[node].alive:
         raise MeshctlError(
             f"The machine '{node}' of the lab '{name}' has stopped. `meshctl up --lab {name}` starts it again."
@@ -233,7 +233,7 @@ def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
             f"meshctl exec --lab {name} {node} -- journalctl -u {service or 'tailscaled'}"
         )
     if node not in machines:
-        raise BadInputError(f"The lab '{name}' has no machine '{node}'. It has: {', '.join(machines)}.")
+        raise BadInputError(f"The lab '{name}' has no machine '{node}'. Its machines are: {', '.join(machines)}.")
     with os.scandir(directory / node) as entries:
         # The machine may create any number.
         services = sorted(entry.name for entry in islice(entries, _MOST_SERVICES))
@@ -243,5 +243,7 @@ def log_files(name: str, node: str, service: str | None) -> dict[str, Path]:
     if service is None:
         return files
     if service not in files:
-        raise BadInputError(f"The machine '{node}' has no service '{service}'. It has: {', '.join(files) or 'none'}.")
+        raise BadInputError(
+            f"The machine '{node}' has no service '{service}'. Its services are: {', '.join(files) or 'none'}."
+        )
     return {service: files[service]}

@@ -83,7 +83,7 @@ def _kind(directory: Path) -> str:
 
 
 def _at(text: str, kind: str | None) -> Path | None:
-    """Return the last run that had begun at a time; None if the text names no time."""
+    """Return the last run that had started at a time; None if the text names no time."""
     moment = _when.moment_or_none(text)
     if moment is None:
         return None
@@ -93,7 +93,7 @@ def _at(text: str, kind: str | None) -> Path | None:
     found = [path for path in begun if kind in (None, _kind(path))]
     if not found:
         of = f" of {kind}" if kind else ""
-        raise BadInputError(f"There is no run{of} in {runs} that had begun at {text}.")
+        raise BadInputError(f"There is no run{of} in {runs} that had started at {text}.")
     return found[0]
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _MOST_REASONS = 3
 _INTERRUPTED = {
-    "run": "Interrupted: no process of the run is left and the lab is still up. `meshctl up` undoes a disturbance.",
+    "run": "Interrupted: no process of the run is left, and the lab is still up. `meshctl up` restores what was disturbed.",
     "up": "Interrupted: `meshctl up` continues from here, `meshctl down` removes the lab.",
     "down": "Interrupted: `meshctl down` continues from here.",
 }

@@ -278,7 +278,7 @@ def test_a_full_disk_is_named(new_lab: Callable[..., LabDriver]) -> None:
     driver = new_lab()
     driver.machine.state_dir.mkdir(exist_ok=True)
     message = _inside_own_mounts(driver, f"mount -t tmpfs -o size=20m small {driver.machine.state_dir}")
-    assert re.search(r"has (19|20) MiB free, 300 MiB are needed: make room, or set MESHCTL_STATE_DIR", message)
+    assert re.search(r"has (19|20) MiB free, 300 MiB are needed: free some space, or set MESHCTL_STATE_DIR", message)
 
 
 def test_bad_input_is_one_sentence_and_starts_nothing(new_lab: Callable[..., LabDriver]) -> None:

@@ -197,7 +197,7 @@ def test_delay_is_made_or_refused_but_never_left_out(lines: LabDriver) -> None:
         lines.build().succeeded()
     else:
         assert (
-            "the line of client-node-3 asks for a delay, and this kernel has no sch_netem to make it" in play.messages()
+            "the link of client-node-3 has a delay, and this kernel has no sch_netem to implement it" in play.messages()
         )
         assert "rate and loss need no module" in play.messages()
         assert "client-node-3" in lines.record()["machines"], "the lab that stood still stands"

@@ -109,7 +109,9 @@ def pack(files: Mapping[str, str], output: Path, *, anonymous: bool, server_url:
                 entry.size, entry.mode, entry.mtime = len(data), 0o600, int(time.time())
                 archive.addfile(entry, io.BytesIO(data))
     except OSError as error:
-        raise MeshctlError(f"{output} cannot be written: {error.strerror}. Name another file with --output.") from None
+        raise MeshctlError(
+            f"{output} cannot be written: {error.strerror}. Specify another file with --output."
+        ) from None
 
 
 def _pseudonyms(files: Mapping[str, str], server_url: str) -> Pseudonyms:

@@ -115,7 +115,7 @@ def create(
     for reason in result.reasons:
         _run.stderr_console().print(_collection.visible.line(reason), style="yellow", soft_wrap=True)
     if not found:
-        raise MeshctlError("There is no evidence: no host could be read, and there is no report of a run.")
+        raise MeshctlError("There is no evidence: no host could be read, and no run has a report.")
     if not quiet:
         print(path)
     return ExitCode.PASSED if answered else ExitCode.COULD_NOT_RUN

@@ -100,10 +100,10 @@ def doctor(
     """
     if config or policy:
         if mesh:
-            raise BadInputError("--mesh cannot be used with --config or --policy: examine one after the other.")
+            raise BadInputError("--mesh cannot be combined with --config or --policy: run them one after the other.")
         _examine_files(config, policy, users, headscale, min_severity, as_json=as_json)
     if users or headscale:
-        raise BadInputError("--user and --headscale need --config or --policy.")
+        raise BadInputError("--user and --headscale require --config or --policy.")
     if mesh:
         from meshctl_headscale import _collection
 
@@ -111,9 +111,9 @@ def doctor(
         severity = _collection.examine.severity_of(min_severity) if min_severity else ""
         _examine_mesh(inventory, lab, limit or [], extra_vars or [], severity, slices=slices, show=show)
     if slices:
-        raise BadInputError("--slices needs --mesh: only the hosts of a mesh can be divided.")
+        raise BadInputError("--slices requires --mesh: only the hosts of a mesh can be divided.")
     if min_severity:
-        raise BadInputError("--min-severity needs --mesh, --config or --policy.")
+        raise BadInputError("--min-severity requires --mesh, --config or --policy.")
     from meshctl_headscale import _doctor, _tables
 
     found = _doctor.examine()

@@ -75,7 +75,7 @@ def why(
     for what, said in (("SOURCE", source), ("TARGET", target), ("SERVICE", service)):
         if "{" in said:
             # Ansible would evaluate it as a template.
-            raise BadInputError(f"{what} is {said!r}: it cannot contain a brace.")
+            raise BadInputError(f"{what} is {said!r}: braces are not allowed.")
     variables, files = _run.parse_extra_vars(extra_vars or [])
     asked = {"why_source": source, "why_target": target, "why_service": service}
     playbook = project().playbook("why")

@@ -86,7 +86,7 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and "incident" not in tables:
-            raise HistoryError(f"{self.path} is a database of another program. Name another file with --history.")
+            raise HistoryError(f"{self.path} is a database of another program. Specify another file with --history.")
         if version == 0 and write:
             with self._transaction():
                 for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -95,12 +95,12 @@ class Store:
         elif version != VERSION:
             raise DamagedError(
                 f"{self.path} is not a history that this meshctl reads (version {version}, not {VERSION}). "
-                "Move it away, and a new one is started."
+                "Move it away to start a new one."
             )
         # Readers meet the damage where they read.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0] if write else "ok"
         if found != "ok":
-            raise DamagedError(f"The history {self.path} is damaged: {found}. Move it away, and a new one is started.")
+            raise DamagedError(f"The history {self.path} is damaged: {found}. Move it away to start a new one.")
 
     def close(self) -> None:
         """Close the file."""
@@ -275,7 +275,7 @@ class Store:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise DamagedError(
-                    f"The history {self.path} is damaged ({error}). Move it away, and a new one is started."
+                    f"The history {self.path} is damaged ({error}). Move it away to start a new one."
                 ) from None
             if code == sqlite3.SQLITE_FULL:
                 raise _FullError(

@@ -86,7 +86,7 @@ class Watch:
         self._unsure = kept.doing == state.SENDING
         if kept.doing:
             twice = ", which may arrive twice" if self._unsure else ""
-            self.say(f"The watch before this one was ended while it was {kept.doing}{twice}; this one carries on.")
+            self.say(f"The previous watch was killed while it was {kept.doing}{twice}; this one continues.")
 
     def run(self, *, once: bool = False) -> ExitCode:
         """Make rounds until the process ends, or one; return the result of the last round."""
@@ -140,7 +140,7 @@ class Watch:
             return None, {"round": str(error)}
         # A run that was not possible may have made some checks before.
         ran = outcome.code in _RESULTS
-        return found, {} if ran else {"round": reasons or "The round was not possible."}
+        return found, {} if ran else {"round": reasons or "The round could not run."}
 
     def _keep(self, found: Facts) -> dict[str, str]:
         """Add the round to the history; without one, everything else goes on."""
@@ -180,7 +180,9 @@ class Watch:
         problems: dict[str, str] = {}
         if decision.changes and self.send:
             self._note(state.SENDING)
-            again = "\nThis may repeat a message: the watch was ended while it sent one." if self._unsure else ""
+            again = (
+                "\nThis may repeat a message: the watch was killed while it was sending one." if self._unsure else ""
+            )
             try:
                 self.send(notices.subject(decision.changes, self.mesh), notices.body(decision.changes) + again)
             except PartlyError as error:

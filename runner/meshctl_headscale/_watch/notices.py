@@ -96,11 +96,9 @@ def _next(told: Told, good: bool, now: float) -> Told:
 def _text(wanted: str, story: str, cause: str, told: Told, before: Told | None) -> str:
     if wanted == _FLAPS:
         changes = flapping.changes(told.recent)
-        return (
-            f"{story} flaps: {changes} changes in the last {len(told.recent)} rounds; no more messages until it is calm"
-        )
+        return f"{story} flaps: {changes} changes in the last {len(told.recent)} rounds; no more messages until it is stable"
     if wanted == _GOOD:
-        calm = " and is calm again" if before and before.flaps else ""
+        calm = " and is stable again" if before and before.flaps else ""
         what = "The mesh can be examined" if story == ROUND else f"{story} passes"
         return f"{what} again{calm}, after {_minutes(told.since - (before.since if before else told.since))}"
     what = "The mesh cannot be examined" if story == ROUND else f"{story} fails"

@@ -74,7 +74,7 @@ def sender(addresses: Sequence[str]) -> Callable[[str, str], None]:
                 failed.append(f"{number} ({_scheme(addresses[number - 1])})")
         if failed and len(failed) == len(services):
             raise MeshctlError(
-                f"The message could not be sent to URL {', '.join(failed)} of --notify; it is sent later."
+                f"The message could not be sent to URL {', '.join(failed)} of --notify; it will be sent later."
             )
         if failed:
             raise PartlyError(f"The message could not be sent to URL {', '.join(failed)} of --notify.")

@@ -44,7 +44,7 @@ def main(parent: int) -> int:
         answer = {
             "code": int(ExitCode.COULD_NOT_RUN),
             "run_dir": None,
-            "reasons": [f"The run was not possible: {error}."],
+            "reasons": [f"The run could not start: {error}."],
         }
     # A watch that is killed meanwhile reads nothing any more.
     with contextlib.suppress(BrokenPipeError):

@@ -320,7 +320,7 @@ def test_runs_are_compared_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (old.name, new.name) == (names[0], names[2])
     old, new = _reports.find_two("doctor", "2026-03-01T13:00")
     assert (old.name, new.name) == (names[1], names[1])
-    with pytest.raises(BadInputError, match=r"There is no run of us1 in .* that had begun at 2026-03-01"):
+    with pytest.raises(BadInputError, match=r"There is no run of us1 in .* that had started at 2026-03-01"):
         _reports.find_two("2026-03-01", "now")
 
 

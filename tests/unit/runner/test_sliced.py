@@ -60,7 +60,7 @@ def test_stories_that_cannot_run_in_slices_are_named() -> None:
 def test_the_doctor_of_this_machine_has_no_slices() -> None:
     refused = CliRunner().invoke(app, ["doctor", "--slices", "2"])
     assert isinstance(refused.exception, BadInputError)
-    assert "--slices needs --mesh" in str(refused.exception)
+    assert "--slices requires --mesh" in str(refused.exception)
 
 
 @pytest.mark.parametrize("words", [["--slices", "0"], ["--slices", "x"]])

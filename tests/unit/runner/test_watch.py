@@ -88,7 +88,7 @@ def test_what_flaps_is_told_once_until_it_is_calm(scene: Scene) -> None:
     rounds_of(scene.watch(), scene, 70)
     subjects = [subject.partition(": ")[2] for subject, _body in scene.sent]
     assert subjects[-2:] == ["us1 flaps", "us1 recovered"]
-    assert "no more messages until it is calm" in scene.sent[-2][1]
+    assert "no more messages until it is stable" in scene.sent[-2][1]
     assert len(subjects) <= 6
 
 
@@ -159,7 +159,7 @@ def test_the_next_watch_carries_on_after_sigkill(
     assert watched(START, where)[0] == -signal.SIGKILL
     code, said = watched(START + 300, "")
     assert code == ExitCode.FAILED
-    assert said.startswith(f"The watch before this one was ended while it was {doing}; this one" if doing else "round:")
+    assert said.startswith(f"The previous watch was killed while it was {doing}; this one" if doing else "round:")
     sent = [json.loads(line) for line in (tmp_path / "sent").read_text().splitlines()]
     assert {subject for subject, _body in sent} == {"meshctl mesh: us1 failed"}
     assert ["may repeat a message" in body for _subject, body in sent] == repeats
@@ -362,7 +362,7 @@ def test_messages_arrive_and_errors_name_no_url(caplog: pytest.LogCaptureFixture
     with pytest.raises(loop.PartlyError, match=r"URL 2 \(json://…\)") as failed:
         send.sender([good, bad])("s", "b")
     assert "s3cret" not in str(failed.value)
-    with pytest.raises(MeshctlError, match="it is sent later"):
+    with pytest.raises(MeshctlError, match="it will be sent later"):
         send.sender([bad])("s", "b")
     assert "s3cret" not in caplog.text
     server.shutdown()

@@ -177,8 +177,8 @@ def test_a_missing_archive_beside_its_checksum_is_named(release: Release, cache:
     ("content", "words"),
     [
         (b"no archive at all", "cannot be unpacked"),
-        (archive(TAILSCALE, names=("tailscale",)), "holds no tailscaled"),
-        (archive("4.5.5"), "says that it is 4.5.5, not 4.5.6"),
+        (archive(TAILSCALE, names=("tailscale",)), "contains no tailscaled"),
+        (archive("4.5.5"), "reports version 4.5.5, not 4.5.6"),
     ],
 )
 def test_an_archive_that_is_not_the_release_is_refused(

@@ -126,7 +126,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_policy", {"groups": []}, "mesh_policy: groups is []: write a mapping"),
     ("mesh_policy", {"randomizeClientPort": "yes"}, "mesh_policy: randomizeClientPort is 'yes': write true or false"),
     ("mesh_domain", "Mesh.Internal", "mesh_domain is 'Mesh.Internal': write it in lower case: mesh.internal"),
-    ("mesh_domain", "mesh.internal.", "mesh_domain is 'mesh.internal.': write it without the dot at its end: mesh.internal"),
+    ("mesh_domain", "mesh.internal.", "mesh_domain is 'mesh.internal.': write it without the dot at the end: mesh.internal"),
     ("mesh_database", "postgres", "mesh_database is '***': write {type: sqlite}, or {type: postgres} with host, port, name"),
     ("mesh_database", {"type": "mysql"}, "mesh_database is {'type': 'mysql'}: write {type: sqlite}"),
     ("mesh_database", {"type": "sqlite", "host": "db"}, "write {type: sqlite}, or {type: postgres}"),
@@ -162,8 +162,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_outside_names", "outside.lab.test", "write a list, of DNS names"),
     ("mesh_expect", [{"from": "nobody", "to": "all", "reach": False}], "entry 1 of mesh_expect, from: nobody is neither a host nor a group"),
     ("mesh_expect", {"from": "all"}, "mesh_expect is {'from': 'all'}: write a list"),
-    ("ansible_connection", "local", "host headscale-server: ansible_connection is 'local', which does not lead into the lab 'seed': write meshctl.headscale.netns"),
-    ("ansible_connection", "meshctl.headscale.nets", "does not lead into the lab"),
+    ("ansible_connection", "local", "host headscale-server: ansible_connection is 'local', which does not connect to the lab 'seed': write meshctl.headscale.netns"),
+    ("ansible_connection", "meshctl.headscale.nets", "does not connect to the lab"),
 ]  # fmt: skip
 
 
@@ -293,7 +293,7 @@ def test_a_way_into_the_lab_that_was_forgotten() -> None:
     with pytest.raises(BadInput) as caught:
         check_settings(hosts, groups)
     assert str(caught.value) == (
-        "host headscale-server: ansible_connection is not set, and nothing leads into the lab 'seed': "
+        "host headscale-server: ansible_connection is not set, and nothing connects to the lab 'seed': "
         "write ansible_connection: meshctl.headscale.netns"
     )
 
@@ -335,7 +335,7 @@ def test_values_of_the_command_line_are_texts() -> None:
 def test_virtual_machines_are_not_this_machine() -> None:
     hosts, groups = read("libvirt")
     hosts["client-node-1"]["ansible_connection"] = "local"
-    with pytest.raises(BadInput, match=r"does not lead into the lab '[a-z-]+': write ansible\.builtin\.ssh"):
+    with pytest.raises(BadInput, match=r"does not connect to the lab '[a-z-]+': write ansible\.builtin\.ssh"):
         check_settings(hosts, groups)
 
 

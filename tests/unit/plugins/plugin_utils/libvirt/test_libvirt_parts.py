@@ -217,7 +217,7 @@ def test_no_room_on_the_disk_is_said_before_anything_is_made(monkeypatch: pytest
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 2**20})())
 
     with pytest.raises(
-        LabError, match=r"virtual machines need 3 GiB: make room, or name another directory in MESHCTL_CACHE_DIR"
+        LabError, match=r"virtual machines need 3 GiB: free some space, or set MESHCTL_CACHE_DIR to another directory"
     ):
         preflight.require_disk(Settings())
 

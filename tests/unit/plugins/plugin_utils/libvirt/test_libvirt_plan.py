@@ -117,7 +117,7 @@ def test_mac_addresses_are_locally_administered_and_unicast() -> None:
         ({"memory_mb": "lots"}, "memory_mb 'lots' must be a whole number"),
         ({"memory_mb": 64}, "memory_mb 64 is too little"),
         ({"uri": "qemu:///session"}, "qemu:///session cannot be used"),
-        ({"uri": "qemu+ssh://elsewhere/system"}, "is not of this machine"),
+        ({"uri": "qemu+ssh://elsewhere/system"}, "is not on this machine"),
         ({"image": "nixos"}, "image nixos needs image_path"),
         ({"disks": None}, "disks has no value; give it one, or leave it out"),
         ({"disks": "images"}, "disks 'images' must be the absolute path of a directory"),

@@ -35,7 +35,7 @@ class ActionModule(Assertion):
         topology = self.topology()
         own = mapping(topology.get(self.host))
         if not own:
-            raise BadInput(f"no topology says where {self.host} is: run meshctl.headscale.topology first")
+            raise BadInput(f"the topology does not contain {self.host}: run meshctl.headscale.topology first")
         others = {text(mapping(place).get("cidr")) for place in topology.values()} - {text(own.get("cidr")), ""}
         self._place = Place(
             address=text(own.get("address")),

@@ -128,7 +128,7 @@ class ActionModule(Assertion):
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
         subnets = {name: text(mapping(topology.get(name)).get("subnet")) for name in records}
         if not own:
-            raise BadInput(f"no topology says where {self.host} is: pass targets as name: address")
+            raise BadInput(f"the topology does not contain {self.host}: pass targets as name: address")
         hidden = self.setting("backend") == "hosts"
         open_ = {name for name in subnets if not hidden and text(mapping(topology.get(name)).get("nat")) == "none"}
         return [name for name, subnet in subnets.items() if subnet and subnet != own and name not in open_]

@@ -77,7 +77,7 @@ class ActionModule(Assertion):
     def _established(self, port: int) -> Established:
         """Return the connections that the action `hold` has opened."""
         if self._since is None:
-            raise BadInput("established says nothing without since: pass the time of the change")
+            raise BadInput("established requires since: pass the time of the change")
         self._watch = mapping(self.variable("mesh_held"))
         if not self._watch.get("name"):
             raise NotAsserted(text(self._watch.get("error")) or "mesh_hold_s is 0, so no connection was kept open")

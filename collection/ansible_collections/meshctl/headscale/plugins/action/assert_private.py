@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Assert that a service is found in no other place; see the module of the same name."""
+"""Assert that a service is found nowhere else; see the module of the same name."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ActionModule(Assertion):
     def _ports(self, port: int) -> tuple[list[int], int]:
         """Return the ports to try, and the one among them that this run has chosen at random."""
         if not self.setting("service_body"):
-            raise NotAsserted("without mesh_service_body, the service's page cannot be told from others")
+            raise NotAsserted("without mesh_service_body, the service's page cannot be distinguished from others")
         if given := self.options["ports"]:
             return list(dict.fromkeys(given)), 0
         if is_lab(self):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ActionModule(Assertion):
-    """Look names up until they lead where they should, within a budget that starts with the change."""
+    """Look names up until they resolve as they should, within a budget that starts with the change."""
 
     ASSERTION = "propagates"
     LOOK_S = 3.0

@@ -62,7 +62,7 @@ class ActionModule(Assertion):
     }
 
     def prepare(self) -> None:
-        """Work out which names must lead where."""
+        """Work out which names must resolve to which addresses."""
         self._peers = seen(self, self.peers())
         domain = self.options.get("domain") or mesh_domain(self)
         asked = families(self.setting("resolved_families", self.options.get("families")))

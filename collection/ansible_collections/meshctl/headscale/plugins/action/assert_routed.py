@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Assert that a host behind a subnet router is reached, or is not; see the module of the same name."""
+"""Assert that a host behind a subnet router can be reached, or cannot; see the module of the same name."""
 
 from __future__ import annotations
 

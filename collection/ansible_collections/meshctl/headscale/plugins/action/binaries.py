@@ -101,7 +101,7 @@ def _terminal() -> _binaries.Progress:
     def show(text: str) -> None:
         # Ansible's worker outlives a killed ansible-playbook and would continue to build for minutes.
         if os.getppid() != parent:
-            raise _binaries.BinariesError("ansible-playbook is gone: stopped")
+            raise _binaries.BinariesError("ansible-playbook has ended: stopped")
         Display().display(text)
 
     return show

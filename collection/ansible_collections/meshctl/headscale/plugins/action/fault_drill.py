@@ -51,7 +51,7 @@ class ActionModule(ControllerAction):
             if state.own and not options["keep_lab"]:
                 found.lab.down()
             state.stopped = "interrupted"
-            return failure("the drill was interrupted: the fault is undone", "could_not_run")
+            return failure("the drill was interrupted; the fault is undone", "could_not_run")
         except (FaultError, BadInput) as exc:
             state.stopped = str(exc)
             raise

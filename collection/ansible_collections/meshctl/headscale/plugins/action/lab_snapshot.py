@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep what a story changes in a lab's mesh, and bring it back; see the module of the same name."""
+"""Record what a story changes in a lab's mesh, and restore it; see the module of the same name."""
 
 from __future__ import annotations
 

@@ -31,5 +31,5 @@ class ActionModule(ControllerAction):
             else:
                 changed = lab.pull_cable(host, plugged=plugged)
         except BadInput as exc:
-            raise BadInput(f"the cable of {host} cannot be moved: {exc}") from None
+            raise BadInput(f"the cable of {host} cannot be changed: {exc}") from None
         return {"changed": changed, "started_at": started_at}

@@ -63,7 +63,7 @@ class HeadscaleAPI:
         if timeout <= 0:
             raise BadInput(f"timeout is {timeout:g}: it must be more than 0 seconds.")
         if not api_key.strip() or not api_key.strip().isprintable() or " " in api_key.strip():
-            raise BadInput("The API key is empty or holds spaces: it looks like hskey-api-….")
+            raise BadInput("The API key is empty or contains spaces: it should look like hskey-api-….")
         self.url = _base_url(url)
         self.api_key = api_key.strip()
         self._transport: Sender = sender or Transport(ca_path, validate_certs, float(timeout), use_proxy)
@@ -235,7 +235,7 @@ class HeadscaleAPI:
         values = self._call(name).get(member)
         if values is not None and not isinstance(values, list):
             raise BadAnswerError(
-                f"Headscale was asked to {OPERATIONS[name].does}, and its answer holds no list of {member}."
+                f"Headscale was asked to {OPERATIONS[name].does}, and its answer contains no list of {member}."
             )
         records = [_shapes.shaped(kind, value) for value in values or []]
         return sorted(records, key=lambda record: int(record["id"]))
@@ -296,9 +296,9 @@ class HeadscaleAPI:
     def _wrong_url(self, reply: Reply) -> WrongUrlError:
         if reply.status in _REDIRECTS:
             target = _excerpt(reply.location.split("/api/v1", 1)[0]) or "another place"
-            return WrongUrlError(f"{self.url} redirects to {target}: set url to where Headscale's API really is.")
+            return WrongUrlError(f"{self.url} redirects to {target}: set url to the address of Headscale's API.")
         if "HTTP request to an HTTPS server" in reply.body:
-            return WrongUrlError(f"{self.url} expects TLS: let url begin with https://.")
+            return WrongUrlError(f"{self.url} expects TLS: begin url with https://.")
         kind = _excerpt(reply.content_type) or "no content type"
         return WrongUrlError(
             f"{self.url} is not the address of a Headscale API: it answered HTTP {reply.status} ({kind}). "

@@ -27,7 +27,7 @@ def read_secret(path: str) -> str | None:
         raise BadInput(f"The file {path!r} cannot be read ({error.strerror}).") from None
     text = content.decode("utf-8", errors="replace").strip()
     if len(content) > _LARGEST or "\n" in text:
-        raise BadInput(f"The file {path!r} holds more than one line: it should hold a key and nothing else.")
+        raise BadInput(f"The file {path!r} contains more than one line: it should contain a key and nothing else.")
     return text
 
 
@@ -64,7 +64,7 @@ def writable(path: str) -> None:
     if target.is_dir():
         raise BadInput(f"The path {path!r} is a directory: name a file in it.")
     if not target.parent.is_dir():
-        raise BadInput(f"The directory of {path!r} does not exist: make it first.")
+        raise BadInput(f"The directory of {path!r} does not exist: create it first.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise BadInput(f"The directory of {path!r} cannot be written by this user.")
 

@@ -224,13 +224,15 @@ def explain(error: BaseException, *, url: str, transport: Transport) -> Headscal
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     where, said = _server(url), _words(reason)
     if transport.ca_path and said.startswith("[X509"):  # nothing else is loaded before a server is spoken to
-        return BadInput(f"ca_path is {transport.ca_path!r}, which holds no certificates: name a file of PEM ones.")
+        return BadInput(
+            f"ca_path is {transport.ca_path!r}, which contains no certificates: name a file of PEM certificates."
+        )
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _untrusted(reason, where=where, transport=transport)
     for kinds, result, sentence in _SENTENCES:
         if isinstance(reason, kinds):
             return result(sentence.format(where=where, said=said, timeout=transport.timeout))
-    return BadInput(f"No request can be made to {where} ({said}): look at url.")
+    return BadInput(f"No request can be made to {where} ({said}): check url.")
 
 
 # The first line that matches applies, so special errors come before general ones.
@@ -238,12 +240,12 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], s
     (
         (ssl.SSLError, SSLValidationError),
         TlsError,
-        "{where} does not speak TLS as expected ({said}): let url begin with http://, or name another port.",
+        "{where} does not speak TLS as expected ({said}): begin url with http://, or use another port.",
     ),
     (
         (socket.gaierror,),
         UnreachableError,
-        "The name in {where} does not resolve ({said}): look at url and at this host's resolver.",
+        "The name in {where} does not resolve ({said}): check url and this host's resolver.",
     ),
     (
         (ConnectionRefusedError,),
@@ -254,12 +256,12 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], s
         # Two classes before Python 3.10.
         (socket.timeout, TimeoutError),
         UnreachableError,
-        "{where} did not answer within {timeout:g} s: look at the network and the server's load, or raise timeout.",
+        "{where} did not answer within {timeout:g} s: check the network and the server's load, or raise timeout.",
     ),
     (
         (http.client.HTTPException,),
         WrongUrlError,
-        "{where} does not speak HTTP as expected ({said}): look at the scheme and the port of url.",
+        "{where} does not speak HTTP as expected ({said}): check the scheme and the port of url.",
     ),
     ((OSError,), UnreachableError, "{where} cannot be reached ({said})."),
 )
@@ -268,9 +270,9 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], s
 def _untrusted(error: ssl.SSLCertVerificationError, *, where: str, transport: Transport) -> TlsError:
     said = getattr(error, "verify_message", "") or _words(error)
     if "mismatch" in said.lower() or "doesn't match" in said.lower():
-        remedy = "use a name in url that the certificate holds"
+        remedy = "use a name in url that the certificate contains"
     elif "expired" in said.lower() or "not yet valid" in said.lower():
-        remedy = "renew the certificate, and look at this host's clock"
+        remedy = "renew the certificate, and check this host's clock"
     else:
         store = transport.ca_path or "the system's store"
         remedy = f"name the certificate authority that signed it in ca_path (asked: {store})"

@@ -30,7 +30,9 @@ def kept_key(task: Task, path: str, kind: str) -> str | None:
     if not content:
         return None
     if not _shapes.is_secret(content, kind):
-        raise BadInput(f"The file {path!r} holds something else than {_NAMES[kind]}: remove it, or name another path.")
+        raise BadInput(
+            f"The file {path!r} contains something other than {_NAMES[kind]}: remove it, or name another path."
+        )
     task.hide(content)
     return content
 

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 _Written = t.TypeVar("_Written")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OWNER_ONLY = "0600"
-EXPOSED = "The API key in {path} can be read by others than its owner: its mode should be 0600."
+EXPOSED = "The API key in {path} can be read by users other than its owner: its mode should be 0600."
 
 
 def connection_arguments() -> dict[str, dict[str, t.Any]]:
@@ -130,4 +130,4 @@ def check_tags(tags: list[str] | None) -> None:
     """Refuse tags that Headscale would refuse."""
     for tag in tags or []:
         if not tag.startswith("tag:") or tag != tag.lower() or len(tag.split()) != 1 or tag == "tag:":
-            raise BadInput(f"tags holds {tag!r}: a tag looks like tag:server, in lower case and without blanks.")
+            raise BadInput(f"tags contains {tag!r}: a tag looks like tag:server, in lower case and without spaces.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: api_key
-short_description: Keep a Headscale API key in a file, and end API keys
+short_description: Keep a Headscale API key in a file, and revoke API keys
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
@@ -52,7 +52,7 @@ options:
       - With O(state=expired) and O(state=absent), the file whose key is meant. V(absent) removes the file as well.
     type: path
   expiration:
-    description: For how long a key that is made is valid, for example V(90d).
+    description: How long a new key is valid, for example V(90d).
     type: str
     default: 90d
   renew_before:
@@ -60,10 +60,10 @@ options:
     type: str
     default: 7d
   id:
-    description: The id of the key to end.
+    description: The id of the key to expire or delete.
     type: str
   prefix:
-    description: The prefix of the key to end, with or without what Headscale shows around it.
+    description: The prefix of the key to expire or delete, with or without what Headscale shows around it.
     type: str
   return_key:
     description:
@@ -72,8 +72,8 @@ options:
     default: false
   state:
     description:
-      - V(present) makes sure that O(path) holds a valid key.
-      - V(expired) makes sure that the key is not accepted any more; it stays listed.
+      - V(present) makes sure that O(path) contains a valid key.
+      - V(expired) makes sure that the key is no longer accepted; it stays listed.
       - V(absent) deletes the key.
     type: str
     choices: [present, expired, absent]
@@ -248,9 +248,7 @@ class ApiKey:
         """See to it that the key is not accepted any more."""
         before = self._chosen()
         if before is None:
-            raise BadInput(
-                "There is no such API key on the server to expire: look at api_key_info, or use state=absent."
-            )
+            raise BadInput("There is no such API key on the server to expire: see api_key_info, or use state=absent.")
         after = before
         if not before["expired"]:
             self.task.write(lambda: self.server.expire_api_key(before["id"]))
@@ -281,7 +279,7 @@ def _handle(task: Task) -> dict[str, t.Any]:
     check_id(options["id"])
     if options["state"] == "present" and (options["id"] or options["prefix"]):
         raise BadInput(
-            "id and prefix name a key to end; with state=present name the file of the one to keep with path."
+            "id and prefix name a key to expire or delete; with state=present name the file of the one to keep with path."
         )
     if options["state"] != "present" and not (options["id"] or options["prefix"] or options["path"]):
         raise BadInput(f"state={options['state']} needs id, prefix or path to know which API key is meant.")

@@ -18,7 +18,7 @@ description:
   - >-
     The endpoint of a direct path must be the peer's physical address or its router's public one, by the fact
     C(mesh_topology). Without a topology it must be an endpoint that the peer's own client reports.
-  - Latency alone does not tell a direct path from a relayed one.
+  - Latency alone does not distinguish a direct path from a relayed one.
   - 'The default of O(deadline) is V(30): a client takes some seconds to find a direct path.'
 options:
   endpoints:

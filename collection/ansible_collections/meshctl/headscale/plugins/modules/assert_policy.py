@@ -53,7 +53,7 @@ options:
     default: false
   established:
     description:
-      - Only ask what became of the connections to this TCP port that M(meshctl.headscale.hold) has opened before the policy closed
+      - Only check what became of the connections to this TCP port that M(meshctl.headscale.hold) has opened before the policy closed
         it at O(since) (C(policy.established)). C(tailscaled) judges TCP by the first packet, so they must go on.
     type: int
 extends_documentation_fragment:

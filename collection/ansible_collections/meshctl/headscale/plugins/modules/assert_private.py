@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_private
-short_description: Assert that a service is found in no other place
+short_description: Assert that a service is found nowhere else
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)

@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Looks the names up until they lead where they should, within a budget that starts with the change.
+  - Looks the names up until they resolve as they should, within a budget that starts with the change.
   - The check fails if the change has not arrived by the end of the budget. If the host is first examined later, as on a
     slow machine, and the change is there, the check passes, because it is unknown when it arrived.
 options:
@@ -31,7 +31,7 @@ options:
       - Defaults to the variable C(mesh_propagation_budget_s), else to V(30).
     type: float
   present:
-    description: Full names and the addresses (one or a list) that they must lead to.
+    description: Full names and the addresses (one or a list) that they must resolve to.
     type: dict
     default: {}
   absent:

@@ -22,7 +22,7 @@ description:
     Each peer has a separate check of its latency: the median of the round trips must be within the budget. The check also
     shows the worst round trip.
   - >-
-    Once the paths are found, a burst of up to 20 requests shows whether a line keeps losing packets, and large requests show
+    Once the paths are found, a burst of up to 20 requests shows whether a link keeps losing packets, and large requests show
     whether its MTU is sufficient. A bad burst is repeated once, and once more for a peer that fell silent: two nodes that
     renew their keys at the same moment lose each other for 5 seconds.
   - >-

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_resolves
-short_description: Assert that names of the mesh lead where the server says
+short_description: Assert that names of the mesh resolve to the addresses on the server
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
@@ -47,7 +47,7 @@ options:
     elements: str
   budget_ms:
     description:
-      - The most milliseconds that an answer may take.
+      - Maximum time for an answer, in milliseconds.
       - Defaults to the variable C(mesh_resolution_budget_ms), else to V(1000).
     type: float
   wire:

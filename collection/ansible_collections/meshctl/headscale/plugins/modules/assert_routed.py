@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: assert_routed
-short_description: Assert that a host behind a subnet router is reached, or is not
+short_description: Assert that a host behind a subnet router can be reached, or cannot
 version_added: 0.2.0
 author:
   - The meshctl authors (@meshctl)

@@ -14,7 +14,7 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Asks the server which routes each router of C(mesh_routes) and C(mesh_exit_nodes) advertises, which of them are approved,
-    and which router serves each network now. That packets take it is what M(meshctl.headscale.assert_routed) asserts.
+    and which router serves each network now. M(meshctl.headscale.assert_routed) asserts that packets take it.
   - The default of O(deadline) is V(15).
 options:
   prefixes:
@@ -22,7 +22,7 @@ options:
     type: list
     elements: str
   approved:
-    description: Whether the routes must be approved and served. With V(false), they must be advertised and nothing else.
+    description: Whether the routes must be approved and served. With V(false), they must be advertised, but neither approved nor served.
     type: bool
     default: true
   by:

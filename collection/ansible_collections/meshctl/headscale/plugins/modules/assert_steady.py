@@ -20,7 +20,7 @@ description:
     stood still for longer than O(stall_budget).
   - Time for which the process itself was held up does not count. When it could not watch for long enough, the check is
     skipped.
-  - The pairs that a task has judged are watched no longer. The default of O(deadline) is V(0), because asking again would
+  - The pairs that a task has judged are no longer watched. The default of O(deadline) is V(0), because asking again would
     return the same.
   - The connections need three clients or more. On existing hosts they need the variable C(mesh_probe_ports).
 options:

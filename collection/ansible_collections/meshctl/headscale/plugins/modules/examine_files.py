@@ -13,9 +13,9 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Finds settings that Headscale does not know, does not accept any more or reads differently, settings that keep it from
+  - Finds settings that Headscale does not know, no longer accepts or reads differently, settings that keep it from
     starting or expose it, wrong DERP maps, and rules of a policy that never match or allow everything. Runs the policy's tests.
-  - Reads files on the controller, changes nothing and contacts nothing. A headscale of the cache, if there is one, reads a copy
+  - Reads files on the controller, changes nothing and contacts nothing. The headscale program in the cache, if there is one, also reads a copy
     of the files without secrets, relays and other servers.
   - Fails if there is a finding.
 options:

@@ -15,7 +15,7 @@ author:
 description:
   - Reads the outcomes that M(meshctl.headscale.fault_drill) left in a directory, for all labs, and writes them with their
     figures to C(drill.json) there.
-  - It fails unless every fault was caught, its cause was named, nothing else was red, and the mesh recovered.
+  - It fails unless every fault was caught, its cause was named, nothing else failed, and the mesh recovered.
 options:
   faults:
     description: Ids of the faults that were to be drilled.
@@ -27,7 +27,7 @@ options:
     type: path
     required: true
   figures:
-    description: JSON file of figures to bring up to date; entries of other faults are kept. The documentation is made from it.
+    description: JSON file of figures to update; entries of other faults are kept. The documentation is generated from it.
     type: path
 attributes:
   check_mode:

@@ -23,7 +23,7 @@ description:
   - Does nothing when the variable C(mesh_hold_s) is V(0).
 options:
   seconds:
-    description: Time after which nothing is watched any more, at most V(900).
+    description: Time after which the watch ends, at most V(900).
     type: float
     default: 300.0
   nodes:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_snapshot
-short_description: Keep what a story changes in a lab's mesh, and bring it back
+short_description: Record what a story changes in a lab's mesh, and restore it
 version_added: 0.2.0
 author:
   - The meshctl authors (@meshctl)
 description:
   - Records the preferences of all clients and whether they forward packets, the approved routes and the policy of the control
     server, and the routes of hosts outside the mesh, in the state directory of the lab.
-  - If the play is killed before it brings them back, the next C(playbooks/up.yml) does so.
+  - If the play is killed before it restores them, the next C(playbooks/up.yml) does so.
   - Only for labs of namespaces.
 options:
   state:
-    description: V(kept) records the state, V(restored) brings it back and deletes the record.
+    description: V(kept) records the state, V(restored) restores it and deletes the record.
     type: str
     choices: [kept, restored]
     required: true
@@ -28,7 +28,7 @@ attributes:
     description: Does nothing in check mode.
     support: full
   diff_mode:
-    description: There is no diff.
+    description: This action has no differences to show.
     support: none
   action:
     description: Runs on the controller.

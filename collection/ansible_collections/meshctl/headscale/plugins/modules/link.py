@@ -26,7 +26,7 @@ attributes:
     description: Reports what it would change.
     support: full
   diff_mode:
-    description: There is no diff.
+    description: This action has no differences to show.
     support: none
 """
 

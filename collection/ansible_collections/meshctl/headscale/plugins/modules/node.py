@@ -15,7 +15,7 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Renames, tags, expires and deletes nodes of a Headscale server, and approves their routes.
-  - Nodes come into being when a machine joins; this module does not create any.
+  - A node is created when a machine joins; this module creates none.
 extends_documentation_fragment:
   - meshctl.headscale._headscale
   - meshctl.headscale._attributes
@@ -48,7 +48,7 @@ options:
   tags:
     description:
       - The tags that the node should have, all of them. The policy must name each in C(tagOwners).
-      - A tagged node belongs to no user any more. Headscale offers no way back, so an empty list is an error for a
+      - A tagged node no longer belongs to a user. Headscale offers no way back, so an empty list is an error for a
         tagged node.
     type: list
     elements: str
@@ -64,7 +64,7 @@ options:
     type: str
   state:
     description:
-      - V(present) makes sure that the node is there and has the properties that are set.
+      - V(present) makes sure that the node exists and has the properties that are set.
       - V(expired) makes the node log in again before it can use the mesh.
       - V(absent) deletes the node.
     type: str
@@ -289,7 +289,7 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
         raise BadInput(
-            f"approved_routes holds {text!r}, which is not a network such as 192.168.1.0/24 ({error})."
+            f"approved_routes contains {text!r}, which is not a network such as 192.168.1.0/24 ({error})."
         ) from None
 
 

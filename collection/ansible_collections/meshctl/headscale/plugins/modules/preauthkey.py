@@ -9,16 +9,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: preauthkey
-short_description: Mint, keep and end Headscale preauthkeys
+short_description: Create, keep and revoke Headscale preauthkeys
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Mints preauthkeys, with which machines join a mesh, and expires or deletes them.
-  - Headscale shows a key once, when it is minted. So a second run can only find the key where the first one left it.
-    Set O(path) and the module keeps the key there, and mints another one only when that one cannot be used any more or
+  - Creates preauthkeys, with which machines join a mesh, and expires or deletes them.
+  - Headscale shows a key once, when it is created. So a second run can only find the key where the first one left it.
+    Set O(path) and the module keeps the key there, and creates another one only when that one can no longer be used or
     differs from what is asked for; or give a key that you keep elsewhere in O(key).
-  - With neither of them V(present) always mints a key.
+  - With neither of them V(present) always creates a key.
 extends_documentation_fragment:
   - meshctl.headscale._headscale
   - meshctl.headscale._attributes
@@ -46,12 +46,12 @@ options:
     type: bool
     default: false
   ephemeral:
-    description: Whether nodes that joined with the key are deleted when they have been away for a while.
+    description: Whether nodes that joined with the key are deleted when they have been offline for a while.
     type: bool
     default: false
   expiration:
     description:
-      - For how long a key that is minted is valid, for example V(30m), V(24h) or V(90d).
+      - How long a new key is valid, for example V(30m), V(24h) or V(90d).
     type: str
     default: 24h
   path:
@@ -64,7 +64,7 @@ options:
   key:
     description:
       - A key that you have. With O(state=present) it is kept as long as it can be used and is what is asked for.
-      - Headscale tells whether it knows the key's prefix, and not whether the rest of it is right.
+      - Headscale reports whether it knows the key's prefix, but not whether the rest of the key is right.
     type: str
   renew_before:
     description:
@@ -72,10 +72,10 @@ options:
     type: str
     default: 0s
   id:
-    description: The id of the key to end.
+    description: The id of the key to expire or delete.
     type: str
   prefix:
-    description: The prefix of the key to end, with or without what Headscale shows around it.
+    description: The prefix of the key to expire or delete, with or without what Headscale shows around it.
     type: str
   return_key:
     description:
@@ -277,7 +277,7 @@ class PreAuthKey:
         before = self._chosen()
         if before is None:
             raise BadInput(
-                "There is no such preauthkey on the server to expire: look at preauthkey_info, or use state=absent."
+                "There is no such preauthkey on the server to expire: see preauthkey_info, or use state=absent."
             )
         after = before
         if not before["expired"]:
@@ -320,7 +320,9 @@ def handle(task: Task) -> dict[str, t.Any]:
     options = task.options
     check_id(options["id"])
     if options["state"] == "present" and (options["id"] or options["prefix"]):
-        raise BadInput("id and prefix name a key to end; with state=present name the one to keep with path or key.")
+        raise BadInput(
+            "id and prefix name a key to expire or delete; with state=present name the one to keep with path or key."
+        )
     if options["state"] != "present" and not (options["id"] or options["prefix"] or options["path"] or options["key"]):
         raise BadInput(f"state={options['state']} needs id, prefix, path or key to know which preauthkey is meant.")
     key = PreAuthKey(task)

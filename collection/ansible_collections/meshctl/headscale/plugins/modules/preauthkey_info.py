@@ -30,7 +30,7 @@ options:
     description: Only the key of this prefix, with or without what Headscale shows around it.
     type: str
   usable:
-    description: Only keys with which a machine can join now, or only those with which none can.
+    description: Only keys with which a machine can join now, or only keys with which it cannot.
     type: bool
 seealso:
   - module: meshctl.headscale.preauthkey

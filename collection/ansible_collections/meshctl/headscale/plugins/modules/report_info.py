@@ -8,12 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_info
-short_description: Read what the report of this run holds so far
+short_description: Read the report of this run so far
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Returns the verdict, the counts and the checks that did not hold, of all stories of this run or of one, as the callback
+  - Returns the verdict, the counts and the checks that did not pass, of all stories of this run or of one, as the callback
     C(meshctl.headscale.report) has gathered them before this task.
   - With M(ansible.builtin.set_stats) the summary becomes the artifacts of a job in AWX, which later jobs of a workflow and
     notifications can read.

@@ -21,7 +21,7 @@ description:
     listen at all without that.
 options:
   seconds:
-    description: Time after which nothing listens any more, at most V(900).
+    description: Time after which the process stops listening, at most V(900).
     type: float
     default: 40.0
   addresses:

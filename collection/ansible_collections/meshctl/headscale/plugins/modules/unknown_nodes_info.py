@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - A client whose node was deleted on the server goes on calling itself joined. This asks the server.
+  - A client whose node was deleted on the server still reports itself as joined. This module asks the server.
 options:
   keys:
     description: For each host, its node key as M(meshctl.headscale.client) returns it. Empty keys are passed over.

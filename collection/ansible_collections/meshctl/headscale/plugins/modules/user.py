@@ -37,8 +37,8 @@ options:
     type: str
   display_name:
     description:
-      - The name for people.
-      - Headscale's API sets it when it creates a user, and not afterwards. A user that has another one is an error.
+      - The display name.
+      - Headscale's API sets it only when it creates a user. If the user has a different one, the task fails.
     type: str
   email:
     description:
@@ -50,7 +50,7 @@ options:
     type: str
   state:
     description:
-      - V(present) makes sure that the user is there and has the name.
+      - V(present) makes sure that the user exists and has the name.
       - V(absent) deletes the user together with the user's preauthkeys. It is refused while nodes belong to the user.
     type: str
     choices: [present, absent]
@@ -127,7 +127,7 @@ class User:
         if self.options["id"]:
             found = next((user for user in self.users if user["id"] == self.options["id"]), None)
             if found and self.options["state"] == "absent" and name not in (None, found["name"]):
-                raise BadInput(f"The user of id {found['id']} is {found['name']!r}, not {name!r}: nothing is deleted.")
+                raise BadInput(f"The user of id {found['id']} is {found['name']!r}, not {name!r}: nothing was deleted.")
             return found
         found, other = self._named(name), self._named(previous)
         if found and other:

@@ -96,7 +96,7 @@ def _progress() -> Any:  # noqa: ANN401
 
     def show(text: str) -> None:
         if os.getppid() != parent:
-            raise LabError("ansible-playbook ended: stopped")
+            raise LabError("ansible-playbook has ended: stopped")
         Display().display(text)
 
     return show

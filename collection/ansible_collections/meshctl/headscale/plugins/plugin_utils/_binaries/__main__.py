@@ -29,7 +29,7 @@ def main(programs: list[str]) -> int:
         _say(f"error: {exc}")
         return 3
     except KeyboardInterrupt:
-        _say("interrupted: nothing half-made is kept")
+        _say("interrupted: no partial result is kept")
         return 130
     for name, program in found.items():
         print(f"{name} {program.version} {program.source} {program.path}")

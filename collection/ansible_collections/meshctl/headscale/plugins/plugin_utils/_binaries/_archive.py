@@ -67,7 +67,7 @@ def fetch(  # noqa: PLR0913
     if pinned is None:
         # The publisher's own checksum proves nothing if the publisher or the mirror is compromised.
         raise WayFailedError(
-            f"{asset} has no checksum in {tools / 'checksums.json'}, and programs that run as root are not fetched without: "
+            f"{asset} has no checksum in {tools / 'checksums.json'}, and programs that run as root are not fetched without one: "
             f"leave out mesh_{tool.name}_version, or add the sha256 of the file from a source that you trust"
         )
     _check_reachable(address, tool=tool, timeout_s=sources.connect_timeout_s)
@@ -77,7 +77,7 @@ def fetch(  # noqa: PLR0913
         download.unlink()
         raise WayFailedError(
             f"{address} has the wrong checksum and was refused (sha256 {actual}, pinned {pinned}): "
-            f"try again, and if it stays so choose another mirror with mesh_release_url_{tool.name}"
+            f"try again, and if that does not help, choose another mirror with mesh_release_url_{tool.name}"
         )
     if tool is HEADSCALE:
         return {"headscale": download}
@@ -234,4 +234,4 @@ def _unpack(archive: Path, program: str, staging: Path) -> Path:
                     return target
     except (tarfile.TarError, EOFError, OSError, zlib.error) as exc:
         raise WayFailedError(f"{archive.name} cannot be unpacked ({exc})") from None
-    raise WayFailedError(f"{archive.name} holds no {program}: it is not a release of tailscale")
+    raise WayFailedError(f"{archive.name} contains no {program}: it is not a release of tailscale")

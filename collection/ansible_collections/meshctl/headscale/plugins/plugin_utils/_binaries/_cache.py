@@ -67,7 +67,7 @@ class Cache:
             return None
         _check(directory)
         if damage := _damage(path, stat, entry):
-            complain(f"the cached {program} {version} is damaged ({damage}; {path}): getting it again")
+            complain(f"the cached {program} {version} is damaged ({damage}; {path}): fetching it again")
             return None
         if not entry.untouched(stat):
             # The content is right (a restored backup, a copied cache): remember, so that it is read once only.
@@ -190,7 +190,7 @@ def _read_manifest(directory: Path, complain: Progress) -> dict[str, Entry]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        complain(f"the record {path} of the cache is damaged: getting its programs again")
+        complain(f"the record {path} of the cache is damaged: fetching its programs again")
         return {}
 
 

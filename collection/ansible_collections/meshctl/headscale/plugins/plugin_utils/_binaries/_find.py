@@ -138,7 +138,7 @@ class _Search:
             version = _pinned.pinned_version(tool, self._tools) or version
         if version is None:
             raise BinariesError(
-                f"which version of {tool.name} is wanted is not known, as {self._tools / tool.name}/go.mod is missing: "
+                f"the wanted version of {tool.name} is not known, because {self._tools / tool.name}/go.mod is missing: "
                 f"set mesh_{tool.name}_version, or MESHCTL_TOOLS_DIR to the directory tools of a checkout"
             )
         return version
@@ -227,7 +227,7 @@ class _Making:
         file.chmod(0o755)
         reported = reported_version(name, file)
         if reported != self._version and not reported.startswith(self._version + "-"):
-            raise WayFailedError(f"the {name} that came says that it is {reported}, not {self._version}")
+            raise WayFailedError(f"the {name} that was obtained reports version {reported}, not {self._version}")
 
 
 def _named(name: str, given: str) -> Program:

@@ -50,7 +50,7 @@ def build(  # noqa: PLR0913
     packages = [tool.packages[program] for program in programs]
     pace = Pace(progress)
     label = f"building {', '.join(programs)} {version}"
-    pace.headline(f"{label} with Go: minutes the first time, look for a percentage")
+    pace.headline(f"{label} with Go: takes some minutes the first time")
     stale = _stale_packages(go, [*flags, *packages], module=module, environment=environment, pace=pace, label=label)
     command = [go, "build", "-v", *flags, "-o", f"{staging}/", *packages]
     built = 0
@@ -93,8 +93,8 @@ def _find_go(needed: str, *, asked_by: Path) -> str:
             return candidate
         too_old = f"{candidate} is Go {release}" if release else f"{candidate} does not run"
     if too_old:
-        raise WayFailedError(f"{too_old}, and {asked_by} asks for {needed} or newer: {_REMEDY}")
-    raise WayFailedError(f"there is no Go, and {asked_by} asks for {needed} or newer: {_REMEDY}")
+        raise WayFailedError(f"{too_old}, but {asked_by} requires {needed} or newer: {_REMEDY}")
+    raise WayFailedError(f"Go is missing, and {asked_by} requires {needed} or newer: {_REMEDY}")
 
 
 def _go_release(go: str) -> str | None:

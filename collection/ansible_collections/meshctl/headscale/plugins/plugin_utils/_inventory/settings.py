@@ -101,9 +101,9 @@ def _check_connection(host: str, own: Mapping[str, Any], *, relay: bool) -> None
         wanted = _NETNS if backend == "lab" else "ansible.builtin.ssh"
         lab = own.get("lab_name", declared()["lab_name"].default)
         raise BadInput(
-            f"host {host}: ansible_connection is not set, and nothing leads into the lab '{lab}': write ansible_connection: {wanted}"
+            f"host {host}: ansible_connection is not set, and nothing connects to the lab '{lab}': write ansible_connection: {wanted}"
             if given is None
-            else f"host {host}: ansible_connection is {shown(given)}, which does not lead into the lab '{lab}': write {wanted}"
+            else f"host {host}: ansible_connection is {shown(given)}, which does not connect to the lab '{lab}': write {wanted}"
         )
     # Without a backend, the lab's machines would be taken for existing hosts.
     if "mesh_backend" not in own and given == _NETNS:
@@ -173,7 +173,7 @@ def _check_managed(own: Mapping[str, Any]) -> None:
     if domain != domain.lower():
         raise BadInput(f"mesh_domain is {domain!r}: write it in lower case: {domain.lower().rstrip('.')}")
     if domain.endswith("."):
-        raise BadInput(f"mesh_domain is {domain!r}: write it without the dot at its end: {domain.rstrip('.')}")
+        raise BadInput(f"mesh_domain is {domain!r}: write it without the dot at the end: {domain.rstrip('.')}")
     _check_probes(own)
     database = own.get("mesh_database", {})
     if database.get("type") == "postgres" and "host" not in database and own.get("mesh_backend", "hosts") != "lab":

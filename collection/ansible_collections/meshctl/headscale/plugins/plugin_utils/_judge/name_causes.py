@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find out why a name does not lead where it should."""
+"""Find out why a name does not resolve as it should."""
 
 from __future__ import annotations
 

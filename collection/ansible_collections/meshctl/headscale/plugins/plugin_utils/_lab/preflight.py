@@ -127,7 +127,7 @@ def require_lines(topology: Topology) -> None:
     delayed = needs_netem(topology)
     if delayed and netem().verdict != "ok":
         raise LabError(
-            f"the line of {delayed[0]} asks for a delay, and this kernel has no sch_netem to make it: "
+            f"the link of {delayed[0]} has a delay, and this kernel has no sch_netem to implement it: "
             "load that module (Debian: linux-image's modules; `modprobe sch_netem`), or remove delay and jitter "
             "(rate and loss need no module)"
         )
@@ -223,8 +223,8 @@ def _features() -> Iterator[Finding]:
 def netem() -> Finding:
     """Return whether the kernel can delay packets, which only some topologies need."""
     if not _try(_NETEM):
-        return Finding.ok("netem", "delay and jitter on lines work (sch_netem)")
-    what = "this kernel cannot make delay and jitter on lines (no sch_netem); everything else works"
+        return Finding.ok("netem", "delay and jitter of links work (sch_netem)")
+    what = "this kernel cannot delay links or add jitter (no sch_netem); everything else works"
     return Finding.warn("netem", what, "modprobe sch_netem, if the kernel has it")
 
 
@@ -248,6 +248,6 @@ def _disk() -> Iterator[Finding]:
             yield Finding.fail(f"disk-{name}", f"{existing} cannot be written", remedy)
         elif free < DISK_BYTES:
             what = f"{existing} has {free >> 20} MiB free, {DISK_BYTES >> 20} MiB are needed"
-            yield Finding.fail(f"disk-{name}", what, f"make room, or set {variable}")
+            yield Finding.fail(f"disk-{name}", what, f"free some space, or set {variable}")
         else:
             yield Finding.ok(f"disk-{name}", f"{existing} has room ({free >> 30} GiB free)")

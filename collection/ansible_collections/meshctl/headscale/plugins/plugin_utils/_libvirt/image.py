@@ -71,7 +71,7 @@ def cache_lock(progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress("another meshctl makes the guests' image: waiting for it")
+            progress("another meshctl is building the guests' image: waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

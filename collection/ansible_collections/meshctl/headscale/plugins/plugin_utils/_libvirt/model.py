@@ -161,12 +161,12 @@ def _check_values(settings: Settings) -> None:
 def _check_uri(uri: str) -> None:
     if uri == "qemu:///session":
         raise BadInput(
-            "mesh_libvirt: qemu:///session cannot be used, for its guests have no way to the lab's routers; "
+            "mesh_libvirt: qemu:///session cannot be used, because its guests have no path to the lab's routers; "
             "use qemu:///system, as root"
         )
     if uri != "qemu:///system":
         raise BadInput(
-            f"mesh_libvirt: uri '{uri}' is not of this machine, where the lab's routers are; use qemu:///system"
+            f"mesh_libvirt: uri '{uri}' is not on this machine, where the lab's routers are; use qemu:///system"
         )
 
 

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 COLLECTION: Final = "community.libvirt"
-COLLECTION_REMEDY: Final = (
-    f"install it with `ansible-galaxy collection install {COLLECTION}`, or the Python package ansible, which has it"
-)
+COLLECTION_REMEDY: Final = f"install it with `ansible-galaxy collection install {COLLECTION}`, or the Python package ansible, which includes it"
 BINDING_REMEDY: Final = "install the packages python3-libvirt and python3-lxml (Debian's names)"
 _FOLDER: Final = Path("ansible_collections", *COLLECTION.split("."))
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"

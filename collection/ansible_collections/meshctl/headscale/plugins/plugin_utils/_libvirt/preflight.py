@@ -99,7 +99,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         if free >= wanted:
             yield Finding.ok(f"libvirt-{name}", what)
         else:
-            remedy = f"make room, or name another directory in {variable}"
+            remedy = f"free some space, or set {variable} to another directory"
             yield Finding.warn(f"libvirt-{name}", f"{what}, virtual machines need {wanted >> 30} GiB", remedy)
 
 

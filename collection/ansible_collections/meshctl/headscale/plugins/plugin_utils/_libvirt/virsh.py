@@ -68,7 +68,7 @@ class Virsh:
         except LabError as exc:
             raise LabError(
                 f"libvirt does not answer: {str(exc).rpartition('; ')[2]}; "
-                "start it (systemctl start libvirtd), and be root"
+                "start it (systemctl start libvirtd), and run as root"
             ) from None
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("Running hypervisor")), "")
 

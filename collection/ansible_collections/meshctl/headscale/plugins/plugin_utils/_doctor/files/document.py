@@ -132,7 +132,7 @@ class _Reading:
         # An alias of an alias of an alias can stand for more data than any memory holds.
         if self._nodes > _MOST_NODES or len(path) > _DEEPEST:
             raise BadInput(
-                f"the file {self._document.name} holds too much data, or refers to itself: name the right file"
+                f"the file {self._document.name} contains too much data, or refers to itself: name the right file"
             )
         if node.tag == "!vault":
             where = f"the file {self._document.name}, line {node.start_mark.line + 1}"
