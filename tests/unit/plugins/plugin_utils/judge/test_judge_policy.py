@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.filtered import Incoming, judge_stored
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.policy import (
-    Incoming,
     Opening,
     Pair,
     PolicyExpect,
     judge_policy,
-    judge_stored,
 )
 
 OWN = Node(name="one", key="nodekey:1", addresses=("100.64.0.1", "fd7a:115c:a1e0::1"))

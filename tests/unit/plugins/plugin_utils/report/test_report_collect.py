@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import report_builder as builder
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, model, results
 
 NOW = builder.START
 CHECK: dict[str, Any] = {"id": "us1.a", "story": "us1", "source": "n1", "verdict": "passed"}
@@ -76,11 +76,11 @@ def test_a_failed_task_is_an_error_that_names_task_place_host_and_reason(collect
 
 def test_a_failed_loop_tells_what_its_items_say(collector: collect.Collector) -> None:
     result = {"msg": "One or more items failed", "results": [{"failed": True, "msg": "a is bad"}, {"msg": "fine"}]}
-    assert collect.message_of(result) == "a is bad"
+    assert results.message_of(result) == "a is bad"
 
 
 def test_the_reason_of_a_hidden_task_stays_hidden() -> None:
-    assert "secret" not in collect.message_of({"censored": "x", "msg": "secret"})
+    assert "secret" not in results.message_of({"censored": "x", "msg": "secret"})
 
 
 def test_a_failure_outside_the_stories_is_not_lost(collector: collect.Collector) -> None:

@@ -19,8 +19,9 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._judge.answer import Answer, items, mapping, number, text
 from ..plugin_utils._judge.established import Established, judge_established
+from ..plugin_utils._judge.filtered import NETMAP, POLICY, PREFS, judge_stored
 from ..plugin_utils._judge.observations import HELD, STATUS, TSMP
-from ..plugin_utils._judge.policy import NETMAP, POLICY, PORTS, PREFS, judge_policy, judge_stored
+from ..plugin_utils._judge.policy import PORTS, judge_policy
 
 if TYPE_CHECKING:
     from typing import Any

@@ -97,7 +97,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import u
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import guard
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, runs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, results, runs
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -257,7 +257,7 @@ class CallbackModule(CallbackBase):
         """Hand a result to the collector, unless its task hides it."""
         self._dirty = True
         # Items of a loop can be uncensored in a censored result, so the task decides.
-        if result.task.no_log is True or collect.hidden(result.result):
+        if result.task.no_log is True or results.hidden(result.result):
             return []
         return self._collector.result(result.result, result.host.get_name(), collect.utc_now())
 

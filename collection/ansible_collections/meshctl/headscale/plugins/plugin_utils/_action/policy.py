@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ...module_utils import _hujson
 from ...module_utils._errors import BadInput
 from .._judge.answer import Json, items, mapping, text
-from .._judge.policy import Incoming, Opening, Pair, PolicyExpect
+from .._judge.filtered import Incoming
+from .._judge.policy import Opening, Pair, PolicyExpect
 from .._policy import Evaluation, Node, Policy
 from .._policy.ports import opened
 from .peers import expectation

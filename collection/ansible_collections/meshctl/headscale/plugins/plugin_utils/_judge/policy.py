@@ -9,29 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .._policy.netmap import Filter
-from .._policy.ports import merged, shown
 from .answer import Answer, Json, address, items, mapping, number, text
 from .budget import since_change
+from .filtered import aspect_of, judge_filter, judge_stated, shown_ports
 from .observations import STATUS, TSMP
 from .quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from .._policy.addresses import Address
     from .check import Check
     from .context import CheckContext, Node
+    from .filtered import Incoming
 
 PORTS: Final = "ports"
-NETMAP: Final = "netmap"
-POLICY: Final = "policy"
-PREFS: Final = "prefs"
 _PROTOCOLS: Final = ("tcp", "udp")
 _REFUSED: Final = frozenset({"refused", "port-unreachable", "reset"})
 # The kernel had no route, so that no packet left.
 _NOT_SENT: Final = frozenset({"net-unreachable", "host-unreachable", "no-such-source", "net-down"})
-_SHOWN: Final = 4
 _NC: Final = {"tcp": "nc -vz", "udp": "nc -vzu"}
 
 
@@ -69,18 +64,6 @@ class Pair:
         ]
 
 
-@dataclass(frozen=True)
-class Incoming:
-    """A packet that the node's own filter lets in, or does not."""
-
-    source: str
-    address: Address
-    target: Address
-    protocol: str
-    port: int
-    allowed: bool
-
-
 @dataclass(frozen=True, kw_only=True)
 class PolicyExpect:
     """What a policy means for one node."""
@@ -99,14 +82,10 @@ def judge_policy(answer: Json, context: CheckContext, expect: PolicyExpect, *, e
     """Return checks of each pair, of the node's own filter, and of what the inventory states."""
     seen = Answer(answer)
     checks = [check for pair in expect.pairs for check in _Judge(seen, context, expect, pair).checks()]
-    checks.append(_filter(seen, context, expect))
+    checks.append(judge_filter(seen, context, expect.incoming, expect.phase))
     if expect.stated is not None:
-        checks.append(_stated(context, expect.stated))
+        checks.append(judge_stated(context, expect.stated))
     return checks if expect.budget_s is None else since_change(checks, elapsed_s=elapsed_s, budget_s=expect.budget_s)
-
-
-def _aspect(expect: PolicyExpect, name: str) -> str:
-    return f"{expect.phase}.{name}" if expect.phase else name
 
 
 class _Judge:
@@ -141,7 +120,7 @@ class _Judge:
 
     def _ports(self, protocol: str, family: int, opening: Opening) -> Check:
         peer, known = self._pair.peer, self._pair.peer.address(family)
-        expected = {"address": known, "open": _shown(opening.open), "closed": _shown(opening.closed)}
+        expected = {"address": known, "open": shown_ports(opening.open), "closed": shown_ports(opening.closed)}
         if reason := opening.problem or self._unseen():
             return self._check(None, protocol, family, expected, None, reason, opening)
         tries = self._tries(known, protocol)
@@ -152,10 +131,10 @@ class _Judge:
         refusing = [port for port in opening.closed if tries.get(port, ("",))[0] in _REFUSED]
         passed = [port for port in opening.closed if port in answered or (protocol, known, port) in self._arrived]
         observed: dict[str, Any] = {
-            "open": _shown(answered),
-            "closed": _shown(set(tries) - answered),
+            "open": shown_ports(answered),
+            "closed": shown_ports(set(tries) - answered),
             **({"seen_from": sorted(rewritten)} if rewritten else {}),
-            **({"let_in": _shown(passed)} if passed else {}),
+            **({"let_in": shown_ports(passed)} if passed else {}),
         }
         if passed:
             hint = self._leak(protocol, passed, answered, opening)
@@ -168,7 +147,7 @@ class _Judge:
             )
         elif refusing:
             hint = (
-                f"{peer.name} refuses {protocol} {_shown(refusing)} instead of staying silent: a firewall there rejects it, or the "
+                f"{peer.name} refuses {protocol} {shown_ports(refusing)} instead of staying silent: a firewall there rejects it, or the "
                 "policy lets it in and the listener was killed"
             )
         else:
@@ -184,7 +163,7 @@ class _Judge:
         port = next(iter([*opening.open, *opening.closed]), 0)
         return self._context.check(
             ok,
-            aspect=_aspect(self._expect, protocol),
+            aspect=aspect_of(self._expect.phase, protocol),
             family=family,
             target=self._pair.peer.name,
             expected=expected,
@@ -230,17 +209,17 @@ class _Judge:
         peer, name = self._pair.peer.name, protocol.upper()
         if through := [port for port in passed if port in answered]:
             return (
-                f"{peer} answers on {protocol} {_shown(through)}, which the policy denies ({opening.denied}): its client has a different "
+                f"{peer} answers on {protocol} {shown_ports(through)}, which the policy denies ({opening.denied}): its client has a different "
                 "filter; the checks policy.filter of that node and policy.stored of the server tell whose policy it is"
             )
         return (
-            f"{name} to {protocol} {_shown(passed)} comes out of {peer}'s mesh interface although the policy denies it "
+            f"{name} to {protocol} {shown_ports(passed)} comes out of {peer}'s mesh interface although the policy denies it "
             f"({opening.denied}): only a firewall of {peer} stops it"
         )
 
     def _silent(self, protocol: str, family: int, dumb: list[int], outcomes: Mapping[int, str]) -> str:
         """Return why ports that the policy opens do not answer."""
-        peer, name, ports = self._pair.peer.name, protocol.upper(), _shown(dumb)
+        peer, name, ports = self._pair.peer.name, protocol.upper(), shown_ports(dumb)
         known = self._pair.peer.address(family)
         if reason := self._told(protocol, family, set(outcomes.values()), ports):
             return reason
@@ -297,7 +276,7 @@ class _Judge:
         reason = self._seen.why(STATUS) if self._seen.data(STATUS) is None else self._unseen()
         hint = ""
         if answered:
-            hint = f"{peer.name} answers on {_shown(answered)}, although no rule joins the nodes: the policy is not in effect"
+            hint = f"{peer.name} answers on {shown_ports(answered)}, although no rule joins the nodes: the policy is not in effect"
         elif listed:
             hint = (
                 f"no rule joins the nodes, but this client still has {peer.name} as a peer: it has not received the change; check that it "
@@ -305,110 +284,14 @@ class _Judge:
             )
         return self._context.check(
             None if reason else not (listed or answered),
-            aspect=_aspect(self._expect, "hidden"),
+            aspect=aspect_of(self._expect.phase, "hidden"),
             target=peer.name,
             expected={"peer": False, "answered": ""},
-            observed=None if reason else {"peer": listed, "answered": _shown(answered)},
+            observed=None if reason else {"peer": listed, "answered": shown_ports(answered)},
             evidence={"addresses": list(peer.addresses), "refused_by": "absence"},
             hint=reason or hint,
             command="tailscale status",
         )
-
-
-def _filter(seen: Answer, context: CheckContext, expect: PolicyExpect) -> Check:
-    """Judge the packet filter that the client has received, and whether it refuses everything besides."""
-    aspect, expected = _aspect(expect, "filter"), {"differences": 0, "shields_up": False}
-    if seen.data(NETMAP) is None:
-        if seen.error(NETMAP).get("type") in ("refused", "not_permitted"):
-            return context.skipped(seen.why(NETMAP), aspect=aspect, expected=expected)
-        return context.check(
-            None, aspect=aspect, expected=expected, observed=None, hint=seen.why(NETMAP), command="tailscale status"
-        )
-    received = Filter(mapping(seen.data(NETMAP)).get("PacketFilter"))
-    wrong = [one for one in expect.incoming if _lets_in(received, one) is not one.allowed]
-    shields = mapping(seen.data(PREFS)).get("ShieldsUp") is True
-    kept, let = ([one for one in wrong if one.allowed is allowed] for allowed in (True, False))
-    hints = []
-    if shields:
-        hints.append(
-            "shields are up: this client refuses all connections, regardless of the policy; run `tailscale set --shields-up=false`"
-        )
-    if kept:
-        hints.append(f"the filter of this client keeps out what the policy allows: {_named(kept)}")
-    if let:
-        hints.append(f"the filter of this client lets in what the policy denies: {_named(let)}")
-    if wrong:
-        hints.append(_staleness(seen))
-    return context.check(
-        not wrong and not shields,
-        aspect=aspect,
-        expected=expected,
-        observed={"differences": len(wrong), "shields_up": shields},
-        evidence={
-            "cases": len(expect.incoming),
-            **({"kept_out": _named(kept)} if kept else {}),
-            **({"let_in": _named(let)} if let else {}),
-        },
-        hint="; ".join(hints),
-        command="tailscale debug netmap",
-    )
-
-
-def _staleness(seen: Answer) -> str:
-    own = mapping(mapping(seen.data(STATUS)).get("Self"))
-    if own.get("Online") is False:
-        return "the client is not connected to the control server, so it keeps its old filter (`tailscale status`)"
-    return (
-        "either the client has not received the change (`tailscale netcheck`, `tailscale status`), or the server has sent another "
-        "policy, as policy.stored tells"
-    )
-
-
-def judge_stored(answer: Json, context: CheckContext, installed: str, phase: str, same: bool | None) -> Check:
-    """Judge that the server has the policy that was installed; `same` is None if it could not be compared."""
-    seen = Answer(answer)
-    updated = text(mapping(seen.data(POLICY)).get("updatedAt"))
-    hint = f"the server's policy is not the one that this story installed: something else set it at {updated}"
-    return context.check(
-        same,
-        aspect=f"{phase}.stored" if phase else "stored",
-        expected={"policy": "as installed", "bytes": len(installed)},
-        observed={"policy": "as installed" if same else "another"} if same is not None else None,
-        evidence={"updated_at": updated},
-        hint=(hint if same is False else seen.why(POLICY)),
-        command="headscale policy get",
-    )
-
-
-def _stated(context: CheckContext, differences: tuple[str, ...]) -> Check:
-    named = "; ".join(differences[:_SHOWN]) + (
-        f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-    )
-    return context.check(
-        not differences,
-        aspect="stated",
-        expected={"as_mesh_expect": True},
-        observed={"differences": list(differences)},
-        hint=f"the server's policy and mesh_expect disagree: {named}; correct one of them",
-        command="headscale policy get",
-    )
-
-
-def _lets_in(received: Filter, one: Incoming) -> bool:
-    return received.accepts(one.address, one.target, one.protocol, one.port)
-
-
-def _named(found: list[Incoming]) -> str:
-    """Return packets in a few words: those from one node by one protocol together."""
-    groups: dict[tuple[str, str], set[int]] = {}
-    for one in found:
-        groups.setdefault((one.source, one.protocol), set()).add(one.port)
-    named = [f"{protocol} {_shown(ports)} from {source}" for (source, protocol), ports in groups.items()]
-    return ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
-
-
-def _shown(ports: Iterable[int]) -> str:
-    return shown(merged(tuple((port, port) for port in set(ports))))
 
 
 def _is_row(row: Json) -> bool:

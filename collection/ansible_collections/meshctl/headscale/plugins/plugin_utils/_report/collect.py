@@ -19,12 +19,17 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate i
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.handed import handed_over
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.results import (
+    documents,
+    mappings,
+    message_of,
+    node_facts,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
 # Owner of failures outside of stories, such as those of `up`.
 OUTSIDE = "playbook"
 _TITLES = {OUTSIDE: "Outside the stories", "adhoc": "Checks outside a story"}
-_MESSAGE_LIMIT = 2000
 _NAMED = 4
 # Fields that hardly any two checks have in common.
 _OWN = ("observed", "reproduce", "duration_ms")
@@ -134,7 +139,7 @@ class Collector:
     def result(self, result: Mapping[str, Any], host: str, now: datetime) -> list[model.Check]:
         """Keep the checks and facts of a result and return the checks; a hidden result is not read."""
         kept = []
-        for document in _documents(result):
+        for document in documents(result):
             self._facts(document, host)
             for data in handed_over(document):
                 if isinstance(data, Mapping):
@@ -311,16 +316,16 @@ class Collector:
 
     def _facts(self, document: Mapping[str, Any], host: str) -> None:
         """Keep the facts of hosts, nodes and versions in a result."""
-        for name, facts in _items(document.get("mesh_topology")):
+        for name, facts in mappings(document.get("mesh_topology")):
             fields = ("subnet", "address", "router", "nat", "public_address", "cidr", "names")
             self._host(name, {key: facts[key] for key in fields if facts.get(key) is not None})
-        for name, node in _items(document.get("mesh_nodes")):
-            self._host(name, _node(node))
+        for name, node in mappings(document.get("mesh_nodes")):
+            self._host(name, node_facts(node))
         if isinstance(coverage := document.get("mesh_pairs_coverage"), Mapping):
             self.pairs = model.plain(coverage)
         client = document.get("mesh_client")
         if isinstance(client, Mapping):
-            self._host(host, _node(client))
+            self._host(host, node_facts(client))
             self._version("tailscale", client.get("version"))
         versions = document.get("mesh_versions")
         for tool, version in versions.items() if isinstance(versions, Mapping) else ():
@@ -352,61 +357,6 @@ def share(collector: Collector) -> None:
 def shared() -> Collector | None:
     """Return the collector as it was when this task began; None without the callback."""
     return _shared
-
-
-def _documents(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the result, its facts and those of each loop item, except those that no_log hides."""
-    if hidden(result):
-        return
-    yield result
-    if isinstance(facts := result.get("ansible_facts"), Mapping):
-        yield facts
-    items = result.get("results")
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, Mapping):
-            yield from _documents(item)
-
-
-def hidden(result: Mapping[str, Any]) -> bool:
-    """Tell whether a result belongs to a task with no_log."""
-    return bool(result.get("_ansible_no_log") or "censored" in result)
-
-
-def message_of(result: Mapping[str, Any]) -> str:
-    """Return the reason of a failed result on one line."""
-    if hidden(result):
-        return "The reason is hidden: the task has no_log."
-    items = [item for item in result.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
-    parts = [message_of(item) for item in items[:3]]
-    for key in ("msg", "reason", "module_stderr", "stderr", "module_stdout"):
-        if not parts and result.get(key):
-            parts.append(str(result[key]))
-    message = " ".join(" ".join(parts).split())[:_MESSAGE_LIMIT]
-    # Ansible adds these prefixes to the message of an action.
-    for prefix in ("Task failed: ", "Action failed: ", "Module failed: "):
-        message = message.removeprefix(prefix)
-    return message or "No reason was given."
-
-
-def _node(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a node that the report keeps."""
-    addresses = node.get("addresses") or node.get("mesh_addresses") or node.get("ip_addresses")
-    number = node.get("id") or node.get("node_id")
-    facts: dict[str, Any] = {}
-    if isinstance(addresses, list | tuple):
-        facts["mesh_addresses"] = [str(address).partition("/")[0] for address in addresses]
-    if number is not None:
-        facts["node_id"] = str(number)
-    if node.get("given_name"):
-        facts["mesh_name"] = str(node["given_name"])
-    return facts
-
-
-def _items(value: Json) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the host and its facts, where a task really returned a mapping of mappings."""
-    for name, facts in value.items() if isinstance(value, Mapping) else ():
-        if isinstance(facts, Mapping):
-            yield str(name), facts
 
 
 def utc_now() -> datetime:

@@ -76,7 +76,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     found = {view.name: _compare(server, view, _others(view, views), allowed) for view in views}
     shared = _shared(found)
     for view in views:
-        check = _reach(server, context, view, views, found[view.name], shared)
+        check = _reach(context, view, views, found[view.name], shared)
         cause = _cause(server, view, _others(view, views), found[view.name], allowed, context.story)
         if (
             cause is None
@@ -103,8 +103,7 @@ def _shared(found: dict[str, dict[str, list[str]]]) -> str:
     return next(iter(common), "")
 
 
-def _reach(  # noqa: PLR0913, PLR0917
-    server: Server,
+def _reach(
     context: CheckContext,
     view: ClientView,
     views: list[ClientView],

@@ -136,7 +136,7 @@ class Echo:
                 packet, extra, _flags, address = self.sock.recvmsg(2048, 512, MSG_ERRQUEUE)
             except OSError:
                 return
-            refusal = refusal_of(extra, self.family)
+            refusal = refusal_of(extra)
             number = struct.unpack("!H", packet[6:8])[0] if len(packet) >= 8 else -1
             if refusal is None or number not in self.sent or self.sent[number][0] != address[0]:
                 continue

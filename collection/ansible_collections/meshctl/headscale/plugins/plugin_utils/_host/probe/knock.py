@@ -263,7 +263,7 @@ class _Knock:
         refusal = None
         if self.sock is not None:
             try:
-                refusal = refusal_of(self.sock.recvmsg(2048, 512, MSG_ERRQUEUE)[1], self.sock.family)
+                refusal = refusal_of(self.sock.recvmsg(2048, 512, MSG_ERRQUEUE)[1])
             except OSError:
                 refusal = None
         if refusal:

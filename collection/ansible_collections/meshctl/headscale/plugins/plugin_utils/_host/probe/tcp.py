@@ -73,7 +73,7 @@ def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
     if not number:
         return "connected", ""
     try:
-        refusal = refusal_of(sock.recvmsg(2048, 512, MSG_ERRQUEUE)[1], sock.family)
+        refusal = refusal_of(sock.recvmsg(2048, 512, MSG_ERRQUEUE)[1])
     except OSError:
         refusal = None
     if refusal:

@@ -31,7 +31,7 @@ def outcome_of(number: int | None) -> str:
     return _ERRNO_OUTCOMES.get(number or 0) or errno.errorcode.get(number or 0, "unknown")
 
 
-def refusal_of(extra: List, family: int) -> Dict | None:
+def refusal_of(extra: List) -> Dict | None:
     """Return the address that refused and its reason, from a socket's error queue."""
     for level, _kind, data in extra:
         if level not in (socket.IPPROTO_IP, socket.IPPROTO_IPV6) or len(data) < 16:
