@@ -99,7 +99,7 @@ def _at(text: str, kind: str | None) -> Path | None:
 
 def _known(runs: Path) -> list[Path]:
     """Return the runs, newest first; those of `up` and `down`, which check nothing, come last."""
-    _collection.private.check_open(runs, remedy="Set MESHCTL_RUNS_DIR to a directory of yours.")
+    _collection.private.check_open(runs, remedy="Set MESHCTL_RUNS_DIR to a directory that you own.")
     found = [path.parent for path in runs.glob("*/report.json") if not path.parent.is_symlink()]
     newest_first = sorted(found, key=lambda path: path.name, reverse=True)
     return sorted(newest_first, key=lambda path: path.name.endswith(("Z-up", "Z-down")))

@@ -114,7 +114,7 @@ def watch(
         where = endpoint.address(listen, certificate=tls_cert, key=tls_key, auth_file=auth_file)
     elif lone := [name for name, file in only_with_listen.items() if file]:
         raise BadInputError(
-            f"{' and '.join(lone)} require --listen: set it to the address and port where metrics are served."
+            f"{' and '.join(lone)} cannot be used without --listen: set it to the address and port where metrics are served."
         )
     for option, given in (("--listen", listen), ("--textfile", textfile)):
         if given:

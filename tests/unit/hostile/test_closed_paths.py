@@ -66,7 +66,7 @@ def test_a_state_directory_of_root(
     assert code == 2
     assert said == (
         f"Error: The directory {top / place} is closed to this user (Permission denied). "
-        "Set MESHCTL_STATE_DIR to a directory of yours.\n"
+        "Set MESHCTL_STATE_DIR to a directory that you own.\n"
     )
 
 
@@ -109,7 +109,7 @@ def test_runs_of_root(top: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert (code, said) == (
         2,
         f"Error: The directory {top / 'closed'} is closed to this user (Permission denied). "
-        "Set MESHCTL_RUNS_DIR to a directory of yours.\n",
+        "Set MESHCTL_RUNS_DIR to a directory that you own.\n",
     )
 
 
@@ -127,7 +127,7 @@ def test_the_doctor_names_closed_directories(top: Path, monkeypatch: pytest.Monk
         assert (
             found[f"disk-{name}"].what == f"The directory {top / 'closed'} is closed to this user (Permission denied)"
         )
-        assert found[f"disk-{name}"].remedy == f"set MESHCTL_{name.upper()}_DIR to a directory of yours"
+        assert found[f"disk-{name}"].remedy == f"set MESHCTL_{name.upper()}_DIR to a directory that you own"
     assert [(one.id, one.verdict) for one in guests.examine()] == [("libvirt-guests", "warn")]
 
 

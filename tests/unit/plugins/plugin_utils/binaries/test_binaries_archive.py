@@ -142,7 +142,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     monkeypatch.setattr(_archive, "_MOST_UNPACKED", 4_000_000)
     release.publish_tailscale(content)
     message = _refused(["tailscale"], release=release, cache=cache, tools=tools)
-    assert "cannot be unpacked" in message or "holds no tailscale" in message
+    assert "cannot be unpacked" in message or "contains no tailscale" in message
 
 
 def test_a_mirror_that_hardly_sends_anything_is_given_up(

@@ -122,7 +122,7 @@ def test_a_go_that_is_too_old_is_named(
     text = (tools / "headscale" / "go.mod").read_text().replace("go 1.21", "go 99.1")
     (tools / "headscale" / "go.mod").write_text(text)
     monkeypatch.setenv("PATH", f"{old.parent}:{os.environ['PATH']}")
-    with pytest.raises(BinariesError, match=r"asks for 99\.1 or newer: run \./bootstrap"):
+    with pytest.raises(BinariesError, match=r"requires 99\.1 or newer: run \./bootstrap"):
         find(["headscale"], cache_dir=cache, tools_dir=tools, sources=BUILD)
 
 

@@ -464,7 +464,7 @@ WEB6 = "http://[2001:db8:1::80]/"
     ("page", "verdict", "hint"),
     [
         ({"outcome": "answered", "body": "source 2001:db8:1::3\n"}, "passed", ""),
-        ({"outcome": "answered", "body": "source 2001:db8:1::2\n"}, "failed", "sees 2001:db8:1::2 instead of 2001:db8:1::3: traffic leaves around"),
+        ({"outcome": "answered", "body": "source 2001:db8:1::2\n"}, "failed", "sees 2001:db8:1::2 instead of 2001:db8:1::3: traffic bypasses"),
         ({"outcome": "timeout"}, "failed", "does not answer through the exit node two: it does not forward (`sysctl net.ipv6.conf.all.forwarding`"),
     ],
 )  # fmt: skip
@@ -484,7 +484,7 @@ def test_ipv6_that_leaves_around_the_exit_node_is_a_leak() -> None:
     seen["observations"]["http"]["data"].append({"url": WEB6, "outcome": "timeout"})
     leak = next(check for check in judge_egress(seen, context("egress"), BOTH) if check.aspect == "leak")
     assert (leak.verdict, leak.observed["in_clear"]) == ("failed", 1)
-    assert "IPv6 leaves in clear to 2001:db8:1::80" in leak.hint
+    assert "IPv6 leaves unencrypted to 2001:db8:1::80" in leak.hint
 
 
 def test_a_capture_that_was_not_permitted_is_an_error() -> None:

@@ -96,7 +96,9 @@ def test_the_lab_builds_no_guest(topology: Topology) -> None:
 def test_an_impairment_of_a_guests_own_line_is_refused(inventory: dict[str, Any]) -> None:
     inventory["children"]["clients"]["hosts"]["client-node-1"]["mesh_link"] = {"rate": "1mbit"}
 
-    with pytest.raises(BadInput, match=r"client-node-1: mesh_link .* give the link to its subnet"):
+    with pytest.raises(
+        BadInput, match=r"client-node-1: .* own line cannot have mesh_link; give the link to its subnet"
+    ):
         with_guests(topology_of(inventory))
 
 

@@ -110,7 +110,7 @@ def test_a_report_of_the_first_version_reads_as_before(tmp_path: Path) -> None:
         ({"columns": [{"of": ["source"], "values": ["a"], "which": [0, 0, 1]}]}, "IndexError"),
         ({"columns": [{"of": ["source"], "values": ["a"], "by": "target"}]}, "KeyError"),
         ({"columns": [{"of": ["reproduce"], "texts": [["a", ["nothing"]]]}]}, "KeyError"),
-        ({"columns": [{"of": [], "each": [1, 2, 3]}]}, "no field"),
+        ({"columns": [{"of": [], "each": [1, 2, 3]}]}, "not a field"),
         ({"columns": 3}, "TypeError"),
     ],
 )

@@ -37,7 +37,7 @@ class ActionModule(Assertion):
         own = [route for route in routes.routes_of(self) if self.host in route.routers]
         self._exit = self.host in routes.exits_of(self)
         if not own and not self._exit:
-            raise NotAsserted(f"{self.host} is no router of mesh_routes, and not in mesh_exit_nodes")
+            raise NotAsserted(f"{self.host} is not a router of mesh_routes, and not in mesh_exit_nodes")
         self._ways = ways(self, own)
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:

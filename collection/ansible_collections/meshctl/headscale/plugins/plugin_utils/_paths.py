@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
-_OWN = "Set {} to a directory of yours."
+_OWN = "Set {} to a directory that you own."
 
 
 def _base(override: str, xdg: str, fallback: str) -> Path:

@@ -170,7 +170,7 @@ class _Making:
             return found, []
         ways = "; ".join(tried) or "no source is allowed"
         return found, [
-            f"{' and '.join(missing)} {self._version} are not available: not in the cache {self._cache.root}; {ways}"
+            f"{' and '.join(missing)} {self._version} could not be obtained: not in the cache {self._cache.root}; {ways}"
         ]
 
     def _try(

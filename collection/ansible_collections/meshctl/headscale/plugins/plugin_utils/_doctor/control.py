@@ -72,7 +72,7 @@ def _distrusted(said: str) -> str:
         )
     remedy = "add its CA to the host's trust store"
     if "not yet valid" in said or "has expired" in said:
-        remedy = "renew it, unless this host's clock is wrong"
+        remedy = "renew it, or correct this host's clock"
     elif "local issuer" in said:
         remedy = "let it send its whole chain, if an intermediate certificate is missing, or add its CA to the host's trust store"
     return f"this host does not trust its certificate ({short}): {remedy}"

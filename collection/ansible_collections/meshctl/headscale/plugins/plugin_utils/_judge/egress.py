@@ -100,7 +100,7 @@ def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> C
     else:
         hint = (
             f"the kernel sends packets for {known} to {device or 'no interface'} and not to the exit node {expect.exit}: a route or rule "
-            f"comes before tailscaled's (`ip rule`, `ip route get {known}`)"
+            f"takes precedence over tailscaled's (`ip rule`, `ip route get {known}`)"
         )
     return context.check(
         None if unseen else device in mesh_interfaces(seen.data(ADDRESSES)), aspect=_name(expect, "route"), family=6 if ":" in known else 4,
@@ -160,14 +160,14 @@ def _why(seen: Answer, expect: Egress, outcome: str, source: str, family: int) -
     if outcome == "answered":
         known = expect.web_address6 if family == 6 else expect.web_address  # noqa: PLR2004 - the family
         return (
-            f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.pages[family][1])}: traffic leaves around the "
-            f"exit node {expect.exit}, by another route or rule (`ip rule`, `ip route get {known}`)"
+            f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.pages[family][1])}: traffic bypasses the "
+            f"exit node {expect.exit} through another route or rule (`ip rule`, `ip route get {known}`)"
         )
     return _no_exit(seen, expect, family)
 
 
 def _no_exit(seen: Answer, expect: Egress, family: int) -> str:
-    """Return why the exit node leads nowhere."""
+    """Return why the exit node does not forward traffic."""
     peer = causes.find_peer(seen.data(STATUS), expect.node) if expect.node and seen.data(STATUS) is not None else {}
     if peer and peer.get("ExitNodeOption") is not True:
         return (

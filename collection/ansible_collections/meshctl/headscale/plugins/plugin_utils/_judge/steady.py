@@ -27,7 +27,7 @@ _MOST_SENT = 1_000_000
 # A direct path loses packets only when it missed at least this many pings, and more than the budget.
 _MISSED = 3
 _LOSES: Final = (
-    "a line or a router on the way loses packets (`ip -s link`, `ping` of the physical addresses), a client is "
+    "a link or a router on the way loses packets (`ip -s link`, `ping` of the physical addresses), a client is "
     "overloaded or restarts, or a firewall limits how many pings it answers"
 )
 

@@ -25,7 +25,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     hint = f"the client found no home relay among {', '.join(sizes)}: see doctor.relay"
     if not any(sizes.values()):
         empty = f", because {', '.join(sizes)} of its map has no nodes: add some in derp.paths, or" if sizes else ":"
-        hint = f"the server gave the client no relay{empty} check derp.urls (can it reach them?), derp.paths and derp.server"
+        hint = f"the server gave the client no relay{empty} check derp.urls (can the server reach them?), derp.paths and derp.server"
     check = context.check(
         bool(any(sizes.values()) and home),
         expected={"regions": "at least one", "home": "one of them"},

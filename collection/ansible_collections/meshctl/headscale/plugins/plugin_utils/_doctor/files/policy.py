@@ -184,7 +184,7 @@ class _Checking:
             if "@" in name:
                 close = _misspelled(name, self._users)
                 yield self._say(
-                    "user", "medium", (), f"the server has no user {name}: Headscale accepts the name, and it matches no node",
+                    "user", "medium", (), f"the server has no user {name}: Headscale accepts the name, but it matches no node",
                     f"write {close}, if that is meant" if close else "correct the name, or create the user",
                     line=line_of_word(self._source.text, name), evidence=name,
                 )  # fmt: skip

@@ -76,7 +76,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     found = {view.name: _compare(server, view, _others(view, views), allowed) for view in views}
     shared = _shared(found)
     for view in views:
-        check = _reach(context, view, views, found[view.name], shared)
+        check = _reach(server, context, view, views, found[view.name], shared)
         cause = _cause(server, view, _others(view, views), found[view.name], allowed, context.story)
         if (
             cause is None
@@ -103,7 +103,8 @@ def _shared(found: dict[str, dict[str, list[str]]]) -> str:
     return next(iter(common), "")
 
 
-def _reach(
+def _reach(  # noqa: PLR0913, PLR0917
+    server: Server,
     context: CheckContext,
     view: ClientView,
     views: list[ClientView],
@@ -200,7 +201,7 @@ def _hints(
 
 def _older(server: Server, names: str) -> str:
     """Return why a client may have an older policy than the server shows."""
-    old = f"the network map there is old: look at the connection of {names} to the server, and restart tailscaled there"
+    old = f"the network map there is outdated: look at the connection of {names} to the server, and restart tailscaled there"
     if server.policy_mode != "file":
         return f"because {old}"
     return (
