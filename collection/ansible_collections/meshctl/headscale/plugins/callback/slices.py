@@ -83,7 +83,7 @@ class CallbackModule(CallbackBase):
         if name == "serve" and task.args.get("state") == "ended":
             self._made = "end"
             self._meet()
-        elif name in _slices.MADE:
+        if name in _slices.MADE:
             self._made = name
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:

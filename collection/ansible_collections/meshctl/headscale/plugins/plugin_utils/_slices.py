@@ -26,7 +26,8 @@ MADE: Final = {
     "client_info": ("mesh_client",),
     "assert_registered": ("mesh_nodes", "mesh_pairs_run"),
     "assert_addressed": ("mesh_physical_ipv6",),
-    "serve": ("mesh_serving",),
+    "serve": ("mesh_serving", "mesh_noted"),
+    "assert_isolated": ("mesh_knocked",),
     "diagnose": ("mesh_client", "mesh_diagnosis", "mesh_diagnosis_server"),
 }
 FACTS: Final = frozenset(fact for facts in MADE.values() for fact in facts)
