@@ -280,7 +280,10 @@ def test_places_and_a_service_that_the_inventory_states(own: OwnMesh) -> None:
     ran = own.play("us2.yml", "us3.yml")
     assert ran.bad() == []
     assert {check["source"] for check in ran.checks("us2.addressed.gateway", verdict="passed")} == {_ONE}
-    assert len(ran.checks("us2.isolated", verdict="passed")) == 8
+    walls = {(_ONE, _TWO), (_ONE, _THREE), (_TWO, _ONE), (_THREE, _ONE)}
+    for aspect in ("icmp", "tcp"):
+        passed = ran.checks(f"us2.isolated.{aspect}", verdict="passed")
+        assert {(check["source"], check["target"]) for check in passed} == walls
     assert len(ran.checks("us3.http", verdict="passed")) == 9, "two nodes by three names, three refusals"
     assert [check["hint"] for check in ran.checks("us3.listening", verdict="skipped")], "no restart"
 
