@@ -153,8 +153,8 @@ def test_records_of_the_database(patient: BrokenMesh) -> None:
         "insert into users (name, provider, provider_identifier, created_at) values ('default', 'oidc', 'x', datetime('now'))",
     )
     try:
-        patient.restart(healthy=False)
-        patient.sh(SERVER, "sleep 2")
+        patient.restart()
+        wait_for(patient.online, "all clients have connected again", seconds=60)
         findings = patient.examine()
     finally:
         _sql(patient, "delete from users where provider='oidc'")
