@@ -477,7 +477,7 @@ def test_preauthkey_bad_input(module: Run, user: str, tmp_path: Path) -> None:
     assert "'seven'" in failed(module("preauthkey", id="seven", state="absent"))
     assert "needs id, prefix, path or key" in failed(module("preauthkey", state="absent"))
     (tmp_path / "other").write_text("precious\n")
-    assert "something else than a preauthkey" in failed(module("preauthkey", user=user, path=str(tmp_path / "other")))
+    assert "something other than a preauthkey" in failed(module("preauthkey", user=user, path=str(tmp_path / "other")))
     assert (tmp_path / "other").read_text() == "precious\n"
     before = module("preauthkey_info", user=user)["preauthkeys"]
     assert "does not exist" in failed(module("preauthkey", user=user, path=str(tmp_path / "no" / "dir")))
@@ -901,5 +901,5 @@ def test_key_file_that_others_can_read(real_headscale: RealHeadscale, api_key: s
         done = play(text, tmp_path)
         said = "".join((done.stdout + done.stderr).split())  # Ansible wraps its warnings, in the middle of words too
         assert done.returncode == 0, said
-        assert (f"{file}canbereadbyothers" in said) is warned, said
+        assert (f"{file}canbereadbyusersotherthanitsowner" in said) is warned, said
         assert api_key not in said

@@ -232,6 +232,7 @@ def test_resolvers_inside_the_mesh_and_of_single_domains(patient: BrokenMesh) ->
         looped, headline = patient.examine(), patient.headline
     with patient.config(f"""sed -i 's/split: .*/split: {{corp.lab.test: ["10.0.0.250"]}}/' {CONFIG}"""):
         wait_for(lambda: "corp.lab.test" in patient.sh(ONE, "tailscale dns status"), "the clients have the resolver")
+        wait_for(patient.online, "all clients have connected again", seconds=60)
         dead = patient.examine()
     assert roots(looped) == {"doctor.upstream_dns"}
     assert f"{two}, which is {TWO} in this mesh" in headline
@@ -257,6 +258,7 @@ def test_what_could_be_attacked(patient: BrokenMesh) -> None:
     )
     with patient.config(script):
         patient.sh(SERVER, f'chmod o+x /var/lib/headscale; chmod o+r {noise}; python3 -c "{database}"')
+        wait_for(patient.online, "all clients have connected again", seconds=60)
         found = patient.examine()
         # The directory kept other users from the database as well.
         assert {finding.id.rpartition(".")[2]: finding.target for finding in found if "files" not in finding.id} == {
