@@ -133,7 +133,7 @@ def test_a_system_that_does_not_ask_tailscaled_is_told_from_the_wire(broken: Cal
     breaks = (TWO, f"{program}=false", f"{program}=true")
     checks = broken("assert_resolves", on=TWO, breaks=breaks, peers=[ONE], deadline=0)
     assert checks["t.resolves.name", TWO, ONE]["verdict"] == "failed"
-    assert "the system asks 203.0.113.10: --accept-dns is off" in checks["t.resolves.name", TWO, ONE]["hint"]
+    assert "the system queries 203.0.113.10: --accept-dns is off" in checks["t.resolves.name", TWO, ONE]["hint"]
     assert checks["t.resolves.dns", TWO, ONE]["verdict"] == "passed"
     wire = checks["t.resolves.wire", TWO, None]
     assert (wire["verdict"], wire["observed"]["asked"]) == ("failed", ["203.0.113.10"])
