@@ -150,7 +150,7 @@ def test_an_interface_without_an_address(patient: BrokenMesh) -> None:
         assert f"{TWO}: tailscale0 has an MTU of 900" in patient.headline
         patient.follow(_the(findings, "doctor.interface.ipv6"))
     finally:
-        patient.sh(TWO, "ip link set tailscale0 mtu 1280; s6-svc -r /etc/service/tailscaled")
+        patient.sh(TWO, "ip link set tailscale0 mtu 1280; s6-svc -wr -T 10000 -r /etc/service/tailscaled")
     wait_for(patient.online, "all are back", seconds=30)
     assert patient.examine() == []
 
