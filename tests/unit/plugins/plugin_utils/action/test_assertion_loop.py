@@ -123,6 +123,11 @@ def test_what_could_not_be_observed_at_first_is_forgotten_once_it_is_judged(cloc
     assert [(check.target, check.verdict) for check in checks] == [("b", "passed"), ("a", "passed")]
 
 
+def test_a_bad_check_stays_while_only_other_targets_are_judged(clock: Clock) -> None:
+    action = Scripted(clock, [{"a": False, "b": None}, {"b": True}])
+    assert verdicts(action._converge()) == {"a": "failed", "b": "passed"}
+
+
 def test_at_the_deadline_the_last_look_and_its_cause_are_told(clock: Clock) -> None:
     action = Scripted(clock, [{"a": True, "b": False}], deadline=1.0)
     checks = action._converge()

@@ -227,8 +227,8 @@ def _failure(answer: dict[str, Any]) -> Json:
 def _forget(found: dict[_Key, Check], latest: list[Check]) -> None:
     """Remove bad checks that the latest look replaces: what is expected may depend on what could be observed."""
     keys = {_key(check) for check in latest}
-    judged = {key[:2] for key in keys}
-    for key in [key for key, check in found.items() if check.bad and key[:2] in judged and key not in keys]:
+    judged = {key[:-1] for key in keys}
+    for key in [key for key, check in found.items() if check.bad and key[:-1] in judged and key not in keys]:
         del found[key]
 
 
