@@ -61,6 +61,12 @@ def is_local(known: str) -> bool:
     return found.is_loopback or any(found.version == net.version and found in net for net in _PRIVATE)
 
 
+def is_loopback(found: str) -> bool:
+    """Whether a host is the one that asks for it, by its name or its address."""
+    known = address(found)
+    return found == "localhost" or bool(known and ip_address(known).is_loopback)
+
+
 def within(name: str, domain: str) -> bool:
     """Whether a name is a domain or below it."""
     low = name.lower().rstrip(".")

@@ -33,7 +33,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def is_loopback(listen: str) -> bool:
     """Whether only programs of the same host can connect to a listener."""
     host = re.sub(r":[^:\]]*$", "", listen).strip("[]")
-    return host == "localhost" or address(host).startswith("127.") or address(host) == "::1"
+    return urls.is_loopback(host)
 
 
 def _listeners(settings: Settings) -> Iterator[Finding]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 
-from ..._judge.answer import address
+from .. import urls
 from .finding import Finding
 from .settings import Settings
 
@@ -40,7 +39,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
                     "give each its own port",
                 )  # fmt: skip
     stun = parsed.get(_STUN)
-    if stun and _is_loopback(stun[0]):
+    if stun and urls.is_loopback(stun[0]):
         yield settings.finding(
             "listen", "high", _STUN, "only this host reaches STUN, so nodes do not learn their public addresses",
             "write 0.0.0.0:3478",
@@ -57,7 +56,3 @@ def _parsed(said: str) -> tuple[str, str] | None:
 
 def _collide(one: tuple[str, str], other: tuple[str, str]) -> bool:
     return one[1] == other[1] != "0" and (one[0] == other[0] or one[0] in _ANY or other[0] in _ANY)
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or bool(address(host) and ip_address(host).is_loopback)

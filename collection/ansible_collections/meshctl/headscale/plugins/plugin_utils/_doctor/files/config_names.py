@@ -70,8 +70,8 @@ def _url(settings: Settings) -> Iterator[Finding]:
 
 
 def _is_own_host(host: str) -> bool:
-    found = ip_address(host) if address(host) else None
-    return host == "localhost" or (found is not None and (found.is_loopback or found.is_unspecified))
+    known = address(host)
+    return urls.is_loopback(host) or bool(known and ip_address(known).is_unspecified)
 
 
 def _domain(settings: Settings) -> Iterator[Finding]:
@@ -148,7 +148,7 @@ def _leads_back(server: str) -> str:
     """Return why a resolver is the client that asks it, empty if it is not."""
     if server == QUAD_100:
         return "is tailscaled on each client, which then asks itself"
-    if address(server) and ip_address(server).is_loopback:
+    if address(server) and urls.is_loopback(server):
         return "means each client itself, and most clients have no resolver there"
     return ""
 
