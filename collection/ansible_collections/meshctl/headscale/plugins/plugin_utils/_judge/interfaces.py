@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
-from .answer import Answer, Json, address, items, mapping, text
+from .answer import Answer, Json, address, addresses, items, mapping, text
 from .observations import ROUTES
 
 # As `ip` names an interface without a link layer; older answers have no type.
@@ -24,6 +24,15 @@ def mesh_interfaces(links: Json) -> frozenset[str]:
     known = [link for link in map(mapping, items(links)) if text(link.get("type")) in _TUNNELS]
     found = {text(link.get("name")) for link in known if any(map(mesh_address, items(link.get("addresses"))))}
     return frozenset(found - {"", "lo"})
+
+
+def held(links: Json) -> list[tuple[str, str]]:
+    """Return the addresses of a host, each with the interface that has it."""
+    return [
+        (known, text(link.get("name")))
+        for link in map(mapping, items(links))
+        for known in addresses(link.get("addresses"))
+    ]
 
 
 def route_to(seen: Answer, target: str) -> dict[str, Json]:

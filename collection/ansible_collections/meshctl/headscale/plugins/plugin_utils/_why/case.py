@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from .._doctor.records import Server, given_name, member
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, number, text
+from .._judge.interfaces import held
 from .._policy import Evaluation, Node
 from . import asking
 from .question import End, Question
@@ -85,16 +86,15 @@ class Side(Answer):
     def lacks(self, *, ipv6: bool) -> str:
         """Return the node's own mesh address of a family if no interface has it, empty if one does or that is unknown."""
         links = self.data("addresses")
-        held = {known for link in map(mapping, items(links)) for known in addresses(link.get("addresses"))}
+        present = dict(held(links))
         own = [
             known for known in addresses(mapping(self.status.get("Self")).get("TailscaleIPs")) if (":" in known) is ipv6
         ]
-        return next((known for known in own if links is not None and known not in held), "")
+        return next((known for known in own if links is not None and known not in present), "")
 
     def holder(self, known: str) -> str:
         """Return the interface that has an address, empty if none has."""
-        links = map(mapping, items(self.data("addresses")))
-        return next((text(link.get("name")) for link in links if known in addresses(link.get("addresses"))), "")
+        return next((name for address, name in held(self.data("addresses")) if address == known), "")
 
     def peer(self, other: Side) -> dict[str, Any]:
         """Return what tailscaled knows of the other node, empty if it does not know it."""

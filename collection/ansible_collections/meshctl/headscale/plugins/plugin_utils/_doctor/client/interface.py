@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from ..._judge.answer import addresses, mapping, text
+from ..._judge.interfaces import held
 from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("tun",)
@@ -29,15 +30,15 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     own, link = addresses(client.me.get("TailscaleIPs")), client.row("addresses", name=client.interface)
     if not client.running or client.status.get("TUN") is not True or client.data("addresses") is None or not own:
         return
-    held = {address for link in client.rows("addresses") for address in addresses(link.get("addresses"))}
-    missing = [address for address in own if address not in held]
+    present = dict(held(client.data("addresses")))
+    missing = [address for address in own if address not in present]
     down = bool(link) and link.get("up") is False
     partly = bool(missing) and not down and all(":" in address for address in missing) and len(missing) < len(own)
     check = context.check(
         not missing and not down,
         aspect="ipv6" if partly else "up",
         expected={"addresses": own, "up": True},
-        observed={"addresses": [address for address in own if address in held], "up": not down},
+        observed={"addresses": [address for address in own if address in present], "up": not down},
         hint=_hint(client, missing, down=down),
         command="ip address",
     )
@@ -51,10 +52,9 @@ def _taken(client: Client, context: CheckContext) -> Iterator[Check]:
         address: text(peer.get("HostName")) for peer in client.peers for address in addresses(peer.get("TailscaleIPs"))
     }
     taken = {
-        address: text(link.get("name"))
-        for link in client.rows("addresses")
-        for address in addresses(link.get("addresses"))
-        if address in theirs and link.get("name") != client.interface
+        address: name
+        for address, name in held(client.data("addresses"))
+        if address in theirs and name != client.interface
     }
     if taken:
         said = ", ".join(
