@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action import shell
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
-from ..plugin_utils._action.options import COMMON
+from ..plugin_utils._action.options import ASPECT, COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._expectations.view import is_lab
@@ -36,7 +36,7 @@ class ActionModule(Assertion):
         "nodes": {"type": "raw"},
         "from_host": {"type": "str", "required": True},
         "admitted": {"type": "bool", "default": True},
-        "aspect": {"type": "str", "default": ""},
+        **ASPECT,
     }
 
     def prepare(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
-from ..plugin_utils._action.options import COMMON, lifted
+from ..plugin_utils._action.options import ASPECT, COMMON, lifted
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._expectations.view import place
@@ -43,7 +43,7 @@ class ActionModule(Assertion):
         "exit_node": {"type": "str"},
         "reached": {"type": "bool", "default": True},
         "lan": {"type": "bool", "default": False},
-        "aspect": {"type": "str", "default": ""},
+        **ASPECT,
     }
 
     def prepare(self) -> None:

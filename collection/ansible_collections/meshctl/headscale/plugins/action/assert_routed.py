@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
-from ..plugin_utils._action.options import COMMON
+from ..plugin_utils._action.options import ASPECT, COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.ways import of_routers, ways
 from ..plugin_utils._expectations import routes
@@ -37,7 +37,7 @@ class ActionModule(Assertion):
         "specific": {"type": "str", "default": ""},
         "masquerade": {"type": "bool", "default": True},
         "accepting": {"type": "bool", "default": True},
-        "aspect": {"type": "str", "default": ""},
+        **ASPECT,
     }
 
     def prepare(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
-from ..plugin_utils._action.options import COMMON, SERVER
+from ..plugin_utils._action.options import ASPECT, COMMON, SERVER
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
 from ..plugin_utils._expectations import routes
@@ -37,7 +37,7 @@ class ActionModule(Assertion):
         "approved": {"type": "bool", "default": True},
         "by": {"type": "dict", "default": {}},
         "routers": {"type": "dict"},
-        "aspect": {"type": "str", "default": ""},
+        **ASPECT,
     }
 
     _answer: Json = None

@@ -90,6 +90,14 @@ options:
     type: raw
 """
 
+    ASPECT = r"""
+options:
+  aspect:
+    description: A word that becomes the last part of the ids, to tell tasks of one story apart.
+    type: str
+    default: ''
+"""
+
     PATH = r"""
 options:
   path:

@@ -28,12 +28,9 @@ options:
     description: Whether the policy lets the host in. With V(false), nothing may be answered.
     type: bool
     default: true
-  aspect:
-    description: A word that becomes the last part of the ids, to tell tasks of one story apart.
-    type: str
-    default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.aspect
   - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.assert_routed

@@ -31,12 +31,9 @@ options:
     description: Whether the node reaches its local network directly. With V(false), it must not reach it.
     type: bool
     default: false
-  aspect:
-    description: A word that becomes the last part of the ids, to tell tasks of one story apart.
-    type: str
-    default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.aspect
   - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.client

@@ -45,12 +45,9 @@ options:
     description: Whether the node must accept routes. With V(false), a node that does not accept them is skipped.
     type: bool
     default: true
-  aspect:
-    description: A word that becomes the last part of the ids, to tell tasks of one story apart.
-    type: str
-    default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.aspect
   - meshctl.headscale._assertion.members
 seealso:
   - module: meshctl.headscale.assert_served

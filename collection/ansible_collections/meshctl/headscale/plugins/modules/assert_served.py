@@ -32,12 +32,9 @@ options:
   routers:
     description: The routers of each prefix, instead of those that C(mesh_routes) and C(mesh_exit_nodes) name.
     type: dict
-  aspect:
-    description: A word that becomes the last part of the ids, to tell tasks of one story apart.
-    type: str
-    default: ''
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.aspect
   - meshctl.headscale._assertion.members
   - meshctl.headscale._assertion.server
 seealso:

@@ -25,6 +25,7 @@ COMMON: Final[dict[str, dict[str, Any]]] = {
     "requires": {"type": "list", "elements": "str", "choices": list(REQUIREMENTS), "default": []},
     "socket": {"type": "path"},
 }
+ASPECT: Final[dict[str, dict[str, Any]]] = {"aspect": {"type": "str", "default": ""}}
 MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "nodes": {"type": "raw"},
     "peers": {"type": "list", "elements": "str"},
