@@ -351,8 +351,18 @@ def own_mesh(lab: LabDriver, home: Path) -> Iterator[OwnMesh]:
     for machine in ("client-node-1", "client-node-2", "client-node-3"):
         found.start_sshd(machine)
     original = copy.deepcopy(found.inventory)
-    yield found
-    found.inventory = original
+    try:
+        yield found
+    finally:
+        found.inventory = original
+        _end_connections(lab.machine.home)
+
+
+def _end_connections(home: Path) -> None:
+    """End the connections that ssh keeps, with their relays: one whose session hangs would stay for ever."""
+    for socket in (home / ".ansible/cp").glob("*"):
+        words = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "own"]
+        subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10, check=False)
 
 
 def settled(lab: LabDriver) -> bool:
