@@ -67,6 +67,62 @@ def test_the_client_is_asked_once_for_what_it_says_of_itself(looks: list[Slow]) 
     assert looks[1].facts([])["ansible_facts"]["mesh_client"]["addresses"] == ["100.64.0.1"]
 
 
+class Clock:
+    """A clock that only sleep moves."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds that passed."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let seconds pass."""
+        self.now += seconds
+
+
+_OFFLINE = {**_STATUS, "Self": {**_STATUS["Self"], "Online": False}}
+
+
+@pytest.mark.parametrize(
+    ("states", "looks"),
+    [
+        ([{**_STATUS, "BackendState": "NoState"}, {**_STATUS, "BackendState": "Starting"}, _STATUS], 3),
+        ([_OFFLINE, _STATUS], 2),
+        ([{**_STATUS, "BackendState": "NeedsLogin"}], 1),
+        ([{**_STATUS, "Self": {"Online": False, "Expired": True}}], 1),
+        ([{}], 1),
+        ([_OFFLINE] * 20, 13),
+    ],
+)
+def test_a_client_on_its_way_into_the_mesh_gets_the_time_to_settle(
+    states: list[dict[str, Any]], looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnose, "time", Clock())
+    look = Slow("one", "look", [_answer(status=status) for status in states])
+    first = look._first_look()
+    assert len(look.asked) == looks
+    assert first == _answer(status=states[looks - 1])
+
+
+def test_nodes_are_listed_again_if_their_clients_connected_meanwhile() -> None:
+    def listed(*, online: bool) -> dict[str, Any]:
+        node = {"nodeKey": "nodekey:1", "name": "one", "givenName": "one", "online": online}
+        return _answer(nodes={"nodes": [{**node, "ipAddresses": ["100.64.0.1"]}]})
+
+    def mesh(*, online: bool, connected: bool) -> Slow:
+        fact = {**listed(online=online), "url": "https://h"}
+        view = {"key": "nodekey:1", "online": connected, "own": ["100.64.0.1"], "state": "Running"}
+        known = {"mesh_diagnosis_server": fact, "hostvars": {"one": {"mesh_diagnosis": view}}}
+        look = Slow("h", "mesh", [listed(online=True)], **known)
+        look._converge()
+        return look
+
+    assert mesh(online=True, connected=True).asked == []
+    assert mesh(online=False, connected=False).asked == []
+    assert len(mesh(online=False, connected=True).asked) == 1
+
+
 def test_a_large_mesh_gets_more_time_and_no_copies_of_each_status() -> None:
     peers = {str(number): {} for number in range(99)}
     look = Slow("one", "look", [_answer(status={**_STATUS, "Peer": peers})])

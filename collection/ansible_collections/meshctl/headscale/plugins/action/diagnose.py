@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
@@ -17,7 +18,7 @@ from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
-from ..plugin_utils._doctor import client, client_log, finding, mesh, view
+from ..plugin_utils._doctor import client, client_log, finding, mesh, settling, view
 from ..plugin_utils._doctor import server as control
 from ..plugin_utils._doctor.files.finding import SEVERITIES
 from ..plugin_utils._doctor.observed import Client, ClientContext
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # Two looks of this length, one after the other, and the start of Ansible fit into 20 seconds.
 _LOOK_S = 7.5
 _SHORT_LOOK_S = 3.0
+# A client that starts, or connects again, gets this time before it is examined.
+_SETTLE_S, _SETTLE_PAUSE_S = 6.0, 0.5
 # A resolver that hangs delays only what needs names; WireGuard's second handshake needs more time.
 _BY_NAME_S, _BY_NAME = 5.5, ("http", "getaddrinfo", "stun")
 _FILES_S = 2.0
@@ -109,7 +112,13 @@ class ActionModule(Assertion):
         return checks
 
     def _first_look(self) -> dict[str, Any]:
-        return self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S)
+        """Look at the client once it has settled, or has had the time to."""
+        until = time.monotonic() + _SETTLE_S * self.patience
+        while True:
+            first = self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S)
+            if not settling.settles(Answer(first).data("status")) or time.monotonic() >= until:
+                return first
+            time.sleep(_SETTLE_PAUSE_S)
 
     @property
     def _seconds(self) -> float:
@@ -117,11 +126,10 @@ class ActionModule(Assertion):
         return _LOOK_S + _EACH_S * more
 
     def _server(self) -> list[Check]:
-        url = server_url(self).rstrip("/")
-        ask = {**server(self), "url": url}
-        trust = {"ca_file": ask["ca_file"]} if "ca_file" in ask else {}
+        ask = self._ask
+        url, trust = ask["url"], {"ca_file": ask["ca_file"]} if "ca_file" in ask else {}
         requests: list[Request] = [
-            *({"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **ask} for name, path in _API.items()),
+            *(_listing(name, ask) for name in _API),
             {"id": "web", "kind": "http", "targets": [{"url": f"{url}/version", **trust}]},
             {"id": "config", "kind": "config", "path": self.options["config"]},
             {"id": "log", **_LOG},
@@ -171,14 +179,21 @@ class ActionModule(Assertion):
 
     def _mesh(self) -> list[Check]:
         server = self._records()
+        if settling.outdated(server):
+            server = self._records(self.probe([_listing("nodes", self._ask)], seconds=_SHORT_LOOK_S))
         if said := next((one.saturated for one in server.known.views if one.saturated), ""):
             self.busiest = Load(said=said)
         return finding.judge(mesh, server, self.context)
 
-    def _records(self) -> Server:
-        """Return the server as its examination left it."""
+    def _records(self, more: dict[str, Any] | None = None) -> Server:
+        """Return the server as its examination left it, with what was observed since."""
         fact = mapping(self.shared("mesh_diagnosis_server"))
-        return Server.read(fact, self._server_context(text(fact.get("url"))))
+        return Server.read(_together(fact, more or {}), self._server_context(text(fact.get("url"))))
+
+    @property
+    def _ask(self) -> dict[str, Any]:
+        """Return how the server's API is asked."""
+        return {**server(self), "url": server_url(self).rstrip("/")}
 
     def _server_context(self, url: str) -> ServerContext:
         clients = [str(name) for name in mapping(plain(self.known.get("groups") or {})).get("clients") or []]
@@ -203,6 +218,10 @@ def _slowness() -> float:
     """Return how much longer programs take on this machine than on one that is not busy."""
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     return min(_SLOWEST, max(1.0, busy / _BUSY))
+
+
+def _listing(name: str, ask: dict[str, Any]) -> Request:
+    return {"id": name, "kind": "headscale", "path": f"/api/v1/{_API[name]}", **ask}
 
 
 def _together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,9 @@ from ..._judge import causes
 from ..._judge.answer import items, text
 from .. import client_log
 from ..observed import Cause, Check, CheckContext, Client, because
+from ..settling import WAITING
 
 AFTER = ("exit_node", "network", "upstream_dns", "server", "proxy", "server_url", "connection")
-
-# In these states, a client waits for its server.
-_WAITING = ("NoState", "Starting")
 
 
 def requests(_client: Client) -> list[dict[str, Any]]:
@@ -89,7 +87,7 @@ def _cause(client: Client, story: str) -> Cause | None:
     """Return why the client is logged out, or why it has no connection although it has a network map."""
     server = client.known.server
     expired = server.expired(text(client.node.get("givenName")), story) if server and client.node else None
-    waits = text(client.status.get("BackendState")) in _WAITING and not _lost_state(client)
+    waits = text(client.status.get("BackendState")) in WAITING and not _lost_state(client)
     if expired or not (client.running or waits or causes.login_error(client)):
         return expired
     cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url", "connection")
