@@ -112,14 +112,15 @@ def test_ctrl_c_stops_every_slice_and_keeps_what_was_found(own_lab: LabDriver) -
     process = _start(own_lab, "stopped", "run", "us1", "--no-deploy", "--slices", "3")
     runs = _runs(own_lab, "stopped")
     try:
-        wait_for(lambda: _passed(runs) == 3, "every slice has checks", seconds=_LONGEST_S)
+        wait_for(lambda: _passed(runs) == 3 or process.poll() is not None, "every slice has checks", seconds=120)
         assert len(_playbooks(own_lab)) >= 3
         with pytest.raises(LabError, match="is in use by `meshctl run us1 --slices 3"):
             use.claim(own_lab.directory, use.Play.this("another run"), patience_s=0)
     finally:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=_LONGEST_S)
-    assert process.returncode == 130, output
+        print(output)
+    assert process.returncode == 130
     assert _playbooks(own_lab) == []
     (directory,) = runs.glob("[!l]*")
     report = json.loads((directory / "report.json").read_text())
