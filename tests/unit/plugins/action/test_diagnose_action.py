@@ -89,6 +89,7 @@ _OFFLINE = {**_STATUS, "Self": {**_STATUS["Self"], "Online": False}}
     [
         ([{**_STATUS, "BackendState": "NoState"}, {**_STATUS, "BackendState": "Starting"}, _STATUS], 3),
         ([_OFFLINE, _STATUS], 2),
+        ([{**_STATUS, "Self": {**_STATUS["Self"], "Online": True, "Relay": ""}}, _STATUS], 2),
         ([{**_STATUS, "BackendState": "NeedsLogin"}], 1),
         ([{**_STATUS, "Self": {"Online": False, "Expired": True}}], 1),
         ([{}], 1),

@@ -18,10 +18,11 @@ WAITING: Final = ("NoState", "Starting")
 
 
 def settles(status: Json) -> bool:
-    """Whether a client is on its way into the mesh, as tailscaled's status tells."""
+    """Whether a client is on its way into the mesh, or has not found a home relay yet, as tailscaled's status tells."""
     known = mapping(status)
     state, me = text(known.get("BackendState")), mapping(known.get("Self"))
-    return state in WAITING or (state == "Running" and me.get("Online") is False and not me.get("Expired"))
+    lacks = me.get("Online") is False or me.get("Relay") == ""
+    return state in WAITING or (state == "Running" and lacks and not me.get("Expired"))
 
 
 def outdated(server: Server) -> bool:
