@@ -89,6 +89,9 @@ class Slices:
         self, request: Request, run_dir: Path, *, on_event: Callable[[Event], None], interruption: Interruption
     ) -> Ended:
         """Run all slices to their end, and merge their reports."""
+        # Threads that load it at the same time find it unfinished.
+        import ansible_runner  # noqa: F401
+
         shared = _collection.private.new_directory(run_dir / "artifacts", _DIRECTORY)
         _collection.private.new_directory(run_dir, _DIRECTORY)
         together = _Together(len(self._hosts), on_event)

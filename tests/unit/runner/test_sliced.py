@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from meshctl_headscale import _sliced, _stories
 from meshctl_headscale._exit import BadInputError, ExitCode
-from meshctl_headscale._play import Request
+from meshctl_headscale._play import Ended, Interruption, Request
 from meshctl_headscale._project import project
 from meshctl_headscale.cli import app
 from typer.testing import CliRunner
@@ -66,6 +67,23 @@ def test_the_doctor_of_this_machine_has_no_slices() -> None:
 @pytest.mark.parametrize("words", [["--slices", "0"], ["--slices", "x"]])
 def test_a_number_of_slices_is_above_zero(words: list[str]) -> None:
     assert CliRunner().invoke(app, ["run", "us1", *words]).exit_code == ExitCode.BAD_INPUT
+
+
+def test_the_slices_find_ansible_runner_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ansible_runner"]:
+        monkeypatch.delitem(sys.modules, name)
+    found = list[Any]()
+
+    def run(*_arguments: Any, **_options: Any) -> Ended:
+        found.append(getattr(sys.modules.get("ansible_runner"), "plugins", None))
+        return Ended(rc=0, interrupted=False, stats=None)
+
+    monkeypatch.setattr(_sliced, "run_playbooks", run)
+    (tmp_path / "artifacts").mkdir()
+    request = Request(playbooks=[], inventory="hosts.yml")
+    slices = _sliced.Slices([["n1"], ["n2"]])
+    slices(request, tmp_path, on_event=found.append, interruption=Interruption(lambda _said: None))
+    assert [type(plugins) for plugins in found] == [dict, dict]
 
 
 def _play(name: str) -> dict[str, Any]:
