@@ -38,6 +38,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 FILE = Path(__file__).with_name("headlines.yml")
 _LOOKS = 3
 _WELL_S = 90.0
+_MORE = r"; and \d+ more: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +66,13 @@ def is_right(expected: Expected, headline: str, hosts: Mapping[str, str]) -> boo
     """Whether a headline names the cause and the host."""
     if not expected.says:
         return not headline
-    host = hosts.get(expected.about, "")
-    return bool(re.search(expected.says, headline)) and (host in headline or headline.startswith("all "))
+    host, first = hosts.get(expected.about, ""), re.split(_MORE, headline)[0]
+    return bool(re.search(expected.says, first)) and (host in first or first.startswith("all "))
 
 
 def is_only(headline: str) -> bool:
     """Whether no other finding stands beside the headline."""
-    return not re.search(r"; and \d+ more$", headline)
+    return not re.search(_MORE, headline)
 
 
 def doctor(lab: str, inventory: str, directory: Path, *, every: bool = False) -> str:

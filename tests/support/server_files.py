@@ -37,7 +37,7 @@ dns:
   base_domain: mesh.internal
   override_local_dns: true
   nameservers:
-    global: [192.0.2.53, "https://dns.example.com/q"]
+    global: [192.0.2.53, "https://dns.nextdns.io/ab1234"]
     split:
       corp.example.com: [10.0.0.53]
 unix_socket: /run/headscale/headscale.sock
@@ -145,7 +145,7 @@ CONFIG_CHANGES = (
     Change("mesh.internal", '""', "config.base_domain", "high", "base_domain", True),
     Change("mesh.internal", "Mesh.internal", "config.base_domain", "medium", "base_domain"),
     Change("mesh.internal", "mesh_1.internal", "config.base_domain", "high", "base_domain"),
-    Change('[192.0.2.53, "https://dns.example.com/q"]', "[]", "config.nameservers", "high", "global", True),
+    Change('[192.0.2.53, "https://dns.nextdns.io/ab1234"]', "[]", "config.nameservers", "high", "global", True),
     Change("192.0.2.53", "dns.example.com", "config.nameservers", "medium", "global"),
     Change("[10.0.0.53]", "[10.0.0.530]", "config.nameservers", "medium", "corp.example.com"),
     _add("dns.extra_records: [{name: a.b, type: CNAME, value: c.d}]", "config.records", "medium"),
@@ -154,15 +154,41 @@ CONFIG_CHANGES = (
     Change("mesh.internal", "mesh.local", "config.base_domain", "medium", "base_domain"),
     Change("192.0.2.53", "127.0.0.53", "config.nameservers", "medium", "global"),
     Change("192.0.2.53", "100.100.100.100", "config.nameservers", "medium", "global"),
+    Change("192.0.2.53", '"https://dns.example.com/q"', "config.nameservers", "medium", "global"),
+    _add("dns.search_domains: [corp.example.com, 'https://x']", "config.nameservers", "medium"),
+    _add("dns.extra_records: [{name: hs.example.com, type: A, value: 100.64.0.3}]", "config.records", "high"),
+    _add("dns.extra_records: [{name: hs.example.com, type: A, value: 192.0.2.9}]", "", ""),
+    Change("mesh.internal", "relay.example.com", "config.base_domain", "low", "base_domain"),
     # Server.
     _add("tls_letsencrypt_hostname: other.example.com", "config.tls", "high"),
     _add("oidc: {issuer: 'https://id.example.com', allowed_domains: [example.com]}", "config.oidc", "high"),
+    _add(
+        "oidc: {issuer: 'https://id.example.com/.well-known/openid-configuration', client_id: x, allowed_users: [a@b]}",
+        "config.oidc",
+        "high",
+    ),
+    _add(
+        "oidc: {issuer: 'https://id.example.com', client_id: x, allowed_domains: ['@example.com']}",
+        "config.oidc",
+        "high",
+    ),
+    _add(
+        "oidc: {issuer: 'https://id.example.com', client_id: x, allowed_users: [a@b], scope: [email]}",
+        "config.oidc",
+        "high",
+    ),
+    _add(
+        "oidc: {issuer: 'https://id.example.com', client_id: x, allowed_users: [a@b], pkce: {enabled: true, method: SHA256}}",
+        "config.oidc",
+        "medium",
+    ),
     _add("---", "config.documents", "high"),
     Change("100.64.0.0/10", "100.64.0.0/33", "config.prefixes", "high", "v4", True),
     Change("100.64.0.0/10", "10.0.0.0/8", "config.prefixes", "high", "v4"),
+    Change("100.64.0.0/10", "100.64.0.4/30", "config.prefixes", "medium", "v4"),
     Change("  v6: fd7a:115c:a1e0::/48\n", "  allocation: any\n", "config.prefixes", "high", "allocation", True),
     Change("  private_key_path: /var/lib/headscale/noise.key", "  x: 1", "config.required", "high", "noise", True),
-    _add("trusted_proxies: [10.0.0.1]", "config.trusted_proxies", "high", stops=True),
+    _add("trusted_proxies: [10.0.0.1]", "config.trusted_proxies", "medium"),
     _add("trusted_proxies: [0.0.0.0/0]", "config.trusted_proxies", "high", stops=True),
     _add("tls_cert_path: /etc/cert.pem", "config.tls", "high"),
     _add("tls_letsencrypt_challenge_type: DNS-01", "config.tls", "high", stops=True),
@@ -179,7 +205,10 @@ CONFIG_CHANGES = (
     Change("127.0.0.1:9090", "127.0.0.1:8080", "config.listen", "high", "metrics_listen_addr"),
     Change("0.0.0.0:3478", '"3478"', "config.listen", "high", "stun_listen_addr"),
     Change("0.0.0.0:3478", "127.0.0.1:3478", "config.listen", "high", "stun_listen_addr"),
+    Change("127.0.0.1:8080", "0.0.0.0:80\ntls_letsencrypt_hostname: hs.example.com", "config.listen", "high", ""),
     # Relays.
+    Change("    enabled: true", "    enabled: true\n    ipv4: 203.0.113.500", "config.derp", "high", "ipv4"),
+    Change("    enabled: true", "    enabled: true\n    ipv6: 203.0.113.5", "config.derp", "high", "ipv6"),
     Change("/var/lib/headscale/derp.key", "/var/lib/headscale/noise.key", "config.derp", "high", "private_key_path"),
     Change("  urls: []", "  urls: [derp.example.com/map]", "config.derp", "high", "urls"),
     Change("    stun_listen_addr: 0.0.0.0:3478\n", "", "config.derp", "high", "server:", True),
@@ -235,5 +264,7 @@ POLICY_CHANGES = (
     Change('"deny": ["tag:web:22"]', '"deny": ["tag:web:443"]', "policy.test", "high", '"deny"', True),
     Change('"accept": ["tag:web:443"]', '"accept": ["tag:web:80"]', "policy.test", "high", '"accept"', True),
     Change('{"src": "alice@"', '{"src": "carol@"', "policy.test", "high", '"src"', True),
+    Change('"autoApprovers"', '"ssh": [{"action": "accept", "src": ["alice@"], "dst": ["tag:web"], "users": ["root"]}], "autoApprovers"',
+           "policy.never", "medium", '"ssh"'),
     Change('"10.1.0.0/16"}', '"10.1.0.0/16", "nas": "10.1.0.9"}', "policy.unused", "info", "nas"),
 )  # fmt: skip

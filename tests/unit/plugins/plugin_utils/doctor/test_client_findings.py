@@ -182,6 +182,24 @@ def test_the_route_to_a_node_that_tailscaled_does_not_trust_proves_nothing(more:
 
 
 @pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ({"error": "RTNETLINK answers: Invalid argument"}, "100.64.0.2 nowhere (blackhole, unreachable or prohibit)"),
+        ({"dev": "eth0"}, "100.64.0.2 through eth0, and not through tailscale0"),
+        ({"error": "RTNETLINK answers: Network is unreachable"}, ""),
+    ],
+)
+def test_a_route_that_leads_one_reachable_node_astray(route: dict[str, Any], said: str) -> None:
+    peers = {"2": _peer(), "3": _peer(ID="3", HostName="c", TailscaleIPs=["100.64.0.3"])}
+    seen = {"disco": {"100.64.0.2": {"answered": True}}, "icmp": {"100.64.0.2": {"received": 0, "sent": 3}}}
+    routes = {"get": {"100.64.0.2": route, "100.64.0.3": {"dev": "tailscale0"}}}
+    found = problems(examine_client(_client({"Peer": peers}, mesh_routes=routes, **seen)))
+    assert said in found.get("doctor.kernel_route", "") if said else "doctor.kernel_route" not in found
+    # Without echo requests that were lost, this may be a node that tailscaled does not trust.
+    assert "doctor.kernel_route" not in problems(examine_client(_client({"Peer": peers}, mesh_routes=routes)))
+
+
+@pytest.mark.parametrize(
     ("keys", "because"), [((1, 2), "doctor.derp_map"), ((1,), "doctor.registration"), ((2,), "doctor.registration")]
 )
 def test_a_node_that_the_server_does_not_know_explains_silence(keys: tuple[int, ...], because: str) -> None:
@@ -274,3 +292,22 @@ def test_a_resolver_inside_the_mesh_is_named() -> None:
     found = problems(examine_client(data, outside=("example.com",)))
     assert "100.64.0.2, which is b in this mesh" in found["doctor.upstream_dns"]
     assert "10.0.0.250 of corp.example" in found["doctor.split_dns"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "rcode", "said"),
+    [
+        ([{"value": "10.9.9.9"}], "NOERROR", "to 10.9.9.9 and not to its mesh addresses, as an entry of that name in dns.extra_records"),
+        ([], "NXDOMAIN", "tailscaled answers NXDOMAIN for this node's own name"),
+        (None, "", "tailscaled's own resolver 100.100.100.100 does not answer"),
+    ],
+)  # fmt: skip
+def test_a_resolver_that_answers_wrongly_is_not_said_to_be_silent(answers: Any, rcode: str, said: str) -> None:
+    row = {
+        "name": "a.mesh",
+        "outcome": "timeout" if answers is None else "answered",
+        "answers": answers,
+        "rcode": rcode,
+    }
+    data = _client({"CurrentTailnet": {"MagicDNSEnabled": True}}, dns=[row], prefs={"CorpDNS": True})
+    assert said in problems(examine_client(data))["doctor.magic_dns"]

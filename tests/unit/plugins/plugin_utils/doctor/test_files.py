@@ -101,6 +101,22 @@ def test_a_policy_without_tests_is_worth_a_word() -> None:
     assert [(one.id, one.severity) for one in _policy(text)] == [("policy.tests", "info")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"acls": [{"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:tagged:22"]}]}',
+        '{"acls": [{"action": "accept", "src": ["*"], "dst": ["autogroup:self:*"]}], '
+        '"ssh": [{"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]}',
+        '{"acls": [{"action": "accept", "src": ["alice@"], "dst": ["tag:a:20-30"]}], "tagOwners": {"tag:a": ["alice@"]}, '
+        '"ssh": [{"action": "check", "src": ["autogroup:member"], "dst": ["autogroup:tagged"], "users": ["autogroup:nonroot"]}]}',
+        '{"acls": [{"action": "accept", "src": ["alice@"], "dst": ["alice@:*"]}], '
+        '"ssh": [{"action": "accept", "src": ["alice@"], "dst": ["alice@"], "users": ["alice"]}]}',
+    ],
+)
+def test_rules_that_match_nodes_the_policy_does_not_name(text: str) -> None:
+    assert [one.id for one in _policy(text) if one.severity != "info"] == []
+
+
 # --- reading
 
 

@@ -32,6 +32,18 @@ def _row(status: int, server: str = "", body: str = "", **headers: str) -> dict[
         (_row(503, body="No server is available to handle this request."), "HAProxy does not reach headscale (503)"),
         (_row(301, "nginx", location="https://h/x"), "redirects /ts2021 to https://h/x"),
         (_row(502, "Caddy"), "`reverse_proxy`"),
+        (
+            _row(401, "nginx/1.22.1"),
+            "asks clients to log in (401), which they cannot: remove that for /ts2021 (`auth_basic`",
+        ),
+        (_row(401, "Caddy"), "`basic_auth` or `forward_auth`"),
+        (_row(401, "Apache/2.4.71"), "`Require valid-user`"),
+        (_row(405, "nginx/1.22.1"), "rejects clients (405)"),
+        (_row(400, "nginx/1.22.1", "<h1>No required SSL certificate was sent</h1>"), "remove `ssl_verify_client`"),
+        (_row(400, "nginx/1.22.1"), "proxy_http_version 1.1"),
+        (_row(429, "Caddy"), "turns clients away (429)"),
+        (_row(503, "nginx/1.22.1"), "`limit_req`, `limit_conn` or `return`"),
+        (_row(503, "Apache/2.4.71"), "does not reach headscale (503)"),
     ],
 )
 def test_an_upgrade_that_fails(row: dict[str, Any], words: str) -> None:
@@ -42,6 +54,8 @@ def test_a_health_page_that_a_proxy_answers() -> None:
     assert "`proxy_pass`" in control.unwell(_row(502, "nginx/1.22.1"))
     assert "its database or the proxy" in control.unwell(_row(500, "nginx/1.22.1"))
     assert "(`reverse_proxy`)" in control.unwell(_row(200, "Caddy", "<html>"))
+    assert "redirects /health to https://login/" in control.unwell(_row(302, "nginx", location="https://login/"))
+    assert "asks clients to log in (401)" in control.unwell(_row(401, "Caddy"))
 
 
 def test_who_does_not_answer_rejects_nobody() -> None:
@@ -61,3 +75,11 @@ def test_any_answer_has_a_name(value: Any) -> None:
     row = {"headers": value, "body": value}
     assert proxies.name(row)
     assert proxies.of(row).upgrade
+
+
+def test_a_connection_that_is_closed_before_tls_may_be_one_to_a_program_that_starts() -> None:
+    said = control.no_answer({"outcome": "handshake", "error": "TLS/SSL connection has been closed (EOF)"}, "derper")
+    assert "it may just start or end" in said
+    assert "may just start" not in control.no_answer(
+        {"outcome": "handshake", "error": "WRONG_VERSION_NUMBER"}, "derper"
+    )

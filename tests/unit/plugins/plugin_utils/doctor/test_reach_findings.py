@@ -333,3 +333,36 @@ def test_a_client_that_was_cut_a_moment_ago_is_no_cause_of_its_own() -> None:
         "tailscaled_log": {"lines": lines},
     }
     assert problems(examine_client(seen))["doctor.client"] == "because of doctor.connection"
+
+
+def _asked(
+    name: str, source: str, outcome: str, address: str = "203.0.113.10", *, url: str = "https://hs/health"
+) -> dict[str, Any]:
+    passed = outcome == "answered"
+    return {
+        "id": f"doctor.{name}", "story": "doctor", "assertion": name.split(".", maxsplit=1)[0], "source": source,
+        "target": None if name == "server" else "lab/relay", "verdict": "passed" if passed else "failed",
+        "expected": {"url": url, "udp": "203.0.113.10:3478"}, "observed": {"outcome": outcome},
+        "evidence": {"address": address} if address else {}, "hint": "" if passed else "check that it runs",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ([_asked("relay.https", "a", "answered"), _asked("relay.https", "b", "refused")],
+         "the relay lab/relay does not answer this host at 203.0.113.10 (refused), but answers a: look at the firewall of this host"),
+        ([_asked("relay.stun", "a", "answered", ""), _asked("relay.stun", "b", "timeout", "")],
+         "UDP port 3478 of the relay lab/relay, which STUN needs, does not answer this host (timeout), but answers a"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "10.0.0.20")],
+         "the server https://hs is at 10.0.0.20 for this host, where nothing answers (refused), and at 203.0.113.10 for a, which it "
+         "answers: correct /etc/hosts or the resolver of this host"),
+        ([_asked("server", "a", "refused"), _asked("server", "b", "refused")], "check that it runs"),
+        ([_asked("server", "a", "answered", url="https://other/health"), _asked("server", "b", "refused")], "check that it runs"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "tls")], "check that it runs"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "handshake")],
+         "the server https://hs answers a, but another program answers this host at 203.0.113.10, as a captive portal"),
+    ],
+)  # fmt: skip
+def test_what_answers_others_is_not_said_to_be_down(checks: list[dict[str, Any]], said: str) -> None:
+    assert relate(checks)[1]["hint"].startswith(said)

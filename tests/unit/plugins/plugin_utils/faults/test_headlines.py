@@ -50,7 +50,7 @@ def test_a_headline_names_the_cause_and_the_host(headlines: Any, headline: str, 
 
 def test_a_headline_is_alone_if_nothing_stands_beside_it(headlines: Any) -> None:
     assert headlines.is_only("two: its key has expired (doctor.expiry)")
-    assert not headlines.is_only("two: its key has expired (doctor.expiry); and 2 more")
+    assert not headlines.is_only("two: its key has expired (doctor.expiry); and 1 more: doctor.names (one)")
 
 
 def test_what_harms_nothing_has_no_headline(headlines: Any) -> None:

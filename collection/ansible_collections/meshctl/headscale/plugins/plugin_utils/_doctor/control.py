@@ -14,9 +14,13 @@ from . import proxies, urls
 
 HEALTH, UPGRADE = "/health", "/ts2021"
 OK, SWITCHING = 200, 101
-_REJECTED, _REDIRECTS, _NO_BACKEND = (401, 403, 404), (301, 302, 303, 307, 308), (502, 503, 504)
+_REJECTED, _REDIRECTS, _NO_BACKEND = (403, 404, 405), (301, 302, 303, 307, 308), (502, 503, 504)
+_LOGIN, _LIMIT, _UNAVAILABLE, _BAD = 401, 429, 503, 400
+# What nginx says to a client without a certificate of its own.
+_NO_CERTIFICATE = "SSL certificate"
 
 _OTHER_NAME = ("Hostname mismatch", "IP address mismatch", "the certificate is for")
+_CLOSED = ("EOF", "reset by peer")
 # What OpenSSL adds to its reason, in Python's words.
 _OPENSSL = re.compile(r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed: | \(_ssl\.c:\d+\)")
 
@@ -48,6 +52,11 @@ def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in f
         return _distrusted(said)
     if outcome == "prohibited" and text(row.get("from")) in ("", "local"):
         return "this host's own firewall refuses to send to it: look at its output rules (`nft list ruleset`)"
+    if outcome == "handshake" and any(word in said for word in _CLOSED):
+        return (
+            f"the other side closes the connection before TLS is agreed ({said}): it may just start or end; if it stays so, check that "
+            "TLS is enabled on that port, and what is in front of it"
+        )
     return {
         "handshake": f"the TLS handshake fails ({said}): check that TLS is enabled on that port, with a certificate for this name",
         "no-name": "its name does not resolve here: see doctor.upstream_dns and doctor.domain",
@@ -86,8 +95,8 @@ def unwell(row: dict[str, Json]) -> str:
         return "" if '"pass"' in text(row.get("body")) else _other(row)
     if row.get("status") in _REJECTED:
         return _other(row)
-    if row.get("status") in _NO_BACKEND:
-        return unreached(row)
+    if found := _fronted(row, HEALTH, "headscale"):
+        return found
     return (
         f"the server answers {row.get('status')}: its database or the proxy in front of it fails; read headscale's log"
     )
@@ -108,14 +117,26 @@ def refused(row: dict[str, Json], path: str, program: str = "headscale") -> str:
     status, known = row.get("status"), proxies.of(row)
     if status in _REJECTED:
         return f"{front} rejects clients ({status}): remove that rule for {path} ({known.reject})"
+    return _fronted(row, path, program) or f"{front} does not forward the upgrade: {known.upgrade}"
+
+
+def _fronted(row: dict[str, Json], path: str, program: str) -> str:
+    """Return what only a proxy answers, whatever it was asked for; empty if that is not it."""
+    front = f"{proxies.name(row)} in front of {program}"
+    status, known = row.get("status"), proxies.of(row)
     if status in _REDIRECTS:
         where = text(mapping(row.get("headers")).get("location"))
         return (
             f"{front} redirects {path} to {where}, and clients do not follow: remove that for {path} ({known.redirect})"
         )
-    if status in _NO_BACKEND:
-        return unreached(row, program)
-    return f"{front} does not forward the upgrade: {known.upgrade}"
+    if status == _LOGIN:
+        return f"{front} asks clients to log in ({status}), which they cannot: remove that for {path} ({known.login})"
+    if status == _BAD and known is proxies.NGINX and _NO_CERTIFICATE in text(row.get("body")):
+        return f"{front} asks clients for a certificate, and they have none: remove `ssl_verify_client` for this name"
+    # nginx itself says 502 or 504 of a backend that does not answer.
+    if status == _LIMIT or (status == _UNAVAILABLE and known is proxies.NGINX):
+        return f"{front} turns clients away ({status}), as a limit on requests or a page for maintenance does: remove that for {path} ({known.limit})"
+    return unreached(row, program) if status in _NO_BACKEND else ""
 
 
 def unreached(row: dict[str, Json], program: str = "headscale") -> str:

@@ -13,6 +13,7 @@ from .._judge.check import BAD
 from .cause import because_of
 
 STORY, HARDENING = "doctor", "hardening"
+_NAMED = 3
 _Checks = list[dict[str, Any]]
 
 
@@ -26,7 +27,10 @@ def headline(checks: Sequence[dict[str, Any]]) -> str:
     said = f"{_hosts(first, made)}: {first[0]['hint']} ({first[0]['id']})"
     # What could not be examined is most often a consequence, and no problem that anybody saw.
     others = [group for group in groups if group is not first and _failed(group)]
-    return f"{said}; and {len(others)} more" if others else said
+    if not others:
+        return said
+    named = ", ".join(f"{group[0]['id']} ({_hosts(group, made)})" for group in others[:_NAMED])
+    return f"{said}; and {len(others)} more: {named}{', …' if others[_NAMED:] else ''}"
 
 
 def _roots(made: Sequence[dict[str, Any]]) -> list[_Checks]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 SUPPORTED: tuple[Network, ...] = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
@@ -15,3 +15,8 @@ SUPPORTED: tuple[Network, ...] = (ip_network("100.64.0.0/10"), ip_network("fd7a:
 def inside(net: Network, whole: Network) -> bool:
     """Whether a network is part of another one."""
     return net.version == whole.version and net.network_address in whole and net.prefixlen >= whole.prefixlen
+
+
+def is_mesh_address(known: str) -> bool:
+    """Whether an address is of a range from which nodes get theirs."""
+    return any(ip_address(known) in net for net in SUPPORTED)

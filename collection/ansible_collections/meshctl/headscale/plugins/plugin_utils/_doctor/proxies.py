@@ -19,6 +19,10 @@ class Proxy:
     """How it passes on an upgrade."""
     reject: str
     """What rejects requests."""
+    login: str
+    """What asks for a password or a login."""
+    limit: str
+    """What limits how often requests are answered."""
     redirect: str
     """What redirects them."""
     backend: str
@@ -31,7 +35,9 @@ NGINX = Proxy(
     upgrade="set `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade` and "
     "`proxy_set_header Connection $connection_upgrade`",
     reject="`deny`, `limit_except`, or `return` below an `if`",
-    redirect="`return` or `rewrite`",
+    login="`auth_basic` or `auth_request`",
+    limit="`limit_req`, `limit_conn` or `return`",
+    redirect="`return`, `rewrite`, or `error_page` with `auth_request`",
     backend="`proxy_pass`",
     idle="`proxy_read_timeout` and `proxy_send_timeout`",
 )
@@ -39,13 +45,17 @@ CADDY = Proxy(
     upgrade="`reverse_proxy` forwards it by default: remove `header_up` for Upgrade and Connection, and `transport` with "
     "versions other than 1.1",
     reject="`respond`, `error` or `abort`",
-    redirect="`redir`",
+    login="`basic_auth` or `forward_auth`",
+    limit="`rate_limit`",
+    redirect="`redir` or `forward_auth`",
     backend="`reverse_proxy`",
     idle="`stream_timeout`, and `read_timeout` and `write_timeout` of its `transport`",
 )
 HAPROXY = Proxy(
     upgrade="it forwards it by default: remove `http-request del-header` and `http-request set-header` for Upgrade and Connection",
     reject="`http-request deny`",
+    login="`http-request auth`",
+    limit="`http-request deny` with a `stick-table`",
     redirect="`http-request redirect`",
     backend="`server` in the backend",
     idle="`timeout client`, `timeout server` and `timeout tunnel`",
@@ -53,6 +63,8 @@ HAPROXY = Proxy(
 APACHE = Proxy(
     upgrade="add `upgrade=ANY` to `ProxyPass`",
     reject="`Require`, or `RewriteRule` with the flag F",
+    login="`AuthType` with `Require valid-user`",
+    limit="the module that limits requests",
     redirect="`Redirect` or `RewriteRule`",
     backend="`ProxyPass`",
     idle="`ProxyTimeout`, `ProxyWebsocketIdleTimeout`, and `timeout=` of `ProxyPass`",
@@ -65,7 +77,9 @@ _UNKNOWN = Proxy(
     upgrade=f"in nginx, {NGINX.upgrade}; in Apache, {APACHE.upgrade}; in HAProxy, remove `http-request del-header Upgrade`; bypass "
     "proxies that cannot forward it (Cloudflare)",
     reject="the rule",
-    redirect="the redirect",
+    login="its authentication",
+    limit="its rate limit",
+    redirect="the redirect, or its login",
     backend="the address of headscale",
     idle="its idle timeouts",
 )

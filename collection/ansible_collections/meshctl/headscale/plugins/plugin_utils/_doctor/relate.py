@@ -12,6 +12,7 @@ from typing import Any
 from .._judge.answer import items, mapping
 from .._judge.check import BAD
 from .cause import Cause, because_of
+from .elsewhere import answered_elsewhere
 
 _STORY = "doctor"
 # What keeps a node from answering anybody, as its own host has it.
@@ -27,7 +28,7 @@ def relate(checks: Sequence[_Check]) -> list[_Check]:
     """Return the checks, where one refers to what another host found: the host of a peer, or all clients of the server."""
     roots = {(check["id"], check["source"]) for check in checks if _is_root(check)}
     lost = next((check for check in checks if check["id"] == _REPLACED and _is_root(check)), None)
-    related = [_because(check, roots, _causes(check)) for check in checks]
+    related = [_because(check, roots, _causes(check)) for check in answered_elsewhere(checks)]
     if lost:
         cause = Cause(id=_REPLACED, source=lost["source"])
         return [_marked(check, cause) if _is_lost(check, lost) else check for check in related]

@@ -21,10 +21,13 @@ _MOST = 2000
 
 
 def sample(document: Any, families: Sequence[str] = ("ipv4", "ipv6")) -> list[Node]:  # noqa: ANN401 - HuJSON
-    """Return the nodes; a policy that names no user gets one, so that autogroups have a member."""
+    """Return the nodes; a policy that names no user or no tag gets one, so that its autogroups have a member."""
     words = dict.fromkeys(_words(document))
     users = [word for word in words if "@" in word and not word.startswith(("group:", "tag:"))] or ["user@"]
     tags = [word for word in words if word.startswith("tag:")]
+    # An administrator may give a node any tag, also one that the policy does not name.
+    if not tags and any(word.startswith("autogroup:tagged") for word in words):
+        tags = ["tag:sample"]
     nodes = []
     for number, name in enumerate([*users, *tags][:_MOST]):
         addresses = tuple(str(_FIRST[family] + number) for family in families)

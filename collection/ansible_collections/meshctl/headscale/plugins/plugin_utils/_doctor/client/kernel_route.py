@@ -15,6 +15,8 @@ from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("interface",)
 _MOST = 4
+# How the kernel reports a route of the type blackhole, prohibit or unreachable.
+_REFUSALS = ("Invalid argument", "Permission denied", "No route to host")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
@@ -26,22 +28,25 @@ def requests(client: Client) -> list[dict[str, Any]]:
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     """Return the nodes whose packets leave through another interface."""
     found = mapping(mapping(client.data("mesh_routes")).get("get"))
-    routes = {known: text(mapping(found.get(known)).get("dev")) for known in _asked(client)}
-    known = {entry: device for entry, device in routes.items() if device}
+    routes = {entry: mapping(found.get(entry)) for entry in _asked(client)}
+    known = {entry: way for entry, route in routes.items() if (way := text(route.get("dev")) or _refused(route))}
     if not known:
         return
     wrong: dict[str, str] = {}
     for version in (False, True):
         family = {entry: device for entry, device in known.items() if (":" in entry) is version}
         # tailscaled has no route to a node that it does not trust: one alone proves nothing.
-        wrong |= {} if client.interface in family.values() else family
-    ways = ", ".join(f"{entry} through {device}" for entry, device in wrong.items())
+        if client.interface in family.values():
+            family = {entry: way for entry, way in family.items() if way != client.interface and _silent(client, entry)}
+        wrong |= family
+    ways = ", ".join(f"{entry} {way if ' ' in way else f'through {way}'}" for entry, way in wrong.items())
     check = context.check(
         not wrong,
         expected={"through": client.interface},
         observed=known,
         hint=f"the kernel does not send packets for other nodes into the mesh: {ways}, and not through {client.interface}; restart "
-        "tailscaled, which restores its routes, and check `ip rule` for rules of other programs that take precedence",
+        "tailscaled, which restores its routes, and check `ip rule` and `ip route show table all` for rules and routes of other programs "
+        "that take precedence",
         command=f"ip route get {quoted(sorted(wrong or known)[0])}",
     )
     yield because(
@@ -50,6 +55,21 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
             "interface.up", "interface.taken", *(("interface.ipv6",) if all(":" in entry for entry in wrong) else ())
         ),
     )
+
+
+def _refused(route: dict[str, Any]) -> str:
+    """Return that a route of its own refuses a node; a host without any route to it has no such route."""
+    said = text(route.get("error"))
+    return "nowhere (blackhole, unreachable or prohibit)" if any(word in said for word in _REFUSALS) else ""
+
+
+def _silent(client: Client, entry: str) -> bool:
+    """Whether tailscaled reaches a node that the kernel does not."""
+    peer = next((peer for peer in client.peers if entry in addresses(peer.get("TailscaleIPs"))), {})
+    tried = mapping(client.data("disco"))
+    alive = any(mapping(tried.get(known)).get("answered") is True for known in addresses(peer.get("TailscaleIPs")))
+    echo = mapping(mapping(client.data("icmp")).get(entry))
+    return alive and bool(echo) and not echo.get("received")
 
 
 def _asked(client: Client) -> list[str]:

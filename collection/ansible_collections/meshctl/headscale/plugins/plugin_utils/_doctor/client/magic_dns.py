@@ -48,7 +48,7 @@ def judge(client: Client, context: CheckContext) -> Check:
             "error": text(system.get("error")),
             "outcome": text(asked.get("outcome")),
         },
-        hint=_hint(client, levels, addresses(system.get("addresses")))
+        hint=_hint(client, levels, asked, addresses(answers), addresses(system.get("addresses")))
         if client.name
         else "the node has no name, because it is not in the mesh",
         command=f"getent ahosts {quoted(client.name)}",
@@ -56,13 +56,13 @@ def judge(client: Client, context: CheckContext) -> Check:
     return because(check, client.cause("tun", *client.to_resolver) if client.running else client.cause("client"))
 
 
-def _hint(client: Client, levels: dict[str, bool], found: list[str]) -> str:
+def _hint(client: Client, levels: dict[str, bool], asked: dict[str, Any], given: list[str], found: list[str]) -> str:
     if not levels["server"]:
         return "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration"
     if not levels["accepted"]:
         return "this client ignores the server's DNS settings: `tailscale set --accept-dns=true`"
     if not levels["tailscaled"]:
-        return f"tailscaled's own resolver {QUAD_100} does not answer: read tailscaled's log and restart it"
+        return _not_by_tailscaled(client.name, asked, given)
     if found:
         return (
             f"this host resolves its own name to {', '.join(found)} and not to its mesh addresses: something else "
@@ -74,3 +74,18 @@ def _hint(client: Client, levels: dict[str, bool], found: list[str]) -> str:
             "/etc/resolv.conf: let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
         )
     return "the host's own resolver does not forward names of the mesh to tailscaled: see `resolvectl status`, or its cache"
+
+
+def _not_by_tailscaled(name: str, asked: dict[str, Any], given: list[str]) -> str:
+    """Return why tailscaled does not answer with the node's own addresses."""
+    if text(asked.get("outcome")) != "answered":
+        return f"tailscaled's own resolver {QUAD_100} does not answer: read tailscaled's log and restart it"
+    if given:
+        return (
+            f"tailscaled resolves this node's own name {name} to {', '.join(given)} and not to its mesh addresses, as an entry of that "
+            "name in dns.extra_records (or in the file of dns.extra_records_path) on the server does: remove that entry"
+        )
+    return (
+        f"tailscaled answers {text(asked.get('rcode')) or 'without addresses'} for this node's own name {name}, so its network map is outdated: look at "
+        "its connection to the server, and restart tailscaled"
+    )

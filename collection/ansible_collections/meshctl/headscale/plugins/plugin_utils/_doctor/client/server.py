@@ -47,6 +47,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         not hint,
         expected=expected,
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
+        evidence={"address": text(row.get("address"))} if row.get("address") else {},
         hint=hint,
         command=f"curl -sS -A Go-http-client/1.1 {quoted(expected['url'])}",
     )

@@ -14,6 +14,8 @@ from .finding import Finding
 from .settings import Settings
 
 _TCP = ("listen_addr", "metrics_listen_addr", "grpc_listen_addr")
+_HTTP, _CHALLENGE = "tls_letsencrypt_listen", "tls_letsencrypt_challenge_type"
+_PORTS = {"http": "80", "https": "443"}
 _STUN = "derp.server.stun_listen_addr"
 _ADDRESS = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5}|[a-z][a-z0-9-]*)")
 _HIGHEST_PORT = 65535
@@ -24,6 +26,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Return addresses that are none, that two listeners share, or that no client reaches."""
     embedded = settings.flag("derp.server.enabled", otherwise=False) and settings.text(_STUN)
     parsed = {name: _parsed(said) for name in (*_TCP, *((_STUN,) if embedded else ())) if (said := settings.text(name))}
+    if settings.text("tls_letsencrypt_hostname") and settings.text(_CHALLENGE, "HTTP-01") == "HTTP-01":
+        parsed[_HTTP] = _parsed(settings.text(_HTTP, ":http"))
     for name, place in parsed.items():
         if not place:
             yield settings.finding(
@@ -51,7 +55,7 @@ def _parsed(said: str) -> tuple[str, str] | None:
     found = _ADDRESS.fullmatch(said)
     if not found or (found["port"].isdecimal() and int(found["port"]) > _HIGHEST_PORT):
         return None
-    return found["host"].strip("[]"), found["port"]
+    return found["host"].strip("[]"), _PORTS.get(found["port"], found["port"])
 
 
 def _collide(one: tuple[str, str], other: tuple[str, str]) -> bool:

@@ -14,11 +14,16 @@ from urllib.parse import urlsplit
 from ..._judge.answer import address, mapping, text
 from ..._judge.names import QUAD_100
 from .. import urls
+from ..prefixes import is_mesh_address
 from .finding import Finding
 from .settings import Settings
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _TYPES = ("", "A", "AAAA")
+# Other servers of these providers are not worth a false alarm.
+_PROVIDERS = (
+    "cloudflare-dns.com", "controld.com", "dns.google", "mullvad.net", "nextdns.io", "quad9.net", "wikimedia-dns.org",
+)  # fmt: skip
 
 
 def is_dns_name(name: str) -> bool:
@@ -31,6 +36,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _url(settings)
     yield from _domain(settings)
     yield from _name_servers(settings)
+    yield from _search_domains(settings)
     yield from _records(settings)
 
 
@@ -121,6 +127,13 @@ def _name_servers(settings: Settings) -> Iterator[Finding]:
                 "nameservers", "medium", name, f"{server!r} is not a resolver", "write an IP address, or the URL of DNS over HTTPS",
                 entry=number,
             )  # fmt: skip
+        elif urls.host(server) and not _is_known_provider(server):
+            yield settings.finding(
+                "nameservers", "medium", name,
+                f"clients do not ask {server}: they support DNS over HTTPS only of providers that they know, such as "
+                "https://dns.nextdns.io/ID or https://dns.quad9.net/dns-query",
+                "write the IP address of the resolver", entry=number,
+            )  # fmt: skip
         elif problem := _leads_back(server):
             yield settings.finding(
                 "nameservers",
@@ -144,6 +157,15 @@ def _name_servers(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _search_domains(settings: Settings) -> Iterator[Finding]:
+    for number, domain in enumerate(settings.texts("dns.search_domains")):
+        if not is_dns_name(domain.rstrip(".")):
+            yield settings.finding(
+                "nameservers", "medium", "dns.search_domains", f"{domain!r} is not a domain, and matches no name",
+                "write a domain such as corp.example.com", entry=number,
+            )  # fmt: skip
+
+
 def _leads_back(server: str) -> str:
     """Return why a resolver is the client that asks it, empty if it is not."""
     if server == QUAD_100:
@@ -151,6 +173,11 @@ def _leads_back(server: str) -> str:
     if address(server) and urls.is_loopback(server):
         return "means each client itself, and most clients have no resolver there"
     return ""
+
+
+def _is_known_provider(url: str) -> bool:
+    """Whether clients know a provider of DNS over HTTPS (tailscale.com/net/dns/publicdns)."""
+    return url.startswith("http://") or any(urls.within(urls.host(url), domain) for domain in _PROVIDERS)
 
 
 def _is_resolver(said: str) -> bool:
@@ -170,6 +197,7 @@ def _records(settings: Settings) -> Iterator[Finding]:
             "keep one of them",
             stops=True,
         )
+    host = urls.host(settings.text("server_url"))
     records = settings.get(name)
     for number, record in enumerate(records if isinstance(records, list) else []):
         known = mapping(record)
@@ -183,4 +211,11 @@ def _records(settings: Settings) -> Iterator[Finding]:
             yield settings.finding(
                 "records", "medium", name, f"clients ignore record {number + 1} ({text(known.get('name'))})",
                 "write a name, the type A or AAAA, and an address of that family", entry=number,
+            )  # fmt: skip
+        elif host and text(known.get("name")).rstrip(".").lower() == host and is_mesh_address(value):
+            yield settings.finding(
+                "records", "high", name,
+                f"record {number + 1} leads clients to {value} for the server's own name: they reach that address only while they are "
+                "in the mesh, and a client that has lost the server never finds it again",
+                "remove the record", entry=number,
             )  # fmt: skip

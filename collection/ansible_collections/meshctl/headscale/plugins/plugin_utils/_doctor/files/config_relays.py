@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....module_utils._errors import BadInput
-from ..._judge.answer import mapping
+from ..._judge.answer import address, items, mapping, text
 from .. import urls
 from .derp_map import findings as map_findings
 from .document import read_yaml
@@ -57,6 +57,15 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
             "derp", "high", automatic, "no map contains the embedded relay, and Headscale refuses to start",
             "write true, or add it to a file in derp.paths", stops=True,
         )  # fmt: skip
+    for family, version in (("ipv4", 4), ("ipv6", 6)):
+        name = f"derp.server.{family}"
+        said = settings.text(name)
+        known = address(said)
+        if said and (not known or "/" in said or (":" in known) != (version == 6)):  # noqa: PLR2004 - IPv6
+            yield settings.finding(
+                "derp", "high", name, f"{said!r} is not an IPv{version} address, so clients do not connect to the embedded relay by "
+                f"IPv{version}", "write the server's public address, or remove it",
+            )  # fmt: skip
     if not settings.text("derp.server.region_id", "0").strip("0"):
         yield settings.finding("derp", "high", "derp.server.region_id", "the embedded relay has no region", "write 999")
 
@@ -99,6 +108,7 @@ def _file(settings: Settings, path: str, number: int) -> Iterator[Finding]:
         source = read(str(found))
         yield from map_findings(source)
         yield from _same_region(settings, source, number)
+        yield from _hidden_relays(settings, source, number)
     except BadInput as exc:
         yield settings.finding("derp.file", "high", "derp.paths", str(exc), "correct the file", entry=number)
 
@@ -111,6 +121,24 @@ def _same_region(settings: Settings, source: Source, number: int) -> Iterator[Fi
         yield settings.finding(
             "derp", "high", "derp.paths", f"{source.name} has region {region} as well, and the embedded relay replaces it",
             "give one of them another number", entry=number,
+        )  # fmt: skip
+
+
+def _hidden_relays(settings: Settings, source: Source, number: int) -> Iterator[Finding]:
+    """Return the relays whose names are in the domain of the mesh, where clients ask only Headscale."""
+    domain = settings.text("dns.base_domain").rstrip(".").lower()
+    if not domain or not settings.flag("dns.magic_dns", otherwise=True):
+        return
+    regions = mapping(mapping(read_yaml(source, "derp").data).get("regions"))
+    nodes = [mapping(node) for region in regions.values() for node in items(mapping(region).get("nodes"))]
+    hidden = [node for node in nodes if urls.within(text(node.get("hostname")).rstrip(".").lower(), domain)]
+    for host in dict.fromkeys(text(node.get("hostname")) for node in hidden):
+        # With an address in the map, clients need no lookup.
+        bare = any(node.get("hostname") == host and not address(node.get("ipv4")) for node in hidden)
+        yield settings.finding(
+            "base_domain", "high" if bare else "low", "dns.base_domain",
+            f"dns.base_domain contains the relay {host} of {source.name}, whose name nodes then cannot resolve",
+            "choose another domain, which contains neither the server nor a relay",
         )  # fmt: skip
 
 

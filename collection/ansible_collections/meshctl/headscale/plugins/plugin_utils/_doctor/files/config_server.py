@@ -17,9 +17,12 @@ from .keys import KEYS
 from .settings import Settings, duration
 
 _SHORTEST_INACTIVITY_S = 65
+_FEWEST = 8
 _MODES = ("file", "database")
 _DATABASES = ("sqlite", "sqlite3", "postgres")
 _CHALLENGES = ("HTTP-01", "TLS-ALPN-01")
+_PKCE = ("S256", "plain")
+_DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)*")
 _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "panic", "disabled")
 
 
@@ -59,6 +62,11 @@ def _prefix(settings: Settings, name: str, said: str) -> Iterator[Finding]:
         )  # fmt: skip
     elif net.version != int(name[-1]):
         yield settings.finding("prefixes", "high", name, f"{said} is a prefix of the other family", "correct it")
+    elif net.num_addresses < _FEWEST:
+        yield settings.finding(
+            "prefixes", "medium", name, f"{said} has room for {net.num_addresses} nodes, and Headscale refuses further ones",
+            "use a larger part of 100.64.0.0/10 or of fd7a:115c:a1e0::/48, such as all of it",
+        )  # fmt: skip
     elif not any(inside(net, known) for known in SUPPORTED):
         yield settings.finding(
             "prefixes", "high", name, f"{said} is not part of a range that clients support",
@@ -204,13 +212,40 @@ def _choices(settings: Settings) -> Iterator[Finding]:
         yield settings.finding(
             "log", "medium", "log.format", "Headscale does not know this format", "write text or json"
         )
-    if settings.text("oidc.issuer") and not settings.text("oidc.client_id"):
-        yield settings.finding(
-            "oidc", "high", "oidc.client_id", "the provider does not know Headscale without oidc.client_id, so no user can log in",
-            "set it to the id that the provider gave",
-        )  # fmt: skip
     if settings.text("oidc.client_secret") and settings.text("oidc.client_secret_path"):
         yield settings.finding(
             "oidc", "high", "oidc.client_secret", "oidc.client_secret and oidc.client_secret_path are both set, and Headscale refuses "
             "to start", "keep oidc.client_secret_path", stops=True,
+        )  # fmt: skip
+    yield from _sign_in(settings)
+
+
+def _sign_in(settings: Settings) -> Iterator[Finding]:
+    """Return what keeps users from logging in at their provider."""
+    if not settings.text("oidc.issuer"):
+        return
+    if "/.well-known" in settings.text("oidc.issuer"):
+        yield settings.finding(
+            "oidc", "high", "oidc.issuer", "oidc.issuer is the address of the provider's description, to which Headscale adds "
+            "/.well-known/openid-configuration itself", "write the URL before /.well-known",
+        )  # fmt: skip
+    if "oidc.scope" in settings and "openid" not in settings.texts("oidc.scope"):
+        yield settings.finding(
+            "oidc", "high", "oidc.scope", "without the scope openid, the provider sends no token with the user's name",
+            "add openid",
+        )  # fmt: skip
+    if settings.flag("oidc.pkce.enabled", otherwise=False) and settings.text("oidc.pkce.method", "S256") not in _PKCE:
+        yield settings.finding(
+            "oidc", "medium", "oidc.pkce.method", "Headscale does not know this method, and logs users in without PKCE", "write S256",
+        )  # fmt: skip
+    for number, domain in enumerate(settings.texts("oidc.allowed_domains")):
+        if not _DOMAIN.fullmatch(domain):
+            yield settings.finding(
+                "oidc", "high", "oidc.allowed_domains", f"{domain!r} is not a domain, so no mail address belongs to it",
+                "write what follows @ in the addresses of users, such as example.com", entry=number,
+            )  # fmt: skip
+    if not settings.text("oidc.client_id"):
+        yield settings.finding(
+            "oidc", "high", "oidc.client_id", "the provider does not know Headscale without oidc.client_id, so no user can log in",
+            "set it to the id that the provider gave",
         )  # fmt: skip

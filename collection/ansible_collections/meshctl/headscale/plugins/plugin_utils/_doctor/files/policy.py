@@ -21,6 +21,7 @@ from ..._policy.aliases import is_prefix
 from .finding import Finding, Severity
 from .policy_refusals import refusals
 from .policy_rules import rule_findings
+from .policy_ssh import without_packets
 from .policy_text import Path, line_of_word, lines
 from .source import Source
 
@@ -206,6 +207,12 @@ class _Checking:
             policy, self._parts, sample(document, self._families)
         ):
             yield self._say(kind, severity, path, problem, remedy)
+        for number, names in without_packets(policy, self._parts, sample(document, self._families)):
+            yield self._say(
+                "never", "medium", ("ssh", str(number)),
+                f"ssh rule {number + 1} ({names}) has no effect: no acl or grant lets its sources reach port 22 there",
+                "add a rule for port 22, or remove this one",
+            )  # fmt: skip
 
     def _tests(self, policy: Policy, document: Any) -> Iterator[Finding]:  # noqa: ANN401
         tests = self._parts.get("tests")
