@@ -188,7 +188,7 @@ CONFIG_CHANGES = (
     Change("100.64.0.0/10", "100.64.0.4/30", "config.prefixes", "medium", "v4"),
     Change("  v6: fd7a:115c:a1e0::/48\n", "  allocation: any\n", "config.prefixes", "high", "allocation", True),
     Change("  private_key_path: /var/lib/headscale/noise.key", "  x: 1", "config.required", "high", "noise", True),
-    _add("trusted_proxies: [10.0.0.1]", "config.trusted_proxies", "medium"),
+    _add("trusted_proxies: [10.0.0.1]", "config.trusted_proxies", "high", stops=True),
     _add("trusted_proxies: [0.0.0.0/0]", "config.trusted_proxies", "high", stops=True),
     _add("tls_cert_path: /etc/cert.pem", "config.tls", "high"),
     _add("tls_letsencrypt_challenge_type: DNS-01", "config.tls", "high", stops=True),

@@ -168,6 +168,12 @@ def _check(name: str, source: str, target: str | None = None, **more: Any) -> di
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("online", "because"), [(True, True), (False, False)])
+def test_an_exit_node_without_a_network_passes_nothing_on(online: bool, because: bool) -> None:
+    checks = [_check("doctor.exit_node", "a", "b", observed={"online": online}), _check("doctor.network", "b")]
+    assert relate(checks)[0]["hint"].startswith("because of doctor.network on b") is because
+
+
 @pytest.mark.parametrize(
     ("cause", "path", "because"),
     [

@@ -14,18 +14,18 @@ from .._judge.check import BAD
 from .cause import because_of
 
 _IDS: Final = ("doctor.server", "doctor.relay.https", "doctor.relay.stun")
-# What may happen on the way as well; whoever gets another answer has come to a server.
+# What may happen on the way as well; with any other answer, a host has come to a server.
 _ON_THE_WAY: Final = ("refused", "timeout", "host-unreachable", "net-unreachable", "handshake")
 _Check = dict[str, Any]
 
 
 def answered_elsewhere(checks: Sequence[_Check]) -> list[_Check]:
-    """Return the checks, where one that found nobody answering says who was answered meanwhile."""
+    """Return the checks, where one without an answer says which host was answered meanwhile."""
     well: dict[tuple[str, str | None], list[_Check]] = {}
     for check in checks:
         if check["id"] in _IDS and check["verdict"] == "passed":
             well.setdefault(_what(check), []).append(check)
-    return [_told(check, well.get(_what(check), [])) if _found_nobody(check) else check for check in checks]
+    return [_told(check, well.get(_what(check), [])) if _unanswered(check) else check for check in checks]
 
 
 def _what(check: _Check) -> tuple[str, str | None]:
@@ -33,7 +33,7 @@ def _what(check: _Check) -> tuple[str, str | None]:
     return check["id"], check["target"] or text(mapping(check.get("expected")).get("url"))
 
 
-def _found_nobody(check: _Check) -> bool:
+def _unanswered(check: _Check) -> bool:
     outcome = text(mapping(check.get("observed")).get("outcome"))
     return check["id"] in _IDS and check["verdict"] in BAD and not because_of(check) and outcome in _ON_THE_WAY
 

@@ -62,8 +62,12 @@ def _is_lost(check: _Check, lost: _Check) -> bool:
 
 
 def _causes(check: _Check) -> tuple[str, ...]:
-    """Return which findings of the peer's own host would explain a bad path to it."""
-    if check["id"] != f"{_STORY}.path" or check["verdict"] not in BAD or because_of(check):
+    """Return which findings of the peer's own host would explain a bad path to it, or an exit node that passes nothing on."""
+    if check["verdict"] not in BAD or because_of(check):
+        return ()
+    if check["id"] == f"{_STORY}.exit_node" and mapping(check["observed"]).get("online") is True:
+        return (f"{_STORY}.network",)
+    if check["id"] != f"{_STORY}.path":
         return ()
     return {"none": _CUT_OFF, "relay": _HIDDEN}.get(str(mapping(check["observed"]).get("path")), ())
 

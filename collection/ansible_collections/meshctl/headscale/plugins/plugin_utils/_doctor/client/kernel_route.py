@@ -58,7 +58,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 
 
 def _refused(route: dict[str, Any]) -> str:
-    """Return that a route of its own refuses a node; a host without any route to it has no such route."""
+    """Return that a separate route refuses a node; a host without any route to it has none."""
     said = text(route.get("error"))
     return "nowhere (blackhole, unreachable or prohibit)" if any(word in said for word in _REFUSALS) else ""
 
