@@ -41,13 +41,18 @@ if TYPE_CHECKING:
         merge,
         model,
         pairs,
-    )
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import rundir, scrub, text, visible, walk  # isort: skip
+        reading,
+        rundir,
+        scrub,
+        text,
+        visible,
+        walk,
+    )  # isort: skip
 
 __all__ = [
     "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
     "handed", "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge", "model", "nodes", "package", "pairs", "paths", "policy",
-    "preflight", "private", "record", "remote", "rundir", "scrub", "slices", "stories", "text", "visible", "walk",
+    "preflight", "private", "reading", "record", "remote", "rundir", "scrub", "slices", "stories", "text", "visible", "walk",
 ]  # fmt: skip
 
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
@@ -70,6 +75,7 @@ _PACKAGES = {
         "merge",
         "model",
         "pairs",
+        "reading",
         "rundir",
         "scrub",
         "text",

@@ -115,11 +115,20 @@ def render(directory: Path, form: str, *, every: bool = False) -> str:
         return _collection.text.as_text(report, run_dir=directory, detail=detail, **shape)
     file = directory / _FILES[form]
     if file.is_file():
-        text = file.read_text(encoding="utf-8")
-        return _collection.visible.json_text(text) if form == "json" else text
+        # The directory may be another user's, and its files other than what meshctl writes.
+        show = _collection.visible.json_text if form == "json" else _collection.visible.text
+        return show(_content(file))
     # A run that was killed leaves report.json alone.
     render_form = _collection.html.render if form == "html" else _collection.junit.render
     return render_form(_collection.model.load(directory))
+
+
+def _content(file: Path) -> str:
+    try:
+        return _collection.reading.content(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MeshctlError(f"{file} cannot be read: {reason}. Name another run.") from None
 
 
 def query(directory: Path, expression: str) -> str:

@@ -64,8 +64,9 @@ def _clean(text: str, is_json: bool) -> str:
 
 def _files(run: Path | None, evidence: Path | None) -> Iterator[tuple[str, Path]]:
     for name in _OF_RUN if run else ():
-        if run and (run / name).is_file():
-            yield f"run/{name.rpartition('/')[2]}", run / name
+        # The origin of the run may be unknown; it may have links to files of this user.
+        if run and (path := run.resolve() / name).is_file() and path.resolve() == path:
+            yield f"run/{name.rpartition('/')[2]}", path
     if evidence and evidence.is_dir():
         for path in sorted(evidence.rglob("*")):
             # A link could lead out of the directory.

@@ -35,8 +35,10 @@ Table: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str, ...]
 
 PASSED = "passed"
-# Whatever a file says: a table of constants could claim any number of rows.
-_MOST = 10_000_000
+# Whatever a file says: a table of constants could claim any number of rows, and a text any number of quotations. 1,000,000
+# checks take half of it.
+_MOST_VALUES = 50_000_000
+_MOST_TEXT = 1_000_000_000
 # Fields whose members get separate columns, unless their names are those of hosts or addresses.
 _OPENED = ("expected", "observed", "evidence")
 _WORD = re.compile("[A-Za-z_]+")
@@ -79,16 +81,31 @@ def encode(checks: Sequence[Check]) -> tuple[list[Check], list[Table]]:
 def decode(others: Sequence[Check], tables: Iterable[Table]) -> list[Check]:
     """Return all checks in their order; raise `ValueError` if a table is damaged."""
     placed: dict[int, Check] = {}
-    made = 0
-    for table in tables:
-        placed.update(_rows(table, made))
-        made += _count(table, made)
+    left = _Left()
+    counted = [(table, _count(table, left)) for table in tables]
+    for table, count in counted:
+        placed.update(_rows(table, count, left))
+    made = sum(count for _table, count in counted)
     rest = iter(others)
     try:
         found = [placed[place] if place in placed else next(rest) for place in range(len(others) + made)]
     except StopIteration:
         raise ValueError("passed checks have the same place, or one beyond the last") from None
     return found
+
+
+class _Left:
+    """How much the tables of a file may still become; they can say with little what takes much memory."""
+
+    def __init__(self) -> None:
+        self.values, self.text = _MOST_VALUES, _MOST_TEXT
+
+    def spend(self, *, values: int = 0, text: int = 0) -> None:
+        """Count what is about to be made; raise `ValueError` if it is too much."""
+        self.values -= values
+        self.text -= text
+        if self.values < 0 or self.text < 0:
+            raise ValueError(f"more than {_MOST_VALUES} values, or {_MOST_TEXT} characters, of passed checks")
 
 
 # -- from checks to tables --
@@ -255,9 +272,8 @@ def _runs(places: list[int]) -> list[list[int]]:
 # -- from tables to checks --
 
 
-def _rows(table: Table, before: int) -> Iterator[tuple[int, Check]]:
+def _rows(table: Table, count: int, left: _Left) -> Iterator[tuple[int, Check]]:
     """Yield each row's place and check."""
-    count = _count(table, before)
     known: dict[Path, list[Json]] = {}
     which: dict[str, list[int]] = {}
     later: list[dict[str, Json]] = []
@@ -270,7 +286,7 @@ def _rows(table: Table, before: int) -> Iterator[tuple[int, Check]]:
             which[path[0]] = column["which"]
         known[path] = _values(column, which, count)
     for column in later:
-        known[_path(column["of"])] = _texts(column, which, known, count)
+        known[_path(column["of"])] = _texts(column, which, known, count, left)
     for number, place in enumerate(_places(table["places"])):
         yield place, _row(table["check"], known, number)
 
@@ -287,14 +303,18 @@ def _copy(value: dict[str, Json]) -> dict[str, Json]:
     return {name: _copy(inner) if type(inner) is dict else inner for name, inner in value.items()}
 
 
-def _count(table: Table, before: int) -> int:
+def _size(value: Json) -> int:
+    """Return how many values a row gets with this one: mappings are copied for each row."""
+    return 1 + sum(map(_size, value.values())) if type(value) is dict else 1
+
+
+def _count(table: Table, left: _Left) -> int:
     """Return the number of rows, bounded before anything of that size is made."""
     runs = table["places"]
     if not all(len(run) == 3 and all(type(n) is int for n in run) and run[0] >= 0 and run[1] >= 1 for run in runs):  # noqa: PLR2004
         raise ValueError("the places of passed checks are no runs of first, step and count")
     count: int = sum(max(run[2], 0) for run in runs)
-    if before + count > _MOST:
-        raise ValueError(f"more than {_MOST} checks")
+    left.spend(values=count * (_size(table["check"]) + len(table["columns"])))
     return count
 
 
@@ -325,13 +345,22 @@ def _chosen(column: Mapping[str, Json], distinct: Sequence[Json], which: Mapping
 
 
 def _texts(
-    column: Mapping[str, Json], which: Mapping[str, list[int]], known: Mapping[Path, list[Json]], count: int
+    column: Mapping[str, Json],
+    which: Mapping[str, list[int]],
+    known: Mapping[Path, list[Json]],
+    count: int,
+    left: _Left,
 ) -> list[str]:
     texts = [[part if type(part) is str else known[_path(part)] for part in parts] for parts in column["texts"]]
     chosen = _chosen(column, texts, which) if {"which", "by"} & set(column) else [texts[0]] * count
     if len(chosen) != count:
         raise ValueError(f"the column {'.'.join(column['of'])} has {len(chosen)} texts for {count} rows")
-    return ["".join([part if type(part) is str else part[row] for part in parts]) for row, parts in enumerate(chosen)]
+    made = []
+    for row, parts in enumerate(chosen):
+        said = [part if type(part) is str else part[row] for part in parts]
+        left.spend(text=sum(map(len, said)))
+        made.append("".join(said))
+    return made
 
 
 # -- looking for something in all texts --

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD, SUPPORTED
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, scrub, walk
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, reading, scrub, walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
@@ -260,7 +260,7 @@ def load(path: str | Path) -> Report:
     try:
         if file.is_dir():
             file = file / FILE_NAME
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = reading.document(file)
     except FileNotFoundError as error:
         raise CouldNotRun(f"There is no report at {file}; run a story, or name a run that has one.") from error
     except PermissionError as error:
@@ -268,12 +268,15 @@ def load(path: str | Path) -> Report:
     except OSError as error:
         raise CouldNotRun(f"{file} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise CouldNotRun(f"{file} is not JSON ({error}); {_AGAIN}.") from error
+        raise CouldNotRun(f"{file} is not JSON of a report ({error}); {_AGAIN}.") from error
     report = parse(data, where=str(file))
     try:
         validate(data)
     except CouldNotRun as error:
         raise CouldNotRun(f"{file}: {error}") from error
+    # The schema does not describe the rows of tables.
+    if wrong := next(filter(None, map(reading.wrong_field, report.checks)), ""):
+        raise CouldNotRun(f"{file} is damaged (a check has a wrong {wrong}); {_AGAIN}.")
     return report
 
 
