@@ -29,6 +29,8 @@ __all__ = ["real_headscale", "unique"]
 pytestmark = pytest.mark.integration
 _URL = f"https://{SERVER}"
 _NGINX_AGENT = 'location / {\nif ($http_user_agent ~ "Go-http-client") { return 403; }'
+_NGINX_LIMIT = "limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;\nserver {\nlimit_req zone=one;"
+_NGINX_CERTIFICATE = "server {\nssl_verify_client on; ssl_client_certificate /etc/ssl/mesh/chain.pem;"
 _APACHE_AGENT = (
     "RewriteEngine On\nRewriteCond %{HTTP_USER_AGENT} ^Go-http-client\nRewriteRule ^ - [F]\nProxyPass / http"
 )
@@ -41,6 +43,10 @@ WRONG = (
     ("nginx", "location / {", _NGINX_AGENT, "rejects the User-Agent Go-http-client .*`return` below an `if`"),
     ("nginx", "location / {", "location / { limit_except GET { deny all; }", r"rejects clients \(403\): .*`limit_except`"),
     ("nginx", "location / {", "location /ts2021 { return 301 https://$host:8443/; }\nlocation / {", "redirects /ts2021 to .*`return`"),
+    ("nginx", "location / {", 'location / { auth_basic "x"; auth_basic_user_file /dev/null;', r"asks clients to log in \(401\).*`auth_basic`"),
+    ("nginx", "location / {", "location / { return 302 https://login.example.com/;", "redirects /health to https://login.example.com/"),
+    ("nginx", "server {", _NGINX_LIMIT, r"turns clients away \(503\).*`limit_req`"),
+    ("nginx", "server {", _NGINX_CERTIFICATE, "asks clients for a certificate.*`ssl_verify_client`"),
     ("nginx", "8080", "9", r"nginx/[^ ]+ does not reach headscale \(502\): .*`proxy_pass`"),
     ("caddy", _CADDY, f"{_CADDY} {{\nheader_up -Upgrade\n}}", "Caddy .* forward the upgrade: .*`header_up`"),
     ("caddy", _CADDY, f"@go header User-Agent Go-http-client*\nrespond @go 403\n{_CADDY}", "rejects the User-Agent .*`respond`"),
@@ -49,6 +55,8 @@ WRONG = (
     ("haproxy", "default_backend", "http-request del-header Upgrade\n default_backend", "in HAProxy, remove `http-request del-header"),
     ("haproxy", "default_backend", "http-request deny if { path /ts2021 }\n default_backend",
      r"HAProxy .* rejects clients \(403\): .*`http-request deny`"),
+    ("haproxy", "default_backend", "http-request deny deny_status 429\n default_backend",
+     r"HAProxy .* turns clients away \(429\).*`http-request deny`"),
     # HAProxy itself tries four times.
     pytest.param("haproxy", "8080", "9", r"HAProxy does not reach headscale \(503\): .*`server` in the backend", marks=pytest.mark.slow),
     ("apache", _APACHE, "127.0.0.1:8080/", "Apache/.* forward the upgrade: add `upgrade=ANY` to `ProxyPass`"),

@@ -311,3 +311,9 @@ def test_a_resolver_that_answers_wrongly_is_not_said_to_be_silent(answers: Any, 
     }
     data = _client({"CurrentTailnet": {"MagicDNSEnabled": True}}, dns=[row], prefs={"CorpDNS": True})
     assert said in problems(examine_client(data))["doctor.magic_dns"]
+
+
+def test_a_server_whose_health_page_alone_is_late_has_a_hint() -> None:
+    rows = [{"url": "https://h/ts2021", "outcome": "answered", "status": 101}]
+    data = _client(prefs={"ControlURL": "https://h"}, server=rows, outside=[{"name": "h", "outcome": "found"}])
+    assert "was not fetched in time, although another page" in problems(examine_client(data))["doctor.server"]

@@ -168,6 +168,17 @@ def _check(name: str, source: str, target: str | None = None, **more: Any) -> di
     }  # fmt: skip
 
 
+def test_a_client_that_does_not_even_tell_its_state_is_named() -> None:
+    checks = [_check("doctor.routes", "server", "b"), _check("doctor.client", "b", verdict="error")]
+    assert headline([*checks, _check("doctor.api", "server", verdict="error")]).endswith(
+        "; and 1 more: doctor.client (b)"
+    )
+    checks.append(
+        _check("doctor.registration", "server", "b", evidence={"because": {"id": "doctor.client", "source": "b"}})
+    )
+    assert headline(checks) == "b: doctor.client is bad (doctor.client); and 1 more: doctor.routes (b)"
+
+
 @pytest.mark.parametrize(("online", "because"), [(True, True), (False, False)])
 def test_an_exit_node_without_a_network_passes_nothing_on(online: bool, because: bool) -> None:
     checks = [_check("doctor.exit_node", "a", "b", observed={"online": online}), _check("doctor.network", "b")]

@@ -38,7 +38,8 @@ def _row(status: int, server: str = "", body: str = "", **headers: str) -> dict[
         ),
         (_row(401, "Caddy"), "`basic_auth` or `forward_auth`"),
         (_row(401, "Apache/2.4.71"), "`Require valid-user`"),
-        (_row(405, "nginx/1.22.1"), "rejects clients (405)"),
+        # Headscale itself says so of an upgrade to websocket.
+        (_row(405, "nginx/1.22.1"), "does not forward the upgrade"),
         (_row(400, "nginx/1.22.1", "<h1>No required SSL certificate was sent</h1>"), "remove `ssl_verify_client`"),
         (_row(400, "nginx/1.22.1"), "proxy_http_version 1.1"),
         (_row(429, "Caddy"), "turns clients away (429)"),

@@ -257,11 +257,15 @@ def test_a_state_that_tailscaled_cannot_read() -> None:
             "2025-11-29 09:36:55 2025/11/29 09:36:55 getLocalBackend error: createEngine: tstun.New: operation not permitted",
             "the last error in its log: getLocalBackend error: createEngine: tstun.New: operation not permitted",
         ),
+        (
+            "2025-11-29 09:36:55 tailscaled got signal terminated; shutting down\n2025-11-29 09:36:56 flag provided but not defined: -x",
+            "the last error in its log: flag provided but not defined: -x",
+        ),
         ("1764407000.5 host tailscaled[7]: magicsock: closing", "the last line in its log: magicsock: closing"),
     ],
 )
 def test_how_tailscaled_ended(after: str, words: str) -> None:
-    assert _logged(_LOST, _STARTED, after).endswith(words)
+    assert _logged(_LOST, _STARTED, *after.splitlines()).endswith(words)
 
 
 def test_without_a_log_nothing_is_said_of_it() -> None:

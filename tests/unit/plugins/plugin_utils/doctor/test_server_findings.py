@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,6 +135,8 @@ def test_routes() -> None:
         ),
     )
     found = {check.target: check for check in checks if check.id == "doctor.routes"}
+    said = "10.2.0.0/24 is approved but not advertised: `tailscale set --advertise-routes=10.0.0.0/24,10.1.0.0/24,10.2.0.0/24` there"
+    assert f"{said}, or take the approval back: `headscale nodes approve-routes -i 1 -r 10.1.0.0/24`" in found["a"].hint
     # Approving replaces what was approved.
     assert "approve-routes -i 1 -r 10.0.0.0/24,10.1.0.0/24,10.2.0.0/24`" in found["a"].hint
     assert found["a"].observed == {
@@ -142,6 +145,16 @@ def test_routes() -> None:
         "not_served": ["10.1.0.0/24"],
     }
     assert {found["standby"].verdict, found["primary"].verdict} == {"passed"}
+
+
+def test_an_exit_node_that_is_no_longer_offered() -> None:
+    (check,) = [
+        check for check in _checks(node(1, "a", approvedRoutes=["0.0.0.0/0", "::/0"])) if check.id == "doctor.routes"
+    ]
+    assert (
+        "`tailscale set --advertise-exit-node` there, or take the approval back: `headscale nodes approve-routes -i 1 -r ''`"
+        in check.hint
+    )
 
 
 _PAIR = {"nodes": {"nodes": [node(1, "a"), node(2, "b", user={"id": "7", "name": "old"})]}}
@@ -170,6 +183,24 @@ def test_a_firewall_is_not_claimed_where_it_was_not_seen() -> None:
     hint = _reach(examine_server(_PAIR, views=_views())).hint
     assert "tailscaled there answers, but echo requests do not" in hint
     assert "a firewall on" not in hint
+
+
+def test_packets_that_are_lost_in_part_are_no_firewall() -> None:
+    lossy = _views(partly={"fd7a:115c:a1e0::2": "1 of 3"})
+    views = (lossy[0], replace(lossy[1], own=("100.64.0.2", "fd7a:115c:a1e0::2")))
+    hint = _reach(examine_server(_PAIR, views=views)).hint
+    assert "only some were answered (1 of 3 at fd7a:115c:a1e0::2): packets are lost on the way" in hint
+    assert "nft" not in hint
+
+
+def test_a_node_with_tags_has_no_user() -> None:
+    rule = {"action": "accept", "src": ["old@"], "dst": ["old@:*", "tag:used:*"]}
+    policy = {"policy": json.dumps({"tagOwners": {"tag:used": ["old@"], "tag:srv": ["old@"]}, "acls": [rule]})}
+    for tag, said in (("tag:srv", True), ("tag:used", False)):
+        nodes = [node(1, "a", user={"id": "7", "name": "old"}), node(2, "b", tags=[tag])]
+        data = {"policy": policy, "nodes": {"nodes": nodes}, "users": {"users": [{"id": "7", "name": "old"}]}}
+        hint = _reach(examine_server(data, views=_views(echoed={}))).hint
+        assert ("no rule names those of b (tag:srv)" in hint) is said
 
 
 def test_a_policy_that_denies_explains_silence() -> None:
@@ -429,7 +460,14 @@ def test_what_could_be_attacked_is_never_the_headline_of_another_fault() -> None
         ),
         ("failed to connect to `user=h database=h`: 10.0.0.1:5432 (db): dial error: refused", "start PostgreSQL"),
         ("database is locked (5) (SQLITE_BUSY)", "SQLite database locked"),
-        ("listen tcp :443: bind: address already in use", "in use"),
+        ("listen tcp :443: bind: address already in use", "stop the program that has the port"),
+        ("attempt to write a readonly database (8)", "mount that writable"),
+        ("FATAL: sorry, too many clients already (SQLSTATE 53300)", "raise its max_connections"),
+        (
+            "ERROR: cannot execute CREATE TABLE in a read-only transaction (SQLSTATE 25006)",
+            "name the primary PostgreSQL server",
+        ),
+        ("open /etc/headscale/derp.yaml: no such file or directory", "restore that file"),
     ],
 )
 def test_the_reason_why_headscale_does_not_start_has_a_remedy(said: str, remedy: str) -> None:

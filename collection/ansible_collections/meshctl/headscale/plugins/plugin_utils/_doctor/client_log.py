@@ -43,9 +43,12 @@ def end(seen: Json) -> str:
     said = _since_start(seen)
     if not said:
         return ""
-    if any(_STOPPED in line for line in said):
+    stopped = max((number for number, line in enumerate(said) if _STOPPED in line), default=-1)
+    # One that cannot even read its options does not log a start.
+    later = [line for line in said[stopped + 1 :] if any(word in line for word in _FATAL)]
+    if stopped >= 0 and not later:
         return "it was stopped, as its log says"
-    errors = [line for line in said if any(word in line for word in _FATAL)]
+    errors = later or [line for line in said if any(word in line for word in _FATAL)]
     return f"the last {'error' if errors else 'line'} in its log: {(errors or said)[-1]}"
 
 

@@ -14,7 +14,7 @@ from . import proxies, urls
 
 HEALTH, UPGRADE = "/health", "/ts2021"
 OK, SWITCHING = 200, 101
-_REJECTED, _REDIRECTS, _NO_BACKEND = (403, 404, 405), (301, 302, 303, 307, 308), (502, 503, 504)
+_REJECTED, _REDIRECTS, _NO_BACKEND = (403, 404), (301, 302, 303, 307, 308), (502, 503, 504)
 _LOGIN, _LIMIT, _UNAVAILABLE, _BAD = 401, 429, 503, 400
 # What nginx says to a client without a certificate.
 _NO_CERTIFICATE = "SSL certificate"

@@ -53,7 +53,8 @@ def _weight(group: _Checks, made: Sequence[dict[str, Any]]) -> tuple[bool, bool,
 
 
 def _failed(group: _Checks) -> bool:
-    return any(check["verdict"] == "failed" for check in group)
+    """Whether a problem was observed, or a client does not even tell its state."""
+    return any(check["verdict"] == "failed" or check["id"] == f"{STORY}.client" for check in group)
 
 
 def _hosts(group: _Checks, made: Sequence[dict[str, Any]]) -> str:

@@ -72,7 +72,11 @@ APACHE = Proxy(
 UNNAMED = "a proxy"
 _BY_NAME = {"nginx": NGINX, "caddy": CADDY, "apache": APACHE, "haproxy": HAPROXY}
 # HAProxy adds no header; these are its pages.
-_HAPROXY_SAYS = ("Request forbidden by administrative rules.", "No server is available to handle this request.")
+_HAPROXY_SAYS = (
+    "Request forbidden by administrative rules.", "No server is available to handle this request.",
+    "You have sent too many requests in a given amount of time.", "You need a valid user and password to access this content.",
+    "The server didn't respond in time.", "The server returned an invalid or incomplete response.",
+)  # fmt: skip
 _UNKNOWN = Proxy(
     upgrade=f"in nginx, {NGINX.upgrade}; in Apache, {APACHE.upgrade}; in HAProxy, remove `http-request del-header Upgrade`; bypass "
     "proxies that cannot forward it (Cloudflare)",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .._judge.answer import Json, addresses, items, mapping, text
+from .._judge.answer import Json, addresses, items, mapping, number, text
 from . import control
 from .cause import Cause
 from .observed import Client
@@ -53,6 +53,8 @@ class ClientView:
     """For each mesh address that tailscaled pinged, whether it answered."""
     echoed: Mapping[str, bool] = field(default_factory=dict)
     """For each mesh address that the kernel pinged, whether it answered."""
+    partly: Mapping[str, str] = field(default_factory=dict)
+    """For each mesh address that answered the kernel in part, how often it did."""
     networks: Sequence[str] = ()
     """The networks of the host's own interfaces."""
     shields_up: bool = False
@@ -101,6 +103,9 @@ class ClientView:
             shields_up=client.prefs.get("ShieldsUp") is True,
             logged_out=client.prefs.get("LoggedOut") is True and not client.running,
             bad={name: asdict(cause) for name, cause in client.bad.items()},
+            partly={
+                known: said for known, one in mapping(client.data("icmp")).items() if (said := _in_part(mapping(one)))
+            },
             echoed={known: bool(mapping(one).get("received")) for known, one in mapping(client.data("icmp")).items()},
         )
 
@@ -113,6 +118,11 @@ class ClientView:
     def as_fact(self) -> dict[str, Any]:
         """Return the view as plain data."""
         return asdict(self)
+
+
+def _in_part(echo: Mapping[str, Json]) -> str:
+    sent, received = (int(number(echo.get(key)) or 0) for key in ("sent", "received"))
+    return f"{received} of {sent}" if 0 < received < sent else ""
 
 
 def _ignores_echo(client: Client) -> tuple[str, ...]:

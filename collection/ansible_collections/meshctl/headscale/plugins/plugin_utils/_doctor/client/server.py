@@ -15,6 +15,7 @@ from .. import control
 from ..observed import NO_SERVER, Cause, Check, CheckContext, Client, because
 
 AFTER = ("exit_node", "upstream_dns", "domain", "mtu", "network")
+_UNASKED = "its health page was not fetched in time, although another page of it was: packets are lost on the way, or it is slow"
 KEY_VERSION = 113
 """A capability version that every supported server knows."""
 
@@ -38,7 +39,7 @@ def judge(client: Client, context: CheckContext) -> Check:
     row = client.row("server", url=expected["url"])
     if not row:
         rows = client.data("server")
-        hint = client.why("server") if rows is None else control.trouble(items(rows), client.url)
+        hint = client.why("server") if rows is None else control.trouble(items(rows), client.url) or _UNASKED
         check = context.check(None, expected=expected, observed=None, hint=hint)
         return because(check, client.cause("exit_node", "network", "upstream_dns"))
     ours = client.row("as_meshctl", url=expected["url"])

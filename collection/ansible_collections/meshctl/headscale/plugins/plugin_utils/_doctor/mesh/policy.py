@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ..._judge.answer import addresses
+from ..._judge.answer import addresses, mapping
 from ..._policy import Evaluation, Policy
 from ..._policy.ports import opened
 from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because
@@ -173,6 +173,12 @@ def _stale(view: ClientView, others: list[ClientView], found: dict[str, list[str
     ]
 
 
+def _lost_in_part(view: ClientView, blocked: list[ClientView]) -> list[str]:
+    """Return what was answered in part between a client and those that it does not reach."""
+    looked = [(view, other) for other in blocked] + [(other, view) for other in blocked]
+    return [f"{said} at {known}" for one, other in looked for known, said in one.partly.items() if known in other.own]
+
+
 def _hints(
     server: Server, view: ClientView, others: list[ClientView], found: dict[str, list[str]], shared: str
 ) -> Iterator[str]:
@@ -184,6 +190,14 @@ def _hints(
                 f"{_older(server, ', '.join(stale))}"
             )
             return
+        lost = [] if shields else _lost_in_part(view, _blocked(others, found))
+        if lost:
+            yield (
+                f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not, and of others between these "
+                f"hosts only some were answered ({', '.join(lost)}): packets are lost on the way, so look at the link of "
+                f"{shared or 'both hosts'} and its errors (`ip -s link`)"
+            )
+            return
         yield (
             f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
             + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields
@@ -193,10 +207,28 @@ def _hints(
     if passing := ", ".join(found["open"]):
         yield (f"the policy denies it {passing}, but packets pass, {_older(server, passing)}")
     if (stated := found["not_as_expected"]) and stated != found["open"]:
+        tagged = _tagged(server, [view.name, *map(_name, stated)])
         if set(stated) == {other.name for other in others} and not any(view.echoed.values()):
-            yield "the policy lets it reach no other node: add a rule to the policy, or state this in mesh_expect"
+            yield f"the policy lets it reach no other node: add a rule to the policy, or state this in mesh_expect{tagged}"
         else:
-            yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them"
+            yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them{tagged}"
+
+
+def _tagged(server: Server, names: list[str]) -> str:
+    """Return which of these nodes have only tags that no rule names: rules for their users no longer match them."""
+    document = {key.lower(): value for key, value in mapping(server.policy[1]).items()}
+    rules = json.dumps([document.get("acls"), document.get("grants")])
+    if "autogroup:tagged" in rules:
+        return ""
+    found = [
+        f"{member.name} ({', '.join(member.tags)})" for member in server.members()
+        if member.name in names and member.tags and not any(f'"{tag}' in rules for tag in member.tags)
+    ]  # fmt: skip
+    return (
+        f" (rules for users do not match nodes with tags, and no rule names those of {', '.join(found)})"
+        if found
+        else ""
+    )
 
 
 def _older(server: Server, names: str) -> str:

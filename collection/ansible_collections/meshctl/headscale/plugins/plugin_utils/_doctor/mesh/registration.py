@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
+from ..._judge.quoting import quoted
 from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because, given_name
 
-_JOIN = "join it again: `tailscale up --login-server=… --auth-key=file:…` with a key of `headscale preauthkeys create`"
+_JOIN = (
+    "join it again with a key of `headscale preauthkeys create`: `tailscale up --login-server={} --force-reauth --auth-key=KEY`, and its "
+    "other options, which tailscale names if they are missing"
+)
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
@@ -48,7 +52,7 @@ def _registered(server: Server, context: CheckContext, view: ClientView) -> Chec
 def _hint(server: Server, view: ClientView, *, found: bool) -> str:
     keys = server.keys
     none = f"; there is no usable preauthkey ({keys['used']} used, {keys['expired']} expired)"
-    remedy = _JOIN + ("" if keys["usable"] else none)
+    remedy = _JOIN.format(quoted(server.known.url or "URL")) + ("" if keys["usable"] else none)
     if found:
         return f"the server knows it, but its client is {view.state}: {remedy}"
     if view.key:

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
+from ..._judge.quoting import quoted
 from ..records import Check, CheckContext, Iterator, Record, Server, because, given_name, texts
+
+_EXIT = ("0.0.0.0/0", "::/0")
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
@@ -27,7 +30,8 @@ def _routes(served: set[str], context: CheckContext, node: Record) -> Check:
     approve = f"`headscale nodes approve-routes -i {text(node.get('id'))} -r {','.join(sorted(offered | approved))}`"
     hints = [
         f"{', '.join(waiting)} is advertised but not approved: {approve}" if waiting else "",
-        f"{', '.join(gone)} is approved but not advertised: `tailscale set --advertise-routes=…` on the node"
+        f"{', '.join(gone)} is approved but not advertised: {_advertise(offered, gone)} there, or take the approval back: "
+        f"`headscale nodes approve-routes -i {text(node.get('id'))} -r {quoted(','.join(sorted(offered & approved)))}`"
         if gone
         else "",
         f"{', '.join(idle)} is approved, but no node serves it: check that the node is online" if idle else "",
@@ -45,3 +49,11 @@ def _routes(served: set[str], context: CheckContext, node: Record) -> Check:
         hint="; ".join(filter(None, hints)),
         command="headscale nodes list-routes",
     )
+
+
+def _advertise(offered: set[str], gone: list[str]) -> str:
+    """Return the command that advertises routes again; it replaces those that the node advertises now."""
+    subnets = sorted(route for route in offered | set(gone) if route not in _EXIT)
+    exits = " --advertise-exit-node" if any(route in _EXIT for route in gone) else ""
+    routes = f" --advertise-routes={','.join(subnets)}" if any(route not in _EXIT for route in gone) else ""
+    return f"`tailscale set{exits}{routes}`"

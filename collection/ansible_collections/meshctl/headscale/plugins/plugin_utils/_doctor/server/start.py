@@ -25,7 +25,18 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
     (r"failed to connect to `.*tls error", "correct database.postgres.ssl, or the certificate of PostgreSQL"),
     (r"failed to connect to `.*dial error", "start PostgreSQL, or correct database.postgres.host and database.postgres.port"),
     (r"cannot parse `.*password=", "use a password without blanks, quotes or backslashes"),
+    (r"SQLSTATE 25006", "name the primary PostgreSQL server in database.postgres.host: this one is a read-only copy"),
+    (r"SQLSTATE 53300", "end unused connections to PostgreSQL, or raise its max_connections"),
     (r"database is locked|SQLITE_BUSY", "stop the process that keeps the SQLite database locked"),
+    (r"readonly database|SQLITE_READONLY", "let headscale's user write the SQLite database and its directory, and mount that writable"),
+    (r"disk image is malformed|not a database", "restore the SQLite database from a backup"),
+    (r"unable to open database file", "create the directory of database.sqlite.path, or let headscale's user write there"),
+    (r"no space left on device|disk is full", "free space on that disk"),
+    (r"address already in use", "stop the program that has the port (`ss -Hltnp`), or give that listener another one"),
+    (r"cannot assign requested address", "write an address of this host into that listener, or 0.0.0.0"),
+    (r"creating OIDC provider", "check that this host reaches oidc.issuer, or set oidc.only_start_if_oidc_is_available to false"),
+    (r"permission denied", "let headscale's user read that file, and write its directory"),
+    (r"no such file or directory", "restore that file, or correct its path in the configuration"),
 ))  # fmt: skip
 
 
