@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_small_requests_and_transfers_arrive_whole_over_both_families(serving: d
     assert set(found) == set(BOTH)
     for host in BOTH:
         seen = found[host]
-        assert (seen["udp"]["outcome"], seen["udp"]["answered"]) == ("answered", [64, 1200])
+        assert (seen["udp"]["outcome"], seen["udp"]["answered"]) == ("answered", [64, 1232])
         assert (seen["tcp"]["outcome"], seen["tcp"]["seen"]["from"]) == ("answered", host)
         assert seen["tcp"]["seen"]["port"] == seen["tcp"]["local_port"]
         assert (seen["bulk"]["outcome"], seen["bulk"]["sent"], seen["bulk"]["received"]) == ("answered", 10**6, 10**6)
@@ -124,12 +124,12 @@ def test_only_the_given_ports_are_used(free_port: int) -> None:
 def test_sizes_and_many_connections_are_tried_where_something_is_transferred(serving: dict[str, Any]) -> None:
     found = data("exchange", targets=targets(serving), bulk=1000, sizes=[100, 700], connections=9)
     for seen in found.values():
-        assert seen["udp"]["answered"] == [64, 100, 700, 1200]
+        assert seen["udp"]["answered"] == [64, 100, 700, 1232]
         assert (seen["blocks"]["outcome"], seen["blocks"]["returned"]) == ("returned", [100, 700])
         ((row),) = seen["opened"]["tcp"].values()
         assert (row["tried"], row["opened"], row["lost_from"]) == (9, 9, [])
     without = data("exchange", targets=targets(serving, bulk=False), bulk=1000, sizes=[100, 700], connections=9)
-    assert all(seen["udp"]["answered"] == [64, 1200] and "blocks" not in seen for seen in without.values())
+    assert all(seen["udp"]["answered"] == [64, 1232] and "blocks" not in seen for seen in without.values())
 
 
 def test_a_listener_may_have_a_port_of_each_range_as_well() -> None:
@@ -141,9 +141,65 @@ def test_a_listener_may_have_a_port_of_each_range_as_well() -> None:
     more = {host: {name: ports[name]["more"] for name in ports} for host, ports in serving["ports"].items()}
     asked = [{**target, "more": more[target["host"]]} for target in targets(serving)]
     for host, seen in data("exchange", targets=asked, bulk=1000, connections=6).items():
-        assert seen["opened"]["udp"] == {str(port): "answered" for port in more[host]["udp"]}
-        assert {row["opened"] for row in seen["opened"]["tcp"].values()} == {2}
-        assert len(seen["opened"]["tcp"]) == 3
+        assert set(more[host]["udp"]) <= {int(port) for port in seen["opened"]["udp"]}
+        for rows in seen["opened"].values():
+            assert {row["opened"] for row in rows.values()} == {2}
+            assert len(rows) == 3
+
+
+class Answers:
+    """A peer that answers some datagrams."""
+
+    def __init__(self, serving: dict[str, Any], let: Callable[[int, int, int], bool]) -> None:
+        """Begin to answer what `let` says, given its number within its flow, its length and its source port."""
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = int(self.sock.getsockname()[1])
+        self._let = let
+        self._to = ("127.0.0.1", serving["ports"]["127.0.0.1"]["udp"]["port"])
+        self._flows: dict[int, int] = {}
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+            far.settimeout(2)
+            while True:
+                asked, who = self.sock.recvfrom(65535)
+                number = self._flows[who[1]] = self._flows.get(who[1], 0) + 1
+                if self._let(number, len(asked), who[1]):
+                    far.sendto(asked, self._to)
+                    self.sock.sendto(far.recv(65535), who)
+
+
+@pytest.mark.parametrize(
+    ("let", "outcome", "again"),
+    [
+        (lambda _number, length, _port: length not in range(500, 900), "some lost", (False, True)),
+        (lambda _number, length, _port: length < 500, "large lost", (False, True)),
+        (lambda number, _length, _port: number == 1, "large lost", (True, False)),
+        (lambda number, length, _port: number != 2 or length == 64, "answered", None),
+    ],
+)
+def test_a_size_that_was_lost_is_tried_again_from_another_port(
+    serving: dict[str, Any], let: Callable[[int, int, int], bool], outcome: str, again: tuple[bool, bool] | None
+) -> None:
+    peer = Answers(serving, let)
+    target = {"host": "127.0.0.1", "udp": peer.port, "token": serving["token"]}
+    seen = data("exchange", targets=[target], bulk=1000, sizes=[100, 700], try_timeout_s=1)["127.0.0.1"]["udp"]
+    assert seen["outcome"] == outcome
+    rows = seen.get("again", [])
+    assert [(row["answered"], row["other_answered"]) for row in rows] == [again] * len(rows)
+    assert bool(rows) == bool(again)
+
+
+def test_datagrams_of_some_source_ports_are_never_answered(serving: dict[str, Any]) -> None:
+    peer = Answers(serving, lambda _number, _length, port: port % 2 == 0)
+    asked = [{**targets(serving)[0], "udp": peer.port}]
+    (row,) = data("exchange", targets=asked, bulk=1000, connections=40)["127.0.0.1"]["opened"]["udp"].values()
+    assert row["tried"] == 40
+    assert row["opened"] + row["never"] == 40
+    assert 5 < row["never"] == row["lost"] < 35
+    assert all(port % 2 for port in row["lost_from"])
 
 
 def proxy_that_keeps(serving: dict[str, Any], lengths: range) -> int:

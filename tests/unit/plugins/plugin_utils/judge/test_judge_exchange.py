@@ -208,11 +208,12 @@ def test_a_block_that_is_late_once_is_no_failure(blocks: Any) -> None:
     assert bad(with_more(blocks=blocks)) == set()
 
 
-def rows(*, lost: int = 0, refused: int = 0, tried: int = 8) -> dict[str, Any]:
+def rows(*, lost: int = 0, never: int = 0, refused: int = 0, tried: int = 8) -> dict[str, Any]:
     return {
         "tried": tried,
         "opened": tried - lost - refused,
         "lost": lost,
+        "never": never,
         "refused": refused,
         "lost_from": [4001] * lost,
     }
@@ -244,7 +245,8 @@ def test_connections_that_do_not_open_at_once_name_what_they_have_in_common(tcp:
 @pytest.mark.parametrize(
     "seen",
     [
-        {"tcp": {"4001": rows(lost=2), "700": rows(lost=1), "20000": rows(lost=1)}, "udp": {"700": "answered"}},
+        {"tcp": {"4001": rows(lost=2), "700": rows(lost=1), "20000": rows(lost=1)}, "udp": {"700": rows(lost=1)}},
+        {"tcp": {"4001": rows(lost=1, never=1, tried=24)}, "udp": {"4002": rows(lost=2, never=2, tried=60)}},
         {"tcp": {"4001": rows(tried=0)}, "udp": {}},
         {"tcp": None, "udp": {"700": None}},
         {},
@@ -272,6 +274,66 @@ def test_connections_of_all_looks_count() -> None:
 
 
 def test_a_port_that_no_datagram_reaches_is_named() -> None:
-    checks = with_more(opened={"udp": {"700": "timeout", "20000": "answered"}})
+    checks = with_more(opened={"udp": {"4002": rows(), "700": rows(lost=8, never=8), "20000": rows()}})
     assert bad(checks) == {("udp", "ipv4")}
     assert "UDP to port 700 is dropped, and to port 4002 it is not: a rule on port ranges" in checks["udp", "ipv4"].hint
+
+
+def test_datagrams_that_are_lost_are_counted() -> None:
+    checks = with_more(opened={"udp": {"4002": rows(lost=6, never=1, tried=24)}})
+    assert bad(checks) == {("udp", "ipv4")}
+    assert (
+        "of 24 datagrams to two, one after another and each from another source port, 6 were not answered at once"
+        in (checks["udp", "ipv4"].hint)
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "port", "hint"), [("tcp", "4001", "3 never opened"), ("udp", "4002", "3 were not answered although")]
+)
+def test_flows_that_never_pass_fail_even_when_few(protocol: str, port: str, hint: str) -> None:
+    checks = with_more(opened={protocol: {port: rows(lost=3, never=3, tried=24)}})
+    assert bad(checks) == {(protocol, "ipv4")}
+    assert hint in checks[protocol, "ipv4"].hint
+    assert "drops some of these flows for good" in checks[protocol, "ipv4"].hint
+
+
+@pytest.mark.parametrize(
+    ("again", "hint"),
+    [
+        ({"bytes": 800, "answered": True, "other": 64, "other_answered": False}, "800 bytes are answered"),
+        ({"bytes": 800, "answered": False, "other": 64, "other_answered": False}, "64 bytes are not answered either"),
+        ({"bytes": 800, "answered": False, "other": 64, "other_answered": True}, "packets above a size are lost"),
+    ],
+)
+def test_a_size_is_blamed_only_if_it_is_lost_again(again: dict[str, Any], hint: str) -> None:
+    lost = {"outcome": "large lost", "answered": [64], "unanswered": [800, 1232], "again": [again]}
+    check = judged({"4.udp": lost})["udp", "ipv4"]
+    assert check.bad
+    assert hint in check.hint
+
+
+def test_a_transfer_with_many_segments_sent_again_was_not_cut() -> None:
+    kernel = {"acknowledged": 140050, "retransmitted": 60, "quiet_ms": 3000}
+    stalled = {"outcome": "stalled", "stage": "send", "sent": 720896, "received": 0, "kernel": kernel}
+    check = judged({"4.bulk": stalled})["bulk", "ipv4"]
+    assert "60 segments were sent again on the way there" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("udp", "hint"),
+    [
+        ({"4002": rows(lost=3, never=3), "700": rows(lost=1, never=1)}, "drops some of these flows for good"),
+        (
+            {"4002": rows(lost=8, never=8), "700": rows(), "20000": rows()},
+            "UDP to port 4002 is dropped, and to port 700 it is not",
+        ),
+        ({"4002": rows(lost=8, never=8)}, "answers TCP but not UDP on port 4002"),
+    ],
+)
+def test_a_silent_port_is_judged_next_to_other_flows(udp: dict[str, Any], hint: str) -> None:
+    seen = {**whole(4), "udp": NO_REPLY, "opened": {"udp": udp}}
+    answer = {"observations": {"exchange": {"ok": True, "data": {V4: seen, V6: whole(6)}}}}
+    (check,) = [check for check in judge_exchange(answer, CONTEXT, EXPECT) if check.bad]
+    assert (check.aspect, check.family) == ("udp", "ipv4")
+    assert hint in check.hint

@@ -16,7 +16,7 @@ description:
   - Connects to the listeners that M(meshctl.headscale.serve) has started on the other nodes. A ping proves neither TCP nor
     UDP, because the packet filter of a client lets pings pass wherever any port is open.
   - For each peer and address family there is a check of TCP (C(reachable.tcp), a new connection from a new source port, a
-    request and its reply), one of UDP (C(reachable.udp), datagrams of 64 and of 1200 bytes that are returned), and one of a
+    request and its reply), one of UDP (C(reachable.udp), datagrams of 64 and of 1232 bytes that are returned), and one of a
     transfer in both directions (C(reachable.bulk), with checksum and rate).
   - Peers with a transfer also get datagrams of ten sizes, and blocks of these sizes over one connection. The sizes are chosen
     at random. Of 24 more connections, from random source ports and to all ports on which the peer listens, four fifths

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .answer import Answer, Json, address, mapping, number, numbers, text
+from .answer import Answer, Json, address, items, mapping, number, numbers, text
 from .context import CheckContext, Node
-from .opened import Opened, added, opened
+from .opened import Opened, added, opened, some_pass
 from .quoting import quoted
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Fewer bytes than this are no full segment: none of them has arrived.
 _FIRST_SEGMENTS: Final = 1000
+# A connection that is cut sends one segment again a few times.
+_MANY_RESENT: Final = 20
 # A transfer is still going on when something arrived this recently.
 _QUIET_MS: Final = 1500
 _MEGABIT: Final = 1_000_000 / 8
@@ -30,7 +32,7 @@ _HALF: Final = {
     "no-such-source": "this host has no mesh address of that family: see {check}",
 }
 _SOME_LOST: Final = ("large lost", "some lost")
-_KEPT: Final = ("by_port", "stage", "kernel", "answered", "unanswered", "refused_by", "returned", "stuck")
+_KEPT: Final = ("by_port", "stage", "kernel", "answered", "unanswered", "refused_by", "returned", "stuck", "again")
 _REFUSED: Final = frozenset({"refused", "port-unreachable", "reset"})
 
 
@@ -48,7 +50,7 @@ class Exchange:
     bulk_peers: frozenset[str] = frozenset()
     rate_budget_mbit: float = 0.0
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What became of the connections of earlier looks, by address and port."""
+    """What became of the connections and datagrams of earlier looks, by address, protocol and port."""
 
     def port(self, peer: Node, family: int, protocol: str) -> tuple[int, str]:
         """Return the port on which a peer listens, or 0 and why it does not."""
@@ -74,10 +76,18 @@ def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> lis
 
 
 def connections(answer: Json, expect: Exchange) -> dict[str, dict[str, Any]]:
-    """Return what became of the connections of this look and of earlier ones."""
+    """Return what became of the connections and datagrams of this look and of earlier ones, by address, protocol and port."""
     found = mapping(Answer(answer).data("exchange"))
-    rows = {known: mapping(mapping(mapping(seen).get("opened")).get("tcp")) for known, seen in found.items()}
-    return {known: added(rows.get(known, {}), expect.before.get(known, {})) for known in {**expect.before, **rows}}
+    rows = {known: mapping(mapping(seen).get("opened")) for known, seen in found.items()}
+    return {
+        known: {
+            protocol: added(
+                mapping(rows.get(known, {}).get(protocol)), mapping(expect.before.get(known, {}).get(protocol))
+            )
+            for protocol in ("tcp", "udp")
+        }
+        for known in {**expect.before, **rows}
+    }
 
 
 class _Pair:
@@ -109,8 +119,12 @@ class _Pair:
         return self._check(whole and not partly.hint, protocol, expected, observed, hint, {**found, **partly.evidence})
 
     def _partly(self, protocol: str, port: int) -> Opened:
-        before = self._expect.before.get(self._known, {})
-        return opened(mapping(self._found.get("opened")), protocol, port, self._peer.name, before)
+        return opened(self._rows(protocol), protocol, port, self._peer.name)
+
+    def _rows(self, protocol: str) -> dict[str, Any]:
+        """Return what became of many connections or datagrams, in this look and in earlier ones."""
+        before = mapping(self._expect.before.get(self._known))
+        return added(mapping(mapping(self._found.get("opened")).get(protocol)), mapping(before.get(protocol)))
 
     def bulk(self) -> Check:
         """Return the check of a transfer in both directions."""
@@ -194,6 +208,8 @@ class _Pair:
     def _silent(self, protocol: str, port: int) -> str:
         """Name what answers while this does not: that leaves the cause."""
         name, other, peer = protocol.upper(), _OTHER[protocol], self._peer.name
+        if hint := some_pass(self._rows(protocol), protocol, peer):
+            return hint
         if self._answers(self._known, other):
             return (
                 f"{peer} answers {other.upper()} but not {name} on port {port}: the policy, or a firewall on {peer} or on this host, "
@@ -216,6 +232,12 @@ class _Pair:
 
     def _sizes_lost(self, found: Mapping[str, Any]) -> str:
         answered, lost = (numbers(found.get(key)) for key in ("answered", "unanswered"))
+        if other := _not_by_size(found):
+            return (
+                f"{len(answered)} of {len(answered) + len(lost)} datagrams to {self._peer.name} are answered, and the size is not the "
+                f"reason: from a new source port, {other}: something on the way lets only some packets of a flow through, such as a limit "
+                "on packets or bytes, a firewall that passes the first one only, or a link that loses packets (`nft list ruleset` on both)"
+            )
         if not lost or not answered or min(lost) > max(answered):
             return (
                 f"datagrams to {self._peer.name} of {_range(answered)} bytes are answered, and those of {_range(lost)} bytes are not: "
@@ -248,6 +270,12 @@ class _Pair:
                 f"a small request passes, but a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
                 "smaller MTU without MSS clamping, or a rule on packet lengths"
             )
+        resent = int(number(kernel.get("retransmitted")) or 0)
+        if up and outcome == "stalled" and resent >= _MANY_RESENT:
+            return (
+                f"a transfer {way} all but stops after {passed} bytes, and {resent} segments were sent again on the way there: packets "
+                "with data are lost again and again (a bad link, or a rule or limit that drops some of them: `nft list ruleset` on both)"
+            )
         return (
             f"a transfer {way} stops after {passed} bytes ({outcome}): something on the way cuts an established "
             "connection, such as a firewall that forgets it or a quota"
@@ -275,6 +303,16 @@ def _stuck(blocks: Mapping[str, Any]) -> dict[str, Any]:
     if size is None or text(blocks.get("outcome")) != "stalled" or blocks.get("again") is not True:
         return {}
     return {"stuck": int(size), "returned": numbers(blocks.get("returned"))}
+
+
+def _not_by_size(found: Mapping[str, Any]) -> str:
+    """Return what shows that datagrams were not lost because of their sizes, when they were tried again; empty if nothing does."""
+    for row in map(mapping, items(found.get("again"))):
+        if row.get("answered") is True:
+            return f"{int(number(row.get('bytes')) or 0)} bytes are answered"
+        if row.get("other_answered") is False:
+            return f"{int(number(row.get('other')) or 0)} bytes are not answered either"
+    return ""
 
 
 def _range(sizes: Sequence[float]) -> str:

@@ -320,7 +320,9 @@ class _Seen:
         span = Span(start=at, end=at)
         how = {
             "reset": f"it was reset: something on the way, or {peer.name}, no longer knows it, or limits it",
-            "closed": f"{peer.name}'s side closed it before the listener was due to end",
+            "closed": f"{peer.name}'s side closed it before the listener was due to end"
+            if number(found.get("exchanged"))
+            else f"{peer.name}'s side closed it because no data had arrived over it: packets with data are lost",
             "damaged": "the bytes that came back differ from those sent",
             "timeout": "the other side stopped acknowledging data",
         }.get(outcome, f"the kernel reports '{outcome}'")
@@ -337,6 +339,11 @@ class _Seen:
         silences = self._silences(line)
         if _at_once([worst], silences):
             why = "pings were lost at the same time, so the path was down: see `reachable.steady`"
+        elif line.get("first") is not None and number(found.get("exchanged")) == 0:
+            why = (
+                "it opened and pings were answered meanwhile, but not one block of 1 kB came back over it: packets with data are "
+                "lost from the first on (see `reachable.tcp` and `reachable.bulk`)"
+            )
         elif line.get("first") is not None:
             why = (
                 "pings were answered meanwhile, so something on the way drops this connection only: a firewall or NAT that "

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge whether a peer can be reached on all ports on which it listens, from any source port, and again and again."""
+"""Judge whether a peer can be reached on all ports on which it listens, from any source port, and again and again.
+
+The rows of a protocol say, for each port of the peer, what became of many new connections, or of as many datagrams, each from
+another source port.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .answer import Json, mapping, number, numbers, text
+from .answer import Json, mapping, number, numbers
 
-# Of many connections, more than this share may not be lost.
+# Of many connections, more than this share may not be lost, and of those that were tried again in vain, more than this one.
 _LOST: Final = 0.2
+_NEVER: Final = 0.05
+_SEVERAL: Final = 2
 _LISTED: Final = 8
-_COUNTED: Final = ("tried", "opened", "lost", "refused")
+_COUNTED: Final = ("tried", "opened", "lost", "never", "refused")
 _MOST_COUNTED: Final = 10_000
 
 
@@ -28,10 +34,65 @@ class Opened:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def opened(seen: Mapping[str, Any], protocol: str, main: int, peer: str, before: Mapping[str, Any]) -> Opened:
-    """Judge what a peer's other ports have shown, next to its main one, which has answered."""
-    rows = mapping(seen.get(protocol))
-    return _connections(added(rows, before), main, peer) if protocol == "tcp" else _datagrams(rows, main, peer)
+def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str) -> Opened:
+    """Judge what a peer's ports have shown, of which the main one has answered before."""
+    found = {port: {key: _count(row, key) for key in _COUNTED} for port, row in rows.items()}
+    total = _total(rows)
+    tried, lost, never, refused = (total[key] for key in ("tried", "lost", "never", "refused"))
+    few = never < _SEVERAL or never <= tried * _NEVER
+    if lost + refused <= tried * _LOST and few:
+        return Opened()
+    shut = [port for port, row in found.items() if row["tried"] and not row["opened"]]
+    evidence = {"by_port": {port: {**row, **_sources(rows[port])} for port, row in found.items()}}
+    own = found.get(str(main), {})
+    name = protocol.upper()
+    if shut and str(main) not in shut and own.get("opened") == own.get("tried"):
+        return Opened(
+            hint=_ports(name, shut, main, peer, "dropped" if lost >= refused else "refused"), evidence=evidence
+        )
+    return Opened(hint=_some(protocol, peer, total), evidence=evidence)
+
+
+def some_pass(rows: Mapping[str, Any], protocol: str, peer: str) -> str:
+    """Return what is wrong with a peer that does not answer now and has answered others of many flows; empty if it has not."""
+    total = _total(rows)
+    if not total["opened"] or not total["lost"] + total["refused"]:
+        return ""
+    tried = {port: (_count(row, "tried"), _count(row, "opened")) for port, row in rows.items()}
+    shut = [port for port, (count, fine) in tried.items() if count and not fine]
+    whole = [port for port, (count, fine) in tried.items() if count and fine == count]
+    if shut and len(shut) + len(whole) == len(tried):
+        how = "dropped" if total["lost"] >= total["refused"] else "refused"
+        return _ports(protocol.upper(), shut, int(whole[0]) if whole[0].isdigit() else 0, peer, how)
+    return _some(protocol, peer, total)
+
+
+def _total(rows: Mapping[str, Any]) -> dict[str, int]:
+    return {key: sum(_count(row, key) for row in rows.values()) for key in _COUNTED}
+
+
+def _some(protocol: str, peer: str, counts: Mapping[str, int]) -> str:
+    tried, lost, never, refused = (counts[key] for key in ("tried", "lost", "never", "refused"))
+    fine = tried - lost - refused
+    if protocol == "tcp":
+        begin = f"of {tried} new connections to {peer}, one after another and from random source ports,"
+        what = [f"the first packet of {lost} was lost"] * bool(lost) + [f"{refused} were refused"] * bool(refused)
+        end, limit = f"and {fine} opened at once", "new connections"
+    else:
+        begin = f"of {tried} datagrams to {peer}, one after another and each from another source port,"
+        what = [f"{lost} were not answered at once"] * bool(lost) + [f"{refused} were refused"] * bool(refused)
+        end, limit = f"and {fine} were", "new flows or packets"
+    if never >= _SEVERAL and never == lost and not refused:
+        how = "never opened" if protocol == "tcp" else "were not answered"
+        return (
+            f"{begin} {never} {how} although they were tried again, {end}: something on the way drops some of these flows for good, "
+            "such as one of several parallel paths, a full table of connections, or a rule on source ports (`nft list ruleset` on "
+            "both, `conntrack -S`)"
+        )
+    return (
+        f"{begin} {' and '.join(what)}, {end}: something on the way drops some of them, such as a limit of {limit}, a full table of "
+        "connections, or a rule on source ports (`nft list ruleset` on both, `conntrack -S`)"
+    )
 
 
 def added(rows: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,45 +103,6 @@ def added(rows: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
         found[port] = {key: _count(one, key) + _count(other, key) for key in _COUNTED}
         found[port]["lost_from"] = [*numbers(other.get("lost_from")), *numbers(one.get("lost_from"))][:_LISTED]
     return found
-
-
-def _datagrams(rows: Mapping[str, Any], main: int, peer: str) -> Opened:
-    silent = [port for port, outcome in rows.items() if text(outcome) == "timeout"]
-    refused = [port for port, outcome in rows.items() if text(outcome) in ("prohibited", "port-unreachable", "refused")]
-    if not silent and not refused:
-        return Opened()
-    return Opened(
-        hint=_ports("UDP", [*silent, *refused], main, peer, "refused" if not silent else "dropped"),
-        evidence={"by_port": dict(rows)},
-    )
-
-
-def _connections(rows: Mapping[str, Any], main: int, peer: str) -> Opened:
-    found = {
-        port: {key: _count(row, key) for key in ("tried", "opened", "lost", "refused")} for port, row in rows.items()
-    }
-    tried, lost, refused = (sum(row[key] for row in found.values()) for key in ("tried", "lost", "refused"))
-    if not tried:
-        return Opened()
-    if lost + refused <= tried * _LOST:
-        return Opened()
-    shut = [port for port, row in found.items() if row["tried"] and not row["opened"]]
-    evidence = {"by_port": {port: {**row, **_sources(rows[port])} for port, row in found.items()}}
-    own = found.get(str(main), {})
-    if shut and str(main) not in shut and own.get("opened") == own.get("tried"):
-        how = "dropped" if lost >= refused else "refused"
-        return Opened(hint=_ports("TCP", shut, main, peer, how), evidence=evidence)
-    what = " and ".join(
-        [f"the first packet of {lost} was lost"] * bool(lost) + [f"{refused} were refused"] * bool(refused)
-    )
-    return Opened(
-        hint=(
-            f"of {tried} new connections to {peer}, one after another and from random source ports, {what}, and {tried - lost - refused} opened at "
-            "once: something on the way drops some of them, such as a limit of new connections, a full table of connections, "
-            "or a rule on source ports (`nft list ruleset` on both, `conntrack -S`)"
-        ),
-        evidence=evidence,
-    )
 
 
 def _ports(name: str, ports: list[str], main: int, peer: str, how: str) -> str:

@@ -16,7 +16,7 @@ import time
 import zlib
 
 from .base import each, left, ms_since
-from .openings import openings
+from .openings import openings, replies
 from .serve import BLOCK, GREETING, crc_of
 from .tcp import connect, kernel_of
 from .wire import family_of, outcome_of
@@ -25,10 +25,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
-# Well below any path's MTU, and close to the mesh's own of 1280.
-_SMALL, _LARGE = 64, 1200
+# Well below any path's MTU, and with the headers of IPv6 the 1280 bytes of the mesh's own.
+_SMALL, _LARGE = 64, 1232
 _DATAGRAMS = 3
 _LONGEST_LINE = 4096
+# For a datagram to be answered that is tried again.
+_AGAIN_S = 0.4
 # For a block to come back.
 _BLOCK_S = 2.0
 
@@ -52,25 +54,30 @@ def exchange(ask: Dict, until: float) -> Json:
         for target, seen in zip(able, blocks):
             found[target["host"]]["blocks"] = seen or {"outcome": "deadline"}
         count = int(ask.get("connections") or 0)
-        opened = each(lambda target: _opened(target, count, patience, until), able if count else [], until)
-        for target, seen in zip(able, opened):
-            found[target["host"]]["opened"] = seen or {}
+        many = [target for target in targets if count and target.get("bulk", True)]
+        opened = each(lambda target: _opened(target, found[target["host"]], count, patience, until), many, until)
+        for target, seen in zip(many, opened):
+            found[target["host"]] = {**(found[target["host"]] or {}), "opened": seen or {}}
     return found
 
 
-def _opened(target: Dict, count: int, patience: float, until: float) -> Dict:
-    """Open connections to every port of a peer, and send a datagram to each of its other UDP ports."""
-    more = target.get("more") or {}
-    ports = [int(target["tcp"]), *(more.get("tcp") or [])]
-    found = {"tcp": openings(target["host"], ports, count, min(until, time.monotonic() + patience)), "udp": {}}
-    limit = min(until, time.monotonic() + patience)
-    for port in more.get("udp") or []:
-        found["udp"][str(port)] = _datagrams({**target, "udp": port}, [_SMALL], limit)["outcome"]
+def _opened(target: Dict, small: Dict, count: int, patience: float, until: float) -> Dict:
+    """Open connections to every TCP port of a peer, and send datagrams to every UDP port, where one has answered."""
+    found: Dict = {}
+    for name in ("tcp", "udp"):
+        if not target.get(name) or not (_answered(small, name) or _answered(small)):
+            continue
+        ports = [int(target[name]), *((target.get("more") or {}).get(name) or [])]
+        limit = min(until, time.monotonic() + patience)
+        if name == "tcp":
+            found[name] = openings(target["host"], ports, count, limit)
+        else:
+            found[name] = replies(target["host"], ports, _greeting(target, 0, 0).ljust(_SMALL, b"."), count, limit)
     return found
 
 
-def _answered(seen: Dict) -> bool:
-    return ((seen or {}).get("tcp") or {}).get("outcome") == "answered"
+def _answered(seen: Dict, name: str = "tcp") -> bool:
+    return ((seen or {}).get(name) or {}).get("outcome") == "answered"
 
 
 def _small(target: Dict, sizes: List, patience: float, until: float) -> Dict:
@@ -94,10 +101,10 @@ def _datagrams(target: Dict, sizes: List, until: float) -> Dict:
         try:
             sock.connect((target["host"], int(target["udp"])))
             found["local"], found["local_port"] = sock.getsockname()[:2]
+            data = {length: _greeting(target, 0, 0).ljust(length, b".") for length in sizes}
             for _number in range(_DATAGRAMS):
                 if missing and time.monotonic() < until:
-                    data = {length: _greeting(target, 0, 0).ljust(length, b".") for length in missing}
-                    missing = _answers(sock, data, found, min(until, time.monotonic() + pause))
+                    missing = _answers(sock, data, missing, found, min(until, time.monotonic() + pause))
         except OSError as exc:
             found["outcome"] = outcome_of(exc.errno)
     found["answered"], found["unanswered"] = [length for length in sizes if length not in missing], missing
@@ -105,6 +112,8 @@ def _datagrams(target: Dict, sizes: List, until: float) -> Dict:
         found["outcome"] = "answered"
     elif found["outcome"] == "timeout":
         found["outcome"] = _of_some(found)
+        if found["outcome"] in ("large lost", "some lost"):
+            found["again"] = _again(target, data, found)
     found["duration_ms"] = ms_since(began)
     return found
 
@@ -118,12 +127,33 @@ def _of_some(found: Dict) -> str:
     return "large lost" if min(found["unanswered"]) > max(found["answered"]) else "some lost"
 
 
-def _answers(sock: socket.socket, data: Dict, found: Dict, until: float) -> List:
-    """Send datagrams, and return the lengths of those that have no good answer."""
-    for datagram in data.values():
-        sock.send(datagram)
+def _again(target: Dict, data: Dict, found: Dict) -> List:
+    """Try lengths that were not answered again, each as the first datagram from another port, and one that was answered after it.
+
+    Only where the first is lost and the second is not does the length decide.
+    """
+    rows = []
+    control = max(found["answered"])
+    for length in sorted({min(found["unanswered"]), max(found["unanswered"])}):
+        row = {"bytes": length, "answered": False, "other": control, "other_answered": False}
+        with socket.socket(family_of(target["host"]), socket.SOCK_DGRAM) as sock:
+            try:
+                sock.connect((target["host"], int(target["udp"])))
+                for name, one in (("answered", length), ("other_answered", control)):
+                    left_over = _answers(sock, data, [one], {"sent": 0}, time.monotonic() + _AGAIN_S)
+                    row[name] = not left_over
+            except OSError:
+                pass
+        rows.append(row)
+    return rows
+
+
+def _answers(sock: socket.socket, data: Dict, lengths: List, found: Dict, until: float) -> List:
+    """Send datagrams of some lengths, and return the lengths that have no good answer."""
+    missing = list(lengths)
+    for length in missing:
+        sock.send(data[length])
         found["sent"] += 1
-    missing = list(data)
     while missing and time.monotonic() < until:
         sock.settimeout(left(until))
         try:
@@ -135,10 +165,11 @@ def _answers(sock: socket.socket, data: Dict, found: Dict, until: float) -> List
             continue
         found["seen"] = {key: seen.get(key) for key in ("from", "port")}
         length = seen.get("bytes")
-        if length in missing and seen.get("crc") == zlib.crc32(data[length]):
-            missing.remove(length)
-        elif length not in data or length in missing:
+        # Every length is sent more than once: an answer may come twice, or late.
+        if length not in data or seen.get("crc") != zlib.crc32(data[length]):
             found["damaged"] = True
+        elif length in missing:
+            missing.remove(length)
     return missing
 
 

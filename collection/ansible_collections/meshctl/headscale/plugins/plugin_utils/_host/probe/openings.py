@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Open many connections to a peer that `serve`s, one after another, from source ports chosen at random.
+"""Open many connections to a peer that `serve`s, or send it many datagrams, one after another, from source ports chosen at random.
 
-A connection that opened only because its first packet was sent again counts as lost.
+A connection that opened only because its first packet was sent again counts as lost, and so does a datagram that had to be
+sent again. What was in vain until the end was `never` answered, and counts as lost as well.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.01
 _LOWEST_SOURCE = 1024
 _ABORT = struct.pack("ii", 1, 0)
+_REFUSED = ("refused", "reset", "port-unreachable", "prohibited")
+# The kernel sends the first packet of a connection again after this long.
+_AGAIN_S = 1.0
 
 
 def openings(host: str, ports: List, count: int, until: float) -> Dict:
     """Return, by port, how many of `count` connections opened at once, opened late or not at all, or were refused."""
-    found: Dict = {str(port): {"tried": 0, "opened": 0, "lost": 0, "refused": 0, "lost_from": []} for port in ports}
+    found = {str(port): _row() for port in ports}
     waiting: Dict = {}
     poll = select.poll()
     begun, due = 0, time.monotonic()
@@ -48,11 +52,81 @@ def openings(host: str, ports: List, count: int, until: float) -> Dict:
                 poll.unregister(number)
                 _settle(waiting.pop(number))
         for one in waiting.values():
-            _note(one, "lost")
+            _note(one, "never")
     finally:
-        for sock, _row, _source in waiting.values():
-            sock.close()
+        for one in waiting.values():
+            one[0].close()
     return found
+
+
+def replies(host: str, ports: List, datagram: bytes, count: int, until: float) -> Dict:
+    """Return, by port, how many of `count` datagrams were answered at once, answered late or never, or were refused."""
+    found = {str(port): _row() for port in ports}
+    waiting: Dict = {}
+    poll = select.poll()
+    begun, due = 0, time.monotonic()
+    again = due + _AGAIN_S
+    try:
+        while (begun < count or waiting) and time.monotonic() < until:
+            now = time.monotonic()
+            if begun < count and now >= due:
+                port = ports[begun % len(ports)]
+                begun, due = begun + 1, due + _PAUSE_S
+                one = _send(host, port, datagram, found[str(port)])
+                if one:
+                    waiting[one[0].fileno()] = one
+                    poll.register(one[0], select.POLLIN)
+            elif begun == count and now >= again:
+                again = now + _AGAIN_S
+                for one in waiting.values():
+                    _send_again(one, datagram)
+            wake = due if begun < count else min(again, until)
+            for number, _event in poll.poll(max(1, int((wake - time.monotonic()) * 1000))):
+                poll.unregister(number)
+                _answered(waiting.pop(number))
+        for one in waiting.values():
+            _note(one, "never")
+    finally:
+        for one in waiting.values():
+            one[0].close()
+    return found
+
+
+def _row() -> Dict:
+    return {"tried": 0, "opened": 0, "lost": 0, "never": 0, "refused": 0, "lost_from": []}
+
+
+def _send(host: str, port: int, datagram: bytes, row: Dict) -> List | None:
+    """Send a datagram; return the socket, its row, its source port and whether it was sent again, unless that fails already."""
+    sock = socket.socket(family_of(host), socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    one = [sock, row, _from_any_port(sock), False]
+    row["tried"] += 1
+    try:
+        sock.connect((host, port))
+        sock.send(datagram)
+    except OSError as exc:
+        _note(one, "refused" if outcome_of(exc.errno) in _REFUSED else "never")
+        sock.close()
+        return None
+    return one
+
+
+def _send_again(one: List, datagram: bytes) -> None:
+    one[3] = True
+    try:
+        one[0].send(datagram)
+    except OSError:
+        return
+
+
+def _answered(one: List) -> None:
+    try:
+        one[0].recv(65535)
+        _note(one, "lost" if one[3] else "opened")
+    except OSError as exc:
+        _note(one, "refused" if outcome_of(exc.errno) in _REFUSED else "never")
+    one[0].close()
 
 
 def _begin(host: str, port: int, row: Dict) -> Tuple | None:
@@ -84,7 +158,7 @@ def _settle(one: Tuple, number: int | None = None) -> None:
     sock = one[0]
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if number is None else number
     if error:
-        _note(one, "refused" if outcome_of(error) in ("refused", "reset") else "lost")
+        _note(one, "refused" if outcome_of(error) in _REFUSED else "never")
     else:
         _note(one, "lost" if kernel_of(sock).get("retransmitted") else "opened")
         # Leave no connection behind that the kernel would remember for a minute.
@@ -92,8 +166,10 @@ def _settle(one: Tuple, number: int | None = None) -> None:
     sock.close()
 
 
-def _note(one: Tuple, what: str) -> None:
-    _sock, row, source = one
+def _note(one: Tuple | List, what: str) -> None:
+    row, source = one[1], one[2]
     row[what] += 1
-    if what == "lost":
+    if what == "never":
+        row["lost"] += 1
+    if what in ("lost", "never"):
         row["lost_from"].append(source)
