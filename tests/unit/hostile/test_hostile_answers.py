@@ -21,7 +21,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import c
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._evidence import files
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.brief import brief
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import pairs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import pairs, visible
 from doctor import CONFIG, JSON, examine_client, examine_server, node
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,7 +92,7 @@ def test_one_large_field_costs_little_and_leaves_small_checks(name: str) -> None
 @settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(["id", "hint", "observed", "evidence"]), JSON))
 def test_a_small_check_stays_as_it_is(check: dict[str, Any]) -> None:
-    assert repr(brief(check)) == repr(check)
+    assert repr(brief(check)) == repr(visible.data(check))
 
 
 def test_a_large_check_says_what_is_missing() -> None:
@@ -102,6 +102,15 @@ def test_a_large_check_says_what_is_missing() -> None:
     assert found["hint"].endswith("x… (1000 more characters)")
     assert found["observed"][-1] == "… 36 more"
     assert found["evidence"]["…"] == "37 more"
+
+
+def test_a_failed_task_acts_on_no_terminal() -> None:
+    acts = "\x1b]0;x\x07\x9b31m\u202e\u200f\u2028\U000e0041"
+    fields = {"source": acts, "target": acts, "verdict": "failed", "expected": [acts], "observed": {acts: acts}}
+    made = summary([Check(id="a.b", story="a", assertion="b", hint=f"日本\u3000語 {acts}", **fields)])
+    shown = json.dumps(made, ensure_ascii=False)
+    assert not set(acts) & set(shown) - set("]0;x31m")
+    assert "日本\u3000語" in shown
 
 
 def test_facts_of_a_client_stay_small() -> None:

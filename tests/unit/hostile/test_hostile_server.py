@@ -6,10 +6,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import http.client
 import json
+import os
+import re
 import resource
 import socket
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +32,9 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     UnreachableError,
     WrongUrlError,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import call as host_call
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.observing import observe_all
+from ansible_site import COLLECTIONS
 from hostile_server import answer, drip, flood, hostile_server, silence
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +90,77 @@ def test_a_large_answer_is_refused_in_bounded_memory(conduct: Any) -> None:
         call(conduct, timeout=10)
     assert len(str(caught.value)) < 400
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
+
+
+def _without_end(head: bytes, unit: bytes) -> Any:
+    """Begin an answer, and go on with what http.client reads for as long as it comes."""
+
+    def conduct(client: socket.socket, _request: bytes) -> None:
+        client.sendall(head)
+        while True:
+            client.sendall(unit * 2000)
+
+    return conduct
+
+
+@pytest.mark.parametrize(
+    "conduct",
+    [
+        _without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        _without_end(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"A: b\r\n"),
+        _without_end(HEAD + b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"")),
+        drip(HEAD + b"\r\n"),
+    ],
+    ids=["interim", "trailer", "gzip", "drip"],
+)
+def test_a_request_that_is_too_late_does_not_go_on(conduct: Any) -> None:
+    with pytest.raises(HeadscaleError):
+        call(conduct)
+    for thread in threading.enumerate():
+        if isinstance(thread, _http._Request):
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+_ACTS = "\x1b]0;x\x07\x9b31m\u202e"
+
+
+@pytest.mark.parametrize(
+    "conduct",
+    [
+        answer("", status="302 Found", headers=f"Location: http://{_ACTS}/\r\n"),
+        answer(json.dumps({"message": _ACTS, "code": 13}), status="500 No"),
+        answer("{}", status=f"500 No\r\nContent-Type: {_ACTS}"),
+        answer("", status=f"{_ACTS}\r\nX: y"),
+        lambda client, _request: client.sendall(f"{_ACTS}{'z' * 9000}\r\n\r\n".encode()),
+    ],
+    ids=["location", "message", "type", "status", "line"],
+)
+def test_an_error_acts_on_no_terminal(conduct: Any) -> None:
+    with pytest.raises(HeadscaleError) as caught:
+        call(conduct)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1500
+
+
+def test_ansible_prints_no_cause_of_an_error_raw(tmp_path: Path) -> None:
+    def conduct(client: socket.socket, _request: bytes) -> None:
+        client.sendall(f"{_ACTS}{'z' * 9000}\r\n\r\n".encode())
+
+    with hostile_server(conduct) as server:
+        file = tmp_path / "headscale.yml"
+        file.write_text(f"plugin: meshctl.headscale.headscale\nurl: {server.url}\napi_key: {KEY}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", "inventory", "-i", str(file), "--list"],
+            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    shown = done.stdout + done.stderr
+    assert "does not speak HTTP as expected" in shown
+    assert not re.search("[\x07\x1b\x9b\u202e]", shown)
+    assert len(shown) < 6000
 
 
 def test_a_long_refusal_is_cut_short() -> None:
@@ -142,6 +222,8 @@ _REPEATED = {
     "redirect": b"HTTP/1.1 302 No\r\nLocation: https://other.example/?KEY\r\n\r\n",
     "kind": b"HTTP/1.1 200 OK\r\nContent-Type: text/KEY\r\n\r\n",
     "status": b"KEY\r\n\r\n",
+    "escapes": b'HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{"message": "no: \\u0068REST"}',
+    "escapes of a node": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"nodes": [{"id": "1", "name": "\\u0068REST"}, 7]}',
     "node": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"nodes": [{"id": "1", "name": "KEY"}, 7]}',
 }
 
@@ -149,7 +231,7 @@ _REPEATED = {
 @pytest.mark.parametrize("content", list(_REPEATED.values()), ids=list(_REPEATED))
 def test_a_key_that_a_server_repeats_is_hidden(content: bytes, tmp_path: Path) -> None:
     def conduct(client: socket.socket, _request: bytes) -> None:
-        client.sendall(content.replace(b"KEY", KEY.encode()))
+        client.sendall(content.replace(b"KEY", KEY.encode()).replace(b"REST", KEY[1:].encode()))
 
     with pytest.raises(HeadscaleError) as refused:
         call(conduct)
@@ -161,6 +243,11 @@ def test_a_key_that_a_server_repeats_is_hidden(content: bytes, tmp_path: Path) -
     with hostile_server(conduct) as server:
         asked = {"id": "it", "kind": "headscale", "url": server.url, "api_key_file": str(tmp_path / "key")}
         assert KEY not in str(observe_all([asked], time.monotonic() + 5))
+        request = {**asked, "method": "GET", "headers": {}, "timeout": 5.0, "largest": 4_000_000}
+        with contextlib.suppress(http.client.HTTPException):  # its module is then left to explain it
+            told = host_call.main(request)
+            assert KEY not in str(told)
+            assert KEY[1:] not in str(told)
 
 
 # -- the key in plain text

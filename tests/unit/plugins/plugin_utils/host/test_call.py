@@ -27,7 +27,9 @@ class _Handler(BaseHTTPRequestHandler):
         if status == 302:
             self.send_header("Location", "/elsewhere")
         self.end_headers()
-        self.wfile.write(f"{self.path} {self.headers['Authorization']} ".encode() + body)
+        # What repeats the key would not come back.
+        shown = self.headers["Authorization"].swapcase()
+        self.wfile.write(f"{self.path} {shown} ".encode() + body)
 
     def log_message(self, *_args: object) -> None:
         pass
@@ -59,7 +61,7 @@ def ask(url: str, key: Path, **more: Any) -> dict[str, Any]:
 
 def test_the_key_of_the_host_is_used(url: str, key: Path) -> None:
     found = ask(f"{url}/api", key)
-    assert (found["status"], found["body"], found["exposed"]) == (200, "/api Bearer hskey-api-x {}", False)
+    assert (found["status"], found["body"], found["exposed"]) == (200, "/api bEARER HSKEY-API-X {}", False)
     assert found["headers"]["Content-Type"] == "application/json"
 
 

@@ -187,7 +187,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             nodes = self._nodes(self.get_cache_key(path), cache=cache)
             self._populate(nodes)
         except HeadscaleError as error:
-            raise AnsibleParserError(str(error)) from error
+            # Ansible would print the causes of its error as well, which quote what the server sent.
+            raise AnsibleParserError(str(error)) from None
 
     def _nodes(self, key: str, *, cache: bool) -> list[Record]:
         """Return the nodes, from the cache where it may be used and holds them."""

@@ -27,7 +27,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     WrongUrlError,
 )
 from ansible_collections.meshctl.headscale.plugins.module_utils._files import read_secret
-from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Sender, Transport
+from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Sender, Transport, hide
 from ansible_collections.meshctl.headscale.plugins.module_utils._operations import OPERATIONS, Operation
 
 if t.TYPE_CHECKING:
@@ -284,6 +284,8 @@ class HeadscaleAPI:
                 "it is unknown there or expired. Make a new one on the server with 'headscale apikeys create'."
             )
         reason = _reason(_json(reply))
+        # JSON can hold the key in escapes, which only end here.
+        reason = None if reason is None else hide(reason, self.api_key)
         if reply.status in _REDIRECTS or reason is None or (reply.status == _NOT_FOUND and reason == "Not Found"):
             return self._wrong_url(reply)
         kind = NotFoundError if reply.status == _NOT_FOUND else ApiError

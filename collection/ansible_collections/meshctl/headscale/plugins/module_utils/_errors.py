@@ -9,9 +9,15 @@ Only entry points (modules, actions, plugins, commands) catch them, and turn the
 
 from __future__ import annotations
 
+from ansible_collections.meshctl.headscale.plugins.module_utils import _visible
+
 
 class HeadscaleError(Exception):
     """An error that the user can act on."""
+
+    def __init__(self, message: str) -> None:
+        """Make what a terminal would act on visible: messages quote servers and hosts."""
+        super().__init__(_visible.text(message))
 
 
 class BadInput(HeadscaleError, ValueError):

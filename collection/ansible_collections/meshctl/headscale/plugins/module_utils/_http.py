@@ -9,6 +9,7 @@ The server may be hostile: it may send one byte a second, or without end.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
 import ipaddress
@@ -37,6 +38,8 @@ if t.TYPE_CHECKING:
 _LARGEST = 16 * 1024 * 1024
 _CHUNK = 1 << 16
 _SHORTEST_SECRET = 8
+# Some errors quote what a server sent.
+_LONGEST_WORDS = 300
 
 # What `open_url` returns has no public type.
 _Answer = t.Any
@@ -120,8 +123,16 @@ class _Request(threading.Thread):
         if self._error is not None:
             raise self._error
         if self._reply is None:
+            self._abandon()
             raise socket.timeout("timed out")
         return self._reply
+
+    def _abandon(self) -> None:
+        """End the thread when it next does something: http.client reads endless interim answers and trailers by itself."""
+        with contextlib.suppress(ImportError):
+            import ctypes  # some minimal systems have none
+
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(SystemExit))
 
     def run(self) -> None:
         try:
@@ -286,4 +297,5 @@ def _server(url: str) -> str:
 
 def _words(error: object) -> str:
     text = getattr(error, "strerror", None) or str(error)
-    return str(text).strip().rstrip(".") or type(error).__name__
+    said = str(text).strip().rstrip(".") or type(error).__name__
+    return said if len(said) <= _LONGEST_WORDS else f"{said[:_LONGEST_WORDS]}…"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils import _visible
 from .._judge.answer import text
 from .._judge.brief import brief, cut
 
@@ -33,7 +34,7 @@ def summary(checks: Sequence[Check]) -> dict[str, Any]:
         "checks": [brief(check.as_dict()) for check in checks],
         "failed": bool(bad),
         "changed": False,
-        "msg": message,
+        "msg": _visible.text(message),
     }
 
 

@@ -9,6 +9,7 @@ Standard library only, Python 3.8 or later.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import urllib.error
@@ -51,17 +52,30 @@ def _ask(request: dict, key: str) -> dict:
     secure = urllib.request.HTTPSHandler(context=ssl.create_default_context())
     try:
         with urllib.request.build_opener(secure, _Stay()).open(asked, timeout=request["timeout"]) as reply:
-            return _told(reply, reply.read(request["largest"] + 1), request["largest"])
+            return _told(reply, reply.read(request["largest"] + 1), request["largest"], key)
     except urllib.error.HTTPError as exc:
         with exc:
-            return _told(exc, exc.read(request["largest"] + 1), request["largest"])
+            return _told(exc, exc.read(request["largest"] + 1), request["largest"], key)
 
 
-def _told(reply, content: bytes, largest: int) -> dict:
+def _told(reply, content: bytes, largest: int, key: str) -> dict:
+    """Return an answer without the key: some proxies repeat the headers of a request in their errors."""
     if len(content) > largest:
         return {"problem": "the answer is too large"}
+    told = {name: str(reply.headers.get(name) or "") for name in ("Content-Type", "Location", "Date")}
     return {
         "status": reply.status,
-        "body": content.decode("utf-8", "replace"),
-        "headers": {name: reply.headers.get(name) or "" for name in ("Content-Type", "Location", "Date")},
+        "body": _without(content.decode("utf-8", "replace"), key),
+        "headers": {name: value.replace(key, "***") for name, value in told.items()},
     }
+
+
+def _without(text: str, key: str) -> str:
+    if "\\u" in text:
+        try:
+            shown = json.dumps(json.loads(text), ensure_ascii=False)
+            # Escapes hid it.
+            text = shown if key in shown else text
+        except (ValueError, RecursionError):
+            pass
+    return text.replace(key, "***")

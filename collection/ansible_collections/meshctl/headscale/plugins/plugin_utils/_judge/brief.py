@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Shorten what a host said, so that a check stays of a size that people and reports can hold. Pure."""
+"""Shorten what a host said, so that a check has a size that people and reports can hold, and acts on no terminal. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils import _visible
 from .answer import Json
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ _EACH = 8
 
 
 def brief(check: dict[str, Any]) -> dict[str, Any]:
-    """Return a check's fields with long texts cut, and lists and objects ended where their field becomes too large."""
+    """Return a check's fields with long texts cut, and lists and objects ended where their field becomes too large.
+
+    Ansible prints the result of a failed task: control characters in it are visible.
+    """
     return {name: _Shortened().of(value) for name, value in check.items()}
 
 
@@ -43,8 +47,9 @@ class _Shortened:
     def of(self, value: Json) -> Json:
         self._left -= _EACH
         if isinstance(value, str):
-            self._left -= min(len(value), _LONGEST)
-            return cut(value)
+            shown = cut(_visible.text(value))
+            self._left -= len(shown)
+            return shown
         if isinstance(value, dict):
             return self._object(value)
         if isinstance(value, list | tuple):

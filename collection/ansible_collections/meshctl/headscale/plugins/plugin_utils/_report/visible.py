@@ -10,20 +10,13 @@ import json
 import re
 from typing import Any, TypeAlias
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._visible import ACTING, text
+
+__all__ = ["acting", "as_json", "coloured", "data", "found", "json_text", "line", "text"]
+
 Json: TypeAlias = Any
 
-# Controls (C0, DEL, C1) except tab and newline; characters that change the direction of text or have no width; line
-# separators; halves of surrogate pairs and non-characters, which XML and UTF-8 cannot hold; tag characters.
-_ACTING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-
-
-def text(value: str) -> str:
-    r"""Return `value` with each such character as an escape, such as `\x1b`; tabs and newlines stay."""
-    return _ACTING.sub(_escape, value.replace("\r\n", "\n"))
 
 
 def line(value: str) -> str:
@@ -55,7 +48,7 @@ def as_json(value: Json) -> str:
 
 def json_text(dumped: str) -> str:
     """Return a JSON document with such characters as JSON escapes, so that its data stays the same."""
-    return _ACTING.sub(_json_escape, dumped)
+    return ACTING.sub(_json_escape, dumped)
 
 
 def _json_escape(match: re.Match[str]) -> str:
@@ -71,11 +64,4 @@ def found(value: Json) -> bool:
 def acting(dumped: str) -> bool:
     """Tell whether a JSON document may hold such a character."""
     # JSON itself escapes C0 controls, and would escape nothing else here.
-    return "\\u" in dumped or _ACTING.search(dumped) is not None
-
-
-def _escape(match: re.Match[str]) -> str:
-    number = ord(match[0])
-    if number < 0x100:  # noqa: PLR2004 (two digits are enough)
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"  # noqa: PLR2004 (four digits are enough)
+    return "\\u" in dumped or ACTING.search(dumped) is not None

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from .base import MAX_ANSWER, Unseen, left, read_json
@@ -30,6 +31,15 @@ def headscale(ask: Dict, until: float) -> Json:
 
 def _without(text: bytes, key: str) -> bytes:
     return text.replace(key.encode(), b"***") if len(key) >= _SHORTEST_KEY else text
+
+
+def _read_without(body: bytes, key: str) -> Json:
+    found = read_json(_without(body, key))
+    if b"\\u" in body:
+        # JSON can hold the key in escapes, which end here.
+        shown = json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        found = read_json(_without(shown, key))
+    return found
 
 
 def _api_key(path: str) -> str:
@@ -62,7 +72,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()
         )
         with opener.open(request, timeout=left(until)) as answer:
-            return read_json(_without(answer.read(MAX_ANSWER), key))
+            return _read_without(answer.read(MAX_ANSWER), key)
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
             remedy = "`headscale apikeys create` makes another"
