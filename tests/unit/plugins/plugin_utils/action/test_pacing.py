@@ -74,6 +74,13 @@ def test_hosts_that_share_cores_make_fewer_transfers_at_once() -> None:
     assert Pace(per_second=100).requests([request])[0][0]["at_once"] == 1
 
 
+@given(cores=st.integers(1, 64), hosts=_COUNTS, forks=_COUNTS, count=st.floats(0, 1e5))
+def test_no_pace_is_faster_than_the_least_time(cores: int, hosts: int, forks: int, count: float) -> None:
+    pace = pace_of(shared=True, cores=cores, hosts=hosts, forks=forks)
+    assert pace.least_s(count) == pytest.approx(hosts * count / (PER_CORE * cores))
+    assert pace_of(shared=False, cores=cores, hosts=hosts, forks=forks).least_s(count) == 0
+
+
 def test_a_watch_leaves_most_of_shared_cores_to_others() -> None:
     assert watch_of(shared=True, cores=2) < PER_CORE < watch_of(shared=False, cores=1)
     assert watch_of(shared=True, cores=64) == watch_of(shared=False, cores=64)

@@ -121,6 +121,23 @@ def test_an_idle_connection_is_used_once_its_time_has_passed(serving: dict[str, 
     assert busy["exchanged"] > 1
 
 
+def test_a_watch_that_begins_later_lasts_as_long(serving: dict[str, Any]) -> None:
+    asked = start(targets=["127.0.0.1"], streams=streams(serving)[:1], delay_s=0.6)
+    time.sleep(0.7)
+    seen = data("call", **asked, hold_s=0.5, drop=["127.0.0.1"])
+    assert seen["ticks"] == 5
+    assert seen["held_up_s"] == 0
+    assert seen["lines"]["127.0.0.1"]["sent"] == 5
+
+
+def test_who_asks_begins_the_watch() -> None:
+    asked = start(targets=["127.0.0.1"], delay_s=30)
+    before = time.time()
+    seen = data("call", **asked, hold_s=0.5, drop=["127.0.0.1"])
+    assert seen["ticks"] == 5
+    assert before - 0.01 <= seen["began"] <= before + 2
+
+
 def test_only_who_knows_the_token_is_answered() -> None:
     asked = start(targets=["127.0.0.1"])
     assert look("call", **{**asked, "token": "0" * 32})["error"]["type"] == "gone"

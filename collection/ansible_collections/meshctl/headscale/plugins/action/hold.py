@@ -22,6 +22,9 @@ _LONGEST_S = 900.0
 _INTERVAL_S = 0.1
 _SPARE_S = 1.0
 _LONGEST_INTERVAL_S = 0.25
+_LONGEST_DELAY_S = 200.0
+# What assert_reachable and assert_path send to each address, at least, in echo requests.
+_BEFORE = 12
 
 
 class ActionModule(MeshAction):
@@ -32,6 +35,7 @@ class ActionModule(MeshAction):
         "nodes": {"type": "raw"},
         "peers": {"type": "list", "elements": "str"},
         "port": {"type": "int"},
+        "later": {"type": "bool", "default": False},
     }
 
     @reports_errors
@@ -53,10 +57,12 @@ class ActionModule(MeshAction):
         patience = self.setting("patience")
         streams = following(self.host, nodes, names, stream_count(len(nodes)))
         listening = {name: left for name in streams if (left := self._listens_for(name)) > 0}
+        delay = self._delay(sum(len(peer.addresses) for peer in peers))
         request = {
             "id": "hold",
             "kind": "hold",
             "seconds": lasting(self.options["seconds"], listening.values()),
+            "delay_s": delay,
             "targets": [known for peer in peers if peer.name in names for known in peer.addresses],
             "interval_s": interval * patience,
             "patience_s": max(3.0, 2 * self.setting("latency_budget_ms") / 1000) * patience,
@@ -71,7 +77,20 @@ class ActionModule(MeshAction):
         if self.options["port"] is not None:
             self._opened(found)
         began = number(found.get("began")) or 0.0
-        return {**found, "peers": names, "streams": streams, "at": time.time(), "ahead_s": self._ahead(began)}
+        seconds = (number(found.get("seconds")) or 0.0) - delay
+        at = time.time() + delay
+        return {
+            **found,
+            "seconds": seconds,
+            "peers": names,
+            "streams": streams,
+            "at": at,
+            "ahead_s": self._ahead(began),
+        }
+
+    def _delay(self, addresses: int) -> float:
+        """Return how long to wait before watching: less than what comes before the end of the watch takes."""
+        return min(_LONGEST_DELAY_S, self.pace.least_s(_BEFORE * addresses)) if self.options["later"] else 0.0
 
     def _opened(self, watching: dict[str, Any]) -> None:
         """Wait until every connection is open, or has had the time for it."""

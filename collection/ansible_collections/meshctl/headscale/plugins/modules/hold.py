@@ -41,6 +41,15 @@ options:
         them when not set.
       - With it, the task waits until the connections are open, for 5 seconds at most.
     type: int
+  later:
+    description:
+      - Whether the watch begins only after the time that M(meshctl.headscale.assert_reachable) and
+        M(meshctl.headscale.assert_path) take at least, for their pace. In a large lab, it would load the cores all that time.
+      - M(meshctl.headscale.assert_steady) still waits until the watch has lasted as long as it must. If it asks earlier, the
+        watch begins then.
+    type: bool
+    default: false
+    version_added: 0.2.0
 attributes:
   check_mode:
     description: Pings in check mode as well, and opens no connection.

@@ -33,6 +33,8 @@ class Pace:
     """What the probe of one host may do while others are probed: a number of echo requests per second."""
 
     per_second: float = OWN_CORES
+    turns: float = 0.0
+    """How often hosts wait until others have been probed, 0 if they share no cores."""
 
     def requests(self, requests: list[Request]) -> tuple[list[Request], float]:
         """Return the requests, each with its pace, and the seconds that they take for it; all begin at once."""
@@ -41,12 +43,17 @@ class Pace:
         longest = max((_weight(request) for request in requests), default=0.0) / rate
         return [_paced(request, rate) for request in requests], longest
 
+    def least_s(self, count: float) -> float:
+        """Return the seconds in which all hosts together cannot have sent so many echo requests each."""
+        return self.turns * count / self.per_second
+
 
 def pace_of(*, shared: bool, cores: int, hosts: int, forks: int) -> Pace:
     """Return the pace of each host of a play, if the hosts share these cores or have cores that only they use."""
     if not shared:
         return Pace()
-    return Pace(per_second=PER_CORE * max(1, cores) / max(1, min(hosts, forks)))
+    together = max(1, min(hosts, forks))
+    return Pace(per_second=PER_CORE * max(1, cores) / together, turns=max(1, hosts) / together)
 
 
 def watch_of(*, shared: bool, cores: int) -> float:

@@ -63,6 +63,11 @@ class Door:
             else:
                 self._waiting.append((caller, request))
 
+    @property
+    def asked(self) -> bool:
+        """Whether a request waits for its answer."""
+        return bool(self._waiting)
+
     def answer(self, reply: Reply) -> None:
         """Answer each request for which `reply(request)` has data by now."""
         for entry in list(self._waiting):

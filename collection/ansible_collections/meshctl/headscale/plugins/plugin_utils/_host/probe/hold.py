@@ -148,6 +148,7 @@ class _Watch:
     def __init__(self, ask: Dict) -> None:
         self.interval = max(0.02, float(ask.get("interval_s") or 0.1))
         self.patience = float(ask.get("patience_s") or 3.0)
+        self.delay = float(ask.get("delay_s") or 0.0)
         self.targets = list(dict.fromkeys(ask.get("targets") or []))
         self.lines = {target: _Line() for target in self.targets}
         self.echoes = {
@@ -161,6 +162,7 @@ class _Watch:
 
     def run(self, door: Door, until: float) -> None:
         """Watch until the deadline, or until it is asked to end."""
+        self._wait(door, min(until, time.monotonic() + self.delay))
         self.began = time.time()
         due = time.monotonic()
         ended: List = []
@@ -176,6 +178,14 @@ class _Watch:
             self._listen(door, due)
             self._settle()
             door.answer(lambda request: self._reply(request, ended))
+
+    def _wait(self, door: Door, until: float) -> None:
+        """Let the time before the watch pass; who asks for what was seen ends it."""
+        poll = select.poll()
+        poll.register(door.sock, select.POLLIN)
+        while time.monotonic() < until and not door.asked:
+            poll.poll(max(1, int((until - time.monotonic()) * 1000)))
+            door.take()
 
     def _active(self) -> float:
         """Return a clock that pauses while this process is held up."""
