@@ -16,7 +16,7 @@ SUBNET = "10.1.0.0/16"
 
 DEFINITIONS = {
     "groups": {"group:staff": ["alice@", "gone@"], "group:ops": ["bob@", "carol@example.com"], "group:none": ["gone@"]},
-    "hosts": {"first": "100.64.0.1", "first6": "fd7a:115c:a1e0::1", "lan": SUBNET, "half": "100.64.0.0/30"},
+    "hosts": {"first": "100.64.0.1", "first6": "fd7a:115c:a1e0::1", "lan": SUBNET, "half": "100.64.0.0/30", "half6": "fd7a:115c:a1e0::4/126", "any": "0.0.0.0/0"},
     "tagOwners": {"tag:web": ["group:ops"], "tag:db": ["tag:web"], "tag:router": ["alice@"], "tag:exit": [], "tag:idle": []},
 }  # fmt: skip
 
@@ -24,16 +24,70 @@ _NAMES = (
     "*", "alice@", "bob@", "carol@", "carol@example.com", "gone@", "group:staff", "group:ops", "group:none", *TAGS, "tag:idle",
     "first", "first6", "lan", "half", "100.64.0.2", "100.64.0.4/30", "fd7a:115c:a1e0::2", "fd7a:115c:a1e0::/125", "10.1.2.0/24",
     "10.0.0.0/8", "198.51.100.7", "autogroup:member", "autogroup:tagged",
+    "half6", "any", "0.0.0.0/0", "::/0", "100.64.0.0/10", "fd7a:115c:a1e0::/48", "100.64.0.3/32", "10.1.0.0/16",
 )  # fmt: skip
 _OWN = ("alice@", "group:staff", "group:ops", "autogroup:member")
 # What is behind the router and the exit node, and a name that is not.
 _BEHIND = st.lists(
     st.sampled_from(["lan", "10.1.2.0/24", "10.0.0.0/8", "autogroup:internet", "bob@"]), min_size=1, max_size=2
 )
-_PORTS = st.sampled_from(["*", "22", "80-90", "22,443", "80-85,86-90,8080", "0-65535", "1-1023"])
+_PORTS = st.sampled_from(
+    [
+        "*",
+        "22",
+        "80-90",
+        "22,443",
+        "80-85,86-90,8080",
+        "0-65535",
+        "1-1023",
+        "1-65535",
+        "23-80",
+        "22,22",
+        "443-443",
+        "24-79,87-442,8081-65534",
+    ]
+)
 # Now and then, what the server refuses.
-_WRONG_NAMES = ("tag:none", "group:absent", "autogroup:shared", "autogroup:self", "nowhere", "a:b:c")
-_WRONG_PORTS = ("0", "90-80", "70000", "ssh", "-1", "")
+_WRONG_NAMES = (
+    "tag:none", "group:absent", "autogroup:shared", "autogroup:self", "nowhere", "a:b:c", "autogroup:admin", "autogroup:nonroot", "user:alice",
+    "alice", "100.64.0.300", "100.64.0.0/33", "100.64.0.1/10", "fe80::1%eth0", "group:", "tag:", "*@example.com", " alice@ ", "GROUP:staff", "",
+)  # fmt: skip
+_WRONG_PORTS = (
+    "0",
+    "90-80",
+    "70000",
+    "ssh",
+    "-1",
+    "",
+    "22, 443",
+    "22-",
+    "1-2-3",
+    "*,22",
+    "+22",
+    "022",
+    "65536",
+    "22,",
+    "0-0",
+)
+_PORTLESS = (
+    "icmp",
+    "ipv6-icmp",
+    "gre",
+    "47",
+    "89",
+    "igmp",
+    "igp",
+    "egp",
+    "esp",
+    "ah",
+    "fc",
+    "ipv4",
+    "ip-in-ip",
+    "1",
+    "58",
+    "255",
+)
+_WRONG_PROTOCOLS = ("0", "256", "icmpv6", "ICMP", "06", "tcp ", "-1", "*")
 
 
 def _names(*more: str, wrong: bool) -> st.SearchStrategy[list[str]]:
@@ -48,8 +102,9 @@ def _with_port(name: str, ports: str) -> str:
 @st.composite
 def _acl(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
     own = draw(st.integers(0, 5)) == 0
-    proto = draw(st.sampled_from([None, None, "tcp", "UDP", "6", "sctp", "icmp", "ipv6-icmp", "gre", "47", "89"]))
-    portless = proto in ("icmp", "ipv6-icmp", "gre", "47", "89") and not wrong
+    named = [None, None, "tcp", "UDP", "6", "17", "sctp", "132", *_PORTLESS]
+    proto = draw(st.sampled_from([*named, *(_WRONG_PROTOCOLS if wrong else ())]))
+    portless = proto in _PORTLESS and not wrong
     ports = st.just("*") if portless else (_PORTS | st.sampled_from(_WRONG_PORTS)) if wrong else _PORTS
     targets = draw(_names("autogroup:internet", *(["autogroup:self"] if own else []), wrong=wrong))
     sources = (
@@ -66,7 +121,23 @@ def _acl(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
 @st.composite
 def _grant(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
     own = draw(st.integers(0, 5)) == 0
-    protocols = ["", "tcp:", "udp:", "icmp:", "6:", "gre:", "sctp:", *(["TCP:", "*:"] if wrong else [])]
+    more = [f"{name}:" for name in ("TCP", "*", "0", "256", "icmpv6", "", "tcp:udp", " tcp")] if wrong else []
+    protocols = [
+        "",
+        "tcp:",
+        "udp:",
+        "icmp:",
+        "6:",
+        "17:",
+        "gre:",
+        "sctp:",
+        "ipv6-icmp:",
+        "58:",
+        "esp:",
+        "89:",
+        "132:",
+        *more,
+    ]
     service = st.just("*") | st.builds(lambda protocol, ports: protocol + ports, st.sampled_from(protocols), _PORTS)
     services = draw(st.lists(service, min_size=0 if wrong else 1, max_size=2))
     capability = draw(

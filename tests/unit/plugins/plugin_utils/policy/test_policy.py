@@ -58,6 +58,11 @@ def test_without_rules_everything_passes(policy: object) -> None:
     assert _evaluation(policy).restricted() == {}
 
 
+@pytest.mark.parametrize("proto", ["6", "06", "+6", "TCP"])
+def test_a_protocol_has_a_name_or_a_number(proto: str) -> None:
+    assert _open(_acl(["bob@"], ["tag:web:443"], proto=proto)) == {"bob>web"}
+
+
 def test_an_empty_list_of_rules_lets_nothing_pass() -> None:
     assert _open({"acls": []}) == set()
 
@@ -66,6 +71,7 @@ def test_an_empty_list_of_rules_lets_nothing_pass() -> None:
     ("src", "dst", "expected"),
     [
         (["bob@"], ["tag:web:443"], {"bob>web"}),
+        (["bob@"], ["tag:web:+443,0444"], {"bob>web"}),
         (["alice@example.com"], ["bob@:*"], {"alice>bob", "phone>bob"}),
         (["https://id.example.com/7@"], ["bob@:*"], {"alice>bob", "phone>bob"}),
         (["group:staff"], ["server:22"], {"alice>web", "phone>web", "bob>web"}),
@@ -247,7 +253,11 @@ def test_explanations() -> None:
         _acl(["*"], ["*:22"], proto="icmp"),
         _acl(["*"], ["*:*"], proto="smtp"),
         _acl(["*"], ["*:*"], proto="256"),
-        _acl(["*"], ["*:*"], proto="06"),
+        _acl(["*"], ["*:*"], proto="089"),
+        _acl(["*"], ["*:*"], proto="0"),
+        _acl(["*"], ["*:\u0662\u0662"]),
+        _acl(["*"], ["*:" + "9" * 5000]),
+        _grant(["*"], ["*"], "06:80"),
         _grant(["*"], ["*"]),
         _grant(["*"], ["*"], "TCP:80"),
         _grant(["*"], ["*"], "80:tcp:1"),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ NUMBERS = {
 DEFAULT_PROTOCOLS = frozenset({6, 17, 1, 58})
 _HIGHEST_PORT = 65535
 _HIGHEST_PROTOCOL = 255
+# As Go's Atoi reads it; no number that counts here is longer.
+_NUMBER = re.compile(r"\+?0*([0-9]{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,15 @@ def read_protocol(text: str) -> int:
     """Return a protocol's number from its name or number. Raise `BadInput`."""
     if text in NUMBERS:
         return NUMBERS[text]
-    if not text.isdecimal() or text.startswith("0") or int(text) > _HIGHEST_PROTOCOL:
+    number = _number(text)
+    if number is None or text.startswith("0") or number > _HIGHEST_PROTOCOL:
         raise BadInput(f"the policy names the protocol {text!r}: write a name like tcp, or a number from 1 to 255")
-    return int(text)
+    return number
+
+
+def _number(text: str) -> int | None:
+    found = _NUMBER.fullmatch(text)
+    return int(found[1]) if found else None
 
 
 def read_acl_service(protocol: str, ports: str) -> Service:
@@ -51,7 +60,9 @@ def read_acl_service(protocol: str, ports: str) -> Service:
     name = protocol.lower()
     if not name:
         return Service(ports=read_ports(ports))
-    service = Service(frozenset({read_protocol(name)}), read_ports(ports))
+    # Headscale reads the number of a protocol that has a name before it refuses leading zeros.
+    known = next((number for number in NUMBERS.values() if number == _number(name)), None)
+    service = Service(frozenset({known or read_protocol(name)}), read_ports(ports))
     if not service.protocols & WITH_PORTS and service.ports != ALL_PORTS:
         raise BadInput(f"the policy names ports {ports!r} for the protocol {protocol!r}: it has none, so write *")
     return service
@@ -86,9 +97,10 @@ def _range(text: str) -> tuple[int, int]:
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) > _HIGHEST_PORT:
+    number = _number(text)
+    if number is None or number > _HIGHEST_PORT:
         raise BadInput(f"the policy names the port {text!r}: write a number up to 65535, a range or *")
-    return int(text)
+    return number
 
 
 def merged(ports: Ports) -> Ports:
