@@ -99,6 +99,8 @@ ROWS: list[tuple[str, Any, Any, str]] = [
     ("the own firewall refuses", {("tcp", 4, 4001): "prohibited"}, [], "this host's own firewall refuses"),
     ("there is no route", {("tcp", 4, 4001): "net-unreachable"}, [], "does not have two as a peer"),
     ("data is lost", {("tcp", 4, 4001): "stalled"}, [], "packets with data are lost"),
+    ("an open port is another one", {("tcp", 4, 4001): "redirected"}, [], "arrives at another port there: a NAT rule"),
+    ("a closed port is another one", {("tcp", 4, 4002): "redirected"}, [], "answers on tcp 4002, which the policy denies"),
     ("the source is rewritten", {("tcp", 4, 4001): ("answered", "100.64.0.9")}, [], "a NAT rule rewrites the source"),
 ]  # fmt: skip
 

@@ -129,7 +129,8 @@ class _Judge:
         rewritten = {tries[port][1] for port in answered if tries[port][1] and tries[port][1] != own}
         dumb = [port for port in opening.open if port not in answered]
         refusing = [port for port in opening.closed if tries.get(port, ("",))[0] in _REFUSED]
-        passed = [port for port in opening.closed if port in answered or (protocol, known, port) in self._arrived]
+        through = answered | {port for port, (outcome, _source, _ms) in tries.items() if outcome == "redirected"}
+        passed = [port for port in opening.closed if port in through or (protocol, known, port) in self._arrived]
         observed: dict[str, Any] = {
             "open": shown_ports(answered),
             "closed": shown_ports(set(tries) - answered),
@@ -137,7 +138,7 @@ class _Judge:
             **({"let_in": shown_ports(passed)} if passed else {}),
         }
         if passed:
-            hint = self._leak(protocol, passed, answered, opening)
+            hint = self._leak(protocol, passed, through, opening)
         elif dumb:
             hint = self._silent(protocol, family, dumb, {port: tries.get(port, ("",))[0] for port in dumb})
         elif rewritten:
@@ -245,6 +246,11 @@ class _Judge:
         peer, name = self._pair.peer.name, protocol.upper()
         if found <= _REFUSED:
             return f"{peer} refuses {name} on {ports}: a firewall there rejects it (`nft list ruleset`), or its listener was killed"
+        if "redirected" in found:
+            return (
+                f"{name} to {ports} of {peer} arrives at another port there: a NAT rule on {peer} or on this host redirects it (`nft list ruleset` "
+                "on both), so that the policy judges another port than the one that is reached"
+            )
         if found == {"prohibited"}:
             return f"this host's own firewall refuses to send {name}: look at its output rules (`nft list ruleset`)"
         if found <= _NOT_SENT:

@@ -177,7 +177,8 @@ class _Try:
         except ValueError:
             found = None
         self.reply = found if isinstance(found, dict) else {}
-        self.end("answered" if self.reply else "damaged")
+        elsewhere = self.reply.get("at") not in (None, self.port)
+        self.end("redirected" if elsewhere else "answered" if self.reply else "damaged")
 
     def end(self, outcome: str) -> None:
         """Note the outcome and give the source port back."""

@@ -187,6 +187,7 @@ class _Server:
         data, peer = listener.recvfrom(65535)
         line = data.partition(b"\n")[0]
         found = {"from": peer[0], "port": peer[1], "bytes": len(data), "crc": zlib.crc32(data), "clock": _clock()}
+        found["at"] = listener.getsockname()[1]
         if (arrived := self._arrived(line)) is not None:
             found["arrived"] = arrived
         elif self._asked(line) is None:
@@ -214,7 +215,7 @@ class _Server:
                 up, down = asked
                 count, crc = _count(connection, data, up)
                 seen = {"from": peer[0], "port": peer[1], "bytes": count, "crc": crc, "down_crc": crc_of(down)}
-                seen["clock"] = _clock()
+                seen["clock"], seen["at"] = _clock(), connection.getsockname()[1]
                 connection.sendall(json.dumps(seen).encode() + b"\n")
                 send_blocks(connection, down)
         except OSError:
