@@ -16,7 +16,8 @@ SUBNET = "10.1.0.0/16"
 
 DEFINITIONS = {
     "groups": {"group:staff": ["alice@", "gone@"], "group:ops": ["bob@", "carol@example.com"], "group:none": ["gone@"]},
-    "hosts": {"first": "100.64.0.1", "first6": "fd7a:115c:a1e0::1", "lan": SUBNET, "half": "100.64.0.0/30", "half6": "fd7a:115c:a1e0::4/126", "any": "0.0.0.0/0"},
+    "hosts": {"first": "100.64.0.1", "first6": "fd7a:115c:a1e0::1", "lan": SUBNET, "half": "100.64.0.0/30",
+              "half6": "fd7a:115c:a1e0::4/126", "any": "0.0.0.0/0"},
     "tagOwners": {"tag:web": ["group:ops"], "tag:db": ["tag:web"], "tag:router": ["alice@"], "tag:exit": [], "tag:idle": []},
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.behind import Listener
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.egress import Egress, judge_egress
@@ -159,6 +160,9 @@ def _status(**peers: dict[str, Any]) -> dict[str, Any]:
         (silent(routes={"get": {"10.0.0.20": {"dev": "eth0"}}}), ROUTED, "the kernel does not use it"),
         (silent(status={"BackendState": "Stopped"}), ROUTED, "the client is Stopped"),
         (silent(), replace(ROUTED, routers={"two": {"forwarding4": False}}), "the router two does not forward packets: set net.ipv4.ip_forward there"),
+        (silent(), replace(ROUTED, routers={"two": {"forwarding4": False, "switched_off": {"4": "net.ipv4.conf.tailscale0.forwarding"}}}),
+         "set net.ipv4.conf.tailscale0.forwarding there"),
+        (silent(), replace(ROUTED, routers={"two": {"netfilter": False}}), "the router two sets no rules (--netfilter-mode=off)"),
         (silent(), replace(ROUTED, routers={"two": {"forwarding6": False}}), "the router's firewall drops"),
         (silent(), replace(ROUTED, routers={"two": {"unreached": [PREFIX]}}), "the router two does not reach nas"),
         (silent(), replace(ROUTED, routers={"two": {"unreached": ["fd00:b::/64"]}}), "the router's firewall drops"),
@@ -193,6 +197,32 @@ def test_what_must_not_be_reached_passes_if_it_is_silent_and_unrouted() -> None:
     ]
     assert {check.verdict for check in judge_routed(reached(), context("routed"), expect)} == {"failed"}
     assert {check.verdict for check in judge_routed({}, context("routed"), expect)} == {"error"}
+
+
+def test_a_target_that_listens_is_tried_over_udp_as_well() -> None:
+    listener = Listener(host="10.0.0.20", token="t", tcp=40001, udp=40002)
+    expect = replace(ROUTED, ways=(replace(WAY, listener=listener),))
+    seen = reached()
+    udp = {"outcome": "timeout", "answered": []}
+    opened = {"tcp": {"40001": {"tried": 24, "opened": 24, "lost": 0, "refused": 0}}}
+    row = {
+        "tcp": {"outcome": "answered"},
+        "udp": udp,
+        "bulk": {"outcome": "answered", "stage": "done"},
+        "opened": opened,
+    }
+    seen["observations"]["exchange"] = {"ok": True, "data": {"10.0.0.20": row}}
+    checks = {check.aspect: check for check in judge_routed(seen, context("routed"), expect)}
+    assert [name for name, check in checks.items() if check.bad] == ["udp"]
+    assert "the firewall of the router two or three drops or rejects UDP" in checks["udp"].hint
+    serving = replace(expect, state={"three": {"serving": [PREFIX]}})
+    assert "the router three" in judge_routed(seen, context("routed"), serving)[5].hint
+    # Where one router is named, the routers fail over, and the rest was tried before.
+    assert [check.aspect for check in judge_routed(seen, context("routed"), replace(expect, via="two"))][-1] == "udp"
+    row["udp"] = {"outcome": "answered", "seen": {"from": "10.0.0.10"}}
+    quiet = silent(exchange={"10.0.0.20": row}, routes={"get": {"10.0.0.20": {"dev": "eth0"}}})
+    absent = judge_routed(quiet, context("routed"), replace(expect, absent=True))
+    assert [check.verdict for check in absent] == ["passed", "failed"]
 
 
 WAY6 = Way(
@@ -257,7 +287,7 @@ def router(**changes: Any) -> dict[str, Any]:
 def test_a_router_that_is_ready_passes() -> None:
     assert {check.verdict for check in judge_forwards(router(), context("forwards"), (WAY,))} == {"passed"}
     assert ready(router(), (WAY,)) == {
-        "forwarding4": True, "forwarding6": None, "masquerades": True, "unreached": [],
+        "forwarding4": True, "forwarding6": None, "switched_off": {}, "masquerades": True, "netfilter": True, "unreached": [],
     }  # fmt: skip
 
 
@@ -282,6 +312,16 @@ def test_a_router_is_judged_in_each_family() -> None:
             {"files": {"/proc/sys/net/ipv4/ip_forward": {"text": "0\n"}}},
             "forwarding",
             "sysctl -w net.ipv4.ip_forward=1",
+        ),
+        (
+            {
+                "files": {
+                    "/proc/sys/net/ipv4/ip_forward": {"text": "1"},
+                    "/proc/sys/net/ipv4/conf/tailscale0/forwarding": {"text": "0\n"},
+                }
+            },
+            "forwarding",
+            "sysctl -w net.ipv4.conf.tailscale0.forwarding=1",
         ),
         ({"prefs": {"AdvertiseRoutes": None}}, "advertised", "does not advertise 10.0.0.0/24"),
         ({"icmp": {"10.0.0.20": {"received": 0}}}, "target", "does not reach nas (10.0.0.20)"),
@@ -366,6 +406,7 @@ def outside(*flows: dict[str, Any], source: str = "203.0.113.3", near: str = "ti
         "getaddrinfo": names,
         "capture": {"flows": [*hidden, *flows]},
         "alive": alive,
+        "icmp": {"203.0.113.80": {"received": 2 if source else 0}},
     }
     return answer(**{**seen, **more})
 
@@ -373,7 +414,7 @@ def outside(*flows: dict[str, Any], source: str = "203.0.113.3", near: str = "ti
 def test_an_exit_node_that_leads_outside_passes() -> None:
     checks = judge_egress(outside(), context("egress"), EGRESS)
     assert [(check.aspect, check.verdict) for check in checks] == [
-        (aspect, "passed") for aspect in ("answers", "address", "leak", "dns", "lan")
+        (aspect, "passed") for aspect in ("answers", "address", "icmp", "leak", "dns", "lan")
     ]
     beside = replace(EGRESS, neighbour_reached=True)
     near = outside(flow("192.168.1.20", proto="tcp", dport=80), near="answered")
@@ -399,6 +440,56 @@ def test_what_is_wrong_with_an_exit_node_is_named(seen: dict[str, Any], aspect: 
     checks = {check.aspect: check for check in judge_egress(seen, context("egress"), EGRESS)}
     assert checks[aspect].verdict == "failed"
     assert hint in checks[aspect].hint
+
+
+LISTENING = Listener(host="203.0.113.80", token="t", tcp=40001, udp=40002)
+MORE = replace(EGRESS, listeners=(LISTENING,))
+UDP = {"outcome": "answered", "answered": [64, 1200], "seen": {"from": "203.0.113.3"}}
+EXCHANGED: dict[str, Any] = {
+    "tcp": {"outcome": "answered"}, "udp": UDP, "bulk": {"outcome": "answered", "stage": "done"},
+    "opened": {"tcp": {"40001": {"tried": 24, "opened": 24}}, "udp": {"40002": {"tried": 24, "opened": 24}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "aspect", "hint"),
+    [
+        ({}, {}, "", ""),
+        ({"udp": {"outcome": "timeout"}}, {}, "udp", "not over UDP (timeout): the firewall of the exit node two"),
+        ({"udp": {**UDP, "seen": {"from": "203.0.113.2"}}}, {}, "udp", "traffic bypasses the exit node two"),
+        ({"bulk": {"outcome": "stalled", "stage": "reply"}}, {}, "upload", "lost on the way to it at the exit node two"),
+        ({"opened": EXCHANGED["opened"] | {"tcp": {"40001": {"tried": 24, "opened": 12, "lost": 12}}}}, {}, "ports", "a rule on source ports"),
+        ({}, {"icmp": {"203.0.113.80": {"received": 0}}}, "icmp", "the firewall of the exit node two drops them"),
+    ],
+)  # fmt: skip
+def test_an_exit_node_forwards_more_than_http(
+    changes: dict[str, Any], more: dict[str, Any], aspect: str, hint: str
+) -> None:
+    seen = outside(exchange={"203.0.113.80": EXCHANGED | changes}, **more)
+    checks = {check.aspect: check for check in judge_egress(seen, context("egress"), MORE)}
+    assert {"udp", "upload", "ports"} < set(checks)
+    assert [check.aspect for check in checks.values() if check.bad] == [aspect] * bool(aspect)
+    assert not aspect or hint in checks[aspect].hint
+
+
+def test_a_datagram_that_is_answered_while_the_exit_node_is_down_bypasses_it() -> None:
+    down = replace(MORE, reached=False, aspect="down")
+    checks = judge_egress(outside(source="", exchange={"203.0.113.80": {"udp": UDP}}), context("egress"), down)
+    assert [(check.aspect, check.verdict) for check in checks] == [("blocked.down", "failed"), ("leak.down", "passed")]
+
+
+def test_the_local_network_is_judged_in_each_family() -> None:
+    both = replace(EGRESS, neighbour_address6="fd00:a::20", own_address6="fd00:a::10")
+    seen = outside(flow("fd00:a::20", proto="tcp", dport=80))
+    row = {"url": "http://[fd00:a::20]/", "outcome": "answered", "body": "source fd00:a::10\n"}
+    seen["observations"]["http"]["data"].append(row)
+    checks = {(check.aspect, check.family): check for check in judge_egress(seen, context("egress"), both)}
+    assert [key for key, check in checks.items() if check.bad] == [("leak", None), ("lan", "ipv6")]
+    assert "packets for the local network (printer, fd00:a::20)" in checks["leak", None].hint
+    near = {
+        (c.aspect, c.family): c for c in judge_egress(seen, context("egress"), replace(both, neighbour_reached=True))
+    }
+    assert (near["leak", None].verdict, near["lan", "ipv6"].verdict) == ("passed", "passed")
 
 
 def test_nothing_leaves_while_the_exit_node_is_down() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,10 +17,22 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._expectations.view import place
 from ..plugin_utils._judge.answer import Answer, items, mapping, text
+from ..plugin_utils._judge.behind import Listener, connections, request
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.egress import Egress, judge_egress
 from ..plugin_utils._judge.forwards import OUTSIDE_ADDRESSES
-from ..plugin_utils._judge.observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, ICMP, PREFS, ROUTES, STATUS
+from ..plugin_utils._judge.observations import (
+    ADDRESSES,
+    ALIVE,
+    CAPTURE,
+    EXCHANGE,
+    GETADDRINFO,
+    HTTP,
+    ICMP,
+    PREFS,
+    ROUTES,
+    STATUS,
+)
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
@@ -27,7 +40,10 @@ if TYPE_CHECKING:
 
 # Addresses for documentation, of a network that is not this lab's: nothing answers there.
 _NOWHERE = ("198.51.100.7", "2001:db8::7")
-_DISCARD = 9
+# Discard, DNS, NTP and HTTP/3: rules often choose by port what bypasses an exit node.
+_UDP_PORTS = (9, 53, 123, 443)
+# SSH, HTTPS and DNS over TLS. Nothing listens there.
+_TCP_PORTS = (22, 443, 853)
 
 
 class ActionModule(Assertion):
@@ -58,6 +74,8 @@ class ActionModule(Assertion):
         if not web:
             raise NotAsserted("no host of the group lan is on the WAN, to say where requests come from")
         beside, address = routes.neighbour(self)
+        own6, beside6 = (routes.own_address(self, host, 6) if beside else "" for host in (self.host, beside))
+        serving = self.of_host(web, "mesh_serving")
         # An exit node without IPv6 leads nowhere over it.
         web6, source6 = (
             text(place(self, host).get(key)) for host, key in ((web, "address6"), (name, "public_address6"))
@@ -69,6 +87,8 @@ class ActionModule(Assertion):
             neighbour_reached=self.options["lan"], own_address=text(place(self, self.host).get("address")),
             web_address6=web6 if source6 else "", sources6=(source6,),
             outside=tuple(filter(None, (known, web6))),
+            own_address6=own6 if beside6 else "", neighbour_address6=beside6 if own6 else "",
+            listeners=tuple(filter(None, (Listener.read(serving, entry) for entry in (known, web6 if source6 else "")))),
             probed=_NOWHERE, aspect=self.options["aspect"], router=mapping(self.of_host(name, "mesh_router")),
         )  # fmt: skip
 
@@ -107,16 +127,20 @@ class ActionModule(Assertion):
         seconds = (2.5 if expect.reached else 1.5) * self.patience
         pages = [
             *(url for url, _sources in expect.pages.values()),
-            *([expect.neighbour_url] if expect.neighbour and expect.reached else []),
+            *([url for _known, url, _own in expect.neighbours.values()] if expect.neighbour and expect.reached else []),
         ]
         others: list[Request] = [
-            {"id": f"udp {known}", "kind": "send", "host": known, "port": _DISCARD, "marker": marker}
+            {"id": f"udp {known} {port}", "kind": "send", "host": known, "port": port, "marker": marker}
             for known in (*expect.webs, *_NOWHERE)
+            for port in _UDP_PORTS
         ]
+        targets = [{"host": known, "port": port} for known in expect.webs for port in _TCP_PORTS]
         during: list[Request] = [
             {"id": HTTP, "kind": "http", "targets": [{"url": url} for url in pages], "try_timeout_s": seconds},
-            {"id": ICMP, "kind": "icmp", "targets": [expect.web_address, _NOWHERE[0]], "count": 2, "interval_s": 0.1,
-             "try_timeout_s": 0.5, "marker": marker, "size": 64},
+            {"id": ICMP, "kind": "icmp", "targets": [*expect.webs, *_NOWHERE], "count": 2, "interval_s": 0.1,
+             "try_timeout_s": self.patience, "marker": marker, "size": 64},
+            {"id": "tcp", "kind": "tcp", "targets": targets, "try_timeout_s": 1.0},
+            request(list(expect.listeners), seconds, whole=expect.reached and not expect.neighbour_reached),
             # This name does not exist, so that no cache answers.
             {"id": "marked", "kind": "getaddrinfo", "names": [f"{marker}.lab.test"], "timeout_s": seconds},
             *([{"id": GETADDRINFO, "kind": "getaddrinfo", "names": list(expect.names)}] if expect.reached and expect.names else []),
@@ -136,7 +160,10 @@ class ActionModule(Assertion):
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge where requests came from, and what the capture saw."""
-        return judge_egress(lifted(answer, CAPTURE, (HTTP, GETADDRINFO)), self.context, self._expect)
+        seen = lifted(answer, CAPTURE, (HTTP, GETADDRINFO, ICMP, EXCHANGE))
+        checks = judge_egress(seen, self.context, self._expect)
+        self._expect = replace(self._expect, before=connections(seen, self._expect.before))
+        return checks
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client for its status."""

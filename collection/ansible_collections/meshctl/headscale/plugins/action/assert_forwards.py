@@ -13,7 +13,7 @@ from ..plugin_utils._action.options import COMMON
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.ways import ways
 from ..plugin_utils._expectations import routes
-from ..plugin_utils._judge.forwards import OUTSIDE_ADDRESSES, SWITCHES, judge_exit, judge_forwards, ready
+from ..plugin_utils._judge.forwards import MESH_SWITCH, OUTSIDE_ADDRESSES, SWITCHES, judge_exit, judge_forwards, ready
 from ..plugin_utils._judge.observations import ADDRESSES, FILES, ICMP, PREFS, ROUTES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ActionModule(Assertion):
         """Read the kernel's switches and the preferences, and ping the targets."""
         targets = [way.address for way in self._ways if pending is None or way.target in pending]
         return [
-            {"id": FILES, "kind": "files", "paths": list(SWITCHES.values())},
+            {"id": FILES, "kind": "files", "paths": [*SWITCHES.values(), MESH_SWITCH]},
             {"id": PREFS, "kind": "prefs"},
             {"id": ADDRESSES, "kind": "addresses"},
             {"id": ROUTES, "kind": "routes", "get": [*targets, *(OUTSIDE_ADDRESSES.values() if self._exit else ())]},

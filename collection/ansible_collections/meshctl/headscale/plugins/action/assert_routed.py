@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..module_utils._errors import BadInput
@@ -15,6 +16,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.ways import of_routers, ways
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._judge.answer import mapping
+from ..plugin_utils._judge.behind import connections, request
 from ..plugin_utils._judge.observations import ADDRESSES, HTTP, ICMP, PREFS, ROUTES, STATUS, TCP
 from ..plugin_utils._judge.routed import Routed, judge_routed
 
@@ -73,6 +75,8 @@ class ActionModule(Assertion):
         if self._expect.absent:
             pages = [way.url for way in chosen if way.echoes]
         ports = [{"host": way.address, "port": way.port} for way in chosen if way.port and not way.echoes]
+        listeners = [way.listener for way in chosen if way.listener]
+        whole = not self._expect.absent and not self._expect.via
         patience = (1.5 if self._expect.absent else 3.0) * self.patience
         return [
             {"id": ADDRESSES, "kind": "addresses"},
@@ -80,11 +84,14 @@ class ActionModule(Assertion):
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 3, "interval_s": 0.2, "try_timeout_s": 1.0},
             {"id": HTTP, "kind": "http", "targets": [{"url": url} for url in pages], "try_timeout_s": patience},
             {"id": TCP, "kind": "tcp", "targets": ports, "try_timeout_s": patience},
+            request(listeners, patience, whole=whole),
         ]
 
     def judge(self, answer: Json) -> list[Check]:
         """Judge the answers."""
-        return judge_routed(answer, self.context, self._expect)
+        checks = judge_routed(answer, self.context, self._expect)
+        self._expect = replace(self._expect, before=connections(answer, self._expect.before))
+        return checks
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client which peers have which routes, and whether it accepts them."""

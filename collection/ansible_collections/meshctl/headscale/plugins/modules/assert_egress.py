@@ -17,7 +17,8 @@ description:
     C(mesh_outside_names) must resolve. Without O(exit_node), this is all, and nothing is changed or captured.
   - The rest is only for labs. The node browses, resolves names and sends marked packets, over IPv4 and IPv6, while a capture watches all
     of its interfaces. The web server on the WAN must see the exit node's address, in each family that it and the exit node
-    have there, and nothing may leave unencrypted.
+    have there, and nothing may leave unencrypted. Where M(meshctl.headscale.serve) has made the web server's host listen, it must also
+    answer over UDP, receive a transfer, and answer many connections.
   - The default of O(deadline) is V(15).
 options:
   exit_node:

@@ -16,7 +16,8 @@ description:
   - Sends packets to the targets of C(mesh_routes) from a node that is in another network. The kernel must send them into the
     mesh, and the target must answer echo requests.
   - In a lab, the target also answers over HTTP. It must see the address of the router that serves the network, and a
-    transfer of 48 KiB must arrive.
+    transfer of 48 KiB must arrive. Where M(meshctl.headscale.serve) has made it listen, it must also answer over UDP, receive a
+    transfer, and answer many connections from random source ports; with O(via), UDP only.
   - The default of O(deadline) is V(15).
 options:
   prefixes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...module_utils._errors import BadInput
 from .._expectations import routes as expectations
 from .._judge.answer import mapping, text
+from .._judge.behind import Listener
 from .._judge.routed import Way
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def ways(task: MeshAction, routes: Iterable[Route], *, masquerade: bool = True, 
             Way(
                 prefix=route.prefix, target=route.target, address=target, routers=route.routers,
                 echoes=expectations.echoes(task, route), port=route.port, sources=tuple(filter(None, seen)),
+                listener=Listener.read(task.of_host(route.target, "mesh_serving"), target),
             )
         )  # fmt: skip
     return tuple(found)

@@ -46,6 +46,7 @@ def expected(view: View) -> dict[str, Any]:
         "single": [route.prefix for route in singles],
         "single_router": single.routers[0] if single else "",
         "single_target": single.target if single else "",
+        "listeners": _listeners(view),
     }
 
 
@@ -67,6 +68,18 @@ def served_by(view: View, host: str) -> list[str]:
     """Return all prefixes that a host should serve, those of an exit node included."""
     own = [route.prefix for route in routes_of(view) if host in route.routers]
     return [*own, *(("0.0.0.0/0", "::/0") if host in exits_of(view) else ())]
+
+
+def _listeners(view: View) -> list[dict[str, Any]]:
+    """Return the hosts outside the mesh that this host makes listen, with their addresses: each is the task of one client."""
+    targets = [route.target for route in routes_of(view) if echoes(view, route)]
+    hosts = list(dict.fromkeys([*targets, *filter(None, [web(view)[0]])]))
+    clients = view.group("clients")
+    return [
+        {"host": host, "addresses": [known for family in (4, 6) if (known := own_address(view, host, family))]}
+        for number, host in enumerate(hosts)
+        if clients[number % len(clients)] == view.host
+    ]
 
 
 def target_of(view: View, route: Route) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .answer import Answer, Json, address, items, mapping, number, text
 from .observations import EXCHANGE
 from .quoting import quoted
-from .routed import SYSCTLS
+from .routed import switch
 
 if TYPE_CHECKING:
     from .check import Check
@@ -124,7 +124,7 @@ def _why(seen: Answer, expect: Admitted, family: int, protocol: str, outcome: st
             f"(`ip route get {expect.node.address(family)}` there)"
         )
     if expect.said.get(f"forwarding{family}") is False:
-        return f"the router {router} does not forward packets: set {SYSCTLS[family]} there"
+        return f"the router {router} does not forward packets: set {switch(expect.said, family)} there"
     if expect.state and prefix not in items(expect.state.get("serving")):
         return f"the server does not serve {prefix} through {router}, so {node} takes no packet from there: see the checks served"
     if outcome == "refused":

@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import causes
 from .answer import Answer, Json, items, mapping, number, text
+from .behind import Behind, Listener, answers, judge_behind
 from .interfaces import device_to, mesh_interfaces
-from .observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, PREFS, ROUTES, STATUS
+from .observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, ICMP, PREFS, ROUTES, STATUS
 from .quoting import quoted
-from .routed import SYSCTLS, page, source_of
+from .routed import SYSCTLS, page, source_of, switch
 
 if TYPE_CHECKING:
     from .check import Check
@@ -53,6 +54,13 @@ class Egress:
     web_address6: str = ""
     """The web server's IPv6 address, if the exit node reaches it."""
     sources6: tuple[str, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    """Where the web server's host listens besides, by address."""
+    neighbour_address6: str = ""
+    """The neighbour's IPv6 address, if this host has one in the same network."""
+    own_address6: str = ""
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What became of connections in earlier looks, by address."""
 
     @property
     def pages(self) -> dict[int, tuple[str, tuple[str, ...]]]:
@@ -65,10 +73,21 @@ class Egress:
         """Return the web server's addresses."""
         return tuple(filter(None, (self.web_address, self.web_address6)))
 
+    def web_of(self, family: int) -> str:
+        """Return the web server's address of a family (4 or 6)."""
+        return self.web_address6 if family == 6 else self.web_address  # noqa: PLR2004 - the family
+
     @property
-    def neighbour_url(self) -> str:
-        """Return the same of the neighbour."""
-        return f"http://{self.neighbour_address}/"
+    def neighbours(self) -> dict[int, tuple[str, str, str]]:
+        """Return for each family the neighbour's address, its URL, and the address that it may see."""
+        found = {4: (self.neighbour_address, f"http://{self.neighbour_address}/", self.own_address)}
+        known = self.neighbour_address6
+        return found | ({6: (known, f"http://[{known}]/", self.own_address6)} if known else {})
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Return the neighbour's addresses."""
+        return tuple(known for known, _url, _own in self.neighbours.values())
 
 
 def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Check]:
@@ -78,11 +97,15 @@ def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Ch
     if expect.reached and expect.node and expect.node.addresses:
         checks.append(_answers(seen, context, expect, expect.node.addresses[0]))
     if expect.web:
-        checks += [*(_web(seen, context, expect, family) for family in expect.pages), _leak(seen, context, expect)]
+        for family in expect.pages:
+            checks.append(_web(seen, context, expect, family))
+            if expect.reached:
+                checks += _more(seen, context, expect, family)
+        checks.append(_leak(seen, context, expect))
     if expect.names and expect.reached:
         checks.append(_names(seen, context, expect))
     if expect.neighbour and expect.reached:
-        checks.append(_neighbour(seen, context, expect))
+        checks += [_neighbour(seen, context, expect, family) for family in expect.neighbours]
     return checks
 
 
@@ -136,8 +159,9 @@ def _web(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Ch
     outcome, source = text(row.get("outcome")), source_of(row)
     command = f"curl -sS -m 5 {quoted(url)}"
     if not expect.reached:
+        answering = outcome == "answered" or answers(seen, expect.web_of(family))
         return context.check(
-            outcome != "answered" if outcome else None, aspect=_name(expect, "blocked"), family=family, target=expect.web,
+            not answering if outcome else None, aspect=_name(expect, "blocked"), family=family, target=expect.web,
             expected={"outcome": "no answer while the exit node is down"}, observed={"outcome": outcome, "source": source},
             hint=f"{expect.web} answers, to {source}, while the exit node {expect.exit} is down: traffic bypasses it"
             if outcome else seen.why(HTTP), command=command,
@@ -149,6 +173,43 @@ def _web(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Ch
     )  # fmt: skip
 
 
+def _more(seen: Answer, context: CheckContext, expect: Egress, family: int) -> list[Check]:
+    """Return the checks of what is not HTTP: an exit node may forward one protocol and drop others."""
+    url, sources = expect.pages[family]
+    known = expect.web_of(family)
+    echo = number(mapping(mapping(seen.data(ICMP)).get(known)).get("received"))
+    other = text(page(seen, url).get("outcome")) == "answered"
+    silent = _silent(seen, expect, family)
+    checks = [
+        context.check(
+            None if echo is None else echo > 0, aspect=_name(expect, "icmp"), family=family, target=expect.web, expected={"replies": {"min": 1}},
+            observed={"received": echo}, hint=seen.why(ICMP) if echo is None else _only("echo requests", expect) if other else silent,
+            command=f"ping -c 3 {quoted(known)}",
+        )
+    ]  # fmt: skip
+    listener = next((entry for entry in expect.listeners if entry.host == known), None)
+    if listener:
+        what = Behind(
+            listener=listener, name=expect.web, family=family, sources=sources, carrier=f"the exit node {expect.exit}", silent=silent,
+            wrong_source=lambda source: _why(seen, expect, "answered", source, family), whole=not expect.neighbour_reached,
+            before=expect.before.get(known, {}),
+        )  # fmt: skip
+        checks += judge_behind(seen, context, lambda aspect: _name(expect, aspect), what)
+    return checks
+
+
+def _only(what: str, expect: Egress) -> str:
+    return (
+        f"{expect.web} answers over TCP and not {what}: the firewall of the exit node {expect.exit} drops them (`nft list ruleset` there), or "
+        "the policy does not allow this protocol"
+    )
+
+
+def _silent(seen: Answer, expect: Egress, family: int) -> str:
+    """Return why nothing answers through the exit node."""
+    return _why(seen, expect, "timeout", "", family)
+
+
 def _why(seen: Answer, expect: Egress, outcome: str, source: str, family: int) -> str:
     if not outcome:
         return seen.why(HTTP)
@@ -158,7 +219,7 @@ def _why(seen: Answer, expect: Egress, outcome: str, source: str, family: int) -
         if not chosen(seen):
             return f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
     if outcome == "answered":
-        known = expect.web_address6 if family == 6 else expect.web_address  # noqa: PLR2004 - the family
+        known = expect.web_of(family)
         return (
             f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.pages[family][1])}: traffic bypasses the "
             f"exit node {expect.exit} through another route or rule (`ip rule`, `ip route get {known}`)"
@@ -177,7 +238,9 @@ def _no_exit(seen: Answer, expect: Egress, family: int) -> str:
     if peer and peer.get("Online") is False:
         return f"the exit node {expect.exit} is offline"
     if mapping(expect.router).get(f"forwarding{family}") is False:
-        return f"the exit node {expect.exit} does not forward packets: set {SYSCTLS[family]} there"
+        return (
+            f"the exit node {expect.exit} does not forward packets: set {switch(mapping(expect.router), family)} there"
+        )
     return (
         f"{expect.web} does not answer through the exit node {expect.exit}: it does not forward (`sysctl {SYSCTLS[family]}`, "
         "`nft list ruleset` there), or the policy does not allow autogroup:internet"
@@ -220,9 +283,9 @@ def _in_clear(flow: dict[str, Any], links: Json, expect: Egress) -> bool:
     if flow.get("direction") != "out" or text(flow.get("interface")) in (*mesh_interfaces(links), "lo"):
         return False
     target = text(flow.get("dst"))
-    if target == expect.neighbour_address and expect.neighbour_reached:
+    if target in expect.near and expect.neighbour_reached:
         return False
-    return bool(flow.get("marked")) or target in (*expect.webs, expect.neighbour_address, *expect.probed)
+    return bool(flow.get("marked")) or target in (*expect.webs, *filter(None, expect.near), *expect.probed)
 
 
 def _why_leak(flow: dict[str, Any], expect: Egress) -> str:
@@ -232,7 +295,7 @@ def _why_leak(flow: dict[str, Any], expect: Egress) -> str:
             f"DNS queries leave unencrypted to {target} on {on}: the system queries a resolver other than tailscaled (/etc/resolv.conf), or "
             "a rule makes them bypass the exit node"
         )
-    if target == expect.neighbour_address:
+    if target in expect.near:
         return (
             f"packets for the local network ({expect.neighbour}, {target}) leave on {on}, bypassing the exit node: "
             "--exit-node-allow-lan-access is on, or a route or rule takes precedence over tailscaled's"
@@ -254,19 +317,18 @@ def _names(seen: Answer, context: CheckContext, expect: Egress) -> Check:
     )  # fmt: skip
 
 
-def _neighbour(seen: Answer, context: CheckContext, expect: Egress) -> Check:
-    row = page(seen, expect.neighbour_url)
+def _neighbour(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Check:
+    _known, url, own = expect.neighbours[family]
+    row = page(seen, url)
     outcome, source = text(row.get("outcome")), source_of(row)
-    right = (
-        (outcome == "answered" and source == expect.own_address) if expect.neighbour_reached else outcome != "answered"
-    )
+    right = (outcome == "answered" and source == own) if expect.neighbour_reached else outcome != "answered"
     hint = (
         f"the local network is not reached directly ({outcome}): `tailscale set --exit-node-allow-lan-access` lets it bypass the exit node"
         if expect.neighbour_reached
         else f"{expect.neighbour} answers, to {source}, although traffic for the local network must not bypass the exit node"
     )
     return context.check(
-        right if outcome else None, aspect=_name(expect, "lan"), target=expect.neighbour,
+        right if outcome else None, aspect=_name(expect, "lan"), family=family, target=expect.neighbour,
         expected={"outcome": "answered" if expect.neighbour_reached else "no answer"}, observed={"outcome": outcome, "source": source},
-        hint=hint if outcome else seen.why(HTTP), command=f"curl -sS -m 5 {quoted(expect.neighbour_url)}",
+        hint=hint if outcome else seen.why(HTTP), command=f"curl -sS -m 5 {quoted(url)}",
     )  # fmt: skip

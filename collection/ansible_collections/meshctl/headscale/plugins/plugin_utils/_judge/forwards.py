@@ -24,12 +24,24 @@ if TYPE_CHECKING:
 OUTSIDE_ADDRESSES = {4: "198.51.100.7", 6: "2001:db8::7"}
 INTERNET = "internet"
 SWITCHES = {family: f"/proc/sys/{name.replace('.', '/')}" for family, name in SYSCTLS.items()}
+# The kernel also has a switch for each interface, which counts for IPv4.
+MESH_SWITCH = "/proc/sys/net/ipv4/conf/tailscale0/forwarding"
 
 
 def forwarding(seen: Answer, family: int) -> bool | None:
     """Whether the kernel forwards packets of a family; None if that could not be read."""
-    said = text(mapping(mapping(seen.data(FILES)).get(SWITCHES[family])).get("text")).strip()
-    return said != "0" if said else None
+    return not switched_off(seen, family) if _said(seen, SWITCHES[family]) else None
+
+
+def switched_off(seen: Answer, family: int) -> str:
+    """Return the name of the switch that keeps the kernel from forwarding packets of a family, empty if none does."""
+    paths = [SWITCHES[family], *([MESH_SWITCH] if family == 4 else [])]  # noqa: PLR2004 - the family
+    off = next((path for path in paths if _said(seen, path) == "0"), "")
+    return off.removeprefix("/proc/sys/").replace("/", ".")
+
+
+def _said(seen: Answer, path: str) -> str:
+    return text(mapping(mapping(seen.data(FILES)).get(path)).get("text")).strip()
 
 
 def ready(answer: Json, ways: tuple[Way, ...]) -> dict[str, Any]:
@@ -39,7 +51,9 @@ def ready(answer: Json, ways: tuple[Way, ...]) -> dict[str, Any]:
     echoes = {way.prefix: mapping(mapping(seen.data(ICMP)).get(way.address)) for way in ways}
     return {
         **{f"forwarding{family}": forwarding(seen, family) for family in SWITCHES},
+        "switched_off": {str(family): off for family in SWITCHES if (off := switched_off(seen, family))},
         "masquerades": prefs.get("NoSNAT") is not True,
+        "netfilter": prefs.get("NetfilterMode") != 0,
         "unreached": [prefix for prefix, echo in echoes.items() if number(echo.get("received")) == 0],
     }
 
@@ -57,7 +71,7 @@ def judge_exit(answer: Json, context: CheckContext) -> list[Check]:
     checks = []
     for family, prefix in zip(OUTSIDE_ADDRESSES, EXIT_ROUTES, strict=True):
         device, evidence = device_to(seen, OUTSIDE_ADDRESSES[family]), {"prefix": prefix}
-        on = forwarding(seen, family)
+        on, switch = forwarding(seen, family), switched_off(seen, family) or SYSCTLS[family]
         leads = bool(device) and device not in mesh_interfaces(seen.data(ADDRESSES))
         # A host that has no IPv6 outside leads nowhere over it, and advertises both prefixes all the same.
         if leads or family == 4:  # noqa: PLR2004 - the family
@@ -65,8 +79,8 @@ def judge_exit(answer: Json, context: CheckContext) -> list[Check]:
                 context.check(
                     on, aspect="forwarding", family=family, target=INTERNET, evidence=evidence, expected={"forwarding": True},
                     observed={"forwarding": on, "interface": device},
-                    hint=f"the kernel of this exit node does not forward packets: `sysctl -w {SYSCTLS[family]}=1`, and keep it in /etc/sysctl.d"
-                    if on is False else seen.why(FILES), command=f"sysctl {quoted(SYSCTLS[family])}",
+                    hint=f"the kernel of this exit node does not forward packets: `sysctl -w {switch}=1`, and keep it in /etc/sysctl.d"
+                    if on is False else seen.why(FILES), command=f"sysctl {quoted(switch)}",
                 )
             )  # fmt: skip
         checks.append(
@@ -83,7 +97,7 @@ def judge_exit(answer: Json, context: CheckContext) -> list[Check]:
 
 def _of(seen: Answer, context: CheckContext, way: Way) -> list[Check]:
     on = forwarding(seen, way.family)
-    switch = SYSCTLS[way.family]
+    switch = switched_off(seen, way.family) or SYSCTLS[way.family]
     advertised = [text(entry) for entry in items(mapping(seen.data(PREFS)).get("AdvertiseRoutes"))]
     echo = mapping(mapping(seen.data(ICMP)).get(way.address))
     received = number(echo.get("received"))

@@ -34,8 +34,8 @@ class Opened:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str) -> Opened:
-    """Judge what a peer's ports have shown, of which the main one has answered before."""
+def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str, *, at: str = "") -> Opened:
+    """Judge what a peer's ports have shown, of which the main one has answered before; `at` names a router on the way."""
     found = {port: {key: _count(row, key) for key in _COUNTED} for port, row in rows.items()}
     total = _total(rows)
     tried, lost, never, refused = (total[key] for key in ("tried", "lost", "never", "refused"))
@@ -48,7 +48,7 @@ def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str) -> Open
     name = protocol.upper()
     if shut and str(main) not in shut and own.get("opened") == own.get("tried"):
         return Opened(
-            hint=_ports(name, shut, main, peer, "dropped" if lost >= refused else "refused"), evidence=evidence
+            hint=_ports(name, shut, main, peer, "dropped" if lost >= refused else "refused", at), evidence=evidence
         )
     return Opened(hint=_some(protocol, peer, total), evidence=evidence)
 
@@ -105,10 +105,10 @@ def added(rows: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _ports(name: str, ports: list[str], main: int, peer: str, how: str) -> str:
+def _ports(name: str, ports: list[str], main: int, peer: str, how: str, at: str = "") -> str:  # noqa: PLR0913, PLR0917
     return (
         f"{peer} listens on several ports: {name} to port {' and '.join(ports)} is {how}, and to port {main} it is not: a rule on "
-        f"port ranges, of a firewall on {peer} or on this host, or of the policy (`nft list ruleset` on both; the policy on the server)"
+        f"port ranges, of a firewall on {at or peer} or on this host, or of the policy (`nft list ruleset` on both; the policy on the server)"
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
+from .behind import Behind, Listener, answers, judge_behind
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, HTTP, ICMP, PREFS, ROUTES, STATUS, TCP
 from .quoting import quoted
@@ -41,6 +42,8 @@ class Way:
     port: int | None = None
     sources: tuple[str, ...] = ()
     """The addresses that the target may see."""
+    listener: Listener | None = None
+    """Where the target listens besides, in a lab."""
 
     @property
     def family(self) -> int:
@@ -69,6 +72,8 @@ class Routed:
     """What the server said of the routers."""
     routers: Mapping[str, Any] = field(default_factory=dict)
     """What the routers said of themselves."""
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What became of connections in earlier looks, by address."""
 
 
 def judge_routed(answer: Json, context: CheckContext, expect: Routed) -> list[Check]:
@@ -76,6 +81,11 @@ def judge_routed(answer: Json, context: CheckContext, expect: Routed) -> list[Ch
     seen = Answer(answer)
     judged = _absent if expect.absent else _present
     return [check for way in expect.ways for check in judged(seen, context, expect, way)]
+
+
+def switch(own: Mapping[str, Any], family: int) -> str:
+    """Return the switch that a router must set to forward packets of a family."""
+    return text(mapping(own.get("switched_off")).get(str(family))) or SYSCTLS[family]
 
 
 def source_of(row: Mapping[str, Any]) -> str:
@@ -121,6 +131,10 @@ def _present(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> l
     ]  # fmt: skip
     if way.echoes:
         checks += _transfers(seen, context, expect, way, why)
+        if way.listener:
+            checks += judge_behind(
+                seen, context, lambda aspect: _name(expect, aspect), _behind(expect, way, way.listener, why)
+            )
     elif way.port:
         row = next((entry for entry in map(mapping, items(seen.data(TCP))) if entry.get("host") == way.address), {})
         outcome = text(row.get("outcome"))
@@ -133,6 +147,20 @@ def _present(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> l
             )
         )  # fmt: skip
     return checks
+
+
+def _behind(expect: Routed, way: Way, listener: Listener, why: str) -> Behind:
+    return Behind(
+        listener=listener, name=way.target, family=way.family, sources=way.sources, carrier=f"the router {_router(expect, way)}",
+        silent=why or _silent(expect, way), wrong_source=lambda source: why or _wrong_source(expect, way, source), whole=not expect.via,
+        before=expect.before.get(way.address, {}),
+    )  # fmt: skip
+
+
+def _router(expect: Routed, way: Way) -> str:
+    """Return the router that carries the packets, or those that may."""
+    serving = [name for name in way.routers if way.prefix in items(mapping(expect.state.get(name)).get("serving"))]
+    return expect.via or " or ".join(serving or way.routers)
 
 
 def _transfers(seen: Answer, context: CheckContext, expect: Routed, way: Way, why: str) -> list[Check]:
@@ -166,7 +194,7 @@ def _absent(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> li
     routed = _in_mesh(seen, way)
     received = number(mapping(mapping(seen.data(ICMP)).get(way.address)).get("received"))
     outcome = text(page(seen, way.url).get("outcome"))
-    answering = bool(received) or outcome == "answered"
+    answering = bool(received) or outcome == "answered" or answers(seen, way.address)
     tried = received is not None and (outcome or not way.echoes)
     taken = carrier(seen, way.address)
     return [
@@ -270,7 +298,7 @@ def _silent(expect: Routed, way: Way) -> str:
     for name in way.routers:
         own = mapping(expect.routers.get(name))
         if own.get(f"forwarding{way.family}") is False:
-            return f"the router {name} does not forward packets: set {SYSCTLS[way.family]} there"
+            return f"the router {name} does not forward packets: set {switch(own, way.family)} there"
         if way.prefix in items(own.get("unreached")):
             return (
                 f"the router {name} does not reach {way.target} ({way.address}) itself: see its check forwards.target"
@@ -279,6 +307,11 @@ def _silent(expect: Routed, way: Way) -> str:
             return (
                 f"the router {name} does not masquerade (--snat-subnet-routes=false), so {way.target} needs a route back to the mesh: "
                 "give it one through the router, or turn masquerading on"
+            )
+        if own.get("netfilter") is False:
+            return (
+                f"the router {name} sets no rules (--netfilter-mode=off), so it masquerades nothing: run `tailscale set "
+                f"--netfilter-mode=on` there, or masquerade packets from the mesh by other rules"
             )
     return (
         f"packets enter the mesh but {way.target} does not answer: the router's firewall drops what it should forward or masquerade "
