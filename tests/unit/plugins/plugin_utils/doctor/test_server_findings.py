@@ -467,6 +467,7 @@ def test_what_could_be_attacked_is_never_the_headline_of_another_fault() -> None
             "ERROR: cannot execute CREATE TABLE in a read-only transaction (SQLSTATE 25006)",
             "name the primary PostgreSQL server",
         ),
+        ("getting DERPMap: invalid character '<' looking for beginning of value", "correct derp.urls"),
         ("open /etc/headscale/derp.yaml: no such file or directory", "restore that file"),
     ],
 )

@@ -169,6 +169,19 @@ def test_policy() -> None:
     failing(mesh, "policy", "by IPv6, but does by IPv4", "no rule allows ipv6")
 
 
+def test_a_policy_for_users_does_not_match_a_node_with_tags() -> None:
+    mesh = Mesh().silent()
+    mesh.nodes[1]["tags"] = ["tag:srv"]
+    name = mesh.nodes[0]["user"]["name"]
+    mesh.policy = f'{{"tagOwners": {{"tag:srv": []}}, "acls": [{{"action": "accept", "src": ["{name}@"], "dst": ["{name}@:*"]}}]}}'
+    failing(
+        mesh,
+        "policy",
+        "no rule allows ipv4",
+        "(rules for users do not match nodes with tags, and no rule names those of two (tag:srv))",
+    )
+
+
 def test_a_policy_that_denies_is_no_cause_while_packets_pass() -> None:
     mesh = Mesh()
     mesh.policy = '{"acls": []}'

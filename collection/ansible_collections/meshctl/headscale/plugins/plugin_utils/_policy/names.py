@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from .nodes import Node
 
 
 def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: Iterable[str]) -> list[str]:  # noqa: ANN401
@@ -25,6 +28,22 @@ def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: It
         # As Headscale does, which takes one `@` from the end of a name.
         if ("@" in name and name.removesuffix("@") not in names) or (name.startswith("tag:") and name not in owned)
     ]
+
+
+def unmatched_tags(document: Any, nodes: Iterable[Node]) -> str:  # noqa: ANN401
+    """Return which of these nodes no rule names because they have tags, in words; empty if there is none."""
+    known = {str(key).lower(): value for key, value in document.items()} if isinstance(document, dict) else {}
+    rules = json.dumps([known.get("acls"), known.get("grants")])
+    if "autogroup:tagged" in rules:
+        return ""
+    found = [
+        f"{node.name} ({', '.join(node.tags)})"
+        for node in nodes
+        if node.tags and not any(f'"{tag}' in rules for tag in node.tags)
+    ]
+    return (
+        f"rules for users do not match nodes with tags, and no rule names those of {', '.join(found)}" if found else ""
+    )
 
 
 def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ..._judge.answer import addresses, mapping
-from ..._policy import Evaluation, Policy
+from ..._judge.answer import addresses
+from ..._policy import Evaluation, Policy, unmatched_tags
 from ..._policy.ports import opened
 from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because
 
@@ -216,19 +216,8 @@ def _hints(
 
 def _tagged(server: Server, names: list[str]) -> str:
     """Return which of these nodes have only tags that no rule names: rules for their users no longer match them."""
-    document = {key.lower(): value for key, value in mapping(server.policy[1]).items()}
-    rules = json.dumps([document.get("acls"), document.get("grants")])
-    if "autogroup:tagged" in rules:
-        return ""
-    found = [
-        f"{member.name} ({', '.join(member.tags)})" for member in server.members()
-        if member.name in names and member.tags and not any(f'"{tag}' in rules for tag in member.tags)
-    ]  # fmt: skip
-    return (
-        f" (rules for users do not match nodes with tags, and no rule names those of {', '.join(found)})"
-        if found
-        else ""
-    )
+    said = unmatched_tags(server.policy[1], [member for member in server.members() if member.name in names])
+    return f" ({said})" if said else ""
 
 
 def _older(server: Server, names: str) -> str:

@@ -35,6 +35,7 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
     (r"address already in use", "stop the program that has the port (`ss -Hltnp`), or give that listener another one"),
     (r"cannot assign requested address", "write an address of this host into that listener, or 0.0.0.0"),
     (r"creating OIDC provider", "check that this host reaches oidc.issuer, or set oidc.only_start_if_oidc_is_available to false"),
+    (r"getting DERPMap: invalid character", "correct derp.urls: one of them does not answer with a map in JSON"),
     (r"permission denied", "let headscale's user read that file, and write its directory"),
     (r"no such file or directory", "restore that file, or correct its path in the configuration"),
 ))  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..._judge.answer import Json, items, mapping, moment, number, text
 from ..._judge.quoting import quoted
+from ..._policy import unmatched_tags
 from ..._policy.ports import ICMP, NUMBERS, WITH_PORTS
 from ..case import Case, Finding, Side, failed, passed, unknown
 from ..lines import line_of
@@ -138,7 +139,10 @@ def policy(case: Case, family: int) -> Finding:
     where = f" (to {case.to(family)} behind it)" if case.routed else ""
     more: dict[str, Any] = {"command": "headscale policy get", "host": case.server.source}
     if not rules:
-        return failed(f"{said}{where}", evidence={"rules": _about(case, family)}, **more)
+        tagged = unmatched_tags(case.server.policy[1], ends)
+        return failed(
+            f"{said}{where}{f' ({tagged})' if tagged else ''}", evidence={"rules": _about(case, family)}, **more
+        )
     label = rules[0]
     line = line_of(label, text(mapping(case.server.data("policy")).get("policy")))
     return passed(
