@@ -179,6 +179,16 @@ def test_a_client_that_does_not_even_tell_its_state_is_named() -> None:
     assert headline(checks) == "b: doctor.client is bad (doctor.client); and 1 more: doctor.routes (b)"
 
 
+@pytest.mark.parametrize(("proxy", "because"), [("proxy:3128", True), ("other:3128", False), ("", False)])
+def test_an_http_proxy_that_does_not_answer_is_one_cause(proxy: str, because: bool) -> None:
+    asked = [("doctor.server", None, "proxy:3128"), ("doctor.relay.https", "lab/relay", proxy)]
+    checks = [
+        _check(name, "a", target, observed={"outcome": "refused"}, evidence={"proxy": through}, expected={})
+        for name, target, through in asked
+    ]
+    assert (relate(checks)[1]["hint"] == "because of doctor.server") is because
+
+
 @pytest.mark.parametrize(("online", "because"), [(True, True), (False, False)])
 def test_an_exit_node_without_a_network_passes_nothing_on(online: bool, because: bool) -> None:
     checks = [_check("doctor.exit_node", "a", "b", observed={"online": online}), _check("doctor.network", "b")]

@@ -84,3 +84,21 @@ def test_a_connection_that_is_closed_before_tls_may_be_one_to_a_program_that_sta
     assert "may just start" not in control.no_answer(
         {"outcome": "handshake", "error": "WRONG_VERSION_NUMBER"}, "derper"
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"outcome": "proxy", "connected": True, "error": "answers 403 when asked for h:443"},
+            "which answers 403 when asked for h:443",
+        ),
+        ({"outcome": "refused", "connected": False}, "which does not answer (refused): correct or remove HTTPS_PROXY"),
+        ({"outcome": "answered", "connected": True}, ""),
+        ({"outcome": "tls", "connected": True, "error": "self-signed certificate"}, ""),
+    ],
+)
+def test_the_proxy_through_which_a_client_asks(row: dict[str, Any], said: str) -> None:
+    found = control.unproxied({"proxy": "10.0.0.20:3128", **row})
+    assert said in found if said else found == ""
+    assert control.unproxied(row) == ""

@@ -24,8 +24,8 @@ _CLOSED = ("EOF", "reset by peer")
 # What OpenSSL adds to its reason, in Python's words.
 _OPENSSL = re.compile(r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed: | \(_ssl\.c:\d+\)")
 
-AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True}
-"""What tailscaled's own requests have: Go's name, and a route around the mesh."""
+AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True, "as_tailscaled": True}
+"""What tailscaled's own requests have: Go's name, a route around the mesh, and the HTTP proxy of its environment."""
 
 
 def asked(url: str) -> list[dict[str, Any]]:
@@ -48,6 +48,8 @@ def trouble(rows: list[Json], url: str) -> str:
 def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in front of it,") -> str:
     """Return why a page of a program could not be fetched."""
     outcome, said = text(row.get("outcome")), text(row.get("error"))
+    if proxy := unproxied(row):
+        return proxy
     if outcome == "tls":
         return _distrusted(said)
     if outcome == "prohibited" and text(row.get("from")) in ("", "local"):
@@ -64,6 +66,23 @@ def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in f
         "host-unreachable": f"no machine answers at its address{_at(row)}: check that it is up, and that the address is right",
         "timeout": "it does not answer in time: check that it is up and that no firewall drops packets to it",
     }.get(outcome, f"the connection ended with {outcome or 'no answer'}: {said}".rstrip(": "))
+
+
+def unproxied(row: dict[str, Json]) -> str:
+    """Return what is wrong with the HTTP proxy through which tailscaled asks, empty if that connects or there is none."""
+    proxy, outcome = text(row.get("proxy")), text(row.get("outcome"))
+    if not proxy or (row.get("connected") is True and outcome != "proxy"):
+        return ""
+    why = text(row.get("error")) if outcome == "proxy" else f"does not answer ({outcome})"
+    return (
+        f"tailscaled asks through the HTTP proxy {proxy} of its environment, which {why}: correct or remove HTTPS_PROXY there "
+        "(/etc/default/tailscaled, or `systemctl cat tailscaled`), or add the name to NO_PROXY, and restart tailscaled"
+    )
+
+
+def seen_at(row: dict[str, Json]) -> dict[str, str]:
+    """Return where a page was asked for, as evidence."""
+    return {key: found for key in ("address", "proxy") if (found := text(row.get(key)))}
 
 
 def _at(row: dict[str, Json]) -> str:

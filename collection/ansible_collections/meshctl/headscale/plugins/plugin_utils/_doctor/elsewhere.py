@@ -35,7 +35,15 @@ def _what(check: _Check) -> tuple[str, str | None]:
 
 def _unanswered(check: _Check) -> bool:
     outcome = text(mapping(check.get("observed")).get("outcome"))
-    return check["id"] in _IDS and check["verdict"] in BAD and not because_of(check) and outcome in _ON_THE_WAY
+    # What asks through an HTTP proxy was answered by that, or not.
+    proxied = mapping(check.get("evidence")).get("proxy")
+    return (
+        check["id"] in _IDS
+        and check["verdict"] in BAD
+        and not because_of(check)
+        and outcome in _ON_THE_WAY
+        and not proxied
+    )
 
 
 def _told(check: _Check, well: list[_Check]) -> _Check:

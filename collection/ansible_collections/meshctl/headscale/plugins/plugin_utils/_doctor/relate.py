@@ -28,12 +28,28 @@ def relate(checks: Sequence[_Check]) -> list[_Check]:
     """Return the checks, where one refers to what another host found: the host of a peer, or all clients of the server."""
     roots = {(check["id"], check["source"]) for check in checks if _is_root(check)}
     lost = next((check for check in checks if check["id"] == _REPLACED and _is_root(check)), None)
-    related = [_because(check, roots, _causes(check)) for check in answered_elsewhere(checks)]
+    proxies = {check["source"]: _proxy(check) for check in checks if check["id"] == _SERVER and _is_root(check)}
+    related = [
+        _marked(check, Cause(id=_SERVER, source=check["source"])) if _asks_in_vain(check, proxies)
+        else _because(check, roots, _causes(check))
+        for check in answered_elsewhere(checks)
+    ]  # fmt: skip
     if lost:
         cause = Cause(id=_REPLACED, source=lost["source"])
         return [_marked(check, cause) if _is_lost(check, lost) else check for check in related]
     unserved = _unserved(related)
     return [_marked(check, unserved) if unserved and _is_unread(check) else check for check in related]
+
+
+def _proxy(check: _Check) -> str:
+    """Return the HTTP proxy through which a page was asked for, empty if there was none."""
+    return str(mapping(check.get("evidence")).get("proxy") or "")
+
+
+def _asks_in_vain(check: _Check, proxies: dict[str, str]) -> bool:
+    """Whether a relay was asked through the same HTTP proxy through which the server does not answer either."""
+    same = bool(_proxy(check)) and proxies.get(check["source"]) == _proxy(check)
+    return check["id"] == f"{_STORY}.relay.https" and _is_root(check) and same
 
 
 def _unserved(checks: Sequence[_Check]) -> Cause | None:

@@ -78,7 +78,7 @@ def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
         target=relay.target,
         expected={"url": relay.url, "status": control.OK},
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")} if row else None,
-        evidence={"address": text(row.get("address"))} if row.get("address") else {},
+        evidence=control.seen_at(row),
         hint=f"nodes cannot reach each other through this relay: {_no_answer(client, relay, row)}"
         if row
         else client.why("relays"),

@@ -43,12 +43,12 @@ def judge(client: Client, context: CheckContext) -> Check:
         check = context.check(None, expected=expected, observed=None, hint=hint)
         return because(check, client.cause("exit_node", "network", "upstream_dns"))
     ours = client.row("as_meshctl", url=expected["url"])
-    hint = control.agent_rejected(row, ours) or _behind(client, row) or control.unwell(row)
+    hint = control.agent_rejected(row, ours) or control.unproxied(row) or _behind(client, row) or control.unwell(row)
     check = context.check(
         not hint,
         expected=expected,
         observed={"outcome": text(row.get("outcome")), "status": row.get("status")},
-        evidence={"address": text(row.get("address"))} if row.get("address") else {},
+        evidence=control.seen_at(row),
         hint=hint,
         command=f"curl -sS -A Go-http-client/1.1 {quoted(expected['url'])}",
     )

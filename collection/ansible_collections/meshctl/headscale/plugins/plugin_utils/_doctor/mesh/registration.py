@@ -11,7 +11,7 @@ from ..._judge.quoting import quoted
 from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because, given_name
 
 _JOIN = (
-    "join it again with a key of `headscale preauthkeys create`: `tailscale up --login-server={} --force-reauth --auth-key=KEY`, and its "
+    "join it again with a key of `headscale preauthkeys create`: `tailscale up --login-server={} --force-reauth --auth-key=file:KEYFILE`, and its "
     "other options, which tailscale names if they are missing"
 )
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fetch pages over HTTP and HTTPS, with the system's resolver and without a proxy."""
+"""Fetch pages over HTTP and HTTPS, with the system's resolver, and through a proxy only where tailscaled uses one."""
 
 from __future__ import annotations
 
@@ -49,15 +49,20 @@ def _fetch_one(target: Dict, until: float) -> Dict:
 def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     scheme, host, port, path = _split_url(url)
     began = time.monotonic()
-    asked = str(target.get("connect") or host)
+    through = _proxy(target, scheme, host)
+    asked, where = (through[0], through[1]) if through else (str(target.get("connect") or host), port)
+    if through:
+        found["proxy"] = _authority(asked, where, "")
     family = socket.AF_INET6 if target.get("family") == 6 else socket.AF_UNSPEC
-    rows = socket.getaddrinfo(asked, port, family, socket.SOCK_STREAM)
+    rows = socket.getaddrinfo(asked, where, socket.AF_UNSPEC if through else family, socket.SOCK_STREAM)
     found["timings"]["resolve_ms"] = ms_since(began)
     sock = _connected(found, rows, target, until)
     if sock is None:
         return
     try:
         sock.settimeout(left(until))
+        if through:
+            _tunnel(sock, host, port, through[2], until)
         if scheme == "https":
             sock = _tls(sock, host, target)
         headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": target.get("user_agent") or "meshctl",
@@ -72,6 +77,21 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     found["timings"]["first_byte_ms"] = first
     found.update(outcome="answered", status=status, headers=got, truncated=len(body) > MAX_BODY)
     found["body"] = body[:MAX_BODY].decode("utf-8", "replace")
+
+
+def _proxy(target: Dict, scheme: str, host: str) -> Tuple | None:
+    """Return the proxy through which tailscaled would ask, if a target is to be asked like that."""
+    if scheme != "https" or not target.get("as_tailscaled"):
+        return None
+    from .tunnel import proxy_of
+
+    return proxy_of(host)
+
+
+def _tunnel(sock: socket.socket, host: str, port: int, login: str, until: float) -> None:
+    from .tunnel import connect_through
+
+    connect_through(sock, host, port, login, until)
 
 
 def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.socket | None:

@@ -18,7 +18,14 @@ from ..case import Case, Finding, Side, failed, passed, unknown
 from ..lines import line_of
 
 _LOGGED_OUT = "NeedsLogin"
-_JOIN = "join it again: `tailscale up --login-server=… --auth-key=file:…`"
+
+
+def _join(case: Case) -> str:
+    return (
+        "join it again with a key of `headscale preauthkeys create`: `tailscale up "
+        f"--login-server={quoted(case.server.known.url or 'URL')} --force-reauth --auth-key=file:KEYFILE`, and its other options, which "
+        "tailscale names if they are missing"
+    )
 
 
 def registered(case: Case) -> Finding:
@@ -38,12 +45,12 @@ def _unregistered(case: Case, side: Side) -> Finding | None:
     shown = {"state": state, "server": text(side.prefs.get("ControlURL")), "node": _record(node)}
     more: dict[str, Any] = {"evidence": shown, "command": "headscale nodes list", "host": case.server.source}
     if side.prefs.get("LoggedOut") is True:
-        return failed(f"{side.name} is logged out of the mesh ({state}): {_JOIN}", **more)
+        return failed(f"{side.name} is logged out of the mesh ({state}): {_join(case)}", **more)
     if not node and state == _LOGGED_OUT:
-        return failed(f"{side.name} has not joined the mesh ({state}): {_JOIN}", **more)
+        return failed(f"{side.name} has not joined the mesh ({state}): {_join(case)}", **more)
     if not node and side.end.key:
         return failed(
-            f"the server does not know the key of {side.name}, because it was deleted there or belongs to another server: {_JOIN}",
+            f"the server does not know the key of {side.name}, because it was deleted there or belongs to another server: {_join(case)}",
             **more,
         )
     if not node:
