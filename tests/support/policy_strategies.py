@@ -25,8 +25,9 @@ _NAMES = (
     "*", "alice@", "bob@", "carol@", "carol@example.com", "gone@", "group:staff", "group:ops", "group:none", *TAGS, "tag:idle",
     "first", "first6", "lan", "half", "100.64.0.2", "100.64.0.4/30", "fd7a:115c:a1e0::2", "fd7a:115c:a1e0::/125", "10.1.2.0/24",
     "10.0.0.0/8", "198.51.100.7", "autogroup:member", "autogroup:tagged",
-    "half6", "any", "0.0.0.0/0", "::/0", "100.64.0.0/10", "fd7a:115c:a1e0::/48", "100.64.0.3/32", "10.1.0.0/16",
+    "half6", "any", "100.64.0.0/10", "fd7a:115c:a1e0::/48", "100.64.0.3/32", "10.1.0.0/16",
 )  # fmt: skip
+_SOURCES = ("autogroup:danger-all", "0.0.0.0/0", "::/0")
 _OWN = ("alice@", "group:staff", "group:ops", "autogroup:member")
 # What is behind the router and the exit node, and a name that is not.
 _BEHIND = st.lists(
@@ -52,6 +53,7 @@ _PORTS = st.sampled_from(
 _WRONG_NAMES = (
     "tag:none", "group:absent", "autogroup:shared", "autogroup:self", "nowhere", "a:b:c", "autogroup:admin", "autogroup:nonroot", "user:alice",
     "alice", "100.64.0.300", "100.64.0.0/33", "100.64.0.1/10", "fe80::1%eth0", "group:", "tag:", "*@example.com", " alice@ ", "GROUP:staff", "",
+    "::/0", "0.0.0.0/0",
 )  # fmt: skip
 _WRONG_PORTS = (
     "0",
@@ -108,9 +110,7 @@ def _acl(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
     portless = proto in _PORTLESS and not wrong
     ports = st.just("*") if portless else (_PORTS | st.sampled_from(_WRONG_PORTS)) if wrong else _PORTS
     targets = draw(_names("autogroup:internet", *(["autogroup:self"] if own else []), wrong=wrong))
-    sources = (
-        st.lists(st.sampled_from(_OWN), min_size=1, max_size=2) if own else _names("autogroup:danger-all", wrong=wrong)
-    )
+    sources = st.lists(st.sampled_from(_OWN), min_size=1, max_size=2) if own else _names(*_SOURCES, wrong=wrong)
     return {
         "action": "accept",
         "src": draw(sources),
@@ -145,9 +145,7 @@ def _grant(draw: st.DrawFn, *, wrong: bool) -> dict[str, Any]:
         st.sampled_from([None, None, None, "example.com/cap", "tailscale.com/cap/relay", "tailscale.com/cap/drive"])
     )
     internet = ["autogroup:internet"] if capability is None or wrong else []
-    sources = (
-        st.lists(st.sampled_from(_OWN), min_size=1, max_size=2) if own else _names("autogroup:danger-all", wrong=wrong)
-    )
+    sources = st.lists(st.sampled_from(_OWN), min_size=1, max_size=2) if own else _names(*_SOURCES, wrong=wrong)
     via = draw(st.just(None) | st.lists(st.sampled_from(TAGS), min_size=1, max_size=2)) if not capability else None
     return {
         "src": draw(sources),
