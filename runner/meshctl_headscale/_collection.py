@@ -48,11 +48,13 @@ if TYPE_CHECKING:
         visible,
         walk,
     )  # isort: skip
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._standing import notes, standing
 
 __all__ = [
-    "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures", "guests_preflight",
-    "handed", "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge", "model", "nodes", "package", "pairs", "paths", "policy",
-    "preflight", "private", "reading", "record", "remote", "rundir", "scrub", "slices", "stories", "text", "visible", "walk",
+    "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures",
+    "guests_preflight", "handed", "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge",
+    "model", "nodes", "notes", "package", "pairs", "paths", "policy", "preflight", "private", "reading", "record", "remote",
+    "rundir", "scrub", "slices", "standing", "stories", "text", "visible", "walk",
 ]  # fmt: skip
 
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
@@ -82,6 +84,7 @@ _PACKAGES = {
         "visible",
         "walk",
     ),
+    "plugin_utils._standing.": ("notes", "standing"),
 }
 _MODULES = {
     **{name: f"{package}{name}" for package, names in _PACKAGES.items() for name in names},

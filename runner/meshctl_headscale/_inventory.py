@@ -248,6 +248,13 @@ def _plain(inventory: str) -> Mapping[str, Any] | None:
     return None if any("{{" in str(found.get(name, "")) for name in DEFAULTS) else found
 
 
+def plain_text(inventory: str) -> str | None:
+    """Return the text of an inventory if nothing outside the file determines what it says."""
+    if is_host_list(inventory) or _plain(inventory) is None:
+        return None
+    return Path(inventory).read_text(encoding="utf-8")
+
+
 def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
     """Return the variables as a play on the control server sees them, none if Ansible finds no such host."""
     pairs = ", ".join(f"'{name}': {name} | default('')" for name in DEFAULTS)

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from meshctl_headscale import _collection, _tail, _terminal
 from meshctl_headscale._exit import BadInputError, MeshctlError, sentence
 
-_PROBE_S = 5.0
+PROBE_S = 5.0
 _AT_ONCE = 16
 _SHELL = ("/bin/bash", "-i")
 _MOST_SERVICES = 1000
@@ -51,6 +51,11 @@ class Machine:
     def reachable(self) -> bool:
         """Whether the machine can be probed."""
         return self.guest or self.pid is not None
+
+    @property
+    def node(self) -> bool:
+        """Whether it is a node of the mesh, or may become one."""
+        return self.kind in ("client", "spare")
 
 
 def running(name: str) -> tuple[_collection.lab.Lab, _collection.lab_record.Record]:
@@ -101,41 +106,72 @@ def execute(name: str, node: str, command: Sequence[str]) -> NoReturn:
 def status(name: str, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the documented object of `meshctl status`."""
     found, record = running(name)
-    variables = {**variables, **_collection.lab_record.load_server(found.directory)}
-    probe = _Probe(found)
-    machines = {row.host: row for row in _rows(record)}
-    nodes = [row for row in machines.values() if row.kind in ("client", "spare") and row.reachable]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        servers = [row.host for row in machines.values() if row.kind == "headscale" and row.reachable]
-        asked = {
-            "kind": "headscale",
-            "path": "/api/v1/node",
-            "url": variables["mesh_server_url"],
-            "api_key_file": variables["mesh_api_key_file"],
-        }
-        server = pool.submit(probe.observe, servers[0], asked) if servers else None
-        seen = dict(
-            zip(
-                [row.host for row in nodes],
-                pool.map(lambda row: probe.observe(row.host, {"kind": "status"}), nodes),
-                strict=True,
-            )
-        )
-        known, problem = _by_key(server.result() if server else None)
-    for row in nodes:
-        _fill(row, seen[row.host], known)
-    return {
-        "lab": name,
-        "up": True,
-        "created": record.created,
-        "server": {"answers": known is not None, "problem": problem},
-        "machines": [asdict(row) for row in machines.values()],
+    asked = {
+        host: {"observe": observe, "deadline_s": PROBE_S}
+        for host, observe in questions(found, record, variables).items()
     }
+    return described(name, record, ask(found, _collection.package.script_of("probe"), asked))
 
 
 def status_if_up(name: str, variables: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the status of a lab; None when no lab of that name is up (existing hosts)."""
     return status(name, variables) if _collection.lab.Lab(name).record else None
+
+
+def questions(
+    found: _collection.lab.Lab, record: _collection.lab_record.Record, variables: Mapping[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what to observe on which machine for the status of a lab."""
+    known = {**variables, **_collection.lab_record.load_server(found.directory)}
+    server = {
+        "id": "nodes",
+        "kind": "headscale",
+        "path": "/api/v1/node",
+        "url": known["mesh_server_url"],
+        "api_key_file": known["mesh_api_key_file"],
+    }
+    rows = [row for row in _rows(record) if row.reachable]
+    asked: dict[str, list[dict[str, Any]]] = {
+        row.host: [{"id": "status", "kind": "status"}] for row in rows if row.node
+    }
+    servers = [row.host for row in rows if row.kind == "headscale"]
+    return {**asked, **{host: [server] for host in servers[:1]}}
+
+
+def ask(found: _collection.lab.Lab, source: str, requests: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a script answers on each machine, or why it does not answer."""
+    clean = ["env", "-i", *(f"{key}={value}" for key, value in _collection.lab.environment().items())]
+
+    def one(node: str) -> dict[str, Any]:
+        def enter(command: list[str]) -> list[str]:
+            # The outer one keeps this process's environment from the machine, and the inner one ssh's from a guest.
+            return [*clean, *found.enter(node, [*clean, *command])]
+
+        try:
+            return _collection.remote.run_in(enter, source, requests[node], deadline_s=PROBE_S)
+        except (_collection.remote.RemoteError, OSError, RuntimeError) as error:
+            return {"observations": {}, "failure": {"message": f"{node}: {error}"}}
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(requests, pool.map(one, requests), strict=True))
+
+
+def described(name: str, record: _collection.lab_record.Record, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the status of a lab from the answers of its machines."""
+    machines = list(_rows(record))
+    servers = [row.host for row in machines if row.kind == "headscale" and row.host in answers]
+    known, problem = _by_key(_mapping(answers[servers[0]]) if servers else None)
+    for row in machines:
+        if row.node and row.host in answers:
+            # A hostile machine may answer in any shape.
+            _fill(row, _mapping(_mapping(_mapping(answers[row.host]).get("observations")).get("status")), known)
+    return {
+        "lab": name,
+        "up": True,
+        "created": record.created,
+        "server": {"answers": known is not None, "problem": problem},
+        "machines": [asdict(row) for row in machines],
+    }
 
 
 def _rows(record: _collection.lab_record.Record) -> Iterator[Machine]:
@@ -159,36 +195,14 @@ def _uptime(started_ticks: int) -> int:
     return max(0, int(time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")))
 
 
-class _Probe:
-    """Runs the same probe on machines as the assertions do."""
-
-    def __init__(self, found: _collection.lab.Lab) -> None:
-        self._lab = found
-        self._clean = ["env", "-i", *(f"{key}={value}" for key, value in _collection.lab.environment().items())]
-        self._source = _collection.package.script_of("probe")
-
-    def observe(self, node: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """Return one observation on a machine; its `ok` is false when it could not be made."""
-        request = {"observe": [{"id": "it", **asked}], "deadline_s": _PROBE_S}
-
-        def enter(command: list[str]) -> list[str]:
-            # The outer one keeps this process's environment from the machine, and the inner one ssh's from a guest.
-            return [*self._clean, *self._lab.enter(node, [*self._clean, *command])]
-
-        try:
-            answer = _collection.remote.run_in(enter, self._source, request, deadline_s=_PROBE_S)
-        except (_collection.remote.RemoteError, OSError, RuntimeError) as error:
-            return {"ok": False, "error": {"message": f"{node}: {error}"}}
-        # A hostile machine may answer in any shape.
-        return _mapping(_mapping(answer.get("observations")).get("it"))
-
-
-def _by_key(observation: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
+def _by_key(answer: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
     """Return the server's nodes by node key, or the reason why they are unknown."""
-    if observation is None:
+    if answer is None:
         return None, "the control server's machine is not running"
+    observation = _mapping(_mapping(answer.get("observations")).get("nodes"))
     if not observation.get("ok"):
-        return None, str(_mapping(observation.get("error")).get("message") or "no answer")
+        error = _mapping(answer.get("failure")) or _mapping(observation.get("error"))
+        return None, str(error.get("message") or "no answer")
     nodes = _mapping(observation.get("data")).get("nodes")
     return {str(_mapping(node).get("nodeKey")): _mapping(node) for node in _list(nodes)}, ""
 

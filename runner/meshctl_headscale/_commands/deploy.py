@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from meshctl_headscale import _inputs
 from meshctl_headscale._exit import ExitCode
 from meshctl_headscale._options import AsJson, Check, ExtraVars, Inventory, LabName, Quiet, Show, Verbose
+
+if TYPE_CHECKING:
+    from meshctl_headscale._play import Request
+    from meshctl_headscale._run import Result
 
 
 def up(
@@ -66,7 +70,7 @@ def _play(
     name: str, inventory: str | None, lab: str | None, extra_vars: list[str] | None, *, check: bool, show: Show
 ) -> NoReturn:
     """Run the playbook `up` or `down`; after `up`, show the machines."""
-    from meshctl_headscale import _inventory, _labs, _run, _tables
+    from meshctl_headscale import _inventory, _run, _tables
     from meshctl_headscale._play import Request
     from meshctl_headscale._project import project
 
@@ -84,15 +88,41 @@ def _play(
     )
     known = _inventory.variables(request.inventory, [] if recorded else files)
     lab_name = str(lab or variables.get("lab_name") or known["lab_name"])
-    result = _run.play(request, name=name, show=show, command=_inputs.command(name, inventory=inventory, lab=lab))
-    _run.summary(result, show=show, title=name)
-    is_up = name == "up" and result.code == ExitCode.PASSED and not check
-    machines = _labs.status_if_up(lab_name, known) if is_up else None
+    command = _inputs.command(name, inventory=inventory, lab=lab)
+    if name == "up":
+        result, machines = _up(request, show=show, command=command, lab=lab_name, known=known)
+    else:
+        result, machines = _run.play(request, name=name, show=show, command=command), None
+        _run.summary(result, show=show, title=name)
     if show.as_json:
         _inputs.print_json({"lab": lab_name, **result.as_dict(), "machines": (machines or {}).get("machines", [])})
     elif machines and not show.quiet:
         _tables.status(machines)
     raise typer.Exit(int(result.code))
+
+
+def _up(
+    request: Request, *, show: Show, command: str, lab: str, known: dict[str, str]
+) -> tuple[Result, dict[str, Any] | None]:
+    """Bring the lab up, with a play unless there is nothing to change; return its status as well."""
+    from meshctl_headscale import _again, _fingerprint, _labs, _run
+    from meshctl_headscale._play import new_run_dir
+
+    again = _again.Up(lab=lab, request=request, variables=known, command=command)
+    fingerprint = _fingerprint.of(request) if known["mesh_backend"] == "lab" else ""
+    if not fingerprint:
+        result = _run.play(request, name="up", show=show, command=command)
+    elif isinstance(found := again.again(fingerprint), str):
+        run_dir = new_run_dir("up")
+        with again.noting(run_dir, found) as noting:
+            result = _run.play(noting, name="up", show=show, command=command, run_dir=run_dir)
+            again.keep(result, fingerprint)
+    else:
+        _run.summary(found[0], show=show, title="up")
+        return found
+    _run.summary(result, show=show, title="up")
+    is_up = result.code == ExitCode.PASSED and not request.check
+    return result, _labs.status_if_up(lab, known) if is_up else None
 
 
 def _backend(lab: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.utils.display import Display
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.controller import ControllerAction
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._standing.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,8 @@ class ActionModule(ControllerAction):
             **{f"{tool}_url": url for tool, url in urls.items()},
         )
         found = _binaries.find(programs, paths=paths, versions=versions, sources=sources, progress=_terminal())
+        where = {name: str(program.path) for name, program in found.items()}
+        note("binaries", "", {"paths": paths, "versions": versions, "found": where})
         return {**_facts(found), "changed": any(program.changed for program in found.values())}
 
     def _variable(self, name: str, known: dict[str, Any]) -> Any:  # noqa: ANN401  (as in the inventory)

@@ -22,6 +22,7 @@ from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
 from ..plugin_utils._judge.answer import items, text
 from ..plugin_utils._judge.brief import cut
+from ..plugin_utils._standing.notes import note
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
 _LOOK_S, _SETTLE_S = 5.0, 10.0
@@ -63,7 +64,9 @@ class ActionModule(ActionBase):
         slow = settings_of(self, task_vars)["patience"]
         self._look_s, options["timeout"] = _LOOK_S * slow, round(options["timeout"] * slow)
         try:
-            return self._bring(options)
+            result = self._bring(options)
+            note("client", str((task_vars or {}).get("inventory_hostname")), options | {"auth_key": None})
+            return result
         except (RemoteError, CouldNotRun) as exc:
             return failure(f"client on {(task_vars or {}).get('inventory_hostname')}: {exc}", "could_not_run")
 

@@ -12,6 +12,7 @@ from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
 from ..plugin_utils._judge.brief import cut
+from ..plugin_utils._standing.notes import note
 
 # Every task of every host gets these facts.
 _LONGEST, _MOST = 300, 100
@@ -43,6 +44,7 @@ class ActionModule(ProbingAction):
             failed = failure(f"{self.host}: {seen.why('status')}", "could_not_run")
             return {**result, **failed, "error": seen.error("status")}
         client = describe(status)
+        note("addresses", self.host, {"addresses": client["addresses"]})
         return self.with_silence(
             {**result, "changed": False, "client": client, "ansible_facts": {"mesh_client": client}}
         )

@@ -18,8 +18,10 @@ from ..plugin_utils._backend import Backend
 from ..plugin_utils._inventory.reading import read_inventory
 from ..plugin_utils._inventory.resolved import Settings
 from ..plugin_utils._lab import record, use
+from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._lab.supervisor import LabError
 from ..plugin_utils._slices import Slice
+from ..plugin_utils._standing.notes import note
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "reserved", "absent"], "default": "present"},
@@ -51,7 +53,10 @@ class ActionModule(ControllerAction):
             with use.claimed(lab.directory, use.Play.this(_command())), use.unwinding():
                 self._remove_other_backend(lab, known)
                 changes = lab.up(topology, options["programs"])
-                _record_server(lab, known)
+                server = _record_server(lab, known)
+            if isinstance(lab, Lab):
+                built = {"topology": record.recorded(topology), "programs": options["programs"]}
+                note("lab", "", {"name": lab.name, "server": server, **built})
         return {
             "changed": bool(changes),
             "created": created,
@@ -84,13 +89,16 @@ class ActionModule(ControllerAction):
         return result
 
 
-def _record_server(lab: Backend, known: dict[str, Any]) -> None:
-    """Record how to ask the control server, which `meshctl status --lab` does without an inventory."""
+def _record_server(lab: Backend, known: dict[str, Any]) -> dict[str, str]:
+    """Record and return how to ask the control server, which `meshctl status --lab` does without an inventory."""
     host = next(iter(known["groups"].get("headscale") or ()), None)
-    if host is not None:
-        settings = Settings(known["hostvars"][host].get)
-        given = {f"mesh_{name}": settings[name] for name in ("server_url", "api_key_file")}
-        record.save_server(lab.directory, {name: str(value) for name, value in given.items() if value})
+    if host is None:
+        return {}
+    settings = Settings(known["hostvars"][host].get)
+    given = {f"mesh_{name}": settings[name] for name in ("server_url", "api_key_file")}
+    server = {name: str(value) for name, value in given.items() if value}
+    record.save_server(lab.directory, server)
+    return server
 
 
 def _command() -> str:

@@ -16,6 +16,7 @@ from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
+from ..plugin_utils._standing.notes import note
 
 _DEADLINE_S = 120
 
@@ -84,4 +85,7 @@ class ActionModule(ActionBase):
         except RemoteError as exc:
             return failure(f"service {request['name']}: {exc}", "could_not_run")
         answer["started_at"] = started_at
-        return answer | failure(answer["msg"], "could_not_run") if answer.get("failed") else answer
+        if answer.get("failed"):
+            return answer | failure(answer["msg"], "could_not_run")
+        note("service", str((task_vars or {}).get("inventory_hostname")), request)
+        return answer

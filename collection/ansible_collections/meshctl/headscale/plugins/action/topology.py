@@ -19,6 +19,7 @@ from ..plugin_utils._inventory.reading import check_inventory, read_existing, re
 from ..plugin_utils._inventory.resolved import Settings
 from ..plugin_utils._judge.check import SUPPORTED
 from ..plugin_utils._judge.context import CheckContext
+from ..plugin_utils._standing.notes import note
 
 
 class ActionModule(HostView, ControllerAction):
@@ -30,6 +31,9 @@ class ActionModule(HostView, ControllerAction):
         _check_groups(known.get("groups") or {}, ("clients",) if settings["slices"] > 1 else ("headscale", "clients"))
         check_identities(known["groups"], known["hostvars"])
         odd = check_inventory(known) if _is_first(known) else []
+        if odd:
+            # Each `up` says so.
+            note("odd", str(known.get("inventory_hostname")), {})
         facts = _facts(known, settings)
         return {
             "changed": False,

@@ -11,6 +11,7 @@ from typing import Any
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._judge.answer import Answer, items, mapping, text
+from ..plugin_utils._standing.notes import note
 
 
 class ActionModule(ProbingAction):
@@ -38,6 +39,7 @@ class ActionModule(ProbingAction):
         seen = Answer(self.probe([request], seconds=10))
         if "nodes" not in mapping(seen.data("nodes")):
             return {**result, **failure(f"{self.options['url']}: {seen.why('nodes')}", "could_not_run")}
+        note("nodes", self.host, {"url": request["url"], "api_key_file": request["api_key_file"]})
         listed = {text(mapping(node).get("nodeKey")) for node in items(mapping(seen.data("nodes"))["nodes"])}
         unknown = sorted(host for host, key in self.options["keys"].items() if key and key not in listed)
         return {**result, "changed": False, "unregistered": unknown}

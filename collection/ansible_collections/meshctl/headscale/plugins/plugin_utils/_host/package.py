@@ -17,13 +17,19 @@ _IMPORTER = """
 import sys
 
 
+def _file(name):
+    package, _dot, module = name.partition(".")
+    if package != "meshctl_sent":
+        return None
+    own = module + ".__init__" if module else "__init__"
+    return own if own in _SOURCES else module if module in _SOURCES else None
+
+
 class _Importer:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        package, _dot, module = name.partition(".")
-        if package != "meshctl_sent" or (module or "__init__") not in _SOURCES:
-            return None
-        return type(sys.__spec__)(name, _Importer, is_package=not module)
+        file = _file(name)
+        return file and type(sys.__spec__)(name, _Importer, is_package=file.endswith("__init__"))
 
     @staticmethod
     def create_module(spec):
@@ -31,7 +37,7 @@ class _Importer:
 
     @staticmethod
     def exec_module(module):
-        name = module.__name__.partition(".")[2] or "__init__"
+        name = _file(module.__name__)
         exec(compile(_SOURCES[name], "meshctl/" + name + ".py", "exec"), module.__dict__)
 
 
@@ -49,7 +55,21 @@ def source_of(name: str) -> str:
 @cache
 def script_of(name: str) -> str:
     """Return a script with all modules of the package `name` in this directory, and its `main`."""
-    modules = sorted((Path(__file__).parent / name).glob("*.py"))
+    return _script(_modules(name))
+
+
+@cache
+def script_with(name: str, *packages: str) -> str:
+    """Return a script that is the module `name` in this directory, with the packages that it uses, and its `main`."""
+    uses = {f"{package}.{stem}": source for package in packages for stem, source in _modules(package).items()}
+    return _script({"__init__": source_of(name), **uses})
+
+
+def _modules(package: str) -> dict[str, str]:
+    paths = sorted((Path(__file__).parent / package).glob("*.py"))
     # Only type checkers read `_types`.
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in modules if path.stem != "_types"}
+    return {path.stem: path.read_text(encoding="utf-8") for path in paths if path.stem != "_types"}
+
+
+def _script(sources: dict[str, str]) -> str:
     return f"_SOURCES = {sources!r}\n{_IMPORTER}"

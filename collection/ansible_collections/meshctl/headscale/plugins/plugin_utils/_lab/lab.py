@@ -104,6 +104,16 @@ class Lab:
             raise LabError(f"the lab '{self.name}' runs another {changed[0]}; {take_down_first(self.name)}")
         return [*differs.sentences(), *(f"cable of {name} plugged in" for name in self._unplugged(record))]
 
+    def unchanged(self, topology: Mapping[str, object], programs: Mapping[str, str]) -> bool:
+        """Whether the lab was built from a topology, as it is recorded, and all of it is still there."""
+        record = self.record
+        if record is None or record.topology != topology or record.programs != programs:
+            return False
+        own = {name for name, machine in record.topology["machines"].items() if machine["kind"] != "guest"}
+        if not own <= record.machines.keys() or not all(machine.alive for machine in record.machines.values()):
+            return False
+        return not self._unplugged(record)
+
     def up(self, topology: Topology, programs: Mapping[str, str]) -> list[str]:
         """Bring the lab to the topology; return what was done.
 

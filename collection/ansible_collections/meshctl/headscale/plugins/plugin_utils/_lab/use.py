@@ -98,6 +98,11 @@ def claim(directory: Path, play: Play, *, patience_s: float = _ENDING_S) -> None
         time.sleep(_PAUSE_S)
 
 
+def holder(directory: Path) -> Play | None:
+    """Return the play that uses the lab in `directory`."""
+    return Play.load(_path(directory))
+
+
 def _claimed(directory: Path, play: Play) -> Play | None:
     """Record the play, or return the play that already uses the lab."""
     path = _path(directory)

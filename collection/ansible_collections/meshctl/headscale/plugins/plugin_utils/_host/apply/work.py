@@ -121,7 +121,7 @@ class Work:
             return
         deadline = time.monotonic() + float(ready.get("seconds", 20))
         while True:
-            problem = _not_ready(ready)
+            problem = not_ready(ready)
             if not problem:
                 return
             if time.monotonic() > deadline:
@@ -131,7 +131,7 @@ class Work:
             time.sleep(0.05)
 
 
-def _not_ready(ready: dict) -> str:
+def not_ready(ready: dict) -> str:
     if "tcp" in ready:
         address, port = ready["tcp"]
         return _refused(
