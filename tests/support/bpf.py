@@ -22,16 +22,20 @@ def passes(program: list[tuple[int, int, int, int]], packet: bytes, interface: i
     while True:
         code, true, false, operand = program[line]
         line += 1
-        if code == 0x20:
-            accumulator = interface if operand == _INTERFACE else at(operand, 4)
-        elif code == 0x30:
-            accumulator = at(operand, 1)
-        elif code == 0x74:
-            accumulator >>= operand
-        elif code == 0xB1:
-            index = 4 * (at(operand, 1) & 15)
-        elif code == 0x40:
-            accumulator = at(index + operand, 4)
+        loaded = {
+            0x20: lambda value: interface if value == _INTERFACE else at(value, 4),
+            0x30: lambda value: at(value, 1),
+            0x40: lambda value: at(index + value, 4),  # noqa: B023 - called at once
+            0x50: lambda value: at(index + value, 1),  # noqa: B023
+            0x54: lambda value: accumulator & value,  # noqa: B023
+            0x74: lambda value: accumulator >> value,  # noqa: B023
+            0x0C: lambda _value: accumulator + index,  # noqa: B023
+        }
+        indexed = {0xB1: lambda value: 4 * (at(value, 1) & 15), 0x01: int, 0x07: lambda _value: accumulator}  # noqa: B023
+        if code in loaded:
+            accumulator = loaded[code](operand)
+        elif code in indexed:
+            index = indexed[code](operand)
         elif code == 0x15:
             line += true if accumulator == operand else false
         elif code == 0x05:

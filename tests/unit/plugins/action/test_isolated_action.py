@@ -85,7 +85,7 @@ def test_the_host_is_asked_over_the_mesh_what_has_arrived() -> None:
         action = acting(WALL, hostvars={WALL.name: {"mesh_serving": serving}})
         knock = action.observe(None)[0]["steps"][1]
         assert {target["protocol"]: target.get("witness") for target in knock["targets"]} == {
-            "tcp": None, "udp": wanted, "sctp": None, "gre": None,
+            **dict.fromkeys(("tcp", "udp", "sctp", "gre"), wanted), **({"icmp": wanted} if wanted else {}),
         }  # fmt: skip
         assert knock["nonce"] == ("n0nce" if wanted else "")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import knock as probe
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import noted
 
 
 def knocked(*targets: tuple[str, str, int], seconds: float = 5.0, **more: Any) -> list[dict[str, Any]]:
@@ -127,16 +128,16 @@ def test_protocols_need_a_permission(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sctp_request_is_valid() -> None:
     # The example of RFC 3720, appendix B.4.
-    assert probe._crc32c(bytes(range(32))) == 0x46DD794E
-    packet = probe._packet("sctp")
-    assert len(packet) == 32
+    assert noted._crc32c(bytes(range(32))) == 0x46DD794E
+    packet = noted.packet("sctp", b"meshctl:abc")
+    assert (len(packet), packet[36:47]) == (48, b"meshctl:abc")
     without = packet[:8] + b"\0\0\0\0" + packet[12:]
-    assert int.from_bytes(packet[8:12], "little") == probe._crc32c(without)
+    assert int.from_bytes(packet[8:12], "little") == noted._crc32c(without)
 
 
 @pytest.mark.parametrize("protocol", ["gre", "esp", "ipip", "6in4"])
 def test_other_packets_are_long_enough_for_a_refusal(protocol: str) -> None:
-    assert len(probe._packet(protocol)) >= 8
+    assert len(noted.packet(protocol, b"")) >= 8
 
 
 def serving(answer: list[bytes], *, closes: bool) -> tuple[socket.socket, threading.Thread]:
@@ -219,4 +220,4 @@ def test_a_packet_may_come_from_a_given_port(kind: str) -> None:
 
 
 def test_a_protocol_may_be_given_by_its_number() -> None:
-    assert (probe._number_of("gre"), probe._number_of("protocol-200")) == (47, 200)
+    assert (noted.number_of("gre"), noted.number_of("protocol-200")) == (47, 200)

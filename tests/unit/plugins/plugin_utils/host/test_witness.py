@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from typing import Any
 import bpf
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import probe
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import knock, witness
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import knock, noted, witness
 
-NOTE = witness.datagram("n0nce", "192.0.2.7", 53)
+NOTE = noted.note("n0nce", "192.0.2.7", "53")
 
 
 @pytest.mark.parametrize("packed", [bpf.ipv4, bpf.ipv6])
@@ -33,12 +34,42 @@ def test_the_kernel_passes_only_these_datagrams(packed: Any) -> None:
     assert not bpf.passes(program, b"")
 
 
+TCP = struct.pack("!HHIIBBHHH", 40000, 22, 1, 0, 0x50, 2, 64240, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("proto", "payload"),
+    [
+        (6, TCP + NOTE),
+        (6, TCP[:12] + b"\x70" + TCP[13:] + bytes(8) + NOTE),
+        (1, bytes(8) + NOTE),
+        (58, bytes(8) + NOTE),
+        (47, noted.packet("gre", NOTE)),
+        (50, noted.packet("esp", NOTE)),
+        (132, noted.packet("sctp", NOTE)),
+        (200, noted.packet("protocol-200", NOTE)),
+    ],
+    ids=["tcp", "tcp-with-options", "icmp", "icmp6", "gre", "esp", "sctp", "other"],
+)
+@pytest.mark.parametrize("packed", [bpf.ipv4, bpf.ipv6])
+def test_the_kernel_passes_packets_of_other_protocols(packed: Any, proto: int, payload: bytes) -> None:
+    program = witness.program(9)
+    assert bpf.passes(program, packed(proto, payload))
+    assert not bpf.passes(program, packed(proto, payload), interface=9)
+    assert not bpf.passes(program, packed(proto, payload.replace(noted.SIGN, b"meshctl ")))
+    assert payload.partition(noted.SIGN)[2].startswith(b"n0nce 192.0.2.7 53\n")
+
+
+def test_a_connection_without_data_is_not_noted() -> None:
+    assert not bpf.passes(witness.program(9), bpf.ipv4(6, TCP))
+
+
 def test_options_of_ipv4_do_not_hide_one() -> None:
     assert bpf.passes(witness.program(9), bpf.ipv4(17, bpf.udp(NOTE), options=bytes(8)))
 
 
 def test_senders_do_not_see_each_other_and_nothing_odd_is_kept() -> None:
-    noted = witness.Witness()
+    seen = witness.Witness()
     for note in (
         b"n0nce 192.0.2.7 53",
         b"other 192.0.2.7 80",
@@ -47,9 +78,9 @@ def test_senders_do_not_see_each_other_and_nothing_odd_is_kept() -> None:
         b"n0nce \xff \x1b",
         b"n0nce " + b"x" * 500,
     ):
-        noted._note(note)
-    assert noted.of("n0nce") == [["192.0.2.7", "53"], [], ["\ufffd", "\x1b"]]
-    assert noted.of("") == []
+        seen._note(note)
+    assert seen.of("n0nce") == [["192.0.2.7", "53"], [], ["\ufffd", "\x1b"]]
+    assert seen.of("") == []
 
 
 @pytest.fixture
@@ -83,14 +114,29 @@ def test_a_silent_port_that_a_datagram_has_reached_is_told(serving: dict[str, An
     assert witness.ask({**serving, "token": "wrong"}, "a1", time.monotonic() + 5) is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("protocol", ["tcp", "icmp", "gre", "sctp", "protocol-200"])
+def test_other_packets_that_have_arrived_are_told(serving: dict[str, Any], host: str, protocol: str) -> None:
+    target = {"host": host, "protocol": protocol, "port": 9 if protocol == "tcp" else 0}
+    with pytest.MonkeyPatch.context() as patched:
+        # Nothing is silent here: a closed port refuses.
+        patched.setattr(
+            knock,
+            "_wait_for",
+            lambda batch, *_more: [one.begin() or one.send() for one in batch if one.protocol != "tcp"],
+        )
+        (told,) = rows("b1", {**target, "witness": serving})
+    assert (told["outcome"], told["asked"]) == ("arrived", True)
+
+
 @pytest.mark.parametrize(
-    ("noted", "outcome", "asked"),
+    ("arrived", "outcome", "asked"),
     [([], "timeout", True), ([("127.0.0.1", "1")], "timeout", True), (None, "timeout", None)],
 )
 def test_a_silent_port_stays_silent_otherwise(
-    monkeypatch: pytest.MonkeyPatch, noted: Any, outcome: str, asked: Any
+    monkeypatch: pytest.MonkeyPatch, arrived: Any, outcome: str, asked: Any
 ) -> None:
-    monkeypatch.setattr(knock, "ask_witness", lambda *_args: noted)
+    monkeypatch.setattr(knock, "ask_witness", lambda *_args: arrived)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
         quiet.bind(("127.0.0.1", 0))
         (row,) = rows(
@@ -123,5 +169,5 @@ def test_a_listener_that_ends_tells_what_has_arrived_of_those_who_cannot_ask() -
         port = quiet.getsockname()[1]
         rows("c1", {"host": "127.0.0.1", "protocol": "udp", "port": port})
         end = {"id": "end", "kind": "call", **found["end"], "nonces": ["c1", "c2"]}
-        noted = probe.main({"observe": [end], "deadline_s": 5})["observations"]["end"]["data"]["noted"]
-    assert noted == ({"c1": [["127.0.0.1", str(port)]], "c2": []} if found.get("witness") else None)
+        told = probe.main({"observe": [end], "deadline_s": 5})["observations"]["end"]["data"]["noted"]
+    assert told == ({"c1": [["127.0.0.1", str(port)]], "c2": []} if found.get("witness") else None)

@@ -23,14 +23,24 @@ def judged(noted: Any, nonce: str = "n1", **more: Any) -> list[Check]:
 
 def test_a_datagram_that_has_arrived_fails_whether_it_was_answered_or_not() -> None:
     (check,) = judged({"n1": [[WALL.address, "9000"], [WALL.address, "123"], ["192.0.2.1", "53"]]})
-    assert (check.verdict, check.observed) == ("failed", {"ports": ["123", "9000"]})
-    assert f"UDP port 123, 9000 of {WALL.address} have arrived at {WALL.name} without the mesh" in check.hint
+    assert (check.verdict, check.observed) == ("failed", {"over": ["UDP port 123, 9000"]})
+    assert (
+        f"packets over UDP port 123, 9000 to {WALL.address} have arrived at {WALL.name} without the mesh" in check.hint
+    )
     assert check.id.endswith("isolated.arrived")
+
+
+def test_other_packets_that_have_arrived_are_named() -> None:
+    found = ["tcp-22", "tcp-40000-from-443", "gre", "6in4", "protocol-200", "53-from-53", "icmp"]
+    (check,) = judged({"n1": [[WALL.address, what] for what in found]})
+    assert check.observed == {
+        "over": ["UDP port 53 from 53", "TCP port 22, 40000 from 443", "GRE", "6IN4", "ICMP", "PROTOCOL-200"]
+    }
 
 
 def test_nothing_that_has_arrived_passes_only_where_it_would_have_been_seen() -> None:
     (check,) = judged({"n1": []})
-    assert (check.verdict, check.observed) == ("passed", {"ports": []})
+    assert (check.verdict, check.observed) == ("passed", {"over": []})
     for noted in (None, {}, {"other": []}, "rubbish", {"n1": "rubbish"}):
         (check,) = judged(noted)
         assert check.verdict == "skipped", noted

@@ -30,6 +30,8 @@ _PROTOCOLS: Final = ("sctp", "gre", "esp", "ipip", "6in4")
 # Numbers of protocols that are nothing to the kernel: neither a header of IPv6 nor one of those above, ICMP, TCP or UDP.
 _OTHERS: Final = [89, 115, *range(145, 253)]
 _SSH, _FIRST_CHOSEN, _LAST_PORT = 22, 1024, 65535
+# Ports chosen at random: one of each equal part of all ports, on all walls together no more than this.
+_PARTS, _MOST_CHOSEN = 16, 160
 # Of a host on the ports of all others.
 _MOST_ATTEMPTS = 800
 # Before silence proves something next to an ICMP refusal.
@@ -60,8 +62,8 @@ class ActionModule(Assertion):
         untried = no_ports(self)
         self._nonce = token_hex(8)
         # Between runs the ports are the same, except one that no rule can foresee.
-        chosen = _FIRST_CHOSEN + randbelow(_LAST_PORT - _FIRST_CHOSEN) if in_lab and not self.options["ports"] else 0
         walls = self._walls()
+        chosen = chosen_ports(_MOST_CHOSEN // len(walls)) if in_lab and not self.options["ports"] else ()
         self._expect = Isolated(
             walls=tuple(self._with_ports(wall, turn, len(walls), chosen) for turn, wall in enumerate(walls)),
             protocols=() if untried else (*_PROTOCOLS, *([f"{OTHER}{choice(_OTHERS)}"] if chosen else [])),
@@ -69,7 +71,7 @@ class ActionModule(Assertion):
             untried=untried,
         )
 
-    def _with_ports(self, wall: Wall, turn: int, walls: int, chosen: int) -> Wall:
+    def _with_ports(self, wall: Wall, turn: int, walls: int, chosen: tuple[int, ...]) -> Wall:
         """Return a wall with its ports. A large mesh tries some of them on each host, and each of them on some hosts."""
         given: list[int] = self.options["ports"] or []
         if self.setting("backend") == "hosts":
@@ -83,8 +85,7 @@ class ActionModule(Assertion):
             [port for port in some if not wall.drops or port not in published(self, wall.name, protocol)]
             for protocol in ("tcp", "udp")
         )
-        more = [chosen] if chosen else []
-        return replace(wall, tcp=_distinct([*tcp, *more]), udp=_distinct([*udp, *more]))
+        return replace(wall, tcp=_distinct([*tcp, *chosen]), udp=_distinct([*udp, *chosen]))
 
     def _walls(self) -> tuple[Wall, ...]:
         given = self.options.get("targets")
@@ -151,7 +152,7 @@ class ActionModule(Assertion):
                 "host": wall.address,
                 "protocol": protocol,
                 "port": port,
-                **(witnesses[wall.name] if protocol == "udp" else {}),
+                **witnesses[wall.name],
             }
             for wall in walls
             for protocol, ports in (
@@ -162,11 +163,13 @@ class ActionModule(Assertion):
             for port in ports
         ]
         tried += [
-            {"host": wall.address, "protocol": protocol, "port": self._expect.chosen, "source": source}
+            {"host": wall.address, "protocol": protocol, "port": self._expect.chosen[0], "source": source}
             for wall in walls
             for protocol in SOURCES
             if (source := self._expect.source(wall, protocol))
         ]
+        told = [wall for wall in walls if not wall.drops and (self._outside or witnesses[wall.name])]
+        tried += [{"host": wall.address, "protocol": "icmp", **witnesses[wall.name]} for wall in told]
         # One after the other: a router that limits its refusals must not spend them on ports before it has refused an echo.
         steps: list[Request] = [
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 1, "try_timeout_s": 0.8},
@@ -213,6 +216,14 @@ class ActionModule(Assertion):
         checks = judge_isolated(observed, self.context, self._expect)
         self._watched = self._watched or any(map(doubtful, checks))
         return checks
+
+
+def chosen_ports(count: int) -> tuple[int, ...]:
+    """Return ports above those of servers, in any order, one chosen at random from each part of them."""
+    parts = max(1, min(_PARTS, count))
+    step = (_LAST_PORT - _FIRST_CHOSEN) // parts
+    found = [_FIRST_CHOSEN + number * step + randbelow(step) for number in range(parts)]
+    return tuple(sorted(found, key=lambda _port: randbelow(1 << 16)))
 
 
 def _distinct(ports: Iterable[int]) -> tuple[int, ...]:

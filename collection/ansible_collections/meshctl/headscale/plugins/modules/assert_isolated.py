@@ -36,14 +36,14 @@ options:
     description:
       - The TCP and UDP ports to try.
       - >-
-        Defaults to C(mesh_isolated_ports) and a random port in a lab; on existing hosts, to TCP port 22 and the ports in
+        Defaults to C(mesh_isolated_ports) and random ports in a lab; on existing hosts, to TCP port 22 and the ports in
         C(mesh_probe_ports).
     type: list
     elements: int
     aliases: [port]
   noted:
     description:
-      - Whether to send nothing, and to judge what the targets have captured of the datagrams that this host, which is outside the
+      - Whether to send nothing, and to judge what the targets have captured of the packets that this host, which is outside the
         mesh, has sent to them in an earlier task.
       - The targets must have listened with the option C(witness) of M(meshctl.headscale.serve) meanwhile, and have ended that.
     type: bool

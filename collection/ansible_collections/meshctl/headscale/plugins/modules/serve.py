@@ -42,7 +42,7 @@ options:
     default: false
   witness:
     description:
-      - Whether the process also notes which datagrams of M(meshctl.headscale.assert_isolated) reach the host outside the mesh,
+      - Whether the process also notes which packets of M(meshctl.headscale.assert_isolated) reach the host outside the mesh,
         and tells their senders. It captures them, and opens no port for them. Needs root.
     type: bool
     default: false

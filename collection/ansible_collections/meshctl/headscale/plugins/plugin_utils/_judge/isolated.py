@@ -9,10 +9,10 @@ Proofs of isolation, strongest first:
 - an ICMP refusal from a router or from this host;
 - a TCP reset, if an ICMP refusal for the same address passed as many routers (by its TTL): a router resets connections in
   the host's name, and a reset from behind the router would have passed more routers;
-- the peer's word, over the mesh, that it captures such datagrams and that none has arrived;
+- the peer's word, over the mesh, that it captures such packets and that none has arrived;
 - silence, but only while the peer answers over the mesh: otherwise silence may mean that nothing gets out.
 
-An echo reply, a connection, a reply to a datagram, a datagram that the peer has captured, an ICMP refusal from the host
+An echo reply, a connection, a reply to a datagram, a packet that the peer has captured, an ICMP refusal from the host
 itself, or a reset from an address that no router refused shows that the host was reached.
 """
 
@@ -42,7 +42,7 @@ _CLOSED = {"port-unreachable", "protocol-unreachable"}
 _RESETS = ("refused", "reset")
 # A host that has answered one datagram does not get the others: it would refuse only a few a second.
 _UNTRIED = "untried"
-# The host has captured a datagram, whether it answered or not.
+# The host has captured a packet, whether it answered or not.
 _ARRIVED = "arrived"
 _SILENT = ("timeout", _UNTRIED)
 _WITH_PORTS = ("sctp",)
@@ -77,8 +77,8 @@ class Isolated:
     walls: tuple[Wall, ...]
     protocols: tuple[str, ...] = ()
     """Protocols over IP other than ICMP, TCP and UDP."""
-    chosen: int = 0
-    """A port that this run has chosen at random; the others are the same in every run."""
+    chosen: tuple[int, ...] = ()
+    """Ports that this run has chosen at random; the others are the same in every run."""
     untried: str = ""
     """Why UDP and other protocols are not tried."""
     patient: bool = False
@@ -90,7 +90,7 @@ class Isolated:
 
     def source(self, wall: Wall, protocol: str) -> int:
         """Return the source port from which a wall is tried as well: rules without states let replies from there in."""
-        return SOURCES[protocol] if self.chosen in getattr(wall, protocol) and self.chosen and not wall.drops else 0
+        return SOURCES[protocol] if self.chosen and self.chosen[0] in getattr(wall, protocol) and not wall.drops else 0
 
     def over(self, wall: Wall) -> tuple[str, ...]:
         """Return the protocols to try on a wall.
@@ -146,21 +146,29 @@ def _silence(seen: Answer, wall: Wall, expect: Isolated) -> bool | None:
 
 def _icmp(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated) -> Check:
     sent, received, refusal = _echo(seen, wall.address)
-    seen_it = "no answer"
+    seen_it, row = "no answer", _tried(seen, wall, expect, "icmp", 0)
+    arrived = text(row.get("outcome")) == _ARRIVED
     if refusal:
         seen_it = f"{text(refusal.get('error'))} from {text(refusal.get('from'))}"
     elif received > 0:
         seen_it = "echo reply"
+    elif arrived:
+        seen_it = _ARRIVED
     ok: bool | None = None
     if sent > 0 and received >= 0 and address(wall.address):
-        ok = False if received > 0 else True if refusal else _silence(seen, wall, expect)
+        asked = True if row.get("asked") is True else _silence(seen, wall, expect)
+        ok = False if received > 0 or arrived else True if refusal else asked
     return context.check(
         ok,
         aspect=_aspect("icmp", wall),
         target=wall.name,
         expected={"address": wall.address, "refused": True},
         observed=seen_it if sent else None,
-        evidence={"refusal": refusal, "proof": "refusal" if refusal else "silence", "mesh_answers": _alive(seen, wall)},
+        evidence={
+            "refusal": refusal,
+            "proof": "refusal" if refusal else "nothing arrived" if row.get("asked") is True else "silence",
+            "mesh_answers": _alive(seen, wall),
+        },
         hint=_hint(seen, wall, ok, seen.why(ICMP) if seen.data(ICMP) is None else ""),
         command=f"ping -c 1 {quoted(wall.address)}",
     )
@@ -171,12 +179,14 @@ def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, pr
     ports: tuple[int, ...] = getattr(wall, protocol)
     rows = {str(port): _tried(seen, wall, expect, protocol, port) for port in ports}
     if source := expect.source(wall, protocol):
-        rows[f"{expect.chosen} from port {source}"] = _tried(seen, wall, expect, protocol, expect.chosen, source)
+        sourced = expect.chosen[0]
+        rows[f"{sourced} from port {source}"] = _tried(seen, wall, expect, protocol, sourced, source)
     found = {port: _attempt(seen, wall, expect, row) for port, row in rows.items()}
     ok, reached = _verdict(found)
     resets = any(text(row.get("outcome")) in _RESETS for row in rows.values())
     why = seen.why(KNOCK) if not all(rows.values()) else _UNTOLD if resets and protocol == "tcp" else ""
-    stated = [port for port in ports if port != expect.chosen]
+    stated = [port for port in ports if port not in expect.chosen]
+    chosen = [port for port in ports if port in expect.chosen]
     over = f"{protocol.upper()} port {', '.join(reached)}"
     option, first = {"tcp": "-vz", "udp": "-vzu"}[protocol], next(iter([*reached, *rows]), "")
     port, _from, source_port = first.partition(" from port ")
@@ -187,7 +197,7 @@ def _ports(seen: Answer, context: CheckContext, wall: Wall, expect: Isolated, pr
         target=wall.name,
         expected={"address": wall.address, "ports": stated, "refused": True},
         observed=_observed(rows, reached),
-        evidence={**_evidence(seen, wall, found), **({"random_port": expect.chosen} if expect.chosen in ports else {})},
+        evidence={**_evidence(seen, wall, found), **({"random_ports": chosen} if chosen else {})},
         hint=_over(seen, wall, over) if reached else _hint(seen, wall, ok, why),
         command=" ".join(["nc", option, "-w 3", quoted(wall.address), quoted(port)]),
     )

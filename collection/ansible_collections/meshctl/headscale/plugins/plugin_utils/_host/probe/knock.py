@@ -10,25 +10,24 @@ One thread waits for all of them, so that silent hosts cost the same time whatev
 from __future__ import annotations
 
 import errno
-import os
 import select
 import socket
-import struct
 import time
 
 from .base import each, left, ms_since
+from .noted import note, number_of, packet, send_raw, what_of
 from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
 from .witness import ask as ask_witness
-from .witness import datagram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List
 
-_PROTOCOLS = {"ipip": 4, "6in4": 41, "gre": 47, "esp": 50, "sctp": 132}
 _AT_ONCE = 256
 _PAUSE_S = 0.04
 _LONGEST_ANSWER = 128 << 10
+# For packets to arrive before their host is asked over the mesh.
+_ARRIVE_S = 0.1
 # For hosts to say what has arrived.
 _WITNESS_S = 1.5
 
@@ -42,8 +41,8 @@ def knock(ask: Dict, until: float) -> Json:
     and each row says whether the answer contains that text. With `sparing`, a host that has answered a datagram gets no
     more of them: their outcome is `untried`.
 
-    With a `nonce`, the `witness` of a target that has not answered a datagram is asked whether it has arrived: then the
-    outcome is `arrived`, and otherwise the row says that the host was `asked`.
+    With a `nonce`, packets say who sent them, and the `witness` of a silent target is asked whether they have arrived: then the
+    outcome is `arrived`, and otherwise the row says that the host was `asked`. An echo request (`icmp`) is sent for this only.
     """
     patience = float(ask.get("try_timeout_s") or 0.8)
     payload, sought = str(ask.get("send") or "meshctl").encode(), str(ask.get("find") or "").encode()
@@ -55,9 +54,10 @@ def knock(ask: Dict, until: float) -> Json:
             found += [_row(target, "deadline") for target in targets[first:]]
             break
         batch = [_Knock(target, payload, sought, nonce) for target in targets[first : first + _AT_ONCE]]
+        trying = [one for one in batch if one.protocol != "icmp"]
         try:
             end = min(until, time.monotonic() + patience)
-            _wait_for(batch, end, _lines(batch, end, bool(ask.get("sparing"))))
+            _wait_for(trying, end, _lines(trying, end, bool(ask.get("sparing"))))
         finally:
             for one in batch:
                 one.close()
@@ -68,9 +68,14 @@ def knock(ask: Dict, until: float) -> Json:
 
 
 def _ask_witnesses(nonce: str, targets: List, rows: List, until: float) -> None:
-    """Ask the hosts of silent ports what has arrived."""
-    silent = [(target["witness"], row) for target, row in zip(targets, rows)
-              if target.get("witness") and row["protocol"] == "udp" and row["outcome"] == "timeout"]  # fmt: skip
+    """Ask the hosts of silent targets what has arrived."""
+    quiet = [(target, row) for target, row in zip(targets, rows) if row["outcome"] == "timeout"]
+    # A connection says nothing of itself before it is open.
+    mute = [row for _target, row in quiet if row["protocol"] in ("tcp", "icmp")]
+    unsent = {id(row) for row in mute if not send_raw(row, note(nonce, row["host"], what_of(row)))}
+    silent = [(target["witness"], row) for target, row in quiet if target.get("witness") and id(row) not in unsent]
+    if mute:
+        time.sleep(min(_ARRIVE_S, left(until)))
     hosts = list({str(witness): witness for witness, _row in silent}.values())
     limit = min(until, time.monotonic() + _WITNESS_S)
     noted = dict(zip(map(str, hosts), each(lambda host: ask_witness(host, nonce, limit), hosts, limit)))
@@ -79,7 +84,7 @@ def _ask_witnesses(nonce: str, targets: List, rows: List, until: float) -> None:
         if not isinstance(arrived, list):
             continue
         row["asked"] = True
-        if (row["host"], str(row["port"])) in arrived:
+        if (row["host"], what_of(row)) in arrived:
             row.update({"outcome": "arrived", "from": row["host"]})
 
 
@@ -162,9 +167,10 @@ class _Knock:
         self.sock: socket.socket | None = None
         self.events = select.POLLOUT if self.protocol == "tcp" else select.POLLIN
         self.done = False
-        self._payload = payload if self.protocol in ("tcp", "udp") else _packet(self.protocol)
-        if nonce and self.protocol == "udp":
-            self._payload = datagram(nonce, self.host, self.found["port"])
+        said = note(nonce, self.host, what_of(self.found)) if nonce else payload
+        self._payload = payload if self.protocol == "tcp" else said
+        if self.protocol not in ("tcp", "udp"):
+            self._payload = packet(self.protocol, said if nonce else b"meshctl." * 2)
         self._sought, self._answer = sought, b""
         self._began = time.monotonic()
         if sought:
@@ -187,7 +193,7 @@ class _Knock:
     def _open(self) -> socket.socket:
         family = family_of(self.host)
         kinds = {"tcp": (socket.SOCK_STREAM, 0), "udp": (socket.SOCK_DGRAM, 0)}
-        kind, number = kinds.get(self.protocol) or (socket.SOCK_RAW, _number_of(self.protocol))
+        kind, number = kinds.get(self.protocol) or (socket.SOCK_RAW, number_of(self.protocol))
         sock = socket.socket(family, kind, number)
         sock.setblocking(False)
         if self.found.get("source"):
@@ -284,11 +290,6 @@ class _Knock:
             self.sock.close()
 
 
-def _number_of(protocol: str) -> int:
-    """Return the number of a protocol, which may be in its name."""
-    return _PROTOCOLS.get(protocol) or int(protocol.rpartition("-")[2])
-
-
 def _bind(sock: socket.socket, found: Dict) -> None:
     """Send from a port, or from any if another program has it or this user may not."""
     try:
@@ -297,30 +298,3 @@ def _bind(sock: socket.socket, found: Dict) -> None:
         sock.bind(("", found["source"]))
     except OSError:
         found["any_source"] = True
-
-
-def _packet(protocol: str) -> bytes:
-    """Return a packet that a host without a program for the protocol refuses, and that no program takes for data."""
-    if protocol == "sctp":
-        return _sctp_init()
-    if protocol == "gre":
-        return struct.pack("!HH", 0, 0x0800) + bytes(20)
-    # Routers refuse only packets with 8 bytes or more after the IP header.
-    return b"meshctl." * 2
-
-
-def _sctp_init() -> bytes:
-    """Return a request for an SCTP association: firewalls that track connections drop what is not valid."""
-    tag = int.from_bytes(os.urandom(4), "big") | 1
-    chunk = struct.pack("!BBHIIHHI", 1, 0, 20, tag, 65536, 1, 1, tag)
-    ports = struct.pack("!HHI", 49152 + tag % 16384, 9, 0)
-    return ports + struct.pack("<I", _crc32c(ports + b"\0\0\0\0" + chunk)) + chunk
-
-
-def _crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _bit in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Note which datagrams of `knock` reach this host outside the mesh, and ask another host what it has noted.
+"""Note which packets of `knock` reach this host outside the mesh, and ask another host what it has noted.
 
-A datagram says who sent it and to which address and port, so that neither NAT nor a port-forward hides that. The capture
+A packet says who sent it, to which address and over what, so that neither NAT nor a port-forward hides that. The capture
 opens no port and no firewall, and the kernel passes nothing else to it.
 """
 
@@ -15,6 +15,7 @@ import socket
 import struct
 
 from .base import left
+from .noted import SIGN
 from .packets import attach, interface_number
 from .packets import jump as to
 from .tcp import connect
@@ -24,19 +25,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, List
 
-SIGN = b"meshctl:"
 _ETH_P_ALL, _OUTGOING = 3, 4
-_UDP = 17
+_ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
 _MOST_KEPT, _LONGEST_NOTE, _LONGEST_REPLY = 20000, 120, 1 << 20
 
 
-def datagram(nonce: str, host: str, port: int) -> bytes:
-    """Return what a sender with this nonce sends to a port."""
-    return b"%b%b %b %d\n" % (SIGN, nonce.encode(), host.encode(), port)
-
-
 def witnessing(addresses: List) -> socket.socket | None:
-    """Return a socket that captures these datagrams on all interfaces but the one with these mesh addresses.
+    """Return a socket that captures these packets on all interfaces but the one with these mesh addresses.
 
     Return None where that is not permitted.
     """
@@ -54,38 +49,59 @@ def witnessing(addresses: List) -> socket.socket | None:
 
 
 def program(but: int) -> List:
-    """Return the kernel's filter, as classic BPF: code, jumps if true and false, operand."""
-    accept, leave_out = 19, 20
-    word, byte, equal, at_header = 0x20, 0x30, 0x15, 0x40
+    """Return the kernel's filter, as classic BPF: code, jumps if true and false, operand.
+
+    The sign is behind the header of UDP, of ICMP and of TCP. Other protocols have it at their beginning, as GRE after four
+    bytes, and SCTP in its first parameter.
+    """
+    word, byte, equal, at_header, head = 0x20, 0x30, 0x15, 0x40, 0xB1
     first, second = struct.unpack("!II", SIGN)
+    tcp, others, after_eight, accept, leave_out = 15, 20, 28, 36, 37
 
     return [
         (word, 0, 0, 0xFFFFF008),  # the interface
         (equal, to(1, leave_out), 0, but or 0xFFFFFFFF),
         (byte, 0, 0, 0),
         (0x74, 0, 0, 4),  # the IP version
-        (equal, 0, to(4, 12), 4),
+        (equal, 0, to(4, 8), 4),
+        (head, 0, 0, 0),  # the length of IPv4's header
         (byte, 0, 0, 9),
-        (equal, 0, to(6, leave_out), _UDP),
-        (0xB1, 0, 0, 0),  # the length of IPv4's header
-        (at_header, 0, 0, 8),
-        (equal, 0, to(9, leave_out), first),
-        (at_header, 0, 0, 12),
-        (equal, to(11, accept), to(11, leave_out), second),
-        (equal, 0, to(12, leave_out), 6),
+        (0x05, 0, 0, to(7, 11)),
+        (equal, 0, to(8, leave_out), 6),
+        (0x01, 0, 0, 40),
         (byte, 0, 0, 6),
-        (equal, 0, to(14, leave_out), _UDP),
-        (word, 0, 0, 48),
-        (equal, 0, to(16, leave_out), first),
-        (word, 0, 0, 52),
-        (equal, to(18, accept), to(18, leave_out), second),
+        (equal, to(11, tcp), 0, _TCP),
+        (equal, to(12, after_eight), 0, _UDP),
+        (equal, to(13, after_eight), 0, _ICMP),
+        (equal, to(14, after_eight), to(14, others), _ICMP6),
+        (0x50, 0, 0, 12),  # tcp: the length of its header
+        (0x54, 0, 0, 0xF0),
+        (0x74, 0, 0, 2),
+        (0x0C, 0, 0, 0),
+        (0x07, 0, 0, 0),
+        (at_header, 0, 0, 0),  # others, and tcp
+        (equal, 0, to(21, 24), first),
+        (at_header, 0, 0, 4),
+        (equal, to(23, accept), to(23, leave_out), second),
+        (at_header, 0, 0, 4),
+        (equal, 0, to(25, 30), first),
+        (at_header, 0, 0, 8),
+        (equal, to(27, accept), to(27, leave_out), second),
+        (at_header, 0, 0, 8),  # a header of eight bytes
+        (equal, to(29, 34), to(29, leave_out), first),
+        (at_header, 0, 0, 36),
+        (equal, 0, to(31, leave_out), first),
+        (at_header, 0, 0, 40),
+        (equal, to(33, accept), to(33, leave_out), second),
+        (at_header, 0, 0, 12),
+        (equal, to(35, accept), to(35, leave_out), second),
         (0x06, 0, 0, 0xFFFFFFFF),
         (0x06, 0, 0, 0),
     ]
 
 
 class Witness:
-    """The datagrams that have reached this host."""
+    """The packets that have reached this host."""
 
     def __init__(self) -> None:
         self._noted: Dict = {}
@@ -105,11 +121,11 @@ class Witness:
             self._noted[note.decode("ascii", "replace")] = None
 
     def of_all(self, nonces: List) -> Dict:
-        """Return the datagrams of several senders."""
+        """Return the packets of several senders."""
         return {nonce: self.of(nonce) for nonce in nonces}
 
     def of(self, nonce: str) -> List:
-        """Return `[address, port]`, as text, of the datagrams of one sender."""
+        """Return address and port or protocol, as text, of the packets of one sender."""
         return [note.split()[1:3] for note in list(self._noted) if note.split()[:1] == [nonce]]
 
 
