@@ -272,6 +272,26 @@ def test_a_host_that_floods_or_has_hung_is_not_asked_again(
     assert len(action.pending) == 1
 
 
+@pytest.mark.parametrize("kind", ["sequence", "capture"])
+@pytest.mark.parametrize(("errors", "looks"), [(["not_permitted"] * 2, 7), (["not_permitted", "timeout"], 10)])
+def test_what_the_user_may_not_do_is_not_tried_until_the_deadline(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, errors: list[str], looks: int, kind: str
+) -> None:
+    action = Scripted(clock, [{}])
+    first, step = ({"ok": False, "error": {"type": error}} for error in errors)
+    within = {"sequence": {"s": step}, "capture": {"during": {"s": step}}}[kind]
+    answer = {"observations": {"a": first, "b": {"kind": kind, "ok": True, "data": within}}}
+
+    def probe(_requests: Any, *, seconds: float) -> dict[str, Any]:
+        clock.now += 0.1
+        return answer
+
+    monkeypatch.setattr(action, "probe", probe)
+    monkeypatch.setattr(action, "judge", lambda _answer: [action.context.check(None, expected=1, observed=None)])
+    assert [check.verdict for check in action._converge()] == ["error"]
+    assert len(action.pending) == looks
+
+
 def test_a_host_that_hangs_until_the_deadline_is_remembered(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     action = Scripted(clock, [{"a": None}], deadline=0.2)
     action.known = {"mesh_story": "us1"}

@@ -91,6 +91,9 @@ def test_the_load_is_not_blamed_for_what_it_cannot_cause() -> None:
     blame_load(error, load)
     assert error.hint.endswith("no answer")
     assert error.hint != "no answer"
+    forbidden = mesh.context("addressed").check(None, expected={}, observed=None, hint="may not: use become: true")
+    blame_load(forbidden, load)
+    assert forbidden.hint == "may not: use become: true"
 
 
 def test_checks_take_longer_on_a_saturated_machine_but_not_for_ever() -> None:

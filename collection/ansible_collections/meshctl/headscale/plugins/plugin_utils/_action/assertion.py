@@ -149,9 +149,10 @@ class Assertion(MeshAction):
             # A host that hangs or floods the controller is not asked again.
             if not pending or self.elapsed_s >= self.deadline_s or _failure(answer) in ("flooded", "hung", "silent"):
                 break
-            # Nor is one whose checks wait for nothing but its silent tailscaled.
+            # Nor is one whose checks wait for nothing but its silent tailscaled, or a permission.
             bad = [check for check in found.values() if check.bad]
-            if client_silence.withheld(answer) and all(check.verdict == "error" for check in bad):
+            in_vain = client_silence.withheld(answer) or (self.elapsed_s > self.SHORTEST_LOOK_S and _forbidden(answer))
+            if in_vain and all(check.verdict == "error" for check in bad):
                 break
             time.sleep(min(self.options["interval"], _LONGEST_PAUSE_S))
         if pending:
@@ -222,6 +223,11 @@ class Assertion(MeshAction):
 
 def _failure(answer: dict[str, Any]) -> Json:
     return mapping(answer.get("failure")).get("type")
+
+
+def _forbidden(answer: Json) -> bool:
+    """Whether nothing failed but what the user of the host may not do."""
+    return {client_silence.error(found) for found in client_silence.made(answer)} - {""} == {"not_permitted"}
 
 
 def _forget(found: dict[_Key, Check], latest: list[Check]) -> None:

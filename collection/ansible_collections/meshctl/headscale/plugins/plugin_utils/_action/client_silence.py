@@ -38,10 +38,10 @@ def reason(known: Json, story: Json) -> str:
 
 def remember(known: Json, story: Json, answer: Json, *, seconds: float, patience: float = 1.0) -> dict[str, Any] | None:
     """Return the fact after a probe that took so many seconds, None if it stays as it is."""
-    before, errors = mapping(known), [_error(found) for found in _asked(mapping(answer).get("observations"))]
+    before, errors = mapping(known), [error(found) for found in _asked(answer)]
     if not story or not errors or WITHHELD in errors:
         return None
-    if any(error in _ANSWERS for error in errors):
+    if any(found in _ANSWERS for found in errors):
         return {} if before else None
     waited = (number(before.get("seconds")) or 0.0) + seconds
     probes = (number(before.get("probes")) or 0) + 1
@@ -65,19 +65,23 @@ def _fact(story: str, waited: float, probes: float, *, silent: bool) -> dict[str
 
 def withheld(answer: Json) -> bool:
     """Whether the answer lacks what tailscaled was not asked."""
-    return any(_error(found) == WITHHELD for found in _asked(mapping(answer).get("observations")))
+    return any(error(found) == WITHHELD for found in _asked(answer))
 
 
-def _asked(observations: Json) -> Iterator[Json]:
-    """Yield the observations by tailscaled, also those that are steps of another one."""
-    for found in map(mapping, mapping(observations).values()):
-        if text(found.get("kind")) in _KINDS:
-            yield found
-        elif found.get("kind") == "sequence":
-            steps = mapping(found.get("data"))
-            yield from (step for step in map(mapping, steps.values()) if text(step.get("kind")) in _KINDS)
+def made(answer: Json) -> Iterator[dict[str, Any]]:
+    """Yield the observations of an answer, also those that are steps of another one, or were made during a capture."""
+    for found in map(mapping, mapping(mapping(answer).get("observations")).values()):
+        yield found
+        data = mapping(found.get("data"))
+        if within := {"sequence": data, "capture": mapping(data.get("during"))}.get(text(found.get("kind"))):
+            yield from map(mapping, within.values())
 
 
-def _error(observation: Json) -> str:
+def error(observation: Json) -> str:
     """Return the type of an observation's error, empty if it was made."""
     return "" if observation.get("ok") is True else text(mapping(observation.get("error")).get("type")) or "unknown"
+
+
+def _asked(answer: Json) -> Iterator[dict[str, Any]]:
+    """Yield the observations by tailscaled."""
+    return (found for found in made(answer) if text(found.get("kind")) in _KINDS)

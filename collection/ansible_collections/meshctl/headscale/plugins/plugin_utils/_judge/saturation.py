@@ -30,6 +30,8 @@ _TIMED: Final = {
     "path": frozenset({""}),
 }
 _DOCTOR: Final = "doctor"
+# What the host's user may not do, as the probe says it.
+_FORBIDDEN: Final = "use become: true"
 _TIMEOUT: Final = "timeout"
 _LATE: Final = re.compile(r"in time\b|deadline|no answer from the host")
 # Findings that rest on pings without a reply.
@@ -102,7 +104,7 @@ def _timed(check: Check) -> bool:
     if check.story == _DOCTOR:
         return slow(check)
     if check.verdict == "error":
-        return True
+        return _FORBIDDEN not in check.hint
     if check.evidence.get("refused") or check.evidence.get("refused_by"):
         return False
     known = mapping(check.observed)
