@@ -24,8 +24,8 @@ from meshctl_headscale._exit import BadInputError, MeshctlError
 
 _STDOUT = "-"
 _LONGEST_NOTE = 300
-# Pairs of nodes times names in the policy: some seconds.
-_MOST_WORK = 5_000_000
+# Pairs of nodes times names in the policy, or what costs as much of a policy without any: some seconds.
+_MOST_WORK, _LEAST_NAMES = 6_000_000, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +230,7 @@ def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | No
         members = [policies.Node.read(name, node) for name, node in _named(nodes) if _is_online(node)]
         text = str(policy["policy"]) if policy else ""
         rules = policies.Policy.read(_collection.hujson.parse(text) if text.strip() else None)
-        if len(members) ** 2 * rules.size > _MOST_WORK:
+        if len(members) ** 2 * (rules.size + _LEAST_NAMES) > _MOST_WORK:
             return [], f"the policy names {rules.size} parties, too many for {len(members)} nodes"
         evaluation = policies.Evaluation(rules, members)
         forbidden = evaluation.forbidden()

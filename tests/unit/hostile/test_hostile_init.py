@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadAnswerError
 from hostile_server import answer, hostile_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -166,3 +168,22 @@ def test_the_file_follows_no_link_and_only_its_owner_writes_it(tmp_path: Path) -
     finally:
         os.umask(before)
     assert (tmp_path / "hosts.yml").stat().st_mode & 0o022 == 0
+
+
+def test_a_policy_without_rules_takes_bounded_time() -> None:
+    nodes = [record(id=str(number), given_name=f"n{number}") for number in range(3000)]
+    began = time.process_time()
+    expected, problem = _init._expected(nodes, {"policy": '{"acls": []}'})
+    assert time.process_time() - began < 5
+    assert expected == []
+    assert problem.endswith("too many for 3000 nodes")
+
+
+@pytest.mark.parametrize(("count", "tags"), [(20_001, 0), (100, 101)], ids=["nodes", "tags"])
+def test_more_hosts_or_groups_than_ansible_can_hold_are_refused(count: int, tags: int) -> None:
+    nodes = [{"id": str(number), "tags": [f"tag:{number}-{tag}" for tag in range(tags)]} for number in range(count)]
+    with (
+        hostile_server(answer(json.dumps({"nodes": nodes}))) as server,
+        pytest.raises(BadAnswerError, match="are read"),
+    ):
+        HeadscaleAPI(url=server.url, api_key=KEY, timeout=60).list_nodes()

@@ -2,17 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A hostile root of a lab machine: `logs` and `status` show what it writes and answers, harmlessly and within limits."""
+"""A hostile root of a lab machine: commands show what it writes and answers, harmlessly and within limits, or remove it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import lab
 from hypothesis import given
 from hypothesis import strategies as st
 from meshctl_headscale import _collection, _doctor, _labs, _tail
@@ -104,3 +108,53 @@ def test_the_doctor_says_what_a_lab_does_not_contain() -> None:
     for word in ("kernel", "/usr", "/etc/passwd", "vsock", "processors", "memory", "disk space"):
         assert any(word in finding["what"] for finding in found.values()), word
         assert word in limits, word
+
+
+def _as_another_user(work: Callable[[], None]) -> int:
+    """Do something in a child process, without the rights of root; return its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(61234, 61234, 61234)
+                os.setresuid(61234, 61234, 61234)
+            work()
+            code = 0
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _plant(directory: Path) -> None:
+    """Leave in the log directory of a machine what its root can make there."""
+    (directory / "closed" / "inside").mkdir(parents=True)
+    (directory / "closed" / "inside" / "file").touch()
+    (directory / "closed" / "inside").chmod(0)
+    (directory / "closed").chmod(0o500)
+    os.mkfifo(directory / "pipe")
+    (directory / "link").symlink_to("/")
+    os.chdir(directory)
+    for _level in range(1500):
+        os.mkdir("d")  # noqa: PTH102 - the whole path becomes too long
+        os.chdir("d")
+    os.chdir("/")
+
+
+def test_a_lab_is_removed_whatever_a_machine_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        state = Path(top) / "state"
+        state.mkdir()
+        if os.geteuid() == 0:
+            Path(top).chmod(0o755)
+            os.chown(state, 61234, 61234)
+        monkeypatch.setenv("MESHCTL_STATE_DIR", str(state))
+
+        def take_down() -> None:
+            found = lab.Lab("x")
+            (found.directory / "logs" / "node").mkdir(parents=True)
+            _plant(found.directory / "logs" / "node")
+            found.down()
+
+        assert _as_another_user(take_down) == 0
+        assert not (state / "labs" / "x").exists()

@@ -149,7 +149,7 @@ class Lab:
             for name in ("logs", "boot", "supervisor.log", "build.sh"):
                 if (self.directory / name).exists():
                     shutil.move(self.directory / name, kept / name)
-        shutil.rmtree(self.directory, ignore_errors=not self.directory.exists())
+        _remove_tree(self.directory)
         use.release(self.directory)
         return kept
 
@@ -244,7 +244,7 @@ class Lab:
     def _create(self, topology: Topology, programs: dict[str, str]) -> None:
         preflight.require(topology)
         supervisor.stop(self.directory)  # a lab that was killed half-way has no record
-        shutil.rmtree(self.directory, ignore_errors=True)
+        _remove_tree(self.directory)
         _paths.make(self.directory.parent)
         self.directory.mkdir(mode=0o700)
         try:
@@ -303,6 +303,29 @@ def names() -> list[str]:
     """Return the names of this user's labs."""
     labs = _paths.lab_dir("")
     return sorted(entry.name for entry in labs.iterdir() if entry.is_dir()) if labs.is_dir() else []
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a lab's files; a machine's root can nest and close directories so that Python cannot remove them.
+
+    :raises LabError: when they cannot be removed.
+    """
+    if not directory.exists():
+        return
+    try:
+        shutil.rmtree(directory)
+    except (OSError, RecursionError) as exc:
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run(  # noqa: S603
+                [*command, "--", str(directory)],
+                env=supervisor.ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+        if directory.exists():
+            reason = getattr(exc, "strerror", None) or exc
+            raise LabError(f"{directory} cannot be removed ({reason}): remove it as its owner, or as root") from None
 
 
 def environment() -> dict[str, str]:
