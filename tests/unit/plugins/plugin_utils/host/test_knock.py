@@ -221,3 +221,21 @@ def test_a_packet_may_come_from_a_given_port(kind: str) -> None:
 
 def test_a_protocol_may_be_given_by_its_number() -> None:
     assert (noted.number_of("gre"), noted.number_of("protocol-200")) == (47, 200)
+
+
+@pytest.mark.parametrize(
+    ("bound", "seen"), [("127.0.0.1", True), ("0.0.0.0", True), ("::", True), ("127.0.0.2", False)]
+)
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_the_ports_on_which_this_host_listens_are_found(bound: str, seen: bool, kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in bound else socket.AF_INET, kind) as sock:
+        sock.bind((bound, 0))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+        port = sock.getsockname()[1]
+        protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
+        found = probe.own_targets({"addresses": ["127.0.0.1"], "but": []}, time.monotonic() + 5)
+        assert ({"host": "127.0.0.1", "protocol": protocol, "port": port, "own": True} in found) is seen
+        found = probe.own_targets({"addresses": ["127.0.0.1"], "but": [port]}, time.monotonic() + 5)
+        assert port not in {target["port"] for target in found}
+    assert probe.own_targets({}, time.monotonic() + 5) == []

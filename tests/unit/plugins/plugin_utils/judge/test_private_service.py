@@ -102,3 +102,20 @@ def test_a_port_chosen_at_random_is_no_part_of_the_expectation() -> None:
     check = judged(expect=chosen)["tcp", "three"]
     assert check.expected["ports"] == [80]
     assert check.evidence["random_port"] == 8080
+
+
+def test_the_ports_on_which_a_host_listens_itself_are_judged_apart() -> None:
+    context, here = replace(mesh.context("private"), source="four"), "four"
+    expect = Private(service="one", places=PLACES[:1], own=OWN, listeners=True)
+    own = {**row("10.0.0.11", "tcp", 18443, "connected", found=True), "own": True}
+    service = row(OWN[0], "tcp", OWN[1], "connected", found=True)
+    rows = [*(row(*key) for key in PLACES[0].tried), service]
+    for more, verdict in (([own], "failed"), ([{**own, "found": False}], "passed"), ([], "passed")):
+        checks = judge_private(mesh.answer(knock=mesh.seen([*rows, *more])), context, expect)
+        found = {(check.aspect, check.target): check for check in checks}
+        assert set(found) == {(protocol, name) for protocol in ("tcp", "udp") for name in ("one", here)}
+        assert found["tcp", here].verdict == verdict
+        assert found["tcp", "one"].verdict == found["udp", here].verdict == "passed"
+    assert found["tcp", here].expected == {"listeners": "all", "page": "absent"}
+    unseen = mesh.answer(knock=mesh.unseen("deadline", "no answer in time"))
+    assert {check.verdict for check in judge_private(unseen, context, expect)} == {"error"}

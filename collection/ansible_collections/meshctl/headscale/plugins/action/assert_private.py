@@ -60,6 +60,9 @@ class ActionModule(Assertion):
                 if one not in self._expected(name, protocol, host, port)
             )
             found.append(Place(name=name, tried=tried))
+        self._own_addresses = service.own_addresses(self)
+        self._listens = is_lab(self) and bool(self._own_addresses) and not self.options["ports"]
+        self._but = [port] if self.host == host else []
         member = self.host in self.group("clients") and self.host != host
         known = service.mesh_addresses(self, host)
         self._expect = Private(
@@ -68,6 +71,7 @@ class ActionModule(Assertion):
             own=(known[0], port) if member and known else None,
             routers=frozenset(routers),
             chosen=chosen,
+            listeners=self._listens,
         )
         if not self._expect.places:
             raise NotAsserted("no other host or router has a known address")
@@ -103,8 +107,10 @@ class ActionModule(Assertion):
             yield {"host": self._expect.own[0], "protocol": "tcp", "port": self._expect.own[1]}
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
-        """Ask every port for the page, and the service itself."""
+        """Ask every port for the page, those on which this host listens as well, and the service itself."""
         request: Request = {"id": KNOCK, "kind": "knock", "send": _REQUEST, "find": self.setting("service_body")}
+        if self._listens and (pending is None or self.host in pending):
+            request["own"] = {"addresses": self._own_addresses, "but": self._but}
         return [{**request, "targets": list(self._attempts(pending)), "try_timeout_s": 1.0 * self.patience}]
 
     def judge(self, answer: Json) -> list[Check]:

@@ -46,6 +46,13 @@ def mesh_addresses(view: View, host: str) -> list[str]:
     return [text(known) for known in items(mapping(mapping(view.shared("mesh_nodes")).get(host)).get("addresses"))]
 
 
+def own_addresses(view: View) -> list[str]:
+    """Return the addresses at which others may reach this host."""
+    known = mesh_addresses(view, view.host) if view.host in view.group("clients") else []
+    physical = text(place(view, view.host).get("address"))
+    return [*known, *([physical] if physical else [])]
+
+
 def other_addresses(view: View) -> dict[str, list[str]]:
     """Return the addresses at which this host reaches each other host: in the mesh if both are, and in its own network."""
     member = view.host in view.group("clients")

@@ -25,8 +25,8 @@ class Place:
     """A host or router that must not give the page, and the addresses and ports to try."""
 
     name: str
-    tried: tuple[tuple[str, str, int], ...]
-    """Address, protocol and port."""
+    tried: tuple[tuple[str, str, int], ...] = ()
+    """Address, protocol and port; nothing for this host, which knows itself where it listens."""
 
     def over(self, protocol: str) -> list[tuple[str, int]]:
         """Return the addresses and ports of a protocol."""
@@ -46,18 +46,27 @@ class Private:
     """A port that this run has chosen at random; the others are the same in every run."""
     patient: bool = False
     """Whether the service may still answer."""
+    listeners: bool = False
+    """Whether this host also asks all ports on which it listens itself."""
 
 
 def judge_private(answer: Json, context: CheckContext, expect: Private) -> list[Check]:
     """Return a check of each place and protocol."""
     seen = Answer(answer)
-    rows = [mapping(entry) for entry in items(seen.data(KNOCK))]
-    return [
+    entries = [mapping(entry) for entry in items(seen.data(KNOCK))]
+    rows, own = ([row for row in entries if (row.get("own") is True) == wanted] for wanted in (False, True))
+    checks = [
         _one(seen, context, expect, place, protocol, _rows(rows, place.over(protocol), protocol))
         for place in expect.places
         for protocol in ("tcp", "udp")
         if place.over(protocol)
     ]
+    if expect.listeners:
+        here = Place(name=context.source)
+        for protocol in ("tcp", "udp"):
+            same = [row for row in own if row.get("protocol") == protocol]
+            checks.append(_one(seen, context, expect, here, protocol, same))
+    return checks
 
 
 def _rows(rows: Sequence[dict[str, Any]], tried: list[tuple[str, int]], protocol: str) -> list[dict[str, Any]]:
@@ -71,8 +80,9 @@ def _one(  # noqa: PLR0913, PLR0917
     found = [f"{text(row.get('host'))} port {text(row.get('port'))}" for row in rows if row.get("found") is True]
     unknown = any(text(row.get("outcome")) in ("", "deadline") for row in rows)
     unproven = _unproven(seen, expect)
-    why = unproven or (seen.why(KNOCK) if not all(rows) else "there was not enough time to try all ports")
-    ok = False if found else None if unknown or unproven else True
+    unseen = seen.data(KNOCK) is None
+    why = unproven or (seen.why(KNOCK) if unseen or not all(rows) else "there was not enough time to try all ports")
+    ok = False if found else None if unknown or unproven or unseen else True
     tried = place.over(protocol)
     first = next((row for row in rows if row.get("found") is True), {})
     where = [quoted(text(first.get("host"))), quoted(text(first.get("port")))]
@@ -81,6 +91,8 @@ def _one(  # noqa: PLR0913, PLR0917
         "ports": sorted({port for _address, port in tried} - {expect.chosen}),
         "page": "absent",
     }
+    if not tried:
+        expected = {"listeners": "all", "page": "absent"}
     if not found and unproven and not expect.patient:
         return context.skipped(unproven, aspect=protocol, target=place.name, expected=expected)
     return context.check(

@@ -16,6 +16,7 @@ import time
 
 from .base import each, left, ms_since
 from .noted import note, number_of, packet, send_raw, what_of
+from .system import listening
 from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
 from .witness import ask as ask_witness
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 _PAUSE_S = 0.04
 _LONGEST_ANSWER = 128 << 10
+_MOST_OWN = 100
 # For packets to arrive before their host is asked over the mesh.
 _ARRIVE_S = 0.1
 # For hosts to say what has arrived.
@@ -43,11 +45,14 @@ def knock(ask: Dict, until: float) -> Json:
 
     With a `nonce`, packets say who sent them, and the `witness` of a silent target is asked whether they have arrived: then the
     outcome is `arrived`, and otherwise the row says that the host was `asked`. An echo request (`icmp`) is sent for this only.
+
+    With `own`, a mapping with `addresses` and ports to leave out, `but`, targets are also all ports on which this host listens
+    at these addresses; their rows are `own`.
     """
     patience = float(ask.get("try_timeout_s") or 0.8)
     payload, sought = str(ask.get("send") or "meshctl").encode(), str(ask.get("find") or "").encode()
     nonce = str(ask.get("nonce") or "")
-    targets = list(ask.get("targets") or [])
+    targets = list(ask.get("targets") or []) + own_targets(dict(ask.get("own") or {}), until)
     found: List = []
     for first in range(0, len(targets), _AT_ONCE):
         if time.monotonic() >= until - 0.05:
@@ -65,6 +70,19 @@ def knock(ask: Dict, until: float) -> Json:
     if nonce:
         _ask_witnesses(nonce, targets, found, until)
     return found
+
+
+def own_targets(own: Dict, until: float) -> List:
+    """Return the ports on which this host listens at some of its addresses."""
+    found: Dict = {}
+    for entry in listening({}, until) if own else []:
+        at, protocol, port = entry["address"], entry["proto"], entry["port"]
+        # Any address of IPv4, or with :: of both families.
+        every = {"0.0.0.0": ":", "::": "-"}.get(at)  # noqa: S104
+        known = [host for host in own["addresses"] if at == host or (every and every not in host)]
+        for host in known if port not in own["but"] else []:
+            found[host, protocol, port] = {"host": host, "protocol": protocol, "port": port, "own": True}
+    return list(found.values())[:_MOST_OWN]
 
 
 def _ask_witnesses(nonce: str, targets: List, rows: List, until: float) -> None:
@@ -91,7 +109,9 @@ def _ask_witnesses(nonce: str, targets: List, rows: List, until: float) -> None:
 def _row(target: Dict, outcome: str) -> Dict:
     row = {"host": str(target["host"]), "protocol": str(target["protocol"]), "port": int(target.get("port") or 0),
            "outcome": outcome, "from": ""}  # fmt: skip
-    return {**row, "source": int(target["source"])} if target.get("source") else row
+    if target.get("source"):
+        row["source"] = int(target["source"])
+    return {**row, "own": True} if target.get("own") else row
 
 
 def _wait_for(batch: List, until: float, lines: List) -> None:
