@@ -50,6 +50,34 @@ ONLY_SKIPPED = """
     - {name: Files, ansible.builtin.include_tasks: "{{ item }}.yml", loop: [skipped]}
 """
 
+READS = """
+- hosts: clients
+  gather_facts: false
+  vars: {mesh_story: nightly}
+  tasks:
+    - {name: Read, meshctl.headscale.topology: }
+    - name: Known
+      returns: {topology: "{{ mesh_topology }}", resolver: "{{ mesh_resolver }}", mesh: "{{ mesh }}", lacks: "{{ mesh_story_lacks }}"}
+    - {name: Read a part, meshctl.headscale.topology: , when: inventory_hostname == 'n2'}
+    - {name: Read again, meshctl.headscale.topology: , register: again}
+    - {name: Registered, returns: {topology: "{{ again.ansible_facts.mesh_topology }}"}}
+"""
+
+LAB = """
+all:
+  vars:
+    ansible_connection: meshctl.headscale.netns
+    mesh_backend: lab
+    mesh_subnets: {a: {cidr: 10.1.0.0/24}, b: {cidr: 10.2.0.0/24}}
+  children:
+    headscale: {hosts: {server: {mesh_subnet: a, mesh_address: 10.1.0.5}}}
+    relays: {hosts: {relay: {mesh_subnet: wan, mesh_address: 203.0.113.10, mesh_names: [relay.mesh.example]}}}
+    clients:
+      hosts:
+        n1: {mesh_subnet: a, mesh_address: 10.1.0.11}
+        n2: {mesh_subnet: b, mesh_address: 10.2.0.12, mesh_latency_budget_ms: 77}
+"""
+
 RECORDER = """
 from __future__ import annotations
 import json, os, pathlib
@@ -132,6 +160,29 @@ def test_skipped_tasks_and_includes_take_no_process(site: Site) -> None:
     assert status == 0
     assert [entry[2] for entry in found["seen"] if entry[2] != "start"].count("skipped") == 6
     assert found["forks"] == 0
+
+
+def test_what_all_hosts_share_is_made_once_without_a_process(site: Site) -> None:
+    site.write("inventory.yml", LAB)
+    site.write("reads.yml", READS)
+    status, here = _seen(site, "reads.yml")
+    assert status == 0, here
+    site.write("ansible.cfg", "[defaults]\n")
+    plain_status, plain = _seen(site, "reads.yml")
+    assert plain_status == 0
+    for found in (here, plain):
+        known = {(name, host): result for name, host, kind, result in found["seen"] if kind == "ok"}
+        first, second = known["Known", "n1"], known["Known", "n2"]
+        assert first["topology"] == second["topology"] == known["Registered", "n2"]["topology"]
+        assert first["topology"]["n2"]["subnet"] == "b"
+        assert (first["mesh"]["latency_budget_ms"], second["mesh"]["latency_budget_ms"]) == (50, 77)
+        assert "mesh_topology" in known["Read", "n1"]["ansible_facts"]
+    known = {(name, host): result for name, host, kind, result in here["seen"] if kind == "ok"}
+    assert "mesh_topology" not in known["Read", "n2"]["ansible_facts"]
+    seen_here, seen_plain = ([entry for entry in found["seen"] if entry[0] == "Known"] for found in (here, plain))
+    assert seen_here == seen_plain
+    # One for each host and task, but for tasks that read and register nothing.
+    assert (plain["forks"], here["forks"]) == (10, 6)
 
 
 def test_an_unknown_ansible_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

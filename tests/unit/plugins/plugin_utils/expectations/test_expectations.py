@@ -388,6 +388,13 @@ def test_nothing_is_disturbed_in_check_mode() -> None:
     assert unmet(view, ["newcomer"]) == unmet(view, ["service_restart"]) == unmet(view, ["disruption"]) == reason
 
 
+def test_only_the_canary_says_that_no_outage_is_allowed() -> None:
+    kinds = ["down", "link", "killed"]
+    calm = lab().but(ansible_check_mode=True)
+    assert [disruption.expected(calm.at(host))["outages"] for host in (ONE, TWO)] == [kinds, []]
+    assert [disruption.expected(lab().at(host))["outages"] for host in (ONE, TWO)] == [kinds, kinds]
+
+
 def test_an_existing_canary_may_be_disturbed_but_keeps_its_cable() -> None:
     view = existing().but(mesh_canaries=["b"])
     found = disruption.expected(view)

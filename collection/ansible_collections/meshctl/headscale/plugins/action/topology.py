@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..module_utils._errors import BadInput
+from ..plugin_utils._action import common
 from ..plugin_utils._action.controller import ControllerAction
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._action.view import HostView
@@ -34,18 +35,30 @@ class ActionModule(HostView, ControllerAction):
         if odd:
             # Each `up` says so.
             note("odd", str(known.get("inventory_hostname")), {})
-        facts = _facts(known, settings)
+        places, told = self._places(known, settings)
         return {
             "changed": False,
             **({"warnings": odd, "meshctl_notes": odd} if odd else {}),
-            **self._story(known, facts),
+            **self._story(known, places, {"mesh": dict(settings), **told}),
         }
 
-    def _story(self, known: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    def _places(self, known: dict[str, Any], settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the facts about the places of all hosts, and those of them that the result must contain."""
+
+        def make() -> dict[str, Any]:
+            if not settings.in_lab:
+                return {"mesh_topology": read_existing(known)}
+            topology = read_inventory(known)
+            return {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}
+
+        key = (self._task._uuid, tuple(known.get("ansible_play_batch") or ()), settings.in_lab)
+        return common.facts(key, make, first=_is_first(known))
+
+    def _story(self, known: dict[str, Any], places: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         """Return the facts, with the reason why the story of the play cannot run; its first host reports it."""
         if not known.get("mesh_story"):
             return {"ansible_facts": {**facts, "mesh_story_lacks": ""}}
-        self.known, self.host, self._topology = known, str(known["inventory_hostname"]), facts["mesh_topology"]
+        self.known, self.host, self._topology = known, str(known["inventory_hostname"]), places["mesh_topology"]
         reason = lacking(self)
         found: dict[str, Any] = {"ansible_facts": {**facts, "mesh_story_lacks": reason}}
         if reason and _is_first(known):
@@ -67,11 +80,3 @@ def _is_first(known: dict[str, Any]) -> bool:
     """Whether this host checks for all: one check is enough for a play."""
     host = known.get("inventory_hostname")
     return next(iter(known.get("ansible_play_hosts") or ()), host) == host
-
-
-def _facts(known: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    facts: dict[str, Any] = {"mesh": dict(settings)}
-    if not settings.in_lab:
-        return {**facts, "mesh_topology": read_existing(known)}
-    topology = read_inventory(known)
-    return {**facts, "mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}

@@ -22,7 +22,7 @@ options:
       - V(subnets), which hosts are in other subnets (C(elsewhere)), which of them must not answer at their physical
         addresses (C(walls)), and whether a router hides this host (C(behind_nat)).
       - V(service), the host, port and URLs of the service on the mesh, and how they answer this host.
-      - V(outages), the C(canary), and why each kind of outage is C(not_allowed).
+      - V(outages), the C(canary), why each kind of outage is C(not_allowed), and the kinds that concern this host (C(outages)).
       - V(newcomer), the C(host) that joins the mesh during a story, whether that is C(allowed), and MagicDNS's
         C(domain).
       - V(routes), the C(routers) with all that each serves, what this host should C(advertise) and whether it is an

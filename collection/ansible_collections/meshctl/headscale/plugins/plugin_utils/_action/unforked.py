@@ -7,6 +7,8 @@
 Ansible forks a process for each task of each host, and evaluates the task's condition there. Most tasks of a story are for
 some of the hosts only, and a process that has nothing to do costs as much as a short task. Here, Ansible's own code decides
 in ansible-playbook itself: it stops where it would go on to the task's action, which then gets its process as usual.
+
+What only reads what ansible-playbook knows anyway needs no process at all, and makes what all hosts share only once.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ from ansible.executor import task_result
 from ansible.executor.process.worker import WorkerProcess
 from ansible.executor.task_executor import TaskExecutor
 
+from . import common
+
 _INCLUDES: Final = (*C._ACTION_INCLUDE_TASKS, *C._ACTION_INCLUDE_ROLE)
 # Conditions of other collections' tasks may ask for what must not happen in ansible-playbook itself.
 _OURS: Final = "meshctl.headscale."
 _BUILTIN: Final = ("fail", "raw", "set_fact")
+_READERS: Final = ("meshctl.headscale.topology",)
 _COMMON: Final = ["host", "play_context", "loader", "shared_loader_obj", "final_q", "variable_manager"]
 _OLDER: Final = {*_COMMON, "task", "job_vars"}  # before ansible-core 2.21
 
@@ -41,11 +46,29 @@ def install() -> None:
 
     @functools.wraps(start)
     def start_if_needed(self: WorkerProcess) -> None:
-        if not (_is_candidate(self._task) and _decided(self)):
+        if _needs_none(self._task):
+            _run(self)
+        elif not (_is_candidate(self._task) and _decided(self)):
             start(self)
 
     start_if_needed.forking = start  # type: ignore[attr-defined]
     WorkerProcess.start = start_if_needed  # type: ignore[method-assign]
+
+
+def _needs_none(task: Any) -> bool:  # noqa: ANN401
+    """Whether a task may run here: it reads nothing but variables, and no later task reads its result."""
+    unusual = (task.delegate_to, task.async_val, task.loop, task.loop_with, task.until, task.timeout, task.register)
+    return str(task.action) in _READERS and not any(unusual)
+
+
+def _run(worker: Any) -> None:  # noqa: ANN401
+    """Run a task here, and keep the facts that it gives its host besides those in its result."""
+    task = worker._task.copy(exclude_parent=True)
+    task._parent = worker._task._parent
+    with common.taking() as facts:
+        _send_result(worker, task)
+    if facts:
+        worker._variable_manager.set_nonpersistent_facts(worker._host.name, facts)
 
 
 def _is_candidate(task: Any) -> bool:  # noqa: ANN401

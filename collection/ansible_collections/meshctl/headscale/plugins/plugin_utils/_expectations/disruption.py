@@ -22,6 +22,8 @@ def expected(view: View) -> dict[str, Any]:
     return {
         "canary": canary(view),
         "not_allowed": {"down": reason, "link": reason or no_cable(view), "killed": reason},
+        # Only the canary says why an outage is not allowed, so that other hosts have nothing to do.
+        "outages": [] if reason and view.host != canary(view) else ["down", "link", "killed"],
         "watched": _watched(view, undisturbed=bool(reason)),
         "listening_s": _listening_s(len(_members(view))),
     }

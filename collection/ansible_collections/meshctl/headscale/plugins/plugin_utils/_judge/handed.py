@@ -18,7 +18,7 @@ from .answer import Json, items
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FEW = 50
+_FEW = 20
 
 
 def hand_over(result: dict[str, Any]) -> dict[str, Any]:
