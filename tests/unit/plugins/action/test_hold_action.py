@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.action.hold import idle_time, lasting, pace
+from ansible_collections.meshctl.headscale.plugins.action.hold import idle_time, lasting, pace, takes_part
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.peers import following, stream_count
 
 
@@ -24,6 +24,15 @@ def test_the_pings_of_all_nodes_stay_bounded() -> None:
         interval, peers = pace(nodes, nodes - 1, most=2000)
         # At least one peer of each node, in both families.
         assert nodes * peers * 2 / interval <= max(2000.0, nodes * 8) + 1
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 50, 100, 101, 250, 1000])
+def test_in_a_very_large_lab_only_some_nodes_watch(nodes: int) -> None:
+    names = [f"n{number}" for number in range(nodes)]
+    watching = [takes_part(name, names, most=800) for name in names]
+    # One peer of each, in both families, four times a second.
+    assert sum(watching) == min(nodes, 100)
+    assert all(any(watching[start : start + 10]) for start in range(0, nodes, 10))
 
 
 def test_every_node_is_watched_by_as_many_as_it_watches() -> None:

@@ -53,7 +53,7 @@ class ActionModule(Assertion):
             raise NotAsserted(f"the story took longer than the watch lasts, which is {seconds:.0f} s")
         known = [text(name) for name in items(self._watch.get("peers"))]
         peers = tuple(peer for peer in reached(self, self.peers()) if not known or peer.name in known)
-        if not peers:
+        if not peers or self._watch.get("elsewhere"):
             raise NotAsserted("in a mesh of this size, other nodes watch these pairs")
         nodes = self.nodes()
         self._expect = Held(

@@ -19,7 +19,7 @@ description:
   - The process ends by itself at its deadline, also when the controller, the connection or the Python that started it is
     killed. It answers only its own user and root.
   - In large meshes each node watches only some peers, the ones that follow it in the list of nodes, so that the pings of
-    all nodes do not load hosts that share a machine.
+    all nodes do not load hosts that share a machine. In a lab of more nodes than can each watch one peer, some watch nothing.
   - Does nothing when the variable C(mesh_hold_s) is V(0).
 options:
   seconds:

@@ -31,7 +31,7 @@ def summary(checks: Sequence[Check]) -> dict[str, Any]:
     if bad:
         message = f"{len(bad)} of {len(checks)} checks did not pass: {_named(bad)}"
     return {
-        "checks": [brief(check.as_dict()) for check in checks],
+        "checks": [brief(vars(check)) for check in checks],
         "failed": bool(bad),
         "changed": False,
         "msg": _visible.text(message),

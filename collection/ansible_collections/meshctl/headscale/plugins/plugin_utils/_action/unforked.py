@@ -29,7 +29,7 @@ _INCLUDES: Final = (*C._ACTION_INCLUDE_TASKS, *C._ACTION_INCLUDE_ROLE)
 # Conditions of other collections' tasks may ask for what must not happen in ansible-playbook itself.
 _OURS: Final = "meshctl.headscale."
 _BUILTIN: Final = ("fail", "raw", "set_fact")
-_READERS: Final = ("meshctl.headscale.topology",)
+_READERS: Final = ("meshctl.headscale.topology", "meshctl.headscale.verdict")
 _COMMON: Final = ["host", "play_context", "loader", "shared_loader_obj", "final_q", "variable_manager"]
 _OLDER: Final = {*_COMMON, "task", "job_vars"}  # before ansible-core 2.21
 
