@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client, control, finding
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.client import magic_dns
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
@@ -317,3 +318,25 @@ def test_a_server_whose_health_page_alone_is_late_has_a_hint() -> None:
     rows = [{"url": "https://h/ts2021", "outcome": "answered", "status": 101}]
     data = _client(prefs={"ControlURL": "https://h"}, server=rows, outside=[{"name": "h", "outcome": "found"}])
     assert "was not fetched in time, although another page" in problems(examine_client(data))["doctor.server"]
+
+
+def test_a_node_without_an_ipv4_address_has_its_resolver_elsewhere() -> None:
+    own = {
+        "PublicKey": "nodekey:1",
+        "Online": True,
+        "TailscaleIPs": ["fd7a:115c:a1e0::1"],
+        "DNSName": "a.mesh.",
+        "Relay": "lab",
+    }
+    links = [{"name": "tailscale0", "addresses": ["fd7a:115c:a1e0::1/128"]}]
+    answers = [{"name": "a.mesh", "outcome": "answered", "answers": [{"value": "fd7a:115c:a1e0::1"}]}]
+    data = _client(
+        {"Self": own, "CurrentTailnet": {"MagicDNSEnabled": True}}, addresses=links, dns=answers,
+        own_name=[{"name": "a.mesh", "outcome": "found", "addresses": ["fd7a:115c:a1e0::1"]}],
+        resolv_conf={"nameservers": ["fd7a:115c:a1e0::53"]},
+    )  # fmt: skip
+    assert "doctor.magic_dns" not in problems(examine_client(data))
+    known = Client(answer(**data), ClientContext())
+    (asked,) = [request for request in magic_dns.requests(known) if request["kind"] == "dns"]
+    assert (asked["server"], asked["queries"]) == ("fd7a:115c:a1e0::53", [{"name": "a.mesh", "type": "AAAA"}])
+    assert known.asks_tailscaled

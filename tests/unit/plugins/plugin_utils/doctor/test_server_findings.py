@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import urls
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import finding, urls
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import server as control
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
-from doctor import CONFIG, JSON, NOW, examine_server, node, problems
+from doctor import CONFIG, CONTEXT, JSON, NOW, answer, examine_server, node, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -465,7 +467,7 @@ def test_what_could_be_attacked_is_never_the_headline_of_another_fault() -> None
         ("FATAL: sorry, too many clients already (SQLSTATE 53300)", "raise its max_connections"),
         (
             "ERROR: cannot execute CREATE TABLE in a read-only transaction (SQLSTATE 25006)",
-            "name the primary PostgreSQL server",
+            "that is no standby in database.postgres.host",
         ),
         ("getting DERPMap: invalid character '<' looking for beginning of value", "correct derp.urls"),
         ("open /etc/headscale/derp.yaml: no such file or directory", "restore that file"),
@@ -540,3 +542,24 @@ def test_two_nodes_of_one_address() -> None:
     assert "a and b both have 100.64.0.1" in found["doctor.addresses"]
     assert "`headscale nodes delete -i 2`" in found["doctor.addresses"]
     assert "doctor.addresses" not in problems(_checks(node(1, "a"), node(2, "b")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "web", "words"),
+    [
+        ("postgres", "answered", "its page /version answers, so its database may keep it waiting, which was not seen (ask PostgreSQL what"),
+        ("sqlite", "answered", "(read headscale's log)"),
+        ("postgres", "timeout", "The read operation timed out: the server's records were not examined"),
+    ],
+)  # fmt: skip
+def test_an_api_that_alone_does_not_answer(kind: str, web: str, words: str) -> None:
+    seen = answer(
+        web=[{"url": "https://h/version", "outcome": web}],
+        config={"path": "c", "text": f"{CONFIG}database: {{type: {kind}}}\n"},
+    )
+    seen["observations"]["nodes"] = {
+        "ok": False,
+        "error": {"type": "timeout", "message": "The read operation timed out"},
+    }
+    checks = finding.judge(control, Server(seen, ServerContext(url="https://h")), CONTEXT)
+    assert words in problems(checks)["doctor.api"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, text
 from .._judge.check import Check
 from .._judge.context import CheckContext
-from .._judge.names import QUAD_100
+from .._judge.names import QUAD_100, QUAD_100_V6
 from .._judge.path import ExpectedPath
 from . import urls
 from .cause import Cause, because
@@ -100,7 +100,7 @@ class Client(Observed):
     @cached_property
     def resolver_astray(self) -> bool:
         """Whether the kernel sends packets for tailscaled's resolver elsewhere than into the mesh."""
-        route = mapping(mapping(mapping(self.data("mesh_routes")).get("get")).get(QUAD_100))
+        route = mapping(mapping(mapping(self.data("mesh_routes")).get("get")).get(self.resolver))
         return text(route.get("dev")) not in ("", self.interface)
 
     @property
@@ -155,6 +155,12 @@ class Client(Observed):
         return text(self.me.get("DNSName")).rstrip(".").lower()
 
     @cached_property
+    def resolver(self) -> str:
+        """Return the address of tailscaled's resolver, which listens only at one of a family that the node has."""
+        own = addresses(self.me.get("TailscaleIPs"))
+        return QUAD_100_V6 if own and all(":" in entry for entry in own) else QUAD_100
+
+    @cached_property
     def resolvers(self) -> list[str]:
         """Return the name servers of the host's resolv.conf."""
         return addresses(mapping(self.data("resolv_conf")).get("nameservers"))
@@ -162,7 +168,7 @@ class Client(Observed):
     @property
     def asks_tailscaled(self) -> bool:
         """Whether the host asks tailscaled for names, perhaps through a local resolver."""
-        return any(server == QUAD_100 or ip_address(server).is_loopback for server in self.resolvers)
+        return any(server in (QUAD_100, QUAD_100_V6) or ip_address(server).is_loopback for server in self.resolvers)
 
     @cached_property
     def outside_names(self) -> list[str]:

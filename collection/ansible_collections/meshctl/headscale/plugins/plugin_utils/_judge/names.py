@@ -14,6 +14,8 @@ from .answer import Answer, addresses, items, mapping, number, text
 from .observations import DNS, FILES, GETADDRINFO, LOOKUPS, OUTSIDE, RESOLV_CONF, RESOLVER
 
 QUAD_100 = "100.100.100.100"
+QUAD_100_V6 = "fd7a:115c:a1e0::53"
+"""Where the same resolver is for a node without an IPv4 address."""
 HOSTS, NSSWITCH = "/etc/hosts", "/etc/nsswitch.conf"
 
 

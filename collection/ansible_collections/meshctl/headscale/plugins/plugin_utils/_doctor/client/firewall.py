@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import items, mapping, text
-from ..._judge.names import QUAD_100
 from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("interface", "kernel_route", "tun")
@@ -39,7 +38,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         observed={"through_interface": outcome, "through_socket": "answered"},
         evidence={"interface": client.interface, "firewall": client.data("firewall")},
         hint=f"something on this host drops packets on {client.interface}: tailscaled answers through its socket, but not at "
-        f"{QUAD_100} ({outcome}); {_where(client)}",
+        f"{client.resolver} ({outcome}); {_where(client)}",
         command="nft list ruleset",
     )
     yield because(check, client.cause("tun", "interface.up", "kernel_route"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import addresses, mapping, text
-from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
@@ -22,7 +21,7 @@ _REFUSALS = ("Invalid argument", "Permission denied", "No route to host")
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ask the kernel for its route to some of the other nodes."""
     asked = _asked(client)
-    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": [*asked, QUAD_100]}] if asked else []
+    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": [*asked, client.resolver]}] if asked else []
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
-from ..._judge.names import QUAD_100
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, because
 
@@ -19,10 +18,10 @@ AFTER = ("client", "interface", "tun", "kernel_route", "firewall")
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ask tailscaled and the host for the client's own name."""
     names = [client.name] if client.name else []
-    queries = [{"name": name, "type": "A"} for name in names]
+    queries = [{"name": name, "type": "AAAA" if ":" in client.resolver else "A"} for name in names]
     return [
         {"id": "own_name", "kind": "getaddrinfo", "names": names},
-        {"id": "dns", "kind": "dns", "server": QUAD_100, "queries": queries},
+        {"id": "dns", "kind": "dns", "server": client.resolver, "queries": queries},
     ]
 
 
@@ -62,7 +61,7 @@ def _hint(client: Client, levels: dict[str, bool], asked: dict[str, Any], given:
     if not levels["accepted"]:
         return "this client ignores the server's DNS settings: `tailscale set --accept-dns=true`"
     if not levels["tailscaled"]:
-        return _not_by_tailscaled(client.name, asked, given)
+        return _not_by_tailscaled(client, asked, given)
     if found:
         return (
             f"this host resolves its own name to {', '.join(found)} and not to its mesh addresses: something else "
@@ -76,16 +75,16 @@ def _hint(client: Client, levels: dict[str, bool], asked: dict[str, Any], given:
     return "the host's own resolver does not forward names of the mesh to tailscaled: see `resolvectl status`, or its cache"
 
 
-def _not_by_tailscaled(name: str, asked: dict[str, Any], given: list[str]) -> str:
+def _not_by_tailscaled(client: Client, asked: dict[str, Any], given: list[str]) -> str:
     """Return why tailscaled does not answer with the node's own addresses."""
     if text(asked.get("outcome")) != "answered":
-        return f"tailscaled's own resolver {QUAD_100} does not answer: read tailscaled's log and restart it"
+        return f"tailscaled's own resolver {client.resolver} does not answer: read tailscaled's log and restart it"
     if given:
         return (
-            f"tailscaled resolves this node's own name {name} to {', '.join(given)} and not to its mesh addresses, as an entry of that "
+            f"tailscaled resolves this node's own name {client.name} to {', '.join(given)} and not to its mesh addresses, as an entry of that "
             "name in dns.extra_records (or in the file of dns.extra_records_path) on the server does: remove that entry"
         )
     return (
-        f"tailscaled answers {text(asked.get('rcode')) or 'without addresses'} for this node's own name {name}, so its network map is outdated: look at "
+        f"tailscaled answers {text(asked.get('rcode')) or 'without addresses'} for this node's own name {client.name}, so its network map is outdated: look at "
         "its connection to the server, and restart tailscaled"
     )

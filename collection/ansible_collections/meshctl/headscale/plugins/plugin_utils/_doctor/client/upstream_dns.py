@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
-from ..._judge.names import QUAD_100
+from ..._judge.names import QUAD_100, QUAD_100_V6
 from ..._judge.quoting import quoted
 from ..observed import Cause, Check, CheckContext, Client, because
 
@@ -68,7 +68,7 @@ def _resolves_inside(client: Client) -> list[str]:
 
 
 def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
-    if QUAD_100 not in client.resolvers:
+    if not {QUAD_100, QUAD_100_V6} & set(client.resolvers):
         servers = ", ".join(client.resolvers) or "no server"
         return f"{', '.join(bad)} does not resolve, and the host queries {servers}: check that this is the right server and that it is up"
     for node in (client.me, *client.peers):

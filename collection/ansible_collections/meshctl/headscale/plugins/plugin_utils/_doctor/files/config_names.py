@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ..._judge.answer import address, mapping, text
-from ..._judge.names import QUAD_100
+from ..._judge.names import QUAD_100, QUAD_100_V6
 from .. import urls
 from ..prefixes import is_mesh_address
 from .finding import Finding
@@ -168,7 +168,7 @@ def _search_domains(settings: Settings) -> Iterator[Finding]:
 
 def _leads_back(server: str) -> str:
     """Return why a resolver is the client that asks it, empty if it is not."""
-    if server == QUAD_100:
+    if server in (QUAD_100, QUAD_100_V6):
         return "is tailscaled on each client, which then asks itself"
     if address(server) and urls.is_loopback(server):
         return "means each client itself, and most clients have no resolver there"

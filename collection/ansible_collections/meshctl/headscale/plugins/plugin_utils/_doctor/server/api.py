@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from ..records import Check, CheckContext, Iterator, Server, because
+from ..._judge.answer import text
+from ..records import Check, CheckContext, Iterator, Server, because, setting
 
 AFTER = ("start", "database")
 
@@ -20,9 +21,23 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
 
 def _unread(server: Server) -> str:
     if not server.listed:
-        return f"{server.why('nodes')}: the server's records were not examined"
+        return f"{server.why('nodes')}{_waits(server)}: the server's records were not examined"
     if not server.names_are_known:
         return f"{server.why('users')}: what depends on the users was not examined"
     if not server.policy_answered:
         return f"{server.why('policy')}: the policy was not examined"
     return ""
+
+
+def _waits(server: Server) -> str:
+    """Return where to look if the API alone does not answer; what it waits for cannot be seen from outside."""
+    if "timed out" not in server.why("nodes") or not any(
+        row.get("outcome") == "answered" for row in server.rows("web")
+    ):
+        return ""
+    where = (
+        "ask PostgreSQL what waits for a lock (`select pid, query from pg_stat_activity where wait_event_type = 'Lock'`)"
+        if text(setting(server.settings, "database.type")) == "postgres"
+        else "read headscale's log"
+    )
+    return f", while its page /version answers, so its database may keep it waiting, which was not seen ({where})"

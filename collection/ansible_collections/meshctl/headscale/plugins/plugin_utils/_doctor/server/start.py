@@ -25,7 +25,7 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
     (r"failed to connect to `.*tls error", "correct database.postgres.ssl, or the certificate of PostgreSQL"),
     (r"failed to connect to `.*dial error", "start PostgreSQL, or correct database.postgres.host and database.postgres.port"),
     (r"cannot parse `.*password=", "use a password without blanks, quotes or backslashes"),
-    (r"SQLSTATE 25006", "name the primary PostgreSQL server in database.postgres.host: this one is a read-only copy"),
+    (r"SQLSTATE 25006", "name a PostgreSQL server that is no standby in database.postgres.host, or set its default_transaction_read_only to off"),
     (r"SQLSTATE 53300", "end unused connections to PostgreSQL, or raise its max_connections"),
     (r"database is locked|SQLITE_BUSY", "stop the process that keeps the SQLite database locked"),
     (r"readonly database|SQLITE_READONLY", "let headscale's user write the SQLite database and its directory, and mount that writable"),
