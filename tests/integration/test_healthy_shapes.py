@@ -109,3 +109,14 @@ def test_a_mesh_with_ipv4_alone_whose_server_is_its_relay(machine: Machine) -> N
         assert all(":" not in known for known in found.status(ONE)["TailscaleIPs"])
         assert found.status(ONE)["Self"]["Relay"] == "headscale"
         assert found.examine("-e", shape) == []
+
+
+@pytest.mark.slow
+def test_a_mesh_with_ipv6_alone(machine: Machine) -> None:
+    with standing(LabDriver(machine)) as lab:
+        shape = '{"headscale_server_prefix_v4": ""}'
+        lab.play("up.yml", "-e", shape).succeeded()
+        found = BrokenMesh(lab)
+        wait_for(found.online, "everybody is online")
+        assert all(":" in known for known in found.status(ONE)["TailscaleIPs"])
+        assert found.examine("-e", shape) == []
