@@ -40,7 +40,6 @@ _OK, _NOT_FOUND, _REFUSED = 200, 404, (401, 403)
 _REDIRECTS = (301, 302, 303, 307, 308)
 # 10,000 nodes have about 400,000.
 _MOST_VALUES = 1_000_000
-_MOST_NODES, _MOST_TAGS = 20_000, 10_000
 _LONGEST_REASON = 1000
 
 
@@ -152,13 +151,7 @@ class HeadscaleAPI:
     def list_nodes(self) -> list[Record]:
         """Return all nodes, by id."""
         records = self._list("list_nodes", "nodes", "node")
-        tags = {tag for record in records for tag in record["tags"]}
-        if len(records) > _MOST_NODES or len(tags) > _MOST_TAGS:
-            # Each becomes a host or a group of an inventory, and Ansible takes minutes for more.
-            raise BadAnswerError(
-                f"Headscale lists {len(records)} nodes with {len(tags)} different tags: at most {_MOST_NODES} nodes and "
-                f"{_MOST_TAGS} tags are read."
-            )
+        _shapes.refuse_too_many(records)
         return [_shapes.node_with_state(record, now=self.now()) for record in records]
 
     def rename_node(self, node_id: str, name: str) -> Record:

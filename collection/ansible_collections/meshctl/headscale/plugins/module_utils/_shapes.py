@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
 Json = t.Any
 Record = t.Dict[str, Json]
 
+_MOST_NODES, _MOST_TAGS = 20_000, 10_000
+
 _REGISTER_METHODS = {
     "REGISTER_METHOD_AUTH_KEY": "auth_key",
     "REGISTER_METHOD_CLI": "cli",
@@ -228,6 +230,16 @@ def preauthkey_with_state(record: Record, *, now: datetime) -> Record:
 def _shown(key: str) -> str:
     match = _KEY.fullmatch(key.strip())
     return match["prefix"] if match else ""
+
+
+def refuse_too_many(nodes: list[Record]) -> None:
+    """Raise `BadAnswerError` if there are more nodes or tags than anyone has: each becomes a host or a group of an inventory."""
+    tags = {tag for node in nodes for tag in node["tags"]}
+    if len(nodes) > _MOST_NODES or len(tags) > _MOST_TAGS:
+        # Ansible takes minutes for more.
+        raise BadAnswerError(
+            f"Headscale lists {len(nodes)} nodes with {len(tags)} different tags: at most {_MOST_NODES} nodes and {_MOST_TAGS} tags are read."
+        )
 
 
 def node_with_state(record: Record, *, now: datetime) -> Record:
