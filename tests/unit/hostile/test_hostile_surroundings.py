@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils import _files
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from meshctl_headscale._exit import BadInputError
 from meshctl_headscale._watch import endpoint
 
@@ -47,3 +49,20 @@ def test_a_pipe_in_the_place_of_a_file_of_secrets_does_not_block(tmp_path: Path)
     with pytest.raises(BadInputError, match="must contain one line"):
         endpoint._credentials(tmp_path / "auth")
     assert time.monotonic() - began < 10
+
+
+def test_a_pipe_that_stays_empty_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_files, "_PATIENCE_S", 0.2)
+    os.mkfifo(tmp_path / "key", 0o600)
+    began = time.monotonic()
+    with pytest.raises(BadInput, match="nothing came from this pipe within"):
+        _files.read_secret(str(tmp_path / "key"))
+    assert time.monotonic() - began < 10
+
+
+def test_the_key_of_a_program_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen(["sh", "-c", "sleep 0.3; printf hskey-; sleep 0.1; echo api-x"], stdout=writing):
+        os.close(writing)
+        assert _files.read_secret(f"/dev/fd/{reading}") == "hskey-api-x"
+    os.close(reading)

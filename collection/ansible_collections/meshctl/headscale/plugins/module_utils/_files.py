@@ -7,20 +7,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import tempfile
+import time
 from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 
 _LARGEST = 4096
+_PATIENCE_S = 60.0
 
 
 def read_secret(path: str) -> str | None:
     """Return what a file holds, without the blanks around it; None when there is no such file."""
     try:
-        with Path(path).expanduser().open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = _content(str(Path(path).expanduser()))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -29,6 +32,23 @@ def read_secret(path: str) -> str | None:
     if len(content) > _LARGEST or "\n" in text:
         raise BadInput(f"The file {path!r} contains more than one line: it should contain a key and nothing else.")
     return text
+
+
+def _content(path: str) -> bytes:
+    """Return what a file or the pipe of a program holds; a pipe that stays empty is not waited for without end."""
+    content, until = b"", time.monotonic() + _PATIENCE_S
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        while len(content) <= _LARGEST:
+            if not select.select([handle], [], [], max(0.0, until - time.monotonic()))[0]:
+                raise OSError(errno.ETIMEDOUT, f"nothing came from this pipe within {_PATIENCE_S:g} s")
+            chunk = os.read(handle, _LARGEST + 1)
+            if not chunk:
+                break
+            content += chunk
+    finally:
+        os.close(handle)
+    return content
 
 
 def write_secret(path: str, secret: str) -> None:
