@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths, _private
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, html, junit, model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, model
 
 LATEST = "latest"
 _REMEDY = "Name one of your directories with MESHCTL_RUNS_DIR."
@@ -45,6 +45,8 @@ def write(report: model.Report, directory: Path, *, known_valid: bool = False) -
 
     Return the report as it was written, without secrets, and a sentence for each thing that could not be written.
     """
+    from . import html, junit  # 30 ms that a run which is still to come need not pay
+
     problems: list[str] = []
     data, packed = report.documents()
     clean = model.parse(data)
