@@ -131,3 +131,16 @@ def test_the_web_server_and_the_neighbour_are_outside_the_mesh() -> None:
     assert routes.web(_View("one")) == ("web", "203.0.113.80")
     assert routes.neighbour(_View("one")) == ("printer", "192.168.1.20")
     assert routes.neighbour(_View("two")) == ("nas", "10.0.0.20")
+
+
+def test_each_host_outside_the_mesh_is_made_to_listen_by_one_client() -> None:
+    found = {host: routes.expected(_View(host))["listeners"] for host in ("one", "two", "three", "server")}
+    assert found == {
+        "one": [{"host": "printer", "addresses": ["192.168.1.20"]}],
+        "two": [{"host": "nas", "addresses": ["10.0.0.20"]}],
+        "three": [{"host": "web", "addresses": ["203.0.113.80"]}],
+        "server": [],
+    }
+    assert routes.expected(_View("one", backend="hosts"))["listeners"] == [
+        {"host": "web", "addresses": ["203.0.113.80"]}
+    ]

@@ -78,7 +78,7 @@ def _listeners(view: View) -> list[dict[str, Any]]:
     return [
         {"host": host, "addresses": [known for family in (4, 6) if (known := own_address(view, host, family))]}
         for number, host in enumerate(hosts)
-        if clients[number % len(clients)] == view.host
+        if clients and clients[number % len(clients)] == view.host
     ]
 
 
