@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.answer import number
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
 # The report of 1,000 nodes and their sampled pairs takes less than a tenth.
@@ -72,13 +73,13 @@ def _too_deep() -> NoReturn:
 
 def _check_depth(data: Json) -> None:
     """Refuse data that functions which call themselves for each level could not process."""
-    layer = [data] if type(data) in (dict, list) else []
+    layer = [data] if isinstance(data, dict | list) else []
     for _level in range(_DEEPEST):
         layer = [
             inner
             for value in layer
-            for inner in (value.values() if type(value) is dict else value)
-            if type(inner) in (dict, list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
         ]
         if not layer:
             return
@@ -88,16 +89,16 @@ def _check_depth(data: Json) -> None:
 def wrong_field(check: Mapping[str, Any]) -> str:
     """Return the first field of a check that is missing or of another type than the schema has, empty if there is none."""
     for name in _TEXTS:
-        if type(check.get(name)) is not str:
+        if not isinstance(check.get(name), str):
             return name
-    duration = check.get("duration_ms")
+    duration = number(check.get("duration_ms"))
     sound = {
         "id": bool(check["id"]),
-        "target": check.get("target", 0) is None or type(check.get("target")) is str,
+        "target": check.get("target", 0) is None or isinstance(check.get("target"), str),
         "family": check.get("family") in (None, "ipv4", "ipv6"),
         "verdict": check.get("verdict") in ("passed", "failed", "skipped", "error"),
-        "duration_ms": type(duration) in (int, float) and 0 <= duration <= _LONGEST_MS,  # type: ignore[operator]
-        "evidence": type(check.get("evidence")) is dict,
+        "duration_ms": duration is not None and 0 <= duration <= _LONGEST_MS,
+        "evidence": isinstance(check.get("evidence"), dict),
         "expected": "expected" in check,
         "observed": "observed" in check,
         "at": not check["at"] or _TIME.fullmatch(check["at"]) is not None,
