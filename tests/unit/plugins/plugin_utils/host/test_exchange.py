@@ -14,12 +14,15 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, probe, remote
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import exchange
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.serve import BLOCK, crc_of
 
 BOTH = ["127.0.0.1", "::1"]
 
@@ -81,6 +84,37 @@ def test_small_requests_and_transfers_arrive_whole_over_both_families(serving: d
         assert seen["bulk"]["kernel"]["acknowledged"] >= 10**6
         # A new connection each time.
         assert seen["bulk"]["local_port"] != seen["tcp"]["local_port"]
+
+
+@pytest.mark.parametrize(("pauses", "outcome"), [([1.2] * 4, "answered"), ([1.2, 60.0], "stalled")])
+def test_a_slow_transfer_goes_on_and_one_that_has_stopped_is_given_up(
+    pauses: list[float], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.exchange._QUIET_S", 1.8)
+    over = threading.Event()
+    length = 4 * 1000
+
+    def reply(server: socket.socket) -> None:
+        with server, server.accept()[0] as sock:
+            sock.recv(65536)
+            block = BLOCK[:length]
+            sock.sendall(b'{"bytes": 0, "crc": %d, "down_crc": %d}\n' % (crc_of(0), zlib.crc32(block)))
+            for number, pause in enumerate(pauses):
+                if over.wait(pause):
+                    return
+                sock.sendall(block[1000 * number :][:1000])
+            over.wait(5)
+
+    server = socket.create_server(("127.0.0.1", 0))
+    target = {"host": "127.0.0.1", "tcp": server.getsockname()[1], "token": "x"}
+    thread = threading.Thread(target=reply, args=(server,))
+    thread.start()
+    began = time.monotonic()
+    seen = exchange._request(target, 0, length, began + 20)
+    over.set()
+    thread.join()
+    assert seen["outcome"] == outcome
+    assert time.monotonic() - began < 10
 
 
 def test_without_the_token_there_is_no_reply(serving: dict[str, Any]) -> None:

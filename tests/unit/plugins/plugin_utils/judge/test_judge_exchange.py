@@ -118,6 +118,20 @@ NO_REPLY = {"outcome": "timeout", "stage": None, "seen": {}}
             ("bulk", "ipv4"),
             "the transfer is slow: 0 Mbit/s to two",
         ),
+        (
+            {
+                "4.bulk": {
+                    "outcome": "stalled",
+                    "stage": "send",
+                    "duration_ms": 1000.0,
+                    "up_s": None,
+                    "down_s": None,
+                    "kernel": {"acknowledged": 300_000, "quiet_ms": 4, "retransmitted": 30},
+                }
+            },
+            ("bulk", "ipv4"),
+            "had not ended when its time was over, and was still going on after 300000 bytes",
+        ),
         ({"4.bulk": {"outcome": "damaged", "stage": "receive"}}, ("bulk", "ipv4"), "checksum differs"),
         ({"4.bulk": {"outcome": "timeout", "stage": "connect"}}, ("bulk", "ipv4"), "a second connection"),
         (

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
 _CONNECTIONS = 24
+# Below this rate, a transfer within the budget is not waited for.
+_LOWEST_RATE_MBIT = 0.2
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
 
 
@@ -66,6 +68,17 @@ class ActionModule(Assertion):
             ),
             rate_budget_mbit=self.setting("rate_budget_mbit", self.options.get("rate_budget")),
         )
+        for name, least in (
+            ("LOOK_S", self._transfer_s + self.SHORTEST_LOOK_S),
+            ("DEADLINE_S", 1.5 * self._transfer_s),
+        ):
+            setattr(self, name, max(getattr(self, name), least))
+
+    @property
+    def _transfer_s(self) -> float:
+        """Return the seconds that a transfer in both directions takes within its budget, and some more."""
+        within = 2 * self._expect.bulk * 8 / 1e6 / max(self._expect.rate_budget_mbit, _LOWEST_RATE_MBIT)
+        return max(6.0 * self.patience, 1.1 * within)
 
     def _transfers(self, nodes: int) -> int:
         """Return the number of peers with a transfer."""
@@ -88,7 +101,7 @@ class ActionModule(Assertion):
                 "sizes": self._sizes,
                 "connections": _CONNECTIONS,
                 "try_timeout_s": 2.0 * self.patience,
-                "bulk_timeout_s": 6.0 * self.patience,
+                "bulk_timeout_s": self._transfer_s,
             }
         ]
 

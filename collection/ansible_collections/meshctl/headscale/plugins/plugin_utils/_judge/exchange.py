@@ -270,6 +270,11 @@ class _Pair:
                 f"a small request passes, but a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
                 "smaller MTU without MSS clamping, or a rule on packet lengths"
             )
+        if _crawling(found):
+            return (
+                f"a transfer {way} had not ended when its time was over, and was still going on after {passed} bytes: the link may be "
+                "shared with other transfers, or lose packets (`tc -s qdisc`)"
+            )
         resent = int(number(kernel.get("retransmitted")) or 0)
         if up and outcome == "stalled" and resent >= _MANY_RESENT:
             return (

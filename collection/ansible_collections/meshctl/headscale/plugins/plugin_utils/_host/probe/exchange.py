@@ -23,6 +23,8 @@ from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._types import Dict, Json, List, Tuple
 
 # Well below any path's MTU, and with the headers of IPv6 the 1280 bytes of the mesh's own.
@@ -33,6 +35,8 @@ _LONGEST_LINE = 4096
 _AGAIN_S = 0.4
 # For a block to come back.
 _BLOCK_S = 2.0
+# A transfer has stopped when nothing has arrived for this long, not even an acknowledgement; a slow one goes on.
+_QUIET_S, _LOOK_S = 5.0, 1.0
 
 
 def exchange(ask: Dict, until: float) -> Json:
@@ -273,8 +277,7 @@ def _talk(sock: socket.socket, up: int, down: int, found: Dict, until: float) ->
     began, crc = time.monotonic(), zlib.crc32(rest)
     found["received"] = len(rest)
     while found["received"] < down:
-        sock.settimeout(left(until))
-        data = sock.recv(262144)
+        data = _patiently(sock, until, sock.recv, 262144)
         if not data:
             found["outcome"] = "closed"
             return
@@ -284,11 +287,21 @@ def _talk(sock: socket.socket, up: int, down: int, found: Dict, until: float) ->
     found["outcome"], found["stage"] = ("answered", "done") if whole else ("damaged", "receive")
 
 
+def _patiently(sock: socket.socket, until: float, act: Callable[[Json], Json], given: Json) -> Json:
+    """Send or receive; raise `socket.timeout` when the time is over, or when the connection has been quiet for too long."""
+    while True:
+        sock.settimeout(min(left(until), _LOOK_S))
+        try:
+            return act(given)
+        except socket.timeout:
+            if time.monotonic() >= until or kernel_of(sock).get("quiet_ms", 0) >= _QUIET_S * 1000:
+                raise
+
+
 def _send(sock: socket.socket, data: bytes, found: Dict | None, until: float) -> None:
     view = memoryview(data)
     while view:
-        sock.settimeout(left(until))
-        count = sock.send(view)
+        count = _patiently(sock, until, sock.send, view)
         view = view[count:]
         if found is not None:
             found["sent"] += count
@@ -297,8 +310,7 @@ def _send(sock: socket.socket, data: bytes, found: Dict | None, until: float) ->
 def _line(sock: socket.socket, until: float) -> Tuple:
     data = b""
     while b"\n" not in data and len(data) < _LONGEST_LINE:
-        sock.settimeout(left(until))
-        more = sock.recv(65536)
+        more = _patiently(sock, until, sock.recv, 65536)
         if not more:
             return b"", b""
         data += more
