@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, probe, remote
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import exchange
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import exchange, openings
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.serve import BLOCK, crc_of
 
 BOTH = ["127.0.0.1", "::1"]
@@ -115,6 +115,31 @@ def test_a_slow_transfer_goes_on_and_one_that_has_stopped_is_given_up(
     thread.join()
     assert seen["outcome"] == outcome
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(("answered", "opened"), [("first", 3), ("second", 0)])
+def test_a_late_answer_to_a_datagram_is_no_loss(answered: str, opened: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.openings._AGAIN_S", 0.2)
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(5)
+
+        def reply() -> None:
+            first = dict[Any, int]()
+            with suppress(OSError):
+                while len(first) < 6:
+                    data, peer = server.recvfrom(65535)
+                    if peer[1] in first:
+                        # The other one is lost.
+                        about = first[peer[1]] if answered == "first" else len(data)
+                        server.sendto(b'{"bytes": %d}' % about, peer)
+                    first.setdefault(peer[1], len(data))
+
+        thread = threading.Thread(target=reply, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        found = openings.replies("127.0.0.1", [port], b"x" * 64, 3, 0.01, time.monotonic() + 3)[str(port)]
+    assert (found["tried"], found["opened"], found["lost"]) == (3, opened, 3 - opened)
 
 
 def test_without_the_token_there_is_no_reply(serving: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
 
 _SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
-_CONNECTIONS = 24
+# One after another; slow hosts get fewer at a time.
+_CONNECTIONS, _PAUSE_S = 24, 0.01
 # Below this rate, a transfer within the budget is not waited for.
 _LOWEST_RATE_MBIT = 0.2
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
@@ -100,6 +101,7 @@ class ActionModule(Assertion):
                 "bulk": self._expect.bulk,
                 "sizes": self._sizes,
                 "connections": _CONNECTIONS,
+                "pause_s": min(_PAUSE_S * self.patience**2, self.patience / _CONNECTIONS),
                 "try_timeout_s": 2.0 * self.patience,
                 "bulk_timeout_s": self._transfer_s,
             }

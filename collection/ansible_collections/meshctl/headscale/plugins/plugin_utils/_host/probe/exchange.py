@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _SMALL, _LARGE = 64, 1232
 _DATAGRAMS = 3
 _LONGEST_LINE = 4096
+# Between two new flows.
+_PAUSE_S = 0.01
 # For a datagram to be answered that is tried again.
 _AGAIN_S = 0.4
 # For a block to come back.
@@ -59,13 +61,14 @@ def exchange(ask: Dict, until: float) -> Json:
             found[target["host"]]["blocks"] = seen or {"outcome": "deadline"}
         count = int(ask.get("connections") or 0)
         many = [target for target in targets if count and target.get("bulk", True)]
-        opened = each(lambda target: _opened(target, found[target["host"]], count, patience, until), many, until)
+        pause = float(ask.get("pause_s") or _PAUSE_S)
+        opened = each(lambda target: _opened(target, found[target["host"]], count, pause, patience, until), many, until)
         for target, seen in zip(many, opened):
             found[target["host"]] = {**(found[target["host"]] or {}), "opened": seen or {}}
     return found
 
 
-def _opened(target: Dict, small: Dict, count: int, patience: float, until: float) -> Dict:
+def _opened(target: Dict, small: Dict, count: int, pause: float, patience: float, until: float) -> Dict:  # noqa: PLR0913, PLR0917
     """Open connections to every TCP port of a peer, and send datagrams to every UDP port, where one has answered."""
     found: Dict = {}
     for name in ("tcp", "udp"):
@@ -74,9 +77,11 @@ def _opened(target: Dict, small: Dict, count: int, patience: float, until: float
         ports = [int(target[name]), *((target.get("more") or {}).get(name) or [])]
         limit = min(until, time.monotonic() + patience)
         if name == "tcp":
-            found[name] = openings(target["host"], ports, count, limit)
+            found[name] = openings(target["host"], ports, count, pause, limit)
         else:
-            found[name] = replies(target["host"], ports, _greeting(target, 0, 0).ljust(_SMALL, b"."), count, limit)
+            found[name] = replies(
+                target["host"], ports, _greeting(target, 0, 0).ljust(_SMALL, b"."), count, pause, limit
+            )
     return found
 
 

@@ -4,13 +4,14 @@
 
 """Open many connections to a peer that `serve`s, or send it many datagrams, one after another, from source ports chosen at random.
 
-A connection that opened only because its first packet was sent again counts as lost, and so does a datagram that had to be
-sent again. What was in vain until the end was `never` answered, and counts as lost as well.
+A connection that opened only because its first packet was sent again counts as lost, and so does a datagram of which only a
+later copy was answered; a late answer is none. What was in vain until the end was `never` answered, and counts as lost as well.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import random
 import select
 import socket
@@ -22,9 +23,8 @@ from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, List, Tuple
+    from ._types import Dict, Json, List, Tuple
 
-_PAUSE_S = 0.01
 _LOWEST_SOURCE = 1024
 _ABORT = struct.pack("ii", 1, 0)
 _REFUSED = ("refused", "reset", "port-unreachable", "prohibited")
@@ -32,7 +32,7 @@ _REFUSED = ("refused", "reset", "port-unreachable", "prohibited")
 _AGAIN_S = 1.0
 
 
-def openings(host: str, ports: List, count: int, until: float) -> Dict:
+def openings(host: str, ports: List, count: int, pause: float, until: float) -> Dict:
     """Return, by port, how many of `count` connections opened at once, opened late or not at all, or were refused."""
     found = {str(port): _row() for port in ports}
     waiting: Dict = {}
@@ -42,7 +42,7 @@ def openings(host: str, ports: List, count: int, until: float) -> Dict:
         while (begun < count or waiting) and time.monotonic() < until:
             if begun < count and time.monotonic() >= due:
                 port = ports[begun % len(ports)]
-                begun, due = begun + 1, due + _PAUSE_S
+                begun, due = begun + 1, due + pause
                 one = _begin(host, port, found[str(port)])
                 if one:
                     waiting[one[0].fileno()] = one
@@ -59,7 +59,7 @@ def openings(host: str, ports: List, count: int, until: float) -> Dict:
     return found
 
 
-def replies(host: str, ports: List, datagram: bytes, count: int, until: float) -> Dict:
+def replies(host: str, ports: List, datagram: bytes, count: int, pause: float, until: float) -> Dict:  # noqa: PLR0913, PLR0917
     """Return, by port, how many of `count` datagrams were answered at once, answered late or never, or were refused."""
     found = {str(port): _row() for port in ports}
     waiting: Dict = {}
@@ -71,7 +71,7 @@ def replies(host: str, ports: List, datagram: bytes, count: int, until: float) -
             now = time.monotonic()
             if begun < count and now >= due:
                 port = ports[begun % len(ports)]
-                begun, due = begun + 1, due + _PAUSE_S
+                begun, due = begun + 1, due + pause
                 one = _send(host, port, datagram, found[str(port)])
                 if one:
                     waiting[one[0].fileno()] = one
@@ -79,11 +79,12 @@ def replies(host: str, ports: List, datagram: bytes, count: int, until: float) -
             elif begun == count and now >= again:
                 again = now + _AGAIN_S
                 for one in waiting.values():
-                    _send_again(one, datagram)
+                    # A longer one, so that the reply tells which of them it is about.
+                    _send_again(one, datagram + b".")
             wake = due if begun < count else min(again, until)
             for number, _event in poll.poll(max(1, int((wake - time.monotonic()) * 1000))):
                 poll.unregister(number)
-                _answered(waiting.pop(number))
+                _answered(waiting.pop(number), len(datagram))
         for one in waiting.values():
             _note(one, "never")
     finally:
@@ -120,13 +121,21 @@ def _send_again(one: List, datagram: bytes) -> None:
         return
 
 
-def _answered(one: List) -> None:
+def _answered(one: List, length: int) -> None:
     try:
-        one[0].recv(65535)
-        _note(one, "lost" if one[3] else "opened")
+        reply = one[0].recv(65535)
+        _note(one, "lost" if one[3] and _bytes(reply) != length else "opened")
     except OSError as exc:
         _note(one, "refused" if outcome_of(exc.errno) in _REFUSED else "never")
     one[0].close()
+
+
+def _bytes(reply: bytes) -> Json:
+    """Return the length of the datagram that a reply is about, None if it is no such reply."""
+    try:
+        return json.loads(reply).get("bytes")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _begin(host: str, port: int, row: Dict) -> Tuple | None:
