@@ -15,11 +15,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.behind im
     Behind,
     Listener,
     answers,
-    connections,
     judge_behind,
     request,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.opened import connections
 from healthy_mesh import context
 
 SERVING = {

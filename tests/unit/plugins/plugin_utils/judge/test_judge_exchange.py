@@ -14,9 +14,9 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.exchange import (
     Exchange,
-    connections,
     judge_exchange,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.opened import connections
 
 OWN = Node(name="one", addresses=("100.64.0.1", "fd7a:115c:a1e0::1"))
 PEER = Node(name="two", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
@@ -276,7 +276,7 @@ def test_connections_of_all_looks_count() -> None:
             "observations": {"exchange": {"ok": True, "data": {V4: {**whole(4), "opened": {"tcp": tcp}}, V6: whole(6)}}}
         }
         failed = any(check.bad for check in judge_exchange(answer, CONTEXT, expect))
-        return failed, replace(expect, before=connections(answer, expect))
+        return failed, replace(expect, before=connections(answer, expect.before))
 
     failed, expect = look({"4001": rows(lost=12, tried=24)}, EXPECT)
     assert failed

@@ -17,7 +17,7 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._expectations.view import place
 from ..plugin_utils._judge.answer import Answer, items, mapping, text
-from ..plugin_utils._judge.behind import Listener, connections, request
+from ..plugin_utils._judge.behind import Listener, request
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.egress import Egress, judge_egress
 from ..plugin_utils._judge.forwards import OUTSIDE_ADDRESSES
@@ -33,6 +33,7 @@ from ..plugin_utils._judge.observations import (
     ROUTES,
     STATUS,
 )
+from ..plugin_utils._judge.opened import connections
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json

@@ -16,7 +16,8 @@ from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import items, mapping
 from ..plugin_utils._judge.context import Node
-from ..plugin_utils._judge.exchange import Exchange, connections, judge_exchange
+from ..plugin_utils._judge.exchange import Exchange, judge_exchange
+from ..plugin_utils._judge.opened import connections
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
@@ -125,7 +126,7 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies and the transfers."""
         checks = judge_exchange(answer, self.context, self._expect)
-        self._expect = replace(self._expect, before=connections(answer, self._expect))
+        self._expect = replace(self._expect, before=connections(answer, self._expect.before))
         return checks
 
 

@@ -16,8 +16,9 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.ways import of_routers, ways
 from ..plugin_utils._expectations import routes
 from ..plugin_utils._judge.answer import mapping
-from ..plugin_utils._judge.behind import connections, request
+from ..plugin_utils._judge.behind import request
 from ..plugin_utils._judge.observations import ADDRESSES, HTTP, ICMP, PREFS, ROUTES, STATUS, TCP
+from ..plugin_utils._judge.opened import connections
 from ..plugin_utils._judge.routed import Routed, judge_routed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, address, items, mapping, number, text
 from .observations import EXCHANGE
-from .opened import added, opened
+from .opened import flows, opened
 from .quoting import quoted
 
 if TYPE_CHECKING:
@@ -81,20 +81,6 @@ def request(listeners: list[Listener], patience: float, *, whole: bool) -> dict[
     more: dict[str, Any] = {"bulk": SENT_BYTES, "connections": CONNECTIONS, "bulk_timeout_s": patience} if whole else {}
     targets = [listener.target for listener in listeners]
     return {"id": EXCHANGE, "kind": "exchange", "targets": targets, "try_timeout_s": patience, **more}
-
-
-def connections(answer: Json, before: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what became of connections and datagrams of this look and of earlier ones, by address, protocol and port."""
-    found = mapping(Answer(answer).data(EXCHANGE))
-    return {
-        known: _rows(mapping(found.get(known)), mapping(before.get(known)))
-        for known in dict.fromkeys([*before, *found])
-    }
-
-
-def _rows(found: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    now = mapping(found.get("opened"))
-    return {protocol: added(mapping(now.get(protocol)), mapping(before.get(protocol))) for protocol in _PROTOCOLS}
 
 
 def answers(seen: Answer, known: str) -> bool:
@@ -176,7 +162,7 @@ def _upload(seen: Answer, context: CheckContext, aspect: str, what: Behind, foun
 
 
 def _ports(seen: Answer, context: CheckContext, aspect: str, what: Behind, found: Mapping[str, Any]) -> Check:
-    rows, listener = _rows(found, what.before), what.listener
+    rows, listener = flows(found, what.before), what.listener
     outcomes = {protocol: text(mapping(found.get(protocol)).get("outcome")) for protocol in _PROTOCOLS}
     # What does not answer on its main port has its own check.
     tried = {protocol: rows[protocol] for protocol in _PROTOCOLS if outcomes[protocol] == "answered"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, address, items, mapping, number, numbers, text
 from .context import CheckContext, Node
-from .opened import Opened, added, opened, some_pass
+from .opened import Opened, flows, opened, some_pass
 from .quoting import quoted
 
 if TYPE_CHECKING:
@@ -75,21 +75,6 @@ def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> lis
     return checks
 
 
-def connections(answer: Json, expect: Exchange) -> dict[str, dict[str, Any]]:
-    """Return what became of the connections and datagrams of this look and of earlier ones, by address, protocol and port."""
-    found = mapping(Answer(answer).data("exchange"))
-    rows = {known: mapping(mapping(seen).get("opened")) for known, seen in found.items()}
-    return {
-        known: {
-            protocol: added(
-                mapping(rows.get(known, {}).get(protocol)), mapping(expect.before.get(known, {}).get(protocol))
-            )
-            for protocol in ("tcp", "udp")
-        }
-        for known in {**expect.before, **rows}
-    }
-
-
 class _Pair:
     """What a node saw of one address of a peer."""
 
@@ -122,9 +107,7 @@ class _Pair:
         return opened(self._rows(protocol), protocol, port, self._peer.name)
 
     def _rows(self, protocol: str) -> dict[str, Any]:
-        """Return what became of many connections or datagrams, in this look and in earlier ones."""
-        before = mapping(self._expect.before.get(self._known))
-        return added(mapping(mapping(self._found.get("opened")).get(protocol)), mapping(before.get(protocol)))
+        return flows(self._found, self._expect.before.get(self._known))[protocol]
 
     def bulk(self) -> Check:
         """Return the check of a transfer in both directions."""

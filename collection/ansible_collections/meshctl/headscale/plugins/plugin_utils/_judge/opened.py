@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .answer import Json, mapping, number, numbers
+from .answer import Answer, Json, mapping, number, numbers
+from .observations import EXCHANGE
 
 # Of many connections, more than this share may not be lost, and of those that were tried again in vain, more than this one.
 _LOST: Final = 0.2
@@ -95,7 +96,22 @@ def _some(protocol: str, peer: str, counts: Mapping[str, int]) -> str:
     )
 
 
-def added(rows: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def flows(found: Json, before: Json) -> dict[str, dict[str, Any]]:
+    """Return what became of many connections and datagrams to an address, in this look and in earlier ones, by protocol and port."""
+    now = mapping(mapping(found).get("opened"))
+    return {
+        protocol: _added(mapping(now.get(protocol)), mapping(mapping(before).get(protocol)))
+        for protocol in ("tcp", "udp")
+    }
+
+
+def connections(answer: Json, before: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the same of all addresses of the observation `exchange`, by address."""
+    found = mapping(Answer(answer).data(EXCHANGE))
+    return {known: flows(found.get(known), before.get(known)) for known in {**before, **found}}
+
+
+def _added(rows: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the connections of a look and those of earlier ones: what fails now and then may pass once by chance."""
     found: dict[str, dict[str, Any]] = {}
     for port in {**before, **rows}:
