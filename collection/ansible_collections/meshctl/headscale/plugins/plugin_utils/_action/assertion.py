@@ -15,7 +15,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ...module_utils._errors import BadInput
 from .._expectations.requirements import unmet
-from .._judge.answer import Json, items, mapping
+from .._judge.answer import Json, error_of, items, mapping, observed
 from .._judge.check import BAD
 from .._judge.context import CheckContext
 from .._judge.handed import hand_over
@@ -227,7 +227,7 @@ def _failure(answer: dict[str, Any]) -> Json:
 
 def _forbidden(answer: Json) -> bool:
     """Whether nothing failed but what the user of the host may not do."""
-    return {client_silence.error(found) for found in client_silence.made(answer)} - {""} == {"not_permitted"}
+    return {error_of(found) for found in observed(answer)} - {""} == {"not_permitted"}
 
 
 def _forget(found: dict[_Key, Check], latest: list[Check]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from .._host.probe.observing import KINDS
-from .._judge.answer import Json, mapping, number, text
+from .._judge.answer import Json, error_of, mapping, number, observed, text
 
 FACT: Final = "mesh_silent_client"
 WITHHELD: Final = "withheld"
@@ -38,7 +38,7 @@ def reason(known: Json, story: Json) -> str:
 
 def remember(known: Json, story: Json, answer: Json, *, seconds: float, patience: float = 1.0) -> dict[str, Any] | None:
     """Return the fact after a probe that took so many seconds, None if it stays as it is."""
-    before, errors = mapping(known), [error(found) for found in _asked(answer)]
+    before, errors = mapping(known), [error_of(found) for found in _asked(answer)]
     if not story or not errors or WITHHELD in errors:
         return None
     if any(found in _ANSWERS for found in errors):
@@ -65,23 +65,9 @@ def _fact(story: str, waited: float, probes: float, *, silent: bool) -> dict[str
 
 def withheld(answer: Json) -> bool:
     """Whether the answer lacks what tailscaled was not asked."""
-    return any(error(found) == WITHHELD for found in _asked(answer))
-
-
-def made(answer: Json) -> Iterator[dict[str, Any]]:
-    """Yield the observations of an answer, also those that are steps of another one, or were made during a capture."""
-    for found in map(mapping, mapping(mapping(answer).get("observations")).values()):
-        yield found
-        data = mapping(found.get("data"))
-        if within := {"sequence": data, "capture": mapping(data.get("during"))}.get(text(found.get("kind"))):
-            yield from map(mapping, within.values())
-
-
-def error(observation: Json) -> str:
-    """Return the type of an observation's error, empty if it was made."""
-    return "" if observation.get("ok") is True else text(mapping(observation.get("error")).get("type")) or "unknown"
+    return any(error_of(found) == WITHHELD for found in _asked(answer))
 
 
 def _asked(answer: Json) -> Iterator[dict[str, Any]]:
     """Yield the observations by tailscaled."""
-    return (found for found in made(answer) if text(found.get("kind")) in _KINDS)
+    return (found for found in observed(answer) if text(found.get("kind")) in _KINDS)

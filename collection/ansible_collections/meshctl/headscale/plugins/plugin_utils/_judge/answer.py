@@ -11,6 +11,7 @@ field never satisfies an expectation.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from functools import lru_cache
 from ipaddress import ip_address
@@ -100,6 +101,20 @@ def moment(value: Json) -> float | None:
         return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()  # noqa: UP017
     except (ValueError, OverflowError):
         return None
+
+
+def observed(answer: Json) -> Iterator[dict[str, Any]]:
+    """Yield the observations of an answer, also those that are steps of another one, or were made during a capture."""
+    for found in map(mapping, mapping(mapping(answer).get("observations")).values()):
+        yield found
+        data = mapping(found.get("data"))
+        if within := {"sequence": data, "capture": mapping(data.get("during"))}.get(text(found.get("kind"))):
+            yield from map(mapping, within.values())
+
+
+def error_of(observation: Json) -> str:
+    """Return the type of an observation's error, empty if it was made."""
+    return "" if observation.get("ok") is True else text(mapping(observation.get("error")).get("type")) or "unknown"
 
 
 class Answer:
