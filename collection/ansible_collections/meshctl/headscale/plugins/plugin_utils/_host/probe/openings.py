@@ -60,7 +60,7 @@ def openings(host: str, ports: List, count: int, pause: float, until: float) -> 
 
 
 def replies(host: str, ports: List, datagram: bytes, count: int, pause: float, until: float) -> Dict:  # noqa: PLR0913, PLR0917
-    """Return, by port, how many of `count` datagrams were answered at once, answered late or never, or were refused."""
+    """Return, by port, of how many of `count` datagrams the first copy was answered, a later one or none, or how many were refused."""
     found = {str(port): _row() for port in ports}
     waiting: Dict = {}
     poll = select.poll()
