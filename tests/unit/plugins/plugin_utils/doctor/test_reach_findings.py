@@ -37,9 +37,9 @@ def test_what_is_wrong_with_a_certificate(said: str, remedy: str) -> None:
     assert ("does not trust" in hint) is ("mismatch" not in said)
 
 
-def _server(*, listens: list[str], starts: int | None = None) -> Server:
+def _server(*, listens: list[str], starts: int | None = None, span: float | None = None) -> Server:
     server = Server({}, ServerContext(url=_URL))
-    server.serves_at, server.starts = listens, starts
+    server.serves_at, server.starts, server.log_span_s = listens, starts, span
     return server
 
 
@@ -145,7 +145,9 @@ def _served(row: dict[str, Any]) -> dict[str, Any]:
     return {"server": pages, "outside": [{"name": "headscale.example.com", "outcome": "found"}]}
 
 
-def _cuts(gaps: list[float], *, starts: int | None = 0, then: float = 10.0, agent: str = "nginx") -> str:
+def _cuts(
+    gaps: list[float], *, starts: int | None = 0, span: float | None = None, then: float = 10.0, agent: str = "nginx"
+) -> str:
     at, lines = 1_764_407_000.0, []
     for gap in gaps:
         at += gap
@@ -156,7 +158,9 @@ def _cuts(gaps: list[float], *, starts: int | None = 0, then: float = 10.0, agen
         **_served({**_WELL, "headers": {"server": agent}}),
         "tailscaled_log": {"lines": [*lines, f"{at + then:.6f} host tailscaled[7]: netcheck: nothing new"]},
     }
-    return problems(examine_client(seen, server=_server(listens=[], starts=starts))).get("doctor.connection", "")
+    return problems(examine_client(seen, server=_server(listens=[], starts=starts, span=span))).get(
+        "doctor.connection", ""
+    )
 
 
 def test_a_connection_that_an_idle_timeout_cuts() -> None:
@@ -173,12 +177,21 @@ def test_a_connection_that_an_idle_timeout_cuts() -> None:
     [
         ([6] * 3, {}),
         ([6] * 7, {"starts": 4}),
+        ([6] * 7, {"starts": 2, "span": 40}),
         ([6] * 7, {"then": 30.0}),
         ([1, 40, 3, 90, 5, 70, 2], {}),
         ([6, 6, 6, 6, 6, 6, 6, 30], {}),
         ([6, 6, 6, 6, 6, 6, 6, 20, 25, 22], {}),
     ],
-    ids=["few", "the server restarts", "long ago", "irregular", "over, and one more", "over, and restarts"],
+    ids=[
+        "few",
+        "the server restarts",
+        "and its log is short",
+        "long ago",
+        "irregular",
+        "over, and one more",
+        "over, and restarts",
+    ],
 )
 def test_connections_that_ended_for_other_reasons(gaps: list[float], known: dict[str, Any]) -> None:
     assert not _cuts(gaps, **known)
@@ -306,6 +319,16 @@ def test_a_machine_that_is_down_and_is_relay_and_resolver(upstream: str, one: bo
 )
 def test_how_often_the_server_started(lines: list[str], starts: int | None) -> None:
     assert Server(answer(log={"lines": lines}), ServerContext(url=_URL)).recent_starts == starts
+
+
+@pytest.mark.parametrize(
+    ("since", "span"),
+    [("2025-11-29T09:03:20Z DBG x", 9.0), ("a panic: no time", None), ("", None)],
+)
+def test_how_far_back_the_servers_log_reaches(since: str, span: float | None) -> None:
+    server = Server(answer(log={"since": since, "lines": ["2025-11-29T09:03:29Z INF x"]}), ServerContext(url=_URL))
+    assert server.log_seconds == span
+    assert Server.read(server.as_fact(), ServerContext(url=_URL)).log_span_s == span
 
 
 @pytest.mark.parametrize(

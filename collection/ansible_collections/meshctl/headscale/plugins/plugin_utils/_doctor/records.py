@@ -59,6 +59,7 @@ class Server(Observed):
         self.source = ""
         self.serves_at: list[str] = []
         self.starts: int | None = None
+        self.log_span_s: float | None = None
         self.policy_mode = ""
 
     @cached_property
@@ -148,6 +149,14 @@ class Server(Observed):
         timed = any(log_lines.time_of(line) is not None for line in lines)
         return len(log_lines.recent(lines, _START, RECENT_S)) if timed else None
 
+    @property
+    def log_seconds(self) -> float | None:
+        """Return how many seconds the part of the log spans in which starts were looked for, None if its log does not tell."""
+        seen = mapping(self.data("log"))
+        began = log_lines.time_of(text(seen.get("since")))
+        ended = log_lines.time_of(next((text(line) for line in reversed(items(seen.get("lines")))), ""))
+        return None if began is None or ended is None else ended - began
+
     def ended_abruptly(self) -> list[float]:
         """Return how many seconds ago headscale was started without having ended by itself before, the last one first."""
         log = [text(line) for line in items(mapping(self.data("log")).get("lines"))]
@@ -186,6 +195,7 @@ class Server(Observed):
             "bad": bad,
             "serves_at": self.listeners,
             "starts": self.recent_starts,
+            "log_span_s": self.log_seconds,
             "policy_mode": text(setting(self.settings, "policy.mode")),
             "key_errors": [line for line in self.log_since(_START) if _WRONG_KEY in line],
         }
@@ -197,6 +207,7 @@ class Server(Observed):
         server.bad = {name: Cause(**cause) for name, cause in mapping(fact.get("bad")).items()}
         server.source = text(fact.get("source"))
         server.serves_at = [text(entry) for entry in items(fact.get("serves_at"))]
+        server.log_span_s = number(fact.get("log_span_s"))
         server.starts = int(number(fact["starts"]) or 0) if fact.get("starts") is not None else None
         server.policy_mode = text(fact.get("policy_mode"))
         server.prefixes, server.key_errors = mapping(fact.get("prefixes")), items(fact.get("key_errors"))

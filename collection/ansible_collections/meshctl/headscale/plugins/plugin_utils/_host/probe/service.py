@@ -13,9 +13,9 @@ from .base import Unseen, left
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, Json, List
+    from ._types import Dict, Json
 
-_TAIL, _LINES, _LONGEST = 64 << 10, 40, 1000
+_TAIL, _LINES, _LONGEST, _HEAD = 64 << 10, 40, 1000, 80
 
 
 def log(ask: Dict, until: float) -> Json:
@@ -23,8 +23,10 @@ def log(ask: Dict, until: float) -> Json:
     for path in ask.get("paths") or []:
         try:
             with open(path, "rb") as file:
-                file.seek(max(0, os.path.getsize(path) - _TAIL))
-                return {"from": path, "lines": _lines(file.read(), ask)}
+                at = max(0, os.path.getsize(path) - _TAIL)
+                file.seek(at)
+                # The first line is whole only at the beginning of the file.
+                return dict(_lines((b"" if at else b"\n") + file.read(), ask), **{"from": path})
         except OSError:
             continue
     import subprocess
@@ -39,13 +41,16 @@ def log(ask: Dict, until: float) -> Json:
         raise Unseen("no_log", f"no log of {unit} can be read: {exc}") from exc
     if not done.stdout.strip():
         raise Unseen("no_log", f"no log of {unit} can be read by this user")
-    return {"from": f"journalctl -u {unit}", "lines": _lines(done.stdout, ask)}
+    return dict(_lines(b"\n" + done.stdout, ask), **{"from": f"journalctl -u {unit}"})
 
 
-def _lines(raw: bytes, ask: Dict) -> List:
-    """Return the lines that contain one of the words which are asked for, and the last one."""
-    lines = [line[:_LONGEST] for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
-    return [line for line in lines[:-1] if any(word in line for word in ask["words"])][-_LINES:] + lines[-1:]
+def _lines(raw: bytes, ask: Dict) -> Dict:
+    """Return the lines that contain one of the words which are asked for, the last one, and the first that was looked at."""
+    cut = raw.decode("utf-8", "replace").splitlines()
+    lines = [line[:_LONGEST] for line in cut[1:] or cut if line.strip()]
+    found = [line for line in lines[:-1] if any(word in line for word in ask["words"])]
+    since = found[-_LINES] if len(found) > _LINES else (lines or [""])[0]
+    return {"since": since[:_HEAD], "lines": found[-_LINES:] + lines[-1:]}
 
 
 def locks(ask: Dict, until: float) -> Json:
