@@ -193,6 +193,11 @@ class Lab:
         self._fabric(["ip", "link", "set", port, "addrgenmode", "none", "master", f"br-{index}", "up"])
         return True
 
+    @staticmethod
+    def detach(cable: str) -> None:
+        """Remove a bridge's cable. The kernel removes it with the lab as well, but only some time after the lab has ended."""
+        subprocess.run(["ip", "link", "del", cable], capture_output=True, check=False)  # noqa: S603, S607
+
     def _port(self, name: str) -> str:
         """Return the fabric's end of a machine's cable."""
         self.machine(name)  # raises when the lab or the machine is missing

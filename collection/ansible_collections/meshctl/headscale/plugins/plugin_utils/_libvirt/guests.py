@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,6 +259,9 @@ class Guests:
         for name, found in virsh.networks().items():
             if self._identity.owns("network", name, found):
                 modules.network_absent(name)
+        for _, link in socket.if_nameindex():
+            if link.startswith(self._identity.interfaces("c")):
+                self.lab.detach(link)
         if owner(disks) == self._owner_mark:
             shutil.rmtree(disks)
 

@@ -115,7 +115,11 @@ class Identity:
 
     def interface(self, letter: str, index: int) -> str:
         """Return a short and unique name for an interface of this machine."""
-        return f"m{letter}{hashlib.sha256(self._directory.encode()).hexdigest()[:8]}-{index}"
+        return f"{self.interfaces(letter)}{index}"
+
+    def interfaces(self, letter: str) -> str:
+        """Return what the names of this lab's interfaces of one kind begin with."""
+        return f"m{letter}{hashlib.sha256(self._directory.encode()).hexdigest()[:8]}-"
 
 
 def read_settings(raw: object) -> Settings:
