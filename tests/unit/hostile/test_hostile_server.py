@@ -224,6 +224,15 @@ _REPEATED = {
     "status": b"KEY\r\n\r\n",
     "escapes": b'HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{"message": "no: \\u0068REST"}',
     "escapes of a node": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"nodes": [{"id": "1", "name": "\\u0068REST"}, 7]}',
+    "escapes of a time": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"nodes": [{"id": "1", "expiry": "\\u0068REST"}]}',
+    "escapes of a name": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"\\u0068REST": 1, "\\u0068REST": 2}',
+    "cut error": b'HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{"message": "' + b"x" * 960 + b'KEY"}',
+    "cut escapes": b'HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{"message": "'
+    + b"x" * 960
+    + b'\\u0068REST"}',
+    "cut of the probe": b"HTTP/1.1 500 No\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 460 + b"KEY",
+    "cut status": b"x" * 270 + b"KEY\r\n\r\n",
+    "cut redirect": b"HTTP/1.1 302 No\r\nLocation: https://other.example/" + b"x" * 960 + b"KEY\r\n\r\n",
     "node": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"nodes": [{"id": "1", "name": "KEY"}, 7]}',
 }
 
@@ -237,17 +246,17 @@ def test_a_key_that_a_server_repeats_is_hidden(content: bytes, tmp_path: Path) -
         call(conduct)
     told: BaseException | None = refused.value
     while told is not None:
-        assert KEY not in f"{told} {vars(told)}"
+        assert KEY[:30] not in f"{told} {vars(told)}"
         told = told.__cause__
     (tmp_path / "key").write_text(KEY, encoding="utf-8")
     with hostile_server(conduct) as server:
         asked = {"id": "it", "kind": "headscale", "url": server.url, "api_key_file": str(tmp_path / "key")}
-        assert KEY not in str(observe_all([asked], time.monotonic() + 5))
+        assert KEY[:30] not in str(observe_all([asked], time.monotonic() + 5))
         request = {**asked, "method": "GET", "headers": {}, "timeout": 5.0, "largest": 4_000_000}
         with contextlib.suppress(http.client.HTTPException):  # its module is then left to explain it
             told = host_call.main(request)
-            assert KEY not in str(told)
-            assert KEY[1:] not in str(told)
+            assert KEY[:30] not in str(told)
+            assert KEY[1:30] not in str(told)
 
 
 # -- the key in plain text

@@ -16,7 +16,7 @@ import typing as t
 from datetime import timedelta
 from urllib.parse import quote, urlencode, urlsplit
 
-from ansible_collections.meshctl.headscale.plugins.module_utils import _shapes
+from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson, _shapes
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, utc_now
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     ApiError,
@@ -27,7 +27,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     WrongUrlError,
 )
 from ansible_collections.meshctl.headscale.plugins.module_utils._files import read_secret
-from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Sender, Transport, hide
+from ansible_collections.meshctl.headscale.plugins.module_utils._http import Reply, Sender, Transport
 from ansible_collections.meshctl.headscale.plugins.module_utils._operations import OPERATIONS, Operation
 
 if t.TYPE_CHECKING:
@@ -84,7 +84,7 @@ class HeadscaleAPI:
     def version(self) -> str:
         """Return the server's version, such as `v0.29.3` (needs no valid key)."""
         reply = self._send("GET", self.url + "/version", None)
-        document = _json(reply)
+        document = _json(reply, repeated=True)
         if reply.status != _OK or not isinstance(document, dict) or not isinstance(document.get("version"), str):
             raise self._wrong_url(reply)
         return str(document["version"])
@@ -261,7 +261,12 @@ class HeadscaleAPI:
         reply = self._send(operation.method, url, body)
         if reply.status != _OK:
             raise self._refusal(operation, reply)
-        document = _json(reply)
+        try:
+            document = _json(reply)
+        except _hujson.RepeatedNameError as error:
+            raise BadAnswerError(
+                f"Headscale was asked to {operation.does}, and its answer is ambiguous: {error}."
+            ) from None
         if not isinstance(document, dict):
             raise self._wrong_url(reply)
         return document
@@ -284,9 +289,7 @@ class HeadscaleAPI:
                 f"{self.url} does not accept the API key {_shapes.masked(self.api_key)}: "
                 "it is unknown there or expired. Make a new one on the server with 'headscale apikeys create'."
             )
-        reason = _reason(_json(reply))
-        # JSON can hold the key in escapes, which only end here.
-        reason = None if reason is None else hide(reason, self.api_key)
+        reason = _reason(_json(reply, repeated=True))
         if reply.status in _REDIRECTS or reason is None or (reply.status == _NOT_FOUND and reason == "Not Found"):
             return self._wrong_url(reply)
         kind = NotFoundError if reply.status == _NOT_FOUND else ApiError
@@ -327,12 +330,17 @@ def _base_url(url: str) -> str:
     return text
 
 
-def _json(reply: Reply) -> Json:
-    """Return the data of an answer; None when it is not JSON, or would cost too much memory to be Headscale's."""
+def _json(reply: Reply, *, repeated: bool = False) -> Json:
+    """Return the data of an answer; None when it is not JSON, or would cost too much memory to be Headscale's.
+
+    A name that occurs twice raises an error, unless it may be `repeated` because the text is for people alone.
+    """
     if sum(map(reply.body.count, "[{,")) > _MOST_VALUES:
         return None
     try:
-        return json.loads(reply.body)
+        return json.loads(reply.body, object_pairs_hook=None if repeated else _hujson.unique)
+    except _hujson.RepeatedNameError:
+        raise
     except (ValueError, RecursionError):
         return None
 

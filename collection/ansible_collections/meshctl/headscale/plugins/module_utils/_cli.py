@@ -15,7 +15,7 @@ import re
 import typing as t
 from datetime import datetime, timezone
 
-from ansible_collections.meshctl.headscale.plugins.module_utils import _shapes
+from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson, _shapes
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import utc_now
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadAnswerError, CommandError
 
@@ -44,7 +44,9 @@ class ApiKeyCommand:
     def list_api_keys(self) -> list[Record]:
         """Return all API keys, by id."""
         try:
-            values = json.loads(self._command("list") or "null")
+            values = json.loads(self._command("list") or "null", object_pairs_hook=_hujson.unique)
+        except _hujson.RepeatedNameError as error:
+            raise BadAnswerError(f"What 'headscale apikeys list -o json' printed is ambiguous: {error}.") from None
         except (ValueError, RecursionError):
             raise BadAnswerError(
                 "'headscale apikeys list -o json' did not print JSON: is it headscale 0.29 or later?"

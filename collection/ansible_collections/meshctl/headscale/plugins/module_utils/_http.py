@@ -13,8 +13,10 @@ import contextlib
 import email.utils
 import http.client
 import ipaddress
+import re
 import socket
 import ssl
+import string
 import threading
 import typing as t
 import urllib.error
@@ -38,6 +40,9 @@ if t.TYPE_CHECKING:
 _LARGEST = 16 * 1024 * 1024
 _CHUNK = 1 << 16
 _SHORTEST_SECRET = 8
+# Each escape as a whole: an escaped backslash begins no other one.
+_ESCAPE = re.compile(r"\\(?:u00([0-9A-Fa-f]{2})|.)", re.DOTALL)
+_OF_KEYS = frozenset(string.ascii_letters + string.digits + "-_.~+/=")
 # Some errors quote what a server sent.
 _LONGEST_WORDS = 300
 
@@ -48,6 +53,16 @@ _Answer = t.Any
 def hide(text: str, secret: str) -> str:
     """Return a text of a server without a secret that was sent to it."""
     return text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
+
+
+def _unescape(text: str) -> str:
+    """Return a JSON text with the letters and digits that it escapes, which could hide a secret."""
+    return _ESCAPE.sub(_letter, text) if "\\" in text else text
+
+
+def _letter(match: re.Match[str]) -> str:
+    letter = chr(int(match[1], 16)) if match[1] else ""
+    return letter if letter in _OF_KEYS else "/" if match[0] == "\\/" else match[0]
 
 
 class Reply(t.NamedTuple):
@@ -61,7 +76,8 @@ class Reply(t.NamedTuple):
 
     def without(self, secret: str) -> Reply:
         """Return the answer without a secret of the request: some proxies repeat its headers in their errors."""
-        content_type, body, location = (hide(text, secret) for text in (self.content_type, self.body, self.location))
+        content_type, location = hide(self.content_type, secret), hide(self.location, secret)
+        body = hide(_unescape(self.body), secret)
         return self._replace(content_type=content_type, body=body, location=location)
 
 
@@ -95,11 +111,10 @@ class Transport(t.NamedTuple):
             SSLValidationError,
             ValueError,
         ) as error:
-            explained = explain(error, url=url, transport=self)
-            if (harmless := hide(str(explained), secret)) != str(explained):
-                # Nor does the cause, which Ansible shows as well.
-                raise type(explained)(harmless) from None
-            raise explained from error
+            explained = explain(error, url=url, transport=self, secret=secret)
+            told = f"{error} {getattr(error, 'reason', '')}"
+            # Ansible shows the cause as well.
+            raise explained from (error if hide(told, secret) == told else None)
 
 
 class _Request(threading.Thread):
@@ -230,16 +245,16 @@ def date_of(text: str | None) -> datetime | None:
     return moment if moment and moment.tzinfo else None
 
 
-def explain(error: BaseException, *, url: str, transport: Transport) -> HeadscaleError:
-    """Return the error that says in one sentence why there was no answer, and what to do."""
+def explain(error: BaseException, *, url: str, transport: Transport, secret: str = "") -> HeadscaleError:
+    """Return the error that says in one sentence, without the secret, why there was no answer, and what to do."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    where, said = _server(url), _words(reason)
+    where, said = _server(url), _words(reason, secret)
     if transport.ca_path and said.startswith("[X509"):  # nothing else is loaded before a server is spoken to
         return BadInput(
             f"ca_path is {transport.ca_path!r}, which contains no certificates: name a file of PEM certificates."
         )
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return _untrusted(reason, where=where, transport=transport)
+        return _untrusted(said, where=where, transport=transport)
     for kinds, result, sentence in _SENTENCES:
         if isinstance(reason, kinds):
             return result(sentence.format(where=where, said=said, timeout=transport.timeout))
@@ -278,8 +293,7 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], s
 )
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, *, where: str, transport: Transport) -> TlsError:
-    said = getattr(error, "verify_message", "") or _words(error)
+def _untrusted(said: str, *, where: str, transport: Transport) -> TlsError:
     if "mismatch" in said.lower() or "doesn't match" in said.lower():
         remedy = "use a name in url that the certificate contains"
     elif "expired" in said.lower() or "not yet valid" in said.lower():
@@ -295,7 +309,8 @@ def _server(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-def _words(error: object) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    said = str(text).strip().rstrip(".") or type(error).__name__
+def _words(error: object, secret: str) -> str:
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    # First: a cut could leave a part of it.
+    said = hide(str(text), secret).strip().rstrip(".") or type(error).__name__
     return said if len(said) <= _LONGEST_WORDS else f"{said[:_LONGEST_WORDS]}…"

@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
 # The type of parsed JSON is unknown until it has been checked.
 Document = t.Any
 
+_LONGEST_NAME = 60
+
 # Each alternative ends where it can, so that the expression never goes back. Strings come first: what looks like a
 # comment or a comma in a string is neither.
 _TOKEN = re.compile(
@@ -64,12 +66,17 @@ def to_json(text: str) -> str:
     return "".join(out)
 
 
-def _unique(pairs: list[tuple[str, Document]]) -> dict[str, Document]:
-    """Refuse a repeated name: readers differ on which one counts, so two such documents cannot be compared."""
+class RepeatedNameError(ValueError):
+    """A name occurs twice in one object: readers differ on which one counts, and Python's hides the first."""
+
+
+def unique(pairs: list[tuple[str, Document]]) -> dict[str, Document]:
+    """Return the object of these names and values for a reader of JSON; refuse a repeated name."""
     found = dict(pairs)
     if len(found) != len(pairs):
         twice = min(name for name, count in Counter(name for name, _value in pairs).items() if count > 1)
-        raise ValueError(f"the name {twice!r} occurs twice in one object")
+        shown = twice if len(twice) <= _LONGEST_NAME else f"{twice[:_LONGEST_NAME]}…"
+        raise RepeatedNameError(f"the name {shown!r} occurs twice in one object")
     return found
 
 
@@ -80,7 +87,7 @@ def _constant(name: str) -> t.NoReturn:
 def parse(text: str) -> Document:
     """Return the data of a HuJSON text; raise ValueError, naming line and column, when it cannot be read."""
     try:
-        return json.loads(to_json(text), object_pairs_hook=_unique, parse_constant=_constant)
+        return json.loads(to_json(text), object_pairs_hook=unique, parse_constant=_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._hujson import RepeatedNameError, unique
 from .bounds import Bounds, bounded, run
 from .guard import MOST_BYTES, MOST_VALUES, too_many_values
 
@@ -138,6 +139,8 @@ def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: f
     if rc == 0 and mark:
         try:
             found = _loads(answer.partition("\n")[0])
+        except RepeatedNameError as exc:
+            raise RemoteError("bad_answer", f"the host's answer is ambiguous: {exc}", stderr=_tail(stderr)) from exc
         except ValueError as exc:
             raise RemoteError("bad_answer", f"the host's answer is not JSON: {exc}", stderr=_tail(stderr)) from exc
         if isinstance(found, dict):
@@ -150,7 +153,7 @@ def _loads(text: str) -> object:
     if too_many_values(text):
         raise ValueError(f"more than {MOST_VALUES} values")
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=unique)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     level, depth = [found], 0

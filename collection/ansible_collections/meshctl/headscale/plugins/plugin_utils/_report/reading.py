@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._hujson import unique
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.answer import number
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
 
@@ -44,7 +45,9 @@ def document(file: Path) -> Json:
     """Return the data of a JSON file; raise OSError if it cannot be read, ValueError if it is no JSON within limits."""
     text = content(file)
     try:
-        data = json.loads(text, parse_constant=_constant, parse_float=_finite, parse_int=_whole)
+        data = json.loads(
+            text, object_pairs_hook=unique, parse_constant=_constant, parse_float=_finite, parse_int=_whole
+        )
     except RecursionError:
         _too_deep()
     _check_depth(data)

@@ -12,7 +12,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Json, List, Work
+    from ._types import Dict, Json, List, Work
 
 MAX_ANSWER = 32 << 20
 MAX_BODY = 64 << 10
@@ -70,11 +70,19 @@ def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS, per
     return list(results)
 
 
-def read_json(body: bytes) -> Json:
+def read_json(body: bytes, repeated: bool = False) -> Json:
+    """Return the data of an answer without secrets; a name occurs once in an object, unless it may be `repeated`."""
     try:
-        return _scrub(json.loads(body))
+        return _scrub(json.loads(body, object_pairs_hook=None if repeated else _unique))
     except (ValueError, RecursionError) as exc:
         raise Unseen("bad_response", f"the answer is not JSON: {exc}") from exc
+
+
+def _unique(pairs: List) -> Dict:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return found
 
 
 def _scrub(value: Json) -> Json:

@@ -11,7 +11,7 @@ import os
 
 from .base import MAX_ANSWER, Unseen, left, read_json
 
-_SHORTEST_KEY = 8
+_SHORTEST_KEY, _LONGEST_KEY = 8, 4096
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _read_without(body: bytes, key: str) -> Json:
 def _api_key(path: str) -> str:
     try:
         with open(os.path.expanduser(path), encoding="utf-8") as file:
-            key = file.read().strip()
+            key = file.read(_LONGEST_KEY).strip()
     except OSError as exc:
         said = f"the API key file {path!r} cannot be read: {exc.strerror}; mesh_api_key_file names another"
         raise Unseen("no_api_key", said) from exc
@@ -77,7 +77,8 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
         if exc.code in (401, 403):
             remedy = "`headscale apikeys create` makes another"
             raise Unseen("bad_api_key", f"{url} refuses the API key: it is wrong or has expired; {remedy}") from exc
-        said = exc.read(500).decode("utf-8", "replace").strip()
+        # The key first: a cut could leave a part of it.
+        said = _without(exc.read(500 + len(key)), key).decode("utf-8", "replace").strip()[:500]
         if "<html" in said.lower():
             said = "a page of {} and not headscale: let it pass /api on".format(exc.headers.get("Server") or "a proxy")
         raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc

@@ -32,7 +32,7 @@ def rules(_ask: Dict, until: float) -> Json:
         raise Unseen("timeout", "nft did not end in time") from exc
     if done.returncode:
         raise Unseen("not_permitted", done.stderr.decode("utf-8", "replace").strip()[:300])
-    entries = (read_json(done.stdout or b"{}") or {}).get("nftables") or []
+    entries = (read_json(done.stdout or b"{}", repeated=True) or {}).get("nftables") or []
     found = _chains(entries)
     return {"chains": found[:_MOST_CHAINS], "legacy": _legacy()}
 

@@ -85,7 +85,8 @@ def _ip(words: List, until: float) -> List:
         raise Unseen("timeout", "ip {} did not end in time".format(" ".join(words))) from exc
     if done.returncode:
         raise Unseen("refused", done.stderr.decode("utf-8", "replace").strip()[:300])
-    return list(read_json(done.stdout or b"[]"))
+    # Some versions of ip repeat a name.
+    return list(read_json(done.stdout or b"[]", repeated=True))
 
 
 def addresses(_ask: Dict, until: float) -> Json:
