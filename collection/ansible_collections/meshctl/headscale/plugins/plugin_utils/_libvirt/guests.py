@@ -259,7 +259,7 @@ class Guests:
         for name, found in virsh.networks().items():
             if self._identity.owns("network", name, found):
                 modules.network_absent(name)
-        for _, link in socket.if_nameindex():
+        for _index, link in socket.if_nameindex():
             if link.startswith(self._identity.interfaces("c")):
                 self.lab.detach(link)
         if owner(disks) == self._owner_mark:

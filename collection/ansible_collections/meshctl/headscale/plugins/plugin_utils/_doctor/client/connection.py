@@ -28,7 +28,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     every = _interval(ages)
     server = client.known.server
     starts = server.starts if server else None
-    # Of older cuts, nobody knows whether a start was their reason: a log of details reaches back less than a minute.
+    # Of older cuts, it is unknown whether a start was their reason: a log of details reaches back less than a minute.
     span = server.log_span_s if server and server.log_span_s is not None else RECENT_S
     ages = [age for age in ages if age <= span]
     cut = every > 0 and len(ages) - (starts or 0) >= _CUTS and ages[0] <= _STILL * every
