@@ -72,25 +72,24 @@ def observe_all(asks: List, deadline: float) -> Dict:
     began = time.monotonic()
     for number, ask in enumerate(asks):
         key = str(ask.get("id") or number)
-        thread = threading.Thread(target=_observe, args=(ask, deadline, seen, key), daemon=True)
-        threads.append((key, ask, thread))
-        thread.start()
-    for _key, ask, thread in threads:
+        # A thread may begin late on a busy host.
         limit = ask.get("timeout_s")
         until = deadline if limit is None else min(deadline, began + float(limit))
+        thread = threading.Thread(target=_observe, args=(ask, until, seen, key), daemon=True)
+        threads.append((key, ask, until, thread))
+        thread.start()
+    for _key, _ask, until, thread in threads:
         thread.join(max(0.0, until + 0.3 - time.monotonic()))
     # Copy the results, because a thread that is still blocked may change them while they are written.
     answer = dict(seen)
-    for key, ask, _thread in threads:
+    for key, ask, _until, _thread in threads:
         if key not in answer:
             answer[key] = _unseen(ask, "deadline", "no answer within the deadline", 0.0)
     return answer
 
 
-def _observe(ask: Dict, deadline: float, seen: Dict, key: str) -> None:
+def _observe(ask: Dict, until: float, seen: Dict, key: str) -> None:
     began = time.monotonic()
-    limit = ask.get("timeout_s")
-    until = deadline if limit is None else min(deadline, began + float(limit))
     try:
         if ask.get("withheld"):
             raise Unseen("withheld", str(ask["withheld"]))

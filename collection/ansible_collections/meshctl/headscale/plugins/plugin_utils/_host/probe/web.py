@@ -64,7 +64,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
         if through:
             _tunnel(sock, host, port, through[2], until)
         if scheme == "https":
-            sock = _tls(sock, host, target)
+            sock = _tls(sock, host, target, until)
         headers = {"Host": target.get("host_header") or _authority(host, port, scheme), "User-Agent": target.get("user_agent") or "meshctl",
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
         if target.get("upgrade"):
@@ -148,7 +148,7 @@ def _split_url(url: str) -> Tuple:
     return scheme, host, int(port or (443 if scheme == "https" else 80)), slash + path or "/"
 
 
-def _tls(sock: socket.socket, host: str, target: Dict) -> socket.socket:
+def _tls(sock: socket.socket, host: str, target: Dict, until: float) -> socket.socket:
     import ssl
 
     try:
@@ -156,6 +156,8 @@ def _tls(sock: socket.socket, host: str, target: Dict) -> socket.socket:
         context.check_hostname = not any(target.get(key) for key in ("insecure", "sha256", "certificate_name"))
         if target.get("insecure") or target.get("sha256"):
             context.verify_mode = ssl.CERT_NONE
+        # On a busy host, it takes long to read what to trust.
+        sock.settimeout(left(until))
         secure = context.wrap_socket(sock, server_hostname=host)
     except ssl.SSLCertVerificationError as exc:
         raise Unseen("tls", f"{exc}") from exc
