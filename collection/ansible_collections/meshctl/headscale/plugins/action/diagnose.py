@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
@@ -20,11 +21,12 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
 from ..plugin_utils._doctor import client, client_log, finding, mesh, settling, view
 from ..plugin_utils._doctor import server as control
+from ..plugin_utils._doctor.control import trouble
 from ..plugin_utils._doctor.files.finding import SEVERITIES
 from ..plugin_utils._doctor.observed import Client, ClientContext
 from ..plugin_utils._doctor.records import LOG_WORDS, Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
-from ..plugin_utils._judge.answer import Answer, mapping, text
+from ..plugin_utils._judge.answer import Answer, mapping, number, text
 from ..plugin_utils._judge.saturation import Load, slow
 from .client_info import describe, missing
 
@@ -34,13 +36,16 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
     from ..plugin_utils._judge.path import ExpectedPath
 
-# Two looks of this length, one after the other, and the start of Ansible fit into 20 seconds.
 _LOOK_S = 7.5
 _SHORT_LOOK_S = 3.0
-# A client that starts, or connects again, gets this time before it is examined.
-_SETTLE_S, _SETTLE_PAUSE_S = 6.0, 0.5
+# All looks at a client: with the start and the end of Ansible, 20 seconds.
+_ALL_S = 14.0
+# A client that starts, or connects again, gets this time, while everything else is examined.
+_SETTLE_S, _SETTLE_PAUSE_S = 6.0, 1.0
+# It waits in vain if its server does not answer either, unless that is just being restarted.
+_RESTART_S = 2.0
 # A resolver that hangs delays only what needs names; WireGuard's second handshake needs more time.
-_BY_NAME_S, _BY_NAME = 5.5, ("http", "getaddrinfo", "stun")
+_BY_NAME_S, _BY_NAME = 5.5, ("http", "getaddrinfo", "stun", "headscale")
 _FILES_S = 2.0
 # In a large mesh, many hosts look at the same time.
 _EACH_S, _FEW_CLIENTS = 0.1, 10
@@ -78,7 +83,10 @@ class ActionModule(Assertion):
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Probe with as much time as slow hosts need."""
+        began = time.monotonic()
         answer = super().probe([self._slower(request) for request in requests], seconds=seconds * self.patience)
+        if not self.load.explains(time.monotonic() - began):
+            self.load = Load()
         self.note_load()
         return answer
 
@@ -102,23 +110,47 @@ class ActionModule(Assertion):
         """Look at the client and at the server of this host, whichever it has, while other hosts do the same."""
         checks = self._server() if self.host in self.group("headscale") else []
         if self.host in self.group("clients"):
-            first = self._first_look()
-            seen = Answer(first)
-            status = mapping(seen.data("status"))
-            self._facts["mesh_client"] = describe(status) if status else missing(seen)
+            self._facts["mesh_examined_since"] = time.monotonic()
+            seen = self._observed(few_only=True)
+            status = mapping(Answer(seen).data("status"))
+            self._facts["mesh_client"] = describe(status) if status else missing(Answer(seen))
             # In a large mesh, each client's status names all others: then it is asked again rather than kept by Ansible.
-            if len(mapping(status.get("Peer"))) <= _FEW_PEERS:
-                self._facts["mesh_first_look"] = first
+            if _has_few_peers(seen):
+                self._facts["mesh_first_look"] = {**seen, "saturated": asdict(self.busiest)}
         return checks
 
-    def _first_look(self) -> dict[str, Any]:
-        """Look at the client once it has settled, or has had the time to."""
-        until = time.monotonic() + _SETTLE_S * self.patience
-        while True:
-            first = self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S)
-            if not settling.settles(Answer(first).data("status")) or time.monotonic() >= until:
-                return first
+    def _observed(self, *, few_only: bool = False) -> dict[str, Any]:
+        """Look at the client, and again if it settles while it has the time to; `few_only` if it has few peers."""
+        began = time.monotonic()
+        seen = self._examined(self._first_look(), few_only=few_only)
+        while settling.settles(Answer(seen).data("status")):
+            longest = _RESTART_S if self._unserved(seen) else _SETTLE_S
+            if time.monotonic() >= began + longest * self.patience:
+                break
             time.sleep(_SETTLE_PAUSE_S)
+            first = self._first_look()
+            settled = not settling.settles(Answer(first).data("status"))
+            seen = self._examined(first, few_only=few_only) if settled else _together(seen, first)
+        return seen
+
+    def _unserved(self, answer: dict[str, Any]) -> bool:
+        """Whether the client was seen to get no answer from its server."""
+        seen = Client(answer, self._known_before)
+        rows = seen.rows("server")
+        return bool(rows and trouble([*rows], seen.url))
+
+    def _first_look(self) -> dict[str, Any]:
+        return self.probe([{"id": kind, "kind": kind} for kind in _FIRST], seconds=_SHORT_LOOK_S)
+
+    def _examined(
+        self, first: dict[str, Any], *, few_only: bool = False, seconds: float | None = None
+    ) -> dict[str, Any]:
+        """Return what a client tells of itself, with what the findings need besides."""
+        seen = Client(first, self._known_before)
+        if seen.failed or (few_only and not _has_few_peers(first)):
+            return first
+        requests = [*finding.requests(client, seen), *view.requests(seen)] if seen.status else [client_log.REQUEST]
+        return _together(first, self.probe(requests, seconds=self._seconds if seconds is None else seconds))
 
     @property
     def _seconds(self) -> float:
@@ -145,25 +177,35 @@ class ActionModule(Assertion):
         return checks
 
     def _client(self) -> list[Check]:
-        known = ClientContext(
-            expected_paths=self._expected_paths(),
-            server_url=text(self.setting("server_url", self.options.get("url"))),
-            outside=tuple(self.setting("outside_names")),
-            server=self._records(),
-        )
-        first = mapping(plain(self.known.get("mesh_first_look"))) or self._first_look()
-        seen = Client(first, known)
-        requests = [*finding.requests(client, seen), *view.requests(seen)] if seen.status else [client_log.REQUEST]
-        if not seen.failed:
-            seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
+        looked = mapping(plain(self.known.get("mesh_first_look")))
+        if looked:
+            load = mapping(looked.get("saturated"))
+            self.busiest = Load(slowdown=number(load.get("slowdown")) or 1.0, said=text(load.get("said")))
+        answer = looked or self._observed()
+        known = replace(self._known_before, expected_paths=self._expected_paths(), server=self._records())
+        seen = Client(answer, known)
         checks = self._judged(seen)
-        if seen.status and self.busiest.saturated and any(check.bad and slow(check) for check in checks):
+        left = self._left_s
+        if seen.status and self.busiest.saturated and left > 0 and any(check.bad and slow(check) for check in checks):
             # What was too slow on a machine that had too much to do is asked once more, with more time.
             self.patience = max(self.patience, min(_SLOWEST, self.patience * self.busiest.patience))
-            seen = Client(_together(first, self.probe(requests, seconds=self._seconds)), known)
+            seen = Client(self._examined(answer, seconds=min(self._seconds, left / self.patience)), known)
             checks = self._judged(seen)
         self._facts["mesh_diagnosis"] = ClientView.of(self.host, seen, saturated=self.busiest.said).as_fact()
         return checks
+
+    @property
+    def _known_before(self) -> ClientContext:
+        """Return what decides which questions a client is asked."""
+        url = text(self.setting("server_url", self.options.get("url")))
+        return ClientContext(server_url=url, outside=tuple(self.setting("outside_names")))
+
+    @property
+    def _left_s(self) -> float:
+        """Return how long a client may still be looked at."""
+        since = number(self.known.get("mesh_examined_since"))
+        spent = 0.0 if since is None else max(0.0, time.monotonic() - since)
+        return _ALL_S * max(1.0, self.patience / 1.5) - spent
 
     def _judged(self, seen: Client) -> list[Check]:
         return finding.judge(client, seen, self.context, only="" if seen.status else "client")
@@ -218,6 +260,10 @@ def _slowness() -> float:
     """Return how much longer programs take on this machine than on one that is not busy."""
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     return min(_SLOWEST, max(1.0, busy / _BUSY))
+
+
+def _has_few_peers(seen: dict[str, Any]) -> bool:
+    return len(mapping(mapping(Answer(seen).data("status")).get("Peer"))) <= _FEW_PEERS
 
 
 def _listing(name: str, ask: dict[str, Any]) -> Request:

@@ -109,8 +109,12 @@ ansible_facts:
       description: The client's identity, as M(meshctl.headscale.client_info) returns it.
       returned: when O(part=look)
       type: dict
+    mesh_examined_since:
+      description: When the client was first looked at, on the controller's clock; all looks at it have a common limit.
+      returned: when O(part=look)
+      type: float
     mesh_first_look:
-      description: What the client's tailscaled said, for O(part=client); not in a large mesh.
+      description: What was observed on the client, for O(part=client); not in a large mesh.
       returned: when O(part=look)
       type: dict
     mesh_diagnosis_server:

@@ -23,6 +23,9 @@ _SATURATED: Final = 2.0
 # Less waiting says nothing: a probe starts with others at the same moment.
 _WAITED_S: Final = 0.05
 _STOLEN: Final = 0.2
+# A probe whose threads, all together, waited for a smaller part of its time was late for another reason.
+_WAITED: Final = 0.3
+_LONG_S: Final = 1.0
 _MOST_PATIENT: Final = 3.0
 # The aspects that time decides, by assertion; an error of any assertion may be one of time.
 _TIMED: Final = {
@@ -45,6 +48,10 @@ class Load:
 
     slowdown: float = 1.0
     """How many times longer the probe took to compute than on an idle machine."""
+    waited_s: float = 0.0
+    """How long the probe's threads waited for a core, all together."""
+    stolen: bool = False
+    """Whether a hypervisor took much of the cores' time."""
     said: str = ""
     """The figures in words; empty if the machine was not saturated."""
 
@@ -52,6 +59,10 @@ class Load:
     def saturated(self) -> bool:
         """Whether the machine was saturated."""
         return bool(self.said)
+
+    def explains(self, seconds: float) -> bool:
+        """Whether this is why a probe took so many seconds: if it waited for an answer, its threads waited for no core."""
+        return seconds >= _LONG_S and (self.stolen or self.waited_s >= _WAITED * seconds)
 
     @property
     def patience(self) -> float:
@@ -69,7 +80,7 @@ def load_of(answer: Json) -> Load:
     stolen = number(seen.get("stolen")) or 0.0
     busy = slowdown >= _SATURATED and (waited or 0.0) >= _WAITED_S
     if not busy and stolen < _STOLEN:
-        return Load(slowdown=slowdown)
+        return Load(slowdown=slowdown, waited_s=waited or 0.0)
     parts = []
     if busy:
         parts.append(f"the probe waited {waited:.2g} s for a core to compute for {ran:.2g} s")
@@ -77,7 +88,7 @@ def load_of(answer: Json) -> Load:
         parts.append(f"load {load:.3g} on {int(cores)} {'core' if cores == 1 else 'cores'}")
     if stolen >= _STOLEN:
         parts.append(f"the hypervisor took {100 * stolen:.0f} % of their time")
-    return Load(slowdown=slowdown, said=", ".join(parts))
+    return Load(slowdown=slowdown, waited_s=waited or 0.0, stolen=stolen >= _STOLEN, said=", ".join(parts))
 
 
 def blame_load(check: Check, load: Load) -> None:
