@@ -171,11 +171,15 @@ def test_ctrl_c_in_an_outage_brings_the_mesh_back(broken: LabDriver) -> None:
 
 def test_a_drill_by_ansible_playbook_alone(broken: LabDriver, tmp_path: Path) -> None:
     figures = tmp_path / "faults.json"
-    given = {"faults": ["loss-30", "some-loss"], "drill_labs": [broken.name], "drill_figures": str(figures)}
+    given = {
+        "faults": ["service-forwarded", "physical-rejected"],
+        "drill_labs": [broken.name],
+        "drill_figures": str(figures),
+    }
     done = broken.play("faults/drill.yml", "-e", json.dumps(given)).succeeded()
     (verdict,) = done.of("the mesh recovered").values()
     assert verdict["figures"]["good"] == 2
-    assert set(json.loads(figures.read_text(encoding="utf-8"))) == {"loss-30", "some-loss"}
+    assert set(json.loads(figures.read_text(encoding="utf-8"))) == {"service-forwarded", "physical-rejected"}
     assert _active(broken) == []
 
 

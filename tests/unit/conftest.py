@@ -4,13 +4,21 @@
 
 """What all unit tests have in common."""
 
-import os
-
+import pytest
 from hypothesis import settings
 from release_server import cache, no_proxy, release, tools
+from sample import SAMPLE, examples, sampled
 
 __all__ = ["cache", "no_proxy", "release", "tools"]
 
-# No wall-clock time: on a busy machine an example takes as long as it takes.
-settings.register_profile("meshctl", deadline=None, max_examples=int(os.environ.get("MESHCTL_TEST_EXAMPLES", "100")))
+settings.register_profile("meshctl", examples(100))
 settings.load_profile("meshctl")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep only a sample of the parameters, if one is asked for."""
+    if SAMPLE:
+        chosen = sampled(items)
+        config.hook.pytest_deselected(items=list(set(items).difference(chosen)))
+        items[:] = chosen

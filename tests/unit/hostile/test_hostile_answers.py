@@ -23,10 +23,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.brief imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import pairs, visible
 from doctor import CONFIG, JSON, examine_client, examine_server, node
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from meshctl_headscale import _events
 from meshctl_headscale._collect import archive, pseudonyms
+from sample import examples
 
 _LONG = 200_000
 _RELAY = {"HostName": "relay.example.com", "IPv4": "203.0.113.9", "DERPPort": 8443, "STUNPort": 3478}
@@ -89,7 +90,7 @@ def test_one_large_field_costs_little_and_leaves_small_checks(name: str) -> None
         assert len(made["msg"]) < 100_000, where
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.dictionaries(st.sampled_from(["id", "hint", "observed", "evidence"]), JSON))
 def test_a_small_check_stays_as_it_is(check: dict[str, Any]) -> None:
     assert repr(brief(check)) == repr(visible.data(check))

@@ -64,7 +64,7 @@ def test_a_hosts_answer_stays_text_in_every_later_task(tmp_path: Path) -> None:
         {"debug": {"msg": "{{ again }} {{ named }}"}},
         {"meshctl.headscale.diagnose": {"part": "client"}, "ignore_errors": True, "register": "found"},
         {"debug": {"msg": "{{ found }} {{ mesh_diagnosis | default({}) }}"}},
-        {"meshctl.headscale.assert_connected": {"peers": ["b"], "nodes": {"a": {"key": "{{ again | to_json }}"}, "b": "{{ again }}"}},
+        {"meshctl.headscale.assert_connected": {"deadline": 1, "peers": ["b"], "nodes": {"a": {"key": "{{ again | to_json }}"}, "b": "{{ again }}"}},
          "ignore_errors": True, "register": "checked"},
         {"debug": {"msg": "{{ checked }}"}},
     ]  # fmt: skip

@@ -21,10 +21,11 @@ import yaml
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadAnswerError
 from hostile_server import answer, hostile_server
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from meshctl_headscale import _init
 from meshctl_headscale._exit import BadInputError, MeshctlError
+from sample import examples
 
 KEY = "hskey-api-" + "A" * 12 + "-" + "b" * 64
 _SOURCE = _init.Source(url="https://headscale.example.com")
@@ -53,7 +54,7 @@ RECORDS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(RECORDS, max_size=6), TEXTS)
 def test_only_names_and_addresses_get_into_the_file(nodes: list[dict[str, Any]], problem: str) -> None:
     text = _init.inventory(_SOURCE, "/keys/headscale", nodes, problem=problem)

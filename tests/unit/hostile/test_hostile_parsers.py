@@ -22,9 +22,10 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.base
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge import answer, quoting
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._policy import addresses, ports
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub, visible
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from meshctl_headscale import _init
+from sample import examples
 
 _READERS: dict[str, Callable[[str], object]] = {
     "secrets": scrub.text,
@@ -77,7 +78,7 @@ def test_readers_are_linear(name: str) -> None:
             assert time.process_time() - began < 0.5, (first, unit)
 
 
-@settings(max_examples=60, deadline=2000)
+@examples(60)
 @given(name=st.sampled_from(list(_READERS)), text=st.lists(st.sampled_from(_UNITS), max_size=400).map("".join))
 def test_any_text_is_a_value_or_the_documented_error(name: str, text: str) -> None:
     with contextlib.suppress(*_ERRORS):
@@ -91,7 +92,7 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=2000)
+@examples(60)
 @given(_JSON)
 def test_any_data_becomes_text_that_xml_and_terminals_can_hold(data: Any) -> None:
     shown = json.dumps(visible.data(scrub.data(data)), ensure_ascii=False)

@@ -29,12 +29,13 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
     rundir,
     text,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from meshctl_headscale import _reports
 from meshctl_headscale._collect import archive
 from meshctl_headscale._exit import MeshctlError
 from meshctl_headscale._history import facts
+from sample import examples
 
 _GOOD: dict[str, Any] = json.loads(json.dumps(report_builder.failing().documents()[1]))
 _GOOD["passed"] = _GOOD["passed"][:3]
@@ -102,7 +103,7 @@ def _try_all(directory: Path, content: str) -> None:
             use()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(path=st.sampled_from(list(_places(_GOOD))), value=st.sampled_from(_ODD), missing=st.booleans())
 def test_any_value_anywhere(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], value: Any, missing: bool

@@ -36,8 +36,9 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import cal
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.observing import observe_all
 from ansible_site import COLLECTIONS
 from hostile_server import answer, drip, flood, hostile_server, silence
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sample import examples
 
 KEY = "hskey-api-" + "A" * 12 + "-" + "b" * 64
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -202,7 +203,7 @@ def test_texts_that_no_file_can_hold_are_made_harmless() -> None:
     assert (node["name"], node["tags"]) == ("a?b", ["?"])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_error_and_no_traceback(content: bytes) -> None:
     def conduct(client: socket.socket, _request: bytes) -> None:

@@ -13,8 +13,9 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _hujson
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
 from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import SHAPES, shaped, snake
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sample import examples
 
 FIELDS = sorted({name for shape in SHAPES.values() for name in shape})
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.sampled_from(
@@ -31,7 +32,7 @@ ANY = st.recursive(
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))
 @given(value=ANY | st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=12))
-@settings(max_examples=300)
+@examples(300)
 def test_any_record(kind: str, value: Any) -> None:
     try:
         found = shaped(kind, value)
@@ -43,14 +44,14 @@ def test_any_record(kind: str, value: Any) -> None:
 
 
 @given(value=ANY)
-@settings(max_examples=300)
+@examples(300)
 def test_any_refusal_has_a_reason_or_none(value: Any) -> None:
     reason = _api._reason(value)
     assert reason is None or isinstance(reason, str)
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet='{}[]",:/*\\ \n0a', max_size=40))
-@settings(max_examples=500)
+@examples(500)
 def test_any_policy_text_is_read_or_refused(text: str) -> None:
     try:
         _hujson.parse(text)
@@ -59,7 +60,7 @@ def test_any_policy_text_is_read_or_refused(text: str) -> None:
 
 
 @given(value=ANY)
-@settings(max_examples=200)
+@examples(200)
 def test_json_is_hujson(value: Any) -> None:
     text = json.dumps(value, allow_nan=False) if _finite(value) else "{}"
     assert _hujson.same(text, text)

@@ -15,8 +15,9 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.allowed import NAMED, SHOWN, allowed_config
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.base import Unseen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sample import examples
 
 CONFIG = """---
 # A comment with a secret: S3CRET
@@ -144,7 +145,7 @@ def _without_shown(tree: Any, above: str = "") -> Any:
     return {key: _without_shown(value, f"{above}{key}.") for key, value in tree.items() if f"{above}{key}" not in SHOWN}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.dictionaries(_KEYS, _TREES, max_size=5),
     st.sampled_from([None, True, False]),

@@ -10,11 +10,12 @@ import time
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import load, main
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.base import each
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sample import examples
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(items=st.integers(1, 12), workers=st.integers(1, 8))
 def test_no_more_items_begin_in_a_second_than_the_pace_allows(items: int, workers: int) -> None:
     began = time.monotonic()

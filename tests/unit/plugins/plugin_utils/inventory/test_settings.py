@@ -25,9 +25,10 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.setti
     checked_names,
     slips,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from project import ROOT
+from sample import examples
 
 Read = tuple[dict[str, dict[str, Any]], dict[str, list[str]]]
 
@@ -365,7 +366,7 @@ _JUNK = st.recursive(
 
 
 @given(host=st.sampled_from(sorted(seed()[0])), name=st.sampled_from(checked_names()), value=_JUNK)
-@settings(max_examples=300)
+@examples(300)
 def test_whatever_a_variable_is(host: str, name: str, value: Any) -> None:
     hosts, groups = seed()
     hosts[host][name] = value
@@ -396,7 +397,7 @@ def test_a_topology_without_form_is_named_as_such(name: str, value: Any, message
 
 
 @given(name=st.sampled_from(["mesh_subnets", "mesh_publish", "mesh_names", "mesh_subnet", "mesh_wan"]), value=_JUNK)
-@settings(max_examples=300)
+@examples(300)
 def test_whatever_the_server_s_place_is(name: str, value: Any) -> None:
     hosts, groups = seed()
     hosts["headscale-server"][name] = value

@@ -16,9 +16,10 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import B
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.places import NAT_KINDS, Topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import GROUPS, read_topology
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.values import Link, read_link
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lab_inventory import Inventory
+from sample import examples
 
 Change = Callable[[Inventory], object]
 
@@ -235,7 +236,7 @@ _host = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     shared=_shared,
     hosts=st.dictionaries(st.sampled_from(["h", "r", "c"]) | st.text(max_size=5), _host, max_size=5),

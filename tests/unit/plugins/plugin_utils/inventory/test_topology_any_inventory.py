@@ -12,9 +12,10 @@ from typing import Any
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.values import read_link
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import plan
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lab_inventory import Inventory
+from sample import examples
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
@@ -51,7 +52,7 @@ def judge(inventory: Inventory) -> None:
 
 
 @given(name=SHARED, value=ANY)
-@settings(max_examples=300)
+@examples(300)
 def test_any_shared_variable(name: str, value: Any) -> None:
     inventory = Inventory()
     inventory.shared[name] = value
@@ -59,7 +60,7 @@ def test_any_shared_variable(name: str, value: Any) -> None:
 
 
 @given(host=HOSTS, name=OWN, value=ANY)
-@settings(max_examples=400)
+@examples(400)
 def test_any_variable_of_a_host(host: str, name: str, value: Any) -> None:
     inventory = Inventory()
     inventory.host(host)[name] = value
@@ -67,7 +68,7 @@ def test_any_variable_of_a_host(host: str, name: str, value: Any) -> None:
 
 
 @given(name=st.sampled_from(["subnet-a", "subnet-b", "third"]), value=ANY | st.dictionaries(KEYS, ANY, max_size=4))
-@settings(max_examples=300)
+@examples(300)
 def test_any_subnet(name: str, value: Any) -> None:
     inventory = Inventory()
     inventory.subnets[name] = value
@@ -75,7 +76,7 @@ def test_any_subnet(name: str, value: Any) -> None:
 
 
 @given(value=ANY | st.dictionaries(KEYS, ANY, max_size=5))
-@settings(max_examples=300)
+@examples(300)
 def test_any_link(value: Any) -> None:
     try:
         link = read_link("host x", value)

@@ -12,8 +12,9 @@ from typing import Any
 
 import healthy_mesh as mesh
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sample import examples
 
 JUDGES = sorted(mesh.CASES)
 SCALARS = (
@@ -87,7 +88,7 @@ def test_what_the_host_says_of_its_failure_is_in_the_hint(name: str) -> None:
 
 @pytest.mark.parametrize("name", JUDGES)
 @given(junk=ANY_JSON)
-@settings(max_examples=60)
+@examples(60)
 def test_no_answer_of_any_shape_raises_or_passes(name: str, junk: Any) -> None:
     _answer, judge = mesh.CASES[name]
     for found in (junk, {"observations": junk}):
@@ -98,7 +99,7 @@ def test_no_answer_of_any_shape_raises_or_passes(name: str, junk: Any) -> None:
 
 @pytest.mark.parametrize("name", JUDGES)
 @given(data=st.data())
-@settings(max_examples=150)
+@examples(150)
 def test_one_broken_field_never_raises(name: str, data: st.DataObject) -> None:
     answer, judge = mesh.CASES[name]
     where = data.draw(st.sampled_from(places(answer)))

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sample import examples
 
 SECRETS = [
     "hskey-auth-AbCdEf012345-" + "x" * 64,
@@ -105,7 +106,7 @@ _PLANTED = {
 
 
 @pytest.mark.parametrize("kind", _PLANTED)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(before=_BEFORE, secret=_WORDS)
 def test_a_planted_secret_never_gets_through(kind: str, before: str, secret: str) -> None:
     cleaned = scrub.text(before + _PLANTED[kind].format(secret))
@@ -134,7 +135,6 @@ _KEYS = st.sampled_from(["token", "client_secret", "Password", "api_key", "name"
 _DOCUMENTS = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_KEYS, inner), max_leaves=12)
 
 
-@settings(deadline=None)
 @given(document=_DOCUMENTS, indent=st.sampled_from([None, 0, 1, 4, "\t"]))
 def test_json_stays_json_however_it_is_indented(document: Any, indent: int | str | None) -> None:
     cleaned = scrub.text(json.dumps(document, indent=indent))
