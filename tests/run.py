@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Kind:
     """One kind of tests: commands that all run, even when an earlier one fails."""
 
     commands: tuple[tuple[str, ...], ...]
+    at_once: int = 1
+    """How many of the commands run side by side; the output of each is then shown when it ends."""
     needs_binaries: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -40,12 +43,12 @@ def _pytest(*arguments: str) -> tuple[str, ...]:
 
 KINDS: dict[str, Kind] = {
     # The quick ones first.
-    "lint": Kind((
+    "lint": Kind(at_once=2, commands=(
+        ("ansible-lint", "-q"),
+        ("mypy",),
         ("ruff", "check", "--output-format", "concise"),
         ("ruff", "format", "--check"),
-        ("mypy",),
         ("yamllint", "--strict", "."),
-        ("ansible-lint", "-q"),
         (sys.executable, "docs/.site/prose.py"),
         ("mkdocs", "build", "--quiet", "--strict"),
         ("env", f"--chdir={COLLECTION}", "antsibull-changelog", "lint"),
@@ -86,8 +89,9 @@ def _run(name: str) -> bool:
     # Built before the first test, so that no test waits minutes for them.
     if kind.needs_binaries and not _binaries():
         return False
-    results = [_command(name, command, environment) for command in kind.commands]
-    return all(results)
+    with ThreadPoolExecutor(kind.at_once) as pool:
+        results = pool.map(lambda command: _command(name, command, environment), kind.commands)
+        return all([*results])
 
 
 def _binaries() -> bool:
@@ -100,7 +104,12 @@ def _command(kind: str, command: tuple[str, ...], environment: dict[str, str]) -
         command = (*command, f"--junitxml={RESULTS / kind}.xml")
     if kind == "libvirt" and os.geteuid():
         command = _as_root(command)
-    return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode == 0
+    shown = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if KINDS[kind].at_once > 1 else {}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True, check=False, **shown
+    )  # fmt: skip
+    print(done.stdout or "", end="", flush=True)
+    return done.returncode == 0
 
 
 def _as_root(command: tuple[str, ...]) -> tuple[str, ...]:
