@@ -32,6 +32,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     terminals = [stream for stream in (0, 1, 2) if os.isatty(stream)]
     streams = _PseudoTerminal(terminals) if {0, 1} <= set(terminals) else _Pipes(terminals)
     with streams.prepared():
+        signals = _Signals()
         stdin, stdout, stderr = (streams.given.get(stream) for stream in (0, 1, 2))
         child = subprocess.Popen(  # noqa: S603
             ["/usr/bin/env", "setsid", *streams.options, *command],
@@ -40,7 +41,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
             stdout=stdout,
             stderr=stderr,
         )
-        _forward_signals(child)
+        signals.forward_to(child.pid)
         for descriptor in set(streams.given.values()):
             os.close(descriptor)
         _relay(child, dict(streams.copied))
@@ -95,14 +96,35 @@ class _PseudoTerminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
 
 
-def _forward_signals(child: subprocess.Popen[bytes]) -> None:
-    def forward(number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
+class _Signals:
+    """Signals for this process, which go to the command instead, also those that come while it starts."""
 
-    for number in _FORWARDED:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, forward)
+    def __init__(self) -> None:
+        self._command = 0
+        self._early: list[int] = []
+        for number in _FORWARDED:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._receive)
+
+    def forward_to(self, command: int) -> None:
+        """Send all signals to the command with this process id."""
+        self._command = command
+        for number in self._early:
+            self._send(number)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._command:
+            self._send(number)
+        else:
+            self._early.append(number)
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            try:
+                os.killpg(self._command, number)
+            except ProcessLookupError:
+                # Its session is yet to come.
+                os.kill(self._command, number)
 
 
 def _relay(child: subprocess.Popen[bytes], copied: dict[int, int]) -> None:

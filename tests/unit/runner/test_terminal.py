@@ -155,3 +155,17 @@ def test_a_signal_is_passed_on() -> None:
         process.terminate()
         assert process.stdout.readline() == b"told\n"
         assert process.wait(20) == 5
+
+
+def test_a_signal_while_the_command_starts_is_passed_on() -> None:
+    at_once = (
+        "import os, signal, subprocess\nstart = subprocess.Popen\ndef started(*a, **k):\n    child = start(*a, **k)\n"
+    )
+    at_once += "    os.kill(os.getpid(), signal.SIGTERM)\n    return child\nsubprocess.Popen = started\n"
+    done = subprocess.run(
+        [sys.executable, "-c", at_once + _RUN.replace("; ", "\n"), "sleep", "60"],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 128 + signal.SIGTERM
