@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = ROOT / "collection/ansible_collections/meshctl/headscale"
 RESULTS = ROOT / "build/tests"
 SLOWEST = 10
-# A file shares its labs, so it stays on one worker. Labs spend most of their time waiting, so three workers fit on two cores.
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
-# In the order of tests/integration/conftest.py: the longest first.
-LABS_SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+# A file shares its labs, so it stays on one worker. The longest first, in the order of a directory's conftest.py.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Labs spend most of their time waiting, so three workers fit on two cores.
+LABS_SIDE_BY_SIDE = ("-n", "3", *SIDE_BY_SIDE[2:])
 
 
 @dataclass(frozen=True)

@@ -2,94 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The collection under Ansible's own tests: sanity, units, and targets with a real headscale on loopback."""
+"""The collection under Ansible's own sanity tests."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import ansible_test
 import pytest
-import yaml
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import BinariesError, Sources, find
+from ansible_tests import failures, home, run, tree
 
+__all__ = ["home", "tree"]
 pytestmark = pytest.mark.e2e
-
-ROOT = Path(__file__).resolve().parents[2]
-COLLECTION = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale"
-# ansible-test fetches a get-pip from a host of its own, unless it has one. The pip that Python brings does as well.
-GET_PIP = """
-import subprocess, sys
-subprocess.run([sys.executable, "-m", "ensurepip"], check=True)
-wanted = [word for word in sys.argv[1:] if not word.startswith("--no-")]
-sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *wanted]).returncode)
-"""
-
-
-def _usable(directory: str) -> bool:
-    """Tell whether every Python of a directory is one: a version manager's shim may stand for none."""
-    pythons = [path for path in Path(directory).glob("python3.*") if re.fullmatch(r"python3\.\d+", path.name)]
-    return all(
-        subprocess.run([path, "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
-        for path in pythons
-    )
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a home directory in which ansible-test finds its get-pip."""
-    directory = tmp_path_factory.mktemp("home")
-    cache = directory / ".ansible" / "test" / "cache"
-    cache.mkdir(parents=True)
-    source = Path(ansible_test.__path__[0]) / "_internal" / "python_requirements.py"
-    for version in set(re.findall(r"pip='([\d.]+)'", source.read_text())):
-        (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the collection where ansible-test takes it for one, and may write."""
-    copy = tmp_path_factory.mktemp("tree") / "ansible_collections" / "meshctl" / "headscale"
-    shutil.copytree(COLLECTION, copy, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", ".hypothesis", "output"))
-    return copy
-
-
-def _ansible_test(*arguments: str, tree: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    path = [directory for directory in os.environ["PATH"].split(os.pathsep) if _usable(directory)]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
-    pip = Path("~/.config/pip/pip.conf").expanduser()
-    return subprocess.run(
-        [Path(sys.executable).with_name("ansible-test"), *arguments, "--color", "no"],
-        cwd=tree,
-        env={
-            **kept,
-            **({"PIP_CONFIG_FILE": str(pip)} if pip.exists() else {}),
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), *path]),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-
-
-def _found(output: str) -> str:
-    return "\n".join(line for line in output.splitlines() if line.startswith(("ERROR", "FATAL"))) or output[-4000:]
 
 
 def test_sanity(tree: Path, home: Path) -> None:
-    done = _ansible_test("sanity", tree=tree, home=home)
-    assert done.returncode == 0, _found(done.stdout)
+    done = run("sanity", tree=tree, home=home)
+    assert done.returncode == 0, failures(done.stdout)
 
 
 def test_sanity_finds_what_is_wrong(tree: Path, home: Path) -> None:
@@ -97,7 +25,7 @@ def test_sanity_finds_what_is_wrong(tree: Path, home: Path) -> None:
     wrong = tree / "plugins" / "module_utils" / "_wrong.py"
     wrong.write_text("VALUE = 1 \n")
     try:
-        done = _ansible_test("sanity", "--test", "pep8", tree=tree, home=home)
+        done = run("sanity", "--test", "pep8", tree=tree, home=home)
     finally:
         wrong.unlink()
     assert done.returncode != 0
@@ -106,24 +34,3 @@ def test_sanity_finds_what_is_wrong(tree: Path, home: Path) -> None:
 
 def test_no_sanity_finding_is_ignored(tree: Path) -> None:
     assert list((tree / "tests").glob("sanity/ignore*")) == []
-
-
-def test_units(tree: Path, home: Path) -> None:
-    done = _ansible_test("units", "--venv", tree=tree, home=home)
-    assert done.returncode == 0, _found(done.stdout)
-    assert re.search(r"\d+ passed", done.stdout)
-
-
-def test_targets(tree: Path, home: Path) -> None:
-    try:
-        headscale = find(["headscale"], sources=Sources.from_environment(), progress=lambda _text: None)["headscale"]
-    except BinariesError as exc:
-        pytest.fail(str(exc))
-    config = tree / "tests" / "integration" / "integration_config.yml"
-    config.write_text(yaml.safe_dump({"setup_headscale_program": str(headscale.path)}))
-    done = _ansible_test("integration", tree=tree, home=home)
-    assert done.returncode == 0, done.stdout[-6000:]
-    targets = {path.parent.name for path in tree.glob("tests/integration/targets/*/tasks")} - {"setup_headscale"}
-    for target in targets:
-        assert f"Running {target} integration test role" in done.stdout
-    assert "failed=1" not in done.stdout
