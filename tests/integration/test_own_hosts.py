@@ -66,6 +66,7 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
     reasons = {check["id"]: check["hint"] for check in ran.checks(verdict="skipped")}
     assert set(reasons) == {
         "us1.reachable",
+        "us1.reachable.flow",
         "us1.reachable.stream",
         "us1.rejoins",
         "us2.addressed",
@@ -84,7 +85,7 @@ def test_run_all_judges_and_changes_nothing(own: OwnMesh) -> None:
 def test_named_ports_prove_tcp_and_udp(own: OwnMesh) -> None:
     ran = own.play("us1.yml", "-e", json.dumps({"mesh_probe_ports": [45100, 45101]}))
     assert ran.bad() == []
-    for aspect in ("tcp", "udp", "bulk", "steady", "stream"):
+    for aspect in ("tcp", "udp", "bulk", "steady", "stream", "flow"):
         checks = ran.checks(f"us1.reachable.{aspect}", verdict="passed")
         assert len(checks) == 12, "every pair, over both families"
     ports = {check["expected"]["port"] for check in ran.checks("us1.reachable.tcp")}

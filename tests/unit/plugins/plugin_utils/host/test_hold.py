@@ -189,7 +189,7 @@ def test_a_reply_that_is_late_is_noted_and_own_delays_are_not(listener: socket.s
     driven.step(0.0)
     peer, _address = listener.accept()
     with closing(peer):
-        assert peer.recv(100) == b"meshctl t stream\n"
+        assert peer.recv(100) == b"meshctl t counted\n"
         driven.step(0.5)
         block = peer.recv(4096)
         assert len(block) == 1024

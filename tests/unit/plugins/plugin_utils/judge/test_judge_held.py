@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.held import Held, Span, judge_held
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.held import Held, judge_held
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.spans import Span
 
 TWO = Node(name="two", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
 THREE = Node(name="three", addresses=("100.64.0.3", "fd7a:115c:a1e0::3"))
@@ -28,11 +29,17 @@ EXPECT = Held(
 def healthy() -> dict[str, Any]:
     line = {"sent": 100, "answered": 98, "lost": 2, "first": NOW, "errors": {}, "runs": 0, "outages": []}
     known = [*TWO.addresses, *THREE.addresses]
-    stream = {"outcome": "open", "opened": NOW, "open_s": 9.9, "exchanged": 32, "bytes": 32768, "waits": [], "tries": 1}
+    line["losses"] = 2
+    stream = {
+        "outcome": "open", "opened": NOW, "open_s": 9.9, "exchanged": 90, "bytes": 32768, "waits": [], "tries": 1, "losses": 1,
+    }  # fmt: skip
+    flow = {"idle_s": None, "first": NOW, "sent": 98, "lost": 3, "losses": 2, "silences": [], "errors": {}}
+    idle_flow = {"idle_s": 5.0, "rounds": 1, "arrived": 1, "forgotten": []}
     return {
         "began": NOW, "ticks": 100, "interval_s": 0.1, "held_up_s": 0.0, "delays": [],
         "lines": {address: deepcopy(line) for address in known},
         "streams": [{**deepcopy(stream), "host": address} for address in TWO.addresses],
+        "flows": [{**deepcopy(one), "host": address} for address in TWO.addresses for one in (flow, idle_flow)],
     }  # fmt: skip
 
 
@@ -53,9 +60,9 @@ def judged(data: Any, expect: Held = EXPECT) -> dict[tuple[str, str | None], Che
 
 def test_lost_packets_are_no_silence() -> None:
     checks = judged(healthy())
-    assert set(checks) == {(aspect, family) for aspect in ("steady", "stream") for family in ("ipv4", "ipv6")}
+    assert set(checks) == {(aspect, family) for aspect in ("steady", "stream", "flow") for family in ("ipv4", "ipv6")}
     assert {check.verdict for check in checks.values()} == {"passed"}
-    assert len({str(check.expected) for check in checks.values()}) == 4
+    assert len({str(check.expected) for check in checks.values()}) == 6
 
 
 @pytest.mark.parametrize(("lasted", "verdict"), [(0.4, "passed"), (0.5, "passed"), (0.6, "failed"), (2.0, "failed")])

@@ -131,6 +131,8 @@ def test_a_stall_is_judged_in_the_same_way() -> None:
     def verdict(load: Any, stream: Any) -> str:
         data = {"ticks": 3000, "interval_s": 0.1, "lines": {}, "streams": [stream]}
         answer = {"host": {"load": load}, "observations": {"held": {"ok": True, "data": data}}}
-        return judge_held(answer, mesh.context("reachable"), expect)[-1].verdict
+        return {check.aspect: check for check in judge_held(answer, mesh.context("reachable"), expect)}[
+            "stream"
+        ].verdict
 
     assert (verdict(_IDLE, stalled), verdict(_BUSY, stalled), verdict(_BUSY, broken)) == ("failed", "skipped", "failed")

@@ -16,8 +16,9 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.disruption import outages
 from ..plugin_utils._expectations.requirements import unmet
 from ..plugin_utils._judge.answer import items, mapping, number, text
-from ..plugin_utils._judge.held import Held, Span, judge_held
+from ..plugin_utils._judge.held import Held, judge_held
 from ..plugin_utils._judge.observations import HELD
+from ..plugin_utils._judge.spans import Span
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json

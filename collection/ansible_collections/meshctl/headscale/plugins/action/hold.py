@@ -53,6 +53,7 @@ class ActionModule(MeshAction):
         if not peers:
             return {"error": f"by mesh_expect, {self.host} has no peer here"}
         interval, count = pace(len(nodes), len(peers), most=self.watch_per_second)
+        self._pause_s = pause(len(nodes), interval, most=self.watch_per_second) * self.setting("patience")
         if self._shared and not takes_part(self.host, nodes, most=self.watch_per_second):
             return {"elsewhere": True}
         names = following(self.host, nodes, [peer.name for peer in peers], count)
@@ -69,7 +70,14 @@ class ActionModule(MeshAction):
             "interval_s": interval * patience,
             "patience_s": max(3.0, 2 * self.setting("latency_budget_ms") / 1000) * patience,
             "marker": f"meshctl-{token_hex(8)}",
-            "streams": [one for peer in peers if peer.name in listening for one in self._streams(peer)],
+            "streams": [one for peer in peers if peer.name in listening for one in self._kept(peer, "tcp")],
+            # A port that is named is there for connections.
+            "flows": [
+                one
+                for peer in peers
+                if peer.name in listening and self.options["port"] is None
+                for one in self._kept(peer, "udp")
+            ],
         }
         answer = self.probe([request], seconds=_LOOK_S * patience)
         seen = Answer(answer)
@@ -113,17 +121,17 @@ class ActionModule(MeshAction):
         until = number(mapping(self.of_host(name, "mesh_serving")).get("until")) or 0.0
         return until - _SPARE_S - time.time()
 
-    def _streams(self, peer: Node) -> list[dict[str, Any]]:
-        """Return where a peer listens for two connections of each family, one of them idle for most of the time."""
+    def _kept(self, peer: Node, protocol: str) -> list[dict[str, Any]]:
+        """Return where a peer listens for two connections or flows of each family, one of them idle for most of the time."""
         serving = mapping(self.of_host(peer.name, "mesh_serving"))
         found: list[dict[str, Any]] = []
         for known in peer.addresses:
-            listening = mapping(mapping(mapping(serving.get("ports")).get(known)).get("tcp"))
+            listening = mapping(mapping(mapping(serving.get("ports")).get(known)).get(protocol))
             port = number(listening.get("port"))
             if (wanted := self.options["port"]) is not None:
                 port = wanted if wanted in items(listening.get("ports")) else None
             if port:
-                stream = {"host": known, "tcp": int(port), "token": serving.get("token")}
+                stream = {"host": known, protocol: int(port), "token": serving.get("token"), "pause_s": self._pause_s}
                 budget = self.setting("stall_budget_s") * self.setting("patience")
                 idle = {**stream, "idle_s": idle_time(self.setting("hold_s"), budget)}
                 found += [stream, idle] if wanted is None else [stream]
@@ -143,6 +151,12 @@ def pace(nodes: int, peers: int, *, most: float) -> tuple[float, int]:
     per_node = most / max(1, nodes)
     interval = min(_LONGEST_INTERVAL_S, max(_INTERVAL_S, 2 * peers / per_node))
     return interval, max(1, min(peers, int(per_node * interval / 2)))
+
+
+def pause(nodes: int, interval: float, *, most: float) -> float:
+    """Return the time between two blocks of a connection: all nodes together exchange no more of them than they send pings."""
+    connections = 2 * nodes * min(nodes - 1, stream_count(nodes))
+    return min(_LONGEST_INTERVAL_S, max(interval, connections / most))
 
 
 def takes_part(host: str, nodes: Sequence[str], *, most: float) -> bool:

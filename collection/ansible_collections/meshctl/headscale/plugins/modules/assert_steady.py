@@ -18,6 +18,8 @@ description:
   - For each peer and address family there is a check of the pings (C(reachable.steady)), which fails when all of them were
     lost for longer than O(silence_budget), and one of the TCP connection (C(reachable.stream)), which fails when it broke, or
     stood still for longer than O(stall_budget).
+  - A third one (C(reachable.flow)) fails when a flow of datagrams was silent for longer than O(stall_budget) although pings were
+    answered, when the peer's late answer over a silent flow did not arrive, or when TCP or UDP lost packets more often than pings.
   - Time for which the process itself was held up does not count. When it could not watch for long enough, the check is
     skipped.
   - The pairs that a task has judged are no longer watched. The default of O(deadline) is V(0), because asking again would
@@ -40,7 +42,7 @@ options:
     type: float
   stall_budget:
     description:
-      - Longest time in seconds for which an open connection may stall. The variable C(mesh_stall_budget_s) when omitted,
+      - Longest time in seconds for which an open connection may stall, or a flow of datagrams be silent. The variable C(mesh_stall_budget_s) when omitted,
         else V(3).
     type: float
 extends_documentation_fragment:

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
 description:
-  - Starts a process on the host that pings every mesh address of the other nodes ten times a second, and keeps a TCP
-    connection open to those that M(meshctl.headscale.serve) has let listen. Nothing is installed or written.
+  - Starts a process on the host that pings every mesh address of the other nodes ten times a second, keeps a TCP connection
+    open to those that M(meshctl.headscale.serve) has let listen, and sends them datagrams. Nothing is installed or written.
   - The task does not wait. M(meshctl.headscale.assert_steady) asks for what was seen.
   - The process ends by itself at its deadline, also when the controller, the connection or the Python that started it is
     killed. It answers only its own user and root.
@@ -52,7 +52,7 @@ options:
     version_added: 0.2.0
 attributes:
   check_mode:
-    description: Pings in check mode as well, and opens no connection.
+    description: Pings in check mode as well, opens no connection and sends no datagrams.
     support: full
   diff_mode:
     description: This action has no differences to show.

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, items, mapping, number, text
 from .context import CheckContext, Node
+from .flowing import Flowing
 from .observations import HELD
 from .quoting import quoted
 from .saturation import load_of
+from .spans import Span, at_once, clock, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .check import Check
 
-# Two silences belong together when one begins this soon after the other.
-_TOGETHER_S: Final = 1.0
 _LISTED: Final = 4
 # A host keeps no more than this of anything.
 _MOST_READ: Final = 50
@@ -33,24 +32,6 @@ _TWICE, _OFTEN = 2, 3
 _NOTICED_S: Final = 1.2
 # A node that comes and goes is silent for a larger part of the time.
 _RARELY: Final = 0.03
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A time on the controller's clock in which something was so."""
-
-    start: float
-    end: float
-    what: str = ""
-
-    def meets(self, other: Span) -> bool:
-        """Whether both were at the same time, or nearly."""
-        return self.start <= other.end + _TOGETHER_S and other.start <= self.end + _TOGETHER_S
-
-    @property
-    def seconds(self) -> float:
-        """Return how long it was."""
-        return round(self.end - self.start, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +59,12 @@ class Held:
 def judge_held(answer: Json, context: CheckContext, expect: Held) -> list[Check]:
     """Return a check of the pings of each peer and family, and one of each connection."""
     seen = _Seen(answer, context, expect)
-    checks = [seen.steady(peer, family) for peer in expect.peers for family in expect.families if peer.address(family)]
+    pairs = [(peer, family) for peer in expect.peers for family in expect.families if peer.address(family)]
+    checks = [seen.steady(peer, family) for peer, family in pairs]
     if expect.no_streams:
-        return [*checks, context.skipped(expect.no_streams, aspect="stream")]
-    return checks + [
-        seen.stream(peer, family)
-        for peer in expect.peers
-        for family in expect.families
-        if peer.name in expect.stream_peers and peer.address(family)
-    ]
+        return checks + [context.skipped(expect.no_streams, aspect=aspect) for aspect in ("stream", "flow")]
+    kept = [(peer, family) for peer, family in pairs if peer.name in expect.stream_peers]
+    return checks + [check for peer, family in kept for check in (seen.stream(peer, family), seen.flow(peer, family))]
 
 
 class _Seen:
@@ -114,6 +92,15 @@ class _Seen:
         ]
         self._streams = {text(one.get("host")): one for one in streams if not number(one.get("idle_s"))}
         self._idle = {text(one.get("host")): one for one in streams if number(one.get("idle_s"))}
+        flows = [
+            {**mapping(one), "silences": self._later(text(mapping(one).get("host")), mapping(one).get("silences"))}
+            for one in items(self._data.get("flows"))
+        ]
+        self._flowing = Flowing(
+            lines=self._lines, streams=self._streams, budget_s=expect.stall_budget_s, ahead_s=expect.ahead_s,
+            flows={text(one.get("host")): one for one in flows if not number(one.get("idle_s"))},
+            idle={text(one.get("host")): one for one in flows if number(one.get("idle_s"))},
+        )  # fmt: skip
         self._watched_s = round((number(self._data.get("ticks")) or 0) * (number(self._data.get("interval_s")) or 0), 1)
         self._held_up_s = number(self._data.get("held_up_s")) or 0.0
 
@@ -165,7 +152,7 @@ class _Seen:
             **({"silent": len(spans), "longest_s": longest} if spans else {}),
         }  # fmt: skip
         evidence = {
-            "silences": [{"at": _clock(span.start), "s": span.seconds} for span in spans[:20]],
+            "silences": [{"at": clock(span.start), "s": span.seconds} for span in spans[:20]],
             "held_up_s": self._held_up_s,
             **({"refused": line["errors"]} if line.get("errors") else {}),
         }
@@ -194,12 +181,7 @@ class _Seen:
 
     def _spans(self, listed: Json) -> list[Span]:
         """Return spans of the host's clock on the controller's."""
-        ahead = self._expect.ahead_s
-        return [
-            Span(start=at - ahead, end=at - ahead + lasted)
-            for one in map(mapping, items(listed)[:_MOST_READ])
-            if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
-        ]
+        return spans_of(listed, self._expect.ahead_s)
 
     def _silent(self, peer: Node, family: int, spans: Sequence[Span]) -> str:
         return (
@@ -215,7 +197,7 @@ class _Seen:
                 "(`nft list ruleset` on both)"
             )
         line = mapping(self._lines.get(peer.address(10 - family)))
-        if line.get("first") is not None and not _at_once(spans, self._silences(line)):
+        if line.get("first") is not None and not at_once(spans, self._silences(line)):
             return (
                 f"it answered over IPv{10 - family} meanwhile, so look for a firewall, a policy or a route that concerns "
                 f"IPv{family} and changes"
@@ -238,19 +220,30 @@ class _Seen:
             return False
         opened = (number(stream.get("opened")) or 0.0) - self._expect.ahead_s
         long = [span for span in spans if span.seconds >= _NOTICED_S and span.start > opened]
-        return bool(long) and not _at_once(spans, self._spans(stream.get("waits")))
+        return bool(long) and not at_once(spans, self._spans(stream.get("waits")))
 
     def _answered(self, peer: Node, family: int) -> bool:
         return mapping(self._lines.get(peer.address(family))).get("first") is not None
 
     def _silent_too(self, peer: Node, family: int, spans: Sequence[Span]) -> bool:
-        return _at_once(spans, self._silences(mapping(self._lines.get(peer.address(family)))))
+        return at_once(spans, self._silences(mapping(self._lines.get(peer.address(family)))))
 
     def _meanwhile(self, spans: Iterable[Span]) -> str:
         found = next((outage for outage in self._expect.outages if any(span.meets(outage) for span in spans)), None)
         return f", while {found.what}" if found else ""
 
-    # -- connections -------------------------------------------------------------------------------------------------
+    # -- flows and connections -------------------------------------------------------------------------------------------------
+
+    def flow(self, peer: Node, family: int) -> Check:
+        """Return the check of the datagrams to one address."""
+        about: dict[str, Any] = {"aspect": "flow", "family": family, "target": peer.name}
+        if self._answer.error(HELD).get("type") == "deadline":
+            return self._context.skipped(
+                f"the probe on {self._context.source} did not finish: its host is overloaded", **about
+            )
+        if self._answer.data(HELD) is None:
+            return self._context.check(None, **about, expected="answers", observed=None, hint=self._answer.why(HELD))
+        return self._flowing.check(self._context, peer, family, self._load)
 
     def stream(self, peer: Node, family: int) -> Check:
         """Return the check of the connection to one address."""
@@ -297,7 +290,7 @@ class _Seen:
             return ""
         budget, pause = self._expect.stall_budget_s, number(idle.get("idle_s")) or 0.0
         # A short disturbance of the path may hold up one connection for longer than the other.
-        waits = [span for span in self._spans(idle.get("waits")) if not _at_once([span], disturbed)]
+        waits = [span for span in self._spans(idle.get("waits")) if not at_once([span], disturbed)]
         worst = max((span.seconds for span in waits), default=0.0)
         outcome = text(idle.get("outcome"))
         if outcome == "open" and worst <= budget:
@@ -327,7 +320,7 @@ class _Seen:
             "timeout": "the other side stopped acknowledging data",
         }.get(outcome, f"the kernel reports '{outcome}'")
         return (
-            f"the connection to {peer.name} broke at {_clock(at)}, {_amount(found)}{self._meanwhile([span])}: {how} "
+            f"the connection to {peer.name} broke at {clock(at)}, {_amount(found)}{self._meanwhile([span])}: {how} "
             "(firewalls and NAT on the way: `nft list ruleset`, `conntrack -L`)"
         )
 
@@ -337,7 +330,7 @@ class _Seen:
         worst = max(stalls, key=lambda span: span.seconds)
         line = mapping(self._lines.get(peer.address(family)))
         silences = self._silences(line)
-        if _at_once([worst], silences):
+        if at_once([worst], silences):
             why = "pings were lost at the same time, so the path was down: see `reachable.steady`"
         elif line.get("first") is not None and number(found.get("exchanged")) == 0:
             why = (
@@ -353,14 +346,10 @@ class _Seen:
             why = "nothing else is known about the path at that time"
         returned = int(number(found.get("bytes")) or 0)
         return (
-            f"the connection to {peer.name} stood still for {worst.seconds:g} s from {_clock(worst.start)}"
+            f"the connection to {peer.name} stood still for {worst.seconds:g} s from {clock(worst.start)}"
             f"{self._meanwhile([worst])}, and {returned} bytes were returned in all; the budget is "
             f"{self._expect.stall_budget_s:g} s: {why}"
         )
-
-
-def _at_once(spans: Iterable[Span], others: Sequence[Span]) -> bool:
-    return any(span.meets(other) for span in spans for other in others)
 
 
 def _amount(found: Mapping[str, Any]) -> str:
@@ -369,20 +358,12 @@ def _amount(found: Mapping[str, Any]) -> str:
     return f"{after}with {int(number(found.get('bytes')) or 0)} bytes returned"
 
 
-def _clock(at: float) -> str:
-    """Return the time of day of an event."""
-    try:
-        return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S.%f}"[:-5] + " UTC"
-    except (OverflowError, ValueError, OSError):
-        return "an unknown time"
-
-
 def _times(count: int) -> str:
     return {1: "once", _TWICE: "twice"}.get(count, f"{count} times")
 
 
 def _listed(spans: Sequence[Span]) -> str:
-    said = [f"for {span.seconds:g} s at {_clock(span.start)}" for span in spans[:_LISTED]]
+    said = [f"for {span.seconds:g} s at {clock(span.start)}" for span in spans[:_LISTED]]
     return ", ".join(said) + (" and so on" if len(spans) > _LISTED else "")
 
 

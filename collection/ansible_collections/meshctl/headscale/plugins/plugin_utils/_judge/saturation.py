@@ -29,7 +29,9 @@ _LONG_S: Final = 1.0
 _MOST_PATIENT: Final = 3.0
 # The aspects that time decides, by assertion; an error of any assertion may be one of time.
 _TIMED: Final = {
-    "reachable": frozenset({"ipv4", "ipv6", "latency", "loss", "large", "tcp", "udp", "bulk", "steady", "stream"}),
+    "reachable": frozenset(
+        {"ipv4", "ipv6", "latency", "loss", "large", "tcp", "udp", "bulk", "steady", "stream", "flow"}
+    ),
     "path": frozenset({""}),
 }
 _DOCTOR: Final = "doctor"

@@ -16,6 +16,7 @@ from collections import deque
 
 from .detached import detach
 from .door import Door, seconds_of
+from .flows import flow_of
 from .icmp import Echo
 from .streams import Stream
 from .wire import family_of
@@ -51,7 +52,7 @@ class _Line:
     """What became of the requests to one address."""
 
     def __init__(self) -> None:
-        self.sent = self.answered = self.lost = self.runs = 0
+        self.sent = self.answered = self.lost = self.losses = self.runs = 0
         self.first: float | None = None
         self.outages: List = []
         self.errors: Dict = {}
@@ -69,6 +70,7 @@ class _Line:
                 self._end(age)
             elif self.first is not None:
                 self.lost += 1
+                self.losses += not self._run
                 self._run = self._run or {"at": at, "from": age, "lost": 0}
                 self._run.update(lost=self._run["lost"] + 1, until=age)
 
@@ -94,7 +96,8 @@ class _Line:
         last = [dict(_outage(self._run, self._run["until"]), open=True)] if self._run.get("lost", 0) >= _RUN else []
         return {
             "sent": self.sent, "answered": self.answered, "lost": self.lost, "first": self.first, "errors": self.errors,
-            "runs": self.runs + len(last), "outages": self.outages + last,
+            # Requests that were lost in a row count once.
+            "losses": self.losses, "runs": self.runs + len(last), "outages": self.outages + last,
         }  # fmt: skip
 
 
@@ -155,6 +158,7 @@ class _Watch:
             family: _Pings(family, ask, self.lines) for family in sorted({family_of(one) for one in self.targets})
         }
         self.streams = [Stream(target) for target in ask.get("streams") or []]
+        self.flows = [flow_of(target) for target in ask.get("flows") or []]
         self.ticks = 0
         self.began = time.time()
         self.held_up = 0.0
@@ -173,6 +177,8 @@ class _Watch:
                 self.echoes[family_of(target)].ping(target, active)
             for stream in self.streams:
                 stream.tick(active)
+            for flow in self.flows:
+                flow.tick(active)
             self.ticks += 1
             due += self.interval
             self._listen(door, due)
@@ -251,6 +257,10 @@ class _Watch:
             if stream.found["host"] in addresses:
                 stream.end()
         self.streams = [stream for stream in self.streams if stream.found["host"] not in addresses]
+        for flow in self.flows:
+            if flow.host in addresses:
+                flow.end()
+        self.flows = [flow for flow in self.flows if flow.host not in addresses]
         for address in addresses:
             self.lines.pop(address, None)
 
@@ -264,4 +274,5 @@ class _Watch:
             "delays": self.delays,
             "lines": {target: line.as_dict() for target, line in self.lines.items()},
             "streams": [stream.as_dict(self._active()) for stream in self.streams],
+            "flows": [flow.as_dict(self._active()) for flow in self.flows],
         }

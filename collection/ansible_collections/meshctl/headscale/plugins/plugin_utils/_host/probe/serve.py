@@ -5,8 +5,11 @@
 """Listen for peers over TCP and UDP on given addresses, in a detached process.
 
 A request over TCP is a line `meshctl TOKEN UP DOWN` and UP bytes. The reply is a line of JSON with what arrived, and DOWN
-bytes. After a line `meshctl TOKEN stream` everything is returned as it arrives, until the peer closes the connection.
+bytes. After a line `meshctl TOKEN stream` everything is returned as it arrives, until the peer closes the connection; after a
+line `meshctl TOKEN counted` each block is, with the number of segments that were lost on the way back in its first bytes.
 A request over UDP begins with the same line; its reply is as long as the request. Without the token there is no reply.
+
+A request over UDP `meshctl TOKEN MS later ROUND` is answered at once, and again that many milliseconds later.
 
 A request `meshctl TOKEN SINCE seen ADDRESS,...` asks which packets have come from these addresses since a moment, by the
 clock in an earlier reply. Only where packets are captured is there an answer.
@@ -20,6 +23,7 @@ import json
 import random
 import select
 import socket
+import struct
 import threading
 import time
 import zlib
@@ -27,6 +31,7 @@ import zlib
 from .arrivals import Arrivals, watching
 from .detached import detach
 from .door import Door, new_token, seconds_of
+from .tcp import lost_of
 from .wire import family_of, outcome_of
 from .witness import Witness, witnessing
 
@@ -37,6 +42,11 @@ if TYPE_CHECKING:
 GREETING = b"meshctl "
 BLOCK = bytes(range(256)) * 256
 MOST_BYTES = 64 << 20
+COUNTED_BYTES = 1024
+# A late answer is sent several times, of which one is lost with any other packet.
+LATE_COPIES = 5
+_COPY_S = 0.1
+_LATEST_S, _MOST_LATE = 120.0, 256
 _MOST_CONNECTIONS = 128
 _LONGEST_LINE = 400
 _IDLE_S = 5.0
@@ -140,6 +150,8 @@ class _Server:
         self._door = door
         self._connections = 0
         self._ended = False
+        # Late answers by peer and round: when the next copy is due, and how many were sent.
+        self._late: Dict = {}
 
     def run(self, listeners: List, until: float) -> None:
         ready = select.poll()
@@ -152,7 +164,8 @@ class _Server:
         for number in captures:
             ready.register(number, select.POLLIN)
         while time.monotonic() < until and not self._ended:
-            for number, _event in ready.poll(int(max(1.0, (until - time.monotonic()) * 1000))):
+            wake = min([until, *(row["due"] for row in self._late.values() if row["copies"] < LATE_COPIES)])
+            for number, _event in ready.poll(int(max(1.0, (wake - time.monotonic()) * 1000))):
                 try:
                     if number in by_number:
                         self._take(by_number[number], until)
@@ -163,6 +176,7 @@ class _Server:
                         self._door.answer(self._end)
                 except OSError:
                     continue
+            self._send_late()
 
     def _end(self, request: Dict) -> Dict:
         """End, and return which datagrams have arrived of the senders that the request names."""
@@ -190,9 +204,39 @@ class _Server:
         found["at"] = listener.getsockname()[1]
         if (arrived := self._arrived(line)) is not None:
             found["arrived"] = arrived
+        elif (later := self._later(line, listener, peer, len(data))) is not None:
+            found.update(later)
         elif self._asked(line) is None:
             return
         listener.sendto(json.dumps(found).encode().ljust(len(data)), peer)
+
+    def _later(self, line: bytes, listener: socket.socket, peer: Tuple, length: int) -> Dict | None:
+        """Note when to answer again, and return how often that was done; None for another request."""
+        words = line.split()
+        if len(words) != 5 or words[0] + b" " != GREETING or words[1] != self._token or words[3] != b"later":
+            return None
+        if not (words[2].isdigit() and words[4].isdigit()) or len(words[2]) > 6 or len(words[4]) > 6:
+            return None
+        number, key = int(words[4]), (listener.fileno(), peer[:2])
+        row = self._late.get(key)
+        if (row is None and len(self._late) < _MOST_LATE) or (row is not None and row["round"] != number):
+            due = time.monotonic() + min(_LATEST_S, int(words[2]) / 1000)
+            row = self._late[key] = {"round": number, "due": due, "copies": 0, "to": (listener, peer), "bytes": length}
+        return {"round": number, "copies": row["copies"] if row else 0}
+
+    def _send_late(self) -> None:
+        """Send the late answers that are due."""
+        now = time.monotonic()
+        for row in self._late.values():
+            if row["copies"] < LATE_COPIES and row["due"] <= now:
+                listener, peer = row["to"]
+                row["copies"], row["due"] = row["copies"] + 1, now + _COPY_S
+                try:
+                    listener.sendto(
+                        json.dumps({"round": row["round"], "late": True}).encode().ljust(row["bytes"]), peer
+                    )
+                except OSError:
+                    continue
 
     def _converse(self, connection: socket.socket, peer: Tuple, until: float) -> None:
         try:
@@ -200,8 +244,8 @@ class _Server:
                 connection.setblocking(True)
                 connection.settimeout(max(0.1, min(_IDLE_S, until - time.monotonic())))
                 line, data = _line(connection)
-                if self._is_stream(line):
-                    _echo(connection, data, until)
+                if (kind := self._stream(line)) is not None:
+                    (_return if kind == b"counted" else _echo)(connection, data, until)
                     return
                 if (arrived := self._arrived(line)) is not None:
                     connection.sendall(json.dumps({"from": peer[0], "arrived": arrived}).encode() + b"\n")
@@ -250,8 +294,11 @@ class _Server:
         self._take_captured()
         return self._arrivals.since(int(words[2]) / 1000, words[4].decode("ascii", "replace").split(","))
 
-    def _is_stream(self, line: bytes) -> bool:
-        return line == b"%b%b stream" % (GREETING, self._token)
+    def _stream(self, line: bytes) -> bytes | None:
+        """Return how what arrives is returned; None for another request."""
+        return next(
+            (kind for kind in (b"stream", b"counted") if line == b"%b%b %b" % (GREETING, self._token, kind)), None
+        )
 
     def _asked(self, line: bytes) -> Tuple | None:
         """Return the lengths of both transfers, None for a request that is not ours."""
@@ -292,6 +339,20 @@ def _echo(connection: socket.socket, data: bytes, until: float) -> None:
         if not data:
             return
         connection.sendall(data)
+
+
+def _return(connection: socket.socket, data: bytes, until: float) -> None:
+    """Return blocks with the number of segments that were lost, until the peer closes the connection."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.settimeout(max(0.1, until - time.monotonic()))
+    while True:
+        while len(data) < COUNTED_BYTES:
+            more = connection.recv(65536)
+            if not more:
+                return
+            data += more
+        block, data = data[:COUNTED_BYTES], data[COUNTED_BYTES:]
+        connection.sendall(struct.pack("!q", lost_of(connection)) + block[8:])
 
 
 def _count(connection: socket.socket, data: bytes, wanted: int) -> Tuple:

@@ -13,15 +13,14 @@ import socket
 import struct
 import time
 
-from .serve import GREETING
-from .tcp import kernel_of
+from .serve import COUNTED_BYTES, GREETING
+from .tcp import kernel_of, lost_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, List
 
-_BLOCK = 1024
 _PAUSE_S = 0.25
 _RETRY_S = 1.0
 _CONNECT_S = 3.0
@@ -38,7 +37,8 @@ class Stream:
 
     def __init__(self, target: Dict) -> None:
         self._target = target
-        self._pause = float(target.get("idle_s") or _PAUSE_S)
+        # A block is returned between two looks at the clock, and the next one is due at the second of them.
+        self._pause = float(target.get("idle_s") or float(target.get("pause_s") or 0) / 2 or _PAUSE_S)
         self.sock: socket.socket | None = None
         self.state = "closed"
         self.events = 0
@@ -46,9 +46,11 @@ class Stream:
         self._out = b""
         self._sent = self._back = b""
         self._clock = 0.0
+        # Segments that were lost on the way to the peer and back, at most so far.
+        self._back_lost, self._most_lost = 0, 0
         self.found: Dict = {
             "host": target["host"], "family": 6 if ":" in target["host"] else 4, "tries": 0, "exchanged": 0,
-            "bytes": 0, "outcome": "timeout", "waits": [], "idle_s": target.get("idle_s"),
+            "bytes": 0, "outcome": "timeout", "waits": [], "idle_s": target.get("idle_s"), "losses": 0,
         }  # fmt: skip
 
     def tick(self, active: float) -> None:
@@ -58,7 +60,8 @@ class Stream:
         elif self.state == "opening" and active - self._since >= _CONNECT_S:
             self._close("timeout", active)
         elif self.state == "idle" and not self._out and active - self._since >= self._pause:
-            self._sent = struct.pack("!Q", self.found["exchanged"]) + os.urandom(_BLOCK - 8)
+            self._count_losses()
+            self._sent = struct.pack("!Q", self.found["exchanged"]) + os.urandom(COUNTED_BYTES - 8)
             self._put(self._sent, "waiting", active)
 
     def ready(self, active: float) -> None:
@@ -95,7 +98,7 @@ class Stream:
             return
         self.found.update(opened=round(time.time(), 3), local_port=self.sock.getsockname()[1], outcome="open")
         self._clock = active
-        self._put(b"%b%b stream\n" % (GREETING, str(self._target["token"]).encode()), "idle", active)
+        self._put(b"%b%b counted\n" % (GREETING, str(self._target["token"]).encode()), "idle", active)
 
     def _put(self, data: bytes, state: str, active: float) -> None:
         self._out, self._back, self.state, self._since = data, b"", state, active
@@ -108,13 +111,24 @@ class Stream:
             return
         self.found["bytes"] += len(data)
         self._back += data
-        if self.state != "waiting" or not self._sent.startswith(self._back[: len(self._sent)]):
+        # The peer writes a number into the first bytes.
+        if self.state != "waiting" or not self._sent[8:].startswith(self._back[8 : len(self._sent)]):
             self._fail("damaged", active)
         elif len(self._back) >= len(self._sent):
             self._note(active, final=False)
+            self._back_lost = struct.unpack_from("!q", self._back)[0]
             self.found["exchanged"] += 1
             self.found["last"] = round(time.time(), 3)
             self.state, self._since = "idle", active
+
+    def _count_losses(self) -> None:
+        """Count the last block if a segment was lost for it, once all is known about it that will be."""
+        own = lost_of(self.sock) if self.sock else -1
+        if own < 0 or self._back_lost < 0:
+            self.found["losses"] = None
+        elif self.found["losses"] is not None and own + self._back_lost > self._most_lost:
+            self._most_lost = own + self._back_lost
+            self.found["losses"] += bool(self.found["exchanged"])
 
     def _note(self, active: float, *, final: bool) -> None:
         """Remember a reply that took long, or has not come."""

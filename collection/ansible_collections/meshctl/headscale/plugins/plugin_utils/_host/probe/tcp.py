@@ -129,7 +129,7 @@ def send(ask: Dict, _until: float) -> Json:
 def kernel_of(sock: socket.socket) -> Dict:
     """Return what the kernel knows of a connection: why it is slow, or stuck."""
     try:
-        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
         # struct tcp_info: eight bytes, 24 counters of 32 bits, four of 64 bits.
         counters = struct.unpack_from("=24I", data, 8)
         acknowledged = struct.unpack_from("=Q", data, 120)[0]
@@ -143,3 +143,12 @@ def kernel_of(sock: socket.socket) -> Dict:
         # Milliseconds since anything arrived, data or acknowledgement.
         "quiet_ms": min(counters[11], counters[12]),
     }
+
+
+def lost_of(sock: socket.socket) -> int:
+    """Return how many segments of a connection were lost: those sent again, without those of which two copies arrived; -1 if unknown."""
+    try:
+        data = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+        return max(0, int(struct.unpack_from("=I", data, 100)[0]) - int(struct.unpack_from("=I", data, 216)[0]))
+    except (OSError, struct.error):
+        return -1

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the meshctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Times in which something was so, as hosts report them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from .answer import Json, items, mapping, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Two of them belong together when one begins this soon after the other.
+_TOGETHER_S: Final = 1.0
+# A host keeps no more than this of anything.
+_MOST_READ: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A time on the controller's clock in which something was so."""
+
+    start: float
+    end: float
+    what: str = ""
+
+    def meets(self, other: Span) -> bool:
+        """Whether both were at the same time, or nearly."""
+        return self.start <= other.end + _TOGETHER_S and other.start <= self.end + _TOGETHER_S
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it was."""
+        return round(self.end - self.start, 1)
+
+
+def at_once(spans: Iterable[Span], others: Sequence[Span]) -> bool:
+    """Whether any of some spans meets any of others."""
+    return any(span.meets(other) for span in spans for other in others)
+
+
+def clock(at: float) -> str:
+    """Return the time of day of an event."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S.%f}"[:-5] + " UTC"
+    except (OverflowError, ValueError, OSError):
+        return "an unknown time"
+
+
+def spans_of(listed: Json, ahead: float) -> list[Span]:
+    """Return spans of a host's clock, which is ahead, on the controller's."""
+    return [
+        Span(start=at - ahead, end=at - ahead + lasted)
+        for one in map(mapping, items(listed)[:_MOST_READ])
+        if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
+    ]
