@@ -41,15 +41,34 @@ def test_tailscaled_answers_over_tcp() -> None:
         ({"outcome": "timeout", "answers": []}, "over TCP it does not accept a connection"),
         ({"outcome": "timeout", "answers": [], "connected": True}, "accepts the connection and does not answer"),
         ({"outcome": "refused", "answers": []}, "over TCP it refuses the connection"),
-        ({"outcome": "closed", "answers": []}, "over TCP it closes the connection"),
-        ({"answers": [{"type": "A", "value": "192.0.2.1"}]}, "not an address of"),
-        ({"duration_ms": 5000.0}, "came too late"),
+        ({"outcome": "closed", "answers": []}, "over TCP it closes the connection without an answer"),
+        ({"outcome": "reset", "answers": [], "connected": True}, "over TCP it resets the connection"),
+        (
+            {"answers": [{"type": "A", "value": "192.0.2.1"}]},
+            "answers correctly over UDP, but over TCP with 192.0.2.1: another program answers TCP port 53",
+        ),
+        (
+            {"answers": [], "rcode": "NXDOMAIN"},
+            "answers correctly over UDP, but over TCP with NXDOMAIN: another program",
+        ),
+        (
+            {"answers": [], "rcode": "SERVFAIL"},
+            "answers correctly over UDP, but over TCP with SERVFAIL: another program",
+        ),
+        ({"duration_ms": 5000.0}, "answers correctly over TCP, but too late, and over UDP after "),
     ],
 )
 def test_what_is_wrong_over_tcp_only(row: dict[str, Any], said: str) -> None:
     check = over_tcp(**row)
     assert check.verdict == "failed"
     assert said in check.hint
+
+
+def test_an_answer_that_is_wrong_over_both_is_not_blamed_on_tcp() -> None:
+    rows = [{**mesh.asked(FIRST.fqdn, "A"), "answers": [{"type": "A", "value": "192.0.2.1"}]}]
+    hint = judged(dns=mesh.seen(rows), dns_tcp=mesh.seen(rows))["tcp", FIRST.node].hint
+    assert "192.0.2.1 is not an address of" in hint
+    assert "over TCP" not in hint
 
 
 def test_a_resolver_that_is_silent_over_both_is_not_blamed_on_tcp() -> None:

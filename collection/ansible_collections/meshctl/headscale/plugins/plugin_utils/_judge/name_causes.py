@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import causes
-from .answer import Answer, addresses, mapping, text
+from .answer import Answer, addresses, mapping, number, text
 from .names import (
     HOSTS,
     NSSWITCH,
@@ -53,21 +53,35 @@ def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) 
 
 def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: bool) -> str:
     """Return why tailscaled's resolver does not answer over TCP."""
+    datagram = dns_answer(seen, name.fqdn, name.kind)
     if same:
-        return f"the correct answer of {QUAD_100} over TCP came too late: check whether this host is overloaded"
+        took = number(datagram.get("duration_ms"))
+        over_udp = (
+            f", and over UDP after {took:.0f} ms" if took is not None and datagram.get("outcome") == "answered" else ""
+        )
+        return (
+            f"{QUAD_100} answers correctly over TCP, but too late{over_udp}: if that is much faster, a firewall or another program holds "
+            "up TCP port 53 on this host; otherwise the host is overloaded"
+        )
     if row.get("outcome") == "answered":
         known = addresses(values(row))
+        if addresses(values(datagram)) == [one for one in name.addresses if (":" in one) == (name.kind == "AAAA")]:
+            said = ", ".join(known) or text(row.get("rcode"))
+            return (
+                f"{QUAD_100} answers correctly over UDP, but over TCP with {said}: another program answers TCP port 53 at its address "
+                "(`nft list ruleset`, `ss -Hltnp sport = 53`)"
+            )
         return why_not_resolved(seen, name, known, same=False)
     client = causes.client(seen) if seen.data(STATUS) is not None else ""
-    datagram = dns_answer(seen, name.fqdn, name.kind)
     if client or datagram.get("outcome") != "answered":
         return client or f"{QUAD_100} answers neither over UDP nor over TCP: check that tailscaled is running"
+    connected = row.get("connected") is True
     ended = {
-        "timeout": "accepts the connection and does not answer"
-        if row.get("connected")
+        "timeout": "accepts the connection and does not answer in time"
+        if connected
         else "does not accept a connection",
-        "closed": "closes the connection",
-    }.get(text(row.get("outcome")), "refuses the connection")
+        "closed": "closes the connection without an answer",
+    }.get(text(row.get("outcome")), "resets the connection" if connected else "refuses the connection")
     return (
         f"{QUAD_100} answers over UDP, but over TCP it {ended}: a firewall on this host stops TCP port 53 (`nft list ruleset`), or "
         "another program answers there; answers that are too long for a datagram are lost"
