@@ -60,6 +60,8 @@ def test_a_listener_is_read_from_what_the_host_said() -> None:
     assert asked["targets"][0]["more"] == {"tcp": [700, 5000], "udp": [701]}
     assert asked["bulk"] and asked["connections"]
     assert "bulk" not in request([NAS], 3.0, whole=False)
+    slow = request([NAS], 9.0, whole=True, patience=3.0)
+    assert slow["pause_s"] == pytest.approx(9 * asked["pause_s"]), "slow hosts get fewer at a time"
 
 
 def test_a_host_that_answers_everything_passes() -> None:
@@ -81,10 +83,10 @@ SILENT = {"outcome": "timeout"}
         ({"udp": {**HEALTHY["udp"], "seen": {"from": "10.0.0.77"}}}, "udp", "nas sees 10.0.0.77"),
         ({"bulk": {"outcome": "stalled", "stage": "reply", "sent": 49152}}, "upload", "49152 bytes do not arrive at nas"),
         ({"bulk": {"outcome": "damaged", "stage": "receive"}}, "upload", "something at the router two changes the data"),
-        ({"opened": {"tcp": {"40001": ALL, "700": {**ALL, "opened": 0, "lost": 8}}, "udp": UDP}}, "ports", "TCP to port 700 is dropped"),
+        ({"opened": {"tcp": {"40001": ALL, "700": {**ALL, "opened": 0, "lost": 8, "never": 8}}, "udp": UDP}}, "ports", "TCP to port 700 is dropped"),
         ({"opened": {"tcp": {"40001": ALL, "700": {**ALL, "opened": 0, "refused": 8}}, "udp": UDP}}, "ports", "of a firewall on the router two"),
         ({"opened": {"tcp": {"40001": {**ALL, "opened": 4, "lost": 4}}, "udp": UDP}}, "ports", "a rule on source ports"),
-        ({"opened": {"tcp": {"40001": ALL}, "udp": {"40002": ALL, "701": {**ALL, "opened": 0, "lost": 8}}}}, "ports", "UDP to port 701 is dropped"),
+        ({"opened": {"tcp": {"40001": ALL}, "udp": {"40002": ALL, "701": {**ALL, "opened": 0, "lost": 8, "never": 8}}}}, "ports", "UDP to port 701 is dropped"),
         ({"opened": {}}, "ports", "were not tried in time"),
     ],
 )  # fmt: skip

@@ -141,7 +141,9 @@ class ActionModule(Assertion):
             {"id": ICMP, "kind": "icmp", "targets": [*expect.webs, *_NOWHERE], "count": 2, "interval_s": 0.1,
              "try_timeout_s": self.patience, "marker": marker, "size": 64},
             {"id": "tcp", "kind": "tcp", "targets": targets, "try_timeout_s": 1.0},
-            request(list(expect.listeners), seconds, whole=expect.reached and not expect.neighbour_reached),
+            request(
+                list(expect.listeners), seconds, whole=expect.reached and not expect.neighbour_reached, patience=self.patience
+            ),
             # This name does not exist, so that no cache answers.
             {"id": "marked", "kind": "getaddrinfo", "names": [f"{marker}.lab.test"], "timeout_s": seconds},
             *([{"id": GETADDRINFO, "kind": "getaddrinfo", "names": list(expect.names)}] if expect.reached and expect.names else []),

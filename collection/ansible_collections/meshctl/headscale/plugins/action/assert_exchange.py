@@ -17,15 +17,13 @@ from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import items, mapping
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.exchange import Exchange, judge_exchange
-from ..plugin_utils._judge.opened import connections
+from ..plugin_utils._judge.opened import CONNECTIONS, connections, pause_s
 
 if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
 
 _SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
-# One after another; slow hosts get fewer at a time.
-_CONNECTIONS, _PAUSE_S = 24, 0.01
 # Below this rate, a transfer within the budget is not waited for.
 _LOWEST_RATE_MBIT = 0.2
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
@@ -101,8 +99,8 @@ class ActionModule(Assertion):
                 "targets": [target for target in found if target],
                 "bulk": self._expect.bulk,
                 "sizes": self._sizes,
-                "connections": _CONNECTIONS,
-                "pause_s": min(_PAUSE_S * self.patience**2, self.patience / _CONNECTIONS),
+                "connections": CONNECTIONS,
+                "pause_s": pause_s(self.patience),
                 "try_timeout_s": 2.0 * self.patience,
                 "bulk_timeout_s": self._transfer_s,
             }

@@ -85,7 +85,7 @@ class ActionModule(Assertion):
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 3, "interval_s": 0.2, "try_timeout_s": 1.0},
             {"id": HTTP, "kind": "http", "targets": [{"url": url} for url in pages], "try_timeout_s": patience},
             {"id": TCP, "kind": "tcp", "targets": ports, "try_timeout_s": patience},
-            request(listeners, patience, whole=whole),
+            request(listeners, patience, whole=whole, patience=self.patience),
         ]
 
     def judge(self, answer: Json) -> list[Check]:

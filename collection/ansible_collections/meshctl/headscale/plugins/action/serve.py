@@ -18,8 +18,9 @@ _LOOK_S = 5.0
 _LONGEST_S = 900.0
 _SLICED_S = 300.0
 _HIGHEST_PORT = 65535
-# Those of well-known services and of others; the kernel chooses a port from neither.
-_RANGES = [(512, 1023), (1024, 32767)]
+# Ports of well-known services, and each tenth of the others: a firewall may drop a range of ports.
+_TENTH = (65536 - 1024) // 10
+_RANGES = [(512, 1023), *((low, low + _TENTH - 1) for low in range(1024, 65536 - _TENTH + 1, _TENTH))]
 
 
 class ActionModule(ProbingAction):

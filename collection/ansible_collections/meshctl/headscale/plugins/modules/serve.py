@@ -48,7 +48,8 @@ options:
     default: false
   spread:
     description:
-      - Whether to listen on two more ports of each address and protocol, one below 1024 and one below 32768, chosen at random.
+      - Whether to listen on eleven more ports of each address and protocol, chosen at random. One is from 512 to 1023, and one
+        from each tenth of those above.
       - Existing hosts never do.
     type: bool
     default: false

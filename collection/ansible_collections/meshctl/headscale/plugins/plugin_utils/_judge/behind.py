@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, address, items, mapping, number, text
 from .observations import EXCHANGE
-from .opened import flows, opened
+from .opened import CONNECTIONS, flows, opened, pause_s
 from .quoting import quoted
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .context import CheckContext
 
 SENT_BYTES: Final = 49152
-CONNECTIONS: Final = 24
 _PROTOCOLS: Final = ("tcp", "udp")
 # How far a transfer came: the target has confirmed what it received before these.
 _CONFIRMED: Final = ("receive", "done")
@@ -76,11 +75,14 @@ class Behind:
     """What became of connections in earlier looks."""
 
 
-def request(listeners: list[Listener], patience: float, *, whole: bool) -> dict[str, Any]:
-    """Return the observation of these listeners."""
-    more: dict[str, Any] = {"bulk": SENT_BYTES, "connections": CONNECTIONS, "bulk_timeout_s": patience} if whole else {}
+def request(listeners: list[Listener], seconds: float, *, whole: bool, patience: float = 1.0) -> dict[str, Any]:
+    """Return the observation of these listeners; `patience` is that with the host."""
+    more: dict[str, Any] = {
+        "bulk": SENT_BYTES, "connections": CONNECTIONS, "pause_s": pause_s(patience), "bulk_timeout_s": seconds,
+    }  # fmt: skip
     targets = [listener.target for listener in listeners]
-    return {"id": EXCHANGE, "kind": "exchange", "targets": targets, "try_timeout_s": patience, **more}
+    asked = {"id": EXCHANGE, "kind": "exchange", "targets": targets, "try_timeout_s": seconds}
+    return {**asked, **more} if whole else asked
 
 
 def answers(seen: Answer, known: str) -> bool:

@@ -22,6 +22,9 @@ _LOST: Final = 0.2
 _NEVER: Final = 0.05
 _SEVERAL: Final = 2
 _LISTED: Final = 8
+# How many connections, and how many datagrams.
+CONNECTIONS: Final = 24
+_PAUSE_S: Final = 0.01
 _COUNTED: Final = ("tried", "opened", "lost", "never", "refused")
 _MOST_COUNTED: Final = 10_000
 
@@ -35,6 +38,11 @@ class Opened:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
+def pause_s(patience: float) -> float:
+    """Return the time between two of them; slow hosts, whose patience is above 1, get fewer at a time."""
+    return min(_PAUSE_S * patience**2, patience / CONNECTIONS)
+
+
 def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str, *, at: str = "") -> Opened:
     """Judge what a peer's ports have shown, of which the main one has answered before; `at` names a router on the way."""
     found = {port: {key: _count(row, key) for key in _COUNTED} for port, row in rows.items()}
@@ -43,7 +51,8 @@ def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str, *, at: 
     few = never < _SEVERAL or never <= tried * _NEVER
     if lost + refused <= tried * _LOST and few:
         return Opened()
-    shut = [port for port, row in found.items() if row["tried"] and not row["opened"]]
+    # What opens late is not shut.
+    shut = [port for port, row in found.items() if row["tried"] and row["never"] + row["refused"] == row["tried"]]
     evidence = {"by_port": {port: {**row, **_sources(rows[port])} for port, row in found.items()}}
     own = found.get(str(main), {})
     name = protocol.upper()
@@ -81,10 +90,10 @@ def _some(protocol: str, peer: str, counts: Mapping[str, int]) -> str:
         end, limit = f"and {fine} opened at once", "new connections"
     else:
         begin = f"of {tried} datagrams to {peer}, one after another and each from another source port,"
-        what = [f"{lost} were not answered at once"] * bool(lost) + [f"{refused} were refused"] * bool(refused)
-        end, limit = f"and {fine} were", "new flows or packets"
+        what = [f"the first copy of {lost} was not answered"] * bool(lost) + [f"{refused} were refused"] * bool(refused)
+        end, limit = f"and that of {fine} was", "new flows or packets"
     if never >= _SEVERAL and never == lost and not refused:
-        how = "never opened" if protocol == "tcp" else "were not answered"
+        how = "never opened" if protocol == "tcp" else "were never answered"
         return (
             f"{begin} {never} {how} although they were tried again, {end}: something on the way drops some of these flows for good, "
             "such as one of several parallel paths, a full table of connections, or a rule on source ports (`nft list ruleset` on "

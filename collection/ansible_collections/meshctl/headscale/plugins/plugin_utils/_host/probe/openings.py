@@ -23,6 +23,8 @@ from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._types import Dict, Json, List, Tuple
 
 _LOWEST_SOURCE = 1024
@@ -34,57 +36,46 @@ _AGAIN_S = 1.0
 
 def openings(host: str, ports: List, count: int, pause: float, until: float) -> Dict:
     """Return, by port, how many of `count` connections opened at once, opened late or not at all, or were refused."""
-    found = {str(port): _row() for port in ports}
-    waiting: Dict = {}
-    poll = select.poll()
-    begun, due = 0, time.monotonic()
-    try:
-        while (begun < count or waiting) and time.monotonic() < until:
-            if begun < count and time.monotonic() >= due:
-                port = ports[begun % len(ports)]
-                begun, due = begun + 1, due + pause
-                one = _begin(host, port, found[str(port)])
-                if one:
-                    waiting[one[0].fileno()] = one
-                    poll.register(one[0], select.POLLOUT)
-            wake = due if begun < count else until
-            for number, _event in poll.poll(max(1, int((wake - time.monotonic()) * 1000))):
-                poll.unregister(number)
-                _settle(waiting.pop(number))
-        for one in waiting.values():
-            _note(one, "never")
-    finally:
-        for one in waiting.values():
-            one[0].close()
-    return found
+    return _one_by_one(ports, count, pause, until, lambda port, row: _begin(host, port, row), select.POLLOUT, _settle)
 
 
 def replies(host: str, ports: List, datagram: bytes, count: int, pause: float, until: float) -> Dict:  # noqa: PLR0913, PLR0917
     """Return, by port, of how many of `count` datagrams the first copy was answered, a later one or none, or how many were refused."""
+    return _one_by_one(
+        ports, count, pause, until, lambda port, row: _send(host, port, datagram, row), select.POLLIN,
+        lambda one: _answered(one, len(datagram)),
+        # A longer one, so that the reply tells which of them it is about.
+        lambda one: _send_again(one, datagram + b"."),
+    )  # fmt: skip
+
+
+def _one_by_one(  # noqa: PLR0913, PLR0917
+    ports: List, count: int, pause: float, until: float, begin: Callable, event: int, settle: Callable, again: Callable | None = None
+) -> Dict:  # fmt: skip
+    """Begin something `count` times, at the ports in turn, and settle each when its socket is ready; return a row for each port."""
     found = {str(port): _row() for port in ports}
     waiting: Dict = {}
     poll = select.poll()
     begun, due = 0, time.monotonic()
-    again = due + _AGAIN_S
+    repeated = due + _AGAIN_S if again else until
     try:
         while (begun < count or waiting) and time.monotonic() < until:
             now = time.monotonic()
             if begun < count and now >= due:
                 port = ports[begun % len(ports)]
                 begun, due = begun + 1, due + pause
-                one = _send(host, port, datagram, found[str(port)])
+                one = begin(port, found[str(port)])
                 if one:
                     waiting[one[0].fileno()] = one
-                    poll.register(one[0], select.POLLIN)
-            elif begun == count and now >= again:
-                again = now + _AGAIN_S
+                    poll.register(one[0], event)
+            elif again and begun == count and now >= repeated:
+                repeated = now + _AGAIN_S
                 for one in waiting.values():
-                    # A longer one, so that the reply tells which of them it is about.
-                    _send_again(one, datagram + b".")
-            wake = due if begun < count else min(again, until)
+                    again(one)
+            wake = due if begun < count else min(repeated, until)
             for number, _event in poll.poll(max(1, int((wake - time.monotonic()) * 1000))):
                 poll.unregister(number)
-                _answered(waiting.pop(number), len(datagram))
+                settle(waiting.pop(number))
         for one in waiting.values():
             _note(one, "never")
     finally:
