@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from ..plugin_utils._judge.check import Check
 
-_LOOK_S, _TRY_S = 10.0, 24.0
+# With the start and the end of Ansible, 20 seconds for a path of which one part does not answer.
+_ASK_S, _LOOK_S = 5.5, 4.0
 _API = {"nodes": "node", "users": "user", "policy": "policy"}
 _SERVER, _QUESTION, _SEEN, _TRIED = "mesh_why_server", "mesh_why", "mesh_why_seen", "mesh_why_tried"
 
@@ -76,7 +77,7 @@ class ActionModule(Assertion):
         ask = server(self)
         ask = {**ask, "url": ask["url"].rstrip("/")}
         requests = [{"id": name, "kind": "headscale", "path": f"/api/v1/{path}", **ask} for name, path in _API.items()]
-        answer = self.probe(requests, seconds=_LOOK_S * self.patience)
+        answer = self.probe(requests, seconds=_ASK_S * self.patience)
         self._facts = {_SERVER: {**answer, "source": self.host, "url": ask["url"]}}
 
     def _records(self) -> Server:
@@ -114,28 +115,29 @@ class ActionModule(Assertion):
         self._facts = {_SEEN: seen}
 
     def _try(self) -> None:
-        answer = self.probe(asking.attempt(self._asked()), seconds=_TRY_S * self.patience)
+        # Without tailscaled's status, a ping of tailscaled is in vain, and a connection may still come about.
+        alive = bool(Answer(self.variable(_SEEN)).data("status"))
+        answer = self.probe(asking.attempt(self._asked(), through=alive), seconds=asking.ATTEMPT_S * self.patience)
         self._facts = {_TRIED: answer}
 
     def _collect(self) -> None:
         question, before = self._asked(), mapping(self.variable(_SEEN))
-        requests = asking.last(Answer(before))
+        requests, seconds = asking.last(Answer(before)), _LOOK_S
         if question.target.route and self.host == question.target.host:
-            requests += asking.attempt(question, through=False)
-        answer = self.probe(requests, seconds=_LOOK_S * self.patience)
+            requests, seconds = [*requests, *asking.attempt(question, through=False)], asking.ATTEMPT_S
+        answer = self.probe(requests, seconds=seconds * self.patience)
         after = mapping(answer.get("observations"))
         observed = {name if name != "metrics" else "metrics_after": found for name, found in after.items()}
         self._facts = {_SEEN: asking.together(before, {"observations": observed})}
 
     def _conclude(self) -> list[Check]:
         question = self._asked()
-        tried = Answer(self.of_host(question.source.host, _TRIED))
         case = Case(
             question=question,
             server=self._records(),
             source=Side(question.source, self.of_host(question.source.host, _SEEN)),
             target=Side(question.target, self.of_host(question.target.host, _SEEN)),
-            tried=Answer({"observations": mapping(tried.data("all"))}),
+            tried=asking.tried(self.of_host(question.source.host, _TRIED)),
         )
         shells = {host: self._shell_of(host) for host in (*question.hosts, case.server.source) if host}
         return walk.checks(case, walk.walk(case), shells)

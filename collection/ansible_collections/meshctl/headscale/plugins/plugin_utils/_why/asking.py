@@ -19,6 +19,9 @@ IGNORED = {4: "/proc/sys/net/ipv4/icmp_echo_ignore_all", 6: "/proc/sys/net/ipv6/
 _WATCH_S = 90.0
 # WireGuard repeats a lost first handshake after five seconds, and sends the waiting packets then.
 _TRY_S = 6.5
+_PING_S = 1.5
+# What `attempt` takes at most: two pings of WireGuard, and the attempt.
+ATTEMPT_S = 2 * _PING_S + _TRY_S + 0.5
 
 
 def first(service: Service) -> list[Request]:
@@ -56,27 +59,36 @@ def second(question: Question, seen: Answer, *, source: bool) -> list[Request]:
 
 
 def attempt(question: Question, *, through: bool = True) -> list[Request]:
-    """Return the attempts to connect, after pings of tailscaled that set up the tunnel if they go `through` it."""
+    """Return the attempts to connect, after a ping of tailscaled that sets up the tunnel if they go `through` it."""
     service, targets = question.service, list(question.target.addresses)
     router = question.target.mesh_addresses[:1] if question.target.route else targets[:1]
-    ping = {"targets": router, "try_timeout_s": 1.5}
-    pings = [
-        {"id": "disco", "kind": "disco", **ping, "tries": 4, "interval_s": 0.3, "until_direct": True},
-        {"id": "tsmp", "kind": "tsmp", **ping, "tries": 2},
-    ]
+    ping = {"targets": router, "try_timeout_s": _PING_S}
+    path = {"id": "disco", "kind": "disco", **ping, "tries": 4, "interval_s": 0.3, "until_direct": True}
     if service.protocol == "icmp":
         asked: Request = {"kind": "icmp", "targets": targets, "count": 2}
     else:
         asked = {"kind": service.protocol, "targets": [{"host": host, "port": service.port} for host in targets]}
     asked = {**asked, "id": "try", "try_timeout_s": _TRY_S}
-    return [{"id": "all", "kind": "sequence", "steps": [*pings, asked]}] if through else [asked]
+    if not through:
+        return [asked]
+    return [
+        path,
+        {"id": "all", "kind": "sequence", "steps": [{"id": "tsmp", "kind": "tsmp", **ping, "tries": 2}, asked]},
+    ]
+
+
+def tried(answer: Json) -> Answer:
+    """Return the attempts, and the pings, by name."""
+    observations = mapping(mapping(answer).get("observations"))
+    return Answer({"observations": {**observations, **mapping(Answer(answer).data("all"))}})
 
 
 def last(seen: Answer) -> list[Request]:
     """Return what to observe at an end after the attempt."""
     token = text(mapping(seen.data("watch")).get("token"))
     return [
-        {"id": "metrics", "kind": "metrics"},
+        # A tailscaled that did not tell its status does not tell these either.
+        *([{"id": "metrics", "kind": "metrics"}] if seen.data("status") else []),
         *([{"id": "watched", "kind": "watched", "token": token}] if token else []),
     ]
 

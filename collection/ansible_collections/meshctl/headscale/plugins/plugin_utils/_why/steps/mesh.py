@@ -97,6 +97,11 @@ def client(case: Case) -> Finding:
 
 
 def _client(side: Side, *, source: bool) -> Finding | None:
+    if not side.status and side.error("status").get("type") in ("timeout", "withheld"):
+        return failed(
+            f"tailscaled does not answer on {side.name}, and something listens for it: restart it with `systemctl restart tailscaled`",
+            evidence={"error": side.why("status")}, command="systemctl status tailscaled", host=side.end.host,
+        )  # fmt: skip
     if not side.status:
         return failed(
             f"tailscaled does not run on {side.name}: {side.why('status')}: start it with `systemctl start tailscaled`",
