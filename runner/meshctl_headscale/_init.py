@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshctl_headscale import _collection
+from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._exit import BadInputError, MeshctlError
 
 _STDOUT = "-"
@@ -69,21 +69,27 @@ def _asked(url: str) -> str:
 def refuse_to_overwrite(output: str, *, force: bool) -> None:
     """Refuse an existing file before anything is asked."""
     path = Path(output).expanduser()
-    if output == _STDOUT or force:
+    if output == _STDOUT:
         return
-    if path.exists():
+    if path.is_symlink():
+        raise BadInputError(f"--output is {path}, which is a link: name another file.")
+    _inputs.check_new_file(path, "--output")
+    if path.exists() and not force:
         raise BadInputError(f"{path} exists. Name another file with --output, or replace it with --force.")
 
 
-def write(text: str, output: str) -> None:
-    """Write the inventory; `-` is stdout."""
+def write(text: str, output: str, *, force: bool = False) -> None:
+    """Write the inventory; `-` is stdout, and `force` replaces a file."""
     if output == _STDOUT:
         sys.stdout.write(text)
         return
     path = Path(output).expanduser()
     try:
+        if force:
+            # Another name of the same file keeps its content.
+            path.unlink(missing_ok=True)
         # An inventory can run code: follow no link, and let no umask make the file writable for others.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:

@@ -33,6 +33,10 @@ def check_new_file(path: Path, option: str) -> None:
     """Refuse a path at which no file can be written, before anything else is done."""
     if path.is_dir():
         raise BadInputError(f"{option} is {path}, which is a directory: name a file in it.")
+    if path.exists() and not path.is_file():
+        raise BadInputError(f"{option} is {path}, which is not a regular file: name another file.")
+    if path.is_symlink() and not path.exists():
+        raise BadInputError(f"{option} is {path}, a link that leads nowhere: name another file.")
     if not path.absolute().parent.is_dir():
         raise BadInputError(f"The directory of {option} {path} does not exist. Create it, or name another file.")
 

@@ -36,6 +36,8 @@ _YAML = (".yml", ".yaml", ".json")
 _NO_FILES = ("/dev/", "/proc/")
 _VAULT = "$ANSIBLE_VAULT"
 _ANSIBLE_S = 60
+# Ten thousand hosts take less than a tenth.
+_LARGEST = 64 << 20
 _UNPARSED = re.compile(r"failed to parse inventory source\s+(\S.*)")
 # Messages of the inventory plugin about a server that it could not query.
 _UNASKED = re.compile(r"(The (certificate of|name in) )?https?://\S+ |Headscale refused")
@@ -65,6 +67,8 @@ def _check_kind(path: Path) -> None:
         return
     if not (path.is_file() or path.is_dir()) or str(path).startswith(_NO_FILES):
         raise BadInputError(f"The inventory {path} is neither a file nor a directory. Write it to a file.")
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise BadInputError(f"The inventory {path} is larger than {_LARGEST >> 20} MiB. Name the right file.")
     if path.is_file() and (program := _missing_program(path)):
         # Ansible would read it as an INI file of comments.
         raise BadInputError(
@@ -182,7 +186,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
         return None if text.startswith(_VAULT) else _loaded(path, text)
     except UnicodeDecodeError:
         raise BadInputError(f"The inventory {path} is not UTF-8 text. Write it in YAML.") from None
-    except yaml.YAMLError as error:
+    except (RecursionError, yaml.YAMLError) as error:
         raise BadInputError(f"The inventory {path} is not YAML: {' '.join(str(error).split())}.") from None
 
 

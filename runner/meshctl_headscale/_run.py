@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _MOST_REASONS = 3
+# Of a file of variables.
+_LARGEST = 16 << 20
 _INTERRUPTED = {
     "run": "Interrupted: no process of the run is left, and the lab is still up. `meshctl up` restores what was disturbed.",
     "up": "Interrupted: `meshctl up` continues from here, `meshctl down` removes the lab.",
@@ -96,12 +98,12 @@ def _check_variables(path: Path, item: str) -> None:
     import yaml
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _collection.reading.content(path, most=_LARGEST)
         # Composing keeps Ansible's tags, such as !vault, unresolved.
         top = None if text.startswith("$ANSIBLE_VAULT") else yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise BadInputError(f"The file {path} for -e {item} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, yaml.YAMLError):
+    except (UnicodeDecodeError, RecursionError, yaml.YAMLError):
         raise BadInputError(
             f"The file {path} for -e {item} is not YAML or JSON: write one `name: value` per line."
         ) from None

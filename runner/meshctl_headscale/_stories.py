@@ -21,6 +21,7 @@ _TAGS = frozenset({"disruptive", "all", "always", "tagged", "untagged"})
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook")
 _ALL = "all"
 # A play of these does not show that a story began.
+_LARGEST = 4 << 20
 _NOT_STORIES = ("up", "down")
 
 
@@ -115,7 +116,7 @@ def _own(name: str) -> Story | None:
 
 
 def _read(path: Path) -> Story | None:
-    entries = _entries(path, path.read_text(encoding="utf-8"))
+    entries = _entries(path, _collection.reading.content(path, most=_LARGEST))
     if entries is None:
         return None
     plays = list(_play_names(path, entries))
@@ -148,13 +149,15 @@ def _entries(path: Path, text: str) -> list[dict[str, Any]] | None:
 
     try:
         plays = yaml.load(text, Loader=_collection.stories.plain_loader())  # noqa: S506
-    except yaml.YAMLError as error:
+    except (RecursionError, yaml.YAMLError) as error:
         raise BadInputError(f"The playbook {path} is not YAML: {' '.join(str(error).split())}.") from None
     return [play for play in plays if isinstance(play, dict)] if isinstance(plays, list) else None
 
 
-def _play_names(path: Path, entries: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _play_names(path: Path, entries: Sequence[dict[str, Any]], seen: frozenset[Path] = frozenset()) -> Iterator[str]:
     yield from (str(entry["name"]) for entry in entries if entry.get("name") and "hosts" in entry)
     for target in [path.parent / str(entry[key]) for entry in entries for key in _IMPORTS if key in entry]:
-        if target.is_file() and target != path and target.stem not in _NOT_STORIES:
-            yield from _play_names(target, _entries(target, target.read_text(encoding="utf-8")) or [])
+        known = {*seen, path.resolve()}
+        if target.is_file() and target.resolve() not in known and target.stem not in _NOT_STORIES:
+            text = _collection.reading.content(target, most=_LARGEST)
+            yield from _play_names(target, _entries(target, text) or [], frozenset(known))

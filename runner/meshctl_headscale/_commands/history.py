@@ -66,6 +66,8 @@ def history(
         raise BadInputError(f"--since {since} is not before --until {until}.")
     if as_json and html:
         raise BadInputError("--json and --html cannot be combined: leave one out.")
+    if html and html != "-":
+        _inputs.check_new_file(Path(html).expanduser(), "--html")
     path = file.path(history_file, inventory, lab)
     for said in file.add(path, add) if add else ():
         print(said, file=sys.stderr)

@@ -67,4 +67,4 @@ def init(
 
     _init.refuse_to_overwrite(output, force=force)
     source = _init.Source(url=url, api_key_file=api_key_file, ca_file=ca_file)
-    _init.write(_init.compose(source, expect=expect), output)
+    _init.write(_init.compose(source, expect=expect), output, force=force)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meshctl_headscale import _collection
-from meshctl_headscale._exit import MeshctlError
+from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._history.facts import Facts, Made, Node, Pair
 
 VERSION = 1
@@ -65,6 +65,8 @@ class Store:
     def __init__(self, path: Path, *, write: bool = False, largest_bytes: int = LARGEST_BYTES) -> None:
         """Open the file; `write` makes a missing one."""
         self.path = path
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise BadInputError(f"The history {path} is not a regular file. Name another file with --history.")
         with self._explained():
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={'rwc' if write else 'rw'}",

@@ -185,6 +185,9 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for option, path in (("--tls-cert", certificate), ("--tls-key", key)):
         try:
+            # A pipe in its place would be waited for.
+            if not path.expanduser().is_file() and path.expanduser().exists():
+                raise BadInputError(f"The file {path} for {option} is not a regular file: name one.")
             path.expanduser().open("rb").close()
         except OSError as error:
             raise BadInputError(f"The file {path} for {option} cannot be read: {error.strerror}.") from None

@@ -14,6 +14,7 @@ import json
 import os
 import typing as t
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson, _shapes
@@ -60,6 +61,9 @@ class HeadscaleAPI:
         """Keep where the server is and how it is spoken to; nothing is sent yet."""
         if ca_path and not os.access(ca_path, os.R_OK):
             raise BadInput(f"ca_path is {ca_path!r}, which cannot be read: name a file of PEM certificates.")
+        if ca_path and not Path(ca_path).is_file():
+            # A pipe would be waited for.
+            raise BadInput(f"ca_path is {ca_path!r}, which is not a regular file: name a file of PEM certificates.")
         if timeout <= 0:
             raise BadInput(f"timeout is {timeout:g}: it must be more than 0 seconds.")
         if not api_key.strip() or not api_key.strip().isprintable() or " " in api_key.strip():

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import cache
 from pathlib import Path
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
 _OWN = "Set {} to a directory that you own."
@@ -22,9 +24,22 @@ def _base(override: str, xdg: str, fallback: str) -> Path:
     else:
         path = Path(os.environ.get(xdg) or "~/" + fallback).expanduser().absolute() / "meshctl"
     _private.check_open(path, remedy=_OWN.format(override))
-    if path.is_dir():
+    if _is_directory(path, override):
         _check(path, override)
     return path
+
+
+def _is_directory(path: Path, override: str) -> bool:
+    """Whether a directory is there; refuse a path that is something else, or is below something else."""
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return True
+        reason = "it is not a directory"
+    except (FileNotFoundError, PermissionError):
+        return False
+    except OSError as error:
+        reason = str(error.strerror)
+    raise BadInput(f"The directory {path} cannot be used: {reason}. {_OWN.format(override)}")
 
 
 @cache
@@ -58,4 +73,6 @@ def lab_dir(name: str) -> Path:
 
 def runs_dir() -> Path:
     """Return the parent of run directories (`MESHCTL_RUNS_DIR`, else `runs` below the working directory)."""
-    return Path(os.environ.get("MESHCTL_RUNS_DIR") or "runs").expanduser().absolute()
+    path = Path(os.environ.get("MESHCTL_RUNS_DIR") or "runs").expanduser().absolute()
+    _is_directory(path, "MESHCTL_RUNS_DIR")
+    return path

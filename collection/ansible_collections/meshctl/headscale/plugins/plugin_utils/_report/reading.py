@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -28,16 +29,16 @@ _TEXTS: Final = ("id", "story", "assertion", "aspect", "source", "hint", "reprod
 _TIME: Final = re.compile(r"[0-9]{4}(?:-[0-9]{2}){2}T[0-9]{2}(?::[0-9]{2}){2}(?:\.[0-9]+)?Z")
 
 
-def content(file: Path) -> str:
-    """Return the text of a file of a run; raise OSError if it cannot be read, ValueError if it is no text."""
+def content(file: Path, *, most: int = LARGEST) -> str:
+    """Return the text of a file; raise OSError if it cannot be read or is no plain file, ValueError if it is no text."""
     # A pipe in its place would be waited for.
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as opened:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError("it is no regular file")
-        found = opened.read(LARGEST + 1)
-    if len(found) > LARGEST:
-        raise OSError(f"it is larger than {LARGEST >> 20} MiB")
+            raise OSError(errno.EINVAL, "it is not a regular file", str(file))
+        found = opened.read(most + 1)
+    if len(found) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(file))
     return found.decode("utf-8")
 
 

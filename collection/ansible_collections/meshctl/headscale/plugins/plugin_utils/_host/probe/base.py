@@ -70,6 +70,16 @@ def each(work: Work, items: List, until: float, workers: int = _MAX_WORKERS, per
     return list(results)
 
 
+def trusting(ca_file: str | None) -> Json:
+    """Return a TLS context that trusts what a file holds, else the system's store; a pipe is not waited for."""
+    import os
+    import ssl
+
+    if ca_file and os.path.exists(ca_file) and not os.path.isfile(ca_file):
+        raise Unseen("bad_ca", f"the file of certificates {ca_file!r} (ca_path) is not a regular file on this host")
+    return ssl.create_default_context(cafile=ca_file or None)
+
+
 def read_json(body: bytes, repeated: bool = False) -> Json:
     """Return the data of an answer without secrets; a name occurs once in an object, unless it may be `repeated`."""
     try:

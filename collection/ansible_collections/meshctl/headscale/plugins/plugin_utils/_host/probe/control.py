@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 
-from .base import MAX_ANSWER, Unseen, left, read_json
+from .base import MAX_ANSWER, Unseen, left, read_json, trusting
 
 _SHORTEST_KEY, _LONGEST_KEY = 8, 4096
 
@@ -56,7 +56,6 @@ def _api_key(path: str) -> str:
 
 def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: float) -> Json:
     import http.client
-    import ssl
     import urllib.error
     import urllib.request
 
@@ -67,7 +66,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
         request = urllib.request.Request(  # noqa: S310
             url + path, headers={"Authorization": "Bearer " + key}
         )
-        context = ssl.create_default_context(cafile=ca_file or None) if url.startswith("https:") else None
+        context = trusting(ca_file) if url.startswith("https:") else None
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()
         )

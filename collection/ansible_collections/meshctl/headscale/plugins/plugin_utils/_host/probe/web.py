@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 
-from .base import MAX_BODY, Unseen, each, left, ms_since
+from .base import MAX_BODY, Unseen, each, left, ms_since, trusting
 from .http import exchange, request_of
 from .tcp import bypass, connect
 from .wire import outcome_of
@@ -152,7 +152,7 @@ def _tls(sock: socket.socket, host: str, target: Dict, until: float) -> socket.s
     import ssl
 
     try:
-        context = ssl.create_default_context(cafile=target.get("ca_file") or None)
+        context = trusting(target.get("ca_file"))
         context.check_hostname = not any(target.get(key) for key in ("insecure", "sha256", "certificate_name"))
         if target.get("insecure") or target.get("sha256"):
             context.verify_mode = ssl.CERT_NONE
