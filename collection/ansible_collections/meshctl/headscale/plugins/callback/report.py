@@ -98,6 +98,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import guard
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, results, runs
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.display import show_controls
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -187,6 +188,7 @@ class CallbackModule(CallbackBase):
         self._collector.plan(stories)
         self._watch()
         preload(assertions=stories != ["doctor"] and any(map(runs.asserts, plays)), doctor="doctor" in stories)
+        show_controls()
         guard.install(seconds=self.get_option("command_timeout"))
         unforked.install()
 

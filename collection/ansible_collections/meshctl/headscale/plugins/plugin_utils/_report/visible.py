@@ -16,7 +16,8 @@ __all__ = ["acting", "as_json", "coloured", "data", "found", "json_text", "line"
 
 Json: TypeAlias = Any
 
-_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+# Of the text, and as Ansible sets them. Others could hide what follows.
+_COLOUR = re.compile(r"(\x1b\[(?:0|[01];3[0-7]|38;5;[0-9]{1,3})?m)")
 
 
 def line(value: str) -> str:
