@@ -24,10 +24,11 @@ TEXT = ("verbose", "error", "warning", "deprecated", "system_warning")
 _MOST_HOSTS = 5
 _HIDDEN = "the output has been hidden"
 BAD = ("failed", "error")
+# Up to the next beginning at most: a text of beginnings alone would take quadratic time.
 _BAD_INPUT = re.compile(
-    r"parse .*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
-    r"|could not be found|Unable to retrieve file contents|extra.vars|Invalid .*option|has an invalid value"
-    r"|Invalid play strategy|No inventory plugins available|password file .* was not found",
+    r"parse (?:(?!parse ).)*inventory|unable to parse|Specified inventory, host pattern|hosts? pattern|no hosts to target"
+    r"|could not be found|Unable to retrieve file contents|extra.vars|Invalid (?:(?!Invalid ).)*option|has an invalid value"
+    r"|Invalid play strategy|No inventory plugins available|password file (?:(?!password file ).)* was not found",
     re.IGNORECASE,
 )
 _ERROR = re.compile(r"(?:\[ERROR\]:|ERROR!|\AERROR:)\s*(.*)", re.DOTALL)

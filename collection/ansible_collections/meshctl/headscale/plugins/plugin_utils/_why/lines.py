@@ -13,7 +13,8 @@ from ...module_utils import _hujson
 
 _KINDS = {"acl": "acls", "grant": "grants"}
 _LABEL = re.compile(r"(acl|grant) (\d+)")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]')
+_COLON = re.compile(r"\s*:")
 
 
 def line_of(label: str, policy: str) -> int | None:
@@ -36,7 +37,7 @@ def _start(plain: str, section: str, number: int) -> int | None:
         if word[0] == '"':
             # The name of a section is followed by a colon.
             if depth == 1:
-                inside = _name(word) == section and plain[token.end() :].lstrip()[:1] == ":"
+                inside = _name(word) == section and bool(_COLON.match(plain, token.end()))
             continue
         if word in "]}":
             depth -= 1

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _LONGEST = 256 << 10
 _MOST_NODES = 20_000
 _DEEPEST = 100
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+# Up to the next beginning at most: a text of beginnings alone would take quadratic time.
+_JINJA = re.compile(r"\{\{(?:(?!\{\{).)*?\}\}|\{%(?:(?!\{%).)*?%\}", re.DOTALL)
 _MERGE = "<<"
 Path = tuple[str, ...]
 

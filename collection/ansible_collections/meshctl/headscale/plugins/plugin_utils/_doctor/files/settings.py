@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _USER = re.compile(r"//[^/@\s]+@")
-_DURATION = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(sorted(_UNITS, key=len, reverse=True))})")
+# Numbers from their first digit on: others would take quadratic time.
+_DURATION = re.compile(rf"(?<!\d)(\d+(?:\.\d+)?)({'|'.join(sorted(_UNITS, key=len, reverse=True))})")
 
 
 class Settings:
