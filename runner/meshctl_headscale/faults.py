@@ -315,7 +315,7 @@ def _progress() -> Any:  # noqa: ANN401 - a function
 def _line(console: Console, outcome: Mapping[str, Any]) -> None:
     caught, named, alarms, recovered, took = _collection.figures.marks(outcome)
     console.print(
-        f"{outcome['id']:<28}caught {caught}, cause named {named}, false alarms {alarms}, recovered {recovered}, {took}",
+        f"{outcome['id']:<31} caught {caught}, cause named {named}, false alarms {alarms}, recovered {recovered}, {took}",
         style="green" if outcome["good"] else "red",
         soft_wrap=True,
     )
