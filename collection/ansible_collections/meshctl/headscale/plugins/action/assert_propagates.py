@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
+from ..plugin_utils._action.names import own_resolver
 from ..plugin_utils._action.options import COMMON, ip_addresses
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import Json
-from ..plugin_utils._judge.names import QUAD_100, Name
+from ..plugin_utils._judge.names import Name
 from ..plugin_utils._judge.observations import DNS, GETADDRINFO, ICMP, RESOLV_CONF, STATUS
 from ..plugin_utils._judge.propagates import Propagates, judge_propagates
 
@@ -67,8 +68,11 @@ class ActionModule(Assertion):
         names = [name.fqdn for name in self._expect.present]
         requests: list[Request] = [
             {"id": GETADDRINFO, "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
-            {"id": DNS, "kind": "dns", "server": QUAD_100, "try_timeout_s": 1.0,
-             "queries": [{"name": name, "type": "A"} for name in (*names, *self._expect.absent)]},
+            {"id": DNS, "kind": "dns", "server": own_resolver(self), "try_timeout_s": 1.0,
+             "queries": [
+                 *({"name": name.fqdn, "type": name.kind} for name in self._expect.present),
+                 *({"name": name, "type": "A"} for name in self._expect.absent),
+             ]},
             {"id": RESOLV_CONF, "kind": "resolv_conf"},
         ]  # fmt: skip
         targets = [known for _node, known in self._expect.silent]

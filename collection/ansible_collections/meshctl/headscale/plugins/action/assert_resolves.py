@@ -10,13 +10,13 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..plugin_utils._action.assertion import Assertion
-from ..plugin_utils._action.names import gives_aaaa, name_of
+from ..plugin_utils._action.names import gives_aaaa, name_of, own_resolver
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, unpacked, wanted
 from ..plugin_utils._action.peers import seen
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.view import mesh_domain
 from ..plugin_utils._judge.answer import Json, address, items, mapping
-from ..plugin_utils._judge.names import HOSTS, NSSWITCH, QUAD_100
+from ..plugin_utils._judge.names import HOSTS, NSSWITCH
 from ..plugin_utils._judge.observations import (
     ADDRESSES,
     DNS,
@@ -76,6 +76,7 @@ class ActionModule(Assertion):
             led=self._led(),
             budget_ms=self.setting("resolution_budget_ms", self.options.get("budget_ms")),
             wire=self.options["wire"],
+            resolver=own_resolver(self),
         )
 
     def _led(self) -> dict[str, str]:
@@ -99,11 +100,11 @@ class ActionModule(Assertion):
             {"id": RESOLV_CONF, "kind": "resolv_conf"},
             {"id": FILES, "kind": "files", "paths": [HOSTS, NSSWITCH]},
             {"id": ADDRESSES, "kind": "addresses"},
-            {"id": DNS, "kind": "dns", "server": QUAD_100, "queries": queries},
+            {"id": DNS, "kind": "dns", "server": self._expect.resolver, "queries": queries},
             {
                 "id": DNS_TCP,
                 "kind": "dns",
-                "server": QUAD_100,
+                "server": self._expect.resolver,
                 "tcp": True,
                 "queries": [{"name": name.fqdn, "type": name.kind} for name in present],
             },
@@ -146,5 +147,6 @@ class ActionModule(Assertion):
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client for its status, and the system's first name server directly."""
-        queries = [{"name": self._expect.present[0].fqdn, "type": "A"}]
+        name = self._expect.present[0]
+        queries = [{"name": name.fqdn, "type": name.kind}]
         return [{"id": STATUS, "kind": "status"}, {"id": RESOLVER, "kind": "dns", "queries": queries}]

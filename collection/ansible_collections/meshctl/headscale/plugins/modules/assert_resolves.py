@@ -16,8 +16,9 @@ description:
   - Looks up the full and the short name of every peer with the system's resolver, as every program does, and its name and
     addresses with tailscaled's resolver 100.100.100.100. The answers must match the server's records and arrive within the
     budget.
+  - On a node without an IPv4 address, that resolver is fd7a:115c:a1e0::53.
   - >-
-    With O(wire), a capture of the lookups shows that the system's resolver asks only 100.100.100.100 for names of the mesh,
+    With O(wire), a capture of the lookups shows that the system's resolver asks only tailscaled's resolver for names of the mesh,
     and that the answers come from there. This needs C(become: true).
   - The default of O(deadline) is V(30).
 options:

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ...module_utils._errors import BadInput
-from .._judge.answer import mapping, text
-from .._judge.names import Name
+from .._judge.answer import addresses, mapping, text
+from .._judge.names import Name, resolver_of
 
 if TYPE_CHECKING:
     from .._judge.context import Node
@@ -26,6 +26,11 @@ def gives_aaaa(task: ProbingAction) -> bool:
     """Whether the host's client can give AAAA records of its peers; a client of unknown version can."""
     found = [int(part) for part in re.findall(r"\d+", text(mapping(task.variable("mesh_client")).get("version")))]
     return len(found) < len(FIRST_WITH_AAAA) or tuple(found[:2]) >= FIRST_WITH_AAAA
+
+
+def own_resolver(task: ProbingAction) -> str:
+    """Return where the resolver of the host's tailscaled is."""
+    return resolver_of(addresses(mapping(task.variable("mesh_client")).get("addresses")))
 
 
 def name_of(node: Node, domain: str, families: tuple[int, ...]) -> Name:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, text
 from .._judge.check import Check
 from .._judge.context import CheckContext
-from .._judge.names import QUAD_100, QUAD_100_V6
+from .._judge.names import QUAD_100, QUAD_100_V6, resolver_of
 from .._judge.path import ExpectedPath
 from . import urls
 from .cause import Cause, because
@@ -157,8 +157,7 @@ class Client(Observed):
     @cached_property
     def resolver(self) -> str:
         """Return the address of tailscaled's resolver, which listens only at one of a family that the node has."""
-        own = addresses(self.me.get("TailscaleIPs"))
-        return QUAD_100_V6 if own and all(":" in entry for entry in own) else QUAD_100
+        return resolver_of(addresses(self.me.get("TailscaleIPs")))
 
     @cached_property
     def resolvers(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, addresses, number, text
 from .context import CheckContext
 from .name_causes import why_not_resolved
-from .names import QUAD_100, Name, dns_answer, looked_up, name_servers, values, why_silent, why_unknown
+from .names import Name, dns_answer, looked_up, name_servers, resolver_asked, values, why_silent, why_unknown
 from .observations import GETADDRINFO
 from .quoting import quoted
 
@@ -68,7 +68,7 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
         why = (
             text(found.get("error"))
             or (why_silent(seen) if row.get("outcome") == "answered" else "")
-            or f"{QUAD_100} did not answer ({text(row.get('outcome')) or why_unknown(seen, 'dns')})"
+            or f"{resolver_asked(seen)} did not answer ({text(row.get('outcome')) or why_unknown(seen, 'dns')})"
         )
         return context.check(
             None,

@@ -14,12 +14,14 @@ from .names import (
     HOSTS,
     NSSWITCH,
     QUAD_100,
+    QUAD_100_V6,
     Name,
     dns_answer,
     file_text,
     host_sources,
     local_stub,
     name_servers,
+    resolver_asked,
     values,
 )
 from .observations import RESOLV_CONF, STATUS
@@ -41,18 +43,19 @@ def why_not_resolved(seen: Answer, name: Name, known: list[str], *, same: bool) 
             "tailscaled gives a node with an IPv4 address no AAAA records for its peers unless the policy's nodeAttrs grant it "
             "magicdns-aaaa: grant that, or leave ipv6 out of families"
         )
-    direct = dns_answer(seen, name.fqdn, "A")
+    direct = dns_answer(seen, name.fqdn, name.kind)
     rightly = direct.get("rcode") == "NOERROR" and set(addresses(values(direct))) & set(name.addresses)
     # A stopped client still answers from its last state, but the system no longer asks it.
     running = text(mapping(seen.data(STATUS)).get("BackendState")) in ("", "Running")
     if rightly and running:
         return _other_dns(seen, name) or _not_asked(seen)
     client = causes.client(seen) if seen.data(STATUS) is not None else ""
-    return client or _other_dns(seen, name) or _not_known(direct, name)
+    return client or _other_dns(seen, name) or _not_known(direct, name, resolver_asked(seen))
 
 
 def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: bool) -> str:
     """Return why tailscaled's resolver does not answer over TCP."""
+    resolver = resolver_asked(seen)
     datagram = dns_answer(seen, name.fqdn, name.kind)
     if same:
         took = number(datagram.get("duration_ms"))
@@ -60,7 +63,7 @@ def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: boo
             f", and over UDP after {took:.0f} ms" if took is not None and datagram.get("outcome") == "answered" else ""
         )
         return (
-            f"{QUAD_100} answers correctly over TCP, but too late{over_udp}: if that is much faster, a firewall or another program holds "
+            f"{resolver} answers correctly over TCP, but too late{over_udp}: if that is much faster, a firewall or another program holds "
             "up TCP port 53 on this host; otherwise the host is overloaded"
         )
     if row.get("outcome") == "answered":
@@ -68,13 +71,13 @@ def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: boo
         if addresses(values(datagram)) == [one for one in name.addresses if (":" in one) == (name.kind == "AAAA")]:
             said = ", ".join(known) or text(row.get("rcode"))
             return (
-                f"{QUAD_100} answers correctly over UDP, but over TCP with {said}: another program answers TCP port 53 at its address "
+                f"{resolver} answers correctly over UDP, but over TCP with {said}: another program answers TCP port 53 at its address "
                 "(`nft list ruleset`, `ss -Hltnp sport = 53`)"
             )
         return why_not_resolved(seen, name, known, same=False)
     client = causes.client(seen) if seen.data(STATUS) is not None else ""
     if client or datagram.get("outcome") != "answered":
-        return client or f"{QUAD_100} answers neither over UDP nor over TCP: check that tailscaled is running"
+        return client or f"{resolver} answers neither over UDP nor over TCP: check that tailscaled is running"
     connected = row.get("connected") is True
     ended = {
         "timeout": "accepts the connection and does not answer in time"
@@ -83,7 +86,7 @@ def why_not_over_tcp(seen: Answer, name: Name, row: dict[str, Any], *, same: boo
         "closed": "closes the connection without an answer",
     }.get(text(row.get("outcome")), "resets the connection" if connected else "refuses the connection")
     return (
-        f"{QUAD_100} answers over UDP, but over TCP it {ended}: a firewall on this host stops TCP port 53 (`nft list ruleset`), or "
+        f"{resolver} answers over UDP, but over TCP it {ended}: a firewall on this host stops TCP port 53 (`nft list ruleset`), or "
         "another program answers there; answers that are too long for a datagram are lost"
     )
 
@@ -96,7 +99,7 @@ def _not_asked(seen: Answer) -> str:
             "systemd-resolved, `resolvectl status tailscale0` must show its servers and domain (restart tailscaled), and "
             "`resolvectl flush-caches` empties its cache"
         )
-    if servers and QUAD_100 not in servers:
+    if servers and not {QUAD_100, QUAD_100_V6} & set(servers):
         return (
             f"tailscaled answers correctly, but the system queries {', '.join(servers)}: --accept-dns is off, or another "
             "program owns /etc/resolv.conf"
@@ -133,7 +136,7 @@ def _other_dns(seen: Answer, name: Name) -> str:
     return ""
 
 
-def _not_known(direct: dict[str, Any], name: Name) -> str:
+def _not_known(direct: dict[str, Any], name: Name, resolver: str) -> str:
     if direct.get("rcode") == "NXDOMAIN":
         return f"tailscaled does not know {name.fqdn}: the server uses another name, or the network map is outdated"
-    return f"tailscaled's resolver {QUAD_100} does not answer for {name.fqdn}: check that MagicDNS is on and the domain correct"
+    return f"tailscaled's resolver {resolver} does not answer for {name.fqdn}: check that MagicDNS is on and the domain correct"

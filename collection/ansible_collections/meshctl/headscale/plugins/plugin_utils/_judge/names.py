@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -17,6 +18,17 @@ QUAD_100 = "100.100.100.100"
 QUAD_100_V6 = "fd7a:115c:a1e0::53"
 """Where the same resolver is for a node without an IPv4 address."""
 HOSTS, NSSWITCH = "/etc/hosts", "/etc/nsswitch.conf"
+
+
+def resolver_of(own: Sequence[str]) -> str:
+    """Return where tailscaled's resolver is on a node with these addresses: it listens only at one of a family that the node has."""
+    return QUAD_100_V6 if own and all(":" in known for known in own) else QUAD_100
+
+
+def resolver_asked(seen: Answer) -> str:
+    """Return which of tailscaled's two addresses was asked for names."""
+    asked = {text(mapping(row).get("server")) for row in items(seen.data(DNS))}
+    return QUAD_100_V6 if asked == {QUAD_100_V6} else QUAD_100
 
 
 @dataclass(frozen=True, kw_only=True)

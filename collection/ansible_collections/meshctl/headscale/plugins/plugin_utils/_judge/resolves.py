@@ -47,6 +47,8 @@ class Names:
     """The addresses that names outside the mesh must lead to, if they are known."""
     budget_ms: float = 1000.0
     wire: bool = True
+    resolver: str = QUAD_100
+    """Where tailscaled's resolver is on this host."""
 
 
 def judge_resolves(answer: Json, context: CheckContext, expect: Names) -> list[Check]:
@@ -57,21 +59,22 @@ def judge_resolves(answer: Json, context: CheckContext, expect: Names) -> list[C
         checks += [
             resolved(seen, context, name, name.fqdn, "name", expect.budget_ms),
             resolved(seen, context, name, name.short, "short", expect.budget_ms),
-            _records(seen, context, name, expect.budget_ms),
-            _over_tcp(seen, context, name, expect.budget_ms),
-            _reverse(seen, context, name, expect.budget_ms),
+            _records(seen, context, name, expect),
+            _over_tcp(seen, context, name, expect),
+            _reverse(seen, context, name, expect),
         ]
     checks += [not_resolved(seen, context, name, aspect="absent") for name in expect.absent]
     checks += [_outside(seen, context, name, expect.led.get(name, "")) for name in expect.outside]
     checks.append(_local(seen, context, expect))
-    return [*checks, _wire(seen, context)] if expect.wire else checks
+    return [*checks, _wire(seen, context, expect.resolver)] if expect.wire else checks
 
 
-def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
+def _records(seen: Answer, context: CheckContext, name: Name, expect: Names) -> Check:
+    resolver, budget_ms = expect.resolver, expect.budget_ms
     rows = {kind: dns_answer(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
     took = [number(row.get("duration_ms")) for row in rows.values()]
-    expected = {"name": name.fqdn, "server": QUAD_100, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
-    command = f"dig +short @{QUAD_100} {quoted(name.fqdn)} A {quoted(name.fqdn)} AAAA"
+    expected = {"name": name.fqdn, "server": resolver, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
+    command = f"dig +short @{resolver} {quoted(name.fqdn)} A {quoted(name.fqdn)} AAAA"
     if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
         why = why_unknown(seen, DNS)
         return context.check(
@@ -79,7 +82,7 @@ def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
         )
     known = addresses([value for row in rows.values() for value in values(row)])
     slowest = max(entry for entry in took if entry is not None)
-    same = name.leads_to(known) and all(row.get("server") == QUAD_100 for row in rows.values())
+    same = name.leads_to(known) and all(row.get("server") == resolver for row in rows.values())
     observed = {"addresses": known, "rcode": {kind: row.get("rcode") for kind, row in rows.items()}, "ms": slowest}
     return context.check(
         same and slowest <= budget_ms,
@@ -93,13 +96,14 @@ def _records(seen: Answer, context: CheckContext, name: Name, budget_ms: float) 
     )
 
 
-def _over_tcp(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
+def _over_tcp(seen: Answer, context: CheckContext, name: Name, expect: Names) -> Check:
     """Judge that tailscaled's resolver answers over TCP as well, which programs use for long answers."""
+    resolver, budget_ms = expect.resolver, expect.budget_ms
     wanted = [known for known in name.addresses if (":" in known) == (name.kind == "AAAA")]
     row = dns_answer(seen, name.fqdn, name.kind, DNS_TCP)
     outcome, took = text(row.get("outcome")), number(row.get("duration_ms"))
-    expected = {"name": name.fqdn, "server": QUAD_100, "over": "tcp", "addresses": wanted, "ms": {"at_most": budget_ms}}
-    command = f"dig +short +tcp @{QUAD_100} {quoted(name.fqdn)} {quoted(name.kind)}"
+    expected = {"name": name.fqdn, "server": resolver, "over": "tcp", "addresses": wanted, "ms": {"at_most": budget_ms}}
+    command = f"dig +short +tcp @{resolver} {quoted(name.fqdn)} {quoted(name.kind)}"
     if not outcome or outcome == "broken" or took is None or not wanted:
         why = text(row.get("error")) or (why_unknown(seen, DNS_TCP) if wanted else f"{name.node} has no mesh address")
         return context.check(
@@ -118,11 +122,12 @@ def _over_tcp(seen: Answer, context: CheckContext, name: Name, budget_ms: float)
     )
 
 
-def _reverse(seen: Answer, context: CheckContext, name: Name, budget_ms: float) -> Check:
+def _reverse(seen: Answer, context: CheckContext, name: Name, expect: Names) -> Check:
+    budget_ms = expect.budget_ms
     rows = {known: dns_answer(seen, known, "PTR") for known in name.addresses}
     # A client without AAAA records may not know the reverse either, but it must never give another name.
     expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
-    command = f"dig +short @{QUAD_100} -x {quoted(next(iter(name.addresses), ''))}"
+    command = f"dig +short @{expect.resolver} -x {quoted(next(iter(name.addresses), ''))}"
     system = {known: looked_up(seen, known) for known in name.addresses}
     took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
     if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
@@ -210,11 +215,11 @@ def wire_marker(fqdn: str) -> str:
     return "".join(f"{chr(len(label))}{label}" for label in fqdn.split(".")[1:])
 
 
-def _wire(seen: Answer, context: CheckContext) -> Check:
+def _wire(seen: Answer, context: CheckContext, resolver: str) -> Check:
     """Judge by the packets which server the system's resolver asked for names of the mesh."""
     capture = mapping(seen.data(LOOKUPS))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
-    elsewhere = _elsewhere(seen, flows)
+    elsewhere = _elsewhere(seen, flows, resolver)
     asked: dict[str, int] = {}
     answered: dict[str, int] = {}
     for flow in flows:
@@ -224,8 +229,8 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
                 counts[server] = counts.get(server, 0) + int(number(flow.get("marked")) or 0)
     asked = {server: packets for server, packets in asked.items() if packets}
     answered = {server: packets for server, packets in answered.items() if packets}
-    expected = {"asked": [QUAD_100], "answered": [QUAD_100]}
-    other = sorted(set(asked) - {QUAD_100})
+    expected = {"asked": [resolver], "answered": [resolver]}
+    other = sorted(set(asked) - {resolver})
     stub = local_stub(name_servers(seen))
     # A local resolver may have cached some names, but one of them is new each time.
     names = 1 if stub else len(items(mapping(mapping(capture.get("during")).get("getaddrinfo")).get("data")))
@@ -234,23 +239,23 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
     elif not asked and stub:
         ok, hint = (
             False,
-            f"the system queries {stub}, which answers for the mesh without querying {QUAD_100}: find out what runs there",
+            f"the system queries {stub}, which answers for the mesh without querying {resolver}: find out what runs there",
         )
     elif not asked:
         ok, hint = None, "no query was seen on the wire: a cache on the host answered"
-    elif not other and asked[QUAD_100] < names:
+    elif not other and asked[resolver] < names:
         ok, hint = (
             None,
-            f"{asked[QUAD_100]} questions for {names} names were seen: a cache on the host answers for the rest",
+            f"{asked[resolver]} questions for {names} names were seen: a cache on the host answers for the rest",
         )
     elif elsewhere:
         ok, hint = (
             False,
-            f"{QUAD_100} is queried on {', '.join(elsewhere)}, which is not the mesh interface: another program answers there",
+            f"{resolver} is queried on {', '.join(elsewhere)}, which is not the mesh interface: another program answers there",
         )
     else:
-        ok = list(asked) == [QUAD_100] and list(answered) == [QUAD_100]
-        hint = f"{', '.join(other)} is queried for names of the mesh" if other else f"{QUAD_100} did not answer"
+        ok = list(asked) == [resolver] and list(answered) == [resolver]
+        hint = f"{', '.join(other)} is queried for names of the mesh" if other else f"{resolver} did not answer"
     return context.check(
         ok,
         aspect="wire",
@@ -258,14 +263,14 @@ def _wire(seen: Answer, context: CheckContext) -> Check:
         observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
         evidence={"questions": asked, "answers": answered, "resolv_conf": name_servers(seen)},
         hint=hint,
-        command="cat /etc/resolv.conf" if not elsewhere else f"ip route get {QUAD_100}",
+        command="cat /etc/resolv.conf" if not elsewhere else f"ip route get {resolver}",
     )
 
 
-def _elsewhere(seen: Answer, flows: list[dict[str, Any]]) -> list[str]:
+def _elsewhere(seen: Answer, flows: list[dict[str, Any]], resolver: str) -> list[str]:
     """Return the interfaces outside the mesh on which tailscaled's address was asked for names of the mesh."""
     inside = mesh_interfaces(seen.data(ADDRESSES))
-    asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == QUAD_100]
+    asked = [flow for flow in flows if flow.get("dport") == _DNS_PORT and address(flow.get("dst")) == resolver]
     found = {text(flow.get("interface")) for flow in asked if number(flow.get("marked"))}
     # Without a known mesh interface this proves nothing.
     return sorted(found - inside - {"lo"}) if inside else []
