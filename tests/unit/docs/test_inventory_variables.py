@@ -34,6 +34,7 @@ FACTS = {
     "mesh_client",
     "mesh_diagnosis",
     "mesh_diagnosis_server",
+    "mesh_examined_since",
     "mesh_first_look",
     "mesh_held",
     "mesh_knocked",
