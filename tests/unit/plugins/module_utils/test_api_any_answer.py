@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.module_utils import _api, _hujson
+from ansible_collections.meshctl.headscale.plugins.module_utils import _answers, _hujson
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
 from ansible_collections.meshctl.headscale.plugins.module_utils._shapes import SHAPES, shaped, snake
 from hypothesis import given
@@ -46,7 +46,7 @@ def test_any_record(kind: str, value: Any) -> None:
 @given(value=ANY)
 @examples(300)
 def test_any_refusal_has_a_reason_or_none(value: Any) -> None:
-    reason = _api._reason(value)
+    reason = _answers.reason(value)
     assert reason is None or isinstance(reason, str)
 
 

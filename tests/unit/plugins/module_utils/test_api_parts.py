@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils import _cli, _durations, _http, _hujson, _nodes, _shapes
-from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI, _reason, connect
+from ansible_collections.meshctl.headscale.plugins.module_utils._answers import reason
+from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI, connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     ApiError,
     AuthError,
@@ -297,9 +298,9 @@ def test_redirect_names_the_target() -> None:
 
 
 def test_reasons_of_several_lines() -> None:
-    assert _reason({"message": "one\n  two"}) == "one two"
-    assert _reason({"message": ""}) is None
-    assert _reason({"errors": [{"message": 3}, None]}) is None
+    assert reason({"message": "one\n  two"}) == "one two"
+    assert reason({"message": ""}) is None
+    assert reason({"errors": [{"message": 3}, None]}) is None
 
 
 @pytest.mark.parametrize("key", ["", "  ", "two words", "a\nb"])

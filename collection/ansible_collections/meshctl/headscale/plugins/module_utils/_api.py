@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
-from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson, _shapes
+from ansible_collections.meshctl.headscale.plugins.module_utils import _answers, _hujson, _shapes
 from ansible_collections.meshctl.headscale.plugins.module_utils._durations import format_moment, utc_now
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     ApiError,
@@ -39,9 +39,6 @@ if t.TYPE_CHECKING:
 
 _OK, _NOT_FOUND, _REFUSED = 200, 404, (401, 403)
 _REDIRECTS = (301, 302, 303, 307, 308)
-# 10,000 nodes have about 400,000.
-_MOST_VALUES = 1_000_000
-_LONGEST_REASON = 1000
 
 
 class HeadscaleAPI:
@@ -88,7 +85,7 @@ class HeadscaleAPI:
     def version(self) -> str:
         """Return the server's version, such as `v0.29.3` (needs no valid key)."""
         reply = self._send("GET", self.url + "/version", None)
-        document = _json(reply, repeated=True)
+        document = _answers.parsed(reply, repeated=True)
         if reply.status != _OK or not isinstance(document, dict) or not isinstance(document.get("version"), str):
             raise self._wrong_url(reply)
         return str(document["version"])
@@ -266,7 +263,7 @@ class HeadscaleAPI:
         if reply.status != _OK:
             raise self._refusal(operation, reply)
         try:
-            document = _json(reply)
+            document = _answers.parsed(reply)
         except _hujson.RepeatedNameError as error:
             raise BadAnswerError(
                 f"Headscale was asked to {operation.does}, and its answer is ambiguous: {error}."
@@ -293,7 +290,7 @@ class HeadscaleAPI:
                 f"{self.url} does not accept the API key {_shapes.masked(self.api_key)}: "
                 "it is unknown there or expired. Make a new one on the server with 'headscale apikeys create'."
             )
-        reason = _reason(_json(reply, repeated=True))
+        reason = _answers.reason(_answers.parsed(reply, repeated=True))
         if reply.status in _REDIRECTS or reason is None or (reply.status == _NOT_FOUND and reason == "Not Found"):
             return self._wrong_url(reply)
         kind = NotFoundError if reply.status == _NOT_FOUND else ApiError
@@ -305,11 +302,11 @@ class HeadscaleAPI:
 
     def _wrong_url(self, reply: Reply) -> WrongUrlError:
         if reply.status in _REDIRECTS:
-            target = _excerpt(reply.location.split("/api/v1", 1)[0]) or "another place"
+            target = _answers.excerpt(reply.location.split("/api/v1", 1)[0]) or "another place"
             return WrongUrlError(f"{self.url} redirects to {target}: set url to the address of Headscale's API.")
         if "HTTP request to an HTTPS server" in reply.body:
             return WrongUrlError(f"{self.url} expects TLS: begin url with https://.")
-        kind = _excerpt(reply.content_type) or "no content type"
+        kind = _answers.excerpt(reply.content_type) or "no content type"
         return WrongUrlError(
             f"{self.url} is not the address of a Headscale API: it answered HTTP {reply.status} ({kind}). "
             "Set url to Headscale's server_url, without /api/v1."
@@ -332,45 +329,6 @@ def _base_url(url: str) -> str:
     if not valid or parts.query or parts.fragment or any(char.isspace() for char in text):
         raise BadInput(f"url is {url!r}: it must look like https://headscale.example.com or http://127.0.0.1:8080.")
     return text
-
-
-def _json(reply: Reply, *, repeated: bool = False) -> Json:
-    """Return the data of an answer; None when it is not JSON, or would cost too much memory to be Headscale's.
-
-    A name that occurs twice raises an error, unless it may be `repeated` because the text is for people alone.
-    """
-    if sum(map(reply.body.count, "[{,")) > _MOST_VALUES:
-        return None
-    try:
-        return json.loads(reply.body, object_pairs_hook=None if repeated else _hujson.unique)
-    except _hujson.RepeatedNameError:
-        raise
-    except (ValueError, RecursionError):
-        return None
-
-
-def _reason(document: object) -> str | None:
-    """Return the server's own words: gRPC gateway's form (0.29) or RFC 7807's (0.30)."""
-    if not isinstance(document, dict):
-        return None
-    details = document.get("errors")
-    inner = [item["message"] for item in details if _has_message(item)] if isinstance(details, list) else []
-    said = [document.get("message"), document.get("detail"), *inner]
-    words = [text.strip() for text in said if isinstance(text, str) and text.strip()]
-    if not words and isinstance(document.get("title"), str):
-        words = [document["title"].strip()]
-    # 0.29 writes messages over several lines.
-    return _excerpt(" ".join("; ".join(dict.fromkeys(words)).split())) or None
-
-
-def _excerpt(text: str) -> str:
-    """Return as much of a server's text as a message can hold."""
-    text = _shapes.encodable(text)
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
-
-
-def _has_message(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("message"), str)
 
 
 def connect(options: Mapping[str, t.Any], *, environ: Mapping[str, str] | None = None) -> HeadscaleAPI:
