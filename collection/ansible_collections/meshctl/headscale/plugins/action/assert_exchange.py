@@ -11,7 +11,7 @@ from secrets import randbelow
 from typing import TYPE_CHECKING
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
-from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, wanted
+from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, wanted
 from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.answer import items, mapping
@@ -60,7 +60,7 @@ class ActionModule(Assertion):
             own=nodes.get(self.host) or Node.read(self.host, self.variable("mesh_client")),
             peers=peers,
             serving={peer.name: mapping(self.of_host(peer.name, "mesh_serving")) for peer in peers},
-            families=families(self.options["families"]),
+            families=self.families,
             # Slow hosts, such as emulated ones, get less to transfer, not only more time.
             bulk=int(self.options["bulk_bytes"] / self.patience**2),
             bulk_peers=frozenset(

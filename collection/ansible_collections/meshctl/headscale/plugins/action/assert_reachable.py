@@ -51,7 +51,7 @@ class ActionModule(Assertion):
         self._began = time.time()
         self._expect = Reachable(
             peers=peers,
-            families=families(self.options["families"]),
+            families=self.families,
             latency_budget_ms=self.setting("latency_budget_ms", self.options.get("latency_budget_ms")),
             loss_budget=self.setting("loss_budget_percent", self.options.get("loss_budget")),
         )
@@ -88,7 +88,15 @@ class ActionModule(Assertion):
         """Judge the replies, and the silence of peers that must not be reached."""
         answer = lifted(answer, WATCHED, (ICMP,))
         kept_out = judge_unreachable(answer, self.context, self._kept_out, aspect="forbidden")
-        return [*judge_reachable(answer, self.context, self._expect), *kept_out]
+        unused = [
+            self.context.skipped(
+                f"no node has an IPv{family} mesh address: prefixes.v{family} is not set on the server",
+                aspect=f"ipv{family}",
+            )
+            for family in families(self.options["families"])
+            if family not in self._expect.families
+        ]
+        return [*judge_reachable(answer, self.context, self._expect), *kept_out, *unused]
 
     def diagnose(self, failing: frozenset[str | None]) -> list[Request]:
         """Ask the client what it knows of the peers, and try the layers below."""

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
-from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families
+from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS
 from ..plugin_utils._action.peers import reached
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._expectations.disruption import outages
@@ -60,7 +60,7 @@ class ActionModule(Assertion):
         self._expect = Held(
             peers=peers,
             everyone=tuple(nodes[name] for name in known if name in nodes),
-            families=families(self.options["families"]),
+            families=self.families,
             hold_s=hold,
             silence_budget_s=self.setting("silence_budget_s", self.options.get("silence_budget")) * self.patience,
             stall_budget_s=self.setting("stall_budget_s", self.options.get("stall_budget")) * self.patience,

@@ -12,6 +12,7 @@ from ...module_utils._errors import BadInput
 from .._expectations.pairs import chosen
 from .._judge.answer import mapping, text
 from .._judge.context import Node
+from .options import families, used
 from .probing import ProbingAction
 
 
@@ -31,6 +32,12 @@ class MeshAction(ProbingAction):
         if unknown := [name for name in names if name not in records]:
             raise BadInput(f"the server has no node for {', '.join(unknown)}: known are {', '.join(records)}")
         return {name: records[name] for name in names}
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Return the address families to examine: those that the task names, or those that the mesh uses."""
+        named = families(self.options["families"])
+        return named if "families" in self._task.args else used(named, self.nodes().values())
 
     def _as_clients_say(self) -> dict[str, Any]:
         """Return what the clients know of themselves, for as long as the server cannot be asked."""

@@ -72,6 +72,12 @@ def families(names: Sequence[str]) -> tuple[int, ...]:
     return tuple({"ipv4": 4, "ipv6": 6}[name] for name in dict.fromkeys(names))
 
 
+def used(wanted_families: Sequence[int], nodes: Iterable[Node]) -> tuple[int, ...]:
+    """Return the families in which any node has a mesh address, all if none has one: a server may give addresses of one only."""
+    known = {6 if ":" in address else 4 for node in nodes for address in node.addresses}
+    return tuple(family for family in wanted_families if family in known) or tuple(wanted_families)
+
+
 def positive(name: str, value: Json) -> int:
     """Return a whole number above zero; raise `BadInput`."""
     found = number(value)
