@@ -74,7 +74,7 @@ def _records(seen: Answer, context: CheckContext, name: Name, expect: Names) -> 
     rows = {kind: dns_answer(seen, name.fqdn, kind) for kind in ("A", "AAAA")}
     took = [number(row.get("duration_ms")) for row in rows.values()]
     expected = {"name": name.fqdn, "server": resolver, "addresses": list(name.required), "ms": {"at_most": budget_ms}}
-    command = f"dig +short @{resolver} {quoted(name.fqdn)} A {quoted(name.fqdn)} AAAA"
+    command = f"dig +short @{quoted(resolver)} {quoted(name.fqdn)} A {quoted(name.fqdn)} AAAA"
     if any(not text(row.get("outcome")) for row in rows.values()) or None in took or not name.required:
         why = why_unknown(seen, DNS)
         return context.check(
@@ -103,7 +103,7 @@ def _over_tcp(seen: Answer, context: CheckContext, name: Name, expect: Names) ->
     row = dns_answer(seen, name.fqdn, name.kind, DNS_TCP)
     outcome, took = text(row.get("outcome")), number(row.get("duration_ms"))
     expected = {"name": name.fqdn, "server": resolver, "over": "tcp", "addresses": wanted, "ms": {"at_most": budget_ms}}
-    command = f"dig +short +tcp @{resolver} {quoted(name.fqdn)} {quoted(name.kind)}"
+    command = f"dig +short +tcp @{quoted(resolver)} {quoted(name.fqdn)} {quoted(name.kind)}"
     if not outcome or outcome == "broken" or took is None or not wanted:
         why = text(row.get("error")) or (why_unknown(seen, DNS_TCP) if wanted else f"{name.node} has no mesh address")
         return context.check(
@@ -127,7 +127,7 @@ def _reverse(seen: Answer, context: CheckContext, name: Name, expect: Names) -> 
     rows = {known: dns_answer(seen, known, "PTR") for known in name.addresses}
     # A client without AAAA records may not know the reverse either, but it must never give another name.
     expected = {"names": dict.fromkeys(name.required, name.fqdn), "ms": {"at_most": budget_ms}}
-    command = f"dig +short @{expect.resolver} -x {quoted(next(iter(name.addresses), ''))}"
+    command = f"dig +short @{quoted(expect.resolver)} -x {quoted(next(iter(name.addresses), ''))}"
     system = {known: looked_up(seen, known) for known in name.addresses}
     took = [number(row.get("duration_ms")) for row in (*rows.values(), *system.values())]
     if not rows or None in took or any(not text(row.get("outcome")) for row in (*rows.values(), *system.values())):
@@ -263,7 +263,7 @@ def _wire(seen: Answer, context: CheckContext, resolver: str) -> Check:
         observed={"asked": sorted(asked), "answered": sorted(answered)} if asked else None,
         evidence={"questions": asked, "answers": answered, "resolv_conf": name_servers(seen)},
         hint=hint,
-        command="cat /etc/resolv.conf" if not elsewhere else f"ip route get {resolver}",
+        command="cat /etc/resolv.conf" if not elsewhere else f"ip route get {quoted(resolver)}",
     )
 
 
