@@ -250,8 +250,9 @@ class _Pair:
         if passed <= _FIRST_SEGMENTS:
             size = f" (segments of {int(mss)} bytes)" if (mss := number(kernel.get("mss"))) and up else ""
             return (
-                f"a small request passes, but a transfer {way} does not begin{size}: larger segments are lost on the way; look for a "
-                "smaller MTU without MSS clamping, or a rule on packet lengths"
+                f"a small request passes, but a transfer {way} does not begin{size}: larger segments are lost on the way, or wait in a "
+                "queue for as long as the transfer had; look for a smaller MTU without MSS clamping, a rule on packet lengths, or a "
+                "traffic shaper (`tc -s qdisc`)"
             )
         if _crawling(found):
             return (
