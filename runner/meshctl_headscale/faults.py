@@ -276,8 +276,6 @@ def _error(result: Result) -> MeshctlError:
 
 def _run(name: str, inventory: str | None, variables: Mapping[str, Any], on_event: Any = None) -> Result:  # noqa: ANN401
     """Run one of the playbooks of faults, silently."""
-    from rich.console import Console
-
     from meshctl_headscale import _run
     from meshctl_headscale._play import Request
     from meshctl_headscale._project import project
@@ -285,7 +283,7 @@ def _run(name: str, inventory: str | None, variables: Mapping[str, Any], on_even
     playbook = project().playbook(f"faults/{name}")
     request = Request(playbooks=[playbook], inventory=_inputs.inventory(inventory), extra_vars=variables)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        console = Console(file=nowhere)
+        console = _collection.text.console(nowhere)
         return _run.play(request, name=name, show=_run.Show(quiet=True), console=console, on_event=on_event)
 
 
@@ -299,9 +297,7 @@ def _active(lab: str | None, inventory: str | None) -> list[_collection.record.A
 
 def _progress() -> Any:  # noqa: ANN401 - a function
     """Return what draws a line for each fault as it ends."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
+    console = _collection.text.console(stderr=True)
 
     def on_event(event: dict[str, Any]) -> None:
         if str(event.get("event")).startswith("runner_item_on_"):
@@ -321,7 +317,7 @@ def _line(console: Console, outcome: Mapping[str, Any]) -> None:
     )
     hints = [] if outcome["named"] else outcome["hints"]
     for text in [*outcome["problems"], *outcome["false_alarms"], *hints]:
-        console.print(f"    {text}", style="red", markup=False, soft_wrap=True)
+        console.print(f"    {text}", style="red", soft_wrap=True)
 
 
 def _show(found: Mapping[str, Any]) -> None:
