@@ -247,6 +247,10 @@ def rows(*, lost: int = 0, never: int = 0, refused: int = 0, tried: int = 8) -> 
             "TCP to port 700 is dropped, and to port 4001 it is not",
         ),
         ({"4001": rows(), "700": rows(refused=8), "9": rows(refused=8)}, "TCP to port 700 and 9 is refused"),
+        (
+            {"4001": rows(tried=2), "700": rows(lost=2, never=2, tried=2), "9": rows(lost=1, never=1, tried=2)},
+            "of 6 new connections to two, one after another and from random source ports, 3 never opened",
+        ),
     ],
 )
 def test_connections_that_do_not_open_at_once_name_what_they_have_in_common(tcp: dict[str, Any], hint: str) -> None:

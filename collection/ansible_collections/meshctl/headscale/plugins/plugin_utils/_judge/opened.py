@@ -51,12 +51,13 @@ def opened(rows: Mapping[str, Any], protocol: str, main: int, peer: str, *, at: 
     few = never < _SEVERAL or never <= tried * _NEVER
     if lost + refused <= tried * _LOST and few:
         return Opened()
-    # What opens late is not shut.
-    shut = [port for port, row in found.items() if row["tried"] and row["never"] + row["refused"] == row["tried"]]
+    used = {port: row for port, row in found.items() if row["tried"]}
+    # What opens late is not shut. With few tries at each port, several may fail at some by chance, and then others fail in part.
+    shut = [port for port, row in used.items() if row["never"] + row["refused"] == row["tried"]]
+    whole = [port for port, row in used.items() if row["opened"] == row["tried"]]
     evidence = {"by_port": {port: {**row, **_sources(rows[port])} for port, row in found.items()}}
-    own = found.get(str(main), {})
     name = protocol.upper()
-    if shut and str(main) not in shut and own.get("opened") == own.get("tried"):
+    if shut and str(main) in whole and len(shut) + len(whole) == len(used):
         return Opened(
             hint=_ports(name, shut, main, peer, "dropped" if lost >= refused else "refused", at), evidence=evidence
         )
