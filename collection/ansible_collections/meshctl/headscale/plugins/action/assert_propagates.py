@@ -66,15 +66,15 @@ class ActionModule(Assertion):
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Look the names up, and ping the addresses that must be silent."""
         names = [name.fqdn for name in self._expect.present]
+        queries = [
+            *({"name": name.fqdn, "type": name.kind} for name in self._expect.present),
+            *({"name": name, "type": "A"} for name in self._expect.absent),
+        ]
         requests: list[Request] = [
             {"id": GETADDRINFO, "kind": "getaddrinfo", "names": [*names, *self._expect.absent]},
-            {"id": DNS, "kind": "dns", "server": own_resolver(self), "try_timeout_s": 1.0,
-             "queries": [
-                 *({"name": name.fqdn, "type": name.kind} for name in self._expect.present),
-                 *({"name": name, "type": "A"} for name in self._expect.absent),
-             ]},
+            {"id": DNS, "kind": "dns", "server": own_resolver(self), "try_timeout_s": 1.0, "queries": queries},
             {"id": RESOLV_CONF, "kind": "resolv_conf"},
-        ]  # fmt: skip
+        ]
         targets = [known for _node, known in self._expect.silent]
         if targets:
             requests.append(
