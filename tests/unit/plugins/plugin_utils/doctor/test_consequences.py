@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import finding, mesh
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client, finding, mesh
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
@@ -141,6 +141,16 @@ def test_lost_large_packets_explain_a_connection_that_stalls(connected: bool, be
     lost = {"icmp": {"100.64.0.2": {"received": 3}}, "large": {"100.64.0.2": {"received": 0}}}
     checks = examine_client(_client(relays=[row], **lost), expected_paths=(_PATH,))
     assert because in problems(checks)["doctor.relay.https"]
+
+
+def test_a_client_is_asked_the_same_before_anything_is_known_of_the_server() -> None:
+    # It is examined while the server is.
+    seen, server = answer(**_client()), Server({}, ServerContext(url="https://headscale.lab.test"))
+    before = finding.requests(client, Client(seen, ClientContext()))
+    assert {"id": "large", "kind": "icmp", "targets": ["100.64.0.2"]}.items() <= next(
+        request for request in before if request["id"] == "large"
+    ).items()
+    assert before == finding.requests(client, Client(seen, ClientContext(expected_paths=(_PATH,), server=server)))
 
 
 @pytest.mark.parametrize("stun", ["answered", "timeout"])
