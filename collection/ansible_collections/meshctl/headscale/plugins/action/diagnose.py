@@ -40,7 +40,7 @@ _LOOK_S = 7.5
 _SHORT_LOOK_S = 3.0
 # All looks at a client: with the start and the end of Ansible, 20 seconds.
 _ALL_S = 14.0
-# A client that starts, or connects again, gets this time, while everything else is examined.
+# A client that starts, or connects again, gets this time after it was examined, and is examined again.
 _SETTLE_S, _SETTLE_PAUSE_S = 6.0, 1.0
 # It waits in vain if its server does not answer either, unless that is just being restarted.
 _RESTART_S = 2.0
@@ -123,10 +123,9 @@ class ActionModule(Assertion):
         """Look at the client, and again if it settles while it has the time to; `few_only` if it has few peers."""
         began = time.monotonic()
         seen = self._examined(self._first_look(), few_only=few_only)
-        while settling.settles(Answer(seen).data("status")):
-            longest = _RESTART_S if self._unserved(seen) else _SETTLE_S
-            if time.monotonic() >= began + longest * self.patience:
-                break
+        # The examination alone may take as long as a client needs.
+        since, longest = (began, _RESTART_S) if self._unserved(seen) else (time.monotonic(), _SETTLE_S)
+        while settling.settles(Answer(seen).data("status")) and time.monotonic() < since + longest * self.patience:
             time.sleep(_SETTLE_PAUSE_S)
             first = self._first_look()
             settled = not settling.settles(Answer(first).data("status"))
