@@ -235,8 +235,8 @@ class _Pair:
         way = "from" if blocks.get("arrived") is True else "to"
         return (
             f"a connection to {self._peer.name} returns blocks of {_range(numbers(stuck.get('returned')))} bytes, and twice not one "
-            f"of {stuck['stuck']} bytes: segments of some sizes are lost {way} {self._peer.name}; look for a rule on packet "
-            "lengths (`nft list ruleset` on both)"
+            f"of {stuck['stuck']} bytes: segments of some sizes are lost {way} {self._peer.name}, or wait in a queue for seconds; look for "
+            "a rule on packet lengths (`nft list ruleset` on both) or a traffic shaper (`tc -s qdisc`)"
         )
 
     def _broken(self, outcome: str, found: Mapping[str, Any]) -> str:
