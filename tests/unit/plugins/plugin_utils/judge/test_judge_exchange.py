@@ -210,7 +210,10 @@ def test_a_block_that_twice_does_not_come_back_names_sizes_and_way() -> None:
     checks = with_more(blocks=STUCK)
     assert bad(checks) == {("bulk", "ipv4")}
     assert "returns blocks of 90 to 250 bytes, and twice not one of 400 bytes" in checks["bulk", "ipv4"].hint
-    assert "are lost to two, or wait in a queue for seconds; look for a rule on packet lengths" in checks["bulk", "ipv4"].hint
+    assert (
+        "are lost to two, or wait in a queue for seconds; look for a rule on packet lengths"
+        in checks["bulk", "ipv4"].hint
+    )
     assert "are lost from two" in with_more(blocks={**STUCK, "arrived": True})["bulk", "ipv4"].hint
 
 
