@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import items, mapping, number, numbers
 from .quoting import quoted
-from .spans import Span, at_once, clock, spans_of
+from .spans import RARELY, Span, at_once, clock, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,6 @@ _BY_CHANCE_OF_ONE: Final = 0.2
 # A smaller difference may come from the lengths of the packets.
 _NOTICED: Final = 0.03
 _MOST_COUNTED: Final = 20_000
-# A flow that ends is silent for a larger part of the time.
-_RARELY: Final = 0.03
 _REFUSALS: Final = frozenset(
     {"prohibited", "refused", "port-unreachable", "host-unreachable", "net-unreachable", "no-route"}
 )
@@ -85,7 +83,7 @@ class Flowing:
             return context.skipped(f"{peer.name} has answered no datagram: `reachable.udp` says why", **about)
         spans = self.ended(known)
         silent = sum(span.end - span.start for span in spans)
-        if spans and load.saturated and silent <= _RARELY * (number(flow.get("sent")) or 0) * 0.1:
+        if spans and load.saturated and silent <= RARELY * (number(flow.get("sent")) or 0) * 0.1:
             return context.skipped(
                 f"it was silent for {silent:.1f} s, and the machine was saturated ({load.said}): that proves nothing",
                 **about,

@@ -17,7 +17,7 @@ from .flowing import Flowing
 from .observations import HELD
 from .quoting import quoted
 from .saturation import load_of
-from .spans import Span, at_once, clock, spans_of
+from .spans import MOST_READ, RARELY, Span, at_once, clock, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,13 +25,9 @@ if TYPE_CHECKING:
     from .check import Check
 
 _LISTED: Final = 4
-# A host keeps no more than this of anything.
-_MOST_READ: Final = 50
 _TWICE, _OFTEN = 2, 3
 # A connection that exchanges a block every 0.25 s and remembers waits of 0.5 s notices this.
 _NOTICED_S: Final = 1.2
-# A node that comes and goes is silent for a larger part of the time.
-_RARELY: Final = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +105,7 @@ class _Seen:
         since = self._since.get(known)
         if since is None:
             return items(listed)
-        rows = [mapping(one) for one in items(listed)[:_MOST_READ]]
+        rows = [mapping(one) for one in items(listed)[:MOST_READ]]
         spans = [(one, number(one.get("at")), number(one.get("s"))) for one in rows]
         return [
             {**one, "at": max(at, since), "s": at + lasted - max(at, since)}
@@ -129,10 +125,8 @@ class _Seen:
         }
         about: dict[str, Any] = {"aspect": "steady", "family": family, "target": peer.name, "expected": expected}
         line = mapping(self._lines.get(peer.address(family)))
-        if self._answer.error(HELD).get("type") == "deadline":
-            return self._context.skipped(
-                f"the probe on {self._context.source} did not finish: its host is overloaded", **about
-            )
+        if unfinished := self._unfinished(about):
+            return unfinished
         if unseen := self._unseen(line):
             return self._context.check(None, **about, observed=None, hint=unseen)
         if self._watched_s < expect.hold_s:
@@ -166,10 +160,18 @@ class _Seen:
 
     def _by_load(self, spans: Sequence[Span], watched_s: float) -> bool:
         """Whether a saturated machine explains silences, because there were few in a long time."""
-        return self._load.saturated and sum(span.end - span.start for span in spans) <= _RARELY * watched_s
+        return self._load.saturated and sum(span.end - span.start for span in spans) <= RARELY * watched_s
 
     def _overloaded(self, what: str) -> str:
         return f"it {what}, and the machine was saturated ({self._load.said}): that proves nothing"
+
+    def _unfinished(self, about: Mapping[str, Any]) -> Check | None:
+        """Return the check of a watch that could not be asked in time, None if it could."""
+        if self._answer.error(HELD).get("type") != "deadline":
+            return None
+        return self._context.skipped(
+            f"the probe on {self._context.source} did not finish: its host is overloaded", **about
+        )
 
     def _unseen(self, found: Mapping[str, Any]) -> str:
         if self._answer.data(HELD) is None:
@@ -232,15 +234,13 @@ class _Seen:
         found = next((outage for outage in self._expect.outages if any(span.meets(outage) for span in spans)), None)
         return f", while {found.what}" if found else ""
 
-    # -- flows and connections -------------------------------------------------------------------------------------------------
+    # -- flows and connections ---------------------------------------------------------------------------------------
 
     def flow(self, peer: Node, family: int) -> Check:
         """Return the check of the datagrams to one address."""
         about: dict[str, Any] = {"aspect": "flow", "family": family, "target": peer.name}
-        if self._answer.error(HELD).get("type") == "deadline":
-            return self._context.skipped(
-                f"the probe on {self._context.source} did not finish: its host is overloaded", **about
-            )
+        if unfinished := self._unfinished(about):
+            return unfinished
         if self._answer.data(HELD) is None:
             return self._context.check(None, **about, expected="answers", observed=None, hint=self._answer.why(HELD))
         return self._flowing.check(self._context, peer, family, self._load)
@@ -251,10 +251,8 @@ class _Seen:
         expected = {"address": peer.address(family), "stays": "open", "stall_s": {"at_most": expect.stall_budget_s}}
         about: dict[str, Any] = {"aspect": "stream", "family": family, "target": peer.name, "expected": expected}
         found = self._streams.get(peer.address(family), {})
-        if self._answer.error(HELD).get("type") == "deadline":
-            return self._context.skipped(
-                f"the probe on {self._context.source} did not finish: its host is overloaded", **about
-            )
+        if unfinished := self._unfinished(about):
+            return unfinished
         if self._answer.data(HELD) is None:
             return self._context.check(None, **about, observed=None, hint=self._answer.why(HELD))
         if not found:

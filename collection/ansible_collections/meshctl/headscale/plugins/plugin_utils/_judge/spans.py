@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # Two of them belong together when one begins this soon after the other.
 _TOGETHER_S: Final = 1.0
 # A host keeps no more than this of anything.
-_MOST_READ: Final = 50
+MOST_READ: Final = 50
+# What comes and goes, or ends, is so for a larger part of the time than what a saturated machine causes.
+RARELY: Final = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,6 @@ def spans_of(listed: Json, ahead: float) -> list[Span]:
     """Return spans of a host's clock, which is ahead, on the controller's."""
     return [
         Span(start=at - ahead, end=at - ahead + lasted)
-        for one in map(mapping, items(listed)[:_MOST_READ])
+        for one in map(mapping, items(listed)[:MOST_READ])
         if (at := number(one.get("at"))) is not None and (lasted := number(one.get("s"))) is not None
     ]
