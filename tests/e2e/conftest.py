@@ -4,14 +4,13 @@
 
 """The order of the files of this directory."""
 
+import longest
 import pytest
 
-# A worker that got one of them last would leave the other one idle.
 LONGEST_FIRST = ("test_collection", "test_cli", "test_collection_use")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files."""
-    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    longest.first(items, LONGEST_FIRST)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import longest
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import PROGRAMS, BinariesError, Sources, find
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import preflight
@@ -20,7 +21,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import pref
 from .lab_driver import LabDriver, Machine, make_machine, standing, wait_for
 from .own_hosts import settled
 
-# Each takes minutes. A worker that got one of them last would leave the other workers idle.
+# Each takes minutes.
 LONGEST_FIRST = (
     "test_own_hosts",
     "test_faults",
@@ -42,8 +43,7 @@ LONGEST_FIRST = (
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files."""
-    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    longest.first(items, LONGEST_FIRST)
 
 
 def pytest_configure() -> None:
