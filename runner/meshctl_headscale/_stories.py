@@ -20,8 +20,9 @@ from meshctl_headscale._project import Project
 _TAGS = frozenset({"disruptive", "all", "always", "tagged", "untagged"})
 _IMPORTS = ("import_playbook", "ansible.builtin.import_playbook")
 _ALL = "all"
-# A play of these does not show that a story began.
+# Of a playbook.
 _LARGEST = 4 << 20
+# A play of these does not show that a story began.
 _NOT_STORIES = ("up", "down")
 
 

@@ -170,11 +170,7 @@ def test_ctrl_c_in_an_outage_brings_the_mesh_back(broken: LabDriver) -> None:
 
 def test_a_drill_by_ansible_playbook_alone(broken: LabDriver, tmp_path: Path) -> None:
     figures = tmp_path / "faults.json"
-    given = {
-        "faults": ["service-forwarded", "physical-rejected"],
-        "drill_labs": [broken.name],
-        "drill_figures": str(figures),
-    }
+    given = {"faults": BY_PLAYBOOK, "drill_labs": [broken.name], "drill_figures": str(figures)}
     done = broken.play("faults/drill.yml", "-e", json.dumps(given)).succeeded()
     (verdict,) = done.of("the mesh recovered").values()
     assert verdict["figures"]["good"] == len(BY_PLAYBOOK)

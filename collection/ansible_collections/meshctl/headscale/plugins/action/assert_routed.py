@@ -78,14 +78,14 @@ class ActionModule(Assertion):
         ports = [{"host": way.address, "port": way.port} for way in chosen if way.port and not way.echoes]
         listeners = [way.listener for way in chosen if way.listener]
         whole = not self._expect.absent and not self._expect.via
-        patience = (1.5 if self._expect.absent else 3.0) * self.patience
+        seconds = (1.5 if self._expect.absent else 3.0) * self.patience
         return [
             {"id": ADDRESSES, "kind": "addresses"},
             {"id": ROUTES, "kind": "routes", "get": targets},
             {"id": ICMP, "kind": "icmp", "targets": targets, "count": 3, "interval_s": 0.2, "try_timeout_s": 1.0},
-            {"id": HTTP, "kind": "http", "targets": [{"url": url} for url in pages], "try_timeout_s": patience},
-            {"id": TCP, "kind": "tcp", "targets": ports, "try_timeout_s": patience},
-            request(listeners, patience, whole=whole, patience=self.patience),
+            {"id": HTTP, "kind": "http", "targets": [{"url": url} for url in pages], "try_timeout_s": seconds},
+            {"id": TCP, "kind": "tcp", "targets": ports, "try_timeout_s": seconds},
+            request(listeners, seconds, whole=whole, patience=self.patience),
         ]
 
     def judge(self, answer: Json) -> list[Check]:
