@@ -35,7 +35,8 @@ class Seen:
         for known in ADDRESSES:
             self.lines[known] = {"answered": 100 - pings_lost, "lost": pings_lost, "losses": pings_lost, "outages": []}
             self.streams[known] = {"exchanged": 90, "losses": 0, "waits": []}
-            self.flows[known] = {"first": NOW, "sent": 99, "lost": lost, "losses": lost, "silences": []}
+            flow = {"first": NOW, "sent": 99, "lost": lost, "losses": lost, "silences": [], "pause_s": 0.1}
+            self.flows[known] = flow
             self.idle[known] = {"idle_s": 5.0, "arrived": 1, "forgotten": []}
 
     def check(self, load: Load | None = None) -> Check:
@@ -89,6 +90,11 @@ def test_a_silence_within_the_budget_passes_and_a_rare_one_of_a_saturated_machin
     assert seen.check().verdict == "passed"
     seen.flows[KNOWN].update(silences=[{"at": NOW + 4, "s": 3.4, "lost": 34, "before": 40}], sent=1200)
     assert seen.check(Load(slowdown=4, said="two jobs on one core")).verdict == "skipped"
+    seen.flows[KNOWN].update(sent=300, pause_s=0.4)
+    assert seen.check(Load(slowdown=4, said="two jobs on one core")).verdict == "skipped"
+    for pause in (0.1, None, -5, "long"):
+        seen.flows[KNOWN].update(sent=300, pause_s=pause)
+        assert seen.check(Load(slowdown=4, said="two jobs on one core")).verdict == "failed"
     assert seen.check().verdict == "failed"
 
 

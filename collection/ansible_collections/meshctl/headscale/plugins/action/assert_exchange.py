@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from secrets import randbelow
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, wanted
 from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
+from ..plugin_utils._action.turns import turn
 from ..plugin_utils._judge.answer import items, mapping
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.exchange import Exchange, judge_exchange
+from ..plugin_utils._judge.observations import EXCHANGE
 from ..plugin_utils._judge.opened import CONNECTIONS, connections, pause_s
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 _SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
 # Below this rate, a transfer within the budget is not waited for.
 _LOWEST_RATE_MBIT = 0.2
+# In a mesh of more nodes that share cores, so many of them transfer at a time.
+_ALL_AT_ONCE, _TURNS = 8, 4
+_LONGEST_TURN_S = 120.0
 _NO_PORTS = "existing hosts listen only on ports that the policy lets through: name them in mesh_probe_ports"
 
 
@@ -106,6 +113,22 @@ class ActionModule(Assertion):
             }
         ]
 
+    def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
+        """Return the probe's answer; hosts of a large mesh that share cores take turns to transfer."""
+        large = self._shared and len(self.nodes()) > _ALL_AT_ONCE
+        few, many = (only(requests, bulk=bulk) for bulk in (False, True))
+        if not (large and few and many):
+            return super().probe(requests, seconds=seconds)
+        answer = super().probe(few, seconds=seconds)
+        if "failure" in answer:
+            return answer
+        busy, began = self.load, time.monotonic()
+        with turn(f"transfer-{self.setting('lab_name')}", at_once=_TURNS, seconds=_LONGEST_TURN_S):
+            self.paced_s += time.monotonic() - began
+            found = together(answer, super().probe(many, seconds=seconds))
+        self.load = max(busy, self.load, key=lambda load: load.slowdown)
+        return found
+
     def _target(self, peer: Node, family: int) -> Request:
         """Return where a peer listens; empty when it does not."""
         ports = {protocol: self._expect.port(peer, family, protocol)[0] for protocol in ("tcp", "udp")}
@@ -126,6 +149,19 @@ class ActionModule(Assertion):
         checks = judge_exchange(answer, self.context, self._expect)
         self._expect = replace(self._expect, before=connections(answer, self._expect.before))
         return checks
+
+
+def only(requests: Sequence[Request], *, bulk: bool) -> list[Request]:
+    """Return the requests with the targets that get a transfer, or with the others; without targets, there is no request."""
+    found = [{**request, "targets": [one for one in request["targets"] if one["bulk"] is bulk]} for request in requests]
+    return [request for request in found if request["targets"]]
+
+
+def together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return two answers as one: what both have seen, and why the second one failed if it did."""
+    seen = [mapping(mapping(one.get("observations")).get(EXCHANGE)) for one in (first, second)]
+    both = {**mapping(seen[0].get("data")), **mapping(seen[1].get("data"))}
+    return {**first, **second, "observations": {EXCHANGE: {**seen[0], **seen[1], "data": both}}}
 
 
 def sizes() -> list[int]:

@@ -7,24 +7,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from secrets import token_hex
 from typing import Any
 
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.members import MeshAction
 from ..plugin_utils._action.peers import expectation, following, stream_count
+from ..plugin_utils._action.watching import plan_watch, takes_part
 from ..plugin_utils._judge.answer import Answer, items, mapping, number
 from ..plugin_utils._judge.context import Node
 
 _LOOK_S = 5.0
 _LONGEST_S = 900.0
-_INTERVAL_S = 0.1
 _SPARE_S = 1.0
-_LONGEST_INTERVAL_S = 0.25
+_AGAIN_S = 0.1
 _LONGEST_DELAY_S = 200.0
-# What assert_reachable and assert_path send to each address, at least, in echo requests.
-_BEFORE = 12
+# What assert_reachable, assert_path and assert_exchange send to each address, at least, in echo requests.
+_BEFORE = 20
 
 
 class ActionModule(MeshAction):
@@ -52,13 +52,14 @@ class ActionModule(MeshAction):
         peers = [peer for peer in self.peers() if expect.reaches(self.host, peer.name)]
         if not peers:
             return {"error": f"by mesh_expect, {self.host} has no peer here"}
-        interval, count = pace(len(nodes), len(peers), most=self.watch_per_second)
-        self._pause_s = pause(len(nodes), interval, most=self.watch_per_second) * self.setting("patience")
-        if self._shared and not takes_part(self.host, nodes, most=self.watch_per_second):
-            return {"elsewhere": True}
-        names = following(self.host, nodes, [peer.name for peer in peers], count)
         patience = self.setting("patience")
-        streams = following(self.host, nodes, names, stream_count(len(nodes)))
+        plan = plan_watch(len(nodes), len(peers), most=self.watch_per_second, shared=self._shared)
+        if not takes_part(self.host, nodes, plan.pinging):
+            return {"elsewhere": True}
+        self._pause_s = plan.pause_s * patience
+        names = following(self.host, nodes, [peer.name for peer in peers], plan.peers)
+        talks = takes_part(self.host, nodes, plan.talking)
+        streams = following(self.host, nodes, names, stream_count(len(nodes))) if talks else []
         listening = {name: left for name in streams if (left := self._listens_for(name)) > 0}
         delay = self._delay(sum(len(peer.addresses) for peer in peers))
         request = {
@@ -67,7 +68,7 @@ class ActionModule(MeshAction):
             "seconds": lasting(self.options["seconds"], listening.values()),
             "delay_s": delay,
             "targets": [known for peer in peers if peer.name in names for known in peer.addresses],
-            "interval_s": interval * patience,
+            "interval_s": plan.interval_s * patience,
             "patience_s": max(3.0, 2 * self.setting("latency_budget_ms") / 1000) * patience,
             "marker": f"meshctl-{token_hex(8)}",
             "streams": [one for peer in peers if peer.name in listening for one in self._kept(peer, "tcp")],
@@ -110,7 +111,7 @@ class ActionModule(MeshAction):
             seen = mapping(Answer(self.probe([ask], seconds=_LOOK_S)).data("open"))
             if all(mapping(one).get("exchanged") for one in items(seen.get("streams"))) or time.monotonic() > until:
                 return
-            time.sleep(_INTERVAL_S)
+            time.sleep(_AGAIN_S)
 
     def _ahead(self, began: float) -> float:
         """Return how far the host's clock is ahead; a small difference is the time that the answer took."""
@@ -141,29 +142,6 @@ class ActionModule(MeshAction):
 def lasting(seconds: float, listening: Iterable[float]) -> float:
     """Return how long to watch. A listener that ends closes its connections, so the watch ends before it."""
     return min(_LONGEST_S, seconds, *listening)
-
-
-def pace(nodes: int, peers: int, *, most: float) -> tuple[float, int]:
-    """Return the interval of the pings to an address, and how many peers are watched: all of them in small meshes.
-
-    All nodes together send at most `most` pings per second.
-    """
-    per_node = most / max(1, nodes)
-    interval = min(_LONGEST_INTERVAL_S, max(_INTERVAL_S, 2 * peers / per_node))
-    return interval, max(1, min(peers, int(per_node * interval / 2)))
-
-
-def pause(nodes: int, interval: float, *, most: float) -> float:
-    """Return the time between two blocks of a connection: all nodes together exchange no more of them than they send pings."""
-    connections = 2 * nodes * min(nodes - 1, stream_count(nodes))
-    return min(_LONGEST_INTERVAL_S, max(interval, connections / most))
-
-
-def takes_part(host: str, nodes: Sequence[str], *, most: float) -> bool:
-    """Return whether a node watches at all: on shared cores, only some nodes of a very large mesh do, evenly spread."""
-    share = min(1.0, most * _LONGEST_INTERVAL_S / 2 / max(1, len(nodes)))
-    place = nodes.index(host) if host in nodes else 0
-    return int((place + 1) * share) > int(place * share)
 
 
 def idle_time(hold: float, budget: float) -> float:

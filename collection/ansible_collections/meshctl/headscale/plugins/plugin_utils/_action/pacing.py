@@ -25,7 +25,7 @@ _ALONE: Final = 250.0
 _PER_OPEN: Final = 40.0
 _NARROWEST: Final = 2
 _WATCH: Final = 2000.0
-_WATCH_PER_CORE: Final = 400.0
+_WATCH_PER_CORE: Final = 210.0
 
 
 @dataclass(frozen=True, kw_only=True)

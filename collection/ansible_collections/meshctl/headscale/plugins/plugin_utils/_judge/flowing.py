@@ -38,6 +38,7 @@ _REFUSALS: Final = frozenset(
 )
 # A copy of a late answer is sent until this long after it was due.
 _COPIES_S: Final = 0.6
+_LONGEST_PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class Flowing:
             return context.skipped(f"{peer.name} has answered no datagram: `reachable.udp` says why", **about)
         spans = self.ended(known)
         silent = sum(span.end - span.start for span in spans)
-        if spans and load.saturated and silent <= RARELY * (number(flow.get("sent")) or 0) * 0.1:
+        if spans and load.saturated and silent <= RARELY * _lasted(flow):
             return context.skipped(
                 f"it was silent for {silent:.1f} s, and the machine was saturated ({load.said}): that proves nothing",
                 **about,
@@ -147,6 +148,11 @@ class Flowing:
         data = _lost(row.get("losses"), row.get("sent" if protocol == "udp" else "exchanged"))
         pings = _lost(line.get("losses"), (number(line.get("answered")) or 0) + (number(line.get("lost")) or 0))
         return (data, pings) if data is not None and pings is not None else None
+
+
+def _lasted(flow: Mapping[str, Any]) -> float:
+    """Return for how many seconds datagrams were sent."""
+    return (number(flow.get("sent")) or 0) * min(_LONGEST_PAUSE_S, number(flow.get("pause_s")) or 0.0)
 
 
 def _ended(name: str, flow: Mapping[str, Any], spans: Sequence[Span]) -> str:

@@ -97,7 +97,7 @@ class Flow:
         first = self._answered.find(1)
         found: Dict = {
             "host": self.host, "idle_s": None, "first": None, "sent": 0, "lost": 0, "losses": 0, "silences": [],
-            "errors": self._errors,
+            "errors": self._errors, "pause_s": self._pause,
         }  # fmt: skip
         if self._new:
             found["new"] = {"sent": self._new["sent"], "answered": self._new["answered"]}
