@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import use as lab_use
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import preflight as guests_preflight
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import (
+        columns,
         compare,
         digest,
         html,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._standing import notes, standing
 
 __all__ = [
-    "api", "binaries", "catalogue", "compare", "digest", "durations", "errors", "examine", "expect", "figures",
+    "api", "binaries", "catalogue", "columns", "compare", "digest", "durations", "errors", "examine", "expect", "figures",
     "guests_preflight", "handed", "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge",
     "model", "nodes", "notes", "package", "pairs", "paths", "policy", "preflight", "private", "reading", "record", "remote",
     "rundir", "scrub", "slices", "standing", "stories", "text", "visible", "walk",
@@ -69,6 +70,7 @@ _PACKAGES = {
     "plugin_utils._judge.": ("handed",),
     "plugin_utils._lab.": ("lab", "preflight"),
     "plugin_utils._report.": (
+        "columns",
         "compare",
         "digest",
         "html",

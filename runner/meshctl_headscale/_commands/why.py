@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,7 +39,7 @@ def why(
             metavar="TARGET",
             envvar="MESHCTL_TARGET",
             autocompletion=node_names,
-            help=f"What it should reach: {_END}, also one behind a subnet router.",
+            help=f"What it should reach: {_END}, including one behind a subnet router.",
         ),
     ],
     service: Annotated[
@@ -56,8 +56,8 @@ def why(
 ) -> None:
     """Find out why one node cannot reach another: walk the path step by step, and name the first step that fails.
 
-    Connects once, and changes nothing. Exits with 0 if the target answers, and with 1 if not. Steps that cannot be
-    observed, because a host cannot be logged in to, are shown as unknown.
+    Connects once, and changes nothing. Exits with 0 if the target answers, otherwise with 1. Steps that cannot be observed,
+    because meshctl cannot log in to a host, are shown as unknown.
 
     \b
     Examples:
@@ -105,7 +105,8 @@ def _show(result: Result, *, as_json: bool) -> None:
     from meshctl_headscale import _collection, _run
 
     found = _run.report_or_error(result)
-    checks: list[dict[str, Any]] = found.get("checks", []) if isinstance(found, dict) else []
+    # report.json has passed checks, such as the steps before the first that fails, in columns.
+    checks = _collection.columns.unpack(found).get("checks", []) if isinstance(found, dict) else []
     answer = _collection.walk.as_data(checks)
     if as_json:
         _inputs.print_json({"exit_code": int(result.code), **answer} if answer.get("headline") else found)
