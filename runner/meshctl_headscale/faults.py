@@ -38,7 +38,7 @@ app = typer.Typer(
     Examples:
       meshctl faults list               show the catalogue
       meshctl up
-      meshctl faults inject loss-30     break the lab, and leave it so
+      meshctl faults inject loss-30     break the lab, and leave it broken
       meshctl run us1 --no-deploy       see what the story reports
       meshctl faults clear              undo the fault
       meshctl faults drill              test the stories with every fault
@@ -76,7 +76,7 @@ Family = Annotated[
 def list_faults(
     family: Family = None, inventory: Inventory = None, lab: LabName = None, as_json: AsJson = False
 ) -> None:
-    """List the catalogue, and the faults that are in the lab now.
+    """List the catalogue, and the faults that are active in the lab.
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def inject(
     inventory: Inventory = None,
     lab: LabName = None,
 ) -> None:
-    """Inject a fault into a lab that is up, and leave it there.
+    """Inject a fault into a lab that is up, and leave it active.
 
     \b
     Examples:
@@ -131,7 +131,7 @@ def clear(
     inventory: Inventory = None,
     lab: LabName = None,
 ) -> None:
-    """Undo the faults that are in the lab, also after a crash.
+    """Undo the faults that are active in the lab, also after a crash.
 
     Exits with 3 when a fault cannot be undone; then `meshctl down` and `meshctl up` rebuild the lab.
 

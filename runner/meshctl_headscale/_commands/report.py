@@ -71,10 +71,10 @@ def report(
 ) -> None:
     """Show the report of a run, query it, compare two runs, or merge the reports of slices.
 
-    With --compare, exits with 1 if a check that passed in OLD does not pass in NEW. OLD and NEW can be times, in UTC
-    or as in `2h` (ago): the last run that had begun by then, of the same stories as the other run.
+    With --compare, exits with 1 if NEW has a failure that OLD did not have. OLD and NEW can also be times,
+    in UTC or relative (`2h` is two hours ago): the last run that had begun by then, of the same stories as the other run.
 
-    With --merge, exits with 1 if the merged verdict is not that every check passed.
+    With --merge, exits with 1 unless every check passed.
 
     \b
     Examples:

@@ -18,9 +18,9 @@ _BAD = {"failed": "red", "error": "magenta"}
 def draw(summary: Summary) -> None:
     """Draw what failed, then the stories, the nodes and the pairs, the worst first."""
     passed = sum(run.verdict == "passed" for run in summary.runs)
+    runs = "1 run" if len(summary.runs) == 1 else f"{len(summary.runs)} runs"
     print(
-        f"{len(summary.runs)} runs from {page.clock(summary.since)} to {page.clock(summary.until)}, {passed} passed. "
-        f"{_flapping(summary)}"
+        f"{runs} from {page.clock(summary.since)} to {page.clock(summary.until)}, {passed} passed. {_flapping(summary)}"
     )
     if not summary.runs and not summary.incidents:
         return
