@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,6 +45,12 @@ def not_empty(option: typer.CallbackParam, value: str | None) -> str | None:
     if value is not None and not value.strip():
         raise BadInputError(f"{option.opts[0]} is empty: give it a value, or leave it out.")
     return value
+
+
+def option(*flags: str, envvar: str = "", **more: Any) -> Any:  # noqa: ANN401 - Typer's own
+    """Return an option that a variable of the environment sets as well, by default `MESHCTL_LAB` for `--lab`."""
+    long = next(flag for flag in flags if flag.startswith("--")).partition("/")[0]
+    return typer.Option(*flags, envvar=envvar or f"MESHCTL_{long[2:].upper().replace('-', '_')}", **more)
 
 
 def _answer(value: bool) -> bool:
@@ -89,10 +95,9 @@ Stories = Annotated[
 ]
 Inventory = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--inventory",
         "-i",
-        envvar="MESHCTL_INVENTORY",
         metavar="PATH",
         callback=not_empty,
         show_default="lab.yml, the embedded lab",
@@ -101,9 +106,8 @@ Inventory = Annotated[
 ]
 LabName = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--lab",
-        envvar="MESHCTL_LAB",
         metavar="NAME",
         callback=not_empty,
         show_default="lab_name of the inventory",
@@ -112,25 +116,20 @@ LabName = Annotated[
 ]
 ExtraVars = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--extra-vars",
         "-e",
-        envvar="MESHCTL_EXTRA_VARS",
         metavar="KEY=VALUE|@FILE",
         help="Variable for Ansible, or a file of variables (use a file for secrets). Repeatable.",
     ),
 ]
 Limit = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--limit", "-l", envvar="MESHCTL_LIMIT", metavar="PATTERN", help="Only these hosts or groups. Repeatable."
-    ),
+    list[str] | None, option("--limit", "-l", metavar="PATTERN", help="Only these hosts or groups. Repeatable.")
 ]
 Slices = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--slices",
-        envvar="MESHCTL_SLICES",
         metavar="N",
         min=1,
         # One slice is the whole.
@@ -139,34 +138,24 @@ Slices = Annotated[
         help="Divide the hosts among this many Ansible processes, and skip what disrupts the mesh.",
     ),
 ]
-Tags = Annotated[
-    str,
-    typer.Option("--tags", "-t", envvar="MESHCTL_TAGS", metavar="TAG,…", help="Run only tasks with these tags."),
-]
-SkipTags = Annotated[
-    str,
-    typer.Option("--skip-tags", envvar="MESHCTL_SKIP_TAGS", metavar="TAG,…", help="Skip tasks with these tags."),
-]
-Check = Annotated[bool, typer.Option("--check", envvar="MESHCTL_CHECK", help="Change nothing; show what would change.")]
+Tags = Annotated[str, option("--tags", "-t", metavar="TAG,…", help="Run only tasks with these tags.")]
+SkipTags = Annotated[str, option("--skip-tags", metavar="TAG,…", help="Skip tasks with these tags.")]
+Check = Annotated[bool, option("--check", help="Change nothing; show what would change.")]
 Verbose = Annotated[
     int,
-    typer.Option(
+    option(
         "--verbose",
         "-v",
         count=True,
-        envvar="MESHCTL_VERBOSE",
         show_default=False,
         help="List every check; -vv adds Ansible's output, -vvv and more that of ansible-playbook -v and more.",
     ),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", envvar="MESHCTL_QUIET", help="Show only failures and the summary.")
-]
+Quiet = Annotated[bool, option("--quiet", "-q", help="Show only failures and the summary.")]
 AsJson = Annotated[
     bool,
-    typer.Option(
+    option(
         "--json",
-        envvar="MESHCTL_JSON",
         help="Print JSON and nothing else on stdout.",
         callback=_answer,
         # Before the others, so that errors in them are JSON too.
@@ -175,9 +164,8 @@ AsJson = Annotated[
 ]
 MinSeverity = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--min-severity",
-        envvar="MESHCTL_MIN_SEVERITY",
         metavar="SEVERITY",
         callback=not_empty,
         show_default="medium",
@@ -189,9 +177,8 @@ Node = Annotated[
 ]
 HistoryFile = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--history",
-        envvar="MESHCTL_HISTORY",
         metavar="FILE",
         show_default="one for each inventory and lab, in the state directory",
         help="The file of the history.",

@@ -17,7 +17,7 @@ import typer
 
 from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, sentence
-from meshctl_headscale._options import AsJson, Inventory, LabName, not_empty
+from meshctl_headscale._options import AsJson, Inventory, LabName, not_empty, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +57,7 @@ def _none_empty(option: typer.CallbackParam, values: list[str] | None) -> list[s
 
 DrillLabs = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--lab",
         envvar="MESHCTL_DRILL_LAB",
         metavar="NAME",
@@ -67,8 +67,7 @@ DrillLabs = Annotated[
     ),
 ]
 Family = Annotated[
-    list[str] | None,
-    typer.Option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", help="Only this family. Repeatable."),
+    list[str] | None, option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", help="Only this family. Repeatable.")
 ]
 
 
@@ -149,27 +148,17 @@ def clear(
 
 @app.command()
 def drill(  # noqa: PLR0913, PLR0917
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", envvar="MESHCTL_FAULT", metavar="ID", help="Only this fault. Repeatable."),
-    ] = None,
+    fault: Annotated[list[str] | None, option("--fault", metavar="ID", help="Only this fault. Repeatable.")] = None,
     family: Family = None,
     story: Annotated[
-        list[str] | None,
-        typer.Option("--story", envvar="MESHCTL_STORIES", help="Only faults of this story. Repeatable."),
+        list[str] | None, option("--story", envvar="MESHCTL_STORIES", help="Only faults of this story. Repeatable.")
     ] = None,
     keep_going: Annotated[
-        bool,
-        typer.Option(
-            "--keep-going/--no-keep-going",
-            "-k",
-            envvar="MESHCTL_KEEP_GOING",
-            help="Continue after a fault that did not go as expected.",
-        ),
+        bool, option("--keep-going/--no-keep-going", "-k", help="Continue after a fault that did not go as expected.")
     ] = True,
     deadline: Annotated[
         float,
-        typer.Option(
+        option(
             "--deadline",
             envvar="MESHCTL_DRILL_DEADLINE",
             metavar="SECONDS",
@@ -177,12 +166,10 @@ def drill(  # noqa: PLR0913, PLR0917
             help="Time for each assertion; 0: its own deadline, as in a story.",
         ),
     ] = DEADLINE_S,
-    keep_lab: Annotated[
-        bool, typer.Option("--keep-lab", envvar="MESHCTL_KEEP_LAB", help="Keep a lab that the drill brought up.")
-    ] = False,
+    keep_lab: Annotated[bool, option("--keep-lab", help="Keep a lab that the drill brought up.")] = False,
     write: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--write",
             envvar="MESHCTL_DRILL_WRITE",
             metavar="FILE",

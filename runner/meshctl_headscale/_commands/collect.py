@@ -14,7 +14,7 @@ import typer
 
 from meshctl_headscale import _inputs
 from meshctl_headscale._exit import ExitCode
-from meshctl_headscale._options import ExtraVars, Inventory, LabName, Limit, Show
+from meshctl_headscale._options import ExtraVars, Inventory, LabName, Limit, Show, option
 
 
 def collect(
@@ -29,7 +29,7 @@ def collect(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--output",
             "-o",
             envvar="MESHCTL_COLLECT_OUTPUT",
@@ -39,10 +39,7 @@ def collect(
         ),
     ] = None,
     anonymous: Annotated[
-        bool,
-        typer.Option(
-            "--anonymous", envvar="MESHCTL_ANONYMOUS", help="Replace names, users, domains, addresses and keys."
-        ),
+        bool, option("--anonymous", help="Replace names, users, domains, addresses and keys.")
     ] = False,
     inventory: Inventory = None,
     lab: LabName = None,

@@ -24,50 +24,36 @@ from meshctl_headscale._options import (
     Slices,
     Verbose,
     not_empty,
+    option,
 )  # fmt: skip
 
 
 def doctor(
-    mesh: Annotated[
-        bool,
-        typer.Option(
-            "--mesh", envvar="MESHCTL_MESH", help="Examine the mesh of the inventory instead of this machine."
-        ),
-    ] = False,
+    mesh: Annotated[bool, option("--mesh", help="Examine the mesh of the inventory instead of this machine.")] = False,
     config: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--config",
-            envvar="MESHCTL_CONFIG",
             metavar="FILE",
             callback=not_empty,
             help="Examine this configuration of Headscale, and the DERP maps next to it.",
         ),
     ] = None,
     policy: Annotated[
-        str | None,
-        typer.Option(
-            "--policy",
-            envvar="MESHCTL_POLICY",
-            metavar="FILE",
-            callback=not_empty,
-            help="Examine this policy of Headscale.",
-        ),
+        str | None, option("--policy", metavar="FILE", callback=not_empty, help="Examine this policy of Headscale.")
     ] = None,
     users: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--user",
-            envvar="MESHCTL_USER",
             metavar="NAME",
             help="User that exists on the server; others in the policy are reported. Repeatable.",
         ),
     ] = None,
     headscale: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--headscale",
-            envvar="MESHCTL_HEADSCALE",
             metavar="FILE",
             callback=not_empty,
             show_default="the one in the cache",

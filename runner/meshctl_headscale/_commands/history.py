@@ -10,17 +10,15 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from meshctl_headscale import _inputs
 from meshctl_headscale._exit import BadInputError, MeshctlError
-from meshctl_headscale._options import AsJson, HistoryFile, Inventory, LabName
+from meshctl_headscale._options import AsJson, HistoryFile, Inventory, LabName, option
 
 
 def history(
     add: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--add",
             envvar="MESHCTL_HISTORY_ADD",
             metavar="RUN",
@@ -28,17 +26,11 @@ def history(
         ),
     ] = None,
     since: Annotated[
-        str,
-        typer.Option(
-            "--since", envvar="MESHCTL_SINCE", metavar="TIME", help="Start of the period: 12h (ago) or 2026-01-31."
-        ),
+        str, option("--since", metavar="TIME", help="Start of the period: 12h (ago) or 2026-01-31.")
     ] = "7d",
-    until: Annotated[
-        str, typer.Option("--until", envvar="MESHCTL_UNTIL", metavar="TIME", help="End of the period.")
-    ] = "now",
+    until: Annotated[str, option("--until", metavar="TIME", help="End of the period.")] = "now",
     html: Annotated[
-        str | None,
-        typer.Option("--html", envvar="MESHCTL_HTML", metavar="FILE", help="Write a page with charts; `-` is stdout."),
+        str | None, option("--html", metavar="FILE", help="Write a page with charts; `-` is stdout.")
     ] = None,
     inventory: Inventory = None,
     lab: LabName = None,

@@ -9,19 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from meshctl_headscale._options import option
 
 
 def init(
     url: Annotated[
-        str,
-        typer.Option("--url", envvar="HEADSCALE_URL", metavar="URL", help="URL of the server, as in its server_url."),
+        str, option("--url", envvar="HEADSCALE_URL", metavar="URL", help="URL of the server, as in its server_url.")
     ],
     api_key_file: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--api-key-file",
-            envvar="MESHCTL_API_KEY_FILE",
             metavar="FILE",
             show_default="HEADSCALE_API_KEY or HEADSCALE_API_KEY_FILE, otherwise prompted for",
             help="File that contains an API key and nothing else. No option takes the key itself: other users could see it.",
@@ -29,7 +27,7 @@ def init(
     ] = None,
     ca_file: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--ca-file",
             envvar="HEADSCALE_CA_PATH",
             metavar="FILE",
@@ -37,19 +35,11 @@ def init(
         ),
     ] = None,
     output: Annotated[
-        str,
-        typer.Option("--output", "-o", envvar="MESHCTL_OUTPUT", metavar="FILE", help="File to write; `-` is stdout."),
+        str, option("--output", "-o", metavar="FILE", help="File to write; `-` is stdout.")
     ] = "hosts.yml",
-    force: Annotated[
-        bool, typer.Option("--force", "-f", envvar="MESHCTL_FORCE", help="Replace an existing file.")
-    ] = False,
+    force: Annotated[bool, option("--force", "-f", help="Replace an existing file.")] = False,
     expect: Annotated[
-        bool,
-        typer.Option(
-            "--expect/--no-expect",
-            envvar="MESHCTL_EXPECT",
-            help="Write the paths that the policy allows to mesh_expect.",
-        ),
+        bool, option("--expect/--no-expect", help="Write the paths that the policy allows to mesh_expect.")
     ] = True,
 ) -> None:
     """Write an inventory of existing hosts from the nodes of a running Headscale server.

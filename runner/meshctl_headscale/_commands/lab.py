@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from meshctl_headscale import _inputs
-from meshctl_headscale._options import AsJson, Inventory, LabName, Node
+from meshctl_headscale._options import AsJson, Inventory, LabName, Node, option
 
 
 def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = False) -> None:
@@ -71,12 +71,8 @@ def logs(
             envvar="MESHCTL_SERVICE", metavar="[SERVICE]", show_default="all", help="One of the machine's services."
         ),
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", envvar="MESHCTL_FOLLOW", help="Keep printing new lines.")
-    ] = False,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, envvar="MESHCTL_LINES", help="Maximum number of old lines.")
-    ] = 50,
+    follow: Annotated[bool, option("--follow", "-f", help="Keep printing new lines.")] = False,
+    lines: Annotated[int, option("--lines", "-n", min=0, help="Maximum number of old lines.")] = 50,
     inventory: Inventory = None,
     lab: LabName = None,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from meshctl_headscale._exit import BadInputError, ExitCode
+from meshctl_headscale._options import option
 
 
 def report(
@@ -25,47 +26,27 @@ def report(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--format",
             "-f",
-            envvar="MESHCTL_FORMAT",
             metavar="text|json|junit|html|path",
             show_default="text",
             help="`path` prints the directory of the run.",
         ),
     ] = None,
     query: Annotated[
-        str | None,
-        typer.Option(
-            "--query",
-            envvar="MESHCTL_QUERY",
-            metavar="JMESPATH",
-            help="Print what this expression finds in the report.",
-        ),
+        str | None, option("--query", metavar="JMESPATH", help="Print what this expression finds in the report.")
     ] = None,
     compare: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            "--compare", envvar="MESHCTL_COMPARE", metavar="OLD NEW", help="Show what broke and what became slower."
-        ),
+        tuple[str, str] | None, option("--compare", metavar="OLD NEW", help="Show what broke and what became slower.")
     ] = None,
     merge: Annotated[
-        bool,
-        typer.Option(
-            "--merge",
-            envvar="MESHCTL_MERGE",
-            help="Merge the reports of slices (RUN…) into that of a new run, and show it.",
-        ),
+        bool, option("--merge", help="Merge the reports of slices (RUN…) into that of a new run, and show it.")
     ] = False,
     verbose: Annotated[
         int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            envvar="MESHCTL_VERBOSE",
-            show_default=False,
-            help="List every check, and the addresses of the nodes.",
+        option(
+            "--verbose", "-v", count=True, show_default=False, help="List every check, and the addresses of the nodes."
         ),
     ] = 0,
 ) -> None:

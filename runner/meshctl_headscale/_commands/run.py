@@ -25,6 +25,7 @@ from meshctl_headscale._options import (
     Stories,
     Tags,
     Verbose,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -37,28 +38,12 @@ def run(
     inventory: Inventory = None,
     lab: LabName = None,
     deploy: Annotated[
-        bool,
-        typer.Option(
-            "--deploy/--no-deploy",
-            envvar="MESHCTL_DEPLOY",
-            help="Bring up the lab and the mesh first, or use them as they are.",
-        ),
+        bool, option("--deploy/--no-deploy", help="Bring up the lab and the mesh first, or use them as they are.")
     ] = True,
-    keep_going: Annotated[
-        bool,
-        typer.Option("--keep-going", "-k", envvar="MESHCTL_KEEP_GOING", help="Continue after a story that failed."),
-    ] = False,
-    down_after: Annotated[
-        bool,
-        typer.Option("--down", envvar="MESHCTL_DOWN", help="Remove the lab at the end, whatever the result."),
-    ] = False,
+    keep_going: Annotated[bool, option("--keep-going", "-k", help="Continue after a story that failed.")] = False,
+    down_after: Annotated[bool, option("--down", help="Remove the lab at the end, whatever the result.")] = False,
     collect_evidence: Annotated[
-        bool,
-        typer.Option(
-            "--collect",
-            envvar="MESHCTL_COLLECT",
-            help="If the run fails, create an archive of evidence (`meshctl collect`).",
-        ),
+        bool, option("--collect", help="If the run fails, create an archive of evidence (`meshctl collect`).")
     ] = False,
     slices: Slices = None,
     limit: Limit = None,

@@ -14,7 +14,7 @@ import typer
 
 from meshctl_headscale import _inputs
 from meshctl_headscale._exit import BadInputError
-from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, Stories
+from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, Stories, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,59 +28,34 @@ def watch(
     context: typer.Context,
     story: Stories = None,
     every: Annotated[
-        str,
-        typer.Option(
-            "--every", envvar="MESHCTL_EVERY", metavar="DURATION", help="Interval between rounds, such as 5m or 1h."
-        ),
+        str, option("--every", metavar="DURATION", help="Interval between rounds, such as 5m or 1h.")
     ] = "5m",
-    once: Annotated[
-        bool,
-        typer.Option(
-            "--once", envvar="MESHCTL_ONCE", help="Run one round and exit; set --every to how often you do so."
-        ),
-    ] = False,
+    once: Annotated[bool, option("--once", help="Run one round and exit; set --every to how often you do so.")] = False,
     listen: Annotated[
-        str | None,
-        typer.Option(
-            "--listen", envvar="MESHCTL_LISTEN", metavar="ADDRESS:PORT", help="Serve metrics here, at /metrics."
-        ),
+        str | None, option("--listen", metavar="ADDRESS:PORT", help="Serve metrics here, at /metrics.")
     ] = None,
     tls_cert: Annotated[
-        Path | None,
-        typer.Option("--tls-cert", envvar="MESHCTL_TLS_CERT", metavar="FILE", help="Certificate of --listen, as PEM."),
+        Path | None, option("--tls-cert", metavar="FILE", help="Certificate of --listen, as PEM.")
     ] = None,
     tls_key: Annotated[
-        Path | None,
-        typer.Option("--tls-key", envvar="MESHCTL_TLS_KEY", metavar="FILE", help="Private key of --tls-cert, as PEM."),
+        Path | None, option("--tls-key", metavar="FILE", help="Private key of --tls-cert, as PEM.")
     ] = None,
     auth_file: Annotated[
         Path | None,
-        typer.Option(
-            "--auth-file",
-            envvar="MESHCTL_AUTH_FILE",
-            metavar="FILE",
-            help="File with user:password for --listen, readable by you alone.",
-        ),
+        option("--auth-file", metavar="FILE", help="File with user:password for --listen, readable by you alone."),
     ] = None,
     textfile: Annotated[
-        Path | None,
-        typer.Option(
-            "--textfile", envvar="MESHCTL_TEXTFILE", metavar="FILE.prom", help="Write metrics for node_exporter here."
-        ),
+        Path | None, option("--textfile", metavar="FILE.prom", help="Write metrics for node_exporter here.")
     ] = None,
     notify: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--notify",
-            envvar="MESHCTL_NOTIFY",
             metavar="@FILE",
             help="File with one Apprise URL per line. The environment variable can also hold URLs. Repeatable.",
         ),
     ] = None,
-    keep_runs: Annotated[
-        int,
-        typer.Option("--keep-runs", envvar="MESHCTL_KEEP_RUNS", min=2, help="How many run directories to keep."),
-    ] = 300,
+    keep_runs: Annotated[int, option("--keep-runs", min=2, help="How many run directories to keep.")] = 300,
     inventory: Inventory = None,
     lab: LabName = None,
     history_file: HistoryFile = None,
@@ -116,9 +91,9 @@ def watch(
         raise BadInputError(
             f"{' and '.join(lone)} cannot be used without --listen: set it to the address and port where metrics are served."
         )
-    for option, given in (("--listen", listen), ("--textfile", textfile)):
+    for name, given in (("--listen", listen), ("--textfile", textfile)):
         if given:
-            _watch.require("prometheus_client", option)
+            _watch.require("prometheus_client", name)
     if textfile:
         textfile = _checked(textfile)
     sender = send.sender(addresses) if addresses else None
