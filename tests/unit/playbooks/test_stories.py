@@ -10,6 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
@@ -88,3 +89,11 @@ def test_what_a_story_lacks_is_named(tmp_path: Path, before: str, after: str, me
     (tmp_path / "us7.yml").write_text(STORY.replace(before, after))
     with pytest.raises(BadInput, match=message):
         stories(tmp_path)
+
+
+def test_a_task_has_a_host_although_the_inventory_has_no_network_with_a_single_router() -> None:
+    # Ansible evaluates `delegate_to` of an imported task before its `when`, and stops if it is empty.
+    known = {"expected": {"single_target": ""}, "inventory_hostname": "one", "groups": {"headscale": ["server"]}}
+    tasks = _imported("tasks/routes/meanwhile.yml")
+    hosts = [jinja2.Template(task["delegate_to"]).render(known) for task in tasks if "delegate_to" in task]
+    assert set(hosts) == {"one", "server"}
