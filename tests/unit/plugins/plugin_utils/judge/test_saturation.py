@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.held import Held, judge_held
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reason import late
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import Load, blame_load, load_of
 
 _IDLE = {"cores": 2, "ran_s": 0.1, "waited_s": 0.01, "load": 0.3}
@@ -85,15 +86,67 @@ def test_the_load_is_not_blamed_for_what_it_cannot_cause() -> None:
         before = check.as_dict()
         blame_load(check, load)
         assert check.as_dict() == before
-    error = mesh.context("addressed").check(None, expected={}, observed=None, hint="no answer")
+    error = mesh.context("addressed").check(None, expected={}, observed=None, hint=late("no answer"))
     blame_load(error, Load())
     assert error.hint == "no answer"
     blame_load(error, load)
     assert error.hint.endswith("no answer")
     assert error.hint != "no answer"
-    forbidden = mesh.context("addressed").check(None, expected={}, observed=None, hint="may not: use become: true")
-    blame_load(forbidden, load)
-    assert forbidden.hint == "may not: use become: true"
+
+
+@pytest.mark.parametrize(
+    ("kind", "blamed"),
+    [("deadline", True), ("hung", True), ("not_permitted", False), ("no_tailscaled", False), ("bad_response", False)],
+)
+def test_what_kept_an_observation_from_being_made_decides_and_not_its_words(kind: str, blamed: bool) -> None:
+    error = {"type": kind, "message": "no answer within the deadline: use become: true"}
+    answer = {"host": {"load": _BUSY}, "observations": {"icmp": {"ok": False, "error": error}}}
+    check = judge_reachable(answer, mesh.context("reachable"), Reachable(peers=(_PEER,), families=(4,)))[0]
+    assert check.verdict == "error"
+    blame_load(check, load_of(answer))
+    assert check.hint.startswith("the machine was saturated") is blamed
+    assert "late" not in check.as_dict()
+
+
+def _silent(status: Any, errors: list[Any]) -> Any:
+    answer = _answer(_BUSY, [], sent=3)
+    answer["observations"]["icmp"]["data"]["100.64.0.2"]["errors"] = errors
+    answer["observations"]["status"] = {"ok": True, "data": status}
+    check = judge_reachable(answer, mesh.context("reachable"), Reachable(peers=(_PEER,), families=(4,)))[0]
+    blame_load(check, load_of(answer))
+    return check
+
+
+_RUNNING = {"BackendState": "Running", "Peer": {"x": {"TailscaleIPs": ["100.64.0.2"], "Online": True}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "blamed"),
+    [
+        (_RUNNING, [], True),
+        ({"BackendState": "Starting"}, [], True),
+        ({**_RUNNING, "Self": {"Online": False}}, [], True),
+        ({"BackendState": "Stopped"}, [], False),
+        ({"BackendState": "NeedsLogin"}, [], False),
+        ({**_RUNNING, "Self": {"Expired": True}}, [], False),
+        ({"BackendState": "Running", "Peer": {}}, [], False),
+        (_RUNNING, [{"error": "prohibited", "from": "local"}], False),
+        (_RUNNING, [{"error": "host-prohibited", "from": "192.0.2.1"}], False),
+    ],
+)
+def test_the_load_is_blamed_for_silence_only_if_no_other_cause_was_seen(status: Any, errors: Any, blamed: bool) -> None:
+    check = _silent(status, errors)
+    assert check.verdict == "failed"
+    assert check.hint.startswith("the machine was saturated") is blamed, check.hint
+
+
+def test_the_load_is_not_blamed_for_an_address_that_the_server_did_not_give() -> None:
+    nowhere = Reachable(peers=(Node(name="node-2"),), families=(4,))
+    check = judge_reachable(_answer(_BUSY, []), mesh.context("reachable"), nowhere)[0]
+    before = check.as_dict()
+    blame_load(check, load_of({"host": {"load": _BUSY}}))
+    assert check.as_dict() == before
+    assert before["hint"].startswith("the server gave node-2 no IPv4 address")
 
 
 def test_checks_take_longer_on_a_saturated_machine_but_not_for_ever() -> None:

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 def files(answer: dict[str, Any], asked: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file that was asked for; a last one says what could not be read."""
-    missing = {}
+    missing: dict[str, str] = {}
     seen = Answer(answer)
     for name in sorted(asked):
         data = seen.data(name)

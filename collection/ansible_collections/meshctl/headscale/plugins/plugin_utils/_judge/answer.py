@@ -17,6 +17,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
+from .reason import Reason, of_error
+
 Json: TypeAlias = Any
 
 # Whatever a host says, what is kept of it is short.
@@ -129,11 +131,12 @@ class Answer:
         observation = mapping(self._observations.get(name))
         return observation.get("data") if observation.get("ok") is True else None
 
-    def why(self, name: str) -> str:
+    def why(self, name: str) -> Reason:
         """Return why an observation failed."""
-        observation = mapping(self._observations.get(name))
-        error = mapping(observation.get("error")) or mapping(self._answer.get("failure"))
-        return text(error.get("message")) or "the host did not report this observation"
+        error = self.error(name)
+        return of_error(
+            text(error.get("message")) or "the host did not report this observation", text(error.get("type"))
+        )
 
     @property
     def failed(self) -> bool:

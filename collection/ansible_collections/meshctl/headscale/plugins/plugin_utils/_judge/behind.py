@@ -14,6 +14,7 @@ from .answer import Answer, Json, address, items, mapping, number, text
 from .observations import EXCHANGE
 from .opened import CONNECTIONS, flows, opened, pause_s
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -108,7 +109,7 @@ def _udp(seen: Answer, context: CheckContext, aspect: str, what: Behind, found: 
     outcome, source = text(row.get("outcome")), address(mapping(row.get("seen")).get("from"))
     answered = outcome == "answered"
     if not outcome:
-        hint = seen.why(EXCHANGE)
+        hint: str = seen.why(EXCHANGE)
     elif source and source not in what.sources:
         hint = what.wrong_source(source)
     elif items(row.get("answered")):
@@ -144,7 +145,7 @@ def _upload(seen: Answer, context: CheckContext, aspect: str, what: Behind, foun
     outcome = text(row.get("outcome")) or text(small.get("outcome"))
     arrived = text(row.get("stage")) in _CONFIRMED and outcome != "damaged"
     if not outcome:
-        hint = seen.why(EXCHANGE)
+        hint: str = seen.why(EXCHANGE)
     elif not _tcp_answered(found):
         hint = what.silent
     elif outcome == "damaged":
@@ -176,11 +177,11 @@ def _ports(seen: Answer, context: CheckContext, aspect: str, what: Behind, found
     }
     wrong = "; ".join(one.hint for one in many.values() if one.hint)
     if not outcomes["tcp"]:
-        hint = seen.why(EXCHANGE)
+        hint: str = seen.why(EXCHANGE)
     elif not tried:
         hint = what.silent
     else:
-        hint = wrong or "the connections were not tried in time"
+        hint = wrong or late("the connections were not tried in time")
     fine = bool(tried) and all(tried.values()) and not wrong
     return context.check(
         fine if outcomes["tcp"] else None, aspect=aspect, family=what.family, target=what.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, addresses, endpoint, items, mapping, moment, text
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, DISCO, ICMP, STATUS, TSMP
+from .reason import Reason, late, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ _STATES = {
     "Starting": "it has no network map yet; check that the control server is reachable and its certificate trusted",
     "NoState": "tailscaled has only just started, or cannot read its state",
 }
+# States that load may explain.
+_WAITING = ("Starting", "NoState", "")
 # States in which a client stays as long as something is wrong.
 _STUCK = ("NoState", "Starting", "NeedsLogin", "")
 _LOGIN = "last login error"
@@ -54,11 +57,12 @@ def client(seen: Answer) -> str:
         reason = _STATES.get(state, "look at its log")
         # The client reports itself why it cannot log in, such as a server that it does not find.
         refused = login_error(seen)
-        return f"the client is {state or 'in no known state'}: {f'it reports: {refused}' if refused else reason}"
+        said = f"the client is {state or 'in no known state'}: {f'it reports: {refused}' if refused else reason}"
+        return Reason(said, late=state in _WAITING)
     if own.get("Expired") is True or _past(own.get("KeyExpiry"), seen.now):
-        return "the node's key has expired: join it again, or set a later expiry on the server"
+        return settled("the node's key has expired: join it again, or set a later expiry on the server")
     if own.get("Online") is False:
-        return f"the client has no connection to the control server{': ' + said if said else ''}"
+        return late(f"the client has no connection to the control server{': ' + said if said else ''}")
     return ""
 
 
@@ -74,14 +78,16 @@ def peer(seen: Answer, node: Node) -> str:
     """Return the fault of a peer that the host's client knows of, empty if none."""
     known = find_peer(seen.data(STATUS), node)
     if not known:
-        return (
+        return settled(
             f"the server does not show {node.name} to this node: it was deleted, or the policy lets neither "
             "reach the other"
         )
     if known.get("Expired") is True or _past(known.get("KeyExpiry"), seen.now):
-        return f"the key of {node.name} has expired: join it again, or set a later expiry on the server"
+        return settled(f"the key of {node.name} has expired: join it again, or set a later expiry on the server")
     if known.get("Online") is False:
-        return f"the server reports {node.name} as offline: check that tailscaled runs there and reaches the server"
+        return late(
+            f"the server reports {node.name} as offline: check that tailscaled runs there and reaches the server"
+        )
     return ""
 
 
@@ -114,7 +120,7 @@ def _astray(seen: Answer, target: str) -> str:
     links = seen.data(ADDRESSES)
     if not taken or links is None or taken in mesh_interfaces(links):
         return ""
-    return (
+    return settled(
         f"this host sends it through {taken} and not into the mesh: tailscaled's routes or rules are gone (`ip rule`, `ip route "
         "show table 52`; restart tailscaled), tailscale0 is down, or tailscaled runs without a TUN device"
     )
@@ -123,18 +129,20 @@ def _astray(seen: Answer, target: str) -> str:
 def _own_refusal(errors: list[dict[str, Any]]) -> str:
     kinds = {text(error.get("error")) for error in errors if error.get("from") == "local"}
     if "prohibited" in kinds:
-        return "this host's own firewall refuses to send: look at its output rules (`nft list ruleset`)"
+        return settled("this host's own firewall refuses to send: look at its output rules (`nft list ruleset`)")
     if "no-such-source" in kinds:
-        return (
+        return settled(
             "this host has no address of that family in the mesh: IPv6 is switched off here (`sysctl net.ipv6.conf.all.disable_ipv6`), "
             "or the address was removed from tailscale0; restart tailscaled"
         )
     if "net-down" in kinds:
-        return "the mesh's interface is down on this host: `ip link set tailscale0 up`, or restart tailscaled"
+        return settled("the mesh's interface is down on this host: `ip link set tailscale0 up`, or restart tailscaled")
     if kinds & {"net-unreachable", "host-unreachable"}:
-        return "this host has no route to the mesh: tailscaled runs without a TUN device, or its routes were removed"
+        return settled(
+            "this host has no route to the mesh: tailscaled runs without a TUN device, or its routes were removed"
+        )
     far = {text(error.get("from")) for error in errors} - {"local", ""}
-    return f"refused by {', '.join(sorted(far))}: its firewall answers in place of the peer" if far else ""
+    return settled(f"refused by {', '.join(sorted(far))}: its firewall answers in place of the peer") if far else ""
 
 
 def _mesh_ping(seen: Answer, node: Node, address: str) -> str:

@@ -35,6 +35,8 @@ class Check:
     evidence: dict[str, Any] = field(default_factory=dict)
     hint: str = ""
     reproduce: str = ""
+    late: bool | None = None
+    """Whether it may only be bad because something took too long; None if its reason does not say. Not part of a report."""
 
     @property
     def bad(self) -> bool:
@@ -43,4 +45,6 @@ class Check:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON data."""
-        return asdict(self)
+        known = asdict(self)
+        del known["late"]
+        return known

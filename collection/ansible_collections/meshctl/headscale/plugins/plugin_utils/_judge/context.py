@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .answer import Json, addresses, mapping, text
 from .check import Check
 from .quoting import on_host
+from .reason import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,8 @@ class CheckContext:
             expected=expected,
             observed=observed,
             evidence=dict(evidence or {}),
-            hint="" if ok else hint,
+            hint="" if ok else str(hint),
+            late=None if ok else is_late(hint),
             reproduce=on_host(self.shell, command) if command else "",
         )
 

@@ -117,7 +117,7 @@ def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> C
     unseen = next((name for name in (ROUTES, ADDRESSES) if seen.data(name) is None), "")
     device = device_to(seen, known)
     if unseen:
-        hint = seen.why(unseen)
+        hint: str = seen.why(unseen)
     elif seen.data(STATUS) is not None and not chosen(seen):
         hint = f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
     else:

@@ -20,6 +20,7 @@ from .interfaces import mesh_address, mesh_interfaces
 from .observations import ADDRESSES, CAPTURE, DISCO, ICMP, ICMP6, METRICS_AFTER, METRICS_BEFORE, PINGS, STATUS, WIRE
 from .path import observed_path
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -163,7 +164,7 @@ def _unproven(
         return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
     if not sent or not all(sent.values()) or received != sent:
         answered = f"{sum(received.values())} of {sum(sent.values())}"
-        return f"{answered} marked echo requests were answered: undelivered traffic proves nothing"
+        return late(f"{answered} marked echo requests were answered: undelivered traffic proves nothing")
     if not inside:
         return steps.why(ADDRESSES) if steps.data(ADDRESSES) is None else "no interface of this host has a mesh address"
     return ""
@@ -213,7 +214,7 @@ def _counters(seen: Answer, steps: Answer, context: CheckContext, expect: Encryp
     before, after = sent_by_path(steps.data(METRICS_BEFORE)), sent_by_path(steps.data(METRICS_AFTER))
     expected = "each path's counter grows by at least as many packets as were sent over it"
     if before is None or after is None or not any(sent.values()):
-        why = "no echo request was sent" if before is not None and after is not None else steps.why(METRICS_AFTER)
+        why = late("no echo request was sent") if before is not None and after is not None else steps.why(METRICS_AFTER)
         return context.check(None, aspect="counters", expected=expected, observed=None, hint=why)
     grown = {f"{kind}_packets": after[kind] - before[kind] for kind in sent}
     return context.check(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import HELD
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -87,7 +88,7 @@ def _at(found: Mapping[str, Any], name: str, expect: Established) -> float | Non
 def _unopened(seen: Answer, peer: Node, found: Mapping[str, Any]) -> str:
     if seen.data(HELD) is None:
         return seen.why(HELD)
-    return (
+    return late(
         f"no connection to {peer.name} was open when the policy changed: {found.get('tries', 0)} tries, the last one ended with "
         f"'{text(found.get('outcome')) or 'nothing'}'"
     )

@@ -14,6 +14,7 @@ from .answer import Answer, Json, address, items, mapping, number, numbers, text
 from .context import CheckContext, Node
 from .opened import Opened, flows, opened, some_pass
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -147,7 +148,7 @@ class _Pair:
         if outcome not in ("", "deadline", "broken"):
             return ""
         return (
-            "the exchange did not end in time"
+            late("the exchange did not end in time")
             if self._seen.data("exchange") is not None
             else self._seen.why("exchange")
         )

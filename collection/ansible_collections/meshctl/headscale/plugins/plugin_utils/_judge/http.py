@@ -15,6 +15,7 @@ from .context import CheckContext
 from .interfaces import device_to, mesh_address
 from .observations import HTTP, STATUS
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -56,7 +57,7 @@ def _one(seen: Answer, context: CheckContext, expect: Http, url: str) -> Check:
     target = expect.target or url
     command = f"curl -sS -m 5 {quoted(url)}"
     if not outcome:
-        why = seen.why(HTTP) if seen.data(HTTP) is None else "the URL was not fetched in time"
+        why = seen.why(HTTP) if seen.data(HTTP) is None else late("the URL was not fetched in time")
         return context.check(
             None, aspect=expect.aspect, target=target, expected=expected, observed=None, hint=why, command=command
         )

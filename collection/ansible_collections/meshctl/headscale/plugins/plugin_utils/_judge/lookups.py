@@ -14,6 +14,7 @@ from .name_causes import why_not_resolved
 from .names import Name, dns_answer, looked_up, name_servers, resolver_asked, values, why_silent, why_unknown
 from .observations import GETADDRINFO
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -68,7 +69,7 @@ def not_resolved(seen: Answer, context: CheckContext, name: str, *, aspect: str)
         why = (
             text(found.get("error"))
             or (why_silent(seen) if row.get("outcome") == "answered" else "")
-            or f"{resolver_asked(seen)} did not answer ({text(row.get('outcome')) or why_unknown(seen, 'dns')})"
+            or late(f"{resolver_asked(seen)} did not answer ({text(row.get('outcome')) or why_unknown(seen, 'dns')})")
         )
         return context.check(
             None,

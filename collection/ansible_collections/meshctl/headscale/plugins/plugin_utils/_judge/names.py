@@ -13,6 +13,7 @@ from typing import Any
 
 from .answer import Answer, addresses, items, mapping, number, text
 from .observations import DNS, FILES, GETADDRINFO, LOOKUPS, OUTSIDE, RESOLV_CONF, RESOLVER
+from .reason import late
 
 QUAD_100 = "100.100.100.100"
 QUAD_100_V6 = "fd7a:115c:a1e0::53"
@@ -84,7 +85,7 @@ def why_unknown(seen: Answer, kind: str) -> str:
     if seen.data(LOOKUPS) is None and seen.error(LOOKUPS):
         return seen.why(LOOKUPS)
     return why_silent(seen) or (
-        "the resolver did not answer in time" if seen.data(kind) is not None else seen.why(kind)
+        late("the resolver did not answer in time") if seen.data(kind) is not None else seen.why(kind)
     )
 
 
@@ -105,7 +106,7 @@ def why_silent(seen: Answer) -> str:
         "answered": f"; asked directly, {asked} answers",
         "timeout": f"; asked directly, {asked} does not answer either",
     }
-    return f"{who} {said} within {waited / 1000:.1f} s{itself.get(text(direct.get('outcome')), '')}"
+    return late(f"{who} {said} within {waited / 1000:.1f} s{itself.get(text(direct.get('outcome')), '')}")
 
 
 def name_servers(seen: Answer) -> list[str]:

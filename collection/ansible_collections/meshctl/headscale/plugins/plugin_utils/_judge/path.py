@@ -14,6 +14,7 @@ from .answer import Answer, Json, endpoint, items, mapping, text
 from .context import CheckContext, Node
 from .observations import DISCO, STATUS
 from .quoting import quoted
+from .reason import late, settled
 
 if TYPE_CHECKING:
     from .check import Check
@@ -84,7 +85,7 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
         expected["endpoint"] = way.hosts
     command = f"tailscale ping --c 5 {quoted(way.address or way.peer.name)}"
     if not pinged:
-        why = _unseen(seen) if way.address else f"the server has no address of {way.peer.name}"
+        why = _unseen(seen) if way.address else settled(f"the server has no address of {way.peer.name}")
         return context.check(
             None, target=way.peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error(DISCO)},
@@ -112,7 +113,7 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
 
 
 def _unseen(seen: Answer) -> str:
-    return seen.why(DISCO) if seen.data(DISCO) is None else "the probe did not finish in time"
+    return seen.why(DISCO) if seen.data(DISCO) is None else late("the probe did not finish in time")
 
 
 def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any]) -> str:

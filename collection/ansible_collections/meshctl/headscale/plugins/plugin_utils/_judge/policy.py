@@ -14,6 +14,7 @@ from .budget import since_change
 from .filtered import aspect_of, judge_filter, judge_stated, shown_ports
 from .observations import STATUS, TSMP
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -183,7 +184,7 @@ class _Judge:
     def _unseen(self) -> str:
         if self._seen.data(PORTS) is None:
             return self._seen.why(PORTS)
-        return "" if self._found else "the ports were not tried in time"
+        return "" if self._found else late("the ports were not tried in time")
 
     def _unproven(self, opening: Opening) -> str:
         """Return why the silence of the closed ports proves nothing."""

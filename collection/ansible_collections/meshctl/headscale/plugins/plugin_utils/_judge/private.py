@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import KNOCK
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,9 @@ def _one(  # noqa: PLR0913, PLR0917
     unknown = any(text(row.get("outcome")) in ("", "deadline") for row in rows)
     unproven = _unproven(seen, expect)
     unseen = seen.data(KNOCK) is None
-    why = unproven or (seen.why(KNOCK) if unseen or not all(rows) else "there was not enough time to try all ports")
+    why = unproven or (
+        seen.why(KNOCK) if unseen or not all(rows) else late("there was not enough time to try all ports")
+    )
     ok = False if found else None if unknown or unproven or unseen else True
     tried = place.over(protocol)
     first = next((row for row in rows if row.get("found") is True), {})

@@ -16,6 +16,7 @@ from .context import CheckContext, Node
 from .interfaces import mesh_interfaces
 from .observations import ADDRESSES, DISCO, ICMP, STATUS, WATCHED
 from .quoting import quoted
+from .reason import late, settled
 from .saturation import Load, load_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _reached(seen: Answer, wire: _Wire, context: CheckContext, peer: Node, famil
     aspect = f"ipv{family}"
     command = f"ping -c 3 {quoted(known)}"
     if not known:
-        hint = (
+        hint = settled(
             f"the server gave {peer.name} no IPv{family} address: set prefixes.v{family} there, or leave it out of "
             "families"
         )
@@ -113,7 +114,7 @@ def _reached(seen: Answer, wire: _Wire, context: CheckContext, peer: Node, famil
     replies = numbers(result.get("rtt_ms"))
     expected = {"address": known, "replies": "all"}
     if not sent or received is None or sent < 0 or received > sent or len(replies) != received:
-        why = "no echo request was sent" if seen.data(ICMP) is not None else seen.why(ICMP)
+        why = late("no echo request was sent") if seen.data(ICMP) is not None else seen.why(ICMP)
         return context.check(
             None, aspect=aspect, family=family, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error(ICMP)},

@@ -14,6 +14,7 @@ from .answer import Answer, Json, addresses, mapping, number, text
 from .context import CheckContext, Node
 from .observations import ICMP, STATUS
 from .quoting import quoted
+from .reason import settled
 
 if TYPE_CHECKING:
     from .check import Check
@@ -97,7 +98,7 @@ def _reaches(  # noqa: PLR0913
     expected = {"addresses": list(peer.addresses), "replies": "all", "within_s": expect.budget_s}
     command = f"ping -c 3 {quoted(next(iter(peer.addresses), peer.name))}"
     if not results or any(not number(result.get("sent")) for result in results.values()):
-        why = seen.why(ICMP) if results else f"mesh_nodes has no address of {peer.name}"
+        why = seen.why(ICMP) if results else settled(f"mesh_nodes has no address of {peer.name}")
         return context.check(
             None, aspect=expect.aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error(ICMP)},

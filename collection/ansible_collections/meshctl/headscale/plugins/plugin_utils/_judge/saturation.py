@@ -9,7 +9,6 @@ Then replies are late and packets are lost on every path, and a verdict that dep
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -35,10 +34,7 @@ _TIMED: Final = {
     "path": frozenset({""}),
 }
 _DOCTOR: Final = "doctor"
-# What the host's user may not do, as the probe says it.
-_FORBIDDEN: Final = "use become: true"
 _TIMEOUT: Final = "timeout"
-_LATE: Final = re.compile(r"in time\b|deadline|no answer from the host")
 # Findings that rest on pings without a reply.
 _LOST: Final = frozenset({("path", ""), ("mtu", ""), ("policy", "reach"), ("online", "")})
 _REPLIES_ELSEWHERE: Final = frozenset({"answered_by", "by"})
@@ -108,7 +104,7 @@ def slow(check: Check) -> bool:
         passing = mapping(check.observed).get("open") or mapping(check.observed).get("not_as_expected")
         return not passing and not check.evidence.get("shields_up")
     seen = [*mapping(check.observed).values(), *mapping(check.evidence).values()]
-    return _TIMEOUT in seen or (check.verdict == "error" and bool(_LATE.search(check.hint)))
+    return _TIMEOUT in seen or (check.verdict == "error" and check.late is True)
 
 
 def _timed(check: Check) -> bool:
@@ -116,8 +112,8 @@ def _timed(check: Check) -> bool:
         return False
     if check.story == _DOCTOR:
         return slow(check)
-    if check.verdict == "error":
-        return _FORBIDDEN not in check.hint
+    if check.verdict == "error" or check.late is not None:
+        return check.late is True
     if check.evidence.get("refused") or check.evidence.get("refused_by"):
         return False
     known = mapping(check.observed)

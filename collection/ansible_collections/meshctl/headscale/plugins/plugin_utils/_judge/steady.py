@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import DIRECT, LARGE, STEADY
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -143,4 +144,4 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
 
 
 def _unsent(seen: Answer, name: str) -> str:
-    return "no echo request was sent" if seen.data(name) is not None else seen.why(name)
+    return late("no echo request was sent") if seen.data(name) is not None else seen.why(name)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, address, items, mapping, number, text
 from .interfaces import mesh_address, mesh_interfaces
 from .observations import ADDRESSES, BULK, EXCHANGE, WIRE
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -102,5 +103,7 @@ def _unproven(steps: Answer, capture: dict[str, Any], inside: frozenset[str], ex
         found = mapping(mapping(made.get(known)).get("bulk"))
         if found.get("outcome") != "answered":
             outcome = text(found.get("outcome")) or text(mapping(mapping(made.get(known)).get("tcp")).get("outcome"))
-            return f"the transfer to {name} did not end ({outcome or during.why(EXCHANGE)}): see reachable.bulk in US1"
+            return late(
+                f"the transfer to {name} did not end ({outcome or during.why(EXCHANGE)}): see reachable.bulk in US1"
+            )
     return ""

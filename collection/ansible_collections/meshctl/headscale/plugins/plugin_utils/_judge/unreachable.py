@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import ICMP, STATUS
 from .quoting import quoted
+from .reason import settled
 
 if TYPE_CHECKING:
     from .check import Check
@@ -30,7 +31,7 @@ def _silent(seen: Answer, context: CheckContext, peer: Node, aspect: str) -> Che
     received = {known: number(result.get("received")) for known, result in results.items()}
     tried = bool(results) and all(number(result.get("sent")) for result in results.values())
     if not tried or any(count is None or count < 0 for count in received.values()):
-        why = seen.why(ICMP) if results else f"the server has no address of {peer.name}"
+        why = seen.why(ICMP) if results else settled(f"the server has no address of {peer.name}")
         return context.check(
             None, aspect=aspect, target=peer.name, expected=expected, observed=None, hint=why, command=command,
             evidence={"error": seen.error(ICMP)},

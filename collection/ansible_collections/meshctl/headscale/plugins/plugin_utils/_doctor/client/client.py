@@ -10,6 +10,7 @@ from typing import Any
 
 from ..._judge import causes
 from ..._judge.answer import items, text
+from ..._judge.reason import Reason
 from .. import client_log
 from ..observed import Cause, Check, CheckContext, Client, because
 from ..settling import WAITING
@@ -63,13 +64,15 @@ def _asks_differently(client: Client) -> str:
     return ""
 
 
-def _unseen(client: Client) -> str:
+def _unseen(client: Client) -> Reason:
     """Return why tailscaled's status is unknown: it does not tell it, or its host could not be asked."""
     why = client.why("status")
     if client.failed:
-        return f"{why}: check the host's load, its disk and its Python"
+        return Reason(f"{why}: check the host's load, its disk and its Python", late=why.late)
     ended = client_log.end(client.data("tailscaled_log"))
-    return f"{why}: start tailscaled on this host, or restart it if it hangs{f'; {ended}' if ended else ''}"
+    return Reason(
+        f"{why}: start tailscaled on this host, or restart it if it hangs{f'; {ended}' if ended else ''}", late=why.late
+    )
 
 
 def _lost_state(client: Client) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
+from ..._judge.reason import Reason
 from ..records import Check, CheckContext, Iterator, Server, because, setting
 
 AFTER = ("start", "database")
@@ -21,12 +22,16 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
 
 def _unread(server: Server) -> str:
     if not server.listed:
-        return f"{server.why('nodes')}{_waits(server)}: the server's records were not examined"
+        return _more(server.why("nodes"), f"{_waits(server)}: the server's records were not examined")
     if not server.names_are_known:
-        return f"{server.why('users')}: what depends on the users was not examined"
+        return _more(server.why("users"), ": what depends on the users was not examined")
     if not server.policy_answered:
-        return f"{server.why('policy')}: the policy was not examined"
+        return _more(server.why("policy"), ": the policy was not examined")
     return ""
+
+
+def _more(why: Reason, words: str) -> Reason:
+    return Reason(f"{why}{words}", late=why.late)
 
 
 def _waits(server: Server) -> str:
