@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, text
 from .._judge.check import Check
-from .._judge.context import CheckContext
+from .._judge.context import CheckContext, first_address
 from .._judge.names import QUAD_100, QUAD_100_V6, resolver_of
 from .._judge.path import ExpectedPath
 from . import urls
@@ -117,6 +117,11 @@ class Client(Observed):
     def peers(self) -> list[dict[str, Any]]:
         """Return what tailscaled knows of the other nodes."""
         return [mapping(peer) for peer in mapping(self.status.get("Peer")).values()]
+
+    @property
+    def targets(self) -> list[str]:
+        """Return where each peer is asked: before the expected paths are known, at the same address as theirs."""
+        return [known for peer in self.peers if (known := first_address(addresses(peer.get("TailscaleIPs"))))]
 
     @cached_property
     def prefs(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .quoting import on_host
 from .reason import is_late
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .check import Family, Verdict
 
@@ -80,6 +80,11 @@ class CheckContext:
         return check
 
 
+def first_address(known: Sequence[str]) -> str:
+    """Return the one of a node's mesh addresses at which it is asked if one is enough, empty if there is none."""
+    return next(iter(known), "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """A member of the mesh, as the control server knows it."""
@@ -101,6 +106,11 @@ class Node:
             given_name=text(known.get("given_name")),
             addresses=tuple(addresses(known.get("addresses"))),
         )
+
+    @property
+    def first_address(self) -> str:
+        """Return the mesh address at which the node is asked if one is enough, empty if it has none."""
+        return first_address(self.addresses)
 
     def address(self, family: int) -> str:
         """Return the node's mesh address of a family (4 or 6), empty if it has none."""

@@ -42,7 +42,7 @@ class ExpectedPath:
     @property
     def address(self) -> str:
         """Return the mesh address to ping."""
-        return next(iter(self.peer.addresses), "")
+        return self.peer.first_address
 
     @property
     def hosts(self) -> list[str]:

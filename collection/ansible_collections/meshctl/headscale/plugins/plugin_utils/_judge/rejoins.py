@@ -96,7 +96,7 @@ def _reaches(  # noqa: PLR0913
     found = mapping(seen.data(ICMP))
     results = {known: mapping(found.get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": "all", "within_s": expect.budget_s}
-    command = f"ping -c 3 {quoted(next(iter(peer.addresses), peer.name))}"
+    command = f"ping -c 3 {quoted(peer.first_address or peer.name)}"
     if not results or any(not number(result.get("sent")) for result in results.values()):
         why = seen.why(ICMP) if results else settled(f"mesh_nodes has no address of {peer.name}")
         return context.check(

@@ -139,7 +139,7 @@ class Remeasurement:
         for _time in range(2):
             if not expect.peers:
                 return []
-            targets = [next(iter(peer.addresses)) for peer in expect.peers]
+            targets = [peer.first_address for peer in expect.peers]
             request = {"id": DIRECT, "kind": "disco", "targets": targets, "tries": _DIRECT_PINGS, "interval_s": 0.05}
             found = hidden_losses((yield Probe(request=request)), self.context, expect)
             expect = _only(expect, {check.target for check in found})

@@ -65,7 +65,7 @@ def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) ->
         aspect="loss",
         target=peer.name,
         expected={"lost_percent": {"at_most": expect.loss_budget}},
-        command=f"ping -c 20 -i 0.1 {quoted(next(iter(peer.addresses), peer.name))}",
+        command=f"ping -c 20 -i 0.1 {quoted(peer.first_address or peer.name)}",
     )
     if counted is None:
         return check(None, observed=None, hint=_unsent(seen, STEADY))
@@ -88,7 +88,7 @@ def hidden_losses(answer: Json, context: CheckContext, expect: Reachable) -> lis
 
 
 def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check | None:
-    known = next(iter(peer.addresses), "")
+    known = peer.first_address
     pinged = mapping(mapping(seen.data(DIRECT)).get(known))
     answers = [mapping(entry) for entry in items(pinged.get("answers"))]
     ways = [bool(text(entry.get("endpoint"))) for entry in answers if not text(entry.get("err"))]
@@ -119,7 +119,7 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
         aspect="large",
         target=peer.name,
         expected={"bytes": LARGE_BYTES, "replies": {"at_least": 1}},
-        command=f"ping -c 3 -s {LARGE_BYTES} {quoted(next(iter(peer.addresses), peer.name))}",
+        command=f"ping -c 3 -s {LARGE_BYTES} {quoted(peer.first_address or peer.name)}",
     )
     if counted is None or small is None:
         return check(None, observed=None, hint=_unsent(seen, LARGE))

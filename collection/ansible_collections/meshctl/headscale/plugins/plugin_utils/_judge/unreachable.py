@@ -27,7 +27,7 @@ def judge_unreachable(answer: Json, context: CheckContext, peers: tuple[Node, ..
 def _silent(seen: Answer, context: CheckContext, peer: Node, aspect: str) -> Check:
     results = {known: mapping(mapping(seen.data(ICMP)).get(known)) for known in peer.addresses}
     expected = {"addresses": list(peer.addresses), "replies": 0}
-    command = f"ping -c 1 {quoted(next(iter(peer.addresses), peer.name))}"
+    command = f"ping -c 1 {quoted(peer.first_address or peer.name)}"
     received = {known: number(result.get("received")) for known, result in results.items()}
     tried = bool(results) and all(number(result.get("sent")) for result in results.values())
     if not tried or any(count is None or count < 0 for count in received.values()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import address, addresses, mapping
+from ..._judge.answer import address, mapping
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
@@ -19,7 +19,7 @@ _SIZE = 1252
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ping each peer with large packets. Which paths are expected is not known yet."""
-    targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))[:1] if ":" not in known]
+    targets = [known for known in client.targets if ":" not in known]
     return [{"id": "large", "kind": "icmp", "targets": targets, "count": 3, "size": _SIZE, "try_timeout_s": 7.0}]
 
 

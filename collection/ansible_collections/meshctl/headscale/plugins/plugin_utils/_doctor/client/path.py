@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from ..._judge import causes
-from ..._judge.answer import addresses, endpoint, items, mapping, text
+from ..._judge.answer import endpoint, items, mapping, text
 from ..._judge.path import ExpectedPath, observed_path
 from ..._judge.quoting import quoted
 from ..observed import Cause, Check, CheckContext, Client, Iterator, because
@@ -20,8 +20,9 @@ AFTER = ("client", "derp_map", "relay", "tun")
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ping the peers through tailscaled, until the path is direct."""
-    targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))[:1]]
-    return [{"id": "disco", "kind": "disco", "targets": targets, "tries": 8, "interval_s": 0.4, "until_direct": True}]
+    return [
+        {"id": "disco", "kind": "disco", "targets": client.targets, "tries": 8, "interval_s": 0.4, "until_direct": True}
+    ]
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
