@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.action import diagnose
 from ansible_collections.meshctl.headscale.plugins.action.diagnose import ActionModule
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import slowness
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import load_of
@@ -195,8 +196,8 @@ def test_a_large_mesh_gets_more_time_and_no_copies_of_each_status() -> None:
 def test_the_hosts_of_a_lab_get_more_time_on_a_busy_machine(
     load: float, backend: str, patience: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnose.os, "getloadavg", lambda: (load, 0.0, 0.0))
-    monkeypatch.setattr(diagnose.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(slowness.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(slowness.os, "cpu_count", lambda: 4)
     given: dict[str, Any] = {}
     monkeypatch.setattr(
         Assertion, "probe", lambda self, requests, *, seconds: given.update(asked=requests, seconds=seconds)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
+from ..plugin_utils._action.slowness import SLOWEST, slower, slowness
 from ..plugin_utils._doctor import client, client_log, finding, mesh, settling, view
 from ..plugin_utils._doctor import server as control
 from ..plugin_utils._doctor.control import trouble
@@ -50,8 +50,6 @@ _FILES_S = 2.0
 # In a large mesh, many hosts look at the same time.
 _EACH_S, _FEW_CLIENTS = 0.1, 10
 _FEW_PEERS = 20
-# More processes that run or want to, for each core, make everything slower.
-_BUSY, _SLOWEST = 2.0, 3.0
 # The inputs of the findings' requests.
 _FIRST = ("status", "prefs", "derpmap", "dns_config", "dns_map", "resolv_conf", "addresses")
 _API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "apikeys": "apikey", "policy": "policy"}
@@ -79,7 +77,7 @@ class ActionModule(Assertion):
         """Give a lab more time whose machine is busy: the hosts of a lab are as slow as the machine that runs this."""
         super()._be_patient()
         if self.setting("backend") != "hosts":
-            self.patience *= _slowness()
+            self.patience *= slowness()
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Probe with as much time as slow hosts need."""
@@ -92,8 +90,7 @@ class ActionModule(Assertion):
 
     def _slower(self, request: Request) -> Request:
         limits: Request = {"timeout_s": _BY_NAME_S} if request.get("kind") in _BY_NAME else {}
-        limits |= {key: request[key] for key in ("timeout_s", "try_timeout_s") if key in request}
-        return {**request, **{key: seconds * self.patience for key, seconds in limits.items()}}
+        return slower({**limits, **request}, self.patience)
 
     def _converge(self) -> list[Check]:
         """Examine once: the doctor does not wait for a problem to go away."""
@@ -187,7 +184,7 @@ class ActionModule(Assertion):
         left = self._left_s
         if seen.status and self.busiest.saturated and left > 0 and any(check.bad and slow(check) for check in checks):
             # What was too slow on a machine that had too much to do is asked once more, with more time.
-            self.patience = max(self.patience, min(_SLOWEST, self.patience * self.busiest.patience))
+            self.patience = max(self.patience, min(SLOWEST, self.patience * self.busiest.patience))
             seen = Client(self._examined(answer, seconds=min(self._seconds, left / self.patience)), known)
             checks = self._judged(seen)
         self._facts["mesh_diagnosis"] = ClientView.of(self.host, seen, saturated=self.busiest.said).as_fact()
@@ -253,12 +250,6 @@ def preload() -> None:
     """Load all findings, before Ansible forks."""
     for part in (control, client, mesh):
         finding.load(part)
-
-
-def _slowness() -> float:
-    """Return how much longer programs take on this machine than on one that is not busy."""
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return min(_SLOWEST, max(1.0, busy / _BUSY))
 
 
 def _has_few_peers(seen: dict[str, Any]) -> bool:

@@ -13,7 +13,9 @@ from ..plugin_utils._action import shell
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.options import COMMON, SERVER
+from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
+from ..plugin_utils._action.slowness import slower, slowness
 from ..plugin_utils._doctor.records import Server, ServerContext
 from ..plugin_utils._judge.answer import Answer, address, mapping, text
 from ..plugin_utils._why import asking, walk
@@ -54,6 +56,16 @@ class ActionModule(Assertion):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the checks and the facts of a part."""
         return super().run(tmp, task_vars)
+
+    def _be_patient(self) -> None:
+        """Give a lab more time whose machine is busy: what was not observed in time would look like a fault."""
+        super()._be_patient()
+        if self.setting("backend") != "hosts":
+            self.patience *= slowness()
+
+    def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
+        """Probe with as much time for each attempt as slow hosts need."""
+        return super().probe([slower(request, self.patience) for request in requests], seconds=seconds)
 
     def _converge(self) -> list[Check]:
         """Examine once: nothing here gets better by waiting."""
