@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._standing.notes import POLICY_NOTE
 
 from .lab_driver import LabDriver, end_group, wait_for
 
 _SERVER, _SPARE = "headscale-server", "client-node-4"
-_NOTE = "/var/lib/headscale/meshctl_before_policy_story.json"
 
 
 def _names(lab: LabDriver) -> tuple[set[str], set[str]]:
@@ -41,6 +41,6 @@ def test_up_restores_what_a_killed_story_has_changed(new_lab: Callable[..., LabD
     lab.play("up.yml").succeeded()
     assert lab.shell(_SERVER, "headscale policy get") == before
     assert _names(lab) == names
-    assert lab.shell(_SERVER, f"ls {_NOTE} 2>/dev/null || echo gone").strip() == "gone"
+    assert lab.shell(_SERVER, f"ls {POLICY_NOTE} 2>/dev/null || echo gone").strip() == "gone"
     assert lab.shell(_SPARE, "pgrep -x tailscaled || echo none").strip() == "none"
     assert lab.play("up.yml").succeeded().changed() == []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._standing.notes import POLICY_NOTE
 
 from .lab_driver import PROJECT, LabDriver, Machine, standing, wait_for
 
@@ -98,7 +99,6 @@ def test_other_options_take_the_playbook(mesh: Mesh) -> None:
 CONFIG = "/etc/headscale/config.yaml"
 RESOLVER = "/etc/lab-resolver.conf"
 API_KEY = "/var/lib/headscale/meshctl_api_key"
-LEFT = "/var/lib/headscale/meshctl_before_policy_story.json"
 SVC = "s6-svc -w{0} -T15000 -{1} /etc/service/{2}"
 FIREWALL = "nft -f - <<END\ntable inet own { chain in { type filter hook input priority 0; tcp dport 80 reject with tcp reset; }; }\nEND"
 
@@ -147,7 +147,12 @@ DRIFTS = {
     ),
     "a client that is down": ("client-node-3", "tailscale down", "tailscale up", "client is up"),
     "an API key": ("headscale-server", f"mv {API_KEY} /root/kept", f"mv /root/kept {API_KEY}", API_KEY),
-    "a story's notes": ("headscale-server", f"echo '{{}}' > {LEFT}", f"rm {LEFT}", f"{LEFT} is not empty"),
+    "a story's notes": (
+        "headscale-server",
+        f"echo '{{}}' > {POLICY_NOTE}",
+        f"rm {POLICY_NOTE}",
+        f"{POLICY_NOTE} is not empty",
+    ),
 }
 
 

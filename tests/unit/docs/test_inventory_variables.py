@@ -50,6 +50,7 @@ FACTS = {
     "mesh_first_router",
     "mesh_other_router",
     "mesh_policy_before",
+    "mesh_policy_note",
     "mesh_resolver",
     "mesh_router",
     "mesh_router_state",

@@ -20,7 +20,7 @@ from ..plugin_utils._inventory.reading import check_inventory, read_existing, re
 from ..plugin_utils._inventory.resolved import Settings
 from ..plugin_utils._judge.check import SUPPORTED
 from ..plugin_utils._judge.context import CheckContext
-from ..plugin_utils._standing.notes import note
+from ..plugin_utils._standing.notes import POLICY_NOTE, note
 
 
 class ActionModule(HostView, ControllerAction):
@@ -39,7 +39,7 @@ class ActionModule(HostView, ControllerAction):
         return {
             "changed": False,
             **({"warnings": odd, "meshctl_notes": odd} if odd else {}),
-            **self._story(known, places, {"mesh": dict(settings), **told}),
+            **self._story(known, places, {"mesh": dict(settings), "mesh_policy_note": POLICY_NOTE, **told}),
         }
 
     def _places(self, known: dict[str, Any], settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:

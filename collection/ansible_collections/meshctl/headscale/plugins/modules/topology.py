@@ -55,6 +55,10 @@ ansible_facts:
       description: For each host its C(group), C(subnet), C(address), C(router), C(nat), C(public_address) and C(port).
       returned: success
       type: dict
+    mesh_policy_note:
+      description: Where a story about the policy notes, on the server, what it changes, until it has undone that.
+      returned: success
+      type: str
     mesh_resolver:
       description: Address of the upstream resolver.
       returned: success

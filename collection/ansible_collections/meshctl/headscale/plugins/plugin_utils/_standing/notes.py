@@ -17,6 +17,8 @@ from ...module_utils._plain import plain
 
 VARIABLE: Final = "MESHCTL_UP_NOTES"
 """The environment variable that names the file of the notes; without it, nothing is noted."""
+POLICY_NOTE: Final = "/var/lib/headscale/meshctl_before_policy_story.json"
+"""Where a story about the policy notes, on the server, what it changes."""
 # What a task that joins a client for the first time has in addition.
 _ONCE: Final = ("auth_key", "force", "require")
 

@@ -12,10 +12,7 @@ from typing import Any
 from ...module_utils._errors import BadInput, CouldNotRun
 from .._action.client import plan
 from .._judge.answer import Answer, addresses, items, mapping, text
-from .notes import Notes
-
-# A story about the policy notes here what it has changed.
-_LEFT_BEHIND = "/var/lib/headscale/meshctl_before_policy_story.json"
+from .notes import POLICY_NOTE, Notes
 
 
 def requests(notes: Notes) -> dict[str, dict[str, Any]]:
@@ -32,7 +29,7 @@ def requests(notes: Notes) -> dict[str, dict[str, Any]]:
     for host in notes.addresses.keys() - notes.clients.keys():
         of(host)["observe"].append({"id": "status", "kind": "status"})
     of(notes.server)["observe"].append({"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **notes.nodes})
-    of(notes.server)["empty"].append(_LEFT_BEHIND)
+    of(notes.server)["empty"].append(POLICY_NOTE)
     return asked
 
 
