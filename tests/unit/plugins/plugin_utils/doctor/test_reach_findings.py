@@ -378,7 +378,11 @@ def _asked(
     ("checks", "said"),
     [
         ([_asked("relay.https", "a", "answered"), _asked("relay.https", "b", "refused")],
-         "the relay lab/relay does not answer this host at 203.0.113.10 (refused), but answers a: look at the firewall of this host"),
+         "the relay lab/relay does not answer this host at 203.0.113.10 (refused), but answers a: look at the firewall of this host, at "
+         "those of its network and its router, and at that of the relay, which may ban the address that it sees"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "timeout")],
+         "the server https://hs does not answer this host at 203.0.113.10 (timeout), but answers a: look at the firewall of this host, at "
+         "those of its network and its router, and at that of the server, which may ban the address that it sees"),
         ([_asked("relay.stun", "a", "answered", ""), _asked("relay.stun", "b", "timeout", "")],
          "UDP port 3478 of the relay lab/relay, which STUN needs, does not answer this host (timeout), but answers a"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "10.0.0.20")],

@@ -60,7 +60,8 @@ def _told(check: _Check, well: list[_Check]) -> _Check:
         who = ", ".join(dict.fromkeys(other["source"] for other in same))
         hint = (
             f"{_subject(check)} does not answer this host{f' at {here}' if here else ''} ({outcome}), but answers {who}: look at the "
-            "firewall of this host and at those of its network and its router"
+            "firewall of this host, at those of its network and its router, and at that of "
+            f"{'the relay' if check['target'] else 'the server'}, which may ban the address that it sees (fail2ban, an allow list)"
         )
     else:
         hint = (
