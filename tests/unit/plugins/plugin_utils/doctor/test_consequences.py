@@ -225,7 +225,7 @@ def test_a_path_to_a_peer_refers_to_what_is_wrong_there(cause: str, path: str, b
     assert ("more" in headline(relate(checks[:2]))) is not because
 
 
-def _blocked(*pairs: tuple[str, str]) -> list[Check]:
+def _blocked(*pairs: tuple[str, str], dropping: str = "") -> list[Check]:
     numbers = {"a": 1, "b": 2, "c": 3}
     known = {name: [f"100.64.0.{number}" for other, number in numbers.items() if other != name] for name in numbers}
     views = tuple(
@@ -233,6 +233,7 @@ def _blocked(*pairs: tuple[str, str]) -> list[Check]:
             name=name, key=f"nodekey:{number}", state="Running", online=True,
             answered=dict.fromkeys(known[name], True),
             echoed={entry: (name, "abc"[int(entry[-1]) - 1]) not in pairs for entry in known[name]},
+            dropping=(f"inet {name}s in",) if name in dropping else (),
         )
         for name, number in numbers.items()
     )  # fmt: skip
@@ -247,6 +248,18 @@ def test_the_one_client_that_all_blocked_pairs_share_is_the_cause() -> None:
     assert "(`nft list ruleset`) on b" in roots[0].hint
     assert {check.hint for check in checks} - {roots[0].hint} == {"because of doctor.policy.reach of b"}
     assert headline([check.as_dict() for check in checks]).startswith("b: ")
+
+
+@pytest.mark.parametrize(
+    ("dropping", "said"),
+    [("", ""), ("ab", " (chains that drop or reject, b: inet bs in)"), ("a", "")],
+)
+def test_the_chains_of_the_hosts_in_question_alone_are_named(dropping: str, said: str) -> None:
+    checks = _blocked(("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"), dropping=dropping)
+    root = next(check for check in checks if "because" not in check.evidence)
+    assert root.hint.endswith(f"(`nft list ruleset`) on b{said}")
+    both = _blocked(("a", "b"), dropping=dropping)
+    assert ("a: inet as in" in both[0].hint) is ("a" in dropping)
 
 
 def test_pairs_that_share_no_client_have_a_cause_each() -> None:

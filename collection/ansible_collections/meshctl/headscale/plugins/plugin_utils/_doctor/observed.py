@@ -119,6 +119,12 @@ class Client(Observed):
         return [mapping(peer) for peer in mapping(self.status.get("Peer")).values()]
 
     @property
+    def dropping(self) -> list[str]:
+        """Return the chains of the host's firewall that drop or reject, as `nft` names them; none if it was not read."""
+        chains = items(mapping(self.data("firewall")).get("chains"))
+        return [" ".join(text(mapping(row).get(key)) for key in ("family", "table", "name")) for row in chains]
+
+    @property
     def targets(self) -> list[str]:
         """Return where each peer is asked: before the expected paths are known, at the same address as theirs."""
         return [known for peer in self.peers if (known := first_address(addresses(peer.get("TailscaleIPs"))))]

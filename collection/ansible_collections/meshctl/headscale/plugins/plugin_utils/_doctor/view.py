@@ -64,6 +64,8 @@ class ClientView:
     """The mesh addresses from which tailscaled's packet filter lets no echo request pass."""
     ignores_echo: Sequence[str] = ()
     """The address families whose echo requests the host's kernel does not answer, as its settings say."""
+    dropping: Sequence[str] = ()
+    """The chains of the host's firewall that drop or reject."""
     logged_out: bool = False
     saturated: str = ""
     """How busy the machine was while the client was examined; empty if it was not saturated."""
@@ -100,6 +102,7 @@ class ClientView:
             own=tuple(addresses(client.me.get("TailscaleIPs"))),
             refuses=_refuses(client),
             ignores_echo=_ignores_echo(client),
+            dropping=tuple(client.dropping),
             shields_up=client.prefs.get("ShieldsUp") is True,
             logged_out=client.prefs.get("LoggedOut") is True and not client.running,
             bad={name: asdict(cause) for name, cause in client.bad.items()},

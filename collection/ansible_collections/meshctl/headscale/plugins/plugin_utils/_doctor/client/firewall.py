@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import items, mapping, text
+from ..._judge.answer import mapping, text
 from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("interface", "kernel_route", "tun")
@@ -47,11 +47,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 def _where(client: Client) -> str:
     """Return where to look for the rule."""
     seen = mapping(client.data("firewall"))
-    chains = [
-        " ".join(text(mapping(row).get(key)) for key in ("family", "table", "name"))
-        for row in items(seen.get("chains"))
-    ]
-    if chains:
+    if chains := client.dropping:
         return (
             f"its firewall has chains that drop or reject, {', '.join(chains[:_MOST_CHAINS])}: let them accept what arrives on and "
             f"leaves by {client.interface} (`nft list ruleset`)"

@@ -17,6 +17,7 @@ from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, 
 _FAMILIES = {"ipv4": False, "ipv6": True}
 # What keeps the packets of a host out of the mesh, although tailscaled is well.
 _LOCAL = ("interface.up", "interface.taken", "kernel_route", "firewall")
+_MOST_CHAINS = 3
 _Pair = tuple[str, str]
 
 
@@ -202,7 +203,7 @@ def _hints(
             f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
             + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields
                else "look for a rule that drops packets from or to tailscale0 (`nft list ruleset`) on "
-               + (shared or "both hosts"))
+               + (shared or "both hosts") + _chains([view, *_blocked(others, found)], shared))
         )  # fmt: skip
     if passing := ", ".join(found["open"]):
         yield (f"the policy denies it {passing}, but packets pass, {_older(server, passing)}")
@@ -212,6 +213,16 @@ def _hints(
             yield f"the policy lets it reach no other node: add a rule to the policy, or state this in mesh_expect{tagged}"
         else:
             yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them{tagged}"
+
+
+def _chains(views: list[ClientView], shared: str) -> str:
+    """Return which chains of the hosts in question drop or reject, which is where to look first."""
+    seen = [
+        f"{view.name}: {', '.join(view.dropping[:_MOST_CHAINS])}"
+        for view in views
+        if view.dropping and shared in ("", view.name)
+    ]
+    return f" (chains that drop or reject, {'; '.join(seen)})" if seen else ""
 
 
 def _tagged(server: Server, names: list[str]) -> str:
