@@ -199,6 +199,53 @@ def test_an_http_proxy_that_does_not_answer_is_one_cause(proxy: str, because: bo
     assert (relate(checks)[1]["hint"] == "because of doctor.server") is because
 
 
+def _taken(*, relay: str, priority: int = 100) -> dict[str, Any]:
+    """Return what a host showed whose VPN has a rule that takes every packet without the VPN's own mark."""
+    rules = [
+        {"priority": 0, "src": "all", "table": "local"},
+        {"priority": 5210, "src": "all", "fwmark": "0x80000", "fwmask": "0xff0000", "table": "main"},
+        {"priority": 5270, "src": "all", "table": "52"},
+        {"not": None, "priority": priority, "src": "all", "fwmark": "0xca6c", "table": "51820"},
+        {"priority": 32766, "src": "all", "table": "main"},
+    ]
+    through = {"dev": "vpn0", "table": "51820"}
+    get = {"100.64.0.2": through, "203.0.113.10": {**through, "table": relay} if relay else {"dev": "eth0"}}
+    rules.sort(key=lambda rule: int(str(rule["priority"])))
+    return {"mesh_routes": {"get": get, "rules": {"ipv4": rules, "ipv6": []}}}
+
+
+def test_a_vpn_that_takes_every_packet_is_one_cause() -> None:
+    checks = examine_client(_silent(**_taken(relay="51820")), expected_paths=(_PATH,))
+    assert "doctor.network" not in _roots(checks)
+    found = problems(checks)
+    assert found["doctor.network"] == "because of doctor.kernel_route"
+    assert found["doctor.kernel_route"].endswith(
+        "a rule of another program, as of a VPN, leads to its table 51820 (`ip rule`, priority 100) before tailscaled's rule (priority "
+        "5270): give it a number above 5270, or remove it"
+    )
+
+
+@pytest.mark.parametrize("taken", [_taken(relay=""), _taken(relay="53"), _taken(relay="51820", priority=6000)])
+def test_a_rule_that_takes_only_a_part_does_not_explain_a_lost_network(taken: dict[str, Any]) -> None:
+    checks = examine_client(_silent(**taken), expected_paths=(_PATH,))
+    assert _roots(checks) >= {"doctor.network", "doctor.kernel_route"}
+
+
+def test_a_rule_behind_that_of_tailscaled_is_not_blamed() -> None:
+    hint = problems(examine_client(_silent(**_taken(relay="51820", priority=6000)), expected_paths=(_PATH,)))
+    assert "restart tailscaled" in hint["doctor.kernel_route"]
+
+
+def test_a_path_refers_to_a_lost_network_whatever_took_that_away() -> None:
+    because = {"because": {"id": "doctor.kernel_route", "source": "b"}}
+    checks = [
+        _path("a", "b", "none"),
+        _check("doctor.network", "b", evidence=because),
+        _check("doctor.kernel_route", "b"),
+    ]
+    assert relate(checks)[0]["hint"] == "because of doctor.network on b"
+
+
 @pytest.mark.parametrize(("online", "because"), [(True, True), (False, False)])
 def test_an_exit_node_without_a_network_passes_nothing_on(online: bool, because: bool) -> None:
     checks = [_check("doctor.exit_node", "a", "b", observed={"online": online}), _check("doctor.network", "b")]

@@ -19,14 +19,19 @@ _STORY = "doctor"
 _CUT_OFF = tuple(f"{_STORY}.{name}" for name in ("client", "network", "relay.https", "relay.upgrade"))
 # What keeps a node from learning where others can send to it.
 _HIDDEN = (*_CUT_OFF, *(f"{_STORY}.{name}" for name in ("relay.stun", "derp_map", "derp_map.stun")))
-_SERVER = f"{_STORY}.server"
+_SERVER, _NETWORK = f"{_STORY}.server", f"{_STORY}.network"
 _REPLACED = f"{_STORY}.identity"
 _Check = dict[str, Any]
 
 
 def relate(checks: Sequence[_Check]) -> list[_Check]:
     """Return the checks, where one refers to what another host found: the host of a peer, or all clients of the server."""
-    roots = {(check["id"], check["source"]) for check in checks if _is_root(check)}
+    # Without a network, a host answers no other, whatever took that away.
+    roots = {
+        (check["id"], check["source"])
+        for check in checks
+        if _is_root(check) or (check["id"] == _NETWORK and check["verdict"] in BAD)
+    }
     lost = next((check for check in checks if check["id"] == _REPLACED and _is_root(check)), None)
     proxies = {check["source"]: _proxy(check) for check in checks if check["id"] == _SERVER and _is_root(check)}
     related = [

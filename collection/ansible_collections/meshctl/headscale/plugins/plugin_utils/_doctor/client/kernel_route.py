@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import addresses, mapping, text
+from ..._judge.answer import addresses, items, mapping, number, text
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("interface",)
 _MOST = 4
+# Of tailscaled.
+_TABLE = "52"
 # How the kernel reports a route of the type blackhole, prohibit or unreachable.
 _REFUSALS = ("Invalid argument", "Permission denied", "No route to host")
 
@@ -21,7 +23,8 @@ _REFUSALS = ("Invalid argument", "Permission denied", "No route to host")
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ask the kernel for its route to some of the other nodes."""
     asked = _asked(client)
-    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": [*asked, client.resolver]}] if asked else []
+    get = [*asked, client.resolver, *_relays(client)]
+    return [{"id": "mesh_routes", "kind": "routes", "rules": True, "get": get}] if asked else []
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -43,9 +46,12 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         not wrong,
         expected={"through": client.interface},
         observed=known,
-        hint=f"the kernel does not send packets for other nodes into the mesh: {ways}, and not through {client.interface}; restart "
-        "tailscaled, which restores its routes, and check `ip rule` and `ip route show table all` for rules and routes of other programs "
-        "that take precedence",
+        hint=f"the kernel does not send packets for other nodes into the mesh: {ways}, and not through {client.interface}; "
+        + (
+            _before(client, wrong)
+            or "restart tailscaled, which restores its routes, and check `ip rule` and `ip route show table all` for rules and routes of other "
+            "programs that take precedence"
+        ),
         command=f"ip route get {quoted(sorted(wrong or known)[0])}",
     )
     yield because(
@@ -54,6 +60,41 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
             "interface.up", "interface.taken", *(("interface.ipv6",) if all(":" in entry for entry in wrong) else ())
         ),
     )
+
+
+def takes_everything(client: Client) -> bool:
+    """Whether a rule takes packets for the relays as well as those for other nodes before tailscaled's rules, as a VPN does."""
+    routes = mapping(mapping(client.data("mesh_routes")).get("get"))
+    tables = {text(_foreign(client, entry).get("table")) for entry in _asked(client)} - {""}
+    relays = {text(mapping(routes.get(entry)).get("table")) for entry in _relays(client)}
+    return bool(relays) and relays <= tables
+
+
+def _before(client: Client, wrong: dict[str, str]) -> str:
+    """Return which rule takes the packets before tailscaled's, and the remedy; empty if none was seen to."""
+    rule = next((found for entry in wrong if (found := _foreign(client, entry))), {})
+    if not rule:
+        return ""
+    own = text(rule.get("own"))
+    return (
+        f"a rule of another program, as of a VPN, leads to its table {text(rule.get('table'))} (`ip rule`, priority "
+        f"{text(rule.get('priority'))}) before tailscaled's rule (priority {own}): give it a number above {own}, or remove it"
+    )
+
+
+def _foreign(client: Client, entry: str) -> dict[str, Any]:
+    """Return the rule that leads to the table of a node's route before the rule of tailscaled's own table, `own`."""
+    seen = mapping(client.data("mesh_routes"))
+    table = text(mapping(mapping(seen.get("get")).get(entry)).get("table"))
+    rules = [mapping(rule) for rule in items(mapping(seen.get("rules")).get("ipv6" if ":" in entry else "ipv4"))]
+    own = next((rule for rule in rules if text(rule.get("table")) == _TABLE), {})
+    first = next((rule for rule in rules if table not in ("", _TABLE) and text(rule.get("table")) == table), {})
+    here, there = number(first.get("priority")), number(own.get("priority"))
+    return {**first, "own": own.get("priority")} if here is not None and there is not None and here < there else {}
+
+
+def _relays(client: Client) -> list[str]:
+    return list(dict.fromkeys(relay.address for relay in client.relays if relay.address))
 
 
 def _refused(route: dict[str, Any]) -> str:

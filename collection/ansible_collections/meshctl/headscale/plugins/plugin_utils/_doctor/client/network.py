@@ -10,8 +10,9 @@ from ipaddress import ip_address, ip_network
 
 from ..._judge.answer import endpoint, mapping, text
 from ..observed import Check, CheckContext, Client, Iterator, because
+from . import kernel_route
 
-AFTER = ("exit_node",)
+AFTER = ("exit_node", "kernel_route")
 # What a packet that arrives nowhere leads to; everything else comes from a host that answered.
 _SILENT = ("timeout", "net-unreachable", "host-unreachable", "net-down", "no-name", "failed", "not-asked", "not-found")
 
@@ -33,7 +34,8 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         "(`ip route`), and the packet filters of the host and of its router",
         command="ip route",
     )
-    yield because(check, client.cause("exit_node"))
+    taken = client.cause("kernel_route") if kernel_route.takes_everything(client) else None
+    yield because(check, client.cause("exit_node") or taken)
 
 
 def _asked(client: Client) -> dict[str, str]:
