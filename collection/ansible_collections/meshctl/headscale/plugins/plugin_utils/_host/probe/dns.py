@@ -18,10 +18,12 @@ from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, Json, Tuple
+    from ._types import Dict, Json, List, Tuple
 
 _TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "TXT": 16, "AAAA": 28}
 _TYPE_NAMES = {number: name for name, number in _TYPES.items()}
+_MOST_RECORDS = 256
+_LONGEST_NAME = 255
 _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 
@@ -93,7 +95,7 @@ def _message(sock: socket.socket, until: float) -> bytes:
         data += more
         if time.monotonic() >= until:
             raise socket.timeout("timed out")
-    return data[2:]
+    return data[2 : 2 + struct.unpack("!H", data[:2])[0]]
 
 
 def _exchange(sock: socket.socket, found: Dict, question: bytes, until: float) -> bool:
@@ -140,8 +142,10 @@ def _reverse(name: str) -> str:
 
 def _parse_reply(reply: bytes, offset: int) -> Dict:
     flags, _questions, count = struct.unpack("!HHH", reply[2:8])
-    answers = []
+    answers: List = []
     try:
+        if count > _MOST_RECORDS:
+            raise ValueError(f"{count} records, of which at most {_MOST_RECORDS} are read")
         for _number in range(count):
             name, offset = _name_at(reply, offset)
             kind, _class, ttl, size = struct.unpack("!HHIH", reply[offset : offset + 10])
@@ -168,7 +172,7 @@ def _record(reply: bytes, kind: int, offset: int, size: int) -> str:
 
 
 def _name_at(reply: bytes, offset: int) -> Tuple:
-    labels, after, jumps = [], None, 0
+    labels, after, jumps, length = [], None, 0, 0
     while True:
         size = reply[offset]
         if size >= 192:
@@ -178,6 +182,9 @@ def _name_at(reply: bytes, offset: int) -> Tuple:
             after = offset + 2 if after is None else after
             offset = struct.unpack("!H", reply[offset : offset + 2])[0] & 0x3FFF
             continue
+        length += size + 1
+        if length > _LONGEST_NAME:
+            raise ValueError(f"a name of more than {_LONGEST_NAME} bytes")
         offset += 1
         if not size:
             break
