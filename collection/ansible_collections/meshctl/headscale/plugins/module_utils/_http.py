@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import gzip
 import http.client
 import ipaddress
 import re
 import socket
 import ssl
 import string
+import sys
 import threading
 import typing as t
 import urllib.error
+import zlib
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -45,9 +48,14 @@ _ESCAPE = re.compile(r"\\(?:u00([0-9A-Fa-f]{2})|.)", re.DOTALL)
 _OF_KEYS = frozenset(string.ascii_letters + string.digits + "-_.~+/=")
 # Some errors quote what a server sent.
 _LONGEST_WORDS = 300
+_LAST_YEAR = 9000
+_MOST_DIGITS = 18
+_WITHOUT_BODY = (204, 304)
 
 # What `open_url` returns has no public type.
 _Answer = t.Any
+# Of a compressed answer that is damaged or cut; `BadGzipFile` is an OSError.
+_DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def hide(text: str, secret: str) -> str:
@@ -110,6 +118,7 @@ class Transport(t.NamedTuple):
             AnsibleConnectionError,
             SSLValidationError,
             ValueError,
+            *_DAMAGED,
         ) as error:
             explained = explain(error, url=url, transport=self, secret=secret)
             told = f"{error} {getattr(error, 'reason', '')}"
@@ -148,12 +157,25 @@ class _Request(threading.Thread):
             import ctypes  # some minimal systems have none
 
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(SystemExit))
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """End the connection: OpenSSL itself reads for as long as messages without content come, and sees no exception."""
+        frame = sys._current_frames().get(self.ident or 0)
+        while frame is not None:
+            for held in list(frame.f_locals.values()):
+                if isinstance(held, socket.socket):
+                    with contextlib.suppress(OSError):
+                        # That of a TLS connection would also forget its state, which is in use.
+                        socket.socket.shutdown(held, socket.SHUT_RDWR)
+            frame = frame.f_back
 
     def run(self) -> None:
         try:
             if not self._transport.unix_socket:
                 refuse_exposure(self._request[1], use_proxy=self._transport.use_proxy)
             with self._opened() as answer:
+                _refuse_ambiguity(answer)
                 self._reply = _reply(answer, self._body(answer))
         except BaseException as error:  # raised again in the caller's thread
             self._error = error
@@ -188,7 +210,28 @@ class _Request(threading.Thread):
                 raise socket.timeout("timed out")
             if len(content) > _LARGEST:
                 raise ValueError(f"the answer is larger than {_LARGEST >> 20} MiB")
+        if len(content) < _announced(answer):
+            raise http.client.HTTPException("the answer ended before its end")
         return bytes(content)
+
+
+def _refuse_ambiguity(answer: _Answer) -> None:
+    """Refuse an answer whose end another program would see elsewhere."""
+    lengths = {part.strip() for value in answer.headers.get_all("Content-Length", []) for part in value.split(",")}
+    codings = [value.strip().lower() for value in answer.headers.get_all("Transfer-Encoding", [])]
+    if len(lengths) > 1 or (lengths and codings):
+        raise http.client.HTTPException("the answer states more than one length")
+    if not all(length.isascii() and length.isdecimal() and len(length) <= _MOST_DIGITS for length in lengths):
+        raise http.client.HTTPException("the length of the answer is not a number")
+    if codings not in ([], ["chunked"], ["identity"]):
+        raise http.client.HTTPException("the answer has an unknown Transfer-Encoding")
+
+
+def _announced(answer: _Answer) -> int:
+    """Return the bytes that an answer must have, 0 if that is not known; what is compressed knows its own end."""
+    if answer.code in _WITHOUT_BODY or answer.headers.get("Content-Encoding"):
+        return 0
+    return int((answer.headers.get("Content-Length") or "0").split(",")[0])
 
 
 def refuse_exposure(url: str, *, use_proxy: bool = False) -> None:
@@ -240,9 +283,10 @@ def date_of(text: str | None) -> datetime | None:
     """Return the moment in a header `Date`, if it can be read."""
     try:
         moment = email.utils.parsedate_to_datetime(text) if text else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment and moment.tzinfo else None
+    # No clock is in the last years that can be computed with.
+    return moment if moment and moment.tzinfo and moment.year < _LAST_YEAR else None
 
 
 def explain(error: BaseException, *, url: str, transport: Transport, secret: str = "") -> HeadscaleError:
@@ -285,7 +329,7 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], type[HeadscaleError], s
         "{where} did not answer within {timeout:g} s: check the network and the server's load, or raise timeout.",
     ),
     (
-        (http.client.HTTPException,),
+        (http.client.HTTPException, *_DAMAGED),
         WrongUrlError,
         "{where} does not speak HTTP as expected ({said}): check the scheme and the port of url.",
     ),

@@ -62,6 +62,9 @@ def _told(reply, content: bytes, largest: int, key: str) -> dict:
     """Return an answer without the key: some proxies repeat the headers of a request in their errors."""
     if len(content) > largest:
         return {"problem": "the answer is too large"}
+    lengths, codings = (reply.headers.get_all(name, []) for name in ("Content-Length", "Transfer-Encoding"))
+    if len(set(lengths)) > 1 or (lengths and codings):
+        return {"problem": "the answer states more than one length"}
     told = {name: str(reply.headers.get(name) or "") for name in ("Content-Type", "Location", "Date")}
     return {
         "status": reply.status,

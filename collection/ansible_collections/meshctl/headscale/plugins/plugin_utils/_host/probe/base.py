@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_ANSWER = 32 << 20
 MAX_BODY = 64 << 10
 _MAX_WORKERS = 64
+# The network map of 10,000 nodes has about half as many; each takes some hundred bytes.
+_MOST_VALUES = 2_000_000
 
 
 class Unseen(Exception):
@@ -82,6 +84,8 @@ def trusting(ca_file: str | None) -> Json:
 
 def read_json(body: bytes, repeated: bool = False) -> Json:
     """Return the data of an answer without secrets; a name occurs once in an object, unless it may be `repeated`."""
+    if sum(map(body.count, (b"[", b"{", b","))) > _MOST_VALUES:
+        raise Unseen("bad_response", f"the answer has more than {_MOST_VALUES} values")
     try:
         return _scrub(json.loads(body, object_pairs_hook=None if repeated else _unique))
     except (ValueError, RecursionError) as exc:

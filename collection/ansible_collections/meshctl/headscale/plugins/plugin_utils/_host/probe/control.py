@@ -12,6 +12,7 @@ import os
 from .base import MAX_ANSWER, Unseen, left, read_json, trusting
 
 _SHORTEST_KEY, _LONGEST_KEY = 8, 4096
+_LONGEST_ERROR = 1000
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def headscale(ask: Dict, until: float) -> Json:
         return _ask_headscale(url, str(ask.get("path") or "/api/v1/node"), key, ask.get("ca_file"), until)
     except Unseen as exc:
         # Some proxies repeat the headers of a request in their errors.
-        raise Unseen(exc.kind, _without(str(exc).encode(), key).decode()) from None
+        said = _without(str(exc).encode("utf-8", "replace"), key).decode()
+        raise Unseen(exc.kind, said[:_LONGEST_ERROR].rstrip(": ")) from None
 
 
 def _without(text: bytes, key: str) -> bytes:
@@ -71,6 +73,9 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _stay_here()
         )
         with opener.open(request, timeout=left(until)) as answer:
+            lengths, codings = (answer.headers.get_all(name, []) for name in ("Content-Length", "Transfer-Encoding"))
+            if len(set(lengths)) > 1 or (lengths and codings):
+                raise ValueError("its answer states more than one length")
             return _read_without(answer.read(MAX_ANSWER), key)
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
@@ -82,7 +87,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             said = "a page of {} and not headscale: let it pass /api on".format(exc.headers.get("Server") or "a proxy")
         raise Unseen("refused", f"{url} answered {exc.code} to {path}: {said}") from exc
     except (OSError, ValueError, http.client.HTTPException) as exc:
-        reason = str(getattr(exc, "reason", exc))
+        reason = str(getattr(exc, "reason", exc)).strip()
         raise Unseen("no_headscale", f"{url} cannot be asked: {reason}{_certificate_remedy(reason)}") from exc
 
 

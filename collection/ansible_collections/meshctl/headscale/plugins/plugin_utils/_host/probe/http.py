@@ -11,6 +11,8 @@ import time
 
 from .base import Unseen, left, ms_since
 
+LARGEST_HEAD = 16384
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Tuple
@@ -25,12 +27,15 @@ def request_of(method: str, path: str, headers: Dict) -> bytes:
 
 
 def exchange(sock: socket.socket, request: bytes, until: float, limit: int) -> Tuple:
-    """Send a request and return its answer: status, headers, body and the milliseconds to the first byte."""
+    """Send a request and return its answer: status, headers, body and the milliseconds to the first byte.
+
+    It is read up to a limit in bytes, which is met when the connection ends; without one, only the head is read.
+    """
     began = time.monotonic()
     sock.settimeout(left(until))
     sock.sendall(request)
     raw, first = bytearray(), 0.0
-    while len(raw) < limit:
+    while len(raw) < (limit or LARGEST_HEAD) and (limit or b"\r\n\r\n" not in raw):
         sock.settimeout(left(until))
         chunk = sock.recv(65536)
         if not chunk:
@@ -41,7 +46,13 @@ def exchange(sock: socket.socket, request: bytes, until: float, limit: int) -> T
             raise socket.timeout("timed out")
     head, found, body = bytes(raw).partition(b"\r\n\r\n")
     first_line = head.split(b"\r\n", 1)[0].decode("latin-1").split(None, 2)
-    if not found or len(first_line) < 2 or len(first_line[1]) != 3 or not first_line[1].isdecimal():
+    if (
+        not found
+        or not head.startswith(b"HTTP/1.")
+        or len(first_line) < 2
+        or len(first_line[1]) != 3
+        or not first_line[1].isdecimal()
+    ):
         raise Unseen("bad_response", f"the answer is not HTTP: {bytes(raw[:80])!r}")
     pairs = [line.decode("latin-1").partition(":") for line in head.split(b"\r\n")[1:]]
     return int(first_line[1]), {name.strip().lower(): value.strip() for name, _c, value in pairs}, body, first

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 
 from .base import MAX_BODY, Unseen, each, left, ms_since, trusting
-from .http import exchange, request_of
+from .http import LARGEST_HEAD, exchange, request_of
 from .tcp import bypass, connect
 from .wire import outcome_of
 
@@ -59,6 +60,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     sock = _connected(found, rows, target, until)
     if sock is None:
         return
+    fuse = _Fuse(sock, until) if scheme == "https" else None
     try:
         sock.settimeout(left(until))
         if through:
@@ -69,14 +71,43 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
                    "Accept": "*/*", "Connection": "close"}  # fmt: skip
         if target.get("upgrade"):
             # A client requests an upgrade before it speaks its own protocol; only the head of the answer matters here.
-            status, got, body, first = exchange(sock, _upgrade(path, headers, target["upgrade"]), until, 1)
+            status, got, body, first = exchange(sock, _upgrade(path, headers, target["upgrade"]), until, 0)
         else:
-            status, got, body, first = exchange(sock, request_of("GET", path, headers), until, MAX_BODY + 16384)
+            status, got, body, first = exchange(sock, request_of("GET", path, headers), until, MAX_BODY + LARGEST_HEAD)
+    except (Unseen, OSError) as exc:
+        if fuse and fuse.blown:
+            raise socket.timeout("timed out") from exc
+        raise
     finally:
         sock.close()
+        if fuse:
+            fuse.remove()
     found["timings"]["first_byte_ms"] = first
     found.update(outcome="answered", status=status, headers=got, truncated=len(body) > MAX_BODY)
     found["body"] = body[:MAX_BODY].decode("utf-8", "replace")
+
+
+class _Fuse:
+    """Ends a connection when the time is over: OpenSSL itself reads for as long as messages without content come."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        # The socket of TLS takes the place of this one.
+        self._same = sock.dup()
+        self.blown = False
+        self._timer = threading.Timer(left(until), self._blow)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _blow(self) -> None:
+        self.blown = True
+        try:  # noqa: SIM105 - contextlib is slow to import
+            self._same.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def remove(self) -> None:
+        self._timer.cancel()
+        self._same.close()
 
 
 def _proxy(target: Dict, scheme: str, host: str) -> Tuple | None:
