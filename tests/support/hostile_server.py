@@ -65,28 +65,46 @@ def silence(_client: socket.socket, _request: bytes) -> None:
 
 
 @contextlib.contextmanager
-def hostile_server(conduct: Conduct) -> Iterator[Hostile]:
-    """Serve on loopback for as long as the block runs."""
-    requests: list[bytes] = []
+def connections(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Serve each connection to a port of loopback in a thread of its own; all of them end when the block does."""
+    clients: list[socket.socket] = []
 
-    def serve(client: socket.socket) -> None:
+    def run(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
-            request = b""
-            while b"\r\n\r\n" not in request and (chunk := client.recv(65536)):
-                request += chunk
-            requests.append(request)
-            conduct(client, request)
+            serve(client)
 
     def accept() -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _address = listener.accept()
-                threading.Thread(target=serve, args=(client,), daemon=True).start()
+                clients.append(client)
+                threading.Thread(target=run, args=(client,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         try:
-            yield Hostile(f"http://127.0.0.1:{listener.getsockname()[1]}", requests)
+            yield listener.getsockname()[1]
         finally:
-            # Closing alone would leave accept() waiting.
+            # Closing alone would leave accept() waiting, and a flood in this process would slow down all later tests.
             listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def hostile_server(conduct: Conduct) -> Iterator[Hostile]:
+    """Serve on loopback for as long as the block runs."""
+    requests: list[bytes] = []
+
+    def serve(client: socket.socket) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request and (chunk := client.recv(65536)):
+            request += chunk
+        requests.append(request)
+        conduct(client, request)
+
+    with connections(serve) as port:
+        yield Hostile(f"http://127.0.0.1:{port}", requests)

@@ -14,11 +14,11 @@ import ctypes
 import ctypes.util
 import socket
 import ssl
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trustme
+from hostile_server import connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,23 +66,8 @@ def certify(directory: Path, *, more: int = 0) -> Certificate:
 def raw_server(conduct: Conduct) -> Iterator[str]:
     """Serve on loopback, from the first byte of each connection, for as long as the block runs; return the URL."""
 
-    def serve(client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
-            conduct(client)
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _address = listener.accept()
-                threading.Thread(target=serve, args=(client,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            # Closing alone would leave accept() waiting.
-            listener.shutdown(socket.SHUT_RDWR)
+    with connections(conduct) as port:
+        yield f"https://127.0.0.1:{port}"
 
 
 def without_end(data: bytes) -> Conduct:
