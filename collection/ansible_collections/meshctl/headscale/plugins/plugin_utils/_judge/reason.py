@@ -22,6 +22,10 @@ class Reason(str):
         made.late = late
         return made
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Leave the process, or be copied, as plain text: Ansible takes results out of its workers so."""
+        return str, (str(self),)
+
 
 def late(words: str) -> Reason:
     """Return a reason that may only mean that something took too long."""
