@@ -66,7 +66,7 @@ def silence(_client: socket.socket, _request: bytes) -> None:
 
 @contextlib.contextmanager
 def connections(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve each connection to a port of loopback in a thread of its own; all of them end when the block does."""
+    """Serve each connection to a port of loopback in a separate thread; all of them end when the block does."""
     clients: list[socket.socket] = []
 
     def run(client: socket.socket) -> None:
