@@ -22,6 +22,10 @@ class Reason(str):
         made.late = late
         return made
 
+    def followed_by(self, words: str) -> Reason:
+        """Return the reason with more words, as late as it is."""
+        return Reason(f"{self}{words}", late=self.late)
+
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         """Leave the process, or be copied, as plain text: Ansible takes results out of its workers so."""
         return str, (str(self),)

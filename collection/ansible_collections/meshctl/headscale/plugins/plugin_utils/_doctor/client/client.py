@@ -68,11 +68,9 @@ def _unseen(client: Client) -> Reason:
     """Return why tailscaled's status is unknown: it does not tell it, or its host could not be asked."""
     why = client.why("status")
     if client.failed:
-        return Reason(f"{why}: check the host's load, its disk and its Python", late=why.late)
+        return why.followed_by(": check the host's load, its disk and its Python")
     ended = client_log.end(client.data("tailscaled_log"))
-    return Reason(
-        f"{why}: start tailscaled on this host, or restart it if it hangs{f'; {ended}' if ended else ''}", late=why.late
-    )
+    return why.followed_by(f": start tailscaled on this host, or restart it if it hangs{f'; {ended}' if ended else ''}")
 
 
 def _lost_state(client: Client) -> str:

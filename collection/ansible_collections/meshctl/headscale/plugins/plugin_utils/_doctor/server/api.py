@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from ..._judge.answer import text
-from ..._judge.reason import Reason
 from ..records import Check, CheckContext, Iterator, Server, because, setting
 
 AFTER = ("start", "database")
@@ -22,16 +21,12 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
 
 def _unread(server: Server) -> str:
     if not server.listed:
-        return _more(server.why("nodes"), f"{_waits(server)}: the server's records were not examined")
+        return server.why("nodes").followed_by(f"{_waits(server)}: the server's records were not examined")
     if not server.names_are_known:
-        return _more(server.why("users"), ": what depends on the users was not examined")
+        return server.why("users").followed_by(": what depends on the users was not examined")
     if not server.policy_answered:
-        return _more(server.why("policy"), ": the policy was not examined")
+        return server.why("policy").followed_by(": the policy was not examined")
     return ""
-
-
-def _more(why: Reason, words: str) -> Reason:
-    return Reason(f"{why}{words}", late=why.late)
 
 
 def _waits(server: Server) -> str:
