@@ -189,3 +189,7 @@ def test_a_stall_is_judged_in_the_same_way() -> None:
         ].verdict
 
     assert (verdict(_IDLE, stalled), verdict(_BUSY, stalled), verdict(_BUSY, broken)) == ("failed", "skipped", "failed")
+    # In a shorter time, one that is not much longer than allowed is still explained, but neither a long one nor two.
+    for waits, expected in (([4.0], "skipped"), ([4.0, 0.6], "skipped"), ([10.0], "failed"), ([4.0, 4.0], "failed")):
+        short = {**stalled, "open_s": 60.0, "waits": [{"at": 10.0 * turn, "s": s} for turn, s in enumerate(waits)]}
+        assert (verdict(_IDLE, short), verdict(_BUSY, short)) == ("failed", expected)

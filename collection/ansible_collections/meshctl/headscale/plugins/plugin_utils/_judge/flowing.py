@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import items, mapping, number, numbers
 from .quoting import quoted
-from .spans import RARELY, Span, at_once, clock, spans_of
+from .spans import Span, at_once, by_load, clock, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ class Flowing:
             return context.skipped(f"{peer.name} has answered no datagram: `reachable.udp` says why", **about)
         spans = self.ended(known)
         silent = sum(span.end - span.start for span in spans)
-        if spans and load.saturated and silent <= RARELY * _lasted(flow):
+        if spans and by_load(spans, load, lasted_s=_lasted(flow)):
             return context.skipped(
                 f"it was silent for {silent:.1f} s, and the machine was saturated ({load.said}): that proves nothing",
                 **about,

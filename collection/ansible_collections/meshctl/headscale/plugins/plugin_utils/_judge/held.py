@@ -17,7 +17,7 @@ from .flowing import Flowing
 from .observations import HELD
 from .quoting import quoted
 from .saturation import load_of
-from .spans import MOST_READ, RARELY, Span, at_once, clock, spans_of
+from .spans import MOST_READ, Span, at_once, by_load, clock, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -151,16 +151,12 @@ class _Seen:
             **({"refused": line["errors"]} if line.get("errors") else {}),
         }
         bad = any(span.end - span.start > expect.silence_budget_s for span in spans)
-        if bad and self._by_load(spans, self._watched_s):
+        if bad and by_load(spans, self._load, lasted_s=self._watched_s):
             return self._context.skipped(self._overloaded(f"was silent for {longest:g} s at most"), **about)
         return self._context.check(
             not bad, **about, observed=observed, evidence=evidence, hint=self._silent(peer, family, spans) if bad else "",
             command=f"ping -D -O -i 0.2 -w 20 {quoted(peer.address(family))}",
         )  # fmt: skip
-
-    def _by_load(self, spans: Sequence[Span], watched_s: float) -> bool:
-        """Whether a saturated machine explains silences, because there were few in a long time."""
-        return self._load.saturated and sum(span.end - span.start for span in spans) <= RARELY * watched_s
 
     def _overloaded(self, what: str) -> str:
         return f"it {what}, and the machine was saturated ({self._load.said}): that proves nothing"
@@ -264,7 +260,8 @@ class _Seen:
             "outcome": outcome, "open_s": number(found.get("open_s")), "exchanged": number(found.get("exchanged")),
             "longest_stall_s": max((span.seconds for span in waits), default=0.0),
         }  # fmt: skip
-        if outcome == "open" and stalls and self._by_load(waits, number(found.get("open_s")) or 0.0):
+        open_s = number(found.get("open_s")) or 0.0
+        if outcome == "open" and stalls and by_load(waits, self._load, lasted_s=open_s, budget_s=expect.stall_budget_s):
             worst = max(span.seconds for span in stalls)
             return self._context.skipped(self._overloaded(f"stalled for {worst:g} s at most"), **about)
         hint = self._broke(peer, found) if outcome != "open" else self._stalled(peer, family, found, stalls)

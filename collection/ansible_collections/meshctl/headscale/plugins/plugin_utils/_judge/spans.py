@@ -15,12 +15,14 @@ from .answer import Json, items, mapping, number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .saturation import Load
+
 # Two of them belong together when one begins this soon after the other.
 _TOGETHER_S: Final = 1.0
 # A host keeps no more than this of anything.
 MOST_READ: Final = 50
 # What comes and goes, or ends, is so for a larger part of the time than what a saturated machine causes.
-RARELY: Final = 0.03
+_RARELY: Final = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,19 @@ class Span:
     def seconds(self) -> float:
         """Return how long it was."""
         return round(self.end - self.start, 1)
+
+
+def by_load(spans: Sequence[Span], load: Load, *, lasted_s: float, budget_s: float = 0.0) -> bool:
+    """Whether a saturated machine explains silences: there were few in a long time, apart from one not much longer than allowed.
+
+    The latter is for TCP, which waits longer each time when it sends a packet again.
+    """
+    if not load.saturated:
+        return False
+    lengths = sorted(span.end - span.start for span in spans)
+    if lengths and lengths[-1] <= budget_s * load.patience:
+        lengths.pop()
+    return sum(lengths) <= _RARELY * lasted_s
 
 
 def at_once(spans: Iterable[Span], others: Sequence[Span]) -> bool:
