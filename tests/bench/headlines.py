@@ -10,7 +10,8 @@
 
 headlines.yml states what the headline of each fault must say, and of which host; or why the doctor is not the instrument.
 A fault that harms nothing must have no headline. A fault may need a moment to take effect, so the doctor is run up to three
-times until it has a headline; a first headline that is wrong counts as wrong.
+times until it has a headline; a first headline that is wrong counts as wrong. How long the look took that was judged stands
+before the headline, and the median and the longest of them at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -75,6 +77,14 @@ def is_only(headline: str) -> bool:
     return not re.search(_MORE, headline)
 
 
+def durations(times: Mapping[str, float]) -> str:
+    """Say how long the doctor took, and for which fault the longest."""
+    if not times:
+        return "no duration was measured"
+    longest = max(times, key=lambda name: times[name])
+    return f"the doctor took {statistics.median(times.values()):.1f} s in the median, and at most {times[longest]:.1f} s ({longest})"
+
+
 def doctor(lab: str, inventory: str, directory: Path, *, every: bool = False) -> str:
     """Return the doctor's headline."""
     done = subprocess.run(
@@ -109,6 +119,7 @@ def main() -> int:
     )
     chosen = catalogue.choose(given.faults or list(seen))
     right = only = judged = 0
+    times: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="meshctl-headlines-") as directory:
 
         def look() -> str:
@@ -120,14 +131,17 @@ def main() -> int:
                 continue
             expected = seen[fault.id]
             try:
-                headline = _headline(engine, fault, expected, look)
+                headline, times[fault.id] = _headline(engine, fault, expected, look)
                 _recover(look)
             except FaultError as exc:
                 print(f"NOT JUDGED {fault.id}: {exc}", flush=True)
                 continue
             good = is_right(expected, headline, vars(engine.actors))
             judged, right, only = judged + 1, right + good, only + (good and is_only(headline))
-            print(f"{'right' if good else 'WRONG':<10} {fault.id}: {headline or 'no headline'}", flush=True)
+            print(
+                f"{'right' if good else 'WRONG':<10} {fault.id}: ({times[fault.id]:.0f} s) {headline or 'no headline'}",
+                flush=True,
+            )
     if not given.faults:
         for name, reason in unseen.items():
             print(f"not seen   {name}: {reason}")
@@ -135,15 +149,21 @@ def main() -> int:
         f"{right} of {judged} headlines are right ({right / max(1, judged):.0%}), {only} of them alone; "
         f"{len(unseen)} faults are not seen"
     )
+    print(durations(times))
     return 0 if right == judged else 1
 
 
-def _headline(engine: Engine, fault: catalogue.Fault, expected: Expected, look: Any) -> str:
+def _headline(engine: Engine, fault: catalogue.Fault, expected: Expected, look: Any) -> tuple[str, float]:
+    """Return the headline, and how long the doctor took for it."""
+    took = 0.0
     with engine.injected(fault):
         for _look in range(_LOOKS if expected.says else 1):
-            if headline := str(look()):
-                return headline
-    return ""
+            began = time.monotonic()
+            headline = str(look())
+            took = time.monotonic() - began
+            if headline:
+                return headline, took
+    return "", took
 
 
 def _recover(look: Any) -> None:

@@ -56,3 +56,9 @@ def test_a_headline_is_alone_if_nothing_stands_beside_it(headlines: Any) -> None
 def test_what_harms_nothing_has_no_headline(headlines: Any) -> None:
     assert headlines.is_right(headlines.Expected(), "", {})
     assert not headlines.is_right(headlines.Expected(), "one: something", {})
+
+
+def test_the_longest_look_is_named(headlines: Any) -> None:
+    said = headlines.durations({"client-down": 4.0, "control-hung": 18.26, "load": 6.0})
+    assert said == "the doctor took 6.0 s in the median, and at most 18.3 s (control-hung)"
+    assert headlines.durations({}) == "no duration was measured"
