@@ -38,6 +38,7 @@ FACTS = {
     "mesh_first_look",
     "mesh_held",
     "mesh_knocked",
+    "mesh_lost",
     "mesh_name",
     "mesh_needed",
     "mesh_nodes",

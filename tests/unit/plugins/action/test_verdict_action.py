@@ -34,7 +34,7 @@ STORY = """
         checks: [{id: STORY.a, source: "{{ inventory_hostname }}", verdict: "{{ verdict | default('passed') }}", hint: why}]
     - name: Record the failure
       ansible.builtin.set_fact: {mesh_bad_checks: "{{ {mesh_story: ['STORY.a']} }}"}
-      when: verdict | default('') == 'failed' and inventory_hostname == 'n2'
+      when: verdict | default('') == 'failed' and inventory_hostname == failing | default('n2')
     - name: Vanish
       returns: {vanish: true}
       when: vanish is defined and inventory_hostname == 'n2' and mesh_story == 'us1'
@@ -95,6 +95,13 @@ def test_a_check_that_failed_fails_on_its_host(site: Site) -> None:
     assert code == 2
     assert "n2: us1 failed: us1.a" in output
     assert site.report().not_run == ["us2"]
+
+
+def test_a_host_whose_check_failed_is_not_lost_for_those_after_it(site: Site) -> None:
+    code, output = site.run("us1.yml", "--forks", "1", "-e", "verdict=failed", "-e", "failing=n1")
+    assert code == 2
+    assert "n1: us1 failed: us1.a" in output
+    assert "(lost)" not in output
 
 
 def test_a_host_that_is_lost_fails_the_story(site: Site) -> None:

@@ -76,9 +76,17 @@ def _of_story(known: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return this host's bad checks by story, with the hosts that the play has lost on the way."""
     found = {name: items(checks) for name, checks in mapping(plain(known.get(_FACT) or {})).items()}
     story = known.get("mesh_story")
-    left = set(known.get("ansible_play_hosts") or ())
-    lost = [f"{host} (lost)" for host in known.get("ansible_play_hosts_all") or () if host not in left]
+    lost = [f"{host} (lost)" for host in _lost(known, str(story))]
     return {**found, str(story): [*found.get(str(story), []), *lost]} if story and lost else found
+
+
+def _lost(known: Mapping[str, Any], story: str) -> list[str]:
+    """Return the hosts that the play had lost before this task, in which hosts fail as well, as the story's end noted them."""
+    noted = mapping(plain(known.get("mesh_lost") or {})).get(story)
+    if noted is not None:
+        return items(noted)
+    left = set(known.get("ansible_play_hosts") or ())
+    return [host for host in known.get("ansible_play_hosts_all") or () if host not in left]
 
 
 def _of_all(known: Mapping[str, Any]) -> dict[str, list[str]]:
