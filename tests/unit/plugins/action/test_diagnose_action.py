@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from acting import tell
 from ansible_collections.meshctl.headscale.plugins.action import diagnose
 from ansible_collections.meshctl.headscale.plugins.action.diagnose import ActionModule
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import slowness
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.assertion import Assertion
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import load_of
@@ -28,11 +27,10 @@ class Slow(ActionModule):
 
     def __init__(self, host: str, part: str, answers: list[dict[str, Any]], **known: Any) -> None:
         """Take what the host answers, look after look."""
-        self.host, self.answers, self.asked = host, answers, list[float]()
-        self.options = {"part": part, "config": "/etc/headscale/config.yaml", "url": "https://h"}
-        self.known = {"groups": {"clients": ["one"], "headscale": ["h"]}, "mesh_server_url": "https://h", **known}
-        self._templar = SimpleNamespace(template=lambda value: value)
-        self._task = SimpleNamespace(args={})
+        self.answers, self.asked = answers, list[float]()
+        options = {"part": part, "config": "/etc/headscale/config.yaml", "url": "https://h"}
+        groups = {"clients": ["one"], "headscale": ["h"]}
+        tell(self, host, options, {"groups": groups, "mesh_server_url": "https://h", **known})
         self.context = CheckContext(story="doctor", assertion="diagnose", source=host)
 
     def probe(self, requests: Any, *, seconds: float) -> dict[str, Any]:
@@ -190,22 +188,10 @@ def test_a_large_mesh_gets_more_time_and_no_copies_of_each_status() -> None:
     assert look._seconds > 2 * look_of_few
 
 
-@pytest.mark.parametrize(
-    ("load", "backend", "patience"), [(4.0, "lab", 1.0), (16.0, "lab", 2.0), (99.0, "lab", 3.0), (99.0, "hosts", 1.0)]
-)
-def test_the_hosts_of_a_lab_get_more_time_on_a_busy_machine(
-    load: float, backend: str, patience: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slowness.os, "getloadavg", lambda: (load, 0.0, 0.0))
-    monkeypatch.setattr(slowness.os, "cpu_count", lambda: 4)
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(
-        Assertion, "probe", lambda self, requests, *, seconds: given.update(asked=requests, seconds=seconds)
-    )
-    look = Slow("one", "look", [], mesh_backend=backend)
-    look._be_patient()
+def test_slow_hosts_get_more_time_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(Assertion, "probe", lambda self, requests, *, seconds: given.append((requests, seconds)))
+    look = Slow("one", "look", [])
+    look.patience = 2.0
     ActionModule.probe(look, [{"kind": "http", "try_timeout_s": 5.0}, {"kind": "status"}], seconds=7.5)
-    assert given == {
-        "asked": [{"kind": "http", "try_timeout_s": 5.0 * patience, "timeout_s": 5.5 * patience}, {"kind": "status"}],
-        "seconds": 7.5 * patience,
-    }
+    assert given == [([{"kind": "http", "try_timeout_s": 10.0, "timeout_s": 11.0}, {"kind": "status"}], 15.0)]

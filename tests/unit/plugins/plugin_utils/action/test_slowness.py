@@ -6,11 +6,30 @@
 
 from __future__ import annotations
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.slowness import slower
+import pytest
+from acting import tell
+from ansible_collections.meshctl.headscale.plugins.action import diagnose, explain
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import slowness
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.slowness import PatientAssertion, slower
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why import asking
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.question import End, Question, Service
 
 _TCP = Service(protocol="tcp", port=80)
+
+
+@pytest.mark.parametrize("action", [diagnose.ActionModule, explain.ActionModule])
+@pytest.mark.parametrize(
+    ("load", "backend", "patience"), [(4.0, "lab", 1.0), (16.0, "lab", 2.0), (99.0, "lab", 3.0), (99.0, "hosts", 1.0)]
+)
+def test_the_hosts_of_a_lab_get_more_time_on_a_busy_machine(
+    action: type[PatientAssertion], load: float, backend: str, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slowness.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(slowness.os, "cpu_count", lambda: 4)
+    asked = action.__new__(action)
+    tell(asked, "one", {}, {"groups": {"clients": ["one"]}, "mesh_backend": backend})
+    asked._be_patient()
+    assert asked.patience == patience
 
 
 def test_only_limits_grow() -> None:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
 from ..module_utils._plain import plain
-from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.expected_paths import expected_paths
 from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server, server_url
-from ..plugin_utils._action.slowness import SLOWEST, slower, slowness
+from ..plugin_utils._action.slowness import SLOWEST, PatientAssertion, slower
 from ..plugin_utils._doctor import client, client_log, finding, mesh, settling, view
 from ..plugin_utils._doctor import server as control
 from ..plugin_utils._doctor.control import trouble
@@ -57,7 +56,7 @@ _API = {"nodes": "node", "users": "user", "preauthkeys": "preauthkey", "apikeys"
 _LOG = {"kind": "log", "unit": "headscale", "paths": ["/var/log/meshctl/headscale/current"], "words": LOG_WORDS}
 
 
-class ActionModule(Assertion):
+class ActionModule(PatientAssertion):
     """Look once at a host and judge what was seen; change nothing."""
 
     ASSERTION = "diagnose"
@@ -72,12 +71,6 @@ class ActionModule(Assertion):
     }
 
     _facts: dict[str, Any]
-
-    def _be_patient(self) -> None:
-        """Give a lab more time whose machine is busy: the hosts of a lab are as slow as the machine that runs this."""
-        super()._be_patient()
-        if self.setting("backend") != "hosts":
-            self.patience *= slowness()
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Probe with as much time as slow hosts need."""

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action import shell
-from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.errors import reports_errors
 from ..plugin_utils._action.options import COMMON, SERVER
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.server import server
-from ..plugin_utils._action.slowness import slower, slowness
+from ..plugin_utils._action.slowness import PatientAssertion, slower
 from ..plugin_utils._doctor.records import Server, ServerContext
 from ..plugin_utils._judge.answer import Answer, address, mapping, text
 from ..plugin_utils._why import asking, walk
@@ -33,7 +32,7 @@ _API = {"nodes": "node", "users": "user", "policy": "policy"}
 _SERVER, _QUESTION, _SEEN, _TRIED = "mesh_why_server", "mesh_why", "mesh_why_seen", "mesh_why_tried"
 
 
-class ActionModule(Assertion):
+class ActionModule(PatientAssertion):
     """Observe one part of the path, or judge all of it; change nothing."""
 
     ASSERTION = "explain"
@@ -56,12 +55,6 @@ class ActionModule(Assertion):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the checks and the facts of a part."""
         return super().run(tmp, task_vars)
-
-    def _be_patient(self) -> None:
-        """Give a lab more time whose machine is busy: what was not observed in time would look like a fault."""
-        super()._be_patient()
-        if self.setting("backend") != "hosts":
-            self.patience *= slowness()
 
     def probe(self, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
         """Probe with as much time for each attempt as slow hosts need."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from .assertion import Assertion
 from .probing import Request
 
 # More processes that run or want to, for each core, make everything slower.
@@ -27,3 +28,12 @@ def slower(request: Request, patience: float) -> Request:
     limits: Request = {key: request[key] * patience for key in ("timeout_s", "try_timeout_s") if key in request}
     steps: Request = {"steps": [slower(step, patience) for step in request["steps"]]} if "steps" in request else {}
     return {**request, **limits, **steps}
+
+
+class PatientAssertion(Assertion):
+    """An assertion that also gives a lab more time where its machine is busy: what comes too late would look like a fault."""
+
+    def _be_patient(self) -> None:
+        super()._be_patient()
+        if self.setting("backend") != "hosts":
+            self.patience *= slowness()
