@@ -88,9 +88,9 @@ Stories = Annotated[
     typer.Argument(
         envvar="MESHCTL_STORIES",
         autocompletion=story_names,
-        metavar="[STORY…|all]",
+        metavar="STORY",
         show_default="all",
-        help="Stories (see `meshctl list`), or paths of playbooks.",
+        help="Stories (see `meshctl list`), `all`, or paths of playbooks.",
     ),
 ]
 Inventory = Annotated[
@@ -148,7 +148,7 @@ Verbose = Annotated[
         "-v",
         count=True,
         show_default=False,
-        help="List every check; -vv adds Ansible's output, -vvv and more that of ansible-playbook -v and more.",
+        help="List every check; -vv adds Ansible's output, and -vvv that of ansible-playbook -v.",
     ),
 ]
 Quiet = Annotated[bool, option("--quiet", "-q", help="Show only failures and the summary.")]

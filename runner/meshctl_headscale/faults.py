@@ -67,7 +67,8 @@ DrillLabs = Annotated[
     ),
 ]
 Family = Annotated[
-    list[str] | None, option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", help="Only this family. Repeatable.")
+    list[str] | None,
+    option("--family", "-f", envvar="MESHCTL_FAULT_FAMILY", metavar="FAMILY", help="Only this family. Repeatable."),
 ]
 
 
@@ -125,7 +126,7 @@ def inject(
 def clear(
     fault: Annotated[
         str | None,
-        typer.Argument(envvar="MESHCTL_FAULT", metavar="[FAULT]", show_default="all", help="Undo only this fault."),
+        typer.Argument(envvar="MESHCTL_FAULT", metavar="FAULT", show_default="all", help="Undo only this fault."),
     ] = None,
     inventory: Inventory = None,
     lab: LabName = None,
@@ -151,7 +152,8 @@ def drill(  # noqa: PLR0913, PLR0917
     fault: Annotated[list[str] | None, option("--fault", metavar="ID", help="Only this fault. Repeatable.")] = None,
     family: Family = None,
     story: Annotated[
-        list[str] | None, option("--story", envvar="MESHCTL_STORIES", help="Only faults of this story. Repeatable.")
+        list[str] | None,
+        option("--story", envvar="MESHCTL_STORIES", metavar="STORY", help="Only faults of this story. Repeatable."),
     ] = None,
     keep_going: Annotated[
         bool, option("--keep-going/--no-keep-going", "-k", help="Continue after a fault that did not go as expected.")
@@ -163,7 +165,7 @@ def drill(  # noqa: PLR0913, PLR0917
             envvar="MESHCTL_DRILL_DEADLINE",
             metavar="SECONDS",
             min=0,
-            help="Time for each assertion; 0: its own deadline, as in a story.",
+            help="Time for each assertion; 0 for its usual deadline, as in a story.",
         ),
     ] = DEADLINE_S,
     keep_lab: Annotated[bool, option("--keep-lab", help="Keep a lab that the drill brought up.")] = False,
@@ -173,7 +175,7 @@ def drill(  # noqa: PLR0913, PLR0917
             "--write",
             envvar="MESHCTL_DRILL_WRITE",
             metavar="FILE",
-            help="Update this JSON file of figures, which the documentation is generated from.",
+            help="Update this JSON file of figures, from which the documentation is generated.",
         ),
     ] = None,
     inventory: Inventory = None,

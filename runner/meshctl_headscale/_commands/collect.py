@@ -22,7 +22,7 @@ def collect(
         str | None,
         typer.Argument(
             envvar="MESHCTL_REPORT_RUN",
-            metavar="[RUN]",
+            metavar="RUN",
             show_default="the newest",
             help="The run whose report to include.",
         ),

@@ -57,7 +57,7 @@ def doctor(
             metavar="FILE",
             callback=not_empty,
             show_default="the one in the cache",
-            help="headscale program that also reads the files; it contacts nothing.",
+            help="headscale program to read the files as well; it contacts nothing.",
         ),
     ] = None,
     min_severity: MinSeverity = None,

@@ -41,7 +41,10 @@ def status(inventory: Inventory = None, lab: LabName = None, as_json: AsJson = F
 def execute(
     node: Node,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[--] CMD…", show_default="a shell", help="The command to run.")
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND", show_default="a shell", help="The command to run, after `--` if it has options."
+        ),
     ] = None,
     inventory: Inventory = None,
     lab: LabName = None,
@@ -68,11 +71,11 @@ def logs(
     service: Annotated[
         str | None,
         typer.Argument(
-            envvar="MESHCTL_SERVICE", metavar="[SERVICE]", show_default="all", help="One of the machine's services."
+            envvar="MESHCTL_SERVICE", metavar="SERVICE", show_default="all", help="One of the machine's services."
         ),
     ] = None,
     follow: Annotated[bool, option("--follow", "-f", help="Keep printing new lines.")] = False,
-    lines: Annotated[int, option("--lines", "-n", min=0, help="Maximum number of old lines.")] = 50,
+    lines: Annotated[int, option("--lines", "-n", metavar="N", min=0, help="Maximum number of old lines.")] = 50,
     inventory: Inventory = None,
     lab: LabName = None,
 ) -> None:

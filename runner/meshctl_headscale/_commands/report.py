@@ -19,7 +19,7 @@ def report(
         list[str] | None,
         typer.Argument(
             envvar="MESHCTL_REPORT_RUN",
-            metavar="[RUN…]",
+            metavar="RUN",
             show_default="the newest",
             help="A run: its directory, its name, or part of its name. With --merge, all runs to merge.",
         ),
@@ -41,7 +41,7 @@ def report(
         tuple[str, str] | None, option("--compare", metavar="OLD NEW", help="Show what broke and what became slower.")
     ] = None,
     merge: Annotated[
-        bool, option("--merge", help="Merge the reports of slices (RUN…) into that of a new run, and show it.")
+        bool, option("--merge", help="Merge the reports of slices (each RUN) into that of a new run, and show it.")
     ] = False,
     verbose: Annotated[
         int,

@@ -55,7 +55,9 @@ def watch(
             help="File with one Apprise URL per line. The environment variable can also hold URLs. Repeatable.",
         ),
     ] = None,
-    keep_runs: Annotated[int, option("--keep-runs", min=2, help="How many run directories to keep.")] = 300,
+    keep_runs: Annotated[
+        int, option("--keep-runs", metavar="N", min=2, help="How many run directories to keep.")
+    ] = 300,
     inventory: Inventory = None,
     lab: LabName = None,
     history_file: HistoryFile = None,

@@ -45,7 +45,7 @@ def why(
     service: Annotated[
         str,
         typer.Argument(
-            metavar="[SERVICE]", envvar="MESHCTL_SERVICE", show_default="icmp", help="tcp/443, udp/53, https, or icmp."
+            metavar="SERVICE", envvar="MESHCTL_SERVICE", show_default="icmp", help="tcp/443, udp/53, https, or icmp."
         ),
     ] = "",
     inventory: Inventory = None,

@@ -44,6 +44,15 @@ def test_help_of_each_command_has_examples_that_keep_their_lines(command: str) -
     assert re.search(rf"^    meshctl {command}\b", text, re.MULTILINE), text
 
 
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "watch", "collect", "history", "faults list", "faults clear", "faults drill"]
+)
+def test_the_usage_has_no_doubled_brackets_and_options_name_their_value(command: str) -> None:
+    usage, _blank, more = CliRunner().invoke(app, [*command.split(), "--help"]).output.partition("\n")
+    assert "[[" not in usage
+    assert not re.search(r"^ +-.* <", more, re.MULTILINE), more
+
+
 def test_the_version_is_an_option_as_well() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.exit_code == 0
