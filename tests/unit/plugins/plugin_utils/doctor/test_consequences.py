@@ -143,6 +143,25 @@ def test_lost_large_packets_explain_a_connection_that_stalls(connected: bool, be
     assert because in problems(checks)["doctor.relay.https"]
 
 
+@pytest.mark.parametrize(
+    ("received", "large", "lost"), [(3, 0, True), (2, 0, True), (1, 0, False), (0, 0, False), (3, 1, False)]
+)
+def test_a_line_that_loses_packets_of_any_size_is_not_blamed_for_large_ones(
+    received: int, large: int, lost: bool
+) -> None:
+    small = {"100.64.0.2": {"sent": 3, "received": received}}
+    asked = {"100.64.0.2": {"sent": 10, "received": large}}
+    checks = examine_client(_client(icmp=small, large=asked), expected_paths=(_PATH,))
+    assert ("doctor.mtu" in problems(checks)) is lost
+
+
+def test_large_packets_are_asked_for_while_a_path_may_change() -> None:
+    asked = finding.requests(client, Client(answer(**_client()), ClientContext()))
+    large = next(request for request in asked if request["id"] == "large")
+    assert large["until_answered"]
+    assert large["try_timeout_s"] >= 7
+
+
 def test_a_client_is_asked_the_same_before_anything_is_known_of_the_server() -> None:
     # It is examined while the server is.
     seen, server = answer(**_client()), Server({}, ServerContext(url="https://headscale.lab.test"))

@@ -129,6 +129,10 @@ class Echo:
         self.found[target]["received"] += 1
         self.found[target]["rtt_ms"].append(round(rtt * 1000, 3))
 
+    def answered(self, target: str) -> bool:
+        """Whether a target has replied."""
+        return bool(self.found.get(target, {}).get("received"))
+
     def take_errors(self) -> None:
         """Receive the refusals of routers and hosts."""
         while True:
@@ -159,15 +163,11 @@ def icmp(ask: Dict, until: float) -> Json:
     targets = list(dict.fromkeys(ask.get("targets") or []))
     echoes = {family: Echo(family, ask) for family in sorted({family_of(target) for target in targets})}
     patience = float(ask.get("try_timeout_s") or 1.0)
-    interval = float(ask.get("interval_s") or 0.2)
     try:
-        for number in range(int(ask.get("count") or 3)):
-            if number and time.monotonic() + interval >= until:
-                break
-            sent_at = time.monotonic()
-            _send_round(echoes, targets, ask, until)
-            _listen(echoes, min(until, sent_at + interval))
-        _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), most_open=0)
+        if ask.get("until_answered"):
+            _persist(echoes, targets, ask, min(until, time.monotonic() + patience))
+        else:
+            _repeat(echoes, targets, ask, until, patience)
         # On a busy host, this process may have slept until now, and replies have not.
         for echo in echoes.values():
             echo.take()
@@ -180,6 +180,29 @@ def icmp(ask: Dict, until: float) -> Json:
     for result in found.values():
         result["lost"] = result["sent"] - result["received"]
     return found
+
+
+def _repeat(echoes: Dict, targets: List, ask: Dict, until: float, patience: float) -> None:
+    """Send `count` requests to each target, then wait for the last replies."""
+    interval = float(ask.get("interval_s") or 0.2)
+    for number in range(int(ask.get("count") or 3)):
+        if number and time.monotonic() + interval >= until:
+            break
+        sent_at = time.monotonic()
+        _send_round(echoes, targets, ask, until)
+        _listen(echoes, min(until, sent_at + interval))
+    _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), most_open=0)
+
+
+def _persist(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
+    """Send a request to each target in every interval, until it answers."""
+    left, interval = targets, float(ask.get("interval_s") or 0.2)
+    while left and (began := time.monotonic()) < until:
+        _send_round(echoes, left, ask, until)
+        due = min(until, began + interval)
+        while left and (now := time.monotonic()) < due:
+            _take(echoes, max(1, int((due - now) * 1000)))
+            left = [target for target in left if not echoes[family_of(target)].answered(target)]
 
 
 def _send_round(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
