@@ -524,6 +524,41 @@ def test_a_name_that_something_else_answers() -> None:
     assert "resolves its own name to 192.0.2.77" in problems(examine_client(data))["doctor.magic_dns"]
 
 
+@pytest.mark.parametrize(
+    ("resolver", "local", "nsswitch", "said"),
+    [
+        (
+            "100.100.100.100",
+            None,
+            "hosts: files",
+            "/etc/nsswitch.conf lists no name server as a source of hosts (files)",
+        ),
+        ("100.100.100.100", None, "hosts: files dns", "programs on this host do not (no address): their lookup"),
+        ("127.0.0.53", ("timeout", ""), "hosts: files", "its own resolver 127.0.0.53, which does not answer (timeout)"),
+        (
+            "127.0.0.53",
+            ("answered", ""),
+            "hosts: files dns",
+            "127.0.0.53 answers NXDOMAIN for this node's own name a.mesh.internal",
+        ),
+        ("127.0.0.53", ("answered", "192.0.2.7"), "hosts: files dns", "127.0.0.53 answers 192.0.2.7 for"),
+        ("127.0.0.53", ("answered", "100.64.0.1"), "hosts: files", "lists no name server"),
+        ("127.0.0.53", None, "", "their lookup does not get to tailscaled in time"),
+        ("192.0.2.1", None, "hosts: files", "the host asks 192.0.2.1 and not tailscaled"),
+    ],
+)
+def test_what_keeps_a_host_from_a_name_that_tailscaled_knows_is_observed(
+    resolver: str, local: tuple[str, str] | None, nsswitch: str, said: str
+) -> None:
+    data = _lookup("not-found", "found", {"answered": True, "rcode": 0})
+    data["own_name"][0]["error"] = "no address"
+    data |= {"resolv_conf": {"nameservers": [resolver]}, "files": {"/etc/nsswitch.conf": {"text": nsswitch}}}
+    if local:
+        given = [{"value": local[1]}] if local[1] else []
+        data["local_dns"] = [{"name": _NAME, "outcome": local[0], "rcode": "NXDOMAIN", "answers": given}]
+    assert said in problems(examine_client(data))["doctor.magic_dns"]
+
+
 def test_what_concerns_the_whole_path_does_not_explain_one_address_family() -> None:
     bad = {"client": {"id": "doctor.client", "source": "b", "hint": "no connection to the control server"}}
     both = {"100.64.0.2": True, "fd7a:115c:a1e0::2": False}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import addresses, items, mapping, text
+from ..._judge.names import NSSWITCH, host_sources, local_stub
+from ..._judge.observations import FILES
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, because
 
@@ -16,12 +18,16 @@ AFTER = ("client", "interface", "tun", "kernel_route", "firewall")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
-    """Ask tailscaled and the host for the client's own name."""
+    """Ask tailscaled, the host and the host's own resolver for the client's own name."""
     names = [client.name] if client.name else []
     queries = [{"name": name, "type": "AAAA" if ":" in client.resolver else "A"} for name in names]
+    stub = local_stub(client.resolvers)
+    own = [{"id": "local_dns", "kind": "dns", "server": stub, "queries": queries}] if stub else []
     return [
         {"id": "own_name", "kind": "getaddrinfo", "names": names},
         {"id": "dns", "kind": "dns", "server": client.resolver, "queries": queries},
+        {"id": FILES, "kind": "files", "paths": [NSSWITCH]},
+        *own,
     ]
 
 
@@ -69,10 +75,41 @@ def _hint(client: Client, levels: dict[str, bool], asked: dict[str, Any], given:
         )
     if not client.asks_tailscaled:
         return (
-            f"the host asks {', '.join(client.resolvers) or 'no server'} and not tailscaled, because another program rewrites "
-            "/etc/resolv.conf: let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
+            f"the host asks {', '.join(client.resolvers) or 'no server'} and not tailscaled: another program rewrites /etc/resolv.conf, or "
+            "tailscaled cannot write it; let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
         )
-    return "the host's own resolver does not forward names of the mesh to tailscaled: see `resolvectl status`, or its cache"
+    return _not_by_own_resolver(client) or _not_by_lookup(client)
+
+
+def _not_by_own_resolver(client: Client) -> str:
+    """Return what the host's own resolver does wrong, empty if there is none or if it answers rightly."""
+    stub, row = local_stub(client.resolvers), client.row("local_dns", name=client.name)
+    if not stub or not row:
+        return ""
+    if text(row.get("outcome")) != "answered":
+        return (
+            f"the host asks its own resolver {stub}, which does not answer ({text(row.get('outcome'))}): check that it runs and is well, or "
+            "let tailscaled write /etc/resolv.conf"
+        )
+    given = addresses([mapping(entry).get("value") for entry in items(row.get("answers"))])
+    if set(given) & set(addresses(client.me.get("TailscaleIPs"))):
+        return ""
+    return (
+        f"the host's own resolver {stub} answers {', '.join(given) or text(row.get('rcode')) or 'without addresses'} for this node's own name "
+        f"{client.name}, and tailscaled answers rightly: it does not forward names of the mesh to tailscaled, or has kept an old answer; see "
+        "`resolvectl status`, and empty its cache"
+    )
+
+
+def _not_by_lookup(client: Client) -> str:
+    """Return why programs on the host do not find a name that the resolvers know."""
+    sources, error = host_sources(client), text(client.row("own_name", name=client.name).get("error"))
+    if sources and not {"dns", "resolve"} & set(sources):
+        return f"{NSSWITCH} lists no name server as a source of hosts ({' '.join(sources)}), so programs on this host ask none: add dns there"
+    return (
+        f"tailscaled resolves this node's own name {client.name}, and programs on this host do not{f' ({error})' if error else ''}: their "
+        f"lookup does not get to tailscaled in time; see the hosts line of {NSSWITCH}, and a cache such as nscd or systemd-resolved"
+    )
 
 
 def _not_by_tailscaled(client: Client, asked: dict[str, Any], given: list[str]) -> str:
