@@ -397,6 +397,15 @@ def test_upstream_resolvers_are_blamed_only_if_tailscaled_does_not_resolve(insid
     assert said in problems(checks)["doctor.upstream_dns"]
 
 
+def test_names_that_are_lost_are_counted() -> None:
+    rows = [{"name": name, "outcome": "timeout"} for name in ("headscale.lab.test", "outside.lab.test")]
+    data = _client(outside=rows, resolv_conf={"nameservers": ["203.0.113.199"]})
+    said = problems(examine_client(data, outside=("outside.lab.test",)))["doctor.upstream_dns"]
+    assert said.startswith("headscale.lab.test, outside.lab.test do not resolve, and the host queries 203.0.113.199")
+    said = problems(examine_client({**data, "outside": rows[:1]}))["doctor.upstream_dns"]
+    assert said.startswith("headscale.lab.test does not resolve, and")
+
+
 def test_a_server_without_magic_dns_leaves_a_host_without_a_resolver() -> None:
     data = _client(resolv_conf={"nameservers": []}, outside=[{"name": "headscale.lab.test", "outcome": "not-found"}])
     data["status"] = {**data["status"], "CurrentTailnet": {"MagicDNSEnabled": False}}

@@ -68,23 +68,24 @@ def _resolves_inside(client: Client) -> list[str]:
 
 
 def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
+    lost = f"{', '.join(bad)} {'does' if len(bad) == 1 else 'do'} not resolve"
     if not {QUAD_100, QUAD_100_V6} & set(client.resolvers):
         servers = ", ".join(client.resolvers) or "no server"
-        return f"{', '.join(bad)} does not resolve, and the host queries {servers}: check that this is the right server and that it is up"
+        return f"{lost}, and the host queries {servers}: check that this is the right server and that it is up"
     for node in (client.me, *client.peers):
         if inside := sorted(set(addresses(node.get("TailscaleIPs"))) & set(upstream)):
             return (
-                f"{', '.join(bad)} does not resolve: dns.nameservers.global is {inside[0]}, which is {text(node.get('HostName'))} "
+                f"{lost}: dns.nameservers.global is {inside[0]}, which is {text(node.get('HostName'))} "
                 "in this mesh; a node that takes its DNS settings from the mesh queries itself: `tailscale set --accept-dns=false` there, "
                 "and check that it runs a name server"
             )
     if set(bad) <= set(_resolves_inside(client)):
         return (
-            f"{', '.join(bad)} does not resolve for programs on this host, although tailscaled resolves it: their lookup does not get "
+            f"{lost} for programs on this host, although tailscaled resolves {'it' if len(bad) == 1 else 'them'}: their lookup does not get "
             "to tailscaled in time; see the hosts line of /etc/nsswitch.conf, and a cache such as nscd or systemd-resolved"
         )
     return (
-        f"{', '.join(bad)} does not resolve: tailscaled answers all queries, and its upstream resolvers "
+        f"{lost}: tailscaled answers all queries, and its upstream resolvers "
         f"({', '.join(upstream) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "
         "dns.override_local_dns to false"
     )
