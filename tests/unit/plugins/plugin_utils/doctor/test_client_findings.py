@@ -115,6 +115,22 @@ def test_a_host_that_does_not_answer_is_not_taken_for_one_without_tailscaled() -
     assert checks[0].hint == "no answer from the host: check the host's load, its disk and its Python"
 
 
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [("no_tailscaled", "start tailscaled on this host"), ("no_socket", "restart tailscaled, which makes it again")],
+)
+def test_a_tailscaled_without_its_socket_is_not_started_but_restarted(kind: str, remedy: str) -> None:
+    seen = {"observations": {"status": {"ok": False, "error": {"type": kind, "message": "nothing listens"}}}}
+    checks = finding.judge(client, Client(seen, ClientContext()), CONTEXT, only="client")
+    assert remedy in checks[0].hint
+
+
+def test_a_host_without_python_gets_no_other_remedy() -> None:
+    silent = Client({"failure": {"type": "no_python", "message": "install Python 3.8 or later"}}, ClientContext())
+    checks = finding.judge(client, silent, CONTEXT, only="client")
+    assert checks[0].hint == "install Python 3.8 or later"
+
+
 def _client(status: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
     """Return the observations of a client that is in the mesh and well."""
     own = {

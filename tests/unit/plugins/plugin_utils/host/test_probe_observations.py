@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -265,6 +267,18 @@ def test_no_tailscaled_is_said_in_a_sentence(tmp_path: Path) -> None:
     found = look("status", socket=str(tmp_path / "none.sock"))
     assert found["error"]["type"] == "no_tailscaled"
     assert "nothing listens on" in found["error"]["message"]
+
+
+def test_a_tailscaled_that_runs_without_its_socket_is_not_called_stopped(tmp_path: Path) -> None:
+    program = tmp_path / "tailscaled"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as process:
+        try:
+            said = look("status", socket=str(tmp_path / "none.sock"))["error"]
+        finally:
+            process.kill()
+    assert said["type"] == "no_socket"
+    assert said["message"].startswith(f"tailscaled runs as process {process.pid}, but nothing listens on ")
 
 
 def test_secrets_do_not_leave_the_host(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ WITHHELD: Final = "withheld"
 LIMIT_S: Final = 15.0
 _KINDS: Final = frozenset(kind for kind, place in KINDS.items() if place.startswith("tailscaled."))
 # Errors that a tailscaled of good will causes as well, by its words or by its absence.
-_ANSWERS: Final = ("", "refused", "not_permitted", "no_tailscaled")
+_ANSWERS: Final = ("", "refused", "not_permitted", "no_tailscaled", "no_socket")
 
 
 def asks_client(request: Mapping[str, Any]) -> bool:

@@ -67,6 +67,13 @@ def _asks_differently(client: Client) -> str:
 def _unseen(client: Client) -> Reason:
     """Return why tailscaled's status is unknown: it does not tell it, or its host could not be asked."""
     why = client.why("status")
+    kind = text(client.error("status").get("type"))
+    if kind == "no_socket":
+        return why.followed_by(
+            ": its socket was removed, or is elsewhere (--socket); restart tailscaled, which makes it again"
+        )
+    if kind == "no_python":
+        return why
     if client.failed:
         return why.followed_by(": check the host's load, its disk and its Python")
     ended = client_log.end(client.data("tailscaled_log"))

@@ -49,6 +49,10 @@ def _local_api(ask: Dict, method: str, path: str, until: float) -> bytes:
 
 def _no_tailscaled(where: str, exc: OSError) -> Unseen:
     if exc.errno in (errno.ENOENT, errno.ECONNREFUSED):
+        from .tunnel import processes
+
+        if running := processes():
+            return Unseen("no_socket", f"tailscaled runs as process {running[0]}, but nothing listens on {where}")
         return Unseen("no_tailscaled", f"tailscaled is not running: nothing listens on {where}")
     if exc.errno in (errno.EACCES, errno.EPERM):
         return Unseen("not_permitted", f"{where} may not be opened by this user: use become: true")

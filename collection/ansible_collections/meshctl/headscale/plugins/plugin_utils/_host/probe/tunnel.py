@@ -13,7 +13,7 @@ from .base import Unseen, left
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, Tuple
+    from ._types import Dict, List, Tuple
 
 _PROGRAM = "tailscaled"
 _HEAD = 16384
@@ -61,16 +61,26 @@ def connect_through(sock: socket.socket, host: str, port: int, login: str, until
         )
 
 
+def processes() -> List:
+    """Return the processes of this host's tailscaled, as far as this user may see them."""
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_own(pid)]
+
+
+def _is_own(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            # A container's tailscaled has another network.
+            return file.read().strip() == _PROGRAM and os.readlink(f"/proc/{pid}/ns/net") == os.readlink(
+                "/proc/self/ns/net"
+            )
+    except OSError:
+        return False
+
+
 def _environment() -> Dict:
     """Return the environment of this host's tailscaled, empty if there is none or it is not readable."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in processes():
         try:
-            with open(f"/proc/{pid}/comm") as file:
-                if file.read().strip() != _PROGRAM:
-                    continue
-            # A container's tailscaled has another network.
-            if os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"):
-                continue
             with open(f"/proc/{pid}/environ", "rb") as file:
                 pairs = (entry.decode("utf-8", "replace").partition("=") for entry in file.read(1 << 20).split(b"\0"))
                 return {name: value for name, _equals, value in pairs if name}
