@@ -179,7 +179,9 @@ def _explain(rc: int, stderr: str, *, interpreter: str, deadline_s: float) -> Re
             stderr=said,
         )
     if rc in _ALARM:
-        return RemoteError("timeout", f"no answer from the host {_SPARE_S} s after its {deadline_s:g} s", stderr=said)
+        return RemoteError(
+            "timeout", f"no answer from the host {_SPARE_S} s after its limit of {deadline_s:g} s", stderr=said
+        )
     if rc in _KILLED:
         return RemoteError("killed", f"the script was killed on the host (status {rc})", stderr=said)
     last = said.strip().splitlines()[-1:] or ["nothing on standard error"]
