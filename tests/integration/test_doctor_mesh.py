@@ -161,7 +161,7 @@ def test_9_two_nodes_of_one_name(patient: BrokenMesh) -> None:
     finally:
         patient.headscale(f"nodes delete -i {made['id']} --force")
     assert "doctor.names" in ids(findings, target=ONE)
-    assert "delete the stale ones" in hint(findings, "doctor.names")
+    assert f"delete what is stale of those that are offline, {made['id']} (" in hint(findings, "doctor.names")
 
 
 def test_10_a_node_that_the_server_thinks_is_offline(patient: BrokenMesh) -> None:

@@ -74,6 +74,21 @@ def test_two_nodes_of_one_name() -> None:
     assert "1, 2 all have the host name a" in found["doctor.names"]
 
 
+@pytest.mark.parametrize(
+    ("online", "said"),
+    [
+        ((True, True), "all are online, so rename one on its machine (`tailscale set --hostname=NAME`)"),
+        ((True, False), "rename one on its machine (`tailscale set --hostname=NAME`), or delete what is stale of those that are offline, 2 ("),
+        ((False, False), "or delete what is stale of those that are offline, 1, 2 (`headscale nodes delete -i ID`)"),
+    ],
+)  # fmt: skip
+def test_no_node_that_is_online_is_to_be_deleted_for_its_name(online: tuple[bool, bool], said: str) -> None:
+    nodes = (node(1, "a", online=online[0]), node(2, "a", givenName="a-1", online=online[1]))
+    hint = problems(_checks(*nodes))["doctor.names"]
+    assert said in hint
+    assert ("nodes delete" in hint) is (not all(online))
+
+
 def test_two_nodes_of_one_host_name_that_were_renamed() -> None:
     assert problems(_checks(node(1, "phone"), node(2, "phone", givenName="kitchen"))) == {}
 

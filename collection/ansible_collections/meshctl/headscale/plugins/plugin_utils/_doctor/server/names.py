@@ -42,7 +42,7 @@ def _name(context: CheckContext, node: Record, alike: list[Record], *, numbered:
     if len(alike) > 1 and numbered:
         hint = (
             f"the nodes {some([text(other.get('id')) for other in alike])} all have the host name {own}, so only one has "
-            "that name in the mesh: delete the stale ones (`headscale nodes delete -i ID`), or rename one"
+            f"that name in the mesh: {_remedy(alike)}"
         )
     return context.check(
         not hint,
@@ -51,6 +51,17 @@ def _name(context: CheckContext, node: Record, alike: list[Record], *, numbered:
         observed={"name": given, "calls_itself": own, "nodes_of_that_name": len(alike)},
         hint=hint,
         command="headscale nodes list",
+    )
+
+
+def _remedy(alike: list[Record]) -> str:
+    """Return what to do about nodes of one name: the server does not know which of those that are offline will come back."""
+    rename = "rename one on its machine (`tailscale set --hostname=NAME`)"
+    offline = [text(node.get("id")) for node in alike if node.get("online") is not True]
+    if not offline:
+        return f"all are online, so {rename}"
+    return (
+        f"{rename}, or delete what is stale of those that are offline, {some(offline)} (`headscale nodes delete -i ID`)"
     )
 
 
