@@ -16,6 +16,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath, Underlay
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import slow
 from doctor import CONTEXT, JSON, answer, examine_client, node, problems
 from hypothesis import given
 from hypothesis import strategies as st
@@ -334,6 +335,13 @@ def test_a_server_whose_health_page_alone_is_late_has_a_hint() -> None:
     rows = [{"url": "https://h/ts2021", "outcome": "answered", "status": 101}]
     data = _client(prefs={"ControlURL": "https://h"}, server=rows, outside=[{"name": "h", "outcome": "found"}])
     assert "was not fetched in time, although another page" in problems(examine_client(data))["doctor.server"]
+
+
+@pytest.mark.parametrize("rows", [[], [{"url": "https://h/ts2021", "outcome": "answered", "status": 101}]])
+def test_pages_that_come_too_late_may_be_the_machines_fault(rows: list[dict[str, Any]]) -> None:
+    data = _client(prefs={"ControlURL": "https://h"}, server=rows, outside=[{"name": "h", "outcome": "found"}])
+    found = next(check for check in examine_client(data) if check.id == "doctor.server")
+    assert (found.verdict, slow(found)) == ("error", True)
 
 
 def test_a_node_without_an_ipv4_address_has_its_resolver_elsewhere() -> None:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from .._judge.answer import Json, mapping, text
+from .._judge.reason import late
 from . import proxies, urls
 
 HEALTH, UPGRADE = "/health", "/ts2021"
@@ -41,7 +42,7 @@ def trouble(rows: list[Json], url: str) -> str:
     by_url = {text(row.get("url")): row for row in map(mapping, rows) if row}
     page, upgraded = by_url.get(f"{url}{HEALTH}"), by_url.get(f"{url}{UPGRADE}")
     if not page and not upgraded:
-        return "nothing answered in time, not even the resolver: check this host's network and its resolver"
+        return late("nothing answered in time, not even the resolver: check this host's network and its resolver")
     return (unwell(page) if page else "") or (not_upgraded(upgraded) if upgraded else "")
 
 

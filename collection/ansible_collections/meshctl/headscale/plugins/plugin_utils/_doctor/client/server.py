@@ -11,11 +11,14 @@ from typing import Any
 
 from ..._judge.answer import endpoint, items, text
 from ..._judge.quoting import quoted
+from ..._judge.reason import late
 from .. import control
 from ..observed import NO_SERVER, Cause, Check, CheckContext, Client, because
 
 AFTER = ("exit_node", "upstream_dns", "domain", "mtu", "network")
-_UNASKED = "its health page was not fetched in time, although another page of it was: packets are lost on the way, or it is slow"
+_UNASKED = late(
+    "its health page was not fetched in time, although another page of it was: packets are lost on the way, or it is slow"
+)
 KEY_VERSION = 113
 """A capability version that every supported server knows."""
 
