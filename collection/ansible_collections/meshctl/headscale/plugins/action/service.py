@@ -16,9 +16,15 @@ from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
+from ..plugin_utils._judge.answer import items, mapping, text
+from ..plugin_utils._judge.brief import cut
 from ..plugin_utils._standing.notes import note
 
 _DEADLINE_S = 120
+# Of what a host answers.
+_MOST = 200
+_MOST_LINES = 2000
+_LONGEST_FILE = 1_000_000
 
 _FILE = {
     "path": {"type": "path", "required": True},
@@ -84,8 +90,24 @@ class ActionModule(ActionBase):
             answer = run_script(self, script_of("apply"), request, deadline_s=_DEADLINE_S * slow)
         except RemoteError as exc:
             return failure(f"service {request['name']}: {exc}", "could_not_run")
-        answer["started_at"] = started_at
+        result = {**_of_host(answer), "started_at": started_at}
         if answer.get("failed"):
-            return answer | failure(answer["msg"], "could_not_run")
+            return {**result, **failure(cut(text(answer.get("msg"))) or "the host gives no reason", "could_not_run")}
         note("service", str((task_vars or {}).get("inventory_hostname")), request)
-        return answer
+        return result
+
+
+def _of_host(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what a host may say as the result of a task: in it, Ansible would obey words such as `add_host`."""
+    return {
+        "changed": answer.get("changed") is True,
+        "changes": [cut(text(change)) for change in items(answer.get("changes"))[:_MOST]],
+        "diff": [_diff(mapping(entry)) for entry in items(answer.get("diff"))[:_MOST]],
+    }
+
+
+def _diff(entry: dict[str, Any]) -> dict[str, str]:
+    # The time that a comparison takes grows with the square of the lines.
+    lines = {name: text(entry.get(name))[:_LONGEST_FILE].splitlines(keepends=True) for name in ("before", "after")}
+    found = {name: "".join(known[:_MOST_LINES]) for name, known in lines.items()}
+    return {"header": cut(text(entry.get("header"))), **found}
