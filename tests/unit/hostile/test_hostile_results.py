@@ -40,6 +40,7 @@ _ACTIONS: dict[str, dict[str, Any]] = {
     "diagnose": {"part": "client"},
     "mesh_policy_info": {},
     "unknown_nodes_info": {"keys": {}, "url": "https://localhost", "api_key_file": "/nowhere"},
+    "node_info": {"url": "https://localhost", "api_key_file": "/nowhere"},
     "assert_listening": {"deadline": 1, "ports": [22]},
     "assert_connected": {"deadline": 1, "peers": ["victim"], "nodes": {"hostile": {"key": "a"}, "victim": {"key": "b"}}},
     "assert_query": {"deadline": 1, "from": "status", "query": "a", "equals": 1, "name": "a"},
@@ -128,6 +129,20 @@ def test_no_action_obeys_a_host(tmp_path: Path, failed: bool) -> None:
     assert "victim" in said
     assert "UNREACHABLE" in said
     _nothing_forged(report, said)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_no_module_makes_checks(tmp_path: Path, failed: bool) -> None:
+    _python(tmp_path, failed=failed)
+    modules: tuple[dict[str, Any], ...] = (
+        {"ansible.builtin.ping": {}},
+        {"ansible.builtin.command": "true"},
+        {"ansible.builtin.ping": {}, "loop": [1, 2]},
+        {f"{_MESH}user_info": {"url": "https://localhost", "api_key_file": "/nowhere"}},
+    )
+    said = _play(tmp_path, [{**task, "ignore_errors": True, "register": "found"} for task in modules])
+    _nothing_forged(json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8")), said)
+    assert "only meshctl's own actions" in said
 
 
 def _nothing_forged(report: dict[str, Any], said: str) -> None:

@@ -95,7 +95,7 @@ from ansible.utils import color
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action import unforked
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.preload import preload
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import guard
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import foreign, guard
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment, results, runs
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.display import show_controls
@@ -190,6 +190,7 @@ class CallbackModule(CallbackBase):
         preload(assertions=stories != ["doctor"] and any(map(runs.asserts, plays)), doctor="doctor" in stories)
         show_controls()
         guard.install(seconds=self.get_option("command_timeout"))
+        foreign.install()
         unforked.install()
 
     @_guarded

@@ -23,6 +23,7 @@ from ...module_utils._api import HeadscaleAPI
 from ...module_utils._errors import HeadscaleError
 from ...module_utils._http import Reply, date_of
 from ...module_utils._plain import plain
+from .._host.foreign import cleaned
 from .._host.package import source_of
 from .._host.remote import RemoteError, run_script
 
@@ -66,7 +67,7 @@ class ApiAction(ActionBase):
         try:
             return {**result, **run.result(self._direct(plain(dict(self._task.args))))}
         except _LeaveToModule:
-            done = self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val))
+            done, _dropped = cleaned(self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val)))
             # A change whose answer was lost is there when the module looks.
             return {**result, **done, **({"changed": True} if run.changed and not done.get("failed") else {})}
 
