@@ -213,9 +213,12 @@ class Watch:
             return
         fresh = self.textfile.with_name(f".{self.textfile.name}.new")
         try:
-            fresh.write_bytes(metrics.text(metrics.registry(lambda: self.snapshot)))
-            # node_exporter runs as another user.
-            fresh.chmod(0o644)
+            # Others may write to this directory: a link of theirs must not say what is written.
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(_collection.private.new_file(fresh), "wb") as file:
+                file.write(metrics.text(metrics.registry(lambda: self.snapshot)))
+                # node_exporter runs as another user.
+                os.fchmod(file.fileno(), 0o644)
             os.replace(fresh, self.textfile)  # noqa: PTH105
         except OSError as error:
             problems["textfile"] = f"{self.textfile} cannot be written: {error.strerror or error}."
