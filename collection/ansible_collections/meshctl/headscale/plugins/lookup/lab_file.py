@@ -46,19 +46,30 @@ _raw:
   elements: str
 """
 
+from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+from ..module_utils._errors import BadInput
 from ..plugin_utils import _paths
-from ..plugin_utils._libvirt.ssh import control_dir
+from ..plugin_utils._libvirt.ssh import control_dir, secure
 
 
 class LookupModule(LookupBase):
-    """Computes paths without reading them."""
+    """Computes paths without reading files."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:  # noqa: ANN401
         """Return the path of each term."""
         self.set_options(var_options=variables, direct=kwargs)
         directory = _paths.lab_dir(str(self.get_option("lab_name")))
-        return [str(control_dir(directory) if term == "ssh/mux" else directory / str(term)) for term in terms]
+        return [str(_sockets(directory) if term == "ssh/mux" else directory / str(term)) for term in terms]
+
+
+def _sockets(directory: Path) -> Path:
+    """Return the directory of the sockets; of a lab that is up, it is there, and not another user's."""
+    try:
+        return secure(directory) if (directory / "ssh").is_dir() else control_dir(directory)
+    except BadInput as error:
+        raise AnsibleError(str(error)) from None

@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from .. import _private
 from .._lab.supervisor import LabError
 from .image import Image
 from .model import Guest
 
 # `sun_path` holds 107 characters, and ssh and Ansible append some.
 _LONGEST: Final = 70
+_REMEDY: Final = "Set MESHCTL_STATE_DIR to a directory with a shorter path."
 
 
 def config_path(directory: Path) -> Path:
@@ -40,11 +42,16 @@ def control_dir(directory: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"meshctl-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
 
 
+def secure(directory: Path) -> Path:
+    """Make the directory of the sockets; refuse one of another user, who would speak in place of the guests."""
+    return _private.directory(control_dir(directory), remedy=_REMEDY)
+
+
 def write(directory: Path, image: Image, guests: Iterable[Guest]) -> None:
     """Write the key, the guests' host key, and the configuration that refers to both."""
     own = directory / "ssh"
     own.mkdir(mode=0o700, exist_ok=True)
-    control_dir(directory).mkdir(mode=0o700, exist_ok=True)
+    secure(directory)
     key = own / "key"
     key.touch(mode=0o600)
     key.write_bytes(image.file("key").read_bytes())
@@ -166,6 +173,11 @@ def hang_up(directory: Path) -> None:
     """Close the persistent connections."""
     sockets = control_dir(directory)
     if not sockets.is_dir():
+        return
+    try:
+        _private.check(sockets, remedy=_REMEDY)
+    except _private.UntrustedError:
+        # No connection of this user goes through it.
         return
     for entry in sockets.iterdir():
         if entry.is_socket():
