@@ -13,6 +13,7 @@ import struct
 import time
 
 from .base import Unseen, ms_since
+from .packets import attach
 from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
 
 TYPE_CHECKING = False
@@ -58,6 +59,8 @@ class Echo:
         if ask.get("source"):
             self.sock.bind((ask["source"], 0))
         self.ident = int.from_bytes(os.urandom(2), "big")
+        if self.raw:
+            attach(self.sock, _replies(family, self.ident))
         self.payload = str(ask.get("marker") or "meshctl").encode().ljust(int(ask.get("size") or 24), b".")
         self.sent: Dict = {}
         self.found: Dict = {}
@@ -147,6 +150,15 @@ class Echo:
             target, _wall, began = self.sent.pop(number)
             refusal["ms"] = ms_since(began)
             self.found[target]["errors"].append(refusal)
+
+
+def _replies(family: int, ident: int) -> List:
+    """Return a filter for replies to this socket: a raw one gets all ICMP packets of its host, and each wakes this process."""
+    if family == socket.AF_INET:
+        head = [(0xB1, 0, 0, 0), (0x50, 0, 0, 0), (0x15, 0, 3, 0), (0x48, 0, 0, 4)]  # past the header of IPv4
+    else:
+        head = [(0x30, 0, 0, 0), (0x15, 0, 3, 129), (0x28, 0, 0, 4)]
+    return [*head, (0x15, 0, 1, ident), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]
 
 
 def _checksum(data: bytes) -> int:
