@@ -157,5 +157,12 @@ def _shown(operation: _operations.Operation) -> str:
     return f"`{operation.method} {operation.path}`"
 
 
+def main() -> None:
+    """Write the page if it has changed."""
+    if PAGE.read_text(encoding="utf-8") != (new := page()):
+        PAGE.write_text(new, encoding="utf-8")
+        print(PAGE.relative_to(ROOT))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    main()

@@ -16,7 +16,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-PLUGINS = Path(__file__).parents[1] / "collection" / "ansible_collections" / "meshctl" / "headscale" / "plugins"
+ROOT = Path(__file__).parents[1]
+PLUGINS = ROOT / "collection" / "ansible_collections" / "meshctl" / "headscale" / "plugins"
 _SCHEMA = PLUGINS / "plugin_utils" / "_report" / "report.schema.json"
 _TYPES = {"string": "str", "number": "float", "object": "dict"}
 # The report adds this field; the task's result does not have it.
@@ -62,9 +63,12 @@ def _type(field: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Bring every module up to date."""
+    """Write every module whose documentation has changed."""
     for path in modules():
-        path.write_text(documented(path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        if (new := documented(text)) != text:
+            path.write_text(new, encoding="utf-8")
+            print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

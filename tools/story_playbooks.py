@@ -39,9 +39,12 @@ def _import(story: Story) -> str:
 
 
 def main() -> None:
-    """Write every playbook."""
+    """Write every playbook that has changed."""
     for name, content in playbooks(stories(PLAYBOOKS / "stories")).items():
-        (PLAYBOOKS / name).write_text(content, encoding="utf-8")
+        path = PLAYBOOKS / name
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            path.write_text(content, encoding="utf-8")
+            print(f"playbooks/{name}")
 
 
 if __name__ == "__main__":
