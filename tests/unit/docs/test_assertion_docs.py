@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,10 @@ def test_every_field_of_a_check_is_documented() -> None:
 def test_a_module_without_a_place_for_it_is_refused() -> None:
     with pytest.raises(ValueError, match="RETURN must begin"):
         assertion_docs.documented('RETURN = r"""\nother:\n"""')
+
+
+def test_what_each_assertion_proves_is_described() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (assertion_docs.PLUGINS / "action").glob("assert_*.py")]
+    names = {match[1] for source in sources if (match := re.search(r'^    ASSERTION = "(\w+)"', source, re.MULTILINE))}
+    page = (ROOT / "docs" / "explanation" / "checks.md").read_text(encoding="utf-8")
+    assert names - {*re.findall(r"^## (\w+)$", page, re.MULTILINE)} == set()

@@ -36,6 +36,19 @@ def test_every_story_has_two_names() -> None:
     assert len({story.alias for story in FOUND} | {story.id for story in FOUND}) == 2 * len(FOUND)
 
 
+@pytest.mark.parametrize("story", FOUND[1:], ids=lambda story: story.id)
+def test_a_story_includes_hosts_that_failed_in_an_earlier_one(story: Story) -> None:
+    again, play = _imported(f"stories/{story.id}.yml")[:2]
+    assert again["tasks"][0]["ansible.builtin.meta"] == "clear_host_errors"
+    assert again["hosts"] == play["hosts"]
+
+
+def test_the_readme_has_a_row_for_every_story() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = {story.title: "| **{}** {} |".format(*story.title.split(" ", 1)) for story in FOUND}
+    assert [title for title, row in rows.items() if row not in text] == []
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_playbooks_are_up_to_date(name: str) -> None:
     assert (BOOKS / name).read_text() == WRITTEN[name], "run python tools/story_playbooks.py"
