@@ -291,7 +291,7 @@ def test_a_path_to_a_peer_refers_to_what_is_wrong_there(cause: str, path: str, b
     assert ("more" in headline(relate(checks[:2]))) is not because
 
 
-def _blocked(*pairs: tuple[str, str], dropping: str = "") -> list[Check]:
+def _blocked(*pairs: tuple[str, str], dropping: str = "", rewriting: str = "") -> list[Check]:
     numbers = {"a": 1, "b": 2, "c": 3}
     known = {name: [f"100.64.0.{number}" for other, number in numbers.items() if other != name] for name in numbers}
     views = tuple(
@@ -300,6 +300,7 @@ def _blocked(*pairs: tuple[str, str], dropping: str = "") -> list[Check]:
             answered=dict.fromkeys(known[name], True),
             echoed={entry: (name, "abc"[int(entry[-1]) - 1]) not in pairs for entry in known[name]},
             dropping=(f"inet {name}s in",) if name in dropping else (),
+            rewriting=(f"ip {name}s nat",) if name in rewriting else (),
         )
         for name, number in numbers.items()
     )  # fmt: skip
@@ -326,6 +327,13 @@ def test_the_chains_of_the_hosts_in_question_alone_are_named(dropping: str, said
     assert root.hint.endswith(f"(`nft list ruleset`) on b{said}")
     both = _blocked(("a", "b"), dropping=dropping)
     assert ("a: inet as in" in both[0].hint) is ("a" in dropping)
+
+
+def test_a_rule_that_rewrites_addresses_is_named_where_nothing_drops() -> None:
+    root = _blocked(("b", "a"), ("b", "c"), rewriting="ab")[0]
+    assert "a rule that drops or rewrites packets" in root.hint
+    assert root.hint.endswith(" on b (chains that rewrite addresses, b: ip bs nat: exclude tailscale0 there)")
+    assert "rewrite" not in _blocked(("b", "a"), ("b", "c"), rewriting="b", dropping="b")[0].hint
 
 
 def test_pairs_that_share_no_client_have_a_cause_each() -> None:

@@ -134,3 +134,15 @@ def test_the_chains_that_drop_are_found() -> None:
         {"metainfo": {}}, rule("gone", {"drop": None}),
     ]  # fmt: skip
     assert [found["name"] for found in firewall._chains(entries)] == ["in", "strict", "map", "jumped"]
+
+
+def test_the_chains_behind_the_hosts_own_output_are_found() -> None:
+    entries = [
+        chain("late", hook="postrouting", policy="accept"), rule("late", {"drop": None}),
+        chain("nat", hook="postrouting", policy="accept"), rule("nat", {"snat": {"addr": "10.0.0.10"}}),
+        chain("docker", hook="postrouting", policy="accept"), rule("docker", {"xt": {"type": "target", "name": "MASQUERADE"}}),
+        chain("ts-postrouting"), rule("ts-postrouting", {"masquerade": None}),
+        chain("pre", hook="prerouting", policy="accept"), rule("pre", {"dnat": {"addr": "10.0.0.9"}}),
+    ]  # fmt: skip
+    found = {one["name"]: (one["stops"], one["rewrites"]) for one in firewall._chains(entries)}
+    assert found == {"late": (1, 0), "nat": (0, 1), "docker": (0, 1), "pre": (0, 1)}

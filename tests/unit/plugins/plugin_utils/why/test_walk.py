@@ -253,6 +253,12 @@ def test_sent_and_arrived() -> None:
     mesh = Mesh().silent("prohibited")
     mesh.one["watched"] = []
     failing(mesh, "sent", "no packet got to its tailscale0", "prohibited")
+    chain = {"family": "ip", "table": "nat", "name": "late", "hook": "postrouting", "policy": "accept"}
+    mesh.one["firewall"]["chains"] = [chain]
+    failing(mesh, "sent", "drops what it sends (chains that drop or reject: ip nat late)")
+    mesh.outcome, mesh.one["firewall"] = "timeout", {"chains": [], "rewriting": [chain]}
+    mesh.one["watched"] = [flow("out", "syn", family=family, src="10.0.0.9") for family in (4, 6)]
+    failing(mesh, "sent", "from 10.0.0.9 instead of its mesh address 100.64.0.1", "rewrites the source", "ip nat late")
     mesh = Mesh().silent()
     mesh.two["watched"] = []
     failing(mesh, "arrived", "1 packet left one, and none came out of tailscale0 on two")

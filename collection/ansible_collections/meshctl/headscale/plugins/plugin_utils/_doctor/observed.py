@@ -121,7 +121,15 @@ class Client(Observed):
     @property
     def dropping(self) -> list[str]:
         """Return the chains of the host's firewall that drop or reject, as `nft` names them; none if it was not read."""
-        chains = items(mapping(self.data("firewall")).get("chains"))
+        return self._chains("chains")
+
+    @property
+    def rewriting(self) -> list[str]:
+        """Return the chains of the host's firewall that rewrite addresses, as `nft` names them."""
+        return self._chains("rewriting")
+
+    def _chains(self, what: str) -> list[str]:
+        chains = items(mapping(self.data("firewall")).get(what))
         return [" ".join(text(mapping(row).get(key)) for key in ("family", "table", "name")) for row in chains]
 
     @property

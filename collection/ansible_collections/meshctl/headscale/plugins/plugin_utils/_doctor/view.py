@@ -66,6 +66,8 @@ class ClientView:
     """The address families whose echo requests the host's kernel does not answer, as its settings say."""
     dropping: Sequence[str] = ()
     """The chains of the host's firewall that drop or reject."""
+    rewriting: Sequence[str] = ()
+    """The chains of the host's firewall that rewrite addresses."""
     logged_out: bool = False
     saturated: str = ""
     """How busy the machine was while the client was examined; empty if it was not saturated."""
@@ -103,6 +105,7 @@ class ClientView:
             refuses=_refuses(client),
             ignores_echo=_ignores_echo(client),
             dropping=tuple(client.dropping),
+            rewriting=tuple(client.rewriting),
             shields_up=client.prefs.get("ShieldsUp") is True,
             logged_out=client.prefs.get("LoggedOut") is True and not client.running,
             bad={name: asdict(cause) for name, cause in client.bad.items()},

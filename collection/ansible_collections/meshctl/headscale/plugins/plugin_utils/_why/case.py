@@ -131,6 +131,16 @@ class Side(Answer):
             and text(row.get("kind")) in kinds
         )
 
+    def sources(self, direction: str, dst: str, *kinds: str) -> list[str]:
+        """Return the addresses from which packets of these kinds were seen to go to an address."""
+        rows = [row for row in map(mapping, items(self.data("watched"))) if address(row.get("dst")) == dst]
+        seen = [
+            address(row.get("src"))
+            for row in rows
+            if row.get("direction") == direction and text(row.get("kind")) in kinds
+        ]
+        return list(dict.fromkeys(filter(None, seen)))
+
     def refusals(self, direction: str, dst: str) -> list[str]:
         """Return the codes of the unreachable messages to an address."""
         rows = map(mapping, items(self.data("watched")))

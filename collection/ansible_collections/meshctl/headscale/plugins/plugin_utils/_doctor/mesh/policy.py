@@ -199,11 +199,13 @@ def _hints(
                 f"{shared or 'both hosts'} and its errors (`ip -s link`)"
             )
             return
+        looked = [view, *_blocked(others, found)]
         yield (
             f"the policy lets it reach {blocked}, and tailscaled there answers, but echo requests do not: "
             + (f"shields are up on {', '.join(shields)}: `tailscale set --shields-up=false` there" if shields
-               else "look for a rule that drops packets from or to tailscale0 (`nft list ruleset`) on "
-               + (shared or "both hosts") + _chains([view, *_blocked(others, found)], shared))
+               else f"look for a rule that {'drops or rewrites' if _rewriting(looked, shared) else 'drops'} packets from or to "
+               "tailscale0 (`nft list ruleset`) on "
+               + (shared or "both hosts") + _chains(looked, shared))
         )  # fmt: skip
     if passing := ", ".join(found["open"]):
         yield (f"the policy denies it {passing}, but packets pass, {_older(server, passing)}")
@@ -215,6 +217,11 @@ def _hints(
             yield f"the policy and mesh_expect disagree on {', '.join(stated)}: correct one of them{tagged}"
 
 
+def _rewriting(views: list[ClientView], shared: str) -> list[ClientView]:
+    """Return the hosts in question that rewrite addresses, and drop nothing."""
+    return [view for view in views if view.rewriting and not view.dropping and shared in ("", view.name)]
+
+
 def _chains(views: list[ClientView], shared: str) -> str:
     """Return which chains of the hosts in question drop or reject, which is where to look first."""
     seen = [
@@ -222,7 +229,13 @@ def _chains(views: list[ClientView], shared: str) -> str:
         for view in views
         if view.dropping and shared in ("", view.name)
     ]
-    return f" (chains that drop or reject, {'; '.join(seen)})" if seen else ""
+    rewrites = [
+        f"{view.name}: {', '.join(view.rewriting[:_MOST_CHAINS])}: exclude tailscale0 there"
+        for view in _rewriting(views, shared)
+    ]
+    return (f" (chains that drop or reject, {'; '.join(seen)})" if seen else "") + (
+        f" (chains that rewrite addresses, {'; '.join(rewrites)})" if rewrites else ""
+    )
 
 
 def _tagged(server: Server, names: list[str]) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read which chains of the host's firewall drop or reject packets that are for the host."""
+"""Read which chains of the host's firewall drop, reject or redirect packets of the host itself."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from .base import Unseen, left, read_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, Json, List
+    from ._types import Dict, Json, List, Tuple
 
 _MOST_CHAINS = 40
 # tailscaled's own chains drop only packets that come from elsewhere with addresses of the mesh.
 _TAILSCALED = "ts-"
+_OWN_HOOKS = ("", "input", "prerouting", "ingress", "output", "postrouting", "egress")
+_REWRITES = ("snat", "masquerade", "dnat", "redirect")
 
 
 def rules(_ask: Dict, until: float) -> Json:
-    """Return the chains that may stop packets for this host: those with a rule or a policy that drops or rejects."""
+    """Return the chains that may stop packets of this host, by a rule or a policy; and those that rewrite addresses."""
     import subprocess
 
     try:
@@ -33,8 +35,10 @@ def rules(_ask: Dict, until: float) -> Json:
     if done.returncode:
         raise Unseen("not_permitted", done.stderr.decode("utf-8", "replace").strip()[:300])
     entries = (read_json(done.stdout or b"{}", repeated=True) or {}).get("nftables") or []
-    found = _chains(entries)
-    return {"chains": found[:_MOST_CHAINS], "legacy": _legacy()}
+    chains = _chains(entries)
+    rewriting = [chain for chain in chains if chain["rewrites"]]
+    stopping = [chain for chain in chains if chain["stops"] or chain["policy"] == "drop"]
+    return {"chains": stopping[:_MOST_CHAINS], "rewriting": rewriting[:_MOST_CHAINS], "legacy": _legacy()}
 
 
 def _chains(entries: List) -> List:
@@ -43,25 +47,29 @@ def _chains(entries: List) -> List:
         chain, rule = entry.get("chain"), entry.get("rule")
         if chain:
             known = {key: chain.get(key) or "" for key in ("family", "table", "name", "hook", "policy")}
-            chains[chain["family"], chain["table"], chain["name"]] = dict(known, stops=0)
+            chains[chain["family"], chain["table"], chain["name"]] = dict(known, stops=0, rewrites=0)
         elif rule:
             chain = chains.get((rule["family"], rule["table"], rule["chain"]))
-            if chain and _stops(rule.get("expr")):
+            if chain and _does(rule.get("expr"), ("drop", "reject")):
                 chain["stops"] += 1
+            if chain and _does(rule.get("expr"), _REWRITES):
+                chain["rewrites"] += 1
     return [
         chain
         for chain in chains.values()
-        if chain["hook"] in ("", "input", "prerouting", "ingress", "output")
-        and (chain["stops"] or chain["policy"] == "drop")
+        if chain["hook"] in _OWN_HOOKS
+        and (chain["stops"] or chain["rewrites"] or chain["policy"] == "drop")
         and not chain["name"].startswith(_TAILSCALED)
     ]
 
 
-def _stops(part: Json) -> bool:
-    """Whether an expression drops or rejects, also as a value of a map."""
+def _does(part: Json, statements: Tuple) -> bool:
+    """Whether an expression has one of these statements, also as a value of a map or as a target of iptables."""
     if isinstance(part, dict):
-        return "drop" in part or "reject" in part or any(map(_stops, part.values()))
-    return isinstance(part, list) and any(map(_stops, part))
+        if part.get("type") == "target" and str(part.get("name")).lower() in statements:
+            return True
+        return any(word in part for word in statements) or any(_does(value, statements) for value in part.values())
+    return isinstance(part, list) and any(_does(value, statements) for value in part)
 
 
 def _legacy() -> bool:

@@ -14,6 +14,7 @@ from ..._judge.quoting import quoted
 from ..case import IN, OUT, Case, Finding, Side, failed, passed, unknown
 
 _TABLE = "52"
+_HOOKS = {"input": ("ingress", "prerouting", "input"), "output": ("output", "postrouting", "egress")}
 _OPENING = {"tcp": ("syn",), "udp": ("datagram",), "icmp": ("request",)}
 
 
@@ -120,6 +121,13 @@ def sent(case: Case, family: int) -> Finding:
     number_of = opening(case, side, OUT, family)
     if number_of:
         return passed(f"{packets(number_of)} left {side.name} on {side.interface}")
+    if others := side.sources(OUT, case.to(family), *_OPENING[case.question.service.protocol]):
+        return failed(
+            f"{side.name} sent its packets on {side.interface} from {', '.join(others)} instead of its mesh address "
+            f"{case.origin(family)}: a NAT rule of its firewall rewrites the source of what leaves by {side.interface}"
+            f"{rewriting(side)}; exclude {side.interface} from that rule",
+            evidence={"sources": others, "firewall": side.data("firewall")}, command="nft list ruleset", host=side.end.host,
+        )  # fmt: skip
     return failed(
         f"{side.name} tried to connect ({outcome}), but no packet got to its {side.interface}: its own firewall drops what it sends"
         f"{rules(side, 'output')}",
@@ -160,10 +168,20 @@ def why_not(side: Side, name: str) -> str:
 
 
 def rules(side: Side, hook: str) -> str:
-    """Return where the firewall has rules that drop or reject, or an empty text."""
-    rows = map(mapping, items(mapping(side.data("firewall")).get("chains")))
-    named = [
-        f"{text(row.get('family'))} {text(row.get('table'))} {text(row.get('name'))}"
-        for row in rows if text(row.get("hook")) in (hook, "")
-    ]  # fmt: skip
+    """Return where the firewall has rules that drop or reject what comes in or goes out, or an empty text."""
+    named = _chains(side, "chains", _HOOKS[hook])
     return f" (chains that drop or reject: {', '.join(named[:3])})" if named else ""
+
+
+def rewriting(side: Side) -> str:
+    """Return where the firewall has rules that rewrite addresses of what goes out, or an empty text."""
+    named = _chains(side, "rewriting", _HOOKS["output"])
+    return f" (chains that rewrite addresses: {', '.join(named[:3])})" if named else ""
+
+
+def _chains(side: Side, what: str, hooks: tuple[str, ...]) -> list[str]:
+    rows = map(mapping, items(mapping(side.data("firewall")).get(what)))
+    return [
+        f"{text(row.get('family'))} {text(row.get('table'))} {text(row.get('name'))}"
+        for row in rows if text(row.get("hook")) in (*hooks, "")
+    ]  # fmt: skip
