@@ -239,9 +239,18 @@ def test_a_vpn_that_takes_every_packet_is_one_cause() -> None:
     found = problems(checks)
     assert found["doctor.network"] == "because of doctor.kernel_route"
     assert found["doctor.kernel_route"].endswith(
-        "a rule of another program, as of a VPN, leads to its table 51820 (`ip rule`, priority 100) before tailscaled's rule (priority "
-        "5270): give it a number above 5270, or remove it"
+        "a rule of another program, as of a VPN, leads to its table 51820 (priority 100) before tailscaled's rule (priority "
+        "5270): give it a number above 5270, or remove it (`ip rule del priority 100 && ip rule add not fwmark 0xca6c table 51820 "
+        "priority 5300`, and have that program do the same when it starts)"
     )
+
+
+@pytest.mark.parametrize("more", [{"src": "10.0.0.0", "srclen": 24}, {"iif": "eth0"}, {"suppress_prefixlen": 0}])
+def test_a_rule_that_selects_more_than_a_mark_is_not_written_again(more: dict[str, Any]) -> None:
+    taken = _taken(relay="51820")
+    taken["mesh_routes"]["rules"]["ipv4"][1].update(more)
+    hint = problems(examine_client(_silent(**taken), expected_paths=(_PATH,)))["doctor.kernel_route"]
+    assert hint.endswith("give it a number above 5270, or remove it")
 
 
 @pytest.mark.parametrize("taken", [_taken(relay=""), _taken(relay="53"), _taken(relay="51820", priority=6000)])

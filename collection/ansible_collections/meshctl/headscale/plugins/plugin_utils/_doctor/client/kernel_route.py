@@ -16,6 +16,9 @@ AFTER = ("interface",)
 _MOST = 4
 # Of tailscaled.
 _TABLE = "52"
+# What a rule may have that is written again without a loss.
+_SIMPLE = {"priority", "own", "src", "table", "fwmark", "fwmask", "not"}
+_LATER = 30
 # How the kernel reports a route of the type blackhole, prohibit or unreachable.
 _REFUSALS = ("Invalid argument", "Permission denied", "No route to host")
 
@@ -77,8 +80,28 @@ def _before(client: Client, wrong: dict[str, str]) -> str:
         return ""
     own = text(rule.get("own"))
     return (
-        f"a rule of another program, as of a VPN, leads to its table {text(rule.get('table'))} (`ip rule`, priority "
+        f"a rule of another program, as of a VPN, leads to its table {text(rule.get('table'))} (priority "
         f"{text(rule.get('priority'))}) before tailscaled's rule (priority {own}): give it a number above {own}, or remove it"
+        f"{_commands(client, wrong)}"
+    )
+
+
+def _commands(client: Client, wrong: dict[str, str]) -> str:
+    """Return the commands that give each such rule a later number, empty if one selects packets by more than a mark."""
+    rules = {":" in entry: rule for entry in wrong if (rule := _foreign(client, entry))}
+    if not all(set(rule) <= _SIMPLE and rule.get("src", "all") == "all" for rule in rules.values()):
+        return ""
+    moved = " && ".join(_moved(rule, "ip -6" if ipv6 else "ip") for ipv6, rule in sorted(rules.items()))
+    return f" (`{moved}`, and have that program do the same when it starts)"
+
+
+def _moved(rule: dict[str, Any], program: str) -> str:
+    mask = f"/{text(rule.get('fwmask'))}" if rule.get("fwmask") else ""
+    mark = f"fwmark {quoted(text(rule.get('fwmark')) + mask)} " if rule.get("fwmark") else ""
+    selector, table = f"{'not ' if 'not' in rule else ''}{mark}", quoted(text(rule.get("table")))
+    return (
+        f"{program} rule del priority {number(rule.get('priority')) or 0:.0f} && "
+        f"{program} rule add {selector}table {table} priority {(number(rule.get('own')) or 0) + _LATER:.0f}"
     )
 
 
