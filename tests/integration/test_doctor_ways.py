@@ -71,6 +71,30 @@ def test_one_node_that_the_kernel_does_not_reach(patient: BrokenMesh) -> None:
     assert f"{ONE}: the kernel does not send packets for other nodes into the mesh: {to} nowhere" in patient.headline
 
 
+def test_a_vpn_whose_rule_takes_the_packets_of_the_mesh(patient: BrokenMesh) -> None:
+    # As wg-quick does: its rule gets a number before those of tailscaled.
+    patient.sh(TWO, "ip route add default via 10.0.0.1 dev eth0 table 51820; ip rule add not fwmark 51820 table 51820")
+    try:
+        findings = patient.examine()
+        (taken,) = [finding for finding in findings if not finding.because]
+        patient.follow(taken)
+        assert patient.examine() == []
+    finally:
+        patient.sh(TWO, "ip rule del table 51820; ip route flush table 51820")
+    assert taken.id == "doctor.kernel_route"
+    assert patient.examine() == []
+
+
+def test_a_rule_that_rewrites_the_source_of_packets(patient: BrokenMesh) -> None:
+    nat = "chain nat { type nat hook postrouting priority 90; oifname tailscale0 snat ip to 10.0.0.10; }"
+    with patient.firewall(TWO, nat):
+        findings = patient.examine()
+        headline = patient.headline
+    assert roots(findings) == {"doctor.policy.reach"}
+    assert headline.startswith(f"{TWO}: ")
+    assert f"(chains that rewrite addresses, {TWO}: inet illness nat: exclude tailscale0 there)" in headline
+
+
 def test_a_record_that_hides_a_node(patient: BrokenMesh) -> None:
     name = patient.status(TWO)["Self"]["DNSName"].rstrip(".")
     record = f"{{name: {name}, type: A, value: 10.9.9.9}}"
