@@ -146,6 +146,17 @@ def test_a_database_that_another_process_locks(patient: BrokenMesh) -> None:
     assert "python3 (pid " in patient.headline
 
 
+def test_a_database_that_cannot_be_written(patient: BrokenMesh) -> None:
+    where = _DATABASE.rpartition("/")[0]
+    patient.sh(SERVER, f"mount --bind {where} {where} && mount -o remount,ro,bind {where}")
+    try:
+        findings = patient.examine()
+    finally:
+        patient.sh(SERVER, f"umount {where}")
+    assert roots(findings) == {"doctor.database.space"}
+    assert f"the file system of {_DATABASE} is read-only" in patient.headline
+
+
 def test_records_of_the_database(patient: BrokenMesh) -> None:
     _sql(patient, "update nodes set expiry='0001-01-01 00:00:00+00:00' where hostname='client-node-2'")
     _sql(

@@ -54,6 +54,7 @@ KINDS = {
     "send": "tcp.send",
     "sequence": "observing.sequence",
     "serve": "serve.serve",
+    "space": "service.space",
     "status": "tailscaled.status",
     "stun": "stun.ask_servers",
     "tcp": "tcp.tcp",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A service's log, and the locks on its files."""
+"""A service's log, the locks on its files, and the space for them."""
 
 from __future__ import annotations
 
@@ -61,6 +61,18 @@ def locks(ask: Dict, until: float) -> Json:
     time.sleep(min(float(ask.get("interval_s") or 1.0), left(until)))
     again = _writers(ask)
     return [dict(holder, pid=pid) for pid, holder in again.items() if pid in first]
+
+
+def space(ask: Dict, _until: float) -> Json:
+    """Return how much the owner of a file can still write where it is, and whether that is read-only."""
+    path = str(ask["path"])
+    try:
+        owner, seen = os.stat(path).st_uid, os.statvfs(os.path.dirname(os.path.realpath(path)))
+    except OSError as exc:
+        raise Unseen("no_file", f"{path}: {exc.strerror}") from exc
+    # A file system in memory may have no limit.
+    free = (seen.f_bavail if owner else seen.f_bfree) * seen.f_frsize if seen.f_blocks else None
+    return {"free": free, "read_only": bool(seen.f_flag & os.ST_RDONLY)}
 
 
 def _writers(ask: Dict) -> Dict:
