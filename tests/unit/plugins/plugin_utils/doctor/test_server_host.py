@@ -51,6 +51,12 @@ def test_a_database_that_cannot_be_written(space: Any, words: str) -> None:
     assert bool(said) is bool(words)
 
 
+def test_a_server_that_does_not_start_because_of_its_disk_is_one_cause() -> None:
+    log = _log("INF Opening database", "Error: initializing database: attempt to write a readonly database (8)")
+    seen = {"nodes": None, "config": _CONFIG, "space": {"free": 0, "read_only": True}, "log": log, "listening": []}
+    assert problems(examine_server(seen))["doctor.start"] == "because of doctor.database.space"
+
+
 def test_the_space_for_a_file_is_read(tmp_path: Any) -> None:
     (tmp_path / "db").write_text("")
     asked = [{"id": str(path), "kind": "space", "path": str(path)} for path in (tmp_path / "db", tmp_path / "none")]
@@ -59,3 +65,33 @@ def test_the_space_for_a_file_is_read(tmp_path: Any) -> None:
     assert here["data"]["read_only"] is False
     assert here["data"]["free"] is None or here["data"]["free"] > 0
     assert missing["error"]["type"] == "no_file"
+
+
+@pytest.mark.parametrize(("until", "found"), [(NOW, True), (NOW - 12, False), (NOW - 3600, False)])
+def test_another_process_in_place_of_headscale(until: float, found: bool) -> None:
+    log = _log(*["INF Opening database", _IN_USE] * 4, until=until)
+    said = problems(examine_server({**_NODES, "log": log, "listening": _SERVES})).get("doctor.start", "")
+    assert ("another process answers in its place" in said) is found
+    assert ("address already in use: stop the program that has the port (`ss -Hltnp`)" in said) is found
+    once = _log("INF Opening database", _IN_USE, "INF Opening database", "INF on")
+    assert "doctor.start" not in problems(examine_server({**_NODES, "log": once, "listening": _SERVES}))
+
+
+def test_a_server_without_files_for_connections() -> None:
+    log = _log("INF Opening database", *[_FILES] * 3)
+    found = problems(examine_server({"nodes": None, "log": log, "listening": _SERVES}))
+    assert "accept4: too many open files" in found["doctor.start"]
+    assert "LimitNOFILE" in found["doctor.start"]
+    assert found["doctor.api"] == "because of doctor.start"
+    assert "doctor.start" not in problems(examine_server({**_NODES, "log": log, "listening": _SERVES})), "it is over"
+
+
+def test_a_client_refers_to_why_the_server_accepts_nothing() -> None:
+    server = Server(answer(), ServerContext(url="https://h"))
+    server.bad = {
+        "start": Server.read({"bad": {"start": {"id": "doctor.start", "source": "s"}}}, server.known).bad["start"]
+    }
+    server.source = "s"
+    row = {"url": "https://h/health", "outcome": "timeout", "connected": True}
+    seen = {"status": {"Self": {}}, "prefs": {"ControlURL": "https://h"}, "server": [row]}
+    assert problems(examine_client(seen, server=server))["doctor.server"] == "because of doctor.start on s"

@@ -158,7 +158,11 @@ class ActionModule(PatientAssertion):
         ]
         first = self.probe(requests, seconds=self._seconds)
         seen = Server(first, self._server_context(url))
-        if more := finding.requests(control, seen):
+        more = finding.requests(control, seen)
+        if not seen.listed:
+            # The log may have the reason only since headscale was asked.
+            more = [*more, {"id": "log", **_LOG}]
+        if more:
             again = self.probe(more, seconds=_FILES_S)
             seen = Server(_together(first, again), self._server_context(url))
         checks = finding.judge(control, seen, self.context)

@@ -22,14 +22,15 @@ from .observed import Cause, Check, CheckContext, Iterator, Observed, because
 from .view import ClientView
 
 __all__ = [
-    "LOG_WORDS", "RECENT_S", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because",
+    "LOG_WORDS", "NO_FILES", "RECENT_S", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because",
     "given_name", "member", "setting", "texts",
 ]  # fmt: skip
 # headscale logs this when a client uses another noise key than its own.
 _WRONG_KEY = "message authentication failed"
 _START, STOPPED = "Opening database", "Headscale stopped"
 _FAILED = re.compile(r"(?:^| )(?:Error: |FTL )|\"level\":\"fatal\"")
-LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY]
+NO_FILES = "too many open files"
+LOG_WORDS = ["Error: ", " FTL ", "panic: ", _START, STOPPED, _WRONG_KEY, NO_FILES]
 RECENT_S = 300.0
 _RECORDS = ("nodes", "users", "preauthkeys", "policy")
 
@@ -141,6 +142,13 @@ class Server(Observed):
             return self.config[0] or {}
         except ValueError:
             return {}
+
+    def recent_lines(self, words: str, seconds: float) -> list[float]:
+        """Return how many seconds ago each line of the last seconds with these words was written, the last one first."""
+        lines = [text(line) for line in items(mapping(self.data("log")).get("lines")) if words in text(line)]
+        times = [at for line in reversed(lines) if (at := log_lines.time_of(line)) is not None]
+        ages = [max(0.0, self.now - at) for at in times if self.now is not None and self.now - at >= -seconds]
+        return [age for age in ages if age <= seconds]
 
     @property
     def recent_starts(self) -> int | None:

@@ -103,4 +103,5 @@ def _cause(client: Client, story: str) -> Cause | None:
         return cause
     # The comparison of all clients reports a lost key.
     lost = server and server.key_errors and client.me.get("Online") is False
-    return cause or (Cause(id=f"{story}.identity", source=server.source) if server and lost else None)
+    replaced = client.servers_cause("start") if client.me.get("Online") is False else None
+    return cause or replaced or (Cause(id=f"{story}.identity", source=server.source) if server and lost else None)

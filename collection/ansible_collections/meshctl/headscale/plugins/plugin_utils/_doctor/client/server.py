@@ -81,5 +81,5 @@ def _cause(client: Client, outcome: str) -> Cause | None:
     if outcome == "refused":
         return client.servers_cause("start")
     if outcome == "timeout":
-        return client.cause("exit_node", "network") or client.servers_cause("database")
+        return client.cause("exit_node", "network") or client.servers_cause("start", "database")
     return client.cause("exit_node") or client.servers_cause("start", "database")

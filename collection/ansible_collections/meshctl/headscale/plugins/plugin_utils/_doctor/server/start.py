@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 
 from ..._judge.answer import mapping, text
-from ..records import RECENT_S, STOPPED, Check, CheckContext, Iterator, Server, because
+from ..records import NO_FILES, RECENT_S, STOPPED, Check, CheckContext, Iterator, Server, because
 
-AFTER = ("config",)
+AFTER = ("config", "database")
 # It goes on if the last end is not much longer ago than those before were apart.
 _CRASHES, _STILL = 3, 3
+_OFTEN_S = 60.0
+_UNWRITABLE = re.compile(r"readonly database|SQLITE_READONLY|no space left on device|disk is full")
 _ERROR = re.compile(r"^(Error:|FTL|panic:)")
 # A password with blanks is in the log in part, because headscale does not quote it.
 _PASSWORD = re.compile(r"password=[^`]*")
@@ -44,8 +46,13 @@ _REMEDIES = tuple((re.compile(pattern), remedy) for pattern, remedy in (
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return why headscale does not serve, if it does not, or ends again and again."""
     ended = server.ended_abruptly()
-    if len(ended) >= _CRASHES and ended[0] <= _STILL * (ended[-1] - ended[0]) / (len(ended) - 1):
+    if _goes_on(ended):
         yield _crashes(server, context, ended)
+        return
+    if server.listed and _goes_on(server.recent_lines("Error: ", _OFTEN_S)):
+        yield _replaced(server, context)
+    if not server.listed and server.recent_lines(NO_FILES, _OFTEN_S):
+        yield _exhausted(server, context)
         return
     if server.listed or not server.log or server.data("listening") is None or _listens(server):
         return
@@ -62,7 +69,13 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         hint=f"headscale {starts}; the last {'error' if errors else 'line'} in its log: {said}{_remedy(said)}",
         command="headscale configtest",
     )
-    yield because(check, server.cause("config"))
+    space = server.cause("database.space") if _UNWRITABLE.search(said) else None
+    yield because(check, server.cause("config") or space)
+
+
+def _goes_on(ages: list[float]) -> bool:
+    """Whether something happened several times, and the last time not longer ago than usual."""
+    return len(ages) >= _CRASHES and ages[0] <= _STILL * (ages[-1] - ages[0]) / (len(ages) - 1)
 
 
 def _crashes(server: Server, context: CheckContext, ended: list[float]) -> Check:
@@ -81,6 +94,34 @@ def _crashes(server: Server, context: CheckContext, ended: list[float]) -> Check
         hint=f"headscale ends and is started again, {len(ended)} times in the last {RECENT_S / 60:.0f} minutes, and cuts all connections: "
         f"{why}",
         command="journalctl -u headscale",
+    )
+
+
+def _replaced(server: Server, context: CheckContext) -> Check:
+    """Return that something answers, although headscale's service does not start."""
+    said = _PASSWORD.sub(
+        "password=…", _ERROR.sub("", [line for line in server.log if _ERROR.search(line)][-1], count=1).strip()
+    )
+    return context.check(
+        False,
+        expected={"headscale": "starts"},
+        observed={"headscale": "does not start", "log": said, "api": "answers"},
+        hint=f"headscale's service does not start, and another process answers in its place, which may have another configuration, key or "
+        f"database; the last error in its log: {said}{_remedy(said)}",
+        command="ss -Hltnp",
+    )
+
+
+def _exhausted(server: Server, context: CheckContext) -> Check:
+    """Return that headscale has no file left for another connection."""
+    said = next(line for line in reversed(server.log) if NO_FILES in line)
+    return context.check(
+        False,
+        expected={"headscale": "accepts connections"},
+        observed={"headscale": "accepts none", "log": said},
+        hint=f"headscale accepts no connections, because it has too few open files; its log has: {said}; raise LimitNOFILE of its service "
+        "to 65536 (`systemctl edit headscale`), and restart it",
+        command='grep "open files" /proc/$(pidof headscale)/limits',
     )
 
 
