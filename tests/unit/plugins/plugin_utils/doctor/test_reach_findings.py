@@ -107,6 +107,14 @@ def test_a_relay_that_is_down_is_one_cause(tcp: str, udp: str, one: bool) -> Non
     assert (found["doctor.relay.stun"] == "because of doctor.relay.https") is one
 
 
+def test_a_relay_that_hangs_is_one_cause() -> None:
+    hung = {"outcome": "timeout", "connected": True, "address": "203.0.113.9"}
+    found = _relay(hung, {"outcome": "timeout"})
+    assert "accepts the connection, and does not answer in time: derper hangs" in found["doctor.relay.https"]
+    assert found["doctor.relay.stun"] == "because of doctor.relay.https"
+    assert "because" not in _relay(hung, {"outcome": "refused"})["doctor.relay.stun"]
+
+
 def test_a_wrong_port_of_stun() -> None:
     refused = {"outcome": "refused"}
     usual = {"usual_stun": [{"host": "203.0.113.9", "port": 3478, "outcome": "answered"}]}

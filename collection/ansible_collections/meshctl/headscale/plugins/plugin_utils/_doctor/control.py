@@ -55,6 +55,11 @@ def no_answer(row: dict[str, Json], program: str = "headscale, or the proxy in f
         return _distrusted(said)
     if outcome == "prohibited" and text(row.get("from")) in ("", "local"):
         return "this host's own firewall refuses to send to it: look at its output rules (`nft list ruleset`)"
+    if outcome == "timeout" and row.get("connected") is True:
+        return (
+            f"it accepts the connection, and does not answer in time: {program} hangs or is overloaded, so read its log and restart it; "
+            "a device on the way that drops packets of open connections looks the same"
+        )
     if outcome == "handshake" and any(word in said for word in _CLOSED):
         return (
             f"the other side closes the connection before TLS is agreed ({said}): it may just start or end; if it stays so, check that "

@@ -169,7 +169,7 @@ def _down(client: Client, relay: Relay, row: dict[str, Any]) -> Cause | None:
     """Return that the relay does not answer over TCP either, in the same way."""
     page = client.row("relays", url=relay.url)
     both = {text(page.get("outcome")), text(row.get("outcome"))}
-    down = page.get("connected") is not True and (both == {"refused"} or both <= _SILENT)
+    down = both == {"refused"} or (both <= _SILENT and not client.stalled(page))
     return client.cause(f"relay of {relay.target}") if down else None
 
 
