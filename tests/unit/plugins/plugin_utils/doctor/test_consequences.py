@@ -280,6 +280,23 @@ def test_an_exit_node_without_a_network_passes_nothing_on(online: bool, because:
     assert relate(checks)[0]["hint"].startswith("because of doctor.network on b") is because
 
 
+def test_an_exit_node_refers_to_the_forwarding_that_is_off_there() -> None:
+    checks = [_check("doctor.exit_node", "a", "b", observed={"online": True}), _check("doctor.routes.forwarding", "b")]
+    assert relate(checks)[0]["hint"] == "because of doctor.routes.forwarding on b"
+
+
+def test_relayed_paths_that_share_one_host_are_one_cause() -> None:
+    checks = [_path(one, two, "relay") for one, two in ("ab", "ba", "bc", "cb")]
+    assert [check["hint"] for check in relate(checks)] == [
+        "because of doctor.path on b", "see doctor.relay", "because of doctor.path", "because of doctor.path on b",
+    ]  # fmt: skip
+    well = [_check("doctor.client", name, verdict="passed") for name in "abc"]
+    assert headline(relate([*checks, *well])) == "b: see doctor.relay (doctor.path)"
+    for others in (("ab", "cd", "bc"), ("ab", "ac"), ("ab", "ba")):
+        paths = [_path(one, two, "relay") for one, two in others]
+        assert {check["hint"] for check in relate(paths)} == {"see doctor.relay"}
+
+
 @pytest.mark.parametrize(
     ("cause", "path", "because"),
     [

@@ -20,6 +20,7 @@ _CUT_OFF = tuple(f"{_STORY}.{name}" for name in ("client", "network", "relay.htt
 # What keeps a node from learning where others can send to it.
 _HIDDEN = (*_CUT_OFF, *(f"{_STORY}.{name}" for name in ("relay.stun", "derp_map", "derp_map.stun")))
 _SERVER, _NETWORK = f"{_STORY}.server", f"{_STORY}.network"
+_PATH = f"{_STORY}.path"
 _REPLACED = f"{_STORY}.identity"
 _Check = dict[str, Any]
 
@@ -43,6 +44,7 @@ def relate(checks: Sequence[_Check]) -> list[_Check]:
         cause = Cause(id=_REPLACED, source=lost["source"])
         return [_marked(check, cause) if _is_lost(check, lost) else check for check in related]
     unserved = _unserved(related)
+    related = _by_common_host(related)
     return [_marked(check, unserved) if unserved and _is_unread(check) else check for check in related]
 
 
@@ -82,13 +84,29 @@ def _is_lost(check: _Check, lost: _Check) -> bool:
     return _is_root(check) and (cut_off or (check["id"] == f"{_STORY}.api" and seen.get("api_key") == "refused"))
 
 
+def _by_common_host(checks: Sequence[_Check]) -> list[_Check]:
+    """Return the checks, where relayed paths that share one host, and nothing else, refer to the first one that this host tells."""
+    paths = [
+        check
+        for check in checks
+        if check["id"] == _PATH and _is_root(check) and mapping(check["observed"]).get("path") == "relay"
+    ]
+    pairs = {frozenset((check["source"], str(check["target"]))) for check in paths}
+    common = frozenset.intersection(*pairs) if len(pairs) > 1 else frozenset()
+    first = next((check for check in paths if check["source"] in common), None)
+    if first is None or all(check["source"] == first["source"] for check in paths):
+        return list(checks)
+    cause = Cause(id=_PATH, source=first["source"])
+    return [_marked(check, cause) if check in paths and check is not first else check for check in checks]
+
+
 def _causes(check: _Check) -> tuple[str, ...]:
     """Return which findings of the peer's own host would explain a bad path to it, or an exit node that passes nothing on."""
     if check["verdict"] not in BAD or because_of(check):
         return ()
     if check["id"] == f"{_STORY}.exit_node" and mapping(check["observed"]).get("online") is True:
-        return (f"{_STORY}.network",)
-    if check["id"] != f"{_STORY}.path":
+        return (f"{_STORY}.network", f"{_STORY}.routes.forwarding")
+    if check["id"] != _PATH:
         return ()
     return {"none": _CUT_OFF, "relay": _HIDDEN}.get(str(mapping(check["observed"]).get("path")), ())
 
