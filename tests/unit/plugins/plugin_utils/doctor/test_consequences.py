@@ -618,7 +618,13 @@ def test_what_concerns_the_whole_path_does_not_explain_one_address_family() -> N
 
 
 @pytest.mark.parametrize(
-    ("observed", "blamed"), [({"blocked": ["b"], "open": []}, True), ({"blocked": [], "open": ["b"]}, False)]
+    ("observed", "blamed"),
+    [
+        ({"blocked": ["b"], "open": []}, True),
+        ({"blocked": ["b", "c (ipv4)"], "open": []}, True),
+        ({"blocked": ["b (ipv4)", "c (ipv4)"], "open": []}, False),
+        ({"blocked": [], "open": ["b"]}, False),
+    ],
 )
 def test_packets_that_pass_are_no_matter_of_load(observed: dict[str, Any], blamed: bool) -> None:
     context = replace(CONTEXT, assertion="policy")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .answer import Json, mapping, number
+from .answer import Json, items, mapping, number
 
 if TYPE_CHECKING:
     from .check import Check
@@ -102,7 +102,10 @@ def slow(check: Check) -> bool:
     if (check.assertion, check.aspect) in _LOST:
         # Packets that pass although they must not prove something at any speed, and so do shields.
         passing = mapping(check.observed).get("open") or mapping(check.observed).get("not_as_expected")
-        return not passing and not check.evidence.get("shields_up")
+        # A node that answers by the other address family was fast enough.
+        blocked = items(mapping(check.observed).get("blocked"))
+        one_family = bool(blocked) and all(str(entry).endswith(")") for entry in blocked)
+        return not passing and not check.evidence.get("shields_up") and not one_family
     seen = [*mapping(check.observed).values(), *mapping(check.evidence).values()]
     return _TIMEOUT in seen or (check.verdict == "error" and check.late is True)
 
