@@ -95,3 +95,11 @@ def test_a_client_refers_to_why_the_server_accepts_nothing() -> None:
     row = {"url": "https://h/health", "outcome": "timeout", "connected": True}
     seen = {"status": {"Self": {}}, "prefs": {"ControlURL": "https://h"}, "server": [row]}
     assert problems(examine_client(seen, server=server))["doctor.server"] == "because of doctor.start on s"
+
+
+def test_a_path_in_the_url_of_the_server() -> None:
+    text = CONFIG.replace("https://h", "https://h/headscale/")
+    found = problems(examine_server({**_NODES, "config": {"path": "config.yaml", "text": text}}))
+    assert "server_url https://h/headscale/ has a path" in found["doctor.config"]
+    other = examine_server({**_NODES, "config": {"path": "config.yaml", "text": text.replace("//h", "//other")}})
+    assert next(check.verdict for check in other if check.id == "doctor.config") == "skipped"

@@ -71,6 +71,8 @@ def _url(config: Record) -> Iterator[str]:
     url = text(config.get("server_url"))
     if url and (problem := urls.problem(url)):
         yield problem
+    elif urls.normal(url)[3]:
+        yield f"server_url {url} has a path, and headscale answers without one: remove {urls.normal(url)[3]} from it"
 
 
 def _dns(config: Record) -> Iterator[str]:
