@@ -110,10 +110,12 @@ class Pseudonyms:
 def names(report: Mapping[str, Any], documents: Iterable[Any], extra: Mapping[str, str]) -> dict[str, str]:
     """Return the names that an archive contains, as far as its report and JSON documents say them."""
     found = dict(extra)
-    for host, about in (report.get("topology", {}).get("hosts") or {}).items():
+    # The report may be of any origin, and of any shape.
+    for host, about in _mapping(_mapping(report.get("topology")).get("hosts")).items():
+        known, listed = _mapping(about), _mapping(about).get("names")
         found[str(host)] = "host"
-        found |= {str(name): "domain" for name in about.get("names") or []}
-        found |= {str(about[key]): "host" for key in ("router", "subnet", "mesh_name") if about.get(key)}
+        found |= {str(name): "domain" for name in (listed if isinstance(listed, list) else ())}
+        found |= {str(known[key]): "host" for key in ("router", "subnet", "mesh_name") if known.get(key)}
     for document in documents:
         for key, value in _members(document):
             kind = _KEYS.get(key.lower())
@@ -131,10 +133,16 @@ _KEYS = {
 
 
 def _members(document: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON
-    if isinstance(document, dict):
-        for key, value in document.items():
-            yield str(key), value
-            yield from _members(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from _members(value)
+    """Yield the members of all objects, however deep a document is."""
+    left = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            yield from ((str(key), item) for key, item in value.items())
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
