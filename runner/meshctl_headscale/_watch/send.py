@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from meshctl_headscale._watch.endpoint import private_text
 from meshctl_headscale._watch.loop import PartlyError
 
 _FILE = "@"
+# As in @everyone of Discord, <!channel> of Slack, and links of both.
+_LINK = re.compile(r"<(?=[!@#]|\w{1,20}:)|\](?=\()")
+_INERT = {"<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", "]": "] "}
 
 
 def urls(given: Sequence[str], *, on_command_line: bool) -> list[str]:
@@ -63,8 +67,8 @@ def sender(addresses: Sequence[str]) -> Callable[[str, str], None]:
             try:
                 # Causes quote nodes and servers: they are text, and no markup.
                 sent = service.notify(
-                    title=_collection.scrub.text(subject),
-                    body=_collection.scrub.text(message),
+                    title=_inert(_collection.scrub.text(subject)),
+                    body=_inert(_collection.scrub.text(message)),
                     body_format=apprise.NotifyFormat.TEXT,
                 )
             except Exception:
@@ -80,6 +84,11 @@ def sender(addresses: Sequence[str]) -> Callable[[str, str], None]:
             raise PartlyError(f"The message could not be sent to URL {', '.join(failed)} of --notify.")
 
     return send
+
+
+def _inert(text: str) -> str:
+    """Return a text without mentions and links: services read both in plain text, too."""
+    return _LINK.sub(lambda found: _INERT[found[0]], text).replace("@", "\N{FULLWIDTH COMMERCIAL AT}")
 
 
 def _scheme(url: str) -> str:
