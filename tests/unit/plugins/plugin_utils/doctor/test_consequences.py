@@ -197,6 +197,22 @@ def _check(name: str, source: str, target: str | None = None, **more: Any) -> di
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("it does not answer in time", "b: https://h.test: it does not answer in time (doctor.server)"),
+        ("the server https://h.test is at 10.0.0.9 for this host", "b: the server https://h.test is at 10.0.0.9 for this host (doctor.server)"),
+    ],
+)  # fmt: skip
+def test_a_headline_names_the_server_of_which_it_speaks(hint: str, said: str) -> None:
+    expected = {"url": "https://h.test/health", "status": 200}
+    known = _check("doctor.client", "b", verdict="passed")
+    assert headline([known, _check("doctor.server", "b", hint=hint, expected=expected)]) == said
+    assert headline([known, _check("doctor.server", "b", hint="no answer", expected="a server")]).startswith(
+        "b: no answer"
+    )
+
+
 def test_a_client_that_does_not_even_tell_its_state_is_named() -> None:
     checks = [_check("doctor.routes", "server", "b"), _check("doctor.client", "b", verdict="error")]
     assert headline([*checks, _check("doctor.api", "server", verdict="error")]).endswith(

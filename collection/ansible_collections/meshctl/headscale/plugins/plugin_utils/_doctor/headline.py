@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._judge.answer import mapping, text
 from .._judge.check import BAD
 from .cause import because_of
+from .control import HEALTH
 
 STORY, HARDENING = "doctor", "hardening"
 _NAMED = 3
@@ -24,7 +26,7 @@ def headline(checks: Sequence[dict[str, Any]]) -> str:
     if not groups:
         return ""
     first = max(groups, key=lambda group: _weight(group, made))
-    said = f"{_hosts(first, made)}: {first[0]['hint']} ({first[0]['id']})"
+    said = f"{_hosts(first, made)}: {_server(first[0])}{first[0]['hint']} ({first[0]['id']})"
     # What could not be examined is most often a consequence, and no problem that anybody saw.
     others = [group for group in groups if group is not first and _failed(group)]
     if not others:
@@ -55,6 +57,12 @@ def _weight(group: _Checks, made: Sequence[dict[str, Any]]) -> tuple[bool, bool,
 def _failed(group: _Checks) -> bool:
     """Whether a problem was observed, or a client does not even tell its state."""
     return any(check["verdict"] == "failed" or check["id"] == f"{STORY}.client" for check in group)
+
+
+def _server(check: dict[str, Any]) -> str:
+    """Return the server that a finding of a client speaks of, unless it names it."""
+    url = text(mapping(check.get("expected")).get("url")).removesuffix(HEALTH)
+    return f"{url}: " if check["id"] == f"{STORY}.server" and url and url not in check["hint"] else ""
 
 
 def _hosts(group: _Checks, made: Sequence[dict[str, Any]]) -> str:
