@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client, finding, mesh
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client, finding, mesh, view
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
@@ -155,11 +155,13 @@ def test_a_line_that_loses_packets_of_any_size_is_not_blamed_for_large_ones(
     assert ("doctor.mtu" in problems(checks)) is lost
 
 
-def test_large_packets_are_asked_for_while_a_path_may_change() -> None:
-    asked = finding.requests(client, Client(answer(**_client()), ClientContext()))
-    large = next(request for request in asked if request["id"] == "large")
-    assert large["until_answered"]
-    assert large["try_timeout_s"] >= 7
+def test_peers_are_asked_while_a_path_may_change() -> None:
+    known = Client(answer(**_client()), ClientContext())
+    asked = [*finding.requests(client, known), *view.requests(known)]
+    pings = [request for request in asked if request["kind"] == "icmp"]
+    assert [request["id"] for request in pings] == ["large", "icmp"]
+    assert all(request["until_answered"] for request in pings)
+    assert min(request["try_timeout_s"] for request in pings) >= 7
 
 
 def test_a_client_is_asked_the_same_before_anything_is_known_of_the_server() -> None:

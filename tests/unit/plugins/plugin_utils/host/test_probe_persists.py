@@ -16,8 +16,19 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe impo
 LATE = "127.0.0.2"
 
 
-def ping(*targets: str, try_timeout_s: float) -> Any:
-    ask = {"targets": targets, "interval_s": 0.1, "try_timeout_s": try_timeout_s, "until_answered": True}
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(icmp, "_AGAIN_S", 0.1)
+
+
+def ping(*targets: str, try_timeout_s: float, count: int = 1) -> Any:
+    ask = {
+        "targets": targets,
+        "count": count,
+        "interval_s": 0.1,
+        "try_timeout_s": try_timeout_s,
+        "until_answered": True,
+    }
     answer = probe.main({"observe": [{"id": "it", "kind": "icmp", **ask}], "deadline_s": 5})["observations"]["it"]
     if not answer["ok"]:
         pytest.skip(answer["error"]["message"])
@@ -43,3 +54,7 @@ def test_a_target_that_never_answers_is_asked_until_the_time_is_over(monkeypatch
     found = ping("127.0.0.1", try_timeout_s=0.35)["127.0.0.1"]
     assert 0.35 <= time.monotonic() - began < 3
     assert (2 <= found["sent"] <= 4, found["received"]) == (True, 0)
+
+
+def test_each_target_is_asked_the_given_number_of_times_first() -> None:
+    assert ping("127.0.0.1", try_timeout_s=4, count=3)["127.0.0.1"]["received"] == 3

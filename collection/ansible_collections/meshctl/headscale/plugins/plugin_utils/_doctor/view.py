@@ -26,9 +26,10 @@ _IGNORES_ECHO = {
 def requests(client: Client) -> list[dict[str, Any]]:
     """Return what only the comparison with other hosts needs."""
     targets = [known for peer in client.peers for known in addresses(peer.get("TailscaleIPs"))]
-    # WireGuard repeats a lost first handshake after five seconds, and sends the waiting packets then.
+    # WireGuard repeats a lost first handshake after five seconds, and sends the waiting packets then. A path that changes
+    # loses all packets for as long, until tailscaled gives up the old one.
     return [
-        {"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0},
+        {"id": "icmp", "kind": "icmp", "targets": targets, "count": 3, "try_timeout_s": 7.0, "until_answered": True},
         {"id": "packet_filter", "kind": "packet_filter"},
         {"id": "echo", "kind": "files", "paths": list(_IGNORES_ECHO.values())},
     ]

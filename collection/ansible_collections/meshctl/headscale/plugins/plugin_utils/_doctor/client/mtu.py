@@ -21,7 +21,7 @@ def requests(client: Client) -> list[dict[str, Any]]:
     """Ping each peer with large packets. Which paths are expected is not known yet."""
     targets = [known for known in client.targets if ":" not in known]
     # A path that changes, such as to a relay, loses all packets for some seconds.
-    ask = {"size": _SIZE, "interval_s": 0.7, "try_timeout_s": 7.0, "until_answered": True}
+    ask = {"size": _SIZE, "count": 1, "try_timeout_s": 7.0, "until_answered": True}
     return [{"id": "large", "kind": "icmp", "targets": targets, **ask}]
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _SO_TIMESTAMPNS = 35
 _SHORTEST_PAUSE_S = 0.002
+_COUNT, _INTERVAL_S = 3, 0.2
+# With `until_answered`, a target that is silent is asked again after so long.
+_AGAIN_S = 0.7
 # A request without a reply for so long leaves its place to another.
 _OPEN_S = 0.3
 # Requests at a time: a client that wakes up for one packet takes longer for it than for a second one.
@@ -176,10 +179,13 @@ def icmp(ask: Dict, until: float) -> Json:
     echoes = {family: Echo(family, ask) for family in sorted({family_of(target) for target in targets})}
     patience = float(ask.get("try_timeout_s") or 1.0)
     try:
+        _repeat(echoes, targets, ask, until)
+        ends = min(until, time.monotonic() + max(0.0, patience - float(ask.get("interval_s") or _INTERVAL_S)))
         if ask.get("until_answered"):
-            _persist(echoes, targets, ask, min(until, time.monotonic() + patience))
-        else:
-            _repeat(echoes, targets, ask, until, patience)
+            _persist(echoes, targets, ends)
+        # Whether some of several are lost counts as well.
+        if not ask.get("until_answered") or int(ask.get("count") or _COUNT) > 1:
+            _listen(echoes, ends, most_open=0)
         # On a busy host, this process may have slept until now, and replies have not.
         for echo in echoes.values():
             echo.take()
@@ -194,27 +200,28 @@ def icmp(ask: Dict, until: float) -> Json:
     return found
 
 
-def _repeat(echoes: Dict, targets: List, ask: Dict, until: float, patience: float) -> None:
-    """Send `count` requests to each target, then wait for the last replies."""
-    interval = float(ask.get("interval_s") or 0.2)
-    for number in range(int(ask.get("count") or 3)):
+def _repeat(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
+    """Send `count` requests to each target."""
+    interval = float(ask.get("interval_s") or _INTERVAL_S)
+    for number in range(int(ask.get("count") or _COUNT)):
         if number and time.monotonic() + interval >= until:
             break
         sent_at = time.monotonic()
         _send_round(echoes, targets, ask, until)
         _listen(echoes, min(until, sent_at + interval))
-    _listen(echoes, min(until, time.monotonic() + max(0.0, patience - interval)), most_open=0)
 
 
-def _persist(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
-    """Send a request to each target in every interval, until it answers."""
-    left, interval = targets, float(ask.get("interval_s") or 0.2)
-    while left and (began := time.monotonic()) < until:
-        _send_round(echoes, left, ask, until)
-        due = min(until, began + interval)
+def _persist(echoes: Dict, targets: List, until: float) -> None:
+    """Send again to each target that has not answered at all, until each has."""
+    left = targets
+    while left:
+        due = min(until, time.monotonic() + _AGAIN_S)
         while left and (now := time.monotonic()) < due:
             _take(echoes, max(1, int((due - now) * 1000)))
             left = [target for target in left if not echoes[family_of(target)].answered(target)]
+        if time.monotonic() >= until:
+            return
+        _send_round(echoes, left, {}, until)
 
 
 def _send_round(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
