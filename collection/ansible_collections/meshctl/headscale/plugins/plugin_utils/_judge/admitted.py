@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, address, items, mapping, number, text
+from .context import joined
 from .observations import EXCHANGE
 from .quoting import quoted
 from .routed import switch
@@ -63,10 +64,6 @@ def judge_admitted(answer: Json, context: CheckContext, expect: Admitted) -> lis
     return [check for family in expect.families for check in judged(seen, context, expect, family)]
 
 
-def _name(expect: Admitted, aspect: str) -> str:
-    return ".".join(part for part in (aspect, expect.aspect) if part)
-
-
 def _found(seen: Answer, expect: Admitted, family: int, protocol: str) -> dict[str, Any]:
     return mapping(mapping(mapping(seen.data(EXCHANGE)).get(expect.node.address(family))).get(protocol))
 
@@ -81,12 +78,12 @@ def _reached(seen: Answer, context: CheckContext, expect: Admitted, family: int)
         why = _why(seen, expect, family, protocol, outcome)
         checks += [
             context.check(
-                outcome == "answered" if outcome else None, aspect=_name(expect, protocol), family=family,
+                outcome == "answered" if outcome else None, aspect=joined(protocol, expect.aspect), family=family,
                 target=expect.node.name, expected={"port": port, "reply": "whole"}, observed={"outcome": outcome},
                 evidence={"refused_by": text(found.get("refused_by"))}, hint=why, command=command,
             ),
             context.check(
-                source == expect.addresses[family] if source else None, aspect=_name(expect, "source"), family=family,
+                source == expect.addresses[family] if source else None, aspect=joined("source", expect.aspect), family=family,
                 target=expect.node.name, expected={"protocol": protocol, "source": expect.addresses[family]},
                 observed={"source": source}, hint=_wrong_source(expect, source, family) if source else why, command=command,
             ),
@@ -101,7 +98,7 @@ def _silent(seen: Answer, context: CheckContext, expect: Admitted, family: int) 
         outcome, source = text(found.get("outcome")), address(mapping(found.get("seen")).get("from"))
         checks.append(
             context.check(
-                outcome == "timeout" if outcome else None, aspect=_name(expect, "silent"), family=family,
+                outcome == "timeout" if outcome else None, aspect=joined("silent", expect.aspect), family=family,
                 target=expect.node.name, expected={"port": port, "protocol": protocol, "outcome": "timeout"},
                 observed={"outcome": outcome, "source": source}, hint=_not_silent(seen, expect, family, protocol, outcome, source),
                 command=f"{_NC[protocol]} {quoted(expect.node.address(family))} {port}",

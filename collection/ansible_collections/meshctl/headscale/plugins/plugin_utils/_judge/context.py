@@ -47,7 +47,7 @@ class CheckContext:
         """Return a check that passed, failed or could not be judged (`ok` is None)."""
         verdict: Verdict = "error" if ok is None else "passed" if ok else "failed"
         return Check(
-            id=".".join(part for part in (self.story, self.assertion, aspect) if part),
+            id=joined(self.story, self.assertion, aspect),
             story=self.story,
             assertion=self.assertion,
             aspect=aspect,
@@ -78,6 +78,11 @@ class CheckContext:
         )
         check.verdict = "skipped"
         return check
+
+
+def joined(*parts: str) -> str:
+    """Return the parts of a name, without empty ones, joined by dots."""
+    return ".".join(filter(None, parts))
 
 
 def first_address(known: Sequence[str]) -> str:

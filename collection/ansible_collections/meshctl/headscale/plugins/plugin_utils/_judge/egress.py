@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, items, mapping, number, text
 from .behind import Behind, Listener, answers, judge_behind
+from .context import joined
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, ICMP, PREFS, ROUTES, STATUS
 from .quoting import quoted
@@ -109,10 +110,6 @@ def judge_egress(answer: Json, context: CheckContext, expect: Egress) -> list[Ch
     return checks
 
 
-def _name(expect: Egress, aspect: str) -> str:
-    return ".".join(part for part in (aspect, expect.aspect) if part)
-
-
 def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> Check:
     unseen = next((name for name in (ROUTES, ADDRESSES) if seen.data(name) is None), "")
     device = device_to(seen, known)
@@ -126,7 +123,7 @@ def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> C
             f"takes precedence over tailscaled's (`ip rule`, `ip route get {known}`)"
         )
     return context.check(
-        None if unseen else device in mesh_interfaces(seen.data(ADDRESSES)), aspect=_name(expect, "route"), family=6 if ":" in known else 4,
+        None if unseen else device in mesh_interfaces(seen.data(ADDRESSES)), aspect=joined("route", expect.aspect), family=6 if ":" in known else 4,
         target=expect.exit, expected={"address": known, "into": "the mesh"}, observed={"interface": device}, hint=hint,
         command=f"ip route get {quoted(known)}",
     )  # fmt: skip
@@ -135,7 +132,7 @@ def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> C
 def _answers(seen: Answer, context: CheckContext, expect: Egress, known: str) -> Check:
     received = number(mapping(mapping(seen.data(ALIVE)).get(known)).get("received"))
     return context.check(
-        None if received is None else received > 0, aspect=_name(expect, "answers"), target=expect.exit,
+        None if received is None else received > 0, aspect=joined("answers", expect.aspect), target=expect.exit,
         expected={"replies": {"min": 1}}, observed={"received": received},
         hint=seen.why(ALIVE) if received is None else _no_answer(seen, expect, known), command=f"ping -c 3 {quoted(known)}",
     )  # fmt: skip
@@ -161,13 +158,13 @@ def _web(seen: Answer, context: CheckContext, expect: Egress, family: int) -> Ch
     if not expect.reached:
         answering = outcome == "answered" or answers(seen, expect.web_of(family))
         return context.check(
-            not answering if outcome else None, aspect=_name(expect, "blocked"), family=family, target=expect.web,
+            not answering if outcome else None, aspect=joined("blocked", expect.aspect), family=family, target=expect.web,
             expected={"outcome": "no answer while the exit node is down"}, observed={"outcome": outcome, "source": source},
             hint=f"{expect.web} answers, to {source}, while the exit node {expect.exit} is down: traffic bypasses it"
             if outcome else seen.why(HTTP), command=command,
         )  # fmt: skip
     return context.check(
-        source in sources if outcome else None, aspect=_name(expect, "address"), family=family, target=expect.web,
+        source in sources if outcome else None, aspect=joined("address", expect.aspect), family=family, target=expect.web,
         expected={"source": {"one_of": list(sources)}}, observed={"outcome": outcome, "source": source},
         evidence={"error": text(row.get("error"))}, hint=_why(seen, expect, outcome, source, family), command=command,
     )  # fmt: skip
@@ -182,7 +179,8 @@ def _more(seen: Answer, context: CheckContext, expect: Egress, family: int) -> l
     silent = _silent(seen, expect, family)
     checks = [
         context.check(
-            None if echo is None else echo > 0, aspect=_name(expect, "icmp"), family=family, target=expect.web, expected={"replies": {"min": 1}},
+            None if echo is None else echo > 0, aspect=joined("icmp", expect.aspect), family=family, target=expect.web,
+            expected={"replies": {"min": 1}},
             observed={"received": echo}, hint=seen.why(ICMP) if echo is None else _only("echo requests", expect) if other else silent,
             command=f"ping -c 3 {quoted(known)}",
         )
@@ -194,7 +192,7 @@ def _more(seen: Answer, context: CheckContext, expect: Egress, family: int) -> l
             wrong_source=lambda source: _why(seen, expect, "answered", source, family), whole=not expect.neighbour_reached,
             before=expect.before.get(known, {}),
         )  # fmt: skip
-        checks += judge_behind(seen, context, lambda aspect: _name(expect, aspect), what)
+        checks += judge_behind(seen, context, lambda aspect: joined(aspect, expect.aspect), what)
     return checks
 
 
@@ -264,7 +262,7 @@ def _leak(seen: Answer, context: CheckContext, expect: Egress) -> Check:
     if flows is None or links is None:
         why = seen.why(CAPTURE) if flows is None else seen.why(ADDRESSES)
         return context.check(
-            None, aspect=_name(expect, "leak"), target=target, expected=expected, observed=None, hint=why
+            None, aspect=joined("leak", expect.aspect), target=target, expected=expected, observed=None, hint=why
         )
     found = [flow for flow in map(mapping, items(flows)) if _in_clear(flow, links, expect)]
     shown = [
@@ -272,7 +270,7 @@ def _leak(seen: Answer, context: CheckContext, expect: Egress) -> Check:
         for flow in found
     ]
     return context.check(
-        not found, aspect=_name(expect, "leak"), target=target, expected=expected,
+        not found, aspect=joined("leak", expect.aspect), target=target, expected=expected,
         observed={"in_clear": len(found), **({"flows": shown[:_SHOWN]} if found else {})},
         hint=_why_leak(found[0], expect) if found else "", command=command,
     )  # fmt: skip
@@ -310,7 +308,7 @@ def _names(seen: Answer, context: CheckContext, expect: Egress) -> Check:
     answered = {text(row.get("name")): items(row.get("addresses")) for row in rows}
     lacking = [name for name in expect.names if not answered.get(name)]
     return context.check(
-        None if seen.data(GETADDRINFO) is None else not lacking, aspect=_name(expect, "dns"), target=expect.exit,
+        None if seen.data(GETADDRINFO) is None else not lacking, aspect=joined("dns", expect.aspect), target=expect.exit,
         expected={"resolved": list(expect.names)}, observed={"resolved": [name for name in expect.names if name not in lacking]},
         hint=f"{', '.join(lacking)} does not resolve through the exit node: check that it resolves on {expect.exit} itself"
         if lacking else seen.why(GETADDRINFO), command=f"getent hosts {quoted(expect.names[0])}",
@@ -328,7 +326,7 @@ def _neighbour(seen: Answer, context: CheckContext, expect: Egress, family: int)
         else f"{expect.neighbour} answers, to {source}, although traffic for the local network must not bypass the exit node"
     )
     return context.check(
-        right if outcome else None, aspect=_name(expect, "lan"), family=family, target=expect.neighbour,
+        right if outcome else None, aspect=joined("lan", expect.aspect), family=family, target=expect.neighbour,
         expected={"outcome": "answered" if expect.neighbour_reached else "no answer"}, observed={"outcome": outcome, "source": source},
         hint=hint if outcome else seen.why(HTTP), command=f"curl -sS -m 5 {quoted(url)}",
     )  # fmt: skip

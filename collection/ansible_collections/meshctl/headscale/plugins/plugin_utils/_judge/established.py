@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, items, mapping, number, text
+from .context import joined
 from .observations import HELD
 from .quoting import quoted
 from .reason import late
@@ -64,7 +65,7 @@ def _check(  # noqa: PLR0913, PLR0917
     talking = last is not None and last > max(expect.since, expect.asked)
     return context.check(
         (outcome == "open" and talking) if before else None,
-        aspect=".".join(part for part in (expect.phase, "established") if part),
+        aspect=joined(expect.phase, "established"),
         family=family,
         target=peer.name,
         expected={"port": expect.port, "opened": "before the change", "stays": "open"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import causes
 from .answer import Answer, Json, address, items, mapping, number, text
 from .behind import Behind, Listener, answers, judge_behind
+from .context import joined
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, HTTP, ICMP, PREFS, ROUTES, STATUS, TCP
 from .quoting import quoted
@@ -99,10 +100,6 @@ def page(seen: Answer, url: str, name: str = HTTP) -> dict[str, Any]:
     return next((entry for entry in map(mapping, items(seen.data(name))) if entry.get("url") == url), {})
 
 
-def _name(expect: Routed, aspect: str) -> str:
-    return ".".join(part for part in (aspect, expect.aspect) if part)
-
-
 def _in_mesh(seen: Answer, way: Way) -> bool | None:
     """Whether the kernel sends packets for a target into the mesh; None if it could not be asked."""
     if seen.data(ROUTES) is None or seen.data(ADDRESSES) is None:
@@ -117,12 +114,12 @@ def _present(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> l
     received = number(echo.get("received"))
     checks = [
         context.check(
-            routed, aspect=_name(expect, "route"), target=way.target, family=way.family, expected={"prefix": way.prefix, "into": "the mesh"},
+            routed, aspect=joined("route", expect.aspect), target=way.target, family=way.family, expected={"prefix": way.prefix, "into": "the mesh"},
             observed={"interface": device_to(seen, way.address)}, evidence=_evidence(seen, way),
             hint=why or seen.why(ROUTES), command=f"ip route get {quoted(way.address)}",
         ),
         context.check(
-            None if received is None else received > 0, aspect=_name(expect, "icmp"), target=way.target, family=way.family,
+            None if received is None else received > 0, aspect=joined("icmp", expect.aspect), target=way.target, family=way.family,
             expected={"replies": {"min": 1}}, observed={"received": received, "rtt_ms": items(echo.get("rtt_ms"))[:3]},
             evidence={"errors": items(echo.get("errors"))[:3]},
             hint=why or (seen.why(ICMP) if received is None else _silent(expect, way)),
@@ -133,14 +130,14 @@ def _present(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> l
         checks += _transfers(seen, context, expect, way, why)
         if way.listener:
             checks += judge_behind(
-                seen, context, lambda aspect: _name(expect, aspect), _behind(expect, way, way.listener, why)
+                seen, context, lambda aspect: joined(aspect, expect.aspect), _behind(expect, way, way.listener, why)
             )
     elif way.port:
         row = next((entry for entry in map(mapping, items(seen.data(TCP))) if entry.get("host") == way.address), {})
         outcome = text(row.get("outcome"))
         checks.append(
             context.check(
-                outcome == "connected" if outcome else None, aspect=_name(expect, "tcp"), target=way.target, family=way.family,
+                outcome == "connected" if outcome else None, aspect=joined("tcp", expect.aspect), target=way.target, family=way.family,
                 expected={"port": way.port, "outcome": "connected"}, observed={"outcome": outcome},
                 hint=why or (_silent(expect, way) if outcome else seen.why(TCP)),
                 command=f"nc -zv {quoted(way.address)} {way.port}",
@@ -172,18 +169,18 @@ def _transfers(seen: Answer, context: CheckContext, expect: Routed, way: Way, wh
     curl = f"curl -sS -m 5 {quoted(way.url)}"
     return [
         context.check(
-            outcome == "answered" if outcome else None, aspect=_name(expect, "tcp"), target=way.target, family=way.family,
+            outcome == "answered" if outcome else None, aspect=joined("tcp", expect.aspect), target=way.target, family=way.family,
             expected={"url": way.url, "outcome": "answered"}, observed={"outcome": outcome},
             evidence={"error": text(small.get("error")), "timings": small.get("timings")},
             hint=why or (_silent(expect, way) if outcome else seen.why(HTTP)), command=curl,
         ),
         context.check(
-            source in way.sources if outcome == "answered" else None, aspect=_name(expect, "source"), target=way.target, family=way.family,
+            source in way.sources if outcome == "answered" else None, aspect=joined("source", expect.aspect), target=way.target, family=way.family,
             expected={"source": {"one_of": list(way.sources)}}, observed={"source": source},
             hint=why or (_wrong_source(expect, way, source) if outcome == "answered" else _silent(expect, way)), command=curl,
         ),
         context.check(
-            whole if bulk.get("outcome") else None, aspect=_name(expect, "bulk"), target=way.target, family=way.family,
+            whole if bulk.get("outcome") else None, aspect=joined("bulk", expect.aspect), target=way.target, family=way.family,
             expected={"bytes": {"min": BULK_BYTES}}, observed={"bytes": len(body), "outcome": text(bulk.get("outcome"))},
             hint=why or (_no_bulk(way) if outcome == "answered" else _silent(expect, way)), command=f"{curl}bulk",
         ),
@@ -199,7 +196,7 @@ def _absent(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> li
     taken = carrier(seen, way.address)
     return [
         context.check(
-            None if routed is None else not routed, aspect=_name(expect, "route"), target=way.target, family=way.family,
+            None if routed is None else not routed, aspect=joined("route", expect.aspect), target=way.target, family=way.family,
             expected={"prefix": way.prefix, "into": "no mesh"}, observed={"interface": device_to(seen, way.address)},
             evidence=_evidence(seen, way),
             hint=seen.why(ROUTES) if routed is None else (
@@ -209,7 +206,7 @@ def _absent(seen: Answer, context: CheckContext, expect: Routed, way: Way) -> li
             command="ip route show table 52",
         ),
         context.check(
-            not answering if tried else None, aspect=_name(expect, "silent"), target=way.target, family=way.family,
+            not answering if tried else None, aspect=joined("silent", expect.aspect), target=way.target, family=way.family,
             expected={"replies": 0, "outcome": "no answer"}, observed={"received": received, "outcome": outcome},
             hint=f"{way.target} answers although no route may lead to it: another route leads to {way.address} (`ip route get`)"
             if tried else seen.why(ICMP), command=f"ping -c 3 {quoted(way.address)}",

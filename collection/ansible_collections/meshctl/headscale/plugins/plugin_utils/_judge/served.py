@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, items, mapping, text
+from .context import joined
 from .observations import NODES
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def judge_served(answer: Json, context: CheckContext, expect: Served) -> list[Ch
     seen = Answer(answer)
     if seen.data(NODES) is None:
         return [
-            context.check(None, aspect=_aspect(expect, "serving"), expected={"routes": sorted(expect.prefixes)}, observed=None,
+            context.check(None, aspect=joined("serving", expect.aspect), expected={"routes": sorted(expect.prefixes)}, observed=None,
                           hint=seen.why(NODES), command=_COMMAND)
         ]  # fmt: skip
     state = state_of(answer, expect)
@@ -80,20 +81,16 @@ def family_of(prefix: str) -> int:
     return 6 if ":" in prefix else 4
 
 
-def _aspect(expect: Served, name: str) -> str:
-    return ".".join(part for part in (name, expect.aspect) if part)
-
-
 def _of_router(context: CheckContext, expect: Served, prefix: str, router: str, own: dict[str, Any]) -> list[Check]:
     advertised, approved = prefix in items(own.get("advertised")), prefix in items(own.get("approved"))
     return [
         context.check(
-            advertised, aspect=_aspect(expect, "advertised"), family=family_of(prefix), target=router,
+            advertised, aspect=joined("advertised", expect.aspect), family=family_of(prefix), target=router,
             expected={"prefix": prefix, "advertised": True}, observed={"advertised": advertised},
             evidence={"routes": own}, hint=_not_advertised(prefix, router, own), command=_COMMAND,
         ),
         context.check(
-            approved == expect.approved, aspect=_aspect(expect, "approved"), family=family_of(prefix), target=router,
+            approved == expect.approved, aspect=joined("approved", expect.aspect), family=family_of(prefix), target=router,
             expected={"prefix": prefix, "approved": expect.approved}, observed={"approved": approved},
             evidence={"routes": own}, hint=_wrongly_approved(prefix, router, own, approved=approved), command=_COMMAND,
         ),
@@ -128,7 +125,7 @@ def _serving(
     right = (now == [wanted] if wanted else len(now) == 1) if expect.approved else not now
     expected: Any = [wanted] if wanted else {"one_of": list(routers)} if expect.approved else []
     return context.check(
-        right, aspect=_aspect(expect, "serving"), family=family_of(prefix), target=prefix, expected={"routers": expected}, observed={"routers": now},
+        right, aspect=joined("serving", expect.aspect), family=family_of(prefix), target=prefix, expected={"routers": expected}, observed={"routers": now},
         evidence={"state": {name: state.get(name) for name in routers}},
         hint=not_served(prefix, routers, state) if not now else _wrong_router(prefix, now, wanted), command=_COMMAND,
     )  # fmt: skip
