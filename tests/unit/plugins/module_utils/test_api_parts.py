@@ -30,7 +30,7 @@ from ansible_collections.meshctl.headscale.plugins.module_utils._errors import (
     WrongUrlError,
 )
 from ansible_collections.meshctl.headscale.plugins.module_utils._files import read_secret, write_secret
-from ansible_collections.meshctl.headscale.plugins.module_utils._keys import lasts
+from ansible_collections.meshctl.headscale.plugins.module_utils._keys import chosen, lasts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -472,3 +472,21 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
         read_secret(str(tmp_path / "two-lines"))
     with pytest.raises(BadInput, match="cannot be read"):
         read_secret(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "kept", "found"),
+    [
+        ({"id": "2", "prefix": None}, None, "2"),
+        ({"id": "3", "prefix": "aaaaaaaaaaaa"}, None, None),
+        ({"id": None, "prefix": "aaaaaaaaaaaa"}, None, "1"),
+        ({"id": None, "prefix": None}, API_KEY, "2"),
+        ({"id": None, "prefix": None}, None, None),
+    ],
+)
+def test_a_key_is_chosen_by_its_id_its_prefix_or_its_file(
+    options: dict[str, Any], kept: str | None, found: str | None
+) -> None:
+    records = [{"id": "1", "prefix": "aaaaaaaaaaaa"}, {"id": "2", "prefix": "A" * 12}]
+    record = chosen(records, options, kept)
+    assert (record and record["id"]) == found

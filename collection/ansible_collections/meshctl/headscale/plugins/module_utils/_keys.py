@@ -54,6 +54,13 @@ def by_prefix(records: Iterable[Record], prefix: str) -> Record | None:
     return next((record for record in records if prefix and record["prefix"] == prefix), None)
 
 
+def chosen(records: Iterable[Record], options: dict[str, t.Any], secret: str | None) -> Record | None:
+    """Return the key that the options id or prefix name, or the one that is kept."""
+    if options["id"]:
+        return next((record for record in records if record["id"] == options["id"]), None)
+    return by_prefix(records, _shapes.key_prefix(options["prefix"] or secret or ""))
+
+
 def lasts(record: Record, *, now: datetime, ahead: timedelta) -> bool:
     """Whether a key is still valid after the time ahead."""
     return record["expiration"] is None or parse_moment(record["expiration"]) > now + ahead

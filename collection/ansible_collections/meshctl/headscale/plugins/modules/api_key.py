@@ -239,14 +239,9 @@ class ApiKey:
 
     # -- expired and absent
 
-    def _chosen(self) -> Record | None:
-        if self.options["id"]:
-            return next((record for record in self.all if record["id"] == self.options["id"]), None)
-        return _keys.by_prefix(self.all, _shapes.key_prefix(self.options["prefix"] or self.secret or ""))
-
     def expired(self) -> dict[str, t.Any]:
         """See to it that the key is not accepted any more."""
-        before = self._chosen()
+        before = _keys.chosen(self.all, self.options, self.secret)
         if before is None:
             raise BadInput("There is no such API key on the server to expire: see api_key_info, or use state=absent.")
         after = before
@@ -257,7 +252,7 @@ class ApiKey:
 
     def absent(self) -> dict[str, t.Any]:
         """Delete the key, and the file that held it."""
-        before = self._chosen()
+        before = _keys.chosen(self.all, self.options, self.secret)
         if before:
             self.task.write(lambda: self.server.delete(before))
         if self.path and self.secret:

@@ -267,14 +267,9 @@ class PreAuthKey:
 
     # -- expired and absent
 
-    def _chosen(self) -> Record | None:
-        if self.options["id"]:
-            return next((record for record in self.all if record["id"] == self.options["id"]), None)
-        return _keys.by_prefix(self.all, _shapes.key_prefix(self.options["prefix"] or self.secret or ""))
-
     def expired(self) -> dict[str, t.Any]:
         """Make sure that no further node joins with the key."""
-        before = self._chosen()
+        before = _keys.chosen(self.all, self.options, self.secret)
         if before is None:
             raise BadInput(
                 "There is no such preauthkey on the server to expire: see preauthkey_info, or use state=absent."
@@ -287,7 +282,7 @@ class PreAuthKey:
 
     def absent(self) -> dict[str, t.Any]:
         """Delete the key, and the file that held it."""
-        before = self._chosen()
+        before = _keys.chosen(self.all, self.options, self.secret)
         if before:
             self.task.write(lambda: self.task.api.delete_preauthkey(before["id"]))
         path = self.path
