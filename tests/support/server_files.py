@@ -186,6 +186,8 @@ CONFIG_CHANGES = (
     Change("100.64.0.0/10", "100.64.0.0/33", "config.prefixes", "high", "v4", True),
     Change("100.64.0.0/10", "10.0.0.0/8", "config.prefixes", "high", "v4"),
     Change("100.64.0.0/10", "100.64.0.4/30", "config.prefixes", "medium", "v4"),
+    Change("100.64.0.0/10", "100.64.0.4/31", "config.prefixes", "high", "v4"),
+    Change("100.64.0.0/10", "100.115.93.0/24", "config.prefixes", "high", "v4"),
     Change("  v6: fd7a:115c:a1e0::/48\n", "  allocation: any\n", "config.prefixes", "high", "allocation", True),
     Change("  private_key_path: /var/lib/headscale/noise.key", "  x: 1", "config.required", "high", "noise", True),
     _add("trusted_proxies: [10.0.0.1]", "config.trusted_proxies", "high", stops=True),

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 SUPPORTED: tuple[Network, ...] = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
+# No node gets an address of these.
+CHROME_OS: Network = ip_network("100.115.92.0/23")
 
 
 def inside(net: Network, whole: Network) -> bool:

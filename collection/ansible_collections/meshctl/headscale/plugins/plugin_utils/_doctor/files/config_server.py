@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from .. import urls
-from ..prefixes import SUPPORTED, inside
+from ..prefixes import CHROME_OS, SUPPORTED, Network, inside
 from .finding import Finding
 from .keys import KEYS
 from .settings import Settings, duration
@@ -62,9 +62,14 @@ def _prefix(settings: Settings, name: str, said: str) -> Iterator[Finding]:
         )  # fmt: skip
     elif net.version != int(name[-1]):
         yield settings.finding("prefixes", "high", name, f"{said} is a prefix of the other family", "correct it")
+    elif not (room := _room(net)):
+        yield settings.finding(
+            "prefixes", "high", name, f"{said} has no address for a node, because the first, the last and those of "
+            f"{CHROME_OS} are not given to nodes: Headscale lets none join", "use 100.64.0.0/10 and fd7a:115c:a1e0::/48",
+        )  # fmt: skip
     elif net.num_addresses < _FEWEST:
         yield settings.finding(
-            "prefixes", "medium", name, f"{said} has room for {net.num_addresses} nodes, and Headscale refuses further ones",
+            "prefixes", "medium", name, f"{said} has room for {room} nodes, and Headscale refuses further ones",
             "use a larger part of 100.64.0.0/10 or of fd7a:115c:a1e0::/48, such as all of it",
         )  # fmt: skip
     elif not any(inside(net, known) for known in SUPPORTED):
@@ -79,6 +84,11 @@ def _network(said: str) -> IPv4Network | IPv6Network | None:
         return ip_network(said, strict=False)
     except ValueError:
         return None
+
+
+def _room(net: Network) -> int:
+    """Return how many nodes can have an address of a prefix."""
+    return 0 if inside(net, CHROME_OS) else max(0, net.num_addresses - 2)
 
 
 def _required(settings: Settings) -> Iterator[Finding]:
