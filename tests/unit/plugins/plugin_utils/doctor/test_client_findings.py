@@ -14,6 +14,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.client i
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath, Underlay
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import slow
@@ -130,6 +131,17 @@ def test_a_host_without_python_gets_no_other_remedy() -> None:
     silent = Client({"failure": {"type": "no_python", "message": "install Python 3.8 or later"}}, ClientContext())
     checks = finding.judge(client, silent, CONTEXT, only="client")
     assert checks[0].hint == "install Python 3.8 or later"
+
+
+def test_a_client_whose_preauthkey_is_refused() -> None:
+    health = ["You are logged out. The last login error was: authkey expired"]
+    status = {"BackendState": "NeedsLogin", "Self": {}, "Health": health}
+    seen = Client(answer(status=status, prefs={"LoggedOut": False, "ControlURL": "https://h"}), ClientContext())
+    checks = finding.judge(client, seen, CONTEXT, only="client")
+    assert "authkey expired: the server refuses its preauthkey" in checks[0].hint
+    assert ClientView.of("a", seen).logged_out, "it does not come back with its former key"
+    seen = Client(answer(status={**status, "Health": []}, prefs={"LoggedOut": False}), ClientContext())
+    assert not ClientView.of("a", seen).logged_out
 
 
 def _client(status: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from .._judge import causes
 from .._judge.answer import Json, addresses, items, mapping, number, text
 from . import control
 from .cause import Cause
@@ -108,7 +109,8 @@ class ClientView:
             dropping=tuple(client.dropping),
             rewriting=tuple(client.rewriting),
             shields_up=client.prefs.get("ShieldsUp") is True,
-            logged_out=client.prefs.get("LoggedOut") is True and not client.running,
+            # A client that logs in with a new preauthkey has given up its former node.
+            logged_out=not client.running and (client.prefs.get("LoggedOut") is True or causes.refused_key(client)),
             bad={name: asdict(cause) for name, cause in client.bad.items()},
             partly={
                 known: said for known, one in mapping(client.data("icmp")).items() if (said := _in_part(mapping(one)))

@@ -74,6 +74,11 @@ def login_error(seen: Answer) -> str:
     return next((line for line in lines if _LOGIN in line), "")[:_LONGEST] if stuck else ""
 
 
+def refused_key(seen: Answer) -> bool:
+    """Whether the server refused the preauthkey with which the client logged in, as the client reports."""
+    return "authkey" in login_error(seen).lower()
+
+
 def peer(seen: Answer, node: Node) -> str:
     """Return the fault of a peer that the host's client knows of, empty if none."""
     known = find_peer(seen.data(STATUS), node)

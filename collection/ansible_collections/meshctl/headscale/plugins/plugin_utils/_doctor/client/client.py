@@ -34,7 +34,12 @@ def judge(client: Client, context: CheckContext) -> Check:
         "health": [text(line) for line in items(client.status.get("Health"))],
     }
     hint = _lost_state(client) or causes.client(client)
-    if remedy := _asks_differently(client):
+    if causes.refused_key(client):
+        hint = (
+            f"{hint}: the server refuses its preauthkey, which is used up, expired or unknown; create another one with `headscale preauthkeys "
+            "create`, and join with it"
+        )
+    elif remedy := _asks_differently(client):
         hint = f"{hint}: {remedy}"
     elif client.running and client.me.get("Online") is False and not client.me.get("Expired"):
         hint = (
