@@ -76,3 +76,10 @@ def test_every_fault_is_in_it(pages: dict[str, str]) -> None:
 
     for fault in catalogue.load():
         assert f"| `{fault}` |" in pages["fault-catalogue"]
+
+
+@pytest.mark.parametrize("part", ["client", "server", "mesh"])
+def test_every_finding_of_the_doctor_has_a_row(part: str) -> None:
+    page = (ROOT / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
+    found = (COLLECTION / "plugins" / "plugin_utils" / "_doctor" / part).glob("[a-z]*.py")
+    assert [path.stem for path in found if f"| `doctor.{path.stem}" not in page] == []
