@@ -133,12 +133,13 @@ def test_a_host_without_python_gets_no_other_remedy() -> None:
     assert checks[0].hint == "install Python 3.8 or later"
 
 
-def test_a_client_whose_preauthkey_is_refused() -> None:
-    health = ["You are logged out. The last login error was: authkey expired"]
+@pytest.mark.parametrize("said", ["authkey expired", "authkey already used", "invalid pre auth key"])
+def test_a_client_whose_preauthkey_is_refused(said: str) -> None:
+    health = [f"You are logged out. The last login error was: {said}"]
     status = {"BackendState": "NeedsLogin", "Self": {}, "Health": health}
     seen = Client(answer(status=status, prefs={"LoggedOut": False, "ControlURL": "https://h"}), ClientContext())
     checks = finding.judge(client, seen, CONTEXT, only="client")
-    assert "authkey expired: the server refuses its preauthkey" in checks[0].hint
+    assert f"{said}: the server refuses its preauthkey" in checks[0].hint
     assert ClientView.of("a", seen).logged_out, "it does not come back with its former key"
     seen = Client(answer(status={**status, "Health": []}, prefs={"LoggedOut": False}), ClientContext())
     assert not ClientView.of("a", seen).logged_out

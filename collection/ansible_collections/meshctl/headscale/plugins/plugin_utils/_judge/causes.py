@@ -32,6 +32,8 @@ _WAITING = ("Starting", "NoState", "")
 # States in which a client stays as long as something is wrong.
 _STUCK = ("NoState", "Starting", "NeedsLogin", "")
 _LOGIN = "last login error"
+# What headscale says of a preauthkey that has expired or is used up, and of one that it does not know.
+_REFUSED_KEY = ("authkey", "auth key")
 _LONGEST = 400
 
 
@@ -76,7 +78,7 @@ def login_error(seen: Answer) -> str:
 
 def refused_key(seen: Answer) -> bool:
     """Whether the server refused the preauthkey with which the client logged in, as the client reports."""
-    return "authkey" in login_error(seen).lower()
+    return any(words in login_error(seen).lower() for words in _REFUSED_KEY)
 
 
 def peer(seen: Answer, node: Node) -> str:
