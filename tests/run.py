@@ -22,8 +22,8 @@ RESULTS = ROOT / "build/tests"
 SLOWEST = 10
 # A file shares its labs, so it stays on one worker. The longest first, in the order of a directory's conftest.py.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-# Labs spend most of their time waiting, so three workers fit on two cores.
-LABS_SIDE_BY_SIDE = ("-n", "3", *SIDE_BY_SIDE[2:])
+# Labs spend most of their time waiting, so four workers fit on two cores.
+LABS_SIDE_BY_SIDE = ("-n", "4", *SIDE_BY_SIDE[2:])
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ KINDS: dict[str, Kind] = {
     "integration": Kind(
         (_pytest("tests/integration", "-m", "not libvirt and not slow", *LABS_SIDE_BY_SIDE),), needs_binaries=True
     ),
-    "e2e": Kind((_pytest("tests/e2e", "-m", "not slow", *SIDE_BY_SIDE),), needs_binaries=True),
+    "e2e": Kind((_pytest("tests/e2e", "-m", "not slow", *LABS_SIDE_BY_SIDE),), needs_binaries=True),
     "matrix": Kind((_pytest("tests/matrix", *SIDE_BY_SIDE),), needs_binaries=True),
     "nix": Kind((_pytest("-rs", "tests/unit/nix"),), environment={"MESHCTL_NIX_TOOLS": "required"}),
     "libvirt": Kind((_pytest("-rs", "tests/integration", "-m", "libvirt"),), needs_binaries=True),
