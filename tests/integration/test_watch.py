@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import json
 import os
 import random
@@ -337,12 +338,16 @@ def test_the_role_installs_a_hardened_service(mode: str, tmp_path: Path) -> None
         )
         packed.writestr(f"{info}/entry_points.txt", "[console_scripts]\nmeshctl = json.tool:main\n")
         packed.writestr(f"{info}/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (tmp_path / "lock.txt").write_text(f"{wheel} --hash=sha256:{digest}\n")
+    (tmp_path / "wrong.txt").write_text(f"{wheel} --hash=sha256:{digest[::-1]}\n")
     (tmp_path / "hosts.yml").write_text("all: {hosts: {}}\n")
     (tmp_path / "cert.pem").write_text("certificate\n")
     textfiles = tmp_path / "text files"
     textfiles.mkdir()
     arguments = {
         "mesh_watch_inventory": str(tmp_path / "hosts.yml"), "mesh_watch_package": str(wheel), "mesh_watch_mode": mode,
+        "mesh_watch_lock": str(tmp_path / "lock.txt") if mode == "service" else "",
         "mesh_watch_stories": ["us1", "us4"], "mesh_watch_notify": ["json://host/s3cret"], "mesh_watch_ssh_key": "PRIVATE s3cret",
         "mesh_watch_tls_cert": str(tmp_path / "cert.pem"), "mesh_watch_tls_key": "s3cret", "mesh_watch_password": "a:s3cret",
         "mesh_watch_textfile": str(textfiles / "mesh.prom"), "mesh_watch_start": False, "mesh_watch_user": "mesh-test",
@@ -356,7 +361,9 @@ def test_the_role_installs_a_hardened_service(mode: str, tmp_path: Path) -> None
     remove = f"{ansible} -e mesh_watch_state=absent"
     unit = f"/etc/systemd/system/meshctl-watch.{mode}"
     script = f"""
-{ansible} --check && {ansible} && {ansible}
+{ansible} -e mesh_watch_package=meshctl-headscale || true
+{ansible} -e mesh_watch_lock={tmp_path}/wrong.txt -e mesh_watch_directory=/opt/wrong || true
+echo '--- install'; {ansible} --check && {ansible} && {ansible}
 echo '--- secrets'; stat -c '%a %U %n' /etc/meshctl-watch/notify /etc/meshctl-watch/id_ssh /etc/meshctl-watch/password
 echo '--- verify'; systemd-analyze verify {unit} 2>&1 | grep meshctl-watch
 echo '--- exposure'; systemd-analyze security --offline=true --no-pager /etc/systemd/system/meshctl-watch.service | tail -1
@@ -372,8 +379,11 @@ echo '--- removal'; {remove} && {remove}; ls -d /etc/meshctl-watch /etc/systemd/
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     output = done.stdout + done.stderr
-    plays, _, rest = output.partition("--- secrets")
-    assert "s3cret" not in plays
+    refused, _, rest = output.partition("--- install")
+    assert "mesh_watch_package is 'meshctl-headscale': name a version" in refused
+    assert "DO NOT MATCH THE HASHES" in refused
+    plays, _, rest = rest.partition("--- secrets")
+    assert "s3cret" not in refused + plays
     assert re.findall(r"changed=(\d+) .*failed=0", plays)[-1] == "0", output[-3000:]
     secrets, _, rest = rest.partition("--- verify")
     assert re.findall(r"^(\d+) (\S+)", secrets, re.MULTILINE) == [("400", "mesh-test")] * 3

@@ -25,7 +25,9 @@ def test_the_changelog_is_what_the_generator_writes(tmp_path: Path) -> None:
     assert (ROOT / "CHANGELOG.md").resolve() == COLLECTION / "CHANGELOG.md"
 
 
-def test_both_packages_have_one_version() -> None:
+def test_the_packages_have_one_version_and_the_role_installs_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((COLLECTION / "galaxy.yml").read_text())["version"] == project
+    defaults = yaml.safe_load((COLLECTION / "roles/mesh_watch/defaults/main.yml").read_text())
+    assert defaults["mesh_watch_package"] == f"meshctl-headscale[watch]=={project}"
     assert project in yaml.safe_load((COLLECTION / "changelogs" / "changelog.yaml").read_text())["releases"]
