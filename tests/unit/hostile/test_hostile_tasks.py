@@ -63,7 +63,7 @@ def _play(tmp_path: Path, task: dict[str, Any]) -> subprocess.CompletedProcess[s
         [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml", "--forks", "9"],
         capture_output=True, text=True, check=False, cwd=tmp_path, timeout=100,
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "ANSIBLE_HOME": str(tmp_path / "ansible"),
-             "ANSIBLE_CALLBACKS_ENABLED": "meshctl.headscale.report", "MESHCTL_COMMAND_TIMEOUT": "5",
+             "ANSIBLE_CALLBACKS_ENABLED": "meshctl.headscale.report", "MESHCTL_COMMAND_TIMEOUT": "12",
              "MESHCTL_RUN_DIR": str(tmp_path / "run"), "ANSIBLE_PIPELINING": "true"},
     )  # fmt: skip
 
@@ -72,14 +72,14 @@ def _play(tmp_path: Path, task: dict[str, Any]) -> subprocess.CompletedProcess[s
 def test_every_kind_of_task_has_limits(tmp_path: Path, kind: str) -> None:
     began = time.monotonic()
     done = _play(tmp_path, _TASKS[kind])
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 90
     recap = {line.split()[0]: line for line in done.stdout.rpartition("PLAY RECAP")[2].splitlines()[1:] if line.strip()}
     assert "unreachable=0 " in recap["honest"], done.stdout[-3000:]
     assert "failed=0 " in recap["honest"], done.stdout[-3000:]
     assert {name for name in _HOSTILE if "unreachable=1 " in recap[name]} == set(_HOSTILE), done.stdout[-3000:]
     said = " ".join((done.stdout + done.stderr).split())
     assert "sent more than 8 MB, or 1000000 JSON values, and was cut off" in said, said[-3000:]
-    assert "did not finish a command or transfer within 5 s" in said, said[-3000:]
+    assert "did not finish a command or transfer within 12 s" in said, said[-3000:]
 
 
 def test_a_transfer_has_limits(tmp_path: Path) -> None:

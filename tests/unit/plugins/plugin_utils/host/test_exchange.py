@@ -45,6 +45,10 @@ def targets(serving: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     ]
 
 
+# A listener without its deadline would go on for much longer.
+_PATIENCE_S = 6.0
+
+
 def listens(port: int, kind: int = socket.SOCK_STREAM) -> bool:
     """Whether any process has the port on the loopback address."""
     with closing(socket.socket(socket.AF_INET, kind)) as sock:
@@ -55,6 +59,13 @@ def listens(port: int, kind: int = socket.SOCK_STREAM) -> bool:
         except OSError:
             return True
     return False
+
+
+def assert_ended(port: int, since: float, seconds: float) -> None:
+    """Assert that a listener ended on its own: after its deadline, and with patience for a busy machine."""
+    while listens(port) or listens(port, socket.SOCK_DGRAM):
+        assert time.monotonic() < since + seconds + _PATIENCE_S, f"port {port} is still in use"
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -316,8 +327,7 @@ def test_the_answer_does_not_wait_for_the_listener(free_port: int) -> None:
     assert time.monotonic() - began < 3
     assert b'"token"' in out
     assert listens(free_port) and listens(free_port, socket.SOCK_DGRAM)
-    time.sleep(max(0.0, began + 4.5 - time.monotonic()))
-    assert not listens(free_port) and not listens(free_port, socket.SOCK_DGRAM)
+    assert_ended(free_port, began, 3)
 
 
 @pytest.mark.parametrize("attempt", range(12))
@@ -330,9 +340,9 @@ def test_a_listener_ends_in_time_whenever_the_python_that_started_it_is_killed(f
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    while time.monotonic() < began + seconds + 1:
+    while time.monotonic() < began + seconds:
         time.sleep(0.05)
-    assert not listens(free_port) and not listens(free_port, socket.SOCK_DGRAM)
+    assert_ended(free_port, began, seconds)
 
 
 def test_a_busy_listener_ends_in_time_as_well(free_port: int) -> None:
