@@ -83,7 +83,7 @@ def test_a_proxy_that_passes_everything_on_is_no_finding_and_one_that_rejects_cl
         findings, headline = patient.examine(), patient.headline
     assert healthy == []
     assert roots(findings) == {"doctor.server"}
-    assert headline.startswith("all 3 clients: nginx")
+    assert headline.startswith("all 3 clients: https://headscale.lab.test: nginx")
     assert "rejects the User-Agent Go-http-client (403)" in headline
     with _proxied(patient, "return 200 '<html>hello</html>';"):
         wait_for(lambda: not patient.status(ONE)["Self"]["Online"], "the clients are cut off")
