@@ -73,6 +73,8 @@ def test_another_process_in_place_of_headscale(until: float, found: bool) -> Non
     said = problems(examine_server({**_NODES, "log": log, "listening": _SERVES})).get("doctor.start", "")
     assert ("another process answers in its place" in said) is found
     assert ("address already in use: stop the program that has the port (`ss -Hltnp`)" in said) is found
+    quoted = _log(*["INF http request agent='Error: x'"] * 8)
+    assert "doctor.start" not in problems(examine_server({**_NODES, "log": quoted, "listening": _SERVES}))
     once = _log("INF Opening database", _IN_USE, "INF Opening database", "INF on")
     assert "doctor.start" not in problems(examine_server({**_NODES, "log": once, "listening": _SERVES}))
 

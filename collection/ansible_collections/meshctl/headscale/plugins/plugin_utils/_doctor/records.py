@@ -144,9 +144,10 @@ class Server(Observed):
         except ValueError:
             return {}
 
-    def recent_lines(self, words: str, seconds: float) -> list[float]:
-        """Return how many seconds ago each line of the last seconds with these words was written, the last one first."""
-        lines = [text(line) for line in items(mapping(self.data("log")).get("lines")) if words in text(line)]
+    def recent_lines(self, pattern: re.Pattern[str], seconds: float) -> list[float]:
+        """Return how many seconds ago each line of the last seconds was written in which a pattern occurs after its time, the last one first."""
+        known = map(text, items(mapping(self.data("log")).get("lines")))
+        lines = [line for line in known if pattern.search(log_lines.without_time(line))]
         times = [at for line in reversed(lines) if (at := log_lines.time_of(line)) is not None]
         ages = [max(0.0, self.now - at) for at in times if self.now is not None and self.now - at >= -seconds]
         return [age for age in ages if age <= seconds]

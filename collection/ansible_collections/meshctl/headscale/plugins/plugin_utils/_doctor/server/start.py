@@ -17,6 +17,9 @@ _CRASHES, _STILL = 3, 3
 _OFTEN_S = 60.0
 _UNWRITABLE = re.compile(r"readonly database|SQLITE_READONLY|no space left on device|disk is full")
 _ERROR = re.compile(r"^(Error:|FTL|panic:)")
+# A line may quote a client, with any words inside it.
+_GAVE_UP = re.compile(r"^Error: ")
+_EXHAUSTED = re.compile(re.escape(NO_FILES))
 # A password with blanks is in the log in part, because headscale does not quote it.
 _PASSWORD = re.compile(r"password=[^`]*")
 # What headscale says of its database, and what to do about it.
@@ -49,9 +52,9 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     if _goes_on(ended):
         yield _crashes(server, context, ended)
         return
-    if server.listed and _goes_on(server.recent_lines("Error: ", _OFTEN_S)):
+    if server.listed and _goes_on(server.recent_lines(_GAVE_UP, _OFTEN_S)):
         yield _replaced(server, context)
-    if not server.listed and server.recent_lines(NO_FILES, _OFTEN_S):
+    if not server.listed and server.recent_lines(_EXHAUSTED, _OFTEN_S):
         yield _exhausted(server, context)
         return
     if server.listed or not server.log or server.data("listening") is None or _listens(server):
@@ -59,7 +62,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     # A service manager starts it again and again: the error may belong to the start before the last.
     errors = [line for line in server.log_since(STOPPED) if _ERROR.search(line)]
     log = [_PASSWORD.sub("password=…", line) for line in server.log]
-    said = _PASSWORD.sub("password=…", _ERROR.sub("", (errors or server.log)[-1], count=1).strip())
+    said = _said((errors or server.log)[-1])
     starts = "does not start" if errors else "is not running"
     check = context.check(
         False,
@@ -71,6 +74,11 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     )
     space = server.cause("database.space") if _UNWRITABLE.search(said) else None
     yield because(check, server.cause("config") or space)
+
+
+def _said(line: str) -> str:
+    """Return what a line of the log says, without a password."""
+    return _PASSWORD.sub("password=…", _ERROR.sub("", line, count=1).strip())
 
 
 def _goes_on(ages: list[float]) -> bool:
@@ -99,9 +107,7 @@ def _crashes(server: Server, context: CheckContext, ended: list[float]) -> Check
 
 def _replaced(server: Server, context: CheckContext) -> Check:
     """Return that something answers, although headscale's service does not start."""
-    said = _PASSWORD.sub(
-        "password=…", _ERROR.sub("", [line for line in server.log if _ERROR.search(line)][-1], count=1).strip()
-    )
+    said = _said(next(line for line in reversed(server.log) if _GAVE_UP.search(line)))
     return context.check(
         False,
         expected={"headscale": "starts"},
@@ -114,7 +120,7 @@ def _replaced(server: Server, context: CheckContext) -> Check:
 
 def _exhausted(server: Server, context: CheckContext) -> Check:
     """Return that headscale has no file left for another connection."""
-    said = next(line for line in reversed(server.log) if NO_FILES in line)
+    said = _said(next(line for line in reversed(server.log) if _EXHAUSTED.search(line)))
     return context.check(
         False,
         expected={"headscale": "accepts connections"},
