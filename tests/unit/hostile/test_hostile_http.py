@@ -11,6 +11,7 @@ import json
 import resource
 import socket
 import struct
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def _api(conduct: Conduct, *, timeout: float = _PATIENCE_S) -> Any:
 
 def _probed(conduct: Conduct, *, timeout: float = _PATIENCE_S) -> tuple[Any, list[dict[str, Any]]]:
     """Return what the probe makes of the API, and of a page and an upgrade."""
+    before = {*threading.enumerate()}
     with hostile_server(conduct) as server:
         pages = [{"url": server.url}, {"url": f"{server.url}/derp", "upgrade": "DERP"}]
         asked = [
@@ -63,6 +65,9 @@ def _probed(conduct: Conduct, *, timeout: float = _PATIENCE_S) -> tuple[Any, lis
             {"id": "pages", "kind": "http", "targets": pages, "try_timeout_s": timeout},
         ]
         found = observe_all(asked, time.monotonic() + timeout)
+    # What was late goes on until the server has ended, and its memory counts as well.
+    for thread in {*threading.enumerate()} - before:
+        thread.join(_PATIENCE_S)
     return found["api"], found["pages"]["data"]
 
 

@@ -13,6 +13,7 @@ from .base import MAX_ANSWER, Unseen, left, read_json, trusting
 
 _SHORTEST_KEY, _LONGEST_KEY = 8, 4096
 _LONGEST_ERROR = 1000
+_PART = 65536
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def _read_without(body: bytes, key: str) -> Json:
         shown = json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogatepass")
         found = read_json(_without(shown, key))
     return found
+
+
+def _body(answer: Json) -> bytes:
+    """Return the body of an answer; `read` would need a hundred bytes of memory for each tiny chunk."""
+    found, part = bytearray(), bytearray(_PART)
+    while len(found) < MAX_ANSWER and (count := answer.readinto(part)):
+        found += part[:count]
+    return bytes(found[:MAX_ANSWER])
 
 
 def _api_key(path: str) -> str:
@@ -76,7 +85,7 @@ def _ask_headscale(url: str, path: str, key: str, ca_file: str | None, until: fl
             lengths, codings = (answer.headers.get_all(name, []) for name in ("Content-Length", "Transfer-Encoding"))
             if len(set(lengths)) > 1 or (lengths and codings):
                 raise ValueError("its answer states more than one length")
-            return _read_without(answer.read(MAX_ANSWER), key)
+            return _read_without(_body(answer), key)
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):
             remedy = "`headscale apikeys create` makes another"
