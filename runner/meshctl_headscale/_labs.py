@@ -138,7 +138,9 @@ def questions(
     return {**asked, **{host: [server] for host in servers[:1]}}
 
 
-def ask(found: _collection.lab.Lab, source: str, requests: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def ask(
+    found: _collection.lab.Lab, script: _collection.package.Script, requests: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Return what a script answers on each machine, or why it does not answer."""
     clean = ["env", "-i", *(f"{key}={value}" for key, value in _collection.lab.environment().items())]
 
@@ -148,7 +150,7 @@ def ask(found: _collection.lab.Lab, source: str, requests: Mapping[str, dict[str
             return [*clean, *found.enter(node, [*clean, *command])]
 
         try:
-            return _collection.remote.run_in(enter, source, requests[node], deadline_s=PROBE_S)
+            return _collection.remote.run_in(enter, script, requests[node], deadline_s=PROBE_S)
         except (_collection.remote.RemoteError, OSError, RuntimeError) as error:
             return {"observations": {}, "failure": {"message": f"{node}: {error}"}}
 

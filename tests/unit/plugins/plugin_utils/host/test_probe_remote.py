@@ -13,15 +13,22 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.probing import PROBE
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import remote
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import observing
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.observing import KINDS
 
 
-def send(source: str, request: dict[str, Any], *, noise: bytes = b"", deadline_s: float = 5) -> dict[str, Any]:
+def send(
+    script: package.Script | str,
+    request: dict[str, Any],
+    *,
+    noise: bytes = b"",
+    deadline_s: float = 5,
+    compiled: bool = False,
+) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-ISc", remote._READER],
-        input=remote.encode(source, request, deadline_s=deadline_s), capture_output=True, timeout=30, check=False,
+        input=remote.encode(script, request, deadline_s=deadline_s, compiled=compiled), capture_output=True, timeout=30, check=False,
     )  # fmt: skip
     said, errors = (noise + done.stdout).decode(), done.stderr.decode()
     return remote.decode(done.returncode, said, errors, interpreter="python3", deadline_s=deadline_s)
@@ -65,9 +72,25 @@ def test_a_missing_python_names_the_remedy() -> None:
         remote.decode(127, "", "sh: 1: python3: not found", interpreter="python3", deadline_s=1)
 
 
-def test_the_probe_answers_through_the_reader() -> None:
-    found = send(PROBE, {"observe": [{"id": "now", "kind": "time"}], "deadline_s": 2})
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_probe_answers_through_the_reader(compiled: bool) -> None:
+    found = send(PROBE, {"observe": [{"id": "now", "kind": "time"}], "deadline_s": 2}, compiled=compiled)
     assert found["observations"]["now"]["ok"]
+
+
+def test_only_the_python_that_runs_this_is_sent_what_this_one_has_compiled() -> None:
+    assert remote._runs_this(sys._base_executable)
+    assert not remote._runs_this("/bin/sh")
+    assert not remote._runs_this("/nonexistent/python3")
+
+
+def test_a_compiled_script_says_in_which_module_it_failed() -> None:
+    script = package.Script(
+        {"__init__": "from .other import main", "other": "def main(_):\n    raise ValueError('boo')"}
+    )
+    with pytest.raises(remote.RemoteError) as raised:
+        send(script, {}, compiled=True)
+    assert 'meshctl/other.py", line 2' in raised.value.stderr
 
 
 def _run(script: str) -> subprocess.CompletedProcess[str]:
@@ -80,7 +103,7 @@ def _run(script: str) -> subprocess.CompletedProcess[str]:
 def test_no_module_of_the_probe_imports_anything_heavy() -> None:
     modules = sorted({made.partition(".")[0] for made in KINDS.values()})
     script = (
-        f"import sys,importlib;exec(compile({PROBE!r},'probe','exec'),{{'__name__':'probe'}});"
+        f"import sys,importlib;exec(compile({PROBE.source!r},'probe','exec'),{{'__name__':'probe'}});"
         f"[importlib.import_module('meshctl_sent.'+name) for name in {modules!r}];print(' '.join(sys.modules))"
     )
     done = _run(script)
@@ -90,7 +113,7 @@ def test_no_module_of_the_probe_imports_anything_heavy() -> None:
 
 def test_the_host_compiles_only_what_it_is_asked_for() -> None:
     script = (
-        f"import sys;g={{'__name__':'probe'}};exec(compile({PROBE!r},'probe','exec'),g);"
+        f"import sys;g={{'__name__':'probe'}};exec(compile({PROBE.source!r},'probe','exec'),g);"
         "g['main']({'observe': [{'kind': 'resolv_conf'}]});print(' '.join(sys.modules))"
     )
     done = _run(script)

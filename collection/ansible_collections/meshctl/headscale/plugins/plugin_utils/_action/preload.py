@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible.plugins.loader import connection_loader, shell_loader
 
+from .._host.package import script_of
 from .._inventory import variables
 
 _COLLECTION = "meshctl.headscale"
@@ -24,12 +25,14 @@ _ACTIONS = f"ansible_collections.{_COLLECTION}.plugins.action"
 _USUAL = ("client", "client_info", "service", "topology")
 # Besides the assertions.
 _OF_STORIES = ("node", "verdict")
+# What hosts are sent.
+_SCRIPTS = ("apply", "probe")
 # Processes of tasks end long before they have made so many objects.
 _RARELY = (20_000, 20, 50)
 
 
 def preload(*, assertions: bool, doctor: bool = False) -> None:
-    """Load the actions, the declared variables, the connection and the shell; the task that needs a broken plugin reports it."""
+    """Load the actions, the declared variables, the connection, the shell and the scripts for hosts; the task that needs a broken plugin reports it."""
     names = set(_USUAL)
     if assertions:
         names |= {*_OF_STORIES, *(path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))}
@@ -44,6 +47,8 @@ def preload(*, assertions: bool, doctor: bool = False) -> None:
     for loader, name in ((connection_loader, f"{_COLLECTION}.netns"), (shell_loader, "sh")):
         with contextlib.suppress(Exception):
             loader.get(name, class_only=True)
+    for name in _SCRIPTS:
+        script_of(name).preload()
     _keep()
 
 

@@ -4,12 +4,16 @@
 
 """Make one script of a package of modules, for `remote.run_script` to send.
 
-A host compiles what it is sent, every time, so each module is compiled only when it is imported there.
+A host compiles what it is sent, every time, so each module is compiled only when it is imported there. A host that runs the
+same Python as the controller is sent what the controller has compiled.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import marshal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 # Runs on the host after a line that sets `_SOURCES`. Importing `importlib.util` would take longer than this class.
@@ -38,12 +42,44 @@ class _Importer:
     @staticmethod
     def exec_module(module):
         name = _file(module.__name__)
-        exec(compile(_SOURCES[name], "meshctl/" + name + ".py", "exec"), module.__dict__)
+        known = _SOURCES[name]
+        if isinstance(known, bytes):
+            import marshal
+
+            code = marshal.loads(known)
+        else:
+            code = compile(known, "meshctl/" + name + ".py", "exec")
+        exec(code, module.__dict__)
 
 
 sys.meta_path.insert(0, _Importer)
 from meshctl_sent import main
 """
+
+
+@dataclass(frozen=True)
+class Script:
+    """Modules of one package, of which `__init__` has a function `main`."""
+
+    modules: Mapping[str, str]
+    """The source of each module, by its name."""
+
+    @cached_property
+    def source(self) -> str:
+        """Return the script as source code, for any Python."""
+        return f"_SOURCES = {dict(self.modules)!r}\n{_IMPORTER}"
+
+    def preload(self) -> None:
+        """Compile the script now, so that forks of this process need not."""
+        self.code  # noqa: B018
+
+    @cached_property
+    def code(self) -> bytes:
+        """Return the script as `marshal` writes it, for the Python that runs this."""
+        modules = {
+            name: marshal.dumps(compile(text, f"meshctl/{name}.py", "exec")) for name, text in self.modules.items()
+        }
+        return marshal.dumps(compile(f"_SOURCES = {modules!r}\n{_IMPORTER}", "meshctl", "exec"))
 
 
 @cache
@@ -53,23 +89,19 @@ def source_of(name: str) -> str:
 
 
 @cache
-def script_of(name: str) -> str:
+def script_of(name: str) -> Script:
     """Return a script with all modules of the package `name` in this directory, and its `main`."""
-    return _script(_modules(name))
+    return Script(_modules(name))
 
 
 @cache
-def script_with(name: str, *packages: str) -> str:
+def script_with(name: str, *packages: str) -> Script:
     """Return a script that is the module `name` in this directory, with the packages that it uses, and its `main`."""
     uses = {f"{package}.{stem}": source for package in packages for stem, source in _modules(package).items()}
-    return _script({"__init__": source_of(name), **uses})
+    return Script({"__init__": source_of(name), **uses})
 
 
 def _modules(package: str) -> dict[str, str]:
     paths = sorted((Path(__file__).parent / package).glob("*.py"))
     # Only type checkers read `_types`.
     return {path.stem: path.read_text(encoding="utf-8") for path in paths if path.stem != "_types"}
-
-
-def _script(sources: dict[str, str]) -> str:
-    return f"_SOURCES = {sources!r}\n{_IMPORTER}"

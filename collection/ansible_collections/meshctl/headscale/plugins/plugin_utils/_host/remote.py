@@ -10,21 +10,25 @@ standard input, so nothing is written on the host and nothing of the request is 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shlex
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._hujson import RepeatedNameError, unique
 from .bounds import Bounds, bounded, run
 from .guard import MOST_BYTES, MOST_VALUES, too_many_values
+from .package import Script
 
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 _MARK = "#meshctl-answer "
-_LAB_PYTHON = "/usr/bin/python3"
+_LAB_PYTHON, _LAB_TRANSPORT = "/usr/bin/python3", "meshctl.headscale.netns"
 _SPARE_S = 5
 _GRACE_S = 2
 # The controller waits this much longer than the host's own limits, besides the connection's own timeout.
@@ -35,8 +39,10 @@ _DEEPEST = 50
 # when the controller is gone; `_exit` does not wait for threads that are still blocked.
 _READER = (
     "import sys,os,json,signal;"
-    "i=sys.stdin.buffer;n,m,t=map(int,i.readline().split());s=i.read(n);r=i.read(m);signal.alarm(t);"
-    "g={'__name__':'meshctl'};exec(compile(s,'meshctl','exec'),g);"
+    "i=sys.stdin.buffer;n,m,t=map(int,i.readline().split());s=i.read(abs(n));r=i.read(m);signal.alarm(t);"
+    # A script that is compiled already has a negative length.
+    "c=compile(s,'meshctl','exec') if n>0 else __import__('marshal').loads(s);"
+    "g={'__name__':'meshctl'};exec(c,g);"
     f"sys.stdout.write('\\n{_MARK}'+json.dumps(g['main'](json.loads(r)))+'\\n');sys.stdout.flush();os._exit(0)"
 )
 
@@ -60,9 +66,9 @@ class RemoteError(Exception):
 
 
 def run_script(
-    action: ActionBase, source: str, request: dict[str, Any], *, deadline_s: float, patient: bool = True
+    action: ActionBase, script: Script | str, request: dict[str, Any], *, deadline_s: float, patient: bool = True
 ) -> dict[str, Any]:
-    """Run `source` on the task's host with `request` and return what its `main` returned; raise `RemoteError`.
+    """Run a script on the task's host with `request` and return what its `main` returned; raise `RemoteError`.
 
     With `patient`, a host that takes long to connect is still given its whole time.
     """
@@ -71,18 +77,19 @@ def run_script(
     command = _limited(
         " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)]), deadline_s
     )
-    data = encode(source, request, deadline_s=deadline_s)
+    here = action._connection.transport == _LAB_TRANSPORT and _runs_this(interpreter)
+    data = encode(script, request, deadline_s=deadline_s, compiled=here)
     done = _execute(action, command, data, deadline_s=deadline_s, patient=patient)
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
 
 
 def run_in(
-    enter: Callable[[list[str]], list[str]], source: str, request: dict[str, Any], *, deadline_s: float
+    enter: Callable[[list[str]], list[str]], script: Script | str, request: dict[str, Any], *, deadline_s: float
 ) -> dict[str, Any]:
-    """Run `source` like `run_script`, through a command that `enter` returns, such as in a machine of a lab."""
+    """Run a script like `run_script`, through a command that `enter` returns, such as in a machine of a lab."""
     seconds = deadline_s + _SPARE_S + _GRACE_S
     bounds = Bounds(seconds=seconds, most_bytes=MOST_BYTES)
-    data = encode(source, request, deadline_s=deadline_s)
+    data = encode(script, request, deadline_s=deadline_s, compiled=_runs_this(_LAB_PYTHON))
     rc, out, err = run(enter([_LAB_PYTHON, "-ISc", _READER]), stdin=data, bounds=bounds)
     _refuse(bounds, seconds)
     said = err.decode(errors="replace")
@@ -125,11 +132,25 @@ def _limited(command: str, deadline_s: float) -> str:
     return f"limit=; command -v timeout >/dev/null && limit='timeout -k 2 {seconds}'; exec $limit {command}"
 
 
-def encode(source: str, request: dict[str, Any], *, deadline_s: float) -> bytes:
-    """Return the standard input for the reader on the host."""
-    code = source.encode()
+def encode(script: Script | str, request: dict[str, Any], *, deadline_s: float, compiled: bool = False) -> bytes:
+    """Return the standard input for the reader on the host; `compiled` if the host runs the same Python as this."""
+    compiled = compiled and isinstance(script, Script)
+    if isinstance(script, Script):
+        sent = script.code if compiled else script.source.encode()
+    else:
+        sent = script.encode()
     asked = json.dumps(request).encode()
-    return b"%d %d %d\n" % (len(code), len(asked), math.ceil(deadline_s) + _SPARE_S) + code + asked
+    length = -len(sent) if compiled else len(sent)
+    return b"%d %d %d\n" % (length, len(asked), math.ceil(deadline_s) + _SPARE_S) + sent + asked
+
+
+@functools.cache
+def _runs_this(interpreter: str) -> bool:
+    """Whether the interpreter of a machine of a lab, which has this computer's programs, is the one that runs this."""
+    try:
+        return Path(interpreter).samefile(getattr(sys, "_base_executable", sys.executable))
+    except OSError:
+        return False
 
 
 def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: float) -> dict[str, Any]:
