@@ -18,7 +18,7 @@ import zlib
 from .base import each, left, ms_since
 from .openings import openings, replies
 from .serve import BLOCK, GREETING, crc_of
-from .tcp import connect, kernel_of
+from .tcp import abort, connect, fewer_packets, kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -247,6 +247,8 @@ def _request(target: Dict, up: int, down: int, until: float) -> Dict:
     sock = socket.socket(family_of(target["host"]), socket.SOCK_STREAM)
     with sock:
         try:
+            if not up:
+                fewer_packets(sock)
             outcome, refused_by = connect(sock, target["host"], int(target["tcp"]), until)
             found["connect_ms"] = ms_since(began)
             if outcome != "connected":
@@ -263,6 +265,8 @@ def _request(target: Dict, up: int, down: int, until: float) -> Dict:
         finally:
             found["duration_ms"] = ms_since(began)
             found["kernel"] = kernel_of(sock)
+        if found["outcome"] == "answered" and not down:
+            abort(sock)
     return found
 
 

@@ -15,10 +15,9 @@ import json
 import random
 import select
 import socket
-import struct
 import time
 
-from .tcp import kernel_of
+from .tcp import abort, kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
 _LOWEST_SOURCE = 1024
-_ABORT = struct.pack("ii", 1, 0)
 _REFUSED = ("refused", "reset", "port-unreachable", "prohibited")
 # The kernel sends the first packet of a connection again after this long.
 _AGAIN_S = 1.0
@@ -162,7 +160,7 @@ def _settle(one: Tuple, number: int | None = None) -> None:
     else:
         _note(one, "lost" if kernel_of(sock).get("retransmitted") else "opened")
         # Leave no connection behind that the kernel would remember for a minute.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        abort(sock)
     sock.close()
 
 
