@@ -33,7 +33,7 @@ class ActionModule(ProbingAction):
         """Return the client's state, also as a fact."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.start(task_vars)
-        seen = Answer(self.probe([{"id": "status", "kind": "status"}], seconds=self.options["timeout"]))
+        seen = Answer(self.probe([{"id": "status", "kind": "status", "peers": False}], seconds=self.options["timeout"]))
         status = mapping(seen.data("status"))
         if not status and not self.options["required"]:
             unknown = missing(seen)

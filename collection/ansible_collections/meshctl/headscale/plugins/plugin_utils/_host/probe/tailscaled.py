@@ -60,7 +60,8 @@ def _no_tailscaled(where: str, exc: OSError) -> Unseen:
 
 
 def status(ask: Dict, until: float) -> Json:
-    found = read_json(_local_api(ask, "GET", "status", until))
+    """Return tailscaled's status, of which peers are the largest part in a large mesh."""
+    found = read_json(_local_api(ask, "GET", "status" if ask.get("peers", True) else "status?peers=false", until))
     if not ask.get("full") and isinstance(found, dict):
         for node in [found.get("Self"), *list((found.get("Peer") or {}).values())]:
             for noise in ("CapMap", "Capabilities", "sshHostKeys"):
