@@ -120,6 +120,19 @@ def test_only_addresses_that_answered_are_measured() -> None:
     assert requests[0]["steps"][1]["targets"] == [TWO4]
 
 
+@pytest.mark.parametrize(("sharing", "count"), [(1, 20), (4, 20), (1_000, 12), (10_000, 5)])
+def test_the_more_nodes_share_cores_the_fewer_packets_each_sends(sharing: int, count: int) -> None:
+    measured, requests = Measured(), []
+    steps = Remeasurement(context=mesh.context("reachable"), reply_timeout_s=1.0, clock=lambda: 0.0, sharing=sharing)
+
+    def run(probe: Probe) -> Any:
+        requests.append(probe.request)
+        return measured.run(probe)
+
+    drive(steps.checks(Reachable(peers=(mesh.TWO,)), measured.checks), run)
+    assert requests[0]["steps"][1]["count"] == count
+
+
 @pytest.mark.parametrize(
     ("direct", "verdict"),
     [

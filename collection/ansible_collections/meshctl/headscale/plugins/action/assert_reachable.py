@@ -111,7 +111,12 @@ class ActionModule(Assertion):
 
     def follow_up(self, checks: Sequence[Check]) -> list[Check]:
         """Measure the paths that were found: a few lucky pings do not prove that a path keeps its packets."""
-        steps = Remeasurement(context=self.context, reply_timeout_s=self._reply_timeout_s, clock=time.monotonic)
+        steps = Remeasurement(
+            context=self.context,
+            reply_timeout_s=self._reply_timeout_s,
+            clock=time.monotonic,
+            sharing=len(self.nodes()) if self._shared else 1,
+        )
         return drive(steps.checks(self._expect, checks), self._measure)
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:

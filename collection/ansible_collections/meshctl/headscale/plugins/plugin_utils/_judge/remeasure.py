@@ -28,6 +28,8 @@ Request: TypeAlias = dict[str, Any]
 _Result = TypeVar("_Result")
 
 _FEWEST, _MOST, _PACKETS = 5, 20, 400
+# Of all hosts together, where they share cores.
+_PACKETS_SHARED = 24_000
 # WireGuard retries a handshake after 5 s, plus up to 0.3 s of jitter.
 HANDSHAKE_S = 6.0
 _DIRECT_PINGS = 16
@@ -64,6 +66,8 @@ class Remeasurement:
     context: CheckContext
     reply_timeout_s: float
     clock: Callable[[], float]
+    sharing: int = 1
+    """How many hosts share the cores of this one."""
 
     def checks(self, expect: Reachable, checks: Sequence[Check]) -> Steps[list[Check]]:
         """Return the checks so far, with latencies confirmed, and checks of loss and large packets."""
@@ -147,7 +151,8 @@ class Remeasurement:
 
     def _burst(self, expect: Reachable) -> Steps[Json]:
         # All nodes do this at once: the more targets, the fewer packets each node sends.
-        count = max(_FEWEST, min(_MOST, _PACKETS // len(_targets(expect))))
+        packets = min(_PACKETS, _PACKETS_SHARED // self.sharing)
+        count = max(_FEWEST, min(_MOST, packets // len(_targets(expect))))
         steps = [
             {"id": METRICS_BEFORE, "kind": "metrics"},
             self._pings(STEADY, expect, count=count, interval_s=0.05),
