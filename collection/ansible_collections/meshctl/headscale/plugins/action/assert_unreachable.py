@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..module_utils._errors import BadInput
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _INTERVAL_S = 0.25
 _LONGEST_S = 60.0
+# Long after an outage began, a path that is changing is silent for a moment only.
+_SHORTEST_S = 3.0
 
 
 class ActionModule(Assertion):
@@ -29,20 +32,27 @@ class ActionModule(Assertion):
 
     ASSERTION = "unreachable"
     DEADLINE_S = 30.0
-    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {**COMMON, **MEMBERS, "silence": {"type": "float", "default": 3.0}}
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        **COMMON,
+        **MEMBERS,
+        "silence": {"type": "float", "default": 3.0},
+        "since": {"type": "float"},
+    }
 
     def prepare(self) -> None:
         """Decide which nodes must be silent, and for how long."""
         if not 0 < self.options["silence"] <= _LONGEST_S:
             raise BadInput(f"silence is {self.options['silence']:g}: write seconds, at most {_LONGEST_S:g}")
-        self.LOOK_S = self.SHORTEST_LOOK_S = self.options["silence"] + 2.0 * self.patience  # type: ignore[misc]
+        since = self.options["since"]
+        self._silence_s = remaining(self.options["silence"], 0.0 if since is None else time.time() - since)
+        self.LOOK_S = self.SHORTEST_LOOK_S = self._silence_s + 2.0 * self.patience  # type: ignore[misc]
         self._peers = self.peers()
 
     def observe(self, pending: frozenset[str | None] | None) -> list[Request]:
         """Ping the nodes that have answered so far."""
         targets = [known for peer in wanted(self._peers, pending) for known in peer.addresses]
         # Several pings: a path that is changing is silent for a moment, too.
-        count = max(2, int(self.options["silence"] / _INTERVAL_S))
+        count = max(2, int(self._silence_s / _INTERVAL_S))
         return [
             {
                 "id": ICMP,
@@ -58,3 +68,8 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the silence."""
         return judge_unreachable(answer, self.context, self._peers)
+
+
+def remaining(silence: float, passed: float) -> float:
+    """Return how long a node must be silent when an outage began so many seconds ago; hosts of a large mesh look in turns."""
+    return max(min(_SHORTEST_S, silence), silence - max(0.0, passed))

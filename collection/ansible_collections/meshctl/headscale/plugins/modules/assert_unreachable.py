@@ -23,6 +23,11 @@ options:
       - Seconds without an answer. A path that is changing is silent for a moment, too.
     type: float
     default: 3.0
+  since:
+    description:
+      - When the outage began, in seconds since the epoch on the controller's clock. What has passed since counts towards
+        O(silence), of which three seconds remain. In a large mesh, the turn of some hosts comes late.
+    type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion
   - meshctl.headscale._assertion.members
