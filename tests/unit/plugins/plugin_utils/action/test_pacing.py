@@ -27,8 +27,20 @@ def test_all_hosts_that_are_probed_at_once_stay_within_what_their_cores_carry(
     cores: int, hosts: int, forks: int
 ) -> None:
     pace = pace_of(shared=True, cores=cores, hosts=hosts, forks=forks)
-    assert min(hosts, forks) * pace.per_second <= PER_CORE * cores * 1.001
+    last = pace_of(shared=True, cores=cores, hosts=hosts, forks=forks, place=hosts - 1)
+    assert min(hosts, forks) * min(pace.per_second, last.per_second) <= PER_CORE * cores * 1.001
+    left = (hosts - 1) % forks + 1
+    assert left * last.per_second <= PER_CORE * cores * 1.001
+    assert last.per_second >= pace.per_second
     assert pace_of(shared=False, cores=cores, hosts=hosts, forks=forks).per_second == OWN_CORES
+
+
+def test_the_last_hosts_of_a_play_use_what_is_left() -> None:
+    paces = [pace_of(shared=True, cores=2, hosts=51, forks=20, place=place).per_second for place in range(51)]
+    assert paces == [PER_CORE * 2 / 20] * 40 + [PER_CORE * 2 / 11] * 11
+    # The hosts before it may not be done yet.
+    (alone,) = {pace_of(shared=True, cores=2, hosts=21, forks=20, place=20).per_second}
+    assert alone == PER_CORE * 2 / 4
 
 
 @given(
@@ -78,6 +90,8 @@ def test_hosts_that_share_cores_make_fewer_transfers_at_once() -> None:
 def test_no_pace_is_faster_than_the_least_time(cores: int, hosts: int, forks: int, count: float) -> None:
     pace = pace_of(shared=True, cores=cores, hosts=hosts, forks=forks)
     assert pace.least_s(count) == pytest.approx(hosts * count / (PER_CORE * cores))
+    last = pace_of(shared=True, cores=cores, hosts=hosts, forks=forks, place=hosts - 1)
+    assert last.least_s(count) == pytest.approx(pace.least_s(count))
     assert pace_of(shared=False, cores=cores, hosts=hosts, forks=forks).least_s(count) == 0
 
 

@@ -27,6 +27,8 @@ class ActionModule(Assertion):
 
     ASSERTION = "rejoins"
     LOOK_S = 2.5
+    # Only the node that was disturbed is probed.
+    ALONE = True
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,

@@ -24,7 +24,7 @@ _SPARE_S = 1.0
 _AGAIN_S = 0.1
 _LONGEST_DELAY_S = 200.0
 # What assert_reachable, assert_path and assert_exchange send to each address, at least, in echo requests.
-_BEFORE = 20
+_BEFORE = 16
 
 
 class ActionModule(MeshAction):

@@ -16,14 +16,16 @@ from typing import Any, Final
 Request = dict[str, Any]
 
 # An echo request from one client to another and its reply take a quarter of a millisecond of a core, mostly in tailscaled.
-PER_CORE: Final = 1000.0
+PER_CORE: Final = 1400.0
 OWN_CORES: Final = 1000.0
 # What an entry of `targets` costs, in echo requests.
-_COSTS: Final = {"icmp": 1.0, "disco": 3.0, "tsmp": 3.0, "exchange": 8.0}
+_COSTS: Final = {"icmp": 1.0, "disco": 2.0, "tsmp": 2.0, "exchange": 4.0}
 _TRANSFERS: Final = 4
-_ALONE: Final = 250.0
+_ALONE: Final = 500.0
 _PER_OPEN: Final = 40.0
 _NARROWEST: Final = 2
+# The last hosts of a play may begin while others are still probed.
+_FEWEST_AT_ONCE: Final = 4
 _WATCH: Final = 2000.0
 _WATCH_PER_CORE: Final = 210.0
 
@@ -48,12 +50,18 @@ class Pace:
         return self.turns * count / self.per_second
 
 
-def pace_of(*, shared: bool, cores: int, hosts: int, forks: int) -> Pace:
-    """Return the pace of each host of a play, if the hosts share these cores or have cores that only they use."""
+def pace_of(*, shared: bool, cores: int, hosts: int, forks: int, place: int = 0) -> Pace:
+    """Return the pace of the host in one place of a play, if the hosts share these cores or have cores that only they use.
+
+    As many hosts as `forks` are probed at once. When fewer are left in the end, each of them may do more.
+    """
     if not shared:
         return Pace()
-    together = max(1, min(hosts, forks))
-    return Pace(per_second=PER_CORE * max(1, cores) / together, turns=max(1, hosts) / together)
+    hosts, forks = max(1, hosts), max(1, forks)
+    before_last = (hosts - 1) // forks * forks
+    together = min(hosts, forks) if place < before_last else hosts - before_last
+    together = max(together, min(hosts, forks, _FEWEST_AT_ONCE))
+    return Pace(per_second=PER_CORE * max(1, cores) / together, turns=hosts / together)
 
 
 def watch_of(*, shared: bool, cores: int) -> float:

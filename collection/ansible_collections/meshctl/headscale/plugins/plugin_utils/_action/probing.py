@@ -41,6 +41,8 @@ class ProbingAction(HostView, ActionBase):
     """An action that examines its host through the probe."""
 
     ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {}
+    ALONE: ClassVar[bool] = False
+    """Whether no other host of the play is probed at the same time."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -85,8 +87,9 @@ class ProbingAction(HostView, ActionBase):
     def pace(self) -> Pace:
         """Return what the probe of this host may do while others are probed."""
         forks = context.CLIARGS.get("forks") or C.config.get_config_value("DEFAULT_FORKS")
-        hosts = len(self.known.get("ansible_play_hosts_all") or ()) or 1
-        return pace_of(shared=self._shared, cores=_cores(), hosts=hosts, forks=int(forks))
+        hosts = [self.host] if self.ALONE else list(self.known.get("ansible_play_hosts_all") or [self.host])
+        place = hosts.index(self.host) if self.host in hosts else 0
+        return pace_of(shared=self._shared, cores=_cores(), hosts=len(hosts), forks=int(forks), place=place)
 
     @property
     def watch_per_second(self) -> float:

@@ -28,7 +28,7 @@ _AGAIN_S = 0.7
 # A request without a reply for so long leaves its place to another.
 _OPEN_S = 0.3
 # Requests at a time: a client that wakes up for one packet takes longer for it than for a second one.
-_TOGETHER = 2
+_TOGETHER = 4
 
 
 def _icmp_socket(family: int) -> Tuple:
