@@ -321,13 +321,14 @@ def start(port: int, seconds: float) -> subprocess.Popen[bytes]:
 
 
 def test_the_answer_does_not_wait_for_the_listener(free_port: int) -> None:
-    began = time.monotonic()
-    process = start(free_port, 3)
+    # Longer than a busy machine takes to start a program.
+    began, seconds = time.monotonic(), 6
+    process = start(free_port, seconds)
     out, _err = process.communicate(timeout=10)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < seconds
     assert b'"token"' in out
     assert listens(free_port) and listens(free_port, socket.SOCK_DGRAM)
-    assert_ended(free_port, began, 3)
+    assert_ended(free_port, began, seconds)
 
 
 @pytest.mark.parametrize("attempt", range(12))
