@@ -22,8 +22,6 @@ RESULTS = ROOT / "build/tests"
 SLOWEST = 10
 # A file shares its labs, so it stays on one worker. The longest first, in the order of a directory's conftest.py.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-# Of these, one mostly installs packages, and the other mostly waits for virtual machines.
-BESIDE = {"libvirt": "matrix"}
 # Labs spend most of their time waiting, so four workers fit on two cores.
 LABS_SIDE_BY_SIDE = ("-n", "4", *SIDE_BY_SIDE[2:])
 
@@ -72,49 +70,27 @@ def main(kinds: list[str]) -> int:
     """Run the kinds in this order; return the exit code."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     summary: list[tuple[str, bool, float]] = []
-    began = time.monotonic()
-    for group in _groups(kinds):
-        print(f"\n=== {' and '.join(group)}", flush=True)
-        summary += _together(group)
-    seconds = time.monotonic() - began
+    for kind in kinds:
+        print(f"\n=== {kind}", flush=True)
+        began = time.monotonic()
+        passed = _run(kind)
+        summary.append((kind, passed, time.monotonic() - began))
     _print_slowest(kinds)
     print("\n=== summary")
-    for kind, passed, took in summary:
-        print(f"{kind:<12} {'passed' if passed else 'FAILED':<7} {took:4.0f} s")
-    print(f"{'all':<12} {'':<7} {seconds:4.0f} s")
+    for kind, passed, seconds in summary:
+        print(f"{kind:<12} {'passed' if passed else 'FAILED':<7} {seconds:4.0f} s")
+    print(f"{'all':<12} {'':<7} {sum(seconds for *_, seconds in summary):4.0f} s")
     return 0 if all(passed for _, passed, _ in summary) else 1
 
 
-def _groups(kinds: list[str]) -> list[tuple[str, ...]]:
-    """Return the kinds in their order; those that run side by side are one group."""
-    beside = {second: first for second, first in BESIDE.items() if {first, second} <= {*kinds}}
-    return [
-        (kind, *(second for second, first in beside.items() if first == kind)) for kind in kinds if kind not in beside
-    ]
-
-
-def _together(group: tuple[str, ...]) -> list[tuple[str, bool, float]]:
-    """Run the kinds of a group, and return of each whether it passed, and its seconds."""
-    with ThreadPoolExecutor(len(group)) as pool:
-        return [*pool.map(lambda kind: _timed(kind, alone=len(group) == 1), group)]
-
-
-def _timed(kind: str, *, alone: bool) -> tuple[str, bool, float]:
-    began = time.monotonic()
-    passed = _run(kind, alone=alone)
-    return kind, passed, time.monotonic() - began
-
-
-def _run(name: str, *, alone: bool) -> bool:
+def _run(name: str) -> bool:
     kind = KINDS[name]
     environment = {**os.environ, **kind.environment}
     # Built before the first test, so that no test waits minutes for them.
     if kind.needs_binaries and not _binaries():
         return False
     with ThreadPoolExecutor(kind.at_once) as pool:
-        results = pool.map(
-            lambda command: _command(name, command, environment, shown=alone and kind.at_once == 1), kind.commands
-        )
+        results = pool.map(lambda command: _command(name, command, environment), kind.commands)
         return all([*results])
 
 
@@ -123,14 +99,15 @@ def _binaries() -> bool:
     return subprocess.run([sys.executable, "-m", module], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def _command(kind: str, command: tuple[str, ...], environment: dict[str, str], *, shown: bool) -> bool:
-    """Run a command; unless its output is `shown` as it comes, it is printed when the command ends."""
+def _command(kind: str, command: tuple[str, ...], environment: dict[str, str]) -> bool:
     if "pytest" in command:
         command = (*command, f"--junitxml={RESULTS / kind}.xml")
     if kind == "libvirt" and os.geteuid():
         command = _as_root(command)
-    kept = {} if shown else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True, check=False, **kept)
+    shown = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if KINDS[kind].at_once > 1 else {}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True, check=False, **shown
+    )  # fmt: skip
     print(done.stdout or "", end="", flush=True)
     return done.returncode == 0
 
