@@ -84,6 +84,11 @@ def test_only_the_python_that_runs_this_is_sent_what_this_one_has_compiled() -> 
     assert not remote._runs_this("/nonexistent/python3")
 
 
+def test_a_machine_that_may_be_a_guest_is_sent_the_source() -> None:
+    said = "read n rest; cat >/dev/null; printf '\\n%s{\"length\": %s}\\n' '#meshctl-answer ' $n"
+    assert remote.run_in(lambda _command: ["sh", "-c", said], PROBE, {}, deadline_s=5)["length"] > 0
+
+
 def test_a_compiled_script_says_in_which_module_it_failed() -> None:
     script = package.Script(
         {"__init__": "from .other import main", "other": "def main(_):\n    raise ValueError('boo')"}

@@ -59,6 +59,8 @@ class Connection(ConnectionBase):
 
     transport = "meshctl.headscale.netns"
     has_pipelining = True
+    # The machines of a lab share /usr with this computer.
+    has_our_programs = True
 
     def _connect(self) -> Connection:
         """Find the machine. When the lab or the machine is missing, the host is unreachable."""

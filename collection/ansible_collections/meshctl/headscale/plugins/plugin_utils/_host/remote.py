@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 _MARK = "#meshctl-answer "
-_LAB_PYTHON, _LAB_TRANSPORT = "/usr/bin/python3", "meshctl.headscale.netns"
+_LAB_PYTHON = "/usr/bin/python3"
 _SPARE_S = 5
 _GRACE_S = 2
 # The controller waits this much longer than the host's own limits, besides the connection's own timeout.
@@ -77,7 +77,7 @@ def run_script(
     command = _limited(
         " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)]), deadline_s
     )
-    here = action._connection.transport == _LAB_TRANSPORT and _runs_this(interpreter)
+    here = getattr(action._connection, "has_our_programs", False) and _runs_this(interpreter)
     data = encode(script, request, deadline_s=deadline_s, compiled=here)
     done = _execute(action, command, data, deadline_s=deadline_s, patient=patient)
     return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
@@ -89,7 +89,8 @@ def run_in(
     """Run a script like `run_script`, through a command that `enter` returns, such as in a machine of a lab."""
     seconds = deadline_s + _SPARE_S + _GRACE_S
     bounds = Bounds(seconds=seconds, most_bytes=MOST_BYTES)
-    data = encode(script, request, deadline_s=deadline_s, compiled=_runs_this(_LAB_PYTHON))
+    # As source: the machine may be a guest, which has its own programs.
+    data = encode(script, request, deadline_s=deadline_s)
     rc, out, err = run(enter([_LAB_PYTHON, "-ISc", _READER]), stdin=data, bounds=bounds)
     _refuse(bounds, seconds)
     said = err.decode(errors="replace")
@@ -134,13 +135,12 @@ def _limited(command: str, deadline_s: float) -> str:
 
 def encode(script: Script | str, request: dict[str, Any], *, deadline_s: float, compiled: bool = False) -> bytes:
     """Return the standard input for the reader on the host; `compiled` if the host runs the same Python as this."""
-    compiled = compiled and isinstance(script, Script)
-    if isinstance(script, Script):
-        sent = script.code if compiled else script.source.encode()
+    if compiled and isinstance(script, Script):
+        sent, length = script.code, -len(script.code)
     else:
-        sent = script.encode()
+        sent = (script.source if isinstance(script, Script) else script).encode()
+        length = len(sent)
     asked = json.dumps(request).encode()
-    length = -len(sent) if compiled else len(sent)
     return b"%d %d %d\n" % (length, len(asked), math.ceil(deadline_s) + _SPARE_S) + sent + asked
 
 
