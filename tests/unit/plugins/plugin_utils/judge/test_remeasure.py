@@ -106,23 +106,9 @@ def test_a_peer_that_never_answered_is_not_measured() -> None:
     assert measured.asked == []
 
 
-def test_only_addresses_that_answered_are_measured() -> None:
-    measured = Measured()
-    measured.checks = measured.checks[:1]
+def first_pings(measured: Measured, *, sharing: int = 1) -> dict[str, Any]:
+    """Return the first request for a burst of pings."""
     requests = []
-    steps = Remeasurement(context=mesh.context("reachable"), reply_timeout_s=1.0, clock=lambda: 0.0)
-
-    def run(probe: Probe) -> Any:
-        requests.append(probe.request)
-        return measured.run(probe)
-
-    drive(steps.checks(Reachable(peers=(mesh.TWO,)), measured.checks), run)
-    assert requests[0]["steps"][1]["targets"] == [TWO4]
-
-
-@pytest.mark.parametrize(("sharing", "count"), [(1, 20), (4, 20), (1_000, 12), (10_000, 5)])
-def test_the_more_nodes_share_cores_the_fewer_packets_each_sends(sharing: int, count: int) -> None:
-    measured, requests = Measured(), []
     steps = Remeasurement(context=mesh.context("reachable"), reply_timeout_s=1.0, clock=lambda: 0.0, sharing=sharing)
 
     def run(probe: Probe) -> Any:
@@ -130,7 +116,19 @@ def test_the_more_nodes_share_cores_the_fewer_packets_each_sends(sharing: int, c
         return measured.run(probe)
 
     drive(steps.checks(Reachable(peers=(mesh.TWO,)), measured.checks), run)
-    assert requests[0]["steps"][1]["count"] == count
+    pings: dict[str, Any] = requests[0]["steps"][1]
+    return pings
+
+
+def test_only_addresses_that_answered_are_measured() -> None:
+    measured = Measured()
+    measured.checks = measured.checks[:1]
+    assert first_pings(measured)["targets"] == [TWO4]
+
+
+@pytest.mark.parametrize(("sharing", "count"), [(1, 20), (4, 20), (1_000, 12), (10_000, 5)])
+def test_the_more_nodes_share_cores_the_fewer_packets_each_sends(sharing: int, count: int) -> None:
+    assert first_pings(Measured(), sharing=sharing)["count"] == count
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,12 @@ class ActionModule(ActionBase):
 
     def _look(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the client's status and preferences."""
-        where = {"socket": options["socket"], "peers": bool(options["exit_node"])}
+        where = {"socket": options["socket"]}
         request = {
-            "observe": [{"id": kind, "kind": kind, **where} for kind in ("status", "prefs")],
+            "observe": [
+                {"id": "status", "kind": "status", "peers": bool(options["exit_node"]), **where},
+                {"id": "prefs", "kind": "prefs", **where},
+            ],
             "deadline_s": self._look_s,
         }
         answer = run_script(self, script_of("probe"), request, deadline_s=self._look_s)

@@ -32,7 +32,10 @@ _RARELY = (20_000, 20, 50)
 
 
 def preload(*, assertions: bool, doctor: bool = False) -> None:
-    """Load the actions, the declared variables, the connection, the shell and the scripts for hosts; the task that needs a broken plugin reports it."""
+    """Load the actions, the declared variables, the connection, the shell and the scripts for hosts.
+
+    The task that needs a broken plugin reports it.
+    """
     names = set(_USUAL)
     if assertions:
         names |= {*_OF_STORIES, *(path.stem for path in (Path(__file__).parents[2] / "action").glob("assert_*.py"))}

@@ -18,7 +18,7 @@ import zlib
 from .base import each, left, ms_since
 from .openings import openings, replies
 from .serve import BLOCK, GREETING, crc_of
-from .tcp import abort, connect, fewer_packets, kernel_of
+from .tcp import abort_on_close, connect, fewer_packets, kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -266,7 +266,7 @@ def _request(target: Dict, up: int, down: int, until: float) -> Dict:
             found["duration_ms"] = ms_since(began)
             found["kernel"] = kernel_of(sock)
         if found["outcome"] == "answered" and not down:
-            abort(sock)
+            abort_on_close(sock)
     return found
 
 

@@ -17,7 +17,7 @@ import select
 import socket
 import time
 
-from .tcp import abort, kernel_of
+from .tcp import abort_on_close, kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
@@ -160,7 +160,7 @@ def _settle(one: Tuple, number: int | None = None) -> None:
     else:
         _note(one, "lost" if kernel_of(sock).get("retransmitted") else "opened")
         # Leave no connection behind that the kernel would remember for a minute.
-        abort(sock)
+        abort_on_close(sock)
     sock.close()
 
 

@@ -66,10 +66,9 @@ def fewer_packets(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
 
-def abort(sock: socket.socket) -> None:
-    """Close a connection with one packet; neither kernel remembers it."""
+def abort_on_close(sock: socket.socket) -> None:
+    """Have a connection end with one packet when it is closed; neither kernel remembers it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-    sock.close()
 
 
 def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
