@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, probe, remote
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import exchange, openings
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.serve import BLOCK, crc_of
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.talks import alone
 
 BOTH = ["127.0.0.1", "::1"]
 
@@ -121,7 +122,7 @@ def test_a_slow_transfer_goes_on_and_one_that_has_stopped_is_given_up(
     thread = threading.Thread(target=reply, args=(server,))
     thread.start()
     began = time.monotonic()
-    seen = exchange._request(target, 0, length, began + 20)
+    seen = alone(exchange._request(target, 0, length, began + 20))
     over.set()
     thread.join()
     assert seen["outcome"] == outcome

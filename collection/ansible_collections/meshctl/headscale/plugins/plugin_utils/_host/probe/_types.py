@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 Json = Any
@@ -15,4 +15,6 @@ List = list[Any]
 Tuple = tuple[Any, ...]
 Observe = Callable[[Dict, float], Json]
 Work = Callable[[Any], Json]
+Talk = Generator[Tuple, "bool | None", Json]
+Begin = Callable[[Any], Talk]
 Reply = Callable[[Dict], "Json | None"]

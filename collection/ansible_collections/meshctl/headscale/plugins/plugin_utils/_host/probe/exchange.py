@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import errno
 import json
+import select
 import socket
 import time
 import zlib
 
-from .base import each, left, ms_since
+from .base import each, ms_since
 from .openings import openings, replies
 from .serve import BLOCK, GREETING, crc_of
-from .tcp import abort_on_close, connect, fewer_packets, kernel_of
+from .talks import alone, together
+from .tcp import abort_on_close, connecting, fewer_packets, kernel_of
 from .wire import family_of, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._types import Dict, Json, List, Tuple
+    from ._types import Dict, Json, List, Talk
 
 # Well below any path's MTU, and with the headers of IPv6 the 1280 bytes of the mesh's own.
 _SMALL, _LARGE = 64, 1232
@@ -47,7 +49,7 @@ def exchange(ask: Dict, until: float) -> Json:
     patience = float(ask.get("try_timeout_s") or 3.0)
     rate = float(ask.get("per_second") or 0)
     sizes = [int(size) for size in ask.get("sizes") or []]
-    small = each(lambda target: _small(target, sizes, patience, until), targets, until, per_second=rate)
+    small = together(lambda target: _small(target, sizes, patience, until), targets, until, per_second=rate)
     found = {"{host}".format(**target): seen for target, seen in zip(targets, small)}
     bulk = int(ask.get("bulk") or 0)
     if bulk:
@@ -56,7 +58,7 @@ def exchange(ask: Dict, until: float) -> Json:
         sent = each(lambda target: _bulk(target, bulk, ask, until), able, until, workers=int(ask.get("at_once") or 4))
         for target, seen in zip(able, sent):
             found[target["host"]]["bulk"] = seen or {"outcome": "deadline"}
-        blocks = each(lambda target: returned(target, sizes, until), able if sizes else [], until)
+        blocks = together(lambda target: returned(target, sizes, until), able if sizes else [], until)
         for target, seen in zip(able, blocks):
             found[target["host"]]["blocks"] = seen or {"outcome": "deadline"}
         count = int(ask.get("connections") or 0)
@@ -89,31 +91,33 @@ def _answered(seen: Dict, name: str = "tcp") -> bool:
     return ((seen or {}).get(name) or {}).get("outcome") == "answered"
 
 
-def _small(target: Dict, sizes: List, patience: float, until: float) -> Dict:
+def _small(target: Dict, sizes: List, patience: float, until: float) -> Talk:
     limit = min(until, time.monotonic() + patience)
     found: Dict = {}
     if target.get("udp"):
         more = sizes if target.get("bulk", True) else []
-        found["udp"] = _datagrams(target, sorted({_SMALL, _LARGE, *more}), limit)
+        found["udp"] = yield from _datagrams(target, sorted({_SMALL, _LARGE, *more}), limit)
     if target.get("tcp"):
-        found["tcp"] = _request(target, 0, 0, limit)
+        found["tcp"] = yield from _request(target, 0, 0, limit)
     return found
 
 
-def _datagrams(target: Dict, sizes: List, until: float) -> Dict:
+def _datagrams(target: Dict, sizes: List, until: float) -> Talk:
     """Send a datagram of each size until all are answered, or the time is over."""
     sock = socket.socket(family_of(target["host"]), socket.SOCK_DGRAM)
     found: Dict = {"outcome": "timeout", "sent": 0, "answered": []}
     began, missing = time.monotonic(), list(sizes)
-    pause = max(0.05, left(until) / (2 * _DATAGRAMS))
+    pause = max(0.05, (until - began) / (2 * _DATAGRAMS))
     with sock:
         try:
+            sock.setblocking(False)
             sock.connect((target["host"], int(target["udp"])))
             found["local"], found["local_port"] = sock.getsockname()[:2]
             data = {length: _greeting(target, 0, 0).ljust(length, b".") for length in sizes}
             for _number in range(_DATAGRAMS):
                 if missing and time.monotonic() < until:
-                    missing = _answers(sock, data, missing, found, min(until, time.monotonic() + pause))
+                    limit = min(until, time.monotonic() + pause)
+                    missing = yield from _answers(sock, data, missing, found, limit)
         except OSError as exc:
             found["outcome"] = outcome_of(exc.errno)
     found["answered"], found["unanswered"] = [length for length in sizes if length not in missing], missing
@@ -122,7 +126,7 @@ def _datagrams(target: Dict, sizes: List, until: float) -> Dict:
     elif found["outcome"] == "timeout":
         found["outcome"] = _of_some(found)
         if found["outcome"] in ("large lost", "some lost"):
-            found["again"] = _again(target, data, found)
+            found["again"] = yield from _again(target, data, found)
     found["duration_ms"] = ms_since(began)
     return found
 
@@ -136,7 +140,7 @@ def _of_some(found: Dict) -> str:
     return "large lost" if min(found["unanswered"]) > max(found["answered"]) else "some lost"
 
 
-def _again(target: Dict, data: Dict, found: Dict) -> List:
+def _again(target: Dict, data: Dict, found: Dict) -> Talk:
     """Try lengths that were not answered again, each as the first datagram from another port, and one that was answered after it.
 
     Only where the first is lost and the second is not does the length decide.
@@ -147,9 +151,10 @@ def _again(target: Dict, data: Dict, found: Dict) -> List:
         row = {"bytes": length, "answered": False, "other": control, "other_answered": False}
         with socket.socket(family_of(target["host"]), socket.SOCK_DGRAM) as sock:
             try:
+                sock.setblocking(False)
                 sock.connect((target["host"], int(target["udp"])))
                 for name, one in (("answered", length), ("other_answered", control)):
-                    left_over = _answers(sock, data, [one], {"sent": 0}, time.monotonic() + _AGAIN_S)
+                    left_over = yield from _answers(sock, data, [one], {"sent": 0}, time.monotonic() + _AGAIN_S)
                     row[name] = not left_over
             except OSError:
                 pass
@@ -157,18 +162,17 @@ def _again(target: Dict, data: Dict, found: Dict) -> List:
     return rows
 
 
-def _answers(sock: socket.socket, data: Dict, lengths: List, found: Dict, until: float) -> List:
+def _answers(sock: socket.socket, data: Dict, lengths: List, found: Dict, until: float) -> Talk:
     """Send datagrams of some lengths, and return the lengths that have no good answer."""
     missing = list(lengths)
     for length in missing:
         sock.send(data[length])
         found["sent"] += 1
-    while missing and time.monotonic() < until:
-        sock.settimeout(left(until))
+    while missing and (yield sock, select.POLLIN, until):
         try:
             seen = json.loads(sock.recv(65535))
-        except socket.timeout:
-            break
+        except BlockingIOError:
+            continue
         except ValueError:
             found["damaged"] = True
             continue
@@ -182,35 +186,35 @@ def _answers(sock: socket.socket, data: Dict, lengths: List, found: Dict, until:
     return missing
 
 
-def returned(target: Dict, sizes: List, until: float) -> Dict:
+def returned(target: Dict, sizes: List, until: float) -> Talk:
     """Have a block of each size returned over one connection; a size that is not returned is tried again over a second one."""
-    found = _blocks(target, sizes, until)
+    found = yield from _blocks(target, sizes, until)
     size = found.get("stuck")
     if size is not None:
-        again = _blocks(target, [_SMALL, size], until)
+        again = yield from _blocks(target, [_SMALL, size], until)
         # Not the size but the moment was the reason.
         found["again"] = again.get("stuck") == size and again["returned"] == [_SMALL]
     return found
 
 
-def _blocks(target: Dict, sizes: List, until: float) -> Dict:
+def _blocks(target: Dict, sizes: List, until: float) -> Talk:
     found: Dict = {"outcome": "timeout", "returned": []}
     with socket.socket(family_of(target["host"]), socket.SOCK_STREAM) as sock:
         try:
             opened = min(until, time.monotonic() + _BLOCK_S)
-            found["outcome"], _by = connect(sock, target["host"], int(target["tcp"]), opened)
+            found["outcome"], _by = yield from connecting(sock, target["host"], int(target["tcp"]), opened)
             if found["outcome"] != "connected":
                 return found
             # One packet for each block.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             greeting = b"%b%b stream\n" % (GREETING, str(target["token"]).encode())
-            _send(sock, greeting, None, until)
+            yield from _send(sock, greeting, None, until)
             count = len(greeting)
             for size in sizes:
                 found["stuck"], count = size, count + size
                 limit = min(until, time.monotonic() + _BLOCK_S)
-                _send(sock, BLOCK[:size], None, limit)
-                if _read(sock, size, limit) != BLOCK[:size]:
+                yield from _send(sock, BLOCK[:size], None, limit)
+                if (yield from _read(sock, size, limit)) != BLOCK[:size]:
                     found["outcome"] = "damaged"
                     return found
                 found["returned"].append(size)
@@ -225,11 +229,10 @@ def _blocks(target: Dict, sizes: List, until: float) -> Dict:
     return found
 
 
-def _read(sock: socket.socket, length: int, until: float) -> bytes:
+def _read(sock: socket.socket, length: int, until: float) -> Talk:
     data = b""
     while len(data) < length:
-        sock.settimeout(left(until))
-        more = sock.recv(length - len(data))
+        more = yield from _patiently(sock, select.POLLIN, sock.recv, length - len(data), until)
         if not more:
             raise ConnectionResetError(errno.ECONNRESET, "closed")
         data += more
@@ -237,10 +240,12 @@ def _read(sock: socket.socket, length: int, until: float) -> bytes:
 
 
 def _bulk(target: Dict, length: int, ask: Dict, until: float) -> Dict:
-    return _request(target, length, length, min(until, time.monotonic() + float(ask.get("bulk_timeout_s") or 8.0)))
+    limit = min(until, time.monotonic() + float(ask.get("bulk_timeout_s") or 8.0))
+    found: Dict = alone(_request(target, length, length, limit))
+    return found
 
 
-def _request(target: Dict, up: int, down: int, until: float) -> Dict:
+def _request(target: Dict, up: int, down: int, until: float) -> Talk:
     """Make one connection and send and receive; return how far it came."""
     found: Dict = {"outcome": "timeout", "stage": "connect", "sent": 0, "received": 0}
     began = time.monotonic()
@@ -249,15 +254,15 @@ def _request(target: Dict, up: int, down: int, until: float) -> Dict:
         try:
             if not up:
                 fewer_packets(sock)
-            outcome, refused_by = connect(sock, target["host"], int(target["tcp"]), until)
+            outcome, refused_by = yield from connecting(sock, target["host"], int(target["tcp"]), until)
             found["connect_ms"] = ms_since(began)
             if outcome != "connected":
                 found["outcome"], found["refused_by"] = outcome, refused_by
                 return found
             found["local"], found["local_port"] = sock.getsockname()[:2]
             found["stage"] = "send"
-            _send(sock, _greeting(target, up, down), None, until)
-            _talk(sock, up, down, found, until)
+            yield from _send(sock, _greeting(target, up, down), None, until)
+            yield from _talk(sock, up, down, found, until)
         except socket.timeout:
             found["outcome"] = "stalled"
         except OSError as exc:
@@ -270,12 +275,12 @@ def _request(target: Dict, up: int, down: int, until: float) -> Dict:
     return found
 
 
-def _talk(sock: socket.socket, up: int, down: int, found: Dict, until: float) -> None:
+def _talk(sock: socket.socket, up: int, down: int, found: Dict, until: float) -> Talk:
     began = time.monotonic()
     for offset in range(0, up, len(BLOCK)):
-        _send(sock, BLOCK[: up - offset], found, until)
+        yield from _send(sock, BLOCK[: up - offset], found, until)
     found["stage"] = "reply"
-    line, rest = _line(sock, until)
+    line, rest = yield from _line(sock, until)
     seen = json.loads(line) if line else {}
     found["up_s"] = round(time.monotonic() - began, 4)
     found["seen"] = {key: seen.get(key) for key in ("from", "port", "bytes")}
@@ -286,7 +291,7 @@ def _talk(sock: socket.socket, up: int, down: int, found: Dict, until: float) ->
     began, crc = time.monotonic(), zlib.crc32(rest)
     found["received"] = len(rest)
     while found["received"] < down:
-        data = _patiently(sock, until, sock.recv, 262144)
+        data = yield from _patiently(sock, select.POLLIN, sock.recv, 262144, until)
         if not data:
             found["outcome"] = "closed"
             return
@@ -296,30 +301,30 @@ def _talk(sock: socket.socket, up: int, down: int, found: Dict, until: float) ->
     found["outcome"], found["stage"] = ("answered", "done") if whole else ("damaged", "receive")
 
 
-def _patiently(sock: socket.socket, until: float, act: Callable[[Json], Json], given: Json) -> Json:
+def _patiently(sock: socket.socket, event: int, act: Callable[[Json], Json], given: Json, until: float) -> Talk:
     """Send or receive; raise `socket.timeout` when the time is over, or when the connection has been quiet for too long."""
     while True:
-        sock.settimeout(min(left(until), _LOOK_S))
         try:
             return act(given)
-        except socket.timeout:
-            if time.monotonic() >= until or kernel_of(sock).get("quiet_ms", 0) >= _QUIET_S * 1000:
-                raise
+        except BlockingIOError:
+            came = yield sock, event, min(until, time.monotonic() + _LOOK_S)
+        if not came and (time.monotonic() >= until or kernel_of(sock).get("quiet_ms", 0) >= _QUIET_S * 1000):
+            raise socket.timeout
 
 
-def _send(sock: socket.socket, data: bytes, found: Dict | None, until: float) -> None:
+def _send(sock: socket.socket, data: bytes, found: Dict | None, until: float) -> Talk:
     view = memoryview(data)
     while view:
-        count = _patiently(sock, until, sock.send, view)
+        count = yield from _patiently(sock, select.POLLOUT, sock.send, view, until)
         view = view[count:]
         if found is not None:
             found["sent"] += count
 
 
-def _line(sock: socket.socket, until: float) -> Tuple:
+def _line(sock: socket.socket, until: float) -> Talk:
     data = b""
     while b"\n" not in data and len(data) < _LONGEST_LINE:
-        more = _patiently(sock, until, sock.recv, 65536)
+        more = yield from _patiently(sock, select.POLLIN, sock.recv, 65536, until)
         if not more:
             return b"", b""
         data += more

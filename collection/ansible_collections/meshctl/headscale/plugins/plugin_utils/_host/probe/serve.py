@@ -20,7 +20,6 @@ A request over TCP `meshctl TOKEN NONCE witness` asks which datagrams of the `kn
 from __future__ import annotations
 
 import json
-import random
 import select
 import socket
 import struct
@@ -29,10 +28,11 @@ import time
 import zlib
 
 from .arrivals import Arrivals, watching
+from .base import left
+from .binding import MOST_CONNECTIONS, bind, bind_more
 from .detached import detach
 from .door import Door, new_token, seconds_of
-from .tcp import fewer_packets, lost_of
-from .wire import family_of, outcome_of
+from .tcp import lost_of
 from .witness import Witness, witnessing
 
 TYPE_CHECKING = False
@@ -47,10 +47,8 @@ COUNTED_BYTES = 1024
 LATE_COPIES = 5
 _COPY_S = 0.1
 _LATEST_S, _MOST_LATE = 120.0, 256
-_MOST_CONNECTIONS = 128
 _LONGEST_LINE = 400
 _IDLE_S = 5.0
-_CHOICES = 10
 
 
 def serve(ask: Dict, _until: float) -> Json:
@@ -59,8 +57,8 @@ def serve(ask: Dict, _until: float) -> Json:
     token, door = new_token(), Door()
     addresses = list(ask.get("addresses") or [])
     wanted = [int(port) for port in ask.get("ports") or []]
-    ports, listeners = _bind(addresses, wanted, every=bool(ask.get("every")))
-    listeners += _bind_more(ports, list(ask.get("ranges") or []))
+    ports, listeners = bind(addresses, wanted, every=bool(ask.get("every")))
+    listeners += bind_more(ports, list(ask.get("ranges") or []))
     capture = watching(addresses) if ask.get("watch") else None
     witness = witnessing(addresses) if ask.get("witness") else None
     sockets = [*listeners, door.sock, *(sock for sock in (capture, witness) if sock)]
@@ -74,68 +72,12 @@ def serve(ask: Dict, _until: float) -> Json:
     return {**found, "witness": True} if witness else found
 
 
-def _bind(addresses: List, allowed: List, *, every: bool = False) -> Tuple:
-    """Return the ports by address and protocol, or the error of each, and the sockets.
+class _Open:
+    """A connection whose request has not arrived, or whose small one is answered and which the client will close."""
 
-    One port of each address and protocol is bound, or `every` one that is allowed.
-    """
-    ports: Dict = {}
-    listeners: List = []
-    for address in addresses:
-        ports[address] = {}
-        for protocol, kind in (("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)):
-            found: Dict = {}
-            bound: List = []
-            for choice in [[port] for port in allowed] if every else [allowed or [0]]:
-                listener = socket.socket(family_of(address), kind)
-                error = _bind_one(listener, address, choice)
-                if error:
-                    listener.close()
-                    found["error"] = error
-                    continue
-                bound.append(listener.getsockname()[1])
-                listeners.append(listener)
-            if bound:
-                found["port"] = bound[0]
-                found.update({"ports": bound} if every else {})
-            ports[address][protocol] = found
-    return ports, listeners
-
-
-def _bind_more(ports: Dict, ranges: List) -> List:
-    """Bind a port of each range as well, chosen at random, and note it as `more`; return the sockets."""
-    listeners: List = []
-    for address, by_protocol in ports.items():
-        for protocol, found in by_protocol.items():
-            for low, high in ranges if found.get("port") else []:
-                kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-                listener = socket.socket(family_of(address), kind)
-                if _bind_one(listener, address, random.sample(range(low, high + 1), _CHOICES)):
-                    listener.close()
-                    continue
-                listeners.append(listener)
-                found.setdefault("more", []).append(listener.getsockname()[1])
-    return listeners
-
-
-def _bind_one(listener: socket.socket, address: str, ports: List) -> str:
-    """Bind a socket to the first port that is free; return the last error, if none is."""
-    error = ""
-    for port in ports:
-        try:
-            if listener.family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if listener.type == socket.SOCK_STREAM:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, port))
-            if listener.type == socket.SOCK_STREAM:
-                fewer_packets(listener)
-                listener.listen(_MOST_CONNECTIONS)
-        except OSError as exc:
-            error = "in use" if exc.errno == 98 else outcome_of(exc.errno)
-        else:
-            return ""
-    return error
+    def __init__(self, connection: socket.socket, peer: Tuple, until: float) -> None:
+        self.connection, self.peer, self.until = connection, peer, until
+        self.data, self.answered = b"", False
 
 
 class _Server:
@@ -151,24 +93,28 @@ class _Server:
         self._door = door
         self._connections = 0
         self._ended = False
+        # By the number of their sockets.
+        self._open: Dict = {}
         # Late answers by peer and round: when the next copy is due, and how many were sent.
         self._late: Dict = {}
 
     def run(self, listeners: List, until: float) -> None:
-        ready = select.poll()
+        # A node may have dozens of listeners: `poll` would look at each, every time. No descriptor survives `detach`.
+        self._ready = select.epoll()
         by_number = {listener.fileno(): listener for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
-            ready.register(listener, select.POLLIN)
-        ready.register(self._door.sock, select.POLLIN)
         captures = {sock.fileno() for sock in (self._capture, self._witness) if sock is not None}
-        for number in captures:
-            ready.register(number, select.POLLIN)
+        for number in (*by_number, self._door.sock.fileno(), *captures):
+            self._ready.register(number, select.EPOLLIN)
         while time.monotonic() < until and not self._ended:
-            wake = min([until, *(row["due"] for row in self._late.values() if row["copies"] < LATE_COPIES)])
-            for number, _event in ready.poll(int(max(1.0, (wake - time.monotonic()) * 1000))):
+            late = [row["due"] for row in self._late.values() if row["copies"] < LATE_COPIES]
+            wake = min([until, *late, *(one.until for one in self._open.values())])
+            for number, _event in self._ready.poll(left(wake)):
                 try:
-                    if number in by_number:
+                    if number in self._open:
+                        self._read(self._open[number], until)
+                    elif number in by_number:
                         self._take(by_number[number], until)
                     elif number in captures:
                         self._take_captured()
@@ -178,6 +124,7 @@ class _Server:
                 except OSError:
                     continue
             self._send_late()
+            self._close_idle()
 
     def _end(self, request: Dict) -> Dict:
         """End, and return which datagrams have arrived of the senders that the request names."""
@@ -191,11 +138,51 @@ class _Server:
             self._reply(listener)
             return
         connection, peer = listener.accept()
-        if self._connections >= _MOST_CONNECTIONS:
+        if self._connections >= MOST_CONNECTIONS:
             connection.close()
             return
         self._connections += 1
-        threading.Thread(target=self._converse, args=(connection, peer, until), daemon=True).start()
+        connection.setblocking(False)
+        one = self._open[connection.fileno()] = _Open(connection, peer, min(until, time.monotonic() + _IDLE_S))
+        self._ready.register(connection.fileno(), select.EPOLLIN)
+        # A client sends its request with what completes the connection.
+        self._read(one, until)
+
+    def _read(self, one: _Open, until: float) -> None:
+        """Read what has arrived of a request; answer a small one here, any other in a thread."""
+        try:
+            more = one.connection.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            more = b""
+        one.data += more
+        if one.answered or not more:
+            self._release(one)
+            one.connection.close()
+        elif b"\n" in one.data or len(one.data) >= _LONGEST_LINE:
+            line, _newline, rest = one.data.partition(b"\n")
+            if self._asked(line) == (0, 0):
+                # The client ends the connection, which takes fewer packets.
+                one.answered = True
+                one.connection.sendall(_seen(one.connection, one.peer, len(rest), zlib.crc32(rest), 0))
+                return
+            self._release(one, thread=True)
+            threading.Thread(
+                target=self._converse, args=(one.connection, one.peer, one.data, until), daemon=True
+            ).start()
+
+    def _release(self, one: _Open, *, thread: bool = False) -> None:
+        """Leave a connection to a thread, or give it up."""
+        self._ready.unregister(one.connection.fileno())
+        del self._open[one.connection.fileno()]
+        self._connections -= not thread
+
+    def _close_idle(self) -> None:
+        now = time.monotonic()
+        for one in [one for one in self._open.values() if one.until <= now]:
+            self._release(one)
+            one.connection.close()
 
     def _reply(self, listener: socket.socket) -> None:
         """Answer a datagram with one of the same length."""
@@ -239,12 +226,12 @@ class _Server:
                 except OSError:
                     continue
 
-    def _converse(self, connection: socket.socket, peer: Tuple, until: float) -> None:
+    def _converse(self, connection: socket.socket, peer: Tuple, data: bytes, until: float) -> None:
         try:
             with connection:
                 connection.setblocking(True)
                 connection.settimeout(max(0.1, min(_IDLE_S, until - time.monotonic())))
-                line, data = _line(connection)
+                line, _newline, data = data.partition(b"\n")
                 if (kind := self._stream(line)) is not None:
                     (_return if kind == b"counted" else _echo)(connection, data, until)
                     return
@@ -259,13 +246,8 @@ class _Server:
                     return
                 up, down = asked
                 count, crc = _count(connection, data, up)
-                seen = {"from": peer[0], "port": peer[1], "bytes": count, "crc": crc, "down_crc": crc_of(down)}
-                seen["clock"], seen["at"] = _clock(), connection.getsockname()[1]
-                connection.sendall(json.dumps(seen).encode() + b"\n")
+                connection.sendall(_seen(connection, peer, count, crc, down))
                 send_blocks(connection, down)
-                if not down:
-                    # The client ends the connection at once, which takes fewer packets.
-                    connection.recv(1)
         except OSError:
             return
         finally:
@@ -320,16 +302,11 @@ def _clock() -> int:
     return int(time.monotonic() * 1000)
 
 
-def _line(connection: socket.socket) -> Tuple:
-    """Return the first line of a request, and what follows it already."""
-    data = b""
-    while b"\n" not in data and len(data) < _LONGEST_LINE:
-        more = connection.recv(65536)
-        if not more:
-            break
-        data += more
-    line, _newline, rest = data.partition(b"\n")
-    return line, rest
+def _seen(connection: socket.socket, peer: Tuple, count: int, crc: int, down: int) -> bytes:
+    """Return the line of the reply that says what arrived."""
+    seen = {"from": peer[0], "port": peer[1], "bytes": count, "crc": crc, "down_crc": crc_of(down)}
+    seen["clock"], seen["at"] = _clock(), connection.getsockname()[1]
+    return json.dumps(seen).encode() + b"\n"
 
 
 def _echo(connection: socket.socket, data: bytes, until: float) -> None:

@@ -13,11 +13,12 @@ import struct
 import time
 
 from .base import each, left, ms_since
+from .talks import alone
 from .wire import IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, family_of, outcome_of, refusal_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import Dict, Json, Tuple
+    from ._types import Dict, Json, Talk, Tuple
 
 # The question for the name servers of the root, which every resolver answers or refuses.
 _QUERY = b"\x6d\x65\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
@@ -73,12 +74,16 @@ def abort_on_close(sock: socket.socket) -> None:
 
 def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
     """Return the outcome of connecting, and the address of the router or host that refused by ICMP."""
+    found: Tuple = alone(connecting(sock, host, port, until))
+    return found
+
+
+def connecting(sock: socket.socket, host: str, port: int, until: float) -> Talk:
+    """Connect as a conversation; return what `connect` returns."""
     sock.setblocking(False)
     number = sock.connect_ex((host, port))
     if number == errno.EINPROGRESS:
-        ready = select.poll()
-        ready.register(sock, select.POLLOUT)
-        if not ready.poll(int(left(until) * 1000)):
+        if not (yield sock, select.POLLOUT, until):
             return "timeout", ""
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if not number:
