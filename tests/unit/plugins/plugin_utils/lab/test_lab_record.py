@@ -41,6 +41,17 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["record.json"]
 
 
+def test_a_record_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    _record(Inventory()).save(path)
+    first = Record.load(path)
+    assert Record.load(path) is first
+    _record(Inventory(), dead=("client-node-1",)).save(path)
+    assert Record.load(path) not in (first, None)
+    path.unlink()
+    assert Record.load(path) is None
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "7", "null", '"x"', "{}", '{"machines": {}}', '{"machines": {"a": 1}, "created": "", "topology": {}, "programs": {}}',

@@ -20,6 +20,7 @@ from ..plugin_utils._inventory.reading import check_inventory, read_existing, re
 from ..plugin_utils._inventory.resolved import Settings
 from ..plugin_utils._judge.check import SUPPORTED
 from ..plugin_utils._judge.context import CheckContext
+from ..plugin_utils._lab.lab import Lab
 from ..plugin_utils._standing.notes import POLICY_NOTE, note
 
 
@@ -49,6 +50,8 @@ class ActionModule(HostView, ControllerAction):
             if not settings.in_lab:
                 return {"mesh_topology": read_existing(known)}
             topology = read_inventory(known)
+            # The processes of later tasks inherit the record, which each command on a machine needs.
+            Lab(settings["lab_name"]).record  # noqa: B018
             return {"mesh_topology": topology.facts(), "mesh_resolver": topology.resolver}
 
         key = (self._task._uuid, tuple(known.get("ansible_play_batch") or ()), settings.in_lab)

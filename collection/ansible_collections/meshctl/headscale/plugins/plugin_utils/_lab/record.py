@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,16 @@ class Record:
     @classmethod
     def load(cls, path: Path) -> Record | None:
         """Return the record at `path`; `None` when there is none or it cannot be read."""
+        try:
+            now = path.stat()
+        except OSError:
+            return None
+        return cls._load(path, (now.st_ino, now.st_size, now.st_mtime_ns))
+
+    @classmethod
+    @lru_cache(maxsize=2)
+    def _load(cls, path: Path, _version: tuple[int, ...]) -> Record | None:
+        """Read a version of the file once: in a large lab, that takes longer than a task's other work."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             machines = {name: Process(int(pid), int(started)) for name, (pid, started) in data["machines"].items()}
