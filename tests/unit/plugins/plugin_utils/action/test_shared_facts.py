@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,34 @@ def test_what_a_task_found_of_another_host_is_read_alone(manager: Counted) -> No
 def test_what_no_task_found_is_read_from_the_inventory(manager: Counted) -> None:
     own = view(manager._hostvars)
     assert [str(own.of_host(host, "mesh_serving")) for host in ("two", "server", "nowhere")] == ["2", "None", "None"]
+
+
+def test_the_variables_of_a_host_are_put_together_once(manager: Counted) -> None:
+    own = view(manager._hostvars)
+    assert [own.of_host("server", name) for name in ("stopped", "killed", "plugged")] == [None, None, None]
+    assert manager.count == 1
+    manager.set_nonpersistent_facts("server", {"mesh_pairs_run": 7, "mesh_done": True, "mesh_name": "alice"})
+    assert [own.shared(name) for name in ("mesh_pairs_run", "mesh_done", "mesh_name")] == [7, True, "alice"]
+    assert manager.count == 1
+
+
+def test_a_large_fact_is_read_once_until_it_changes(manager: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: read.append(len(text)) or loads(text))
+    for number in (1, 2):
+        fact = {f"node-{index}": {"id": f"{number}", "addresses": ["100.64.0.1"] * 5} for index in range(200)}
+        manager.set_nonpersistent_facts("server", {"mesh_nodes": fact})
+        assert [view(manager._hostvars).shared("mesh_nodes") for _task in range(3)] == [fact] * 3
+        assert len(read) == number
+
+
+def test_a_fact_of_the_host_itself_is_not_searched_for_templates(manager: Counted) -> None:
+    manager.set_nonpersistent_facts("one", {"mesh_topology": {"one": {"subnet": "a"}}})
+    own = view(manager._hostvars)
+    # Without a templar, a search would fail.
+    own.host, own.known = "one", {**own.known, **manager._nonpersistent_fact_cache["one"]}
+    assert own.topology() == {"one": {"subnet": "a"}}
 
 
 def test_a_variable_of_the_command_line_is_stronger_than_a_fact(manager: Counted) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from ...module_utils._errors import BadInput
@@ -21,8 +22,13 @@ class MeshAction(ProbingAction):
 
     def nodes(self) -> dict[str, Node]:
         """Return every member of the mesh by inventory name; raise `BadInput` if no task asked the server."""
-        return {name: Node.read(name, record) for name, record in self._listed().items()}
+        return dict(self._nodes)
 
+    @functools.cached_property
+    def _nodes(self) -> dict[str, Node]:
+        return {name: Node.read(name, record) for name, record in self._listed.items()}
+
+    @functools.cached_property
     def _listed(self) -> dict[str, Any]:
         given = self.options.get("nodes")
         records = mapping(given) or mapping(self.shared("mesh_nodes")) or self._as_clients_say()
@@ -53,7 +59,7 @@ class MeshAction(ProbingAction):
 
         Unless the task names them, they are those that `mesh_pairs` selects, or with `every` all.
         """
-        nodes = self._listed()
+        nodes = self._listed
         named = self.options.get("peers")
         if named is None:
             others = [name for name in nodes if name != self.host]

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Facts of all nodes, by host and name: Ansible's object, and the data that it holds, which no reader changes. A process that runs
+# many tasks, and those that it forks, read each of them once.
+_large: dict[tuple[str, str], tuple[Any, Json]] = {}
+_LARGE = 10_000
+_PLAIN = (dict, list, str, int, float)
+
+
 class HostView:
     """A plugin's view of one host, with everything returned as plain data."""
 
@@ -26,6 +33,7 @@ class HostView:
     host: str
     _templar: Any
     _topology: dict[str, Any] | None = None
+    _of_hosts: dict[str, Mapping[str, Any]] | None = None
 
     def variable(self, name: str, default: Json = None) -> Json:
         """Return a variable or fact of this host."""
@@ -53,11 +61,16 @@ class HostView:
 
     def shared(self, name: str) -> Json:
         """Return a fact that one host holds for all: this host, the control server or the controller."""
-        own = self.variable(name)
-        if own is not None:
+        if (own := self._own(name)) is not None:
             return own
         holders = dict.fromkeys([*self.group("headscale"), "localhost"])
         return next((fact for holder in holders if (fact := self.of_host(holder, name)) is not None), None)
+
+    def _own(self, name: str) -> Json:
+        """Return a fact of this host, without a search for templates if a task found it."""
+        value = self.known.get(name)
+        found = value is not None and value is _found_by_task(self.known.get("hostvars") or {}, self.host, name)
+        return self._fact(self.host, name) if found else self.variable(name)
 
     def _fact(self, host: str, name: str) -> Json:
         """Return a variable of another host; Ansible would look for templates in each of its texts, on every host."""
@@ -65,11 +78,29 @@ class HostView:
         try:
             value = _found_by_task(hostvars, host, name)
             if value is None:
-                value = hostvars.raw_get(host)[name] if host in hostvars else None
-            dumped = json.dumps(value, default=str) if isinstance(value, dict | list) else "{{"
+                known = self._variables(hostvars, host)
+                if name not in known:
+                    return None
+                value = known[name]
+            if (before := _large.get((host, name))) and before[0] is value:
+                return before[1]
+            dumped = json.dumps(value, default=str) if isinstance(value, _PLAIN) else "{{"
         except (AttributeError, KeyError, TypeError, ValueError):
             return _rendered(hostvars, host, name)
-        return _rendered(hostvars, host, name) if "{{" in dumped or "{%" in dumped else json.loads(dumped)
+        if "{{" in dumped or "{%" in dumped:
+            return _rendered(hostvars, host, name)
+        found = json.loads(dumped)
+        if len(dumped) > _LARGE:
+            _large[host, name] = (value, found)
+        return found
+
+    def _variables(self, hostvars: Any, host: str) -> Mapping[str, Any]:  # noqa: ANN401 - Ansible's own
+        """Return all variables of another host, which Ansible puts together from every source: once is enough."""
+        if self._of_hosts is None:
+            self._of_hosts = {}
+        if host not in self._of_hosts:
+            self._of_hosts[host] = hostvars.raw_get(host) if host in hostvars else {}
+        return self._of_hosts[host]
 
     def topology(self) -> dict[str, Any]:
         """Return the place of every host; empty when no topology is known."""

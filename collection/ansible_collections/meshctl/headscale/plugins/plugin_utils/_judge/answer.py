@@ -10,7 +10,9 @@ field never satisfies an expectation.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import socket
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -74,8 +76,15 @@ def address(value: Json) -> str:
 # In a large mesh, each node judges the same addresses again and again.
 @lru_cache(maxsize=1 << 14)
 def _spelled(said: str) -> str:
+    host = said.partition("/")[0].strip()
+    # The kernel's functions take a tenth of the time. IPv6 with a part of IPv4 is spelled differently.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.suppress(OSError, ValueError):
+        found = socket.inet_ntop(family, socket.inet_pton(family, host))
+        if family == socket.AF_INET or "." not in found:
+            return found
     try:
-        return str(ip_address(said.partition("/")[0].strip()))
+        return str(ip_address(host))
     except ValueError:
         return ""
 
