@@ -63,7 +63,7 @@ class Site:
 
     def write(self, name: str, content: str) -> None:
         """Write a file."""
-        (self.path / name).parent.mkdir(exist_ok=True)
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         (self.path / name).write_text(content)
 
     def start(self, *playbooks: str, **environment: str) -> subprocess.Popen[str]:

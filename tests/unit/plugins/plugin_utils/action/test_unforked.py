@@ -31,6 +31,15 @@ PLAYBOOK = """
     - {name: File, ansible.builtin.include_tasks: "{{ 'inner' if chosen else 'other' }}.yml", vars: {v: "{{ b }}"}}
     - {name: Files, ansible.builtin.include_tasks: "{{ item }}.yml", loop: [inner, other], vars: {v: "{{ item }}"}, when: chosen or item == 'other'}
     - {name: Role, ansible.builtin.include_role: {name: part}, when: chosen, vars: {v: role}}
+    - name: Bad arguments
+      block:
+        - {name: Bad role, ansible.builtin.include_role: {name: part}, vars: {v: bad}}
+      rescue:
+        - {name: Refused, ansible.builtin.set_fact: {i: "{{ ansible_failed_result.msg }}"}}
+    - {name: For members, ansible.builtin.set_fact: {j: 1}, when: inventory_hostname in groups.clients}
+    - {name: For members of both, ansible.builtin.set_fact: {k: 1}, when: [inventory_hostname in groups.clients, chosen]}
+    - {name: For others, ansible.builtin.set_fact: {l: 1}, when: inventory_hostname in groups.ungrouped}
+    - {name: No group, ansible.builtin.set_fact: {m: 1}, when: inventory_hostname in groups.nothing, ignore_errors: true}
     - {name: No file, ansible.builtin.include_tasks: "{{ nothing.there }}", ignore_errors: true}
     - name: A block
       when: chosen
@@ -129,7 +138,10 @@ def site(tmp_path: Path) -> Site:
     found.write("inner.yml", '[{name: Inner, ansible.builtin.debug: {msg: "{{ v }}"}}]')
     found.write("other.yml", "[{name: Other, ansible.builtin.debug: {msg: other}}]")
     found.write("skipped.yml", "[{name: Inner, ansible.builtin.set_fact: {x: 1}, when: false}]")
-    (tmp_path / "roles" / "part").mkdir(parents=True)
+    found.write(
+        "roles/part/meta/argument_specs.yml",
+        "argument_specs: {main: {options: {v: {type: str, required: true, choices: [role]}}}}",
+    )
     found.write("roles/part/tasks/main.yml", "[{name: Of the role, ansible.builtin.debug: {msg: '{{ v }}'}}]")
     return found
 
@@ -152,6 +164,7 @@ def test_results_are_those_of_ansible(site: Site) -> None:
     assert decided["stats"] == plain["stats"]
     kinds = {(name, kind) for name, _host, kind, _result in decided["seen"]}
     assert {("Undefined", "failed True"), ("Rescued in vain", "skipped"), ("File", "include")} <= kinds
+    assert {("Refused", "ok"), ("For members", "ok"), ("For others", "skipped"), ("No group", "failed True")} <= kinds
     assert 0 < decided["forks"] < plain["forks"]
 
 

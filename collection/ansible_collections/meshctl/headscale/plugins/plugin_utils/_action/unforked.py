@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from typing import Any, Final, NoReturn
 
 from ansible import constants as C
@@ -29,7 +30,12 @@ _INCLUDES: Final = (*C._ACTION_INCLUDE_TASKS, *C._ACTION_INCLUDE_ROLE)
 # Conditions of other collections' tasks may ask for what must not happen in ansible-playbook itself.
 _OURS: Final = "meshctl.headscale."
 _BUILTIN: Final = ("fail", "raw", "set_fact")
-_READERS: Final = ("meshctl.headscale.topology", "meshctl.headscale.verdict")
+_READERS: Final = (
+    "meshctl.headscale.topology",
+    "meshctl.headscale.verdict",
+    "ansible.builtin.validate_argument_spec",  # what Ansible begins each role with
+)
+_MEMBER: Final = re.compile(r"inventory_hostname in groups\.(\w+)")
 _COMMON: Final = ["host", "play_context", "loader", "shared_loader_obj", "final_q", "variable_manager"]
 _OLDER: Final = {*_COMMON, "task", "job_vars"}  # before ansible-core 2.21
 
@@ -48,7 +54,7 @@ def install() -> None:
     def start_if_needed(self: WorkerProcess) -> None:
         if _needs_none(self._task):
             _run(self)
-        elif not (_is_candidate(self._task) and _decided(self)):
+        elif not (_is_candidate(self._task) and not _plainly_due(self) and _decided(self)):
             start(self)
 
     start_if_needed.forking = start  # type: ignore[attr-defined]
@@ -80,6 +86,15 @@ def _is_candidate(task: Any) -> bool:  # noqa: ANN401
     if task.loop is not None or task.loop_with:
         return False
     return bool(task.when) and (name.startswith(_OURS) or name.removeprefix("ansible.builtin.") in _BUILTIN)
+
+
+def _plainly_due(worker: Any) -> bool:  # noqa: ANN401
+    """Whether the task is for the members of a group, and its host is one: Ansible need not evaluate that twice."""
+    if worker._task.action in _INCLUDES:
+        return False
+    groups = worker._task_vars.get("groups") or {}
+    named = [_MEMBER.fullmatch(condition) if isinstance(condition, str) else None for condition in worker._task.when]
+    return all(match and worker._host.name in (groups.get(match[1]) or ()) for match in named)
 
 
 def _decided(worker: Any) -> bool:  # noqa: ANN401
