@@ -127,6 +127,8 @@ def test_a_watch_that_begins_later_lasts_as_long(serving: dict[str, Any]) -> Non
     seen = data("call", **asked, hold_s=0.5, drop=["127.0.0.1"])
     assert seen["ticks"] == 5
     assert seen["held_up_s"] == 0
+    # Of the time after the delay.
+    assert 0 < seen["load"]["ran_s"] < 0.5
     assert seen["lines"]["127.0.0.1"]["sent"] == 5
 
 

@@ -155,9 +155,9 @@ def test_checks_take_longer_on_a_saturated_machine_but_not_for_ever() -> None:
     assert load_of({"host": {"load": {"ran_s": 0.1, "waited_s": 0.2}}}).patience == pytest.approx(1.5)
 
 
-def _held(load: Any, outages: list[dict[str, float]], *, ticks: int = 3000) -> Any:
+def _held(load: Any, outages: list[dict[str, float]], *, ticks: int = 3000, during: Any = None) -> Any:
     line = {"sent": ticks, "lost": 10, "first": 1.0, "outages": outages, "errors": {}}
-    data = {"ticks": ticks, "interval_s": 0.1, "lines": {"100.64.0.2": line}, "streams": []}
+    data = {"ticks": ticks, "interval_s": 0.1, "lines": {"100.64.0.2": line}, "streams": [], "load": during}
     expect = Held(peers=(_PEER,), families=(4,), hold_s=10, silence_budget_s=0.5, stall_budget_s=3, no_streams="none")
     answer = {"host": {"load": load}, "observations": {"held": {"ok": True, "data": data}}}
     return judge_held(answer, mesh.context("reachable"), expect)[0]
@@ -172,6 +172,14 @@ def test_a_rare_silence_on_a_saturated_machine_proves_nothing() -> None:
     # A node that comes and goes all the time fails nevertheless.
     assert _held(_BUSY, [{"at": 5.0 * turn, "s": 1.0, "lost": 4} for turn in range(20)]).verdict == "failed"
     assert _held(_BUSY, rare, ticks=150).verdict == "failed"
+
+
+def test_the_machine_may_have_been_busy_only_while_the_watch_went_on() -> None:
+    rare = [{"at": 50.0, "s": 3.0, "lost": 12}]
+    check = _held(_IDLE, rare, during={**_BUSY, "waited_s": 0.5})
+    assert check.verdict == "skipped"
+    assert "the probe waited 0.5 s for a core to compute for 0.1 s" in check.hint
+    assert _held(_IDLE, rare, during=_IDLE).verdict == "failed"
 
 
 def test_a_stall_is_judged_in_the_same_way() -> None:

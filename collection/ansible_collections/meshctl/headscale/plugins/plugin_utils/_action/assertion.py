@@ -19,7 +19,7 @@ from .._judge.answer import Json, error_of, items, mapping, observed
 from .._judge.check import BAD
 from .._judge.context import CheckContext
 from .._judge.handed import hand_over
-from .._judge.saturation import Load, blame_load
+from .._judge.saturation import Load, blame_load, busier
 from . import client_silence, shell
 from .errors import failure
 from .members import MeshAction
@@ -163,7 +163,7 @@ class Assertion(MeshAction):
 
     def note_load(self) -> None:
         """Keep how busy the host was, if it was busier than in every probe before."""
-        self.busiest = max(self.busiest, self.load, key=lambda load: load.slowdown if load.saturated else 0.0)
+        self.busiest = busier(self.busiest, self.load)
 
     def _probe_again(self, requests: list[Request], *, seconds: float, last: bool) -> dict[str, Any]:
         try:

@@ -89,6 +89,11 @@ def load_of(answer: Json) -> Load:
     return Load(slowdown=slowdown, waited_s=waited or 0.0, stolen=stolen >= _STOLEN, said=", ".join(parts))
 
 
+def busier(one: Load, other: Load) -> Load:
+    """Return which of two moments had the busier machine."""
+    return max(one, other, key=lambda load: load.slowdown if load.saturated else 0.0)
+
+
 def blame_load(check: Check, load: Load) -> None:
     """Say in a bad check that time decides that the machine was saturated, before any other cause."""
     if not (load.saturated and check.bad and _timed(check)):

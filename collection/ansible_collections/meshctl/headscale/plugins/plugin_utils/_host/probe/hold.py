@@ -18,6 +18,7 @@ from .detached import detach
 from .door import Door, seconds_of
 from .flows import flow_of
 from .icmp import Echo
+from .load import Alone
 from .streams import Stream
 from .wire import family_of
 
@@ -162,12 +163,13 @@ class _Watch:
         self.ticks = 0
         self.began = time.time()
         self.held_up = 0.0
+        self.load = Alone()
         self.delays: List = []
 
     def run(self, door: Door, until: float) -> None:
         """Watch until the deadline, or until it is asked to end."""
         self._wait(door, min(until, time.monotonic() + self.delay))
-        self.began = time.time()
+        self.began, self.load = time.time(), Alone()
         due = time.monotonic()
         ended: List = []
         while time.monotonic() < until and not ended:
@@ -272,6 +274,7 @@ class _Watch:
             "interval_s": self.interval,
             "held_up_s": round(self.held_up, 3),
             "delays": self.delays,
+            "load": self.load.figures(),
             "lines": {target: line.as_dict() for target, line in self.lines.items()},
             "streams": [stream.as_dict(self._active()) for stream in self.streams],
             "flows": [flow.as_dict(self._active()) for flow in self.flows],

@@ -20,10 +20,31 @@ _waits: List = []
 
 def note_wait() -> None:
     """Note how long this thread has computed and has waited for a core, in seconds; call it when the thread ends."""
-    found = [int(word) / 1e9 for word in _read("/proc/thread-self/schedstat").split()[:2]]
-    if len(found) == 2:
+    found = _waited()
+    if found:
         with _lock:
             _waits.append(found)
+
+
+def _waited() -> List:
+    """Return the seconds for which this thread has computed, and has waited for a core; nothing if that is unknown."""
+    found = [int(word) / 1e9 for word in _read("/proc/thread-self/schedstat").split()[:2]]
+    return found if len(found) == 2 else []
+
+
+class Alone:
+    """Tells how busy the host was while a process with one thread went on."""
+
+    def __init__(self) -> None:
+        self._began = _waited()
+
+    def figures(self) -> Dict:
+        """Return what is known of the time since then."""
+        now = _waited()
+        if not (now and self._began):
+            return {}
+        ran, waited = (round(after - before, 3) for before, after in zip(self._began, now))
+        return {"cores": _cores(), "ran_s": ran, "waited_s": waited, "load": _number(_read("/proc/loadavg"))}
 
 
 class Watch:
