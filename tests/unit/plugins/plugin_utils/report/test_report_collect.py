@@ -47,6 +47,14 @@ def test_a_registered_result_that_passes_by_again_counts_once(collector: collect
     assert len(collector.checks) == 1
 
 
+def test_two_tasks_that_observe_the_same_make_two_checks(collector: collect.Collector) -> None:
+    for task in ("one", "two", "two"):
+        collector.result({"checks": [CHECK]}, "n1", NOW, made_by=task)
+    assert len(collector.checks) == 2
+    collector.result({"checks": [CHECK]}, "n1", NOW)
+    assert len(collector.checks) == 2
+
+
 @pytest.mark.parametrize(
     "result",
     [

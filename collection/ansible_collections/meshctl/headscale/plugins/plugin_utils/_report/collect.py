@@ -136,15 +136,19 @@ class Collector:
             running.finished, running.ended = now, True
         self._current, self._entered = None, None
 
-    def result(self, result: Mapping[str, Any], host: str, now: datetime) -> list[model.Check]:
-        """Keep the checks and facts of a result and return the checks; a hidden result is not read."""
+    def result(self, result: Mapping[str, Any], host: str, now: datetime, *, made_by: str = "") -> list[model.Check]:
+        """Keep the checks and facts of a result and return the checks; a hidden result is not read.
+
+        `made_by` identifies the task if it made the checks itself. Without it, they may be those of an earlier task.
+        """
         kept = []
         for document in documents(result):
             self._facts(document, host)
             for data in handed_over(document):
                 if isinstance(data, Mapping):
                     self._asserted = True
-                    kept.append(self._keep(model.check(data, story=self._current or "", at=model.utc_text(now))))
+                    check = model.check(data, story=self._current or "", at=model.utc_text(now))
+                    kept.append(self._keep(check, made_by))
         return kept
 
     def task_failed(self, task: Task, result: Mapping[str, Any], now: datetime) -> None:
@@ -267,12 +271,13 @@ class Collector:
         """Return the facts of each host, with its group."""
         return {host: {"group": self._groups.get(host, ""), **facts} for host, facts in self.hosts.items()}
 
-    def _keep(self, check: model.Check) -> model.Check:
-        """Keep a check once, though a registered result may pass by again in a later task."""
+    def _keep(self, check: model.Check, made_by: str = "") -> model.Check:
+        """Keep a check once, though a registered result may pass by again; tasks that observe the same make two checks."""
         identity = json.dumps({key: value for key, value in check.items() if key != "at"}, sort_keys=True)
         digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if digest not in self._seen:
-            self._seen.add(digest)
+        own = digest + made_by.encode()
+        if own not in self._seen:
+            self._seen |= {digest, own}
             self.checks.append(self._shared(check))
         return check
 

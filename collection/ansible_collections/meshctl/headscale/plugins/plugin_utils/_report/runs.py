@@ -14,6 +14,8 @@ from ansible import context
 from ansible.playbook.block import Block
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
 
+_ASSERTIONS = "meshctl.headscale.assert_"
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -56,6 +58,11 @@ def task_of(result: CallbackTaskResult) -> collect.Task:
         action=str(result.task.action),
         where=environment.short_path(str(result.task.get_path() or "")),
     )
+
+
+def made_by(task: Task) -> str:
+    """Return what distinguishes an assertion from every other task of the run, empty for a task that makes no checks itself."""
+    return str(task._uuid) if str(task.resolved_action).startswith(_ASSERTIONS) else ""
 
 
 def rescued(task: Task) -> bool:
