@@ -74,8 +74,7 @@ def abort_on_close(sock: socket.socket) -> None:
 
 def connect(sock: socket.socket, host: str, port: int, until: float) -> Tuple:
     """Return the outcome of connecting, and the address of the router or host that refused by ICMP."""
-    found: Tuple = alone(connecting(sock, host, port, until))
-    return found
+    return tuple(alone(connecting(sock, host, port, until)))
 
 
 def connecting(sock: socket.socket, host: str, port: int, until: float) -> Talk:
