@@ -264,6 +264,26 @@ def test_connections_that_do_not_open_at_once_name_what_they_have_in_common(tcp:
 
 
 @pytest.mark.parametrize(
+    ("tcp", "fails"),
+    [
+        ({"4001": rows(lost=7, tried=24)}, False),
+        ({"4001": rows(lost=14, tried=24)}, True),
+        # However slow the machine is, it refuses nothing, and what is tried again arrives.
+        ({"4001": rows(refused=7, tried=24)}, True),
+        ({"4001": rows(lost=3, never=3, tried=24)}, True),
+    ],
+)
+def test_more_connections_may_open_late_on_a_saturated_machine(tcp: dict[str, Any], fails: bool) -> None:
+    found = {V4: {**whole(4), "opened": {"tcp": tcp}}, V6: whole(6)}
+    seen = {"exchange": {"ok": True, "data": found}}
+    busy = {"host": {"load": {"cores": 2, "ran_s": 1.0, "waited_s": 3.0, "load": 12.0}}, "observations": seen}
+    checks = {(check.aspect, check.family): check for check in judge_exchange(busy, CONTEXT, EXPECT)}
+    assert bad(checks) == ({("tcp", "ipv4")} if fails else set())
+    idle = {(check.aspect, check.family): check for check in judge_exchange({"observations": seen}, CONTEXT, EXPECT)}
+    assert bad(idle) == {("tcp", "ipv4")}
+
+
+@pytest.mark.parametrize(
     "seen",
     [
         {"tcp": {"4001": rows(lost=2), "700": rows(lost=1), "20000": rows(lost=1)}, "udp": {"700": rows(lost=1)}},

@@ -15,6 +15,7 @@ from .context import CheckContext, Node
 from .opened import Opened, flows, opened, some_pass
 from .quoting import quoted
 from .reason import late
+from .saturation import load_of
 
 if TYPE_CHECKING:
     from .check import Check
@@ -65,11 +66,11 @@ class Exchange:
 
 def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> list[Check]:
     """Return a check of TCP, of UDP and of the transfer for each peer and family."""
-    seen = Answer(answer)
+    seen, patience = Answer(answer), load_of(answer).patience
     checks = []
     for peer in expect.peers:
         for family in expect.families:
-            pair = _Pair(seen, context, expect, peer, family)
+            pair = _Pair(seen, context, expect, peer, family, patience)
             checks += [pair.small("tcp"), pair.small("udp")]
             if expect.bulk and peer.name in expect.bulk_peers:
                 checks.append(pair.bulk())
@@ -79,12 +80,15 @@ def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> lis
 class _Pair:
     """What a node saw of one address of a peer."""
 
-    def __init__(self, seen: Answer, context: CheckContext, expect: Exchange, peer: Node, family: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917
+        self, seen: Answer, context: CheckContext, expect: Exchange, peer: Node, family: int, patience: float
+    ) -> None:
         self._seen = seen
         self._context = context
         self._expect = expect
         self._peer = peer
         self._family = family
+        self._patience = patience
         self._known = peer.address(family)
         self._found = mapping(mapping(seen.data("exchange")).get(self._known))
 
@@ -105,7 +109,7 @@ class _Pair:
         return self._check(whole and not partly.hint, protocol, expected, observed, hint, {**found, **partly.evidence})
 
     def _partly(self, protocol: str, port: int) -> Opened:
-        return opened(self._rows(protocol), protocol, port, self._peer.name)
+        return opened(self._rows(protocol), protocol, port, self._peer.name, patience=self._patience)
 
     def _rows(self, protocol: str) -> dict[str, Any]:
         return flows(self._found, self._expect.before.get(self._known))[protocol]
