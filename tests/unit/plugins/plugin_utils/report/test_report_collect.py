@@ -53,6 +53,9 @@ def test_two_tasks_that_observe_the_same_make_two_checks(collector: collect.Coll
     assert len(collector.checks) == 2
     collector.result({"checks": [CHECK]}, "n1", NOW)
     assert len(collector.checks) == 2
+    for task in ("three", "four"):
+        collector.result({"checks": [{**CHECK, "verdict": "skipped"}]}, "n1", NOW, made_by=task)
+    assert len(collector.checks) == 3
 
 
 @pytest.mark.parametrize(

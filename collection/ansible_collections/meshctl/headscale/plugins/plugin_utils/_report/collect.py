@@ -272,10 +272,13 @@ class Collector:
         return {host: {"group": self._groups.get(host, ""), **facts} for host, facts in self.hosts.items()}
 
     def _keep(self, check: model.Check, made_by: str = "") -> model.Check:
-        """Keep a check once, though a registered result may pass by again; tasks that observe the same make two checks."""
+        """Keep a check once, though a registered result may pass by again; tasks that observe the same make two checks.
+
+        A reason to skip is no observation, and said once.
+        """
         identity = json.dumps({key: value for key, value in check.items() if key != "at"}, sort_keys=True)
         digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        own = digest + made_by.encode()
+        own = digest if check["verdict"] == "skipped" else digest + made_by.encode()
         if own not in self._seen:
             self._seen |= {digest, own}
             self.checks.append(self._shared(check))
