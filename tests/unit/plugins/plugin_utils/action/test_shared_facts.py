@@ -112,6 +112,18 @@ def test_a_large_fact_is_read_once_until_it_changes(manager: Counted, monkeypatc
         assert len(read) == number
 
 
+def test_a_large_fact_that_hosts_share_is_kept_once(manager: Counted) -> None:
+    places = {f"node-{index}": {"subnet": "subnet-a", "address": "192.168.1.10"} for index in range(300)}
+    found = []
+    for host in ("one", "two"):
+        manager.set_nonpersistent_facts(host, {"mesh_topology": places})
+        own = view(manager._hostvars)
+        own.host, own.known = host, {**own.known, **manager._nonpersistent_fact_cache[host]}
+        found.append(own.topology())
+    assert found[0] is found[1]
+    assert found[0] == places
+
+
 def test_a_fact_of_the_host_itself_is_not_searched_for_templates(manager: Counted) -> None:
     manager.set_nonpersistent_facts("one", {"mesh_topology": {"one": {"subnet": "a"}}})
     own = view(manager._hostvars)

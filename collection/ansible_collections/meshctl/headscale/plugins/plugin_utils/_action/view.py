@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-# Facts of all nodes, by host and name: Ansible's object, and the data that it holds, which no reader changes. A process that runs
-# many tasks, and those that it forks, read each of them once.
-_large: dict[tuple[str, str], tuple[Any, Json]] = {}
+# Facts of all nodes by name: Ansible's object, which hosts share, and the data that it holds, which no reader changes. A process
+# that runs many tasks, and those that it forks, read each of them once.
+_large: dict[str, tuple[Any, Json]] = {}
 _LARGE = 10_000
 _PLAIN = (dict, list, str, int, float)
 
@@ -82,7 +82,7 @@ class HostView:
                 if name not in known:
                     return None
                 value = known[name]
-            if (before := _large.get((host, name))) and before[0] is value:
+            if (before := _large.get(name)) and before[0] is value:
                 return before[1]
             dumped = json.dumps(value, default=str) if isinstance(value, _PLAIN) else "{{"
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -91,7 +91,7 @@ class HostView:
             return _rendered(hostvars, host, name)
         found = json.loads(dumped)
         if len(dumped) > _LARGE:
-            _large[host, name] = (value, found)
+            _large[name] = (value, found)
         return found
 
     def _variables(self, hostvars: Any, host: str) -> Mapping[str, Any]:  # noqa: ANN401 - Ansible's own
