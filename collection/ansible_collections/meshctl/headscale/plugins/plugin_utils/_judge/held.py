@@ -16,7 +16,7 @@ from .context import CheckContext, Node
 from .flowing import Flowing
 from .observations import HELD
 from .quoting import quoted
-from .saturation import busier, load_of
+from .saturation import busier, load_of, read_load
 from .spans import MOST_READ, Span, at_once, by_load, clock, spans_of
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ class _Seen:
         self._context = context
         self._expect = expect
         self._data = mapping(self._answer.data(HELD))
-        # The machine may have been busy for as long as the watch went on, and no longer.
-        watching = load_of({"host": {"load": mapping(self._data.get("load"))}})
-        self._load = busier(load_of(answer), watching)
+        # The machine may have been busy while the watch went on, and no longer when it was asked.
+        self._load = busier(load_of(answer), read_load(self._data.get("load")))
         self._since = {
             known: expect.since[peer.name] + expect.ahead_s
             for peer in (*expect.peers, *expect.everyone)

@@ -70,7 +70,12 @@ class Load:
 
 def load_of(answer: Json) -> Load:
     """Return how busy a host was, from a probe's answer; a host that does not say counts as idle."""
-    seen = mapping(mapping(mapping(answer).get("host")).get("load"))
+    return read_load(mapping(mapping(answer).get("host")).get("load"))
+
+
+def read_load(figures: Json) -> Load:
+    """Return how busy a host was, from its figures."""
+    seen = mapping(figures)
     ran, waited = number(seen.get("ran_s")), number(seen.get("waited_s"))
     slowdown = 1.0
     if ran is not None and waited is not None and ran > 0 and waited >= 0:

@@ -18,7 +18,7 @@ from .detached import detach
 from .door import Door, seconds_of
 from .flows import flow_of
 from .icmp import Echo
-from .load import Alone
+from .load import ThreadWatch
 from .streams import Stream
 from .wire import family_of
 
@@ -163,13 +163,13 @@ class _Watch:
         self.ticks = 0
         self.began = time.time()
         self.held_up = 0.0
-        self.load = Alone()
+        self.load = ThreadWatch()
         self.delays: List = []
 
     def run(self, door: Door, until: float) -> None:
         """Watch until the deadline, or until it is asked to end."""
         self._wait(door, min(until, time.monotonic() + self.delay))
-        self.began, self.load = time.time(), Alone()
+        self.began, self.load = time.time(), ThreadWatch()
         due = time.monotonic()
         ended: List = []
         while time.monotonic() < until and not ended:

@@ -32,8 +32,8 @@ def _waited() -> List:
     return found if len(found) == 2 else []
 
 
-class Alone:
-    """Tells how busy the host was while a process with one thread went on."""
+class ThreadWatch:
+    """Compares how long this thread has computed, and has waited for a core, at two moments."""
 
     def __init__(self) -> None:
         self._began = _waited()
@@ -44,7 +44,7 @@ class Alone:
         if not (now and self._began):
             return {}
         ran, waited = (round(after - before, 3) for before, after in zip(self._began, now))
-        return {"cores": _cores(), "ran_s": ran, "waited_s": waited, "load": _number(_read("/proc/loadavg"))}
+        return _figures(ran, waited)
 
 
 class Watch:
@@ -60,7 +60,7 @@ class Watch:
         note_wait()
         with _lock:
             ran, waited = (round(sum(column), 3) for column in zip(*_waits)) if _waits else (None, None)
-        found = {"cores": _cores(), "ran_s": ran, "waited_s": waited, "load": _number(_read("/proc/loadavg"))}
+        found = _figures(ran, waited)
         pressure, ticks = _pressure(), _ticks()
         if pressure is not None and self._pressure is not None:
             seconds = max(0.001, time.monotonic() - self._began)
@@ -69,6 +69,10 @@ class Watch:
         if len(ticks) > 7 and len(self._ticks) > 7 and spent > 0:
             found["stolen"] = round((ticks[7] - self._ticks[7]) / spent, 2)
         return found
+
+
+def _figures(ran: float | None, waited: float | None) -> Dict:
+    return {"cores": _cores(), "ran_s": ran, "waited_s": waited, "load": _number(_read("/proc/loadavg"))}
 
 
 def _read(path: str) -> str:
