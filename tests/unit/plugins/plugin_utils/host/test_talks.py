@@ -91,7 +91,8 @@ def test_no_more_begin_in_a_second_than_the_pace_says(pairs: Any) -> None:
     talks.together(begin, pairs[:60], began + 20, per_second=40)
     # Some begin together, and the last of them after a second and a half.
     assert begun[-1] - began >= 1.3
-    assert max(sum(at <= one <= at + 0.5 for one in begun) for at in begun) <= 0.5 * 40 + 8
+    # None is early, however late others were on a busy machine.
+    assert all(at - began >= place // 8 * 8 / 40 for place, at in enumerate(begun))
 
 
 def test_alone_returns_the_result_of_one(pairs: Any) -> None:
