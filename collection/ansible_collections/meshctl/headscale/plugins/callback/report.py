@@ -112,7 +112,7 @@ if TYPE_CHECKING:
 
 _Method = TypeVar("_Method", bound=Callable[..., None])
 
-# report.json is updated during the run, so that even `kill -9` leaves the checks; this takes a twentieth of the time.
+# report.json is kept up to date, so that even `kill -9` leaves the checks; that takes at most a twentieth of the time.
 _CHECKPOINT_SHARE = 20
 
 
@@ -261,8 +261,8 @@ class CallbackModule(CallbackBase):
         # Items of a loop can be uncensored in a censored result, so the task decides.
         if result.task.no_log is True or results.hidden(result.result):
             return []
-        host, task = result.host.get_name(), runs.made_by(result.task)
-        return self._collector.result(result.result, host, collect.utc_now(), made_by=task)
+        host, made_by = result.host.get_name(), runs.made_by(result.task)
+        return self._collector.result(result.result, host, collect.utc_now(), made_by=made_by)
 
     def _describe_inventory(self, play: Play) -> None:
         """Note each host's group, and which lab this is."""

@@ -20,7 +20,8 @@ from .observations import EXCHANGE
 # Of many connections, more than this share may not be lost, and of those that were tried again in vain, more than this one.
 _LOST: Final = 0.2
 _NEVER: Final = 0.05
-_MOST_PATIENT: Final = 2.5
+# However slow a machine is, half of them open at once.
+_MOST_LOST: Final = 0.5
 _SEVERAL: Final = 2
 _LISTED: Final = 8
 # How many connections, and how many datagrams.
@@ -55,7 +56,7 @@ def opened(  # noqa: PLR0913
     total = _total(rows)
     tried, lost, never, refused = (total[key] for key in ("tried", "lost", "never", "refused"))
     few = never < _SEVERAL or never <= tried * _NEVER
-    if lost / min(patience, _MOST_PATIENT) + refused <= tried * _LOST and few:
+    if lost / min(patience, _MOST_LOST / _LOST) + refused <= tried * _LOST and few:
         return Opened()
     used = {port: row for port, row in found.items() if row["tried"]}
     # What opens late is not shut. With few tries at each port, several may fail at some by chance, and then others fail in part.

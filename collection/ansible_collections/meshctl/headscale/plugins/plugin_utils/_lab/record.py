@@ -44,7 +44,7 @@ class Record:
     @classmethod
     @lru_cache(maxsize=2)
     def _load(cls, path: Path, _version: tuple[int, ...]) -> Record | None:
-        """Read a version of the file once: in a large lab, that takes longer than a task's other work."""
+        """Read a version of the file once, and not again for each command on a machine."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             machines = {name: Process(int(pid), int(started)) for name, (pid, started) in data["machines"].items()}

@@ -272,9 +272,9 @@ class Collector:
         return {host: {"group": self._groups.get(host, ""), **facts} for host, facts in self.hosts.items()}
 
     def _keep(self, check: model.Check, made_by: str = "") -> model.Check:
-        """Keep a check once, though a registered result may pass by again; tasks that observe the same make two checks.
+        """Keep a check once, though a registered result may pass by again; two tasks that observe the same thing make two.
 
-        A reason to skip is no observation, and said once.
+        A reason to skip is no observation, and is kept once.
         """
         identity = json.dumps({key: value for key, value in check.items() if key != "at"}, sort_keys=True)
         digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).digest()

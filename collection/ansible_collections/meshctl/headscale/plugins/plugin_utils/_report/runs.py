@@ -14,14 +14,14 @@ from ansible import context
 from ansible.playbook.block import Block
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import collect, environment
 
-_ASSERTIONS = "meshctl.headscale.assert_"
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ansible.executor.task_result import CallbackTaskResult
     from ansible.playbook.play import Play
     from ansible.playbook.task import Task
+
+_ASSERTIONS = "meshctl.headscale.assert_"
 
 
 def playbooks() -> list[str]:
