@@ -24,6 +24,8 @@ _ETH_P_ALL, _SOL_PACKET, _PACKET_STATISTICS, _PACKET_OUTGOING = 3, 263, 6, 4
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6"}
 # So much of what `exchange` transfers is in each of its packets, unless they are very small.
 _MARK = 64
+# How long a capture waits for a packet. Echoes are few and small: it looks for them once in this time.
+_LOOK_S = 0.05
 _DISCO = b"TS\xf0\x9f\x92\xac"
 
 
@@ -64,7 +66,7 @@ def capture(ask: Dict, until: float) -> Json:
         attach(sock, _ECHOES)
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        sock.settimeout(0.05)
+        sock.settimeout(0.0 if ask.get("echoes") else _LOOK_S)
         marker = str(ask.get("marker") or "").encode()
         if ask.get("clear"):
             from .serve import BLOCK
@@ -130,8 +132,8 @@ def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Even
             # Read what is still buffered, which a busy host may not have processed yet.
             last = time.monotonic() + 0.8
         try:
-            packet, where = sock.recvfrom(65535)
-        except socket.timeout:
+            packet, where = _received(sock)
+        except (socket.timeout, BlockingIOError):
             if last is not None:
                 return
             continue
@@ -141,6 +143,15 @@ def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Even
         if flow is None:
             continue
         _count(flows, flow[0], flow[1], packet, marker)
+
+
+def _received(sock: socket.socket) -> Tuple:
+    try:
+        return sock.recvfrom(65535)
+    except BlockingIOError:
+        # By then, several have arrived: they wake up the host once.
+        time.sleep(_LOOK_S)
+        return sock.recvfrom(65535)
 
 
 def _count(flows: Dict, key: Tuple, payload: bytes, packet: bytes, marker: bytes) -> None:

@@ -128,8 +128,8 @@ class Echo:
         rtt = now - began
         for level, kind, data in extra:
             # Use the kernel's time of arrival, because Python wakes up late on a busy host.
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == 16:
-                seconds, nanos = struct.unpack("qq", data)
+            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) in (8, 16):
+                seconds, nanos = struct.unpack("qq" if len(data) == 16 else "ii", data)
                 exact = seconds + nanos / 1e9 - wall
                 rtt = exact if 0 < exact <= rtt else rtt
         self.found[target]["received"] += 1
@@ -235,10 +235,10 @@ def _send_round(echoes: Dict, targets: List, ask: Dict, until: float) -> None:
         echoes[family_of(target)].send(target)
         if turn % _TOGETHER and turn < len(targets):
             continue
-        if (due := began + turn * pause) - time.monotonic() >= _SHORTEST_PAUSE_S:
-            _listen(echoes, min(until, due))
-        else:
-            _take(echoes, 0)
+        # Without waking up for each reply: the kernel notes when it arrived.
+        if (rest := min(until, began + turn * pause) - time.monotonic()) >= _SHORTEST_PAUSE_S:
+            time.sleep(rest)
+        _take(echoes, 0)
         if window:
             most = max(0, window - _TOGETHER)
             _listen(echoes, min(until, time.monotonic() + _OPEN_S), most_open=most, recent=True)
