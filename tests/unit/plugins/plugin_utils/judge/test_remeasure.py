@@ -106,8 +106,8 @@ def test_a_peer_that_never_answered_is_not_measured() -> None:
     assert measured.asked == []
 
 
-def first_pings(measured: Measured, *, sharing: int = 1) -> dict[str, Any]:
-    """Return the first request for a burst of pings."""
+def first_pings(measured: Measured, *, sharing: int = 1, step: int = 1) -> dict[str, Any]:
+    """Return the first request for a burst of pings, or for large ones."""
     requests = []
     steps = Remeasurement(context=mesh.context("reachable"), reply_timeout_s=1.0, clock=lambda: 0.0, sharing=sharing)
 
@@ -116,8 +116,15 @@ def first_pings(measured: Measured, *, sharing: int = 1) -> dict[str, Any]:
         return measured.run(probe)
 
     drive(steps.checks(Reachable(peers=(mesh.TWO,)), measured.checks), run)
-    pings: dict[str, Any] = requests[0]["steps"][1]
+    pings: dict[str, Any] = requests[0]["steps"][step]
     return pings
+
+
+def test_large_packets_are_counted_only_where_there_are_enough_to_tell_how_many_are_lost() -> None:
+    many, few = (first_pings(Measured(), sharing=sharing, step=3) for sharing in (1, 1_000))
+    assert (many["count"], many.get("until_answered")) == (10, None)
+    assert (few["count"], few["until_answered"]) == (1, True)
+    assert few["try_timeout_s"] > many["try_timeout_s"]
 
 
 def test_only_addresses_that_answered_are_measured() -> None:

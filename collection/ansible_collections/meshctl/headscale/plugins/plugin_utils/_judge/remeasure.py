@@ -28,6 +28,8 @@ Request: TypeAlias = dict[str, Any]
 _Result = TypeVar("_Result")
 
 _FEWEST, _MOST, _PACKETS = 5, 20, 400
+# For a large packet to be answered that is sent again meanwhile.
+_LARGE_S = 2.5
 # Of all hosts together, where they share cores.
 _PACKETS_SHARED = 24_000
 # WireGuard retries a handshake after 5 s, plus up to 0.3 s of jitter.
@@ -157,11 +159,18 @@ class Remeasurement:
             {"id": METRICS_BEFORE, "kind": "metrics"},
             self._pings(STEADY, expect, count=count, interval_s=0.05),
             {"id": METRICS_AFTER, "kind": "metrics"},
-            {**self._pings(LARGE, expect, count=max(3, count // 2), interval_s=0.05), "size": LARGE_BYTES},
+            {**self._large(expect, count), "size": LARGE_BYTES},
         ]
         answer = mapping((yield Probe(request={"id": BURST, "kind": "sequence", "steps": steps})))
         observations = mapping(answer.get("observations"))
         return {**answer, "observations": {**observations, **mapping(mapping(observations.get(BURST)).get("data"))}}
+
+    def _large(self, expect: Reachable, count: int) -> Request:
+        if count == _MOST:
+            return self._pings(LARGE, expect, count=count // 2, interval_s=0.05)
+        # Too few to tell how many are lost, so that one answer is enough.
+        pings = self._pings(LARGE, expect, count=1, interval_s=0.05)
+        return {**pings, "until_answered": True, "try_timeout_s": max(_LARGE_S, self.reply_timeout_s)}
 
     def _pings(self, name: str, expect: Reachable, *, count: int, interval_s: float) -> Request:
         return {
