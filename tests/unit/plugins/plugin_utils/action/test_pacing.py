@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.pacing import (
+    CROWD,
     OWN_CORES,
     PER_CORE,
     Pace,
@@ -93,6 +94,12 @@ def test_no_pace_is_faster_than_the_least_time(cores: int, hosts: int, forks: in
     last = pace_of(shared=True, cores=cores, hosts=hosts, forks=forks, place=hosts - 1)
     assert last.least_s(count) == pytest.approx(pace.least_s(count))
     assert pace_of(shared=False, cores=cores, hosts=hosts, forks=forks).least_s(count) == 0
+
+
+def test_a_watch_of_a_crowd_sends_less() -> None:
+    few, many = (watch_of(shared=True, cores=2, nodes=nodes) for nodes in (CROWD, CROWD + 1))
+    assert many == few / 2
+    assert watch_of(shared=False, cores=2, nodes=CROWD + 1) == watch_of(shared=False, cores=2)
 
 
 def test_a_watch_leaves_most_of_shared_cores_to_others() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, wanted
+from ..plugin_utils._action.pacing import CROWD
 from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.turns import turn
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.check import Check
 
 _SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
+_BYTES, _CROWD_BYTES = 1_000_000, 500_000
 # Below this rate, a transfer within the budget is not waited for.
 _LOWEST_RATE_MBIT = 0.2
 # In a mesh of more nodes that share cores, so many of them transfer at a time.
@@ -47,7 +49,7 @@ class ActionModule(Assertion):
         **COMMON,
         **MEMBERS,
         "families": {**FAMILIES, "default": ["ipv4", "ipv6"]},
-        "bulk_bytes": {"type": "int", "default": 1_000_000},
+        "bulk_bytes": {"type": "int"},
         "bulk_peers": {"type": "int"},
         "rate_budget": {"type": "float"},
     }
@@ -69,7 +71,7 @@ class ActionModule(Assertion):
             serving={peer.name: mapping(self.of_host(peer.name, "mesh_serving")) for peer in peers},
             families=self.families,
             # Slow hosts, such as emulated ones, get less to transfer, not only more time.
-            bulk=int(self.options["bulk_bytes"] / self.patience**2),
+            bulk=int(self._bulk(len(nodes)) / self.patience**2),
             bulk_peers=frozenset(
                 following(self.host, list(nodes), [peer.name for peer in peers], self._transfers(len(nodes)))
             ),
@@ -86,6 +88,12 @@ class ActionModule(Assertion):
         """Return the seconds that a transfer in both directions takes within its budget, and some more."""
         within = 2 * self._expect.bulk * 8 / 1e6 / max(self._expect.rate_budget_mbit, _LOWEST_RATE_MBIT)
         return max(6.0 * self.patience, 1.1 * within)
+
+    def _bulk(self, nodes: int) -> int:
+        """Return the number of bytes of a transfer in one direction."""
+        given: int | None = self.options["bulk_bytes"]
+        usual = _CROWD_BYTES if self._shared and nodes > CROWD else _BYTES
+        return usual if given is None else given
 
     def _transfers(self, nodes: int) -> int:
         """Return the number of peers with a transfer."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, lifted, positive, wanted
+from ..plugin_utils._action.pacing import CROWD
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.observations import ADDRESSES, DISCO, ICMP, ROUTES, STATUS, TSMP, WATCHED
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ..plugin_utils._judge.answer import Json
     from ..plugin_utils._judge.check import Check
 
+_COUNT, _FEWER = 3, 2
+
 
 class ActionModule(Assertion):
     """Ping every peer's mesh addresses from the node's kernel."""
@@ -36,14 +39,16 @@ class ActionModule(Assertion):
         **COMMON,
         **MEMBERS,
         "families": {**FAMILIES, "default": ["ipv4", "ipv6"]},
-        "count": {"type": "int", "default": 3},
+        "count": {"type": "int"},
         "latency_budget_ms": {"type": "float"},
         "loss_budget": {"type": "float"},
     }
 
     def prepare(self) -> None:
         """Decide which peers to ping, and which must stay silent."""
-        positive("count", self.options["count"])
+        given = self.options["count"]
+        usual = _FEWER if self._shared and len(self.nodes()) > CROWD else _COUNT
+        self._count = positive("count", usual if given is None else given)
         expect = expectation(self)
         everyone = self.peers()
         peers = tuple(peer for peer in everyone if expect.reaches(self.host, peer.name))
@@ -63,7 +68,7 @@ class ActionModule(Assertion):
             "id": ICMP,
             "kind": "icmp",
             "targets": self._addresses(pending),
-            "count": self.options["count"],
+            "count": self._count,
             "interval_s": 0.1,
             "try_timeout_s": self._reply_timeout_s,
             "marker": marker,

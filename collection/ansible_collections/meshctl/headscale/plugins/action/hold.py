@@ -24,7 +24,7 @@ _SPARE_S = 1.0
 _AGAIN_S = 0.1
 _LONGEST_DELAY_S = 200.0
 # What assert_reachable, assert_path and assert_exchange send to each address, at least, in echo requests.
-_BEFORE = 16
+_BEFORE = 17
 
 
 class ActionModule(MeshAction):
@@ -53,7 +53,7 @@ class ActionModule(MeshAction):
         if not peers:
             return {"error": f"by mesh_expect, {self.host} has no peer here"}
         patience = self.setting("patience")
-        plan = plan_watch(len(nodes), len(peers), most=self.watch_per_second, shared=self._shared)
+        plan = plan_watch(len(nodes), len(peers), most=self.watch_per_second(len(nodes)), shared=self._shared)
         if not takes_part(self.host, nodes, plan.pinging):
             return {"elsewhere": True}
         self._pause_s = plan.pause_s * patience

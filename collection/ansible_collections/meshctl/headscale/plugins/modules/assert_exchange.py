@@ -34,9 +34,9 @@ options:
   bulk_bytes:
     description:
       - Length of a transfer, in each direction; V(0) for none.
+      - Defaults to V(1000000), or to V(500000) where more than 50 nodes share the cores of one computer.
       - It is divided by the square of the variable C(mesh_patience), which slow hosts have.
     type: int
-    default: 1000000
   bulk_peers:
     description:
       - Number of peers with a transfer; the nodes that follow this one in the list of nodes are chosen.

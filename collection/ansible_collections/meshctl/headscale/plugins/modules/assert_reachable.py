@@ -38,9 +38,10 @@ options:
     choices: [ipv4, ipv6]
     default: [ipv4, ipv6]
   count:
-    description: The number of requests to each address.
+    description:
+      - The number of requests to each address, before the burst.
+      - Defaults to V(3), or V(2) where more than 50 nodes share the cores of one computer.
     type: int
-    default: 3
   latency_budget_ms:
     description:
       - The highest median round trip in milliseconds.

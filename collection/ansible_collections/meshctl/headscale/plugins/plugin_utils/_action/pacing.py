@@ -18,8 +18,10 @@ Request = dict[str, Any]
 # An echo request from one client to another and its reply take about 0.4 ms of a core, mostly in tailscaled.
 PER_CORE: Final = 1400.0
 OWN_CORES: Final = 1000.0
+# In a mesh of more nodes that share cores, each node does less of what all of them do.
+CROWD: Final = 50
 # What an entry of `targets` costs, in echo requests.
-_COSTS: Final = {"icmp": 1.0, "disco": 2.0, "tsmp": 2.0, "exchange": 4.0}
+_COSTS: Final = {"icmp": 1.0, "disco": 3.0, "tsmp": 3.0, "exchange": 8.0}
 _TRANSFERS: Final = 4
 _ALONE: Final = 500.0
 _PER_OPEN: Final = 40.0
@@ -64,9 +66,12 @@ def pace_of(*, shared: bool, cores: int, hosts: int, forks: int, place: int = 0)
     return Pace(per_second=PER_CORE * max(1, cores) / together, turns=hosts / together)
 
 
-def watch_of(*, shared: bool, cores: int) -> float:
+def watch_of(*, shared: bool, cores: int, nodes: int = 0) -> float:
     """Return how many echo requests per second all hosts together may send all the time, during other probes."""
-    return min(_WATCH, _WATCH_PER_CORE * max(1, cores)) if shared else _WATCH
+    if not shared:
+        return _WATCH
+    per_core = _WATCH_PER_CORE / 2 if nodes > CROWD else _WATCH_PER_CORE
+    return min(_WATCH, per_core * max(1, cores))
 
 
 def _weight(request: Request) -> float:

@@ -91,10 +91,9 @@ class ProbingAction(HostView, ActionBase):
         place = hosts.index(self.host) if self.host in hosts else 0
         return pace_of(shared=self._shared, cores=_cores(), hosts=len(hosts), forks=int(forks), place=place)
 
-    @property
-    def watch_per_second(self) -> float:
-        """Return how many pings per second all hosts together may send all the time."""
-        return watch_of(shared=self._shared, cores=_cores())
+    def watch_per_second(self, nodes: int) -> float:
+        """Return how many pings per second all hosts together may send all the time in a mesh of so many nodes."""
+        return watch_of(shared=self._shared, cores=_cores(), nodes=nodes)
 
     @property
     def _shared(self) -> bool:
