@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A large mesh of which a sample of pairs is checked: no false alarm, and six faults at once are all caught."""
+"""A large mesh of which a sample of pairs is checked: no false alarm, and ten faults at once are all caught."""
 
 from __future__ import annotations
 
@@ -57,6 +57,15 @@ FAULTS = (
     ),
     Fault(command=_rule(f"{_MESH} meta length > 1100 drop"), check="us1.reachable.large", cause="large ones do not"),
     Fault(command="tailscale down", check="us1.connected", cause="."),
+    Fault(command=_rule(f"{_MESH} tcp flags syn / syn,ack drop"), check="us1.reachable.tcp", cause="."),
+    Fault(command=_rule(f"{_MESH} meta l4proto udp drop"), check="us1.reachable.udp", cause="."),
+    Fault(
+        command=_rule(f"{_MESH} meta l4proto tcp limit rate over 20 kbytes/second burst 200 kbytes drop"),
+        check="us1.reachable.bulk",
+        cause=".",
+    ),
+    # Every client of a lab has its own port in this range.
+    Fault(command=_rule("iifname eth0 udp dport 41000-43999 drop"), check="us1.path", cause="."),
 )
 
 
@@ -89,7 +98,7 @@ def test_a_healthy_mesh_passes(large: LabDriver) -> None:
 
 
 def _broken(large: LabDriver) -> dict[str, Fault]:
-    """Break five nodes and one pair; return the nodes with their faults."""
+    """Break nine nodes and one pair; return the nodes with their faults."""
     step = COUNT // (len(FAULTS) + 1)
     nodes = {NODES[step * turn]: fault for turn, fault in enumerate(FAULTS)}
     known = {node["given_name"]: node["ip_addresses"] for node in json.loads(
@@ -103,7 +112,7 @@ def _broken(large: LabDriver) -> dict[str, Fault]:
     return nodes
 
 
-def test_six_faults_are_caught_and_nothing_else_fails(large: LabDriver) -> None:
+def test_ten_faults_are_caught_and_nothing_else_fails(large: LabDriver) -> None:
     broken = _broken(large)
     bad = [check for check in _checks(large) if check["verdict"] in ("failed", "error")]
     assert [check for check in bad if not {check["source"], check["target"]} & set(broken)] == []
