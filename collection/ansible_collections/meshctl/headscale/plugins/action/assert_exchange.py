@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, wanted
-from ..plugin_utils._action.pacing import CROWD
 from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.turns import turn
@@ -71,7 +70,7 @@ class ActionModule(Assertion):
             serving={peer.name: mapping(self.of_host(peer.name, "mesh_serving")) for peer in peers},
             families=self.families,
             # Slow hosts, such as emulated ones, get less to transfer, not only more time.
-            bulk=int(self._bulk(len(nodes)) / self.patience**2),
+            bulk=int(self._bulk / self.patience**2),
             bulk_peers=frozenset(
                 following(self.host, list(nodes), [peer.name for peer in peers], self._transfers(len(nodes)))
             ),
@@ -89,10 +88,11 @@ class ActionModule(Assertion):
         within = 2 * self._expect.bulk * 8 / 1e6 / max(self._expect.rate_budget_mbit, _LOWEST_RATE_MBIT)
         return max(6.0 * self.patience, 1.1 * within)
 
-    def _bulk(self, nodes: int) -> int:
+    @property
+    def _bulk(self) -> int:
         """Return the number of bytes of a transfer in one direction."""
         given: int | None = self.options["bulk_bytes"]
-        usual = _CROWD_BYTES if self._shared and nodes > CROWD else _BYTES
+        usual = _CROWD_BYTES if self.crowd else _BYTES
         return usual if given is None else given
 
     def _transfers(self, nodes: int) -> int:

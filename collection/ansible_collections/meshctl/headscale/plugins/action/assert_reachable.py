@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, lifted, positive, wanted
-from ..plugin_utils._action.pacing import CROWD
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.observations import ADDRESSES, DISCO, ICMP, ROUTES, STATUS, TSMP, WATCHED
@@ -47,7 +46,7 @@ class ActionModule(Assertion):
     def prepare(self) -> None:
         """Decide which peers to ping, and which must stay silent."""
         given = self.options["count"]
-        usual = _FEWER if self._shared and len(self.nodes()) > CROWD else _COUNT
+        usual = _FEWER if self.crowd else _COUNT
         self._count = positive("count", usual if given is None else given)
         expect = expectation(self)
         everyone = self.peers()

@@ -14,6 +14,7 @@ from .._expectations.pairs import chosen
 from .._judge.answer import mapping, text
 from .._judge.context import Node
 from .options import families, used
+from .pacing import CROWD
 from .probing import ProbingAction
 
 
@@ -38,6 +39,11 @@ class MeshAction(ProbingAction):
         if unknown := [name for name in names if name not in records]:
             raise BadInput(f"the server has no node for {', '.join(unknown)}: known are {', '.join(records)}")
         return {name: records[name] for name in names}
+
+    @property
+    def crowd(self) -> bool:
+        """Whether so many nodes share cores that each does less of what all of them do."""
+        return self._shared and len(self._listed) > CROWD
 
     @property
     def families(self) -> tuple[int, ...]:

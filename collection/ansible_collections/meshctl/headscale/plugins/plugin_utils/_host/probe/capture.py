@@ -149,7 +149,7 @@ def _received(sock: socket.socket) -> Tuple:
     try:
         return sock.recvfrom(65535)
     except BlockingIOError:
-        # By then, several have arrived: they wake up the host once.
+        # Several arrive meanwhile, and the host wakes up only once for them.
         time.sleep(_LOOK_S)
         return sock.recvfrom(65535)
 
