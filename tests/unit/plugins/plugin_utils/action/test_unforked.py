@@ -87,6 +87,25 @@ all:
         n2: {mesh_subnet: b, mesh_address: 10.2.0.12, mesh_latency_budget_ms: 77}
 """
 
+COUNTED = """
+- hosts: clients
+  gather_facts: false
+  tasks:
+    - {name: Counted, ansible.builtin.set_fact: {a: 1}, when: "lookup('counted', 'a')", failed_when: "lookup('counted', 'b')"}
+"""
+
+COUNTER = """
+from __future__ import annotations
+import pathlib
+from ansible.plugins.lookup import LookupBase
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        with pathlib.Path(terms[0]).open("a") as file:
+            file.write(variables["inventory_hostname"] + "\\n")
+        return [terms[0] == "a"]
+"""
+
 RECORDER = """
 from __future__ import annotations
 import json, os, pathlib
@@ -173,6 +192,17 @@ def test_skipped_tasks_and_includes_take_no_process(site: Site) -> None:
     assert status == 0
     assert [entry[2] for entry in found["seen"] if entry[2] != "start"].count("skipped") == 6
     assert found["forks"] == 0
+
+
+def test_a_condition_is_evaluated_once(site: Site) -> None:
+    site.write("counted.yml", COUNTED)
+    site.write("lookup_plugins/counted.py", COUNTER)
+    status, found = _seen(site, "counted.yml")
+    assert status == 0
+    assert [entry[2] for entry in found["seen"]].count("ok") == 2
+    # What tells whether a task has failed is evaluated as well.
+    for name in ("a", "b"):
+        assert sorted((site.path / name).read_text(encoding="utf-8").split()) == ["n1", "n2"]
 
 
 def test_what_all_hosts_share_is_made_once_without_a_process(site: Site) -> None:

@@ -17,6 +17,18 @@ from .options import families, used
 from .pacing import CROWD
 from .probing import ProbingAction
 
+# Nodes by name, with the record of each that was read. A process that runs many tasks, and those that it forks, read each of
+# them once.
+_read: dict[str, tuple[Any, Node]] = {}
+
+
+def node(name: str, record: Any) -> Node:  # noqa: ANN401 - JSON
+    """Return a node of the server's list, which no reader changes."""
+    known = _read.get(name)
+    if known is None or known[0] is not record:
+        known = _read[name] = (record, Node.read(name, record))
+    return known[1]
+
 
 class MeshAction(ProbingAction):
     """An action that examines a host as a member of the mesh."""
@@ -27,7 +39,7 @@ class MeshAction(ProbingAction):
 
     @functools.cached_property
     def _nodes(self) -> dict[str, Node]:
-        return {name: Node.read(name, record) for name, record in self._listed.items()}
+        return {name: node(name, record) for name, record in self._listed.items()}
 
     @functools.cached_property
     def _listed(self) -> dict[str, Any]:
@@ -74,4 +86,4 @@ class MeshAction(ProbingAction):
             raise BadInput(f"the server has no node for the peer {', '.join(unknown)}: known are {', '.join(nodes)}")
         if not named:
             raise BadInput(f"{self.host} has no peer: there must be another node in nodes, or in the mesh")
-        return tuple(Node.read(name, nodes[name]) for name in named)
+        return tuple(node(name, nodes[name]) for name in named)

@@ -13,10 +13,11 @@ What only reads what ansible-playbook knows anyway needs no process at all, and 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ansible import constants as C
 from ansible._internal import _task
@@ -26,9 +27,13 @@ from ansible.executor.task_executor import TaskExecutor
 
 from . import common
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _INCLUDES: Final = (*C._ACTION_INCLUDE_TASKS, *C._ACTION_INCLUDE_ROLE)
 # Conditions of other collections' tasks may ask for what must not happen in ansible-playbook itself.
 _OURS: Final = "meshctl.headscale."
+_OF_LABS: Final = "meshctl.headscale.netns"
 _BUILTIN: Final = ("fail", "raw", "set_fact")
 _READERS: Final = (
     "meshctl.headscale.topology",
@@ -54,8 +59,13 @@ def install() -> None:
     def start_if_needed(self: WorkerProcess) -> None:
         if _needs_none(self._task):
             _run(self)
-        elif not (_is_candidate(self._task) and not _plainly_due(self) and _decided(self)):
+        elif not _is_candidate(self._task):
+            _prepare(self)
             start(self)
+        elif _plainly_due(self) or not _decided(self):
+            _prepare(self)
+            with _due(self._task):
+                start(self)
 
     start_if_needed.forking = start  # type: ignore[attr-defined]
     WorkerProcess.start = start_if_needed  # type: ignore[method-assign]
@@ -95,6 +105,37 @@ def _plainly_due(worker: Any) -> bool:  # noqa: ANN401
     groups = worker._task_vars.get("groups") or {}
     named = [_MEMBER.fullmatch(condition) if isinstance(condition, str) else None for condition in worker._task.when]
     return all(match and worker._host.name in (groups.get(match[1]) or ()) for match in named)
+
+
+def _prepare(worker: Any) -> None:  # noqa: ANN401
+    """Read what the processes of all hosts read, if the task is one of this collection."""
+    if str(worker._task.action).startswith(_OURS):
+        # Playbooks without such tasks need not load what it needs.
+        from .._host.package import PACKAGE, USUAL, script_of
+        from .._lab import forkserver
+        from . import ahead
+
+        ahead.read(worker)
+        if worker._task_vars.get("ansible_connection") == _OF_LABS:
+            forkserver.start(PACKAGE, script_of(USUAL).code)
+
+
+@contextlib.contextmanager
+def _due(task: Any) -> Iterator[None]:  # noqa: ANN401
+    """Spare the process that is forked meanwhile the task's condition, which is known to be true.
+
+    Ansible evaluates it first, and with the same method what tells whether the task has failed or changed anything.
+    """
+
+    def known(*_args: object, **_options: object) -> bool:
+        del task._resolve_conditional
+        return True
+
+    task._resolve_conditional = known
+    try:
+        yield
+    finally:
+        del task._resolve_conditional
 
 
 def _decided(worker: Any) -> bool:  # noqa: ANN401

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .._inventory.pairs import read_pairs
-from .._judge.answer import mapping, number, text
-from .view import place
+from .._judge.answer import mapping, number
+from .view import subnet
 
 if TYPE_CHECKING:
     from .view import View
@@ -127,12 +127,14 @@ def sample_of(view: View) -> Sample | None:
     nodes = tuple(name for name in clients if name in known or not known) or tuple(known)
     if len(nodes) - 1 <= asked["per_node"]:
         return None
-    return Sample(
-        nodes=nodes,
-        per_node=asked["per_node"],
-        seed=asked.get("seed", int(number(view.shared("mesh_pairs_run")) or 0)),
-        subnets={name: text(place(view, name).get("subnet")) for name in nodes},
-    )
+    seed = asked.get("seed", int(number(view.shared("mesh_pairs_run")) or 0))
+    return _sample(nodes, asked["per_node"], seed, tuple(subnet(view, name) for name in nodes))
+
+
+@lru_cache(maxsize=4)
+def _sample(nodes: tuple[str, ...], per_node: int, seed: int, subnets: tuple[str, ...]) -> Sample:
+    """Return a sample, of which all hosts of a process share the pairs."""
+    return Sample(nodes=nodes, per_node=per_node, seed=seed, subnets=dict(zip(nodes, subnets, strict=True)))
 
 
 def chosen(view: View, hosts: Sequence[str]) -> list[str]:
