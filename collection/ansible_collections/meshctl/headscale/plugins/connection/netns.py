@@ -38,7 +38,7 @@ extends_documentation_fragment:
 
 import os
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_bytes, to_text
@@ -48,6 +48,10 @@ from ansible.utils.display import Display
 from ..module_utils._errors import BadInput
 from ..plugin_utils._lab.lab import Lab, environment
 from ..plugin_utils._lab.supervisor import LabError
+
+if TYPE_CHECKING:
+    from ..plugin_utils._host.bounds import Bounds
+    from ..plugin_utils._host.package import Job
 
 display = Display()
 
@@ -73,6 +77,17 @@ class Connection(ConnectionBase):
             return Lab(self.get_option("lab_name")).enter(self.get_option("remote_addr"), [])
         except (LabError, BadInput) as exc:
             raise AnsibleConnectionFailure(str(exc)) from None
+
+    def run_python(self, job: Job, bounds: Bounds) -> tuple[int, bytes, bytes] | None:
+        """Run a script in a Python that is there already; return None if there is none."""
+        machine = self.get_option("remote_addr")
+        try:
+            done = Lab(self.get_option("lab_name")).run_python(machine, job, bounds)
+        except (LabError, BadInput) as exc:
+            raise AnsibleConnectionFailure(str(exc)) from None
+        if done:
+            display.vvv(f"FORK {job.interpreter}", host=machine)
+        return done
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a shell command in the machine and return its exit status, stdout and stderr."""

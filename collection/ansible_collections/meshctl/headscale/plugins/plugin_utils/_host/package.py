@@ -15,6 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Final
+
+# The package that a script's modules are in on the host.
+PACKAGE: Final = "meshctl_sent"
+# The script that observes hosts.
+USUAL: Final = "probe"
+# The script for a Python that has loaded one already.
+LOADED: Final = f"from {PACKAGE} import main"
 
 # Runs on the host after a line that sets `_SOURCES`. Importing `importlib.util` would take longer than this class.
 _IMPORTER = """
@@ -80,6 +88,19 @@ class Script:
             name: marshal.dumps(compile(text, f"meshctl/{name}.py", "exec")) for name, text in self.modules.items()
         }
         return marshal.dumps(compile(f"_SOURCES = {modules!r}\n{_IMPORTER}", "meshctl", "exec"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A script for a Python that is there already."""
+
+    interpreter: str
+    """The path of the Python that would run it otherwise."""
+    reader: str
+    """The source that reads the script and its request from standard input, and runs it."""
+    data: bytes
+    loaded: bool = False
+    """Whether it is the usual script, which that Python has loaded."""
 
 
 @cache

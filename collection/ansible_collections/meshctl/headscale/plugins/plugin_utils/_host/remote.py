@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ...module_utils._hujson import RepeatedNameError, unique
 from .bounds import Bounds, bounded, run
 from .guard import MOST_BYTES, MOST_VALUES, too_many_values
-from .package import Script
+from .package import LOADED, USUAL, Job, Script, script_of
 
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
@@ -78,9 +78,12 @@ def run_script(
         " ".join([*map(shlex.quote, shlex.split(interpreter)), "-ISc", shlex.quote(_READER)]), deadline_s
     )
     here = getattr(action._connection, "has_our_programs", False) and _runs_this(interpreter)
-    data = encode(script, request, deadline_s=deadline_s, compiled=here)
-    done = _execute(action, command, data, deadline_s=deadline_s, patient=patient)
-    return decode(done["rc"], done["stdout"], done["stderr"], interpreter=interpreter, deadline_s=deadline_s)
+    done = _fork(action, script, request, interpreter, deadline_s=deadline_s) if here else None
+    if done is None:
+        data = encode(script, request, deadline_s=deadline_s, compiled=here)
+        said = _execute(action, command, data, deadline_s=deadline_s, patient=patient)
+        done = said["rc"], said["stdout"], said["stderr"]
+    return decode(*done, interpreter=interpreter, deadline_s=deadline_s)
 
 
 def run_in(
@@ -95,6 +98,26 @@ def run_in(
     _refuse(bounds, seconds)
     said = err.decode(errors="replace")
     return decode(rc, out.decode(errors="replace"), said, interpreter=_LAB_PYTHON, deadline_s=deadline_s)
+
+
+def _fork(
+    action: ActionBase, script: Script | str, request: dict[str, Any], interpreter: str, *, deadline_s: float
+) -> tuple[int, str, str] | None:
+    """Run a script in a machine of a lab for which a Python is there already; return None if there is none."""
+    connection: Any = action._connection
+    if connection.become:
+        return None
+    loaded = script is script_of(USUAL)
+    data = encode(LOADED if loaded else script, request, deadline_s=deadline_s, compiled=True)
+    job = Job(interpreter=interpreter, reader=_READER, data=data, loaded=loaded)
+    seconds = deadline_s + _SPARE_S + _GRACE_S + _MARGIN_S
+    bounds = Bounds(seconds=seconds, most_bytes=MOST_BYTES)
+    try:
+        done = connection.run_python(job, bounds)
+    finally:
+        bounds.close()
+    _refuse(bounds, seconds)
+    return done and (done[0], done[1].decode(errors="replace"), done[2].decode(errors="replace"))
 
 
 def _execute(

@@ -30,13 +30,18 @@ _PATIENCE_S: Final = 2.0
 _left = threading.local()
 
 
+def number() -> int | None:
+    """Return the number of the system call for keys, None if it is not known."""
+    return _KEYCTL.get(platform.machine())
+
+
 def leave() -> None:
     """Give this thread, and the processes that it starts, an empty session keyring, for good."""
-    number = _KEYCTL.get(platform.machine())
-    if number is None or getattr(_left, "done", 0) == os.getpid():
+    called = number()
+    if called is None or getattr(_left, "done", 0) == os.getpid():
         return
     deadline = time.monotonic() + _PATIENCE_S
-    while (failed := _join(number)) == errno.EDQUOT and time.monotonic() < deadline:
+    while (failed := _join(called)) == errno.EDQUOT and time.monotonic() < deadline:
         # Keyrings of processes that have just ended still count.
         time.sleep(0.05)
     if failed and failed not in _NO_KEYS:
@@ -47,6 +52,6 @@ def leave() -> None:
     _left.done = os.getpid()
 
 
-def _join(number: int) -> int:
+def _join(called: int) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
-    return 0 if libc.syscall(number, _JOIN_SESSION_KEYRING, None) >= 0 else ctypes.get_errno()
+    return 0 if libc.syscall(called, _JOIN_SESSION_KEYRING, None) >= 0 else ctypes.get_errno()

@@ -19,15 +19,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .. import _paths
 from .._binaries._cache import recorded_digest
 from .._inventory.places import Topology
 from .._inventory.topology import checked_name
-from . import plan, preflight, supervisor, tls, use
+from . import forkserver, plan, preflight, supervisor, tls, use
 from .record import Record, difference, recorded, take_down_first
 from .supervisor import LabError, Process
+
+if TYPE_CHECKING:
+    from .._host.bounds import Bounds
+    from .._host.package import Job
 
 BUILD_SECONDS: Final = 120
 # The script is read to its end first, so that no command in it can read the rest.
@@ -76,8 +80,7 @@ class Lab:
 
     def enter(self, name: str, command: Sequence[str]) -> list[str]:
         """Return the command that runs `command` in a machine, or on a guest."""
-        record = self.record
-        if record and record.topology["machines"].get(name, {}).get("kind") == "guest":
+        if self._is_guest(name):
             return [
                 "ssh",
                 "-F",
@@ -86,6 +89,16 @@ class Lab:
                 *([shlex.join(command)] if command else []),
             ]
         return supervisor.enter(self.machine(name).pid, command)
+
+    def _is_guest(self, name: str) -> bool:
+        record = self.record
+        return bool(record and record.topology["machines"].get(name, {}).get("kind") == "guest")
+
+    def run_python(self, name: str, job: Job, bounds: Bounds) -> tuple[int, bytes, bytes] | None:
+        """Run a script in a machine without starting Python; see `forkserver.run`."""
+        if self._is_guest(name):
+            return None
+        return forkserver.run(job, bounds, pid=self.machine(name).pid, environment=environment())
 
     def details(self, topology: Topology) -> dict[str, object]:
         """Return nothing: a lab of namespaces has no details that its topology does not tell."""
