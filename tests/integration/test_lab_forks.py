@@ -131,6 +131,7 @@ def test_a_fork_cannot_read_what_the_controller_knows(lab: Lab, monkeypatch: pyt
     assert (status, errors) == (0, "")
     assert "ein-geheimnis" not in output
     assert str(lab.directory) not in output
+    assert str(Path(forkserver.__file__).parent) not in output
 
 
 @pytest.mark.usefixtures("server")

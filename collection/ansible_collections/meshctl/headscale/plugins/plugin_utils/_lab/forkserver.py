@@ -62,13 +62,13 @@ def start(package: str, code: bytes) -> None:
         script.write(code)
         script.seek(0)
         _state.process = subprocess.Popen(  # noqa: S603
-            [_interpreter(), "-IS", str(_PROGRAM), str(theirs.fileno()), package],
+            [_interpreter(), "-IS", _PROGRAM.name, str(theirs.fileno()), package],
             pass_fds=(theirs.fileno(),),
             stdin=script,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd="/",
-            # Machines may read it.
+            cwd=_PROGRAM.parent,
+            # Machines may read it, and the arguments.
             env=supervisor.ENVIRONMENT,
             # Signals for ansible-playbook are not for it.
             start_new_session=True,
