@@ -62,6 +62,7 @@ found = {
     "parent": os.getppid(),
     "niceness": os.nice(0),
     "hostname": socket.gethostname(),
+    "text": [sys.flags.utf8_mode, sys.stdout.encoding, sys.stdout.errors, sys.getfilesystemencoding()],
     "told": sys.stdin.read(),
 }
 print(json.dumps(found))
@@ -69,11 +70,16 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def lab(machine: Machine) -> Iterator[Lab]:
-    with standing(LabDriver(machine)) as driver, pytest.MonkeyPatch.context() as patch:
-        driver.build().succeeded()
-        patch.setenv("MESHCTL_STATE_DIR", str(machine.state_dir))
-        yield Lab(driver.name)
+def driver(machine: Machine) -> Iterator[LabDriver]:
+    with standing(LabDriver(machine)) as found:
+        found.build().succeeded()
+        yield found
+
+
+@pytest.fixture
+def lab(driver: LabDriver, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(driver.machine.state_dir))
+    return Lab(driver.name)
 
 
 @pytest.fixture
@@ -109,6 +115,13 @@ def _enter(lab: Lab, *command: str) -> str:
         text=True,
         check=True,
     ).stdout
+
+
+def test_tasks_get_forks(driver: LabDriver) -> None:
+    listen = {"seconds": 1, "addresses": ["127.0.0.1"]}
+    said = driver.tasks(NODE, [{"name": "Listen", "meshctl.headscale.serve": listen}], "-vvv").succeeded().output
+    assert f"<{NODE}> FORK {PYTHON}" in said
+    assert "-ISc" not in said
 
 
 @pytest.mark.usefixtures("server")

@@ -31,6 +31,8 @@ STRIKES = [
     ("host", 0.1),
     ("nothing", 0.0),
 ]
+# The program that a lab's probes are forks of.
+FORKED = b"forked.py"
 
 
 def playbook(driver: LabDriver) -> Path:
@@ -52,9 +54,14 @@ def probes(pid: int) -> list[int]:
     for one, _started in family(pid):
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0")
-            if b"-ISc" in words and b"python3" in words[0]:
+            if b"python3" in words[0] and (b"-ISc" in words or (FORKED in words and not here(one))):
                 found.append(one)
     return found
+
+
+def here(pid: int) -> bool:
+    """Return whether a process is not one of a machine."""
+    return Path(f"/proc/{pid}/ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
 
 
 def strike(process: subprocess.Popen[str], victim: str, delay: float) -> None:
@@ -77,7 +84,9 @@ def carriers(pid: int) -> list[int]:
     found = []
     for one, _started in family(pid):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{one}/comm").read_text(encoding="utf-8").strip() in ("nsenter", "sh", "timeout"):
+            comm = Path(f"/proc/{one}/comm").read_text(encoding="utf-8").strip()
+            forks = FORKED in Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0") and here(one)
+            if comm in ("nsenter", "sh", "timeout") or forks:
                 found.append(one)
     return found
 

@@ -68,19 +68,26 @@ def serve(asking: socket.socket) -> None:
         message, descriptors, _flags, _address = socket.recv_fds(asking, _LARGEST, _DESCRIPTORS)
         if not message:
             return
-        # Without a process, the other end sees that all of this is closed.
-        with suppress(OSError):
-            if os.fork() == 0:
-                asking.close()
-                _answer(json.loads(message), descriptors)
+        if _forked() == 0:
+            _answer(asking, message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _answer(ask: dict[str, Any], descriptors: list[int]) -> NoReturn:
+def _forked() -> int | None:
+    """Return the process id of a child, 0 in the child; without one, the other end sees that its pipes are closed."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
+
+
+def _answer(asking: socket.socket, message: bytes, descriptors: list[int]) -> NoReturn:
     """Enter a machine, run the script there in a process of the machine, and say how it ended."""
     status = 1
     try:
+        asking.close()
+        ask = json.loads(message)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         interpreter = Path(sys.executable).stat()
         _enter(ask)
@@ -128,7 +135,6 @@ def _run(ask: dict[str, Any], descriptors: list[int]) -> NoReturn:
         for number, descriptor in enumerate(descriptors[:3]):
             os.dup2(descriptor, number)
         os.closerange(3, _MOST_OPEN)
-        os.umask(0o022)
         os.environ.clear()
         os.environ.update(ask["environment"])
         if ask["loaded"]:

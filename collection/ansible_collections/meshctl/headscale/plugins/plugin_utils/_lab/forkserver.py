@@ -69,7 +69,7 @@ def start(package: str, code: bytes) -> None:
             stderr=subprocess.DEVNULL,
             cwd=_PROGRAM.parent,
             # Machines may read it, and the arguments.
-            env=supervisor.ENVIRONMENT,
+            env={**supervisor.ENVIRONMENT, "LANG": "C.UTF-8"},
             # Signals for ansible-playbook are not for it.
             start_new_session=True,
         )
