@@ -160,6 +160,10 @@ def _link_or_copy(source: Path, target: Path, *, copy_it: bool) -> None:
             beside.symlink_to(entry)
 
 
+# With it, tasks run as they do for users: conditions are decided ahead, and machines get forks of one Python.
+WITH_REPORT = {"ANSIBLE_CALLBACKS_ENABLED": "record_results,meshctl.headscale.report"}
+
+
 class LabDriver:
     """One lab, by its inventory."""
 

@@ -28,7 +28,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.remote imp
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab import forkserver, supervisor
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab, environment
 
-from .lab_driver import LabDriver, Machine, standing, wait_for
+from .lab_driver import WITH_REPORT, LabDriver, Machine, standing, wait_for
 
 pytestmark = [
     pytest.mark.integration,
@@ -119,7 +119,8 @@ def _enter(lab: Lab, *command: str) -> str:
 
 def test_tasks_get_forks(driver: LabDriver) -> None:
     listen = {"seconds": 1, "addresses": ["127.0.0.1"]}
-    said = driver.tasks(NODE, [{"name": "Listen", "meshctl.headscale.serve": listen}], "-vvv").succeeded().output
+    tasks = [{"name": "Listen", "meshctl.headscale.serve": listen}]
+    said = driver.tasks(NODE, tasks, "-vvv", **WITH_REPORT).succeeded().output
     assert f"<{NODE}> FORK {PYTHON}" in said
     assert "-ISc" not in said
 

@@ -16,20 +16,24 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .lab_driver import LabDriver, end_group, family, wait_for
+from .lab_driver import WITH_REPORT, LabDriver, end_group, family, wait_for
 
 pytestmark = pytest.mark.integration
 
 SECONDS = 5.0
 NODES = {"client-node-2": {"addresses": ["10.0.0.10"]}, "client-node-3": {"addresses": ["10.0.0.11"]}}
-# What is killed, and the seconds after the first of the host's Pythons was seen.
+# What is killed, the seconds after the first of the host's Pythons was seen, and whether hosts get forks.
 STRIKES = [
-    ("controller", 0.0),
-    ("controller", 0.4),
-    ("connection", 0.05),
-    ("host", 0.0),
-    ("host", 0.1),
-    ("nothing", 0.0),
+    ("controller", 0.0, True),
+    ("controller", 0.4, True),
+    ("controller", 0.4, False),
+    ("connection", 0.05, True),
+    ("connection", 0.05, False),
+    ("host", 0.0, True),
+    ("host", 0.1, True),
+    ("host", 0.1, False),
+    ("nothing", 0.0, False),
+    ("nothing", 0.0, True),
 ]
 # The program that a lab's probes are forks of.
 FORKED = b"forked.py"
@@ -93,8 +97,8 @@ def carriers(pid: int) -> list[int]:
 
 def test_no_listener_is_left_one_second_past_its_deadline_whatever_is_killed(bare: LabDriver) -> None:
     path = playbook(bare)
-    for victim, delay in STRIKES:
-        process = bare.start(path)
+    for victim, delay, forks in STRIKES:
+        process = bare.start(path, **(WITH_REPORT if forks else {}))
         try:
             strike(process, victim, delay)
             output = process.communicate(timeout=60)[0] if victim != "controller" else ""
