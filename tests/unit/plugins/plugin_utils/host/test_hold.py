@@ -152,7 +152,8 @@ def test_a_listener_that_ends_is_a_connection_that_was_closed(serving: dict[str,
     data("call", **serving["end"])
     time.sleep(0.3)
     (seen,) = data("call", **asked, drop=["127.0.0.1"])["streams"]
-    assert seen["outcome"] == "closed"
+    # If something is on its way to the listener when it ends, the kernel resets the connection.
+    assert seen["outcome"] in {"closed", "reset"}
     assert seen["broke"] - seen["opened"] < 2
     assert seen["exchanged"] >= 1
 

@@ -14,30 +14,25 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl  # noqa: F401 - for the scripts, as some others
 import gc
-import http.client  # noqa: F401
 import importlib
-import ipaddress  # noqa: F401
 import json
 import marshal
 import os
-import random  # noqa: F401
 import select
-import selectors  # noqa: F401
 import signal
 import socket
-import struct  # noqa: F401
-import subprocess  # noqa: F401
 import sys
-import threading  # noqa: F401
 import traceback
-import zlib  # noqa: F401
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+# What scripts for hosts import, and some of what that imports.
+_MODULES = (
+    "fcntl", "http.client", "ipaddress", "random", "selectors", "struct", "subprocess", "threading", "zlib",
+)  # fmt: skip
 _LARGEST = 1 << 16
 _DESCRIPTORS = 4
 _MOST_OPEN = 4096
@@ -52,6 +47,8 @@ _loaded: dict[str, ModuleType] = {}
 
 def load(package: str, code: bytes) -> None:
     """Load a script, as `marshal` writes it, with all modules of its package; other scripts have packages of the same name."""
+    for name in _MODULES:
+        importlib.import_module(name)
     known: dict[str, Any] = {"__name__": "meshctl"}
     exec(marshal.loads(code), known)  # noqa: S102, S302 - ansible-playbook has compiled it
     for name in known["_SOURCES"]:
