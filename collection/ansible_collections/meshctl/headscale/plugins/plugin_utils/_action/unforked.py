@@ -124,18 +124,22 @@ def _prepare(worker: Any) -> None:  # noqa: ANN401
 def _due(task: Any) -> Iterator[None]:  # noqa: ANN401
     """Spare the process that is forked meanwhile the task's condition, which is known to be true.
 
-    Ansible evaluates it first, and with the same method what tells whether the task has failed or changed anything.
+    Ansible evaluates it first, and later, with the same method, what tells whether the task has failed or changed anything.
     """
+    # Since ansible-core 2.21, with the condition that is false.
+    name = next(known for known in ("_resolve_conditional_with_item", "_resolve_conditional") if hasattr(task, known))
+    evaluate, condition = getattr(task, name), task.when
+    result = (True, None) if name.endswith("_item") else True
 
-    def known(*_args: object, **_options: object) -> bool:
-        del task._resolve_conditional
-        return True
+    def known(conditional: list[Any], *args: object, **options: object) -> Any:  # noqa: ANN401
+        delattr(task, name)
+        return result if conditional == condition else evaluate(conditional, *args, **options)
 
-    task._resolve_conditional = known
+    setattr(task, name, known)
     try:
         yield
     finally:
-        del task._resolve_conditional
+        delattr(task, name)
 
 
 def _decided(worker: Any) -> bool:  # noqa: ANN401
