@@ -127,7 +127,11 @@ def _due(task: Any) -> Iterator[None]:  # noqa: ANN401
     Ansible evaluates it first, and later, with the same method, what tells whether the task has failed or changed anything.
     """
     # Since ansible-core 2.21, with the condition that is false.
-    name = next(known for known in ("_resolve_conditional_with_item", "_resolve_conditional") if hasattr(task, known))
+    methods = ("_resolve_conditional_with_item", "_resolve_conditional")
+    name = next((method for method in methods if hasattr(task, method)), None)
+    if name is None:
+        yield
+        return
     evaluate, condition = getattr(task, name), task.when
     result = (True, None) if name.endswith("_item") else True
 
