@@ -39,7 +39,7 @@ NODE = "client-node-1"
 PYTHON = "/usr/bin/python3"
 
 DESCRIBE = """
-import ctypes, json, os, resource, socket, stat, sys
+import json, os, resource, socket, stat, sys
 def lines(path, names):
     with open(path) as file:
         return {line.split(":")[0]: line.split(":")[1].split() for line in file if line.split(":")[0] in names}
@@ -95,15 +95,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]
     state.process.wait(timeout=30)
 
 
+def _run(lab: Lab, job: Job, bounds: Bounds) -> tuple[int, str, str] | None:
+    """Run a script; return its status, output and errors, or None if there is no fork for it."""
+    try:
+        done = lab.run_python(NODE, job, bounds)
+    finally:
+        bounds.close()
+    return done and (done[0], done[1].decode(), done[2].decode())
+
+
 def _fork(lab: Lab, reader: str, *, seconds: float = 60, most_bytes: int = 1_000_000) -> tuple[str, int, str, str]:
     """Run a reader; return which limit it exceeded, its status, output and errors."""
     bounds = Bounds(seconds=seconds, most_bytes=most_bytes)
-    try:
-        done = lab.run_python(NODE, Job(interpreter=PYTHON, reader=reader, data=b"hello"), bounds)
-    finally:
-        bounds.close()
+    done = _run(lab, Job(interpreter=PYTHON, reader=reader, data=b"hello"), bounds)
     assert done
-    return bounds.exceeded, done[0], done[1].decode(), done[2].decode()
+    return bounds.exceeded, *done
 
 
 def _enter(lab: Lab, *command: str) -> str:
@@ -137,13 +143,19 @@ def test_a_fork_is_what_nsenter_would_have_started(lab: Lab) -> None:
     assert str(Path("/proc/self/ns/user").readlink()) != found["namespaces"]["user"]
 
 
-@pytest.mark.usefixtures("server")
-def test_a_fork_cannot_read_what_the_controller_knows(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET", "ein-geheimnis")
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("SECRET", "hunter2-of-the-controller")
+    return "hunter2-of-the-controller"
+
+
+# The server starts after the secret is in the environment.
+@pytest.mark.usefixtures("secret", "server")
+def test_a_fork_cannot_read_what_the_controller_knows(lab: Lab, secret: str) -> None:
     seen = "import os, sys; print(open('/proc/self/environ').read(), os.environ, sys.argv, open('/proc/self/cmdline').read())"
     _exceeded, status, output, errors = _fork(lab, seen)
     assert (status, errors) == (0, "")
-    assert "ein-geheimnis" not in output
+    assert secret not in output
     assert str(lab.directory) not in output
     assert str(Path(forkserver.__file__).parent) not in output
 
@@ -160,13 +172,10 @@ def test_the_usual_script_is_loaded_and_others_do_not_see_it(lab: Lab) -> None:
 
 def _main(lab: Lab, script: Script | str, *, loaded: bool = False) -> dict[str, Any]:
     data = encode(script, {"observe": [{"id": "a", "kind": "addresses"}]}, deadline_s=5, compiled=True)
-    bounds = Bounds(seconds=30, most_bytes=1_000_000)
-    try:
-        done = lab.run_python(NODE, Job(interpreter=PYTHON, reader=_READER, data=data, loaded=loaded), bounds)
-    finally:
-        bounds.close()
+    job = Job(interpreter=PYTHON, reader=_READER, data=data, loaded=loaded)
+    done = _run(lab, job, Bounds(seconds=30, most_bytes=1_000_000))
     assert done
-    return decode(done[0], done[1].decode(), done[2].decode(), interpreter=PYTHON, deadline_s=5)
+    return decode(*done, interpreter=PYTHON, deadline_s=5)
 
 
 @pytest.mark.usefixtures("server")
@@ -206,17 +215,12 @@ def test_what_says_too_much_is_ended(lab: Lab) -> None:
 def test_a_machine_with_another_python_runs_that(lab: Lab, server: subprocess.Popen[bytes]) -> None:
     python = _enter(lab, "readlink", "-f", PYTHON).strip()
     _enter(lab, "sh", "-c", f"cp /bin/true /root/other && mount --bind /root/other {python}")
-    bounds = Bounds(seconds=30, most_bytes=1000)
+    job = Job(interpreter=PYTHON, reader="print(1)", data=b"")
     try:
-        assert lab.run_python(NODE, Job(interpreter=PYTHON, reader="print(1)", data=b""), bounds) is None
+        assert _run(lab, job, Bounds(seconds=30, most_bytes=1000)) is None
     finally:
-        bounds.close()
         _enter(lab, "umount", python)
     assert _fork(lab, "print(1)")[2] == "1\n"
     server.kill()
     server.wait()
-    bounds = Bounds(seconds=30, most_bytes=1000)
-    try:
-        assert lab.run_python(NODE, Job(interpreter=PYTHON, reader="print(1)", data=b""), bounds) is None
-    finally:
-        bounds.close()
+    assert _run(lab, job, Bounds(seconds=30, most_bytes=1000)) is None
