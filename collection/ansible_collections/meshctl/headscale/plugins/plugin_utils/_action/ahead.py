@@ -2,19 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read in ansible-playbook what each process of a task would read again: the nodes, their places and the sample of pairs."""
+"""Do in ansible-playbook what each process of a task would do again.
+
+It reads the nodes, their places and the sample of pairs, and starts the Python of which machines of a lab get forks.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 from ansible.template import Templar
 
 from .._expectations.pairs import sample_of
+from .._host.package import PACKAGE, USUAL, script_of
 from .._judge.answer import mapping
+from .._lab import forkserver
 from .members import node
 from .view import HostView
+
+_OF_LABS: Final = "meshctl.headscale.netns"
 
 
 class _State:
@@ -32,8 +39,10 @@ class _View(HostView):
         self._templar = Templar(loader=loader, variables=known)
 
 
-def read(worker: Any) -> None:  # noqa: ANN401 - Ansible's own
-    """Prepare for the hosts of a task before the first of them gets a process, which reports what is wrong."""
+def prepare(worker: Any) -> None:  # noqa: ANN401 - Ansible's own
+    """Prepare for a host's process, and for those of all other hosts of its task; they report what is wrong."""
+    if worker._task_vars.get("ansible_connection") == _OF_LABS:
+        forkserver.start(PACKAGE, script_of(USUAL).code)
     if _state.task == worker._task._uuid:
         return
     _state.task = worker._task._uuid

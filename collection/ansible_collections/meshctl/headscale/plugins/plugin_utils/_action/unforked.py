@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _INCLUDES: Final = (*C._ACTION_INCLUDE_TASKS, *C._ACTION_INCLUDE_ROLE)
 # Conditions of other collections' tasks may ask for what must not happen in ansible-playbook itself.
 _OURS: Final = "meshctl.headscale."
-_OF_LABS: Final = "meshctl.headscale.netns"
 _BUILTIN: Final = ("fail", "raw", "set_fact")
 _READERS: Final = (
     "meshctl.headscale.topology",
@@ -108,16 +107,12 @@ def _plainly_due(worker: Any) -> bool:  # noqa: ANN401
 
 
 def _prepare(worker: Any) -> None:  # noqa: ANN401
-    """Read what the processes of all hosts read, if the task is one of this collection."""
+    """Do what the processes of all hosts would do, if the task is one of this collection."""
     if str(worker._task.action).startswith(_OURS):
         # Playbooks without such tasks need not load what it needs.
-        from .._host.package import PACKAGE, USUAL, script_of
-        from .._lab import forkserver
         from . import ahead
 
-        ahead.read(worker)
-        if worker._task_vars.get("ansible_connection") == _OF_LABS:
-            forkserver.start(PACKAGE, script_of(USUAL).code)
+        ahead.prepare(worker)
 
 
 @contextlib.contextmanager

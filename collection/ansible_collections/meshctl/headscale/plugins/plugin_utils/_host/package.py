@@ -11,6 +11,7 @@ same Python as the controller is sent what the controller has compiled.
 from __future__ import annotations
 
 import marshal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -101,6 +102,11 @@ class Job:
     data: bytes
     loaded: bool = False
     """Whether it is the usual script, which that Python has loaded."""
+
+
+def own_python() -> str:
+    """Return the path of the Python that runs this, outside of its virtual environment."""
+    return str(getattr(sys, "_base_executable", sys.executable))
 
 
 @cache

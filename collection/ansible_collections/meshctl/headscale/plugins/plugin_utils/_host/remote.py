@@ -14,7 +14,6 @@ import functools
 import json
 import math
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ...module_utils._hujson import RepeatedNameError, unique
 from .bounds import Bounds, bounded, run
 from .guard import MOST_BYTES, MOST_VALUES, too_many_values
-from .package import LOADED, USUAL, Job, Script, script_of
+from .package import LOADED, USUAL, Job, Script, own_python, script_of
 
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
@@ -171,7 +170,7 @@ def encode(script: Script | str, request: dict[str, Any], *, deadline_s: float, 
 def _runs_this(interpreter: str) -> bool:
     """Whether the interpreter of a machine of a lab, which has this computer's programs, is the one that runs this."""
     try:
-        return Path(interpreter).samefile(getattr(sys, "_base_executable", sys.executable))
+        return Path(interpreter).samefile(own_python())
     except OSError:
         return False
 

@@ -16,11 +16,11 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from .._host.package import own_python
 from . import keyring, supervisor
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _PROGRAM = Path(__file__).with_name("forked.py")
 _CHUNK = 1 << 16
 _OUTPUT, _ERRORS, _STATUS = "output", "errors", "status"
 # What the server says before it runs anything.
-BEGUN: Final = "begun"
+_BEGUN: Final = "begun"
 
 
 class _State:
@@ -62,7 +62,7 @@ def start(package: str, code: bytes) -> None:
         script.write(code)
         script.seek(0)
         _state.process = subprocess.Popen(  # noqa: S603
-            [_interpreter(), "-IS", _PROGRAM.name, str(theirs.fileno()), package],
+            [own_python(), "-IS", _PROGRAM.name, str(theirs.fileno()), package],
             pass_fds=(theirs.fileno(),),
             stdin=script,
             stdout=subprocess.DEVNULL,
@@ -74,10 +74,6 @@ def start(package: str, code: bytes) -> None:
             start_new_session=True,
         )
         _state.asking = ours
-
-
-def _interpreter() -> str:
-    return str(getattr(sys, "_base_executable", sys.executable))
 
 
 def run(job: Job, bounds: Bounds, *, pid: int, environment: Mapping[str, str]) -> tuple[int, bytes, bytes] | None:
@@ -139,7 +135,7 @@ class _Call:
             for key, _events in self._selector.select(left):
                 self._step(key)
         begun, *code = self._said[_STATUS].decode().split() or [""]
-        if begun != BEGUN:
+        if begun != _BEGUN:
             return None
         status = int(code[0]) if code else -signal.SIGKILL
         return status, bytes(self._said[_OUTPUT]), bytes(self._said[_ERRORS])
