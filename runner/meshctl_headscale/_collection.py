@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.module_utils import _api as api
     from ansible_collections.meshctl.headscale.plugins.module_utils import _durations as durations
     from ansible_collections.meshctl.headscale.plugins.module_utils import _errors as errors
+    from ansible_collections.meshctl.headscale.plugins.module_utils import _home as home
     from ansible_collections.meshctl.headscale.plugins.module_utils import _hujson as hujson
     from ansible_collections.meshctl.headscale.plugins.module_utils import _nodes as nodes
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _binaries as binaries
@@ -53,14 +54,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "api", "binaries", "catalogue", "columns", "compare", "digest", "durations", "errors", "examine", "expect", "figures",
-    "guests_preflight", "handed", "headline", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge",
+    "guests_preflight", "handed", "headline", "home", "html", "hujson", "junit", "lab", "lab_record", "lab_use", "lines", "merge",
     "model", "nodes", "notes", "package", "pairs", "paths", "policy", "preflight", "private", "reading", "record", "remote",
     "rundir", "scrub", "slices", "standing", "stories", "text", "visible", "walk",
 ]  # fmt: skip
 
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
-    "module_utils._": ("api", "durations", "errors", "hujson", "nodes"),
+    "module_utils._": ("api", "durations", "errors", "home", "hujson", "nodes"),
     "plugin_utils._": ("binaries", "paths", "policy", "private", "slices", "stories"),
     "plugin_utils._doctor.": ("headline",),
     "plugin_utils._doctor.files.": ("examine",),

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from meshctl_headscale import _collection, _inputs
-from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._exit import BadInputError, MeshctlError, sentence
 
 _STDOUT = "-"
 _LONGEST_NOTE = 300
@@ -43,10 +43,10 @@ class Source:
             key: str = _collection.api.find_api_key(given)
         except _collection.errors.BadInput as error:
             if self.api_key_file or _in_environment() or not sys.stdin.isatty():
-                raise BadInputError(str(error).replace("api_key or api_key_file", "--api-key-file")) from None
+                raise BadInputError(sentence(str(error).replace("api_key or api_key_file", "--api-key-file"))) from None
             return _asked(self.url), "HEADSCALE_API_KEY"
         path = self.api_key_file or _file_in_environment()
-        return key, str(path.expanduser().absolute()) if path else "HEADSCALE_API_KEY"
+        return key, str(_collection.home.expanded(path).absolute()) if path else "HEADSCALE_API_KEY"
 
 
 def _in_environment() -> bool:
@@ -68,7 +68,7 @@ def _asked(url: str) -> str:
 
 def refuse_to_overwrite(output: str, *, force: bool) -> None:
     """Refuse an existing file before anything is asked."""
-    path = Path(output).expanduser()
+    path = _collection.home.expanded(output)
     if output == _STDOUT:
         return
     if path.is_symlink():
@@ -83,11 +83,13 @@ def write(text: str, output: str, *, force: bool = False) -> None:
     if output == _STDOUT:
         sys.stdout.write(text)
         return
-    path = Path(output).expanduser()
+    path = _collection.home.expanded(output)
     try:
-        if force:
+        if force and path.exists():
             # Another name of the same file keeps its content.
-            path.unlink(missing_ok=True)
+            with _inputs.replacing(path, mode=path.stat().st_mode & 0o044 | 0o600) as replaced:
+                replaced.write(text.encode())
+            return
         # An inventory can run code: follow no link, and let no umask make the file writable for others.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -104,10 +106,10 @@ def compose(source: Source, *, expect: bool) -> str:
     ca_path = str(source.ca_file) if source.ca_file else None
     server = _collection.api.HeadscaleAPI(url=source.url, api_key=key, ca_path=ca_path)
     nodes = server.list_nodes()
-    policy = server.get_policy() if expect else None
+    policy, users = (server.get_policy(), server.list_users()) if expect else (None, [])
     if not nodes:
         raise MeshctlError(f"{source.url} has no nodes, so there is nothing to write.")
-    expected, problem = _expected(nodes, policy) if expect else ([], "")
+    expected, problem = _expected(nodes, policy, users) if expect else ([], "")
     return inventory(source, place, nodes, expected=expected, problem=problem)
 
 
@@ -229,7 +231,9 @@ def _group(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], str]:
+def _expected(
+    nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | None, users: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[dict[str, Any]], str]:
     """Return `mesh_expect` as the policy has it, or why it cannot be proposed."""
     policies = _collection.policy
     try:
@@ -238,7 +242,7 @@ def _expected(nodes: Sequence[Mapping[str, Any]], policy: Mapping[str, Any] | No
         rules = policies.Policy.read(_collection.hujson.parse(text) if text.strip() else None)
         if len(members) ** 2 * (rules.size + _LEAST_NAMES) > _MOST_WORK:
             return [], f"the policy names {rules.size} parties, too many for {len(members)} nodes"
-        evaluation = policies.Evaluation(rules, members)
+        evaluation = policies.Evaluation(rules, members, map(policies.User.read, users))
         forbidden = evaluation.forbidden()
         ports = evaluation.restricted()
     except ValueError as error:

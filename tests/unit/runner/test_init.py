@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
+import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -56,6 +60,18 @@ def test_the_proposal_or_why_there_is_none() -> None:
     assert "could not be proposed: odd" in _init.inventory(_SOURCE, "x", [_node("a")], problem="odd")
 
 
+def test_the_proposal_knows_a_renamed_user_by_the_new_name() -> None:
+    users = [{"id": "1", "name": "new"}]
+    nodes = [
+        _node("a", id="1", user={"id": "1", "name": "old"}),
+        _node("b", id="2", user={"id": "1", "name": "new"}, ip_addresses=["100.64.0.2"]),
+    ]
+    for source, reached in (("new@", True), ("old@", False)):
+        policy = {"policy": json.dumps({"acls": [{"action": "accept", "src": [source], "dst": ["*:*"]}]})}
+        expected, problem = _init._expected(nodes, policy, users)
+        assert (not expected, problem) == (reached, "")
+
+
 def test_a_node_called_as_the_server_keeps_its_name() -> None:
     groups = _written([_node("headscale.example.com")])["children"]
     assert "headscale.example.com" in groups["clients"]["hosts"]
@@ -83,6 +99,26 @@ def test_a_file_is_not_overwritten(tmp_path: Path) -> None:
         _init.refuse_to_overwrite(str(path), force=False)
     _init.refuse_to_overwrite(str(path), force=True)
     _init.refuse_to_overwrite("-", force=False)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [(0o664, 0o644), (0o600, 0o600)])
+def test_the_old_inventory_stays_until_the_new_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, kept: int
+) -> None:
+    def full(_descriptor: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "hosts.yml"
+    path.write_text("old")
+    path.chmod(mode)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(BadInputError, match="cannot be written: No space left on device"):
+            _init.write("new", str(path), force=True)
+    assert path.read_text() == "old"
+    _init.write("new", str(path), force=True)
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", kept)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_without_a_key_and_a_terminal_the_ways_to_give_one_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

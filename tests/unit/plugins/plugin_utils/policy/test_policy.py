@@ -18,6 +18,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._policy import (
     User,
     unknown_names,
 )
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._policy.aliases import Resolver
 
 _USER = User("alice", "alice@example.com", "https://id.example.com/7")
 
@@ -310,3 +311,82 @@ def test_a_user_is_known_by_each_name_that_headscale_takes() -> None:
     known = ["jo@@", "al@example.com", "al@example.com@", "kim@", "kim@example.com", "kim@example.com@"]
     document = {"groups": {"group:all": [*known, "jo@", "al@"]}}
     assert unknown_names(document, users=users, tags=[]) == ["jo@", "al@"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "owned"),
+    [("tag:a", True), ("tag:b", True), ("tag:c", True), ("tag:d", False), ("tag:e", False), ("tag:none", False)],
+)
+def test_a_user_owns_a_tag_by_name_through_a_group_or_through_another_tag(tag: str, owned: bool) -> None:
+    owners = {"tag:a": ["alice@"], "tag:b": ["group:all"], "tag:c": ["tag:d", "tag:b"], "tag:d": ["tag:e"]}
+    document = {"groups": {"group:all": ["bob@", "alice@"]}, "tagOwners": {**owners, "tag:e": ["tag:d", "bob@"]}}
+    alice = User("alice", number="1")
+    resolver = Resolver(Policy.read(document).names, [], [alice, User("bob", number="2")])
+    assert resolver.owns(alice, tag) is owned
+
+
+_RENAMED = [("one", 1, "old", "1"), ("two", 2, "new", "1"), ("other", 3, "third", "2")]
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "passes"),
+    [
+        ("autogroup:member", "autogroup:self:22", True),
+        ("new@", "*:22", True),
+        ("old@", "*:22", False),
+    ],
+)
+def test_after_a_rename_users_are_compared_by_id_and_known_by_their_new_name(src: str, dst: str, passes: bool) -> None:
+    # The record of a node that was registered before the rename keeps the previous name.
+    one, two, other = (_node(name, at, user=User(owner, number=number)) for name, at, owner, number in _RENAMED)
+    users = [User("new", number="1"), User("third", number="2")]
+    evaluation = Evaluation(Policy.read(_acl([src], [dst])), [one, two, other], users)
+    assert evaluation.decide(one, two, "tcp", 22) is evaluation.decide(two, one, "tcp", 22) is passes
+    assert not evaluation.decide(other, one, "tcp", 22)
+
+
+@pytest.mark.parametrize(
+    ("targets", "without"),
+    [
+        (["*"], {"alice", "phone", "bob", "web"}),
+        (["tag:web"], {"web"}),
+        (["autogroup:member"], {"alice", "phone", "bob"}),
+        (["alice@", "100.64.0.3"], {"alice", "phone", "bob"}),
+        (["server"], {"web"}),
+        (["group:none", "autogroup:self", "tag:none", "", 7, "10.0.0.0/8"], set()),
+    ],
+)
+def test_disable_ipv4_leaves_ipv6_alone(targets: list[Any], without: set[str]) -> None:
+    attributes = [{"target": targets, "attr": ["disable-ipv4"]}, {"target": ["*"], "attr": ["magicdns-aaaa"]}]
+    policy = {**_acl(["*"], ["*:*"]), "hosts": {"server": "fd7a:115c:a1e0::9"}, "nodeAttrs": attributes}
+    evaluation = _evaluation(policy)
+    assert {node.name for node in _ALL if evaluation.address(node, "ipv4") is None} == without
+    for source in _ALL:
+        for target in (node for node in _ALL if node is not source):
+            assert evaluation.decide(source, target, "tcp", 22, "ipv6")
+            assert evaluation.decide(source, target, "tcp", 22, "ipv4") is not bool(
+                {source.name, target.name} & without
+            )
+
+
+def test_disable_ipv4_neither_hides_nodes_nor_closes_their_subnets() -> None:
+    router = replace(_WEB, routes=("10.1.0.0/16",))
+    nodes = [_BOB, router]
+    policy = {
+        **_acl(["bob@"], ["100.64.0.9:*", "10.1.0.0/16:*"]),
+        "nodeAttrs": [{"target": ["tag:web"], "attr": ["disable-ipv4"]}],
+    }
+    evaluation = _evaluation(policy, nodes)
+    # Headscale's own rules still know the node by its IPv4 address.
+    assert evaluation.sees(_BOB, router)
+    assert evaluation.forbidden() == [("bob", "web"), ("web", "bob")]
+    assert evaluation.decide(_BOB, replace(router, addresses=("10.1.2.3",)), "tcp", 22)
+    said = evaluation.explain(_BOB, router, "tcp", 22)
+    assert said == "web has no ipv4 address in the mesh, because the policy's nodeAttrs grant it disable-ipv4"
+
+
+@pytest.mark.parametrize(
+    "attributes", [None, 7, "x", {"target": ["*"]}, [7], [{"target": "*", "attr": "disable-ipv4"}]]
+)
+def test_attributes_of_another_shape_take_nothing_away(attributes: Any) -> None:
+    assert Policy.read({**_acl(["*"], ["*:*"]), "nodeattrs": attributes}).without_ipv4 == ()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,35 @@ def test_of_several_routes_the_longest_one_and_the_one_that_serves_win() -> None
     known = Known(clients={"laptop": {"key": "nodekey:1"}}, nodes=[wide, standby, *KNOWN.nodes])
     assert known.ask("laptop", "192.168.1.7", "").target.router == "nas"
     assert known.ask("laptop", "192.168.2.7", "").target.router == "wide"
+
+
+def test_an_approval_of_a_route_that_is_no_longer_advertised_leads_nowhere() -> None:
+    old = node(5, "old", approvedRoutes=["10.1.2.0/24"], availableRoutes=[], subnetRoutes=[])
+    routes = ["10.1.0.0/16"]
+    current = node(6, "cur", approvedRoutes=routes, availableRoutes=routes, subnetRoutes=routes)
+    known = Known(clients={"laptop": {"key": "nodekey:1"}}, nodes=[old, current, *KNOWN.nodes])
+    target = known.ask("laptop", "10.1.2.7", "").target
+    assert (target.router, target.route) == ("cur", "10.1.0.0/16")
+    # Without any other router, the one that should advertise it is the one to examine.
+    assert Known(clients=known.clients, nodes=[old, *KNOWN.nodes]).ask("laptop", "10.1.2.7", "").target.router == "old"
+
+
+def test_a_route_that_the_server_has_given_wins_over_a_longer_one() -> None:
+    longer = node(5, "longer", approvedRoutes=["10.1.2.0/24"], availableRoutes=["10.1.2.0/24"], subnetRoutes=[])
+    routes = ["10.1.0.0/16"]
+    current = node(6, "cur", approvedRoutes=routes, availableRoutes=routes, subnetRoutes=routes)
+    known = Known(clients={"laptop": {"key": "nodekey:1"}}, nodes=[longer, current, *KNOWN.nodes])
+    assert known.ask("laptop", "10.1.2.7", "").target.router == "cur"
+
+
+def test_an_address_that_the_policy_takes_away_is_not_asked_about() -> None:
+    known = replace(KNOWN, withheld={"100.64.0.2": "nas"})
+    assert known.ask("laptop", "nas", "").target.mesh_addresses == ["fd7a:115c:a1e0::2"]
+    assert known.ask("nas", "laptop", "").pinged == ["fd7a:115c:a1e0::1"]
+    assert known.ask("laptop", "fd7a:115c:a1e0::2", "").target.router == "nas"
+    assert KNOWN.ask("nas", "laptop", "").pinged == ["100.64.0.1"]
+    with pytest.raises(BadInput, match=r"nas has no IPv4 address in the mesh.*disable-ipv4; name the node"):
+        known.ask("laptop", "100.64.0.2", "")
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=12))

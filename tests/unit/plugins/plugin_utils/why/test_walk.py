@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -15,6 +16,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.answer im
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import walk as drawn
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why import walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.case import Case, Side
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.members import Members
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.question import Known
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._why.steps import packets
 from doctor import JSON, NOW, answer
@@ -87,8 +89,11 @@ class Mesh:
     def case(self) -> Case:
         """Return the question with everything that is observed."""
         told = {"one": {"key": "nodekey:1"}, "two": {"key": "nodekey:2"}}
-        question = Known(clients=told, nodes=self.nodes).ask("one", self.question, self.service)
         data = answer(nodes={"nodes": self.nodes}, users={"users": [USER]}, policy={"policy": self.policy})
+        server = Server(data, ServerContext(url="https://h"))
+        members = Members(server)
+        known = Known(clients=told, nodes=self.nodes, leads=members.leads, withheld=members.withheld)
+        question = known.ask("one", self.question, self.service)
         rows = [
             {
                 "host": host,
@@ -105,7 +110,7 @@ class Mesh:
             for name, end in (("one", question.source), ("two", question.target))
         }
         return Case(
-            question=question, server=Server(data, ServerContext(url="https://h")), source=sides["one"], target=sides["two"],
+            question=question, server=server, source=sides["one"], target=sides["two"],
             tried=Answer({} if "one" in self.hidden else tried),
         )  # fmt: skip
 
@@ -386,6 +391,57 @@ def test_a_target_behind_a_router() -> None:
     failing(mesh, "firewall", "reaches 10.9.0.7 itself, but forwards no answer")
     mesh.two["try"] = [{"host": "10.9.0.7", "outcome": "refused"}]
     failing(mesh, "firewall", "gets no connection to 10.9.0.7 itself (refused)")
+
+
+def steered(*tags: str, users: str = "default@") -> Mesh:
+    """Return a mesh whose policy leads to the subnet through another router than the server's choice, which is node 3."""
+    mesh = routed(subnetRoutes=[], tags=["tag:b"], user=None)
+    route = mesh.nodes[1]["approvedRoutes"]
+    routes = {"availableRoutes": route, "approvedRoutes": route, "subnetRoutes": route}
+    mesh.nodes.append(node(3, "three", tags=["tag:a"], **routes))
+    grant = {"src": [users], "dst": ["10.9.0.0/24"], "ip": ["*"], "via": list(tags)}
+    mesh.policy = json.dumps({"tagOwners": {"tag:a": [], "tag:b": []}, "grants": [grant]})
+    return mesh
+
+
+def test_a_target_behind_a_router_that_the_policy_names() -> None:
+    found = steered("tag:b").ask()
+    assert found["reachable"] is True
+    assert {step["state"] for step in found["steps"]} <= {"passed", "unknown"}
+    subnet = next(one["said"] for one in found["steps"] if one["step"] == "subnet")
+    assert subnet == "two serves 10.9.0.0/24 to one, which the policy leads via tag:b"
+    assert steered("tag:a").case().question.target.router == "three"
+    assert steered("tag:b", users="someone@").case().question.target.router == "three"
+
+
+def test_a_router_that_the_policy_names_and_that_fails_is_found() -> None:
+    mesh = steered("tag:b").silent()
+    mesh.two["files"] = {"/proc/sys/net/ipv4/ip_forward": {"text": "0\n"}}
+    failing(mesh, "firewall", "two, which does not forward packets")
+
+
+def test_a_subnet_to_which_no_router_leads() -> None:
+    mesh = routed(tags=["tag:b"], user=None).silent()
+    rules = {"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}
+    grant = {"src": ["*"], "dst": ["10.9.0.0/24"], "ip": ["*"], "via": ["tag:a"]}
+    mesh.policy = json.dumps({"tagOwners": {"tag:a": [], "tag:b": []}, "grants": [grant], **rules})
+    failing(mesh, "subnet", "leads one there through another router or through none", "routers with tag:a")
+
+
+@pytest.mark.parametrize(("target", "families"), [(["*"], (6,)), (["autogroup:tagged"], (4, 6))])
+def test_a_node_whose_ipv4_address_the_policy_takes_away(target: list[str], families: tuple[int, ...]) -> None:
+    attributes = {"nodeAttrs": [{"target": target, "attr": ["disable-ipv4"]}]}
+    mesh = Mesh()
+    mesh.policy = json.dumps({**json.loads(OPEN), **attributes})
+    # Its own address is gone, so its kernel has no route for IPv4.
+    mesh.one["routes"]["get"][V4.format(2)] = {"dev": "eth0"}
+    mesh.outcomes[4] = "timeout"
+    found = mesh.ask()
+    assert mesh.case().families == families
+    assert (found["reachable"], found["failed_step"]) == ((True, None) if families == (6,) else (False, "route"))
+    mesh.one["routes"]["get"][V6.format(2)] = {"dev": "eth0"}
+    mesh.silent()
+    failing(mesh, "route", "to eth0, not to tailscale0")
 
 
 @given(st.data())

@@ -42,6 +42,7 @@ class ActionModule(Assertion):
         **SERVER,
         "policy": {"type": "raw", "required": True},
         "records": {"type": "list", "elements": "dict", "required": True},
+        "users": {"type": "list", "elements": "dict", "default": []},
         "phase": {"type": "str", "default": ""},
         "since": {"type": "float"},
         "budget": {"type": "float"},
@@ -67,7 +68,7 @@ class ActionModule(Assertion):
         if self.options["established"] is not None:
             self._open = self._established(self.options["established"])
             return
-        view = PolicyView(self, self.options["policy"], self.options["records"])
+        view = PolicyView(self, self.options["policy"], self.options["records"], self.options["users"])
         self._expect = view.expect(
             self.peers(),
             phase=self.options["phase"],

@@ -19,6 +19,7 @@ from ..plugin_utils._doctor.records import Server, ServerContext
 from ..plugin_utils._judge.answer import Answer, address, mapping, text
 from ..plugin_utils._why import asking, walk
 from ..plugin_utils._why.case import Case, Side
+from ..plugin_utils._why.members import Members
 from ..plugin_utils._why.question import Known, Question
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class ActionModule(PatientAssertion):
 
     def _question(self) -> None:
         records = self._records()
+        members = Members(records)
         clients = {host: mapping(self.of_host(host, "mesh_client")) for host in self.group("clients")}
         known = Known(
             clients=clients,
@@ -100,6 +102,8 @@ class ActionModule(PatientAssertion):
             nodes=records.nodes,
             domain=text(self.setting("domain")).strip(".").lower(),
             unlisted="" if records.listed else records.why("nodes"),
+            leads=members.leads,
+            withheld=members.withheld,
         )
         question = known.ask(*(str(self.options[name]) for name in ("source", "target", "service")))
         self._facts = {_QUESTION: question.as_fact()}

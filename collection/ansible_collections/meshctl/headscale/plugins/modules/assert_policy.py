@@ -33,6 +33,15 @@ options:
     type: list
     elements: dict
     required: true
+  users:
+    description:
+      - The server's users, as M(meshctl.headscale.mesh_policy_info) returns them.
+      - Without them, the owners in O(records) count. Those keep a user's previous name after a rename until the server restarts, so
+        rules that name this user are then judged wrongly.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.2.0
   phase:
     description: What has changed before, such as V(widened); part of the checks' ids.
     type: str
@@ -94,6 +103,7 @@ EXAMPLES = r"""
       meshctl.headscale.assert_policy:
         policy: "{{ hostvars[groups.headscale[0]].current.policy }}"
         records: "{{ hostvars[groups.headscale[0]].current.records }}"
+        users: "{{ hostvars[groups.headscale[0]].current.users }}"
       when: inventory_hostname in groups.clients
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mesh_policy_info
-short_description: Read the policy and the nodes that it is about
+short_description: Read the policy, and the users and nodes that it is about
 version_added: 0.1.0
 author:
   - The meshctl authors (@meshctl)
@@ -51,4 +51,14 @@ records:
       ip_addresses: [100.64.0.1, "fd7a:115c:a1e0::1"]
       approved_routes: []
       available_routes: []
+users:
+  description:
+    - What the policy can name each user by. After a user was renamed, RV(records) keep the previous name until the server restarts,
+      but Headscale compares the policy with the name in this list.
+  returned: success
+  type: list
+  elements: dict
+  version_added: 0.2.0
+  sample:
+    - {id: "1", name: default, email: "", provider_id: ""}
 """

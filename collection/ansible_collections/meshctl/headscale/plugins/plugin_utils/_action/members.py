@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from ...module_utils._errors import BadInput
 from .._expectations.pairs import chosen
@@ -33,13 +33,25 @@ def node(name: str, record: Any) -> Node:  # noqa: ANN401 - JSON
 class MeshAction(ProbingAction):
     """An action that examines a host as a member of the mesh."""
 
+    AS_LISTED: ClassVar[bool] = False
+    """Whether nodes have all their addresses, also those of families that this host has none of."""
+
     def nodes(self) -> dict[str, Node]:
         """Return every member of the mesh by inventory name; raise `BadInput` if no task asked the server."""
         return dict(self._nodes)
 
     @functools.cached_property
     def _nodes(self) -> dict[str, Node]:
-        return {name: node(name, record) for name, record in self._listed.items()}
+        return {name: self._seen(name) for name in self._listed}
+
+    def _seen(self, name: str) -> Node:
+        found = node(name, self._listed[name])
+        return found.seen_without(self._without) if self._without else found
+
+    @functools.cached_property
+    def _without(self) -> tuple[int, ...]:
+        own = self._listed.get(self.host) or mapping(self.shared("mesh_nodes")).get(self.host)
+        return () if self.AS_LISTED or own is None else node(self.host, own).without
 
     @functools.cached_property
     def _listed(self) -> dict[str, Any]:
@@ -86,4 +98,4 @@ class MeshAction(ProbingAction):
             raise BadInput(f"the server has no node for the peer {', '.join(unknown)}: known are {', '.join(nodes)}")
         if not named:
             raise BadInput(f"{self.host} has no peer: there must be another node in nodes, or in the mesh")
-        return tuple(node(name, nodes[name]) for name in named)
+        return tuple(self._seen(name) for name in named)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from ...module_utils import _hujson
 from ...module_utils._errors import BadInput
-from .._judge.answer import Json, items, mapping, text
+from .._judge.answer import Json, addresses, items, mapping, text
 from .._judge.filtered import Incoming
 from .._judge.policy import Opening, Pair, PolicyExpect
-from .._policy import Evaluation, Node, Policy
+from .._policy import Evaluation, Node, Policy, User
 from .._policy.ports import opened
 from .peers import expectation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from .._judge.context import Node as Member
     from .assertion import Assertion
@@ -29,10 +30,10 @@ _FAMILIES = (4, 6)
 
 
 class PolicyView:
-    """A policy and the server's nodes, from the view of one host."""
+    """A policy and the server's nodes and users, from the view of one host."""
 
-    def __init__(self, task: Assertion, policy: Json, records: Sequence[Json]) -> None:
-        """Read policy and nodes; raise `BadInput`."""
+    def __init__(self, task: Assertion, policy: Json, records: Sequence[Json], users: Sequence[Json] = ()) -> None:
+        """Read policy, nodes and users; raise `BadInput`."""
         self._task = task
         members = task.nodes()
         by_id = {text(mapping(record).get("id")): mapping(record) for record in records}
@@ -45,7 +46,7 @@ class PolicyView:
         known = {node.addresses for node in self._nodes.values()}
         # Other nodes matter as well: they may own subnets, and users who share a name.
         everyone = [*self._nodes.values(), *(node for node in others if node.addresses not in known)]
-        self._evaluation = Evaluation(Policy.read(_document(policy)), everyone)
+        self._evaluation = Evaluation(Policy.read(_document(policy)), everyone, map(User.read, map(mapping, users)))
 
     def expect(self, peers: Sequence[Member], *, phase: str, budget_s: float | None, compare: bool) -> PolicyExpect:
         """Return what the policy means for this host and its peers."""
@@ -72,9 +73,12 @@ class PolicyView:
                 (protocol, family): self._opening(peer, protocol, family)
                 for protocol in _PROTOCOLS
                 for family in _FAMILIES
-                if peer.address(family) and own.address(f"ipv{family}")
+                if peer.address(family) and self._shared(own, other, f"ipv{family}")
             },
         )
+
+    def _shared(self, own: Node, other: Node, family: str) -> bool:
+        return all(self._evaluation.address(node, family) for node in (own, other))
 
     def _opening(self, peer: Member, protocol: str, family: int) -> Opening:
         other = self._nodes[peer.name]
@@ -104,7 +108,7 @@ class PolicyView:
         own, other = self._own, self._nodes[peer.name]
         serving = mapping(mapping(self._task.of_host(self._task.host, "mesh_serving")).get("ports"))
         for family in _FAMILIES:
-            source, target = other.address(f"ipv{family}"), own.address(f"ipv{family}")
+            source, target = (self._evaluation.address(node, f"ipv{family}") for node in (other, own))
             if source is None or target is None:
                 continue
             for protocol in _PROTOCOLS:
@@ -133,6 +137,47 @@ def _ports(known: Json) -> list[int]:
     return [port for port in items(mapping(known).get("ports")) if isinstance(port, int)] or [
         port for port in [mapping(known).get("port")] if isinstance(port, int)
     ]
+
+
+def node_record(node: dict[str, Json]) -> dict[str, Json]:
+    """Return what a policy can name a node by, from the server's answer."""
+    return {
+        "id": text(node.get("id")),
+        "user": user_record(mapping(node.get("user"))),
+        "tags": _texts(node.get("tags")),
+        "ip_addresses": addresses(node.get("ipAddresses")),
+        "approved_routes": _texts(node.get("approvedRoutes")),
+        "available_routes": _texts(node.get("availableRoutes")),
+    }
+
+
+def user_record(user: dict[str, Json]) -> dict[str, Json]:
+    """Return what a policy can name a user by, from the server's answer."""
+    names = {"id": "id", "name": "name", "email": "email", "provider_id": "providerId"}
+    return {name: text(user.get(key)) for name, key in names.items()}
+
+
+def usable(found: dict[str, Any], policy: str, users: Json, nodes: Json) -> dict[str, Any]:
+    """Return the records of `mesh_nodes` without the IPv4 addresses that the policy takes away, from the server's answers."""
+    known = [node_record(mapping(node)) for node in items(nodes)]
+    members = [Node.read(text(record["id"]), record) for record in known]
+    owners = [User.read(user_record(mapping(user))) for user in items(users)]
+    try:
+        read = Policy.read(_document(policy))
+        withheld = set(map(str, Evaluation(read, members, owners).withheld)) if read.without_ipv4 else set()
+    except ValueError:  # the policy cannot be read: assert_policy says so
+        return found
+    return {name: _without(mapping(record), withheld) for name, record in found.items()}
+
+
+def _without(record: dict[str, Any], withheld: set[str]) -> dict[str, Any]:
+    known = addresses(record.get("addresses"))
+    kept = [entry for entry in known if entry not in withheld]
+    return record if kept == known else {**record, "addresses": kept, "without": [4]}
+
+
+def _texts(value: Json) -> list[str]:
+    return [entry for entry in items(value) if isinstance(entry, str)]
 
 
 def _document(policy: Json) -> Json:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from .document import Policy
 from .evaluation import Evaluation
-from .names import unknown_names, unmatched_tags
+from .keys import canonical
+from .names import refused_users, unknown_names, unmatched_tags
 from .nodes import Node, User
 from .sample import sample
 from .selftests import failed_tests
 
-__all__ = ["Evaluation", "Node", "Policy", "User", "failed_tests", "sample", "unknown_names", "unmatched_tags"]
+__all__ = [
+    "Evaluation", "Node", "Policy", "User", "canonical", "failed_tests", "refused_users", "sample", "unknown_names", "unmatched_tags",
+]  # fmt: skip

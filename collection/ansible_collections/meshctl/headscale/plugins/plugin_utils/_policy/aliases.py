@@ -27,13 +27,14 @@ class Names:
 
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
-    tags: frozenset[str] = frozenset()
+    owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The owners of each tag."""
 
     @classmethod
     def read(cls, groups: Any, hosts: Any, tag_owners: Any) -> Names:  # noqa: ANN401 - what came out of HuJSON
         """Return the definitions of a policy. Raise `BadInput`."""
         owners = _lists("tagOwners", tag_owners)
-        names = cls(groups=_lists("groups", groups), hosts=_hosts(hosts), tags=frozenset(owners))
+        names = cls(groups=_lists("groups", groups), hosts=_hosts(hosts), owners=owners)
         for group, users in names.groups.items():
             _refuse_group(group, users)
         for tag in owners:
@@ -51,7 +52,7 @@ class Names:
             return
         if name.startswith("group:") and name not in self.groups:
             raise BadInput(f"the policy names {name}, which its groups do not define: add it to groups")
-        if name.startswith("tag:") and name not in self.tags:
+        if name.startswith("tag:") and name not in self.owners:
             raise BadInput(f"the policy names {name}, which its tagOwners do not define: add it to tagOwners")
         if ":" not in name and name != "*" and not is_prefix(name) and name not in self.hosts:
             raise BadInput(f"the policy names {name!r}, which is not a user, group, tag, host or address")
@@ -131,10 +132,12 @@ class Resolver:
     """Find the addresses that the names of a policy stand for among these nodes."""
 
     def __init__(self, names: Names, nodes: Sequence[Node], users: Iterable[User] = ()) -> None:
-        """Keep the nodes; users without nodes matter only where two share a name."""
+        """Keep the nodes. The users are the server's, with their present names; without them, the nodes' records name the owners."""
         self.names, self.nodes = names, nodes
-        owners = (node.user for node in nodes if node.user)
-        self._users = tuple(dict.fromkeys((*users, *owners)))
+        known = tuple(users)
+        numbers = {user.number for user in known if user.number}
+        owners = (node.user for node in nodes if node.user and node.user.number not in numbers)
+        self._users = tuple(dict.fromkeys((*known, *owners)))
         self._known: dict[str, tuple[AddressSet, bool]] = {}
 
     def resolve(self, name: str) -> AddressSet:
@@ -155,7 +158,7 @@ class Resolver:
             return AddressSet.of(name), True
         if "@" in name:
             user = self.user(name)
-            return self._of(lambda node: user is not None and node.user == user), user is not None
+            return self._of(lambda node: user is not None and user.is_same(node.user)), user is not None
         if name.startswith("group:"):
             found = [self._resolved(user) for user in self.names.groups[name]]
             return AddressSet.union(part for part, _complete in found), all(complete for _part, complete in found)
@@ -173,6 +176,18 @@ class Resolver:
             return known
         found = [user for user in self._users if wanted in (user.email, user.name)]
         return found[0] if len(found) == 1 else None
+
+    def owns(self, user: User, tag: str) -> bool:
+        """Whether a node of a user may request a tag. The owners of a tag that is itself an owner count as well."""
+        named: list[str] = []
+        tags = [tag]
+        for one in tags:
+            for owner in self.names.owners.get(one, ()):
+                if owner.startswith("tag:") and "@" not in owner:
+                    tags += [owner] if owner not in tags else []
+                else:
+                    named += self.names.groups.get(owner, (owner,))
+        return any(user.is_same(self.user(name)) for name in named)
 
     def _of(self, chosen: Callable[[Node], bool]) -> AddressSet:
         return AddressSet.of(*(address for node in self.nodes if chosen(node) for address in node.addresses))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
 from .aliases import Names, refuse_source, refuse_target
+from .keys import by_folded_key
 from .ports import Service, read_acl_service, read_grant_service
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _ACL_KEYS = ("action", "proto", "src", "dst")
 _GRANT_KEYS = ("src", "dst", "ip", "app", "via")
 _OWN_SOURCES = ("group:", "autogroup:member")
+_ATTRIBUTE_AUTOGROUPS = ("autogroup:member", "autogroup:tagged")
+_DISABLE_IPV4 = "disable-ipv4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class Policy:
     names: Names = field(default_factory=Names)
     unrestricted: bool = False
     """Whether all packets pass: no policy, or one without rules."""
+    without_ipv4: tuple[str, ...] = ()
+    """What `nodeAttrs` gives `disable-ipv4`: such nodes have no IPv4 address in the mesh, though the server lists one."""
 
     @classmethod
     def read(cls, document: Any) -> Policy:  # noqa: ANN401 - what came out of HuJSON
@@ -50,35 +55,32 @@ class Policy:
             return cls(unrestricted=True)
         if not isinstance(document, dict):
             raise BadInput("the policy is not an object: write one with acls or grants")
-        parts = _lowered(document)
+        parts = by_folded_key(document)
         acls, grants = parts.get("acls"), parts.get("grants")
         names = Names.read(parts.get("groups"), parts.get("hosts"), parts.get("tagowners"))
         rules = (*_grants(grants), *_acls(acls))
         for rule in rules:
             _refuse(rule, names)
-        return cls(rules=rules, names=names, unrestricted=acls is None and grants is None)
+        disabled = tuple(_without_ipv4(parts.get("nodeattrs"), names))
+        return cls(rules=rules, names=names, unrestricted=acls is None and grants is None, without_ipv4=disabled)
 
     @property
     def size(self) -> int:
         """Return how many names have to be resolved, at the most."""
         largest = max(map(len, self.names.groups.values()), default=1)
         named = (name for rule in self.rules for name in (*rule.sources, *rule.targets))
-        return sum(largest if name.startswith("group:") else 1 for name in named)
-
-
-def _lowered(document: dict[str, Any]) -> dict[str, Any]:
-    """Return an object with its keys in lower case, as Headscale ignores their case."""
-    return {str(key).lower(): value for key, value in document.items()}
+        return sum(largest if name.startswith("group:") else 1 for name in (*named, *self.without_ipv4))
 
 
 def _objects(what: str, rules: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
     if not isinstance(rules or [], list) or not all(isinstance(rule, dict) for rule in rules or ()):
         raise BadInput(f"{what}s of the policy is not a list of rules")
     for number, rule in enumerate(rules or (), start=1):
-        lowered = {key: value for key, value in _lowered(rule).items() if what != "acl" or not key.startswith("#")}
-        if unknown := sorted(set(lowered) - set(keys)):
+        read = {key: value for key, value in rule.items() if what != "acl" or not str(key).startswith("#")}
+        known = by_folded_key(read, f"{what} {number} of the policy")
+        if unknown := sorted(set(known) - set(keys)):
             raise BadInput(f"{what} {number} of the policy has the key {unknown[0]!r}, which Headscale does not know")
-        yield f"{what} {number}", lowered
+        yield f"{what} {number}", known
 
 
 def _acls(rules: Any) -> Iterator[Rule]:  # noqa: ANN401
@@ -148,6 +150,29 @@ def _is_ipv6(text: str) -> bool:
         return bool(IPv6Address(text))
     except ValueError:
         return False
+
+
+def _without_ipv4(attributes: Any, names: Names) -> Iterator[str]:  # noqa: ANN401
+    """Return the targets of `disable-ipv4`, without any that cannot be resolved: Headscale refuses them."""
+    for entry in (by_folded_key(entry) for entry in _list(attributes) if isinstance(entry, dict)):
+        if _DISABLE_IPV4 in _list(entry.get("attr")):
+            yield from (
+                name for name in _list(entry.get("target")) if isinstance(name, str) and _is_target(name, names)
+            )
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401
+    return value if isinstance(value, list) else []
+
+
+def _is_target(name: str, names: Names) -> bool:
+    if name.startswith("autogroup:") and "@" not in name:
+        return name in _ATTRIBUTE_AUTOGROUPS
+    try:
+        refuse_source(name, names)
+    except BadInput:
+        return False
+    return True
 
 
 def _refuse(rule: Rule, names: Names) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .addresses import INTERNET, AddressSet
+from .aliases import Resolver
 from .filters import Entry, Filters
 from .ports import ICMP, NUMBERS, WITH_PORTS, Ports, merged, read_protocol, shown
+from .steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .nodes import Node, User
 
 FAMILIES = ("ipv4", "ipv6")
+_DISABLED = ", because the policy's nodeAttrs grant it disable-ipv4"
 # Tailscale's own protocol passes between all nodes that see each other.
 _TSMP = 99
 
@@ -28,9 +31,15 @@ class Evaluation:
     """A policy's meaning for these nodes."""
 
     def __init__(self, policy: Policy, nodes: Sequence[Node], users: Iterable[User] = ()) -> None:
-        """Compile the policy; users without nodes matter only where two share a name."""
+        """Compile the policy; pass the server's users, as node records keep the names that owners had before."""
         self.nodes = nodes
-        self._filters = Filters(policy, nodes, users)
+        resolver = Resolver(policy.names, nodes, users)
+        self._filters = Filters(policy, nodes, resolver)
+        self.steering = Steering(policy.rules, resolver, nodes)
+        targeted = AddressSet.union(map(resolver.resolve, policy.without_ipv4))
+        disabled = [node.address("ipv4") for node in nodes if any(ip in targeted for ip in node.ips)]
+        self.withheld = frozenset(filter(None, disabled))
+        """The IPv4 addresses that the policy takes from nodes. Its rules still know the nodes by them."""
         self._by_name = {node.name: node for node in nodes}
         self._known: dict[tuple[str, Address], list[Entry]] = {}
 
@@ -47,10 +56,15 @@ class Evaluation:
 
     def joining(self, source: Node, target: Node, family: str) -> list[Entry]:
         """Return the entries about packets of a family between two nodes."""
-        here, there = source.address(family), target.address(family)
+        here, there = self.address(source, family), self.address(target, family)
         if here is None or there is None:
             return []
         return [entry for entry in self._about(target.name, there) if here in entry.sources]
+
+    def address(self, node: Node, family: str) -> Address | None:
+        """Return the address that a node has in the mesh; the policy may take away that of IPv4."""
+        known = node.address(family)
+        return None if known in self.withheld else known
 
     def reaches(self, source: Node, target: Node) -> bool:
         """Whether an echo request passes by any family."""
@@ -80,11 +94,21 @@ class Evaluation:
         entries = self._filters.of(one) or self._filters.of(other)
         return any(_may_reach(one, other, entry) or _may_reach(other, one, entry) for entry in entries)
 
+    def leaves(self, source: Node, router: Node, protocol: str, port: int, targets: Iterable[Address] = ()) -> bool:
+        """Whether an exit node passes packets of a node on to any of these public addresses, or to all if none are given."""
+        internet = [target for target in targets if target in INTERNET]
+        sources = [(ip, protocol_number(protocol, f"ipv{ip.version}")) for ip in source.ips]
+        return any(
+            (any(target in entry.targets for target in internet) if internet else _is_internet(entry.targets))
+            and any(ip in entry.sources and entry.allows(number, port, ip.version) for ip, number in sources)
+            for entry in self._filters.of(router)
+        )
+
     def explain(self, source: Node, target: Node, protocol: str, port: int = 0, family: str = "ipv4") -> str:
         """Return the rule that lets a packet pass, or why it is dropped."""
         for node in (source, target):
-            if node.address(family) is None:
-                return f"{node.name} has no {family} address in the mesh"
+            if self.address(node, family) is None:
+                return f"{node.name} has no {family} address in the mesh{_DISABLED if node.address(family) else ''}"
         what = f"{protocol} {port}" if protocol_number(protocol, family) in WITH_PORTS else protocol
         if deciding := self.deciding(source, target, protocol, port, family):
             return f"{deciding[0].label} allows {what} from {source.name} to {target.name}"

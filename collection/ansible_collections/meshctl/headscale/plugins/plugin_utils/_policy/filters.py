@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .addresses import EVERYTHING, INTERNET, AddressSet
-from .aliases import Resolver
 from .ports import ALL_PORTS, DEFAULT_PROTOCOLS, ICMP, WITH_PORTS, Ports, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from .addresses import Address
+    from .aliases import Resolver
     from .document import Policy, Rule
-    from .nodes import Node, User
+    from .nodes import Node
 
 _NOTHING = Service(frozenset(), ())
 
@@ -54,9 +54,9 @@ class Entry:
 class Filters:
     """The packet filters of all nodes."""
 
-    def __init__(self, policy: Policy, nodes: Sequence[Node], users: Iterable[User] = ()) -> None:
+    def __init__(self, policy: Policy, nodes: Sequence[Node], resolver: Resolver) -> None:
         """Compile the rules that are the same for all nodes."""
-        self._resolver, self._nodes = Resolver(policy.names, nodes, users), nodes
+        self._resolver, self._nodes = resolver, nodes
         self._rules = policy.rules
         self._subnets = AddressSet.union(subnet for node in nodes for subnet in node.subnets)
         allow_all = Entry("no policy restricts anything", EVERYTHING, EVERYTHING, Service(DEFAULT_PROTOCOLS, ALL_PORTS))
@@ -100,7 +100,7 @@ class Filters:
         """Return what a rule allows between the nodes of this node's user."""
         if "autogroup:self" not in rule.targets or node.tags or node.user is None:
             return
-        same = [other for other in self._nodes if other.user == node.user and not other.tags]
+        same = [other for other in self._nodes if node.user.is_same(other.user) and not other.tags]
         named = self._sources(rule)
         sources = AddressSet.union(other.owned for other in same if any(ip in named for ip in other.ips))
         targets = AddressSet.union(other.owned for other in same)

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
+from .keys import canonical, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: Iterable[str]) -> list[str]:  # noqa: ANN401
-    """Return the users and tags that a policy names and that do not exist; Headscale accepts them silently."""
+    """Return the users and tags that a policy names and that do not exist. Raise `BadInput`."""
+    policy = canonical(document)
     names = {str(user.get(key)) for user in users for key in ("name", "email", "provider_id") if user.get(key)}
-    owned = set((document or {}).get("tagOwners") or {}) | set(tags)
-    found = list(dict.fromkeys(_every_name(document)))
+    owned = set(policy.get("tagOwners") or {}) | set(tags)
+    found = dict.fromkeys([*_every_name(policy), *(name for _where, name in _required_names(policy))])
     return [
         name
         for name in found
@@ -30,9 +32,24 @@ def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: It
     ]
 
 
+def refused_users(document: Any, unknown: Iterable[str]) -> dict[str, str]:  # noqa: ANN401
+    """Return those of the unknown users for which Headscale refuses the policy, and where it names them; elsewhere it accepts them.
+
+    For `nodeAttrs` it does not start either; `tests` and `sshTests` run only when the policy is installed.
+    """
+    policy, missing = canonical(document), {name for name in unknown if "@" in name}
+    groups = policy.get("groups") or {}
+    found: dict[str, str] = {}
+    for where, name in _required_names(policy):
+        for user in _list(groups.get(name)) if name.startswith("group:") else [name]:
+            if user in missing:
+                found.setdefault(user, where)
+    return found
+
+
 def unmatched_tags(document: Any, nodes: Iterable[Node]) -> str:  # noqa: ANN401
     """Return which of these nodes no rule names because they have tags, in words; empty if there is none."""
-    known = {str(key).lower(): value for key, value in document.items()} if isinstance(document, dict) else {}
+    known = {folded(str(key)): value for key, value in document.items()} if isinstance(document, dict) else {}
     rules = json.dumps([known.get("acls"), known.get("grants")])
     if "autogroup:tagged" in rules:
         return ""
@@ -46,8 +63,7 @@ def unmatched_tags(document: Any, nodes: Iterable[Node]) -> str:  # noqa: ANN401
     )
 
 
-def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401
-    policy = document if isinstance(document, dict) else {}
+def _every_name(policy: dict[str, Any]) -> Iterator[str]:
     approvers = policy.get("autoApprovers") or {}
     if not isinstance(approvers, dict) or not isinstance(approvers.get("routes") or {}, dict):
         raise BadInput("autoApprovers of the policy is not an object")
@@ -61,12 +77,32 @@ def _every_name(document: Any) -> Iterator[str]:  # noqa: ANN401
         yield from (str(name) for name in owners if isinstance(owners, list))
     for rule in [*(policy.get("acls") or []), *(policy.get("grants") or []), *(policy.get("ssh") or [])]:
         if isinstance(rule, dict):
-            yield from (str(name) for name in rule.get("src") or [])
-            for name in rule.get("dst") or []:
-                # `tag:web:443` of a rule has a port, `tag:web` of a grant has none.
-                bare = str(name)
-                yield (
-                    bare.rpartition(":")[0]
-                    if bare.count(":") > bare.startswith(("tag:", "group:", "autogroup:"))
-                    else bare
-                )
+            yield from (str(name).strip() for name in _list(rule.get("src")))
+            yield from (_without_ports(str(name).strip()) for name in _list(rule.get("dst")))
+
+
+def _required_names(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return each name that Headscale has to know to accept the policy, and the part that has it."""
+    for entry in _objects(policy.get("nodeAttrs")):
+        # Headscale passes over an entry without attributes.
+        if _list(entry.get("attr")):
+            yield from (("nodeAttrs", str(name).strip()) for name in _list(entry.get("target")))
+    for test in _objects(policy.get("tests")):
+        yield "tests", str(test.get("src") or "")
+        for key in ("accept", "deny"):
+            yield from (("tests", _without_ports(str(name))) for name in _list(test.get(key)))
+    for test in _objects(policy.get("sshTests")):
+        yield from (("sshTests", str(name).strip()) for name in [test.get("src") or "", *_list(test.get("dst"))])
+
+
+def _without_ports(name: str) -> str:
+    """Return a target's name: `tag:web:443` of a rule has a port, `tag:web` of a grant has none."""
+    return name.rpartition(":")[0] if name.count(":") > name.startswith(("tag:", "group:", "autogroup:")) else name
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+    return (entry for entry in _list(value) if isinstance(entry, dict))
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401
+    return value if isinstance(value, list) else []

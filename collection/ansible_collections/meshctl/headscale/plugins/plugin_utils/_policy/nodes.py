@@ -30,6 +30,17 @@ class User:
     number: str = ""
     """The server's id."""
 
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> User:
+        """Return a user from its record of the API client."""
+        return cls(*(str(record.get(key) or "") for key in ("name", "email", "provider_id", "id")))
+
+    def is_same(self, other: User | None) -> bool:
+        """Whether both are one user. A node's record keeps the user's former name until the server restarts."""
+        if other is not None and self.number and other.number:
+            return self.number == other.number
+        return self == other
+
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
@@ -50,7 +61,7 @@ class Node:
         approved = record.get("approved_routes") or ()
         return cls(
             name=name,
-            user=_user(user) if user and not tags else None,
+            user=User.read(user) if user and not tags else None,
             tags=tags,
             addresses=tuple(record.get("ip_addresses") or ()),
             routes=tuple(route for route in record.get("available_routes") or () if route in approved),
@@ -79,8 +90,3 @@ class Node:
     def address(self, family: str) -> Address | None:
         """Return the address of a family, `ipv4` or `ipv6`."""
         return next((ip for ip in self.ips if f"ipv{ip.version}" == family), None)
-
-
-def _user(record: Mapping[str, Any]) -> User:
-    name, email, provider, number = (str(record.get(key) or "") for key in ("name", "email", "provider_id", "id"))
-    return User(name, email, provider, number)

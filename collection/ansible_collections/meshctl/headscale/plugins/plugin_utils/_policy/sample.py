@@ -6,36 +6,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from itertools import chain, islice
+from typing import Any, Final
 
+from .addresses import AddressSet
+from .aliases import is_prefix
 from .nodes import Node, User
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-# The end of each range: people name the first addresses.
-_FIRST = {"ipv4": ip_address("100.127.240.1"), "ipv6": ip_address("fd7a:115c:a1e0:f000::1")}
+PREFIXES: Final[dict[str, str]] = {"ipv4": "100.64.0.0/10", "ipv6": "fd7a:115c:a1e0::/48"}
 _MOST = 2000
 
 
-def sample(document: Any, families: Sequence[str] = ("ipv4", "ipv6")) -> list[Node]:  # noqa: ANN401 - HuJSON
-    """Return the nodes; a policy that names no user or no tag gets one, so that its autogroups have a member."""
+def sample(
+    document: Any,  # noqa: ANN401 - HuJSON
+    prefixes: Mapping[str, str] = PREFIXES,
+    users: Collection[str] | None = None,
+) -> list[Node]:
+    """Return the nodes, with addresses of the mesh's prefixes; other users than these have none, if they are given.
+
+    A policy that names no user or no tag gets one, so that its autogroups have a member.
+    """
     words = dict.fromkeys(_words(document))
-    users = [word for word in words if "@" in word and not word.startswith(("group:", "tag:"))] or ["user@"]
+    named = [word for word in words if "@" in word and not word.startswith(("group:", "tag:"))]
+    owners = [word for word in named if users is None or word.removesuffix("@") in users] or ["user@"]
     tags = [word for word in words if word.startswith("tag:")]
     # An administrator may give a node any tag, also one that the policy does not name.
     if not tags and any(word.startswith("autogroup:tagged") for word in words):
         tags = ["tag:sample"]
     nodes = []
-    for number, name in enumerate([*users, *tags][:_MOST]):
-        addresses = tuple(str(_FIRST[family] + number) for family in families)
+    names = [*owners, *tags][:_MOST]
+    literal = [AddressSet.of(part) for word in words for part in (word, word.rpartition(":")[0]) if is_prefix(part)]
+    drawn = [_addresses(family, prefix, literal, len(names)) for family, prefix in prefixes.items()]
+    for number, (name, *addresses) in enumerate(zip(names, *drawn, strict=True)):
         if name in tags:
-            nodes.append(Node(name=f"sample-{number}", tags=(name,), addresses=addresses))
+            nodes.append(Node(name=f"sample-{number}", tags=(name,), addresses=tuple(addresses)))
         else:
-            nodes.append(Node(name=f"sample-{number}", user=_user(name, number + 1), addresses=addresses))
+            nodes.append(Node(name=f"sample-{number}", user=_user(name, number + 1), addresses=tuple(addresses)))
     return nodes
+
+
+def _addresses(family: str, prefix: str, literal: Sequence[AddressSet], count: int) -> list[str]:
+    """Return addresses from the end of a prefix, if there are enough, without those that the policy names."""
+    usual = AddressSet.of(PREFIXES[family])
+    given = AddressSet.of(prefix) if is_prefix(prefix) else usual
+    mesh = given if given.versions == usual.versions else usual
+    taken = AddressSet.union(one for one in literal if not one.covers(mesh))
+    # Too few are left of a small prefix, or of one that the policy names piece by piece.
+    free = chain(islice(_from_end(mesh, taken), count), islice(_from_end(usual, AddressSet()), 2 * count))
+    read = IPv4Address if family == "ipv4" else IPv6Address
+    return [str(read(number)) for number in islice(dict.fromkeys(free), count)]
+
+
+def _from_end(mesh: AddressSet, taken: AddressSet) -> Iterator[int]:
+    """Return the addresses between the first and the last of a prefix that are not taken, the highest first."""
+    ((version, first, last),) = mesh.ranges
+    for _version, low, high in reversed([one for one in taken.ranges if one[0] == version]):
+        yield from range(last - 1, max(high, first), -1)
+        last = min(last, low)
+    yield from range(last - 1, first, -1)
 
 
 def _user(name: str, number: int) -> User:

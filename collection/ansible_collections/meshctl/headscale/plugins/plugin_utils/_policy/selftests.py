@@ -14,30 +14,36 @@ from ...module_utils._errors import BadInput
 from .aliases import Resolver, refuse_source
 from .document import split_target
 from .filters import Entry, Filters
+from .keys import by_folded_key
 from .ports import DEFAULT_PROTOCOLS, Ports, read_ports, read_protocol
+from .possible import Possible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .addresses import AddressSet
     from .document import Policy
     from .nodes import Node
 
 _KEYS = ("src", "proto", "accept", "deny")
+# Not a node's addresses, whatever nodes there are.
+_FIXED = ("*", "autogroup:danger-all")
 
 
 @dataclass(frozen=True)
 class FailedTest:
-    """A test that fails: its number, the key and the element of it, and why."""
+    """A test that fails, or may fail: its number, the key and the element of it, and why."""
 
     number: int
     key: str
     element: int
     reason: str
+    certain: bool = True
+    """Whether it fails whatever the addresses of the nodes are."""
 
 
 def failed_tests(policy: Policy, tests: Any, nodes: Sequence[Node]) -> list[FailedTest]:  # noqa: ANN401 - HuJSON
-    """Return the tests that fail with these nodes; raise `BadInput` if they cannot be read."""
+    """Return the tests that fail, or may fail, with these made-up nodes; raise `BadInput` if they cannot be read."""
     if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
         raise BadInput("tests of the policy is not a list of tests")
     running = _Running(policy, nodes)
@@ -47,51 +53,72 @@ def failed_tests(policy: Policy, tests: Any, nodes: Sequence[Node]) -> list[Fail
 class _Running:
     def __init__(self, policy: Policy, nodes: Sequence[Node]) -> None:
         self._names, self._resolver = policy.names, Resolver(policy.names, nodes)
-        self._entries = Filters(policy, nodes).common
+        self._entries = Filters(policy, nodes, self._resolver).common
+        self._possible = Possible(nodes)
 
     def run(self, number: int, test: dict[str, Any]) -> Iterator[FailedTest]:
         """Return what fails of a test."""
-        known = {str(key).lower(): value for key, value in test.items()}
+        known = by_folded_key(test, f"test {number + 1} of the policy")
         if unknown := sorted(set(known) - set(_KEYS)):
             raise BadInput(f"test {number + 1} of the policy has the key {unknown[0]!r}, which Headscale does not know")
+        source, proto = str(known.get("src") or ""), str(known.get("proto") or "").lower()
         try:
-            refuse_source(str(known.get("src") or ""), self._names)
-            sources = self._resolver.resolve(str(known["src"]))
-            proto = str(known.get("proto") or "").lower()
+            refuse_source(source, self._names)
             protocols = frozenset({read_protocol(proto)}) if proto else DEFAULT_PROTOCOLS
-        except (BadInput, KeyError) as exc:
+        except BadInput as exc:
             yield FailedTest(number, "src", 0, f"its source cannot be read: {exc}")
             return
-        if not sources:
-            yield FailedTest(number, "src", 0, f"its source {known['src']} matches no address")
+        if why := self._unresolved(source):
+            yield FailedTest(number, "src", 0, f"its source {source} {why}")
             return
         for key, wanted in (("accept", True), ("deny", False)):
             targets = known.get(key) or []
             if not isinstance(targets, list):
                 raise BadInput(f"{key} of test {number + 1} of the policy is not a list")
             for element, target in enumerate(targets):
-                if reason := self._target(sources, str(target), protocols, wanted=wanted):
-                    yield FailedTest(number, key, element, f"{known['src']} to {target}: {reason}")
+                reason, certain = self._target(source, str(target), protocols, wanted=wanted)
+                if reason:
+                    yield FailedTest(number, key, element, f"{source} to {target}: {reason}", certain)
 
-    def _target(self, sources: AddressSet, target: str, protocols: frozenset[int], *, wanted: bool) -> str:
+    def _unresolved(self, name: str) -> str:
+        """Return why Headscale does not resolve a name, empty if it does."""
+        if not self._resolver.is_complete(name):
+            return "names a user that does not exist"
+        return "" if self._resolver.resolve(name) else "matches no address"
+
+    def _target(self, source: str, target: str, protocols: frozenset[int], *, wanted: bool) -> tuple[str, bool]:
+        """Return why a target fails, empty if it does not, and whether that is certain."""
         try:
             name, ports = split_target(target)
             refuse_source(name, self._names)
-            found, asked = self._resolver.resolve(name), read_ports(ports)
+            asked = read_ports(ports)
         except BadInput as exc:
-            return f"the target cannot be read: {exc}"
-        if not found:
-            return "the target matches no address"
-        opening = [entry for entry in self._entries if _opens(entry, found, asked, protocols)]
-        passes = all(any(entry.sources.overlaps(source) for entry in opening) for source in sources.prefixes())
-        if passes == wanted:
-            return ""
-        labels = "; ".join(dict.fromkeys(entry.label for entry in opening))
-        return "no rule lets it pass" if wanted else f"it passes ({labels})"
+            return f"the target cannot be read: {exc}", True
+        if why := self._unresolved(name):
+            return f"the target {why}", True
+        sources, found = list(self._resolver.resolve(source).prefixes()), self._resolver.resolve(name)
+        entries = [entry for entry in self._entries if _opens(entry, asked, protocols)]
+        opening = [entry for entry in entries if entry.targets.overlaps(found)]
+        if all(any(entry.sources.overlaps(one) for entry in opening) for one in sources):
+            return ("" if wanted else f"it passes ({_labels(opening)})"), True
+        maybe = [entry for entry in entries if self._may_be(name, found, entry.targets)]
+        deciding = [[entry for entry in maybe if self._may_be(source, one, entry.sources)] for one in sources]
+        if all(deciding):
+            rules = _labels(entry for some in deciding for entry in some)
+            return f"it passes or not, depending on which node has which address ({rules})", False
+        return ("no rule lets it pass" if wanted else ""), True
+
+    def _may_be(self, name: str, addresses: AddressSet, ruled: AddressSet) -> bool:
+        """Whether a rule may be about any of a name's addresses."""
+        return addresses.overlaps(ruled) if name in _FIXED else self._possible.overlap(addresses, ruled)
 
 
-def _opens(entry: Entry, targets: AddressSet, asked: Ports, protocols: frozenset[int]) -> bool:
-    """Whether an entry lets a packet pass to any of the targets on any of the port ranges."""
-    if not entry.service.protocols & protocols or not entry.targets.overlaps(targets):
-        return False
-    return any(first <= wanted[0] and wanted[1] <= last for wanted in asked for first, last in entry.service.ports)
+def _opens(entry: Entry, asked: Ports, protocols: frozenset[int]) -> bool:
+    """Whether an entry lets packets of any of the protocols pass on any of the port ranges."""
+    return bool(entry.service.protocols & protocols) and any(
+        first <= wanted[0] and wanted[1] <= last for wanted in asked for first, last in entry.service.ports
+    )
+
+
+def _labels(entries: Iterable[Entry]) -> str:
+    return "; ".join(dict.fromkeys(entry.label for entry in entries))

@@ -61,8 +61,7 @@ def second(question: Question, seen: Answer, *, source: bool) -> list[Request]:
 def attempt(question: Question, *, through: bool = True) -> list[Request]:
     """Return the attempts to connect, after a ping of tailscaled that sets up the tunnel if they go `through` it."""
     service, targets = question.service, list(question.target.addresses)
-    router = question.target.mesh_addresses[:1] if question.target.route else targets[:1]
-    ping = {"targets": router, "try_timeout_s": _PING_S}
+    ping = {"targets": question.pinged, "try_timeout_s": _PING_S}
     path = {"id": "disco", "kind": "disco", **ping, "tries": 4, "interval_s": 0.3, "until_direct": True}
     if service.protocol == "icmp":
         asked: Request = {"kind": "icmp", "targets": targets, "count": 2}

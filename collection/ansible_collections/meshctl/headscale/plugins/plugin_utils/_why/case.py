@@ -12,11 +12,12 @@ from functools import cached_property
 from ipaddress import ip_address
 from typing import Any, Literal
 
-from .._doctor.records import Server, given_name, member
+from .._doctor.records import Server
 from .._judge.answer import Answer, Json, address, addresses, items, mapping, number, text
 from .._judge.interfaces import held
-from .._policy import Evaluation, Node
+from .._policy import Node
 from . import asking
+from .members import Members
 from .question import End, Question
 
 State = Literal["passed", "failed", "unknown"]
@@ -248,23 +249,14 @@ class Case:
         return [row for row in self.bound() if _accepts(address(row.get("address")), self.to(family), family)]
 
     @cached_property
-    def members(self) -> dict[str, Node]:
-        """Return every node of the server as a policy names it, by its id."""
-        users = {text(user.get("id")): user for user in self.server.users}
-        return {text(node.get("id")): member(given_name(node), node, users) for node in self.server.nodes}
-
-    @cached_property
-    def evaluation(self) -> Evaluation | None:
-        """Return what the policy means, None if it is not known; raise `ValueError` if it cannot be read."""
-        policy = self.server.policy[0]
-        if policy is None or not self.server.names_are_known:
-            return None
-        return Evaluation(policy, list(self.members.values()), self.server.owners())
+    def members(self) -> Members:
+        """Return the nodes, and what the policy means for them."""
+        return Members(self.server)
 
     def ends(self) -> tuple[Node, Node] | None:
         """Return both ends as a policy names them; the target has the address that is asked about."""
         here, there = (
-            self.members.get(text(end.node.get("id"))) for end in (self.question.source, self.question.target)
+            self.members.nodes.get(text(end.node.get("id"))) for end in (self.question.source, self.question.target)
         )
         if here is None or there is None:
             return None

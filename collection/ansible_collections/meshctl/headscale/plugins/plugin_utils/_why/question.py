@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
@@ -100,6 +100,13 @@ class Question:
     service: Service
 
     @property
+    def pinged(self) -> list[str]:
+        """Return the address at which tailscaled of the source pings that of the target, if both have one of a family."""
+        known = self.target.mesh_addresses if self.target.route else list(self.target.addresses)
+        own = {":" in entry for entry in self.source.mesh_addresses}
+        return ([entry for entry in known if (":" in entry) in own] or known)[:1]
+
+    @property
     def hosts(self) -> list[str]:
         """Return the inventory hosts to observe."""
         return [host for host in (self.source.host, self.target.host) if host]
@@ -129,6 +136,10 @@ class Known:
     domain: str = ""
     unlisted: str = ""
     """Why the server did not list its nodes."""
+    leads: Callable[[Record, Record, str], bool] | None = None
+    """Whether the server gives a node a route through a router; None if only its primary routers are known."""
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """The IPv4 addresses that the policy takes away, with the names of their nodes."""
 
     def ask(self, source: str, target: str, service: str) -> Question:
         """Return the question; raise `BadInput` or `CouldNotRun`."""
@@ -136,16 +147,17 @@ class Known:
         here = self._end(source, "source")
         if here.route:
             raise BadInput(f"the source {source} is behind the subnet router {here.router}: name a node as the source")
-        there = self._end(target, "target")
+        there = self._end(target, "target", here.node)
         if not there.route and _same(here, there):
             raise BadInput(f"source and target are the same node, {here.name}: name two")
         return Question(source=here, target=there, service=wanted)
 
-    def _end(self, said: str, what: str) -> End:
+    def _end(self, said: str, what: str, source: Record | None = None) -> End:
         name = said.strip()
         if not name:
             raise BadInput(f"no {what} is named: name a host of the inventory, a node of the mesh or an address")
-        found = self._host(name) or self._node(name) or self._address(name, self.others.get(name) or address(name))
+        known = self.others.get(name) or address(name)
+        found = self._host(name) or self._node(name) or self._address(name, known, source or {})
         if found:
             return found
         if name in self.others:
@@ -168,35 +180,58 @@ class Known:
         named = [node for node in self.nodes if name in _names(node)] if not key else []
         record = node or (named[0] if len(named) == 1 else {})
         return End(
-            name=name, host=name, key=key or text(record.get("nodeKey")), node=record,
-            addresses=tuple(addresses(record.get("ipAddresses")) or addresses(told.get("addresses"))),
+            name=name, host=name, key=key or text(record.get("nodeKey")), node=self._record(record),
+            addresses=tuple(self._used(record) or addresses(told.get("addresses"))),
         )  # fmt: skip
 
     def _node(self, name: str) -> End | None:
         bare = name.lower().rstrip(".").removesuffix(f".{self.domain}" if self.domain else "")
         node = next((node for node in self.nodes if text(node.get("givenName")).lower() == bare), None)
-        return self._of(node, name, addresses(node.get("ipAddresses"))) if node else None
+        return self._of(node, name, self._used(node)) if node else None
 
-    def _address(self, name: str, known: str) -> End | None:
-        """Return the node that has an address, or the subnet router with the longest route to it."""
+    def _used(self, node: Record) -> list[str]:
+        return [known for known in addresses(node.get("ipAddresses")) if known not in self.withheld]
+
+    def _record(self, node: Record) -> Record:
+        return {**node, "ipAddresses": self._used(node)} if self.withheld and node else node
+
+    def _address(self, name: str, known: str, source: Record) -> End | None:
+        """Return the node that has an address, or the subnet router through which the server leads the source to it."""
         if not known:
             return None
+        if known in self.withheld:
+            raise BadInput(
+                f"{known} is not in use: {self.withheld[known]} has no IPv4 address in the mesh, because the policy's nodeAttrs grant it "
+                "disable-ipv4; name the node, or its IPv6 address"
+            )
         for node in self.nodes:
             if known in addresses(node.get("ipAddresses")):
                 return self._of(node, name, [known])
-        # A route that the server has given to its router counts more than one that it has only approved.
-        routes = sorted(
-            ((text(route) in items(node.get("subnetRoutes")), ip_network(text(route), strict=False).prefixlen, at, text(route))
-             for at, node in enumerate(self.nodes)
-             for route in items(node.get("approvedRoutes")) if _covers(text(route), known)),
-            key=lambda found: (found[1], found[0], -found[2]),
-        )  # fmt: skip
-        return self._of(self.nodes[routes[-1][2]], name, [known], route=routes[-1][3]) if routes else None
+        routes = [
+            (node, text(route))
+            for node in self.nodes
+            for route in items(node.get("approvedRoutes"))
+            if _covers(text(route), known)
+        ]
+        # An approval stays when the router stops advertising the route.
+        alive = [(node, route) for node, route in routes if route in items(node.get("availableRoutes"))]
+        # Of equal routes, max returns the first.
+        best = max(
+            alive or routes,
+            key=lambda found: (self._is_led(source, *found), ip_network(found[1], strict=False).prefixlen),
+            default=None,
+        )
+        return self._of(best[0], name, [known], route=best[1]) if best else None
+
+    def _is_led(self, source: Record, router: Record, route: str) -> bool:
+        if self.leads is None:
+            return route in items(router.get("subnetRoutes"))
+        return self.leads(source, router, route)
 
     def _of(self, node: Record, name: str, known: list[str], route: str = "") -> End:
         key = text(node.get("nodeKey"))
         host = next((host for host, told in self.clients.items() if key and text(mapping(told).get("key")) == key), "")
-        return End(name=name, host=host, key=key, node=node, addresses=tuple(known), route=route)
+        return End(name=name, host=host, key=key, node=self._record(node), addresses=tuple(known), route=route)
 
     def _nearest(self, name: str) -> str:
         known = dict.fromkeys([*self.clients, *self.others, *(text(node.get("givenName")) for node in self.nodes)])

@@ -63,7 +63,7 @@ def _silent(case: Case, family: int, came: str, more: dict[str, Any]) -> Finding
     side, protocol = case.target, case.question.service.protocol
     said = f"{came} arrived at {side.name} on {side.interface}, and it sent no answer"
     if protocol == "icmp" and side.file(IGNORED[family]) == "1":
-        return failed(f"{side.name} ignores echo requests: `sysctl -w {_sysctl(IGNORED[family])}=0`", **more)
+        return failed(f"{side.name} ignores echo requests: `sysctl -w {quoted(_sysctl(IGNORED[family]))}=0`", **more)
     if protocol == "udp" and (case.listeners(family) or side.data("listening") is None):
         return _unanswered(side, came, more)
     seen = mapping(side.data("firewall"))
@@ -100,8 +100,8 @@ def _behind(case: Case, family: int, came: str) -> Finding:
     router, target = case.target, case.to(family)
     if router.file(FORWARDING[family]) == "0":
         return failed(
-            f"{came} arrived at {router.name}, which does not forward packets: `sysctl -w {_sysctl(FORWARDING[family])}=1`",
-            evidence={"forwarding": "0"}, command=f"sysctl {_sysctl(FORWARDING[family])}", host=router.end.host,
+            f"{came} arrived at {router.name}, which does not forward packets: `sysctl -w {quoted(_sysctl(FORWARDING[family]))}=1`",
+            evidence={"forwarding": "0"}, command=f"sysctl {quoted(_sysctl(FORWARDING[family]))}", host=router.end.host,
         )  # fmt: skip
     outcome = _outcome(router, target)
     if outcome in ("connected", "answered"):

@@ -142,7 +142,7 @@ def policy(case: Case, family: int) -> Finding:
     document, why = case.server.policy[0], case.server.policy[2]
     if document is None or not case.server.listed:
         return unknown(f"the policy was not read: {why or case.server.why('nodes')}")
-    ends, evaluation = case.ends(), case.evaluation
+    ends, evaluation = case.ends(), case.members.evaluation
     if ends is None or evaluation is None:
         return unknown("the server's records of both nodes are needed")
     service, named = case.question.service, f"ipv{family}"
@@ -165,7 +165,7 @@ def policy(case: Case, family: int) -> Finding:
 
 def _about(case: Case, family: int) -> list[str]:
     """Return the rules between the nodes that do not cover the service."""
-    ends, evaluation = case.ends(), case.evaluation
+    ends, evaluation = case.ends(), case.members.evaluation
     if ends is None or evaluation is None:
         return []
     said = text(mapping(case.server.data("policy")).get("policy"))
@@ -184,10 +184,14 @@ def subnet(case: Case) -> Finding:
             f"`tailscale set --advertise-routes={quoted(route)}`",
             evidence={"advertised": advertised}, command="headscale nodes list-routes", host=case.server.source,
         )  # fmt: skip
-    if route not in served:
+    via = case.members.tags(case.question.source.node, route)
+    evidence = {"served": served, **({"via": via} if via else {})}
+    if not case.members.leads(case.question.source.node, node, route):
         return failed(
+            f"{router.name} advertises {route}, but the server leads {case.source.name} there through another router or through none: the "
+            f"policy names routers with {' or '.join(via)} for it (via)" if via else
             f"{router.name} advertises {route}, but the server gives the route to no node or to another one",
-            evidence={"served": served}, command="headscale nodes list-routes", host=case.server.source,
+            evidence=evidence, command="headscale nodes list-routes", host=case.server.source,
         )  # fmt: skip
     if case.source.prefs and case.source.prefs.get("RouteAll") is not True:
         return failed(
@@ -195,7 +199,8 @@ def subnet(case: Case) -> Finding:
             "`tailscale set --accept-routes`",
             command="tailscale debug prefs", host=case.source.end.host,
         )  # fmt: skip
-    return passed(f"{router.name} serves {route}", evidence={"served": served})
+    by = f" to {case.source.name}, which the policy leads via {' or '.join(via)}" if route not in served else ""
+    return passed(f"{router.name} serves {route}{by}", evidence=evidence)
 
 
 def netmap(case: Case) -> Finding:

@@ -77,7 +77,7 @@ def _astray(side: Side, to: str) -> Finding | None:
 def path(case: Case) -> Finding:
     """Check that tailscaled of both nodes reach each other."""
     router = case.target
-    targets = router.end.mesh_addresses[:1] if case.routed else list(case.question.target.addresses)[:1]
+    targets = case.question.pinged
     pinged, tunnel = (
         mapping(mapping(case.tried.data(kind)).get(targets[0])) if targets else {} for kind in ("disco", "tsmp")
     )
