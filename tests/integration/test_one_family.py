@@ -31,7 +31,7 @@ def test_a_mesh_of_one_family_passes_and_is_examined_by_this_family(
         for known in found.status(ONE)["TailscaleIPs"]:
             assert (":" in known) is (family == "ipv6")
         run_dir = machine.home / f"{lab.name}-stories"
-        for story in ("us1", "us4"):
+        for story in ("us1", "us2", "us3", "us4"):
             lab.play(f"stories/{story}.yml", *shape, MESHCTL_RUN_DIR=str(run_dir / story),
                      ANSIBLE_CALLBACKS_ENABLED="meshctl.headscale.report,record_results").succeeded()  # fmt: skip
             checks = model.load(run_dir / story).as_dict()["checks"]

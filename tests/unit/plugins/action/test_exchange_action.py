@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.meshctl.headscale.plugins.action.assert_exchange import only, together
+import time
+
+import pytest
+from ansible_collections.meshctl.headscale.plugins.action.assert_exchange import ActionModule, only, together
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import CheckContext, Node
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.exchange import Exchange
 
 _REQUEST = {
     "id": "exchange",
@@ -41,3 +46,31 @@ def test_a_second_part_that_fails_keeps_the_first() -> None:
     found = together(first, {"host": {}, "observations": {}, "failure": {"type": "deadline"}})
     assert found["failure"]["type"] == "deadline"
     assert found["observations"]["exchange"]["data"] == {"192.0.2.2": {"tcp": {}}}
+
+
+def test_a_transfer_that_has_passed_is_not_repeated_for_connections_that_had_no_time() -> None:
+    peer = Node(name="two", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
+    ports = {known: {"tcp": {"port": 4001}, "udp": {"port": 4002}} for known in peer.addresses}
+    action = ActionModule.__new__(ActionModule)
+    action._sizes = []
+    action._expect = Exchange(
+        own=Node(name="one", addresses=("100.64.0.1",)), peers=(peer,), serving={"two": {"token": "t", "ports": ports}},
+        families=(4, 6), bulk=1000, bulk_peers=frozenset({"two"}), rate_budget_mbit=1.0,
+    )  # fmt: skip
+    action.context = CheckContext(story="us1", assertion="reachable", source="one")
+    small = {"outcome": "answered", "seen": {}}
+    seen = {"100.64.0.2": {"tcp": small, "udp": small, "bulk": {**small, "up_s": 0.001, "down_s": 0.001}, "opened": {}}}
+    checks = action.judge({"observations": {"exchange": {"ok": True, "data": seen}}})
+    by_aspect = {check.aspect: check.verdict for check in checks if check.family == "ipv4"}
+    assert by_aspect == {"tcp": "error", "udp": "error", "bulk": "passed"}
+    targets = action.observe(frozenset({"two"}))[0]["targets"]
+    assert {one["host"]: one["transfer"] for one in targets} == {"100.64.0.2": False, "fd7a:115c:a1e0::2": True}
+    assert all(one["bulk"] for one in targets)
+
+
+@pytest.mark.parametrize(("left_s", "ended"), [(30.0, False), (1.0, True), (-1.0, True), (None, False)])
+def test_a_peer_that_no_longer_listens_is_not_asked(left_s: float | None, ended: bool) -> None:
+    action = ActionModule.__new__(ActionModule)
+    serving = {} if left_s is None else {"until": time.time() + left_s}
+    action.of_host = lambda _host, _name: serving
+    assert action._ended("two") is ended

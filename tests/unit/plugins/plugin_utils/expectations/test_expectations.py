@@ -260,6 +260,13 @@ def test_a_host_without_nat_is_routed_to() -> None:
     assert (found["physical_outcome"], found["behind_other_router"]) == ("refused", False)
 
 
+def test_the_service_of_a_mesh_without_ipv4_is_asked_at_its_ipv6_address() -> None:
+    seen = lab().at(TWO)
+    nodes = {ONE: {"addresses": ["fd7a:115c:a1e0::1"], "given_name": ONE}}
+    found = service.expected(seen.but(mesh_nodes=nodes))
+    assert found["node_url"] == found["urls"][0] == "http://[fd7a:115c:a1e0::1]:80/"
+
+
 def test_a_published_port_may_answer_at_the_router() -> None:
     view = lab(changed(client_node_1={"mesh_publish": [{"port": 80}]})).at(TWO)
     assert service.expected(view)["behind_other_router"] is False
@@ -348,14 +355,14 @@ def test_every_outage_is_allowed_in_a_lab() -> None:
 
 def test_pairs_with_the_canary_are_judged_before_the_outages_and_the_others_after_them() -> None:
     found = {host: disruption.expected(lab().at(host))["watched"] for host in (ONE, TWO, THREE)}
-    assert found[ONE] == {"before": [TWO, THREE], "after": []}
-    assert found[TWO] == {"before": [ONE], "after": [THREE]}
-    assert found[THREE] == {"before": [ONE], "after": [TWO]}
+    assert found[ONE] == {"before": [TWO, THREE], "after": [], "back": []}
+    assert found[TWO] == {"before": [ONE], "after": [THREE], "back": [ONE]}
+    assert found[THREE] == {"before": [ONE], "after": [TWO], "back": [ONE]}
 
 
 def test_without_outages_all_pairs_are_judged_at_once() -> None:
     view = lab().at(TWO).but(ansible_check_mode=True)
-    assert disruption.expected(view)["watched"] == {"before": [ONE, THREE], "after": []}
+    assert disruption.expected(view)["watched"] == {"before": [ONE, THREE], "after": [], "back": []}
 
 
 def test_a_connection_needs_two_clients_beside_the_canary() -> None:

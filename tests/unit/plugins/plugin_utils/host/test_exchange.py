@@ -201,6 +201,10 @@ def test_sizes_and_many_connections_are_tried_where_something_is_transferred(ser
         assert (row["tried"], row["opened"], row["lost_from"]) == (9, 9, [])
     without = data("exchange", targets=targets(serving, bulk=False), bulk=1000, sizes=[100, 700], connections=9)
     assert all(seen["udp"]["answered"] == [64, 1232] and "blocks" not in seen for seen in without.values())
+    later = data("exchange", targets=targets(serving, transfer=False), bulk=1000, sizes=[100, 700], connections=9)
+    for seen in later.values():
+        assert not {"bulk", "blocks"} & set(seen)
+        assert [row["opened"] for rows in seen["opened"].values() for row in rows.values()] == [9, 9]
 
 
 def test_a_listener_may_have_a_port_of_each_range_as_well() -> None:

@@ -237,7 +237,16 @@ def on_no_other_address(bound: str, kind: socket.SocketKind) -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    ("bound", "seen"), [("127.0.0.1", True), ("0.0.0.0", True), ("::", True), ("127.0.0.2", False)]
+    ("bound", "seen"),
+    [
+        ("127.0.0.1", True),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("127.0.0.2", False),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:0.0.0.0", True),
+        ("::ffff:127.0.0.2", False),
+    ],
 )
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_the_ports_on_which_this_host_listens_are_found(bound: str, seen: bool, kind: socket.SocketKind) -> None:

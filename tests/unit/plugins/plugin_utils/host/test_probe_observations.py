@@ -93,6 +93,16 @@ def test_an_ipv6_wildcard_is_told_from_an_address() -> None:
         assert [entry["address"] for entry in found] == ["::"]
 
 
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+def test_a_socket_of_ipv6_at_an_address_of_ipv4_is_found_there(bound: str) -> None:
+    with socket.socket(socket.AF_INET6) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.bind((f"::ffff:{bound}", 0))
+        server.listen()
+        found = data("listening", ports=[server.getsockname()[1]])
+        assert [entry["address"] for entry in found] == [bound]
+
+
 class Page(BaseHTTPRequestHandler):
     """Answers with its own request."""
 
@@ -357,6 +367,15 @@ def test_a_capture_counts_what_is_no_ip_only_where_it_is_marked() -> None:
     (found,) = flows.values()
     assert (found["interface"], found["direction"], found["proto"], found["marked"]) == ("eth0", "out", "0x88b5", 1)
     assert found["ttl"] is None
+
+
+def test_a_capture_counts_packets_with_a_second_text_besides() -> None:
+    flows: dict[Any, Any] = {}
+    key = ("eth0", "out", "udp", "192.0.2.1", "192.0.2.2", 4000, 53)
+    for packet in (b"\x45 a new find-me", b"\x45 and find-me", b"\x45 and nothing"):
+        capture._count(flows, key, packet, packet, b"find-me", b"new")
+    (found,) = flows.values()
+    assert (found["packets"], found["marked"], found["fresh"]) == (3, 2, 1)
 
 
 def test_a_capture_sees_the_marker_and_wireguard_by_their_form() -> None:

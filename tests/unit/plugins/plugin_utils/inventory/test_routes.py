@@ -57,6 +57,7 @@ def test_nothing_is_no_route_and_no_exit_node(value: Any) -> None:
         ([{**ENTRY, "target": "10.0.0.1"}], "target 10.0.0.1 is not in 192.168.1.0/24"),
         ([{**ENTRY, "port": 70000}], "port is 70000: write a port from 1 to 65535"),
         ([{**ENTRY, "port": True}], "port is true: write a port"),
+        ([{**ENTRY, "port": "\N{SUPERSCRIPT TWO}"}], "write a port from 1 to 65535"),
         ([ENTRY, ENTRY], "entries 1 and 2 of mesh_routes both have the prefix 192.168.1.0/24"),
     ],
 )

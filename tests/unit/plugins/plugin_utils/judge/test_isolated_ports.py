@@ -100,6 +100,12 @@ def test_silence_of_a_port_needs_the_mesh_and_patience_where_nothing_was_refused
     assert judged(silent)["udp"].evidence["proof"] == "refusal; silence, with an ICMP refusal"
 
 
+def test_silence_of_a_host_without_a_mesh_address_proves_nothing_and_says_why() -> None:
+    check = judged(echo=QUIET, wall=replace(WALL, mesh=""))["icmp"]
+    assert check.verdict == "error"
+    assert "the mesh address of two is not known" in check.hint
+
+
 def test_silence_of_udp_beside_a_refusal_counts_once_it_was_tried_again() -> None:
     silent = mesh.knocked("udp", 53, "timeout", "")
     assert judged(silent, hasty=True)["udp"].verdict == "error"

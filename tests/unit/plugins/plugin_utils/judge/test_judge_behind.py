@@ -96,6 +96,14 @@ def test_what_is_lost_is_named(changes: dict[str, Any], aspect: str, hint: str) 
     assert {check.verdict for check in checks.values()} == {"passed"}
 
 
+@pytest.mark.parametrize(("lost", "verdict"), [(3, "passed"), (5, "failed")])
+def test_a_saturated_machine_may_lose_more_first_packets(lost: int, verdict: str) -> None:
+    late = seen(opened={"tcp": {"40001": {**ALL, "opened": 8 - lost, "lost": lost}}, "udp": UDP})
+    assert judged(late)["ports"].verdict == "failed"
+    late["host"] = {"load": {"ran_s": 0.2, "waited_s": 1.0, "load": 9.0, "cores": 2}}
+    assert judged(late)["ports"].verdict == verdict
+
+
 def test_a_transfer_that_is_lost_on_the_way_back_has_arrived() -> None:
     assert judged(seen(bulk={"outcome": "stalled", "stage": "receive"}))["upload"].verdict == "passed"
 

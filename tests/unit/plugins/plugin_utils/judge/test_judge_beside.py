@@ -126,6 +126,13 @@ def test_a_client_says_itself_what_holds_it_up(state: str, health: list[Any], sa
         (20, 8, 10, "passed"),
         (6, 1, 20, "passed"),
         (20, 0, 20, "failed"),
+        # A mesh with one family sends ten.
+        (10, 1, 20, "failed"),
+        (10, 6, 20, "failed"),
+        (10, 7, 20, "passed"),
+        (10, 6, 17, "passed"),
+        (10, 4, 18, "failed"),
+        (9, 1, 20, "passed"),
     ],
 )
 def test_large_packets_that_thin_out(sent: int, large: int, small: int, verdict: str) -> None:
@@ -137,6 +144,70 @@ def test_large_packets_that_thin_out(sent: int, large: int, small: int, verdict:
     check = next(c for c in judge_steady(answer, mesh.context("reachable"), expect) if c.aspect == "large")
     assert check.verdict == verdict
     assert ("of the large packets are lost" in check.hint) is (verdict == "failed" and large > 0)
+
+
+def two_families(small: tuple[int, int], large: tuple[int, int], load: Any = None) -> dict[str, Check]:
+    """Judge a burst of which so many packets were answered, over IPv4 and IPv6."""
+    sent = {"steady": (20, small), "large": (10, large)}
+    bursts = {
+        name: mesh.seen({
+            known: mesh.echoed(known, sent=count, received=received)[known]
+            for known, received in zip(mesh.TWO.addresses, answered, strict=True)
+        })
+        for name, (count, answered) in sent.items()
+    }  # fmt: skip
+    answer = mesh.answer(**bursts)
+    answer["host"]["load"] = load
+    found = judge_steady(answer, mesh.context("reachable"), Reachable(peers=(mesh.TWO,)))
+    return {check.aspect: check for check in found}
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "bad", "said"),
+    [
+        ((20, 20), (10, 10), set(), ""),
+        # One packet of each may be lost by chance.
+        ((19, 19), (9, 9), set(), ""),
+        ((20, 18), (10, 10), {"loss"}, "10 % of the packets are lost over IPv6, and 0 % over IPv4"),
+        ((20, 18), (10, 4), {"loss", "large"}, "60 % of the large packets are lost over IPv6, and 0 % over IPv4, and 10 % of the small ones"),
+        ((20, 20), (4, 10), {"large"}, "60 % of the large packets are lost over IPv4, and 0 % over IPv6, and 0 % of the small ones"),
+        ((20, 20), (4, 4), {"large"}, "60 % of the large packets are lost, and 0 % of the small ones"),
+        ((17, 17), (10, 10), {"loss"}, "15 % of the packets are lost, even"),
+        # Packets of any size are lost.
+        ((10, 10), (5, 5), {"loss"}, ""),
+    ],
+)  # fmt: skip
+def test_a_family_that_loses_packets_alone_fails(
+    small: tuple[int, int], large: tuple[int, int], bad: set[str], said: str
+) -> None:
+    checks = two_families(small, large)
+    assert {check.id for check in checks.values()} == {"us1.reachable.loss", "us1.reachable.large"}
+    assert {aspect for aspect, check in checks.items() if check.verdict == "failed"} == bad
+    assert said in checks["large" if "large" in bad else "loss"].hint
+
+
+def test_what_one_family_loses_is_what_was_observed() -> None:
+    checks = two_families((20, 18), (10, 4))
+    assert checks["loss"].observed == {"sent": 20, "received": 18, "over": "IPv6", "lost_percent": 10.0}
+    assert checks["loss"].reproduce.endswith(f"ping -c 20 -i 0.1 {mesh.TWO.addresses[1]}")
+    assert checks["large"].observed == {"sent": 10, "received": 4, "over": "IPv6", "silent": []}
+
+
+def test_a_saturated_machine_may_lose_more_of_a_family() -> None:
+    busy = {"ran_s": 0.1, "waited_s": 0.9}
+    assert {check.verdict for check in two_families((20, 18), (10, 4), busy).values()} == {"passed"}
+    assert two_families((20, 14), (10, 3), busy)["loss"].verdict == "failed"
+    assert two_families((20, 20), (3, 3), busy)["large"].verdict == "failed"
+
+
+@pytest.mark.parametrize(("small", "verdict"), [(19, "passed"), (20, "failed")])
+def test_large_packets_that_were_sent_until_one_was_answered_are_not_counted(small: int, verdict: str) -> None:
+    answer = mesh.answer(
+        steady=mesh.seen(mesh.echoed(TWO4, sent=small, received=small)),
+        large=mesh.seen(mesh.echoed(TWO4, sent=12, received=1)),
+    )
+    found = judge_steady(answer, mesh.context("reachable"), Reachable(peers=(mesh.TWO,), families=(4,)))
+    assert {check.aspect: check.verdict for check in found} == {"loss": "passed", "large": verdict}
 
 
 def addressed(**changes: Any) -> dict[str, Check]:
@@ -246,3 +317,22 @@ def test_a_name_outside_leads_where_the_inventory_has_it(led: str, verdict: str)
     (check,) = [check for check in checks if check.aspect == "outside"]
     assert check.verdict == verdict
     assert verdict == "passed" or "203.0.113.66, but it leads to 203.0.113.10" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("known", "verdict"),
+    [
+        (["203.0.113.80"], "passed"),
+        (["198.18.0.66", "203.0.113.80"], "failed"),
+        # The inventory says nothing of the other family.
+        (["203.0.113.80", "2001:db8:1::80"], "passed"),
+        (["2001:db8:1::80"], "failed"),
+    ],
+)
+def test_a_name_outside_leads_nowhere_else(known: list[str], verdict: str) -> None:
+    found = {"name": "outside.test", "outcome": "found", "addresses": known}
+    expect = Names(outside=("outside.test",), led={"outside.test": "203.0.113.80"}, wire=False)
+    checks = judge_resolves(mesh.answer(outside=mesh.seen([found])), mesh.context("resolves"), expect)
+    (check,) = [check for check in checks if check.aspect == "outside"]
+    assert check.verdict == verdict
+    assert verdict == "passed" or f"it leads to {', '.join(known)}: the upstream resolver" in check.hint

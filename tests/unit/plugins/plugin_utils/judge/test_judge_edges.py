@@ -38,6 +38,8 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
     Registered,
     Wanted,
     judge_registered,
+    records,
+    rivals,
     still_listed,
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import Rejoins, judge_rejoins
@@ -52,6 +54,19 @@ TWO4, TWO6 = mesh.TWO.addresses
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, True, "3", None])
 def test_what_is_no_finite_number(value: Any) -> None:
     assert number(value) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("fe80::1%eth0", ["fe80::1%eth0"]),
+        ("fe80::1%br-lan.2", ["fe80::1%br-lan.2"]),
+        ("fe80::1%$(id)", []),
+        ("::1%a b", []),
+    ],
+)
+def test_the_scope_of_an_address_is_the_name_of_an_interface(given: str, read: list[str]) -> None:
+    assert addresses([given]) == read
 
 
 def test_addresses_come_v4_first_and_once() -> None:
@@ -309,6 +324,40 @@ def test_a_name_under_another_key_has_registered_again(names: dict[str, str]) ->
     assert "is not on this server" in registered(stranger, Wanted(name="two", key="nodekey:2"))["two"].hint
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_key_that_two_hosts_state_belongs_to_neither(order: int) -> None:
+    wanted = (
+        Wanted(name="spare", key="nodekey:2"),
+        Wanted(name="two", key="nodekey:2"),
+        Wanted(name="three", key="nodekey:3"),
+    )
+    found = registered(listed(), *wanted[::order])
+    assert {name: check.verdict for name, check in found.items()} == {
+        "spare": "error",
+        "two": "error",
+        "three": "passed",
+    }
+    assert found["two"].hint.startswith(
+        f"{' and '.join(('spare', 'two')[::order])} state the same key, that of node 2 (two)"
+    )
+    answer = {"host": {}, "observations": {"nodes": mesh.seen({"nodes": listed()})}}
+    assert list(records(answer, Registered(nodes=wanted))) == ["three"]
+    assert set(rivals(Registered(nodes=wanted))) == {"spare", "two"}
+
+
+def test_a_host_that_is_named_twice_and_keys_that_are_unknown_are_no_rivals() -> None:
+    twice = (
+        Wanted(name="two", key="nodekey:2"),
+        Wanted(name="two", key="nodekey:2"),
+        Wanted(name="a"),
+        Wanted(name="b"),
+    )
+    assert not rivals(Registered(nodes=twice))
+    assert registered(listed(), *twice)["two"].verdict == "passed"
+    unknown = registered(listed(), Wanted(name="x", key="nodekey:x"), Wanted(name="y", key="nodekey:x"))
+    assert {check.verdict for check in unknown.values()} == {"failed"}, "the server has no such node"
+
+
 def test_an_id_that_has_changed_is_told() -> None:
     found = registered(listed(), Wanted(name="two", previous_id="1"), Wanted(name="three", previous_id="3"))
     assert found["two"].evidence["registered_before_as"] == "1"
@@ -489,6 +538,60 @@ def test_as_many_questions_are_seen_as_names_were_looked_up(server: str, questio
     assert check.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "verdict", "said"),
+    [
+        ({"fresh": 2}, {"fresh": 2}, "passed", ""),
+        ({}, {}, "error", "2 questions for 5 names were seen, and 100.100.100.100 was not seen to answer the one that no cache"),
+        ({"fresh": 2}, {}, "error", "was not seen to answer"),
+        ({"fresh": 2, "dst": "9.9.9.9"}, {"fresh": 2, "src": "9.9.9.9"}, "failed", "9.9.9.9 is queried for names of the mesh"),
+    ],
+)  # fmt: skip
+def test_a_cache_of_the_system_may_have_all_names_but_the_new_one(
+    asked: dict[str, Any], answered: dict[str, Any], verdict: str, said: str
+) -> None:
+    found = mesh.lookups()
+    for flow, more in zip(found["flows"], (asked, answered), strict=True):
+        flow.update(marked=2, **more)
+    check = resolves((("lookups", "data"), found))[WIRE]
+    assert (check.verdict, said in check.hint) == (verdict, True)
+
+
+def test_the_new_name_must_not_be_asked_for_elsewhere_as_well() -> None:
+    found = mesh.lookups()
+    for flow in found["flows"]:
+        flow.update(marked=2, fresh=2)
+    found["flows"].append(mesh.flow("eth0", "192.168.1.10", "9.9.9.9", dport=53, marked=1, fresh=1))
+    check = resolves((("lookups", "data"), found))[WIRE]
+    assert (check.verdict, "9.9.9.9 is queried for names of the mesh" in check.hint) == ("failed", True)
+
+
+@pytest.mark.parametrize("number_", [0, 2])
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"rcode": "SERVFAIL"}, "SERVFAIL"),
+        ({"rcode": "NXDOMAIN"}, "NXDOMAIN"),
+        ({"rcode": None, "outcome": "refused"}, "refused"),
+        ({"rcode": None, "outcome": "timeout"}, "timeout"),
+    ],
+)
+def test_every_question_is_answered_properly_even_if_the_addresses_are_right(
+    number_: int, row: dict[str, Any], said: str
+) -> None:
+    rows = mesh.dns()
+    rows[number_] = {**rows[number_], **row}
+    check = resolves((("dns", "data"), rows))["us1.resolves.dns", "two"]
+    kind = rows[number_]["type"]
+    assert check.verdict == "failed"
+    assert (
+        f"100.100.100.100 gives the correct addresses of two.mesh.internal, but does not answer both questions properly ({kind}: {said})"
+        in check.hint
+    )
+    assert check.late is (True if said == "timeout" else None)
+    assert ("outcome" in check.observed) is ("outcome" in row)
+
+
 def test_questions_on_the_wire_count_whatever_stub_there_is() -> None:
     check = resolves((("resolv_conf",), mesh.seen({"nameservers": ["127.0.0.53"]})))[WIRE]
     assert check.verdict == "passed"
@@ -524,3 +627,18 @@ def test_an_interface_whose_address_cannot_be_read_is_outside() -> None:
     steps["addresses"]["data"].append({"name": "eth7", "addresses": ["?", "", None]})
     steps["capture"]["data"]["flows"].append(mesh.flow("eth7", "192.168.1.10", "100.64.0.2", proto="icmp", marked=1))
     assert encrypted(steps)["us1.encrypted", "two"] == "failed"
+
+
+@pytest.mark.parametrize(("without", "verdict"), [((4,), "skipped"), ((), "failed")])
+def test_a_family_that_the_policy_takes_away_is_not_pinged(without: tuple[int, ...], verdict: str) -> None:
+    peer = replace(mesh.TWO, addresses=mesh.TWO.addresses[1:], without=without)
+    answer = mesh.answer(icmp=mesh.seen(mesh.echoed(*peer.addresses)))
+    found = {
+        check.aspect: check for check in judge_reachable(answer, mesh.context("reachable"), Reachable(peers=(peer,)))
+    }
+    assert {aspect: check.verdict for aspect, check in found.items()} == {
+        "ipv4": verdict,
+        "ipv6": "passed",
+        "latency": "passed",
+    }
+    assert ("disable-ipv4" in found["ipv4"].hint) is bool(without)

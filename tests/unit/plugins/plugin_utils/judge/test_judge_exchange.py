@@ -32,7 +32,13 @@ EXPECT = Exchange(
 def whole(family: int) -> dict[str, Any]:
     small = {"outcome": "answered", "stage": "done", "duration_ms": 2.0, "seen": {"from": OWN.address(family)}}
     bulk = {**small, "sent": 10**6, "received": 10**6, "up_s": 0.1, "down_s": 0.2, "kernel": {"retransmitted": 0}}
-    return {"tcp": small, "udp": dict(small), "bulk": bulk}
+    return {"tcp": small, "udp": dict(small), "bulk": bulk, "opened": swept()}
+
+
+def swept(**changes: Any) -> dict[str, Any]:
+    """Return what became of many connections, all of which opened unless changed."""
+    row = {"tried": 24, "opened": 24, "lost": 0, "never": 0, "refused": 0, "lost_from": []}
+    return {"tcp": {"4001": row}, "udp": {"4002": row}, **changes}
 
 
 def judged(changes: dict[str, Any] | None = None, expect: Exchange = EXPECT) -> dict[tuple[str, str | None], Check]:
@@ -48,6 +54,15 @@ def judged(changes: dict[str, Any] | None = None, expect: Exchange = EXPECT) -> 
 
 def bad(checks: dict[tuple[str, str | None], Check]) -> set[tuple[str, str | None]]:
     return {key for key, check in checks.items() if check.bad}
+
+
+def test_a_family_that_the_policy_takes_away_is_not_tried() -> None:
+    checks = judged(expect=replace(EXPECT, peers=(replace(PEER, addresses=(V6,), without=(4,)),)))
+    assert {family for _aspect, family in checks} == {"ipv6"}
+    assert not bad(checks)
+    # An address that is missing for another reason is an error.
+    checks = judged(expect=replace(EXPECT, peers=(replace(PEER, addresses=(V6,)),)))
+    assert ("tcp", "ipv4") in bad(checks)
 
 
 def test_everything_whole_passes_for_each_family() -> None:
@@ -219,10 +234,79 @@ def test_a_block_that_twice_does_not_come_back_names_sizes_and_way() -> None:
 
 @pytest.mark.parametrize(
     "blocks",
-    [{**STUCK, "again": False}, {**STUCK, "outcome": "reset"}, {"outcome": "returned"}, {"outcome": "deadline"}, None],
+    [
+        {**STUCK, "again": False},
+        {**STUCK, "again": False, "outcome": "reset"},
+        {"outcome": "returned"},
+        {"outcome": "deadline"},
+        None,
+    ],
 )
 def test_a_block_that_is_late_once_is_no_failure(blocks: Any) -> None:
     assert bad(with_more(blocks=blocks)) == set()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "hint"),
+    [
+        (
+            {**STUCK, "outcome": "reset"},
+            "twice ends at one of 400 bytes (reset): something rejects packets of some sizes",
+        ),
+        ({**STUCK, "outcome": "prohibited"}, "twice ends at one of 400 bytes (prohibited)"),
+        ({"outcome": "damaged", "returned": [], "stuck": 400}, "a block of 400 bytes that differs from what was sent"),
+        ({**STUCK, "outcome": "damaged", "again": False}, "a block of 400 bytes that differs from what was sent"),
+    ],
+)
+def test_a_block_that_is_rejected_or_changed_fails_as_well(blocks: Any, hint: str) -> None:
+    checks = with_more(blocks=blocks)
+    assert bad(checks) == {("bulk", "ipv4")}
+    assert hint in checks["bulk", "ipv4"].hint
+    assert checks["bulk", "ipv4"].late is False
+
+
+@pytest.mark.parametrize(
+    ("opened", "failing"),
+    [
+        ({}, {"tcp", "udp"}),
+        (None, {"tcp", "udp"}),
+        ({"udp": {}}, {"udp"}),
+        ({"tcp": {"4001": {"tried": 8, "opened": 8}, "443": {"tried": 0}}}, {"tcp"}),
+        ({"tcp": {"4001": None}}, {"tcp"}),
+    ],
+)
+def test_ports_that_were_not_tried_are_no_ports_that_are_open(opened: Any, failing: set[str]) -> None:
+    checks = with_more(opened=opened and swept(**opened))
+    assert bad(checks) == {(protocol, "ipv4") for protocol in failing}
+    for protocol in failing:
+        check = checks[protocol, "ipv4"]
+        assert (check.verdict, check.late, check.hint) == ("error", True, "the connections were not tried in time")
+
+
+def test_connections_that_could_not_be_tried_say_why() -> None:
+    check = with_more(opened={"outcome": "broken", "error": "Too many open files"})["tcp", "ipv4"]
+    assert (check.verdict, check.late) == ("error", None)
+    assert check.hint == "the connections could not be tried: Too many open files"
+
+
+def test_a_transfer_that_fails_says_why_connections_were_not_tried() -> None:
+    slow = {**whole(4)["bulk"], "up_s": 16.0}
+    assert bad(with_more(bulk=slow, opened={})) == {("bulk", "ipv4")}
+    assert bad(with_more(bulk={"outcome": "deadline"}, opened={})) == {("bulk", "ipv4")}
+
+
+def test_connections_that_had_no_time_are_tried_without_the_transfer() -> None:
+    def look(expect: Exchange, **seen: Any) -> dict[tuple[str, str | None], str]:
+        answer = {"observations": {"exchange": {"ok": True, "data": {V4: {**whole(4), **seen}, V6: whole(6)}}}}
+        return {(check.aspect, check.family): check.verdict for check in judge_exchange(answer, CONTEXT, expect)}
+
+    assert look(EXPECT, opened={})["tcp", "ipv4"] == "error"
+    again = replace(EXPECT, transferred=frozenset({V4, V6}))
+    assert look(again, bulk={}) == dict.fromkeys(
+        ((name, f"ipv{one}") for name in ("tcp", "udp") for one in (4, 6)), "passed"
+    )
+    assert look(again, bulk={}, opened={})["udp", "ipv4"] == "error"
+    assert look(again, bulk={}, opened=swept(tcp={"4001": rows(), "443": rows(refused=8)}))["tcp", "ipv4"] == "failed"
 
 
 def rows(*, lost: int = 0, never: int = 0, refused: int = 0, tried: int = 8) -> dict[str, Any]:
@@ -257,7 +341,7 @@ def rows(*, lost: int = 0, never: int = 0, refused: int = 0, tried: int = 8) -> 
     ],
 )
 def test_connections_that_do_not_open_at_once_name_what_they_have_in_common(tcp: dict[str, Any], hint: str) -> None:
-    checks = with_more(opened={"tcp": tcp})
+    checks = with_more(opened=swept(tcp=tcp))
     assert bad(checks) == {("tcp", "ipv4")}
     assert hint in checks["tcp", "ipv4"].hint
     assert checks["tcp", "ipv4"].evidence["by_port"]
@@ -274,7 +358,7 @@ def test_connections_that_do_not_open_at_once_name_what_they_have_in_common(tcp:
     ],
 )
 def test_more_connections_may_open_late_on_a_saturated_machine(tcp: dict[str, Any], fails: bool) -> None:
-    found = {V4: {**whole(4), "opened": {"tcp": tcp}}, V6: whole(6)}
+    found = {V4: {**whole(4), "opened": swept(tcp=tcp)}, V6: whole(6)}
     seen = {"exchange": {"ok": True, "data": found}}
     busy = {"host": {"load": {"cores": 2, "ran_s": 1.0, "waited_s": 3.0, "load": 12.0}}, "observations": seen}
     checks = {(check.aspect, check.family): check for check in judge_exchange(busy, CONTEXT, EXPECT)}
@@ -288,19 +372,18 @@ def test_more_connections_may_open_late_on_a_saturated_machine(tcp: dict[str, An
     [
         {"tcp": {"4001": rows(lost=2), "700": rows(lost=1), "20000": rows(lost=1)}, "udp": {"700": rows(lost=1)}},
         {"tcp": {"4001": rows(lost=1, never=1, tried=24)}, "udp": {"4002": rows(lost=2, never=2, tried=60)}},
-        {"tcp": {"4001": rows(tried=0)}, "udp": {}},
-        {"tcp": None, "udp": {"700": None}},
-        {},
     ],
 )
 def test_a_few_losses_are_no_failure(seen: dict[str, Any]) -> None:
-    assert bad(with_more(opened=seen)) == set()
+    assert bad(with_more(opened=swept(**seen))) == set()
 
 
 def test_connections_of_all_looks_count() -> None:
     def look(tcp: dict[str, Any], expect: Exchange) -> tuple[bool, Exchange]:
         answer = {
-            "observations": {"exchange": {"ok": True, "data": {V4: {**whole(4), "opened": {"tcp": tcp}}, V6: whole(6)}}}
+            "observations": {
+                "exchange": {"ok": True, "data": {V4: {**whole(4), "opened": swept(tcp=tcp)}, V6: whole(6)}}
+            }
         }
         failed = any(check.bad for check in judge_exchange(answer, CONTEXT, expect))
         return failed, replace(expect, before=connections(answer, expect.before))
@@ -315,13 +398,13 @@ def test_connections_of_all_looks_count() -> None:
 
 
 def test_a_port_that_no_datagram_reaches_is_named() -> None:
-    checks = with_more(opened={"udp": {"4002": rows(), "700": rows(lost=8, never=8), "20000": rows()}})
+    checks = with_more(opened=swept(udp={"4002": rows(), "700": rows(lost=8, never=8), "20000": rows()}))
     assert bad(checks) == {("udp", "ipv4")}
     assert "UDP to port 700 is dropped, and to port 4002 it is not: a rule on port ranges" in checks["udp", "ipv4"].hint
 
 
 def test_datagrams_that_are_lost_are_counted() -> None:
-    checks = with_more(opened={"udp": {"4002": rows(lost=6, never=1, tried=24)}})
+    checks = with_more(opened=swept(udp={"4002": rows(lost=6, never=1, tried=24)}))
     assert bad(checks) == {("udp", "ipv4")}
     assert (
         "of 24 datagrams to two, one after another and each from another source port, the first copy of 6 was not answered"
@@ -333,7 +416,7 @@ def test_datagrams_that_are_lost_are_counted() -> None:
     ("protocol", "port", "hint"), [("tcp", "4001", "3 never opened"), ("udp", "4002", "3 were never answered although")]
 )
 def test_flows_that_never_pass_fail_even_when_few(protocol: str, port: str, hint: str) -> None:
-    checks = with_more(opened={protocol: {port: rows(lost=3, never=3, tried=24)}})
+    checks = with_more(opened=swept(**{protocol: {port: rows(lost=3, never=3, tried=24)}}))
     assert bad(checks) == {(protocol, "ipv4")}
     assert hint in checks[protocol, "ipv4"].hint
     assert "drops some of these flows for good" in checks[protocol, "ipv4"].hint
@@ -370,11 +453,22 @@ def test_a_transfer_with_many_segments_sent_again_was_not_cut() -> None:
             "UDP to port 4002 is dropped, and to port 700 it is not",
         ),
         ({"4002": rows(lost=8, never=8)}, "answers TCP but not UDP on port 4002"),
+        ({"4002": rows(lost=8, never=8), "\N{SUPERSCRIPT TWO}": rows()}, "UDP to port 4002 is dropped"),
     ],
 )
 def test_a_silent_port_is_judged_next_to_other_flows(udp: dict[str, Any], hint: str) -> None:
-    seen = {**whole(4), "udp": NO_REPLY, "opened": {"udp": udp}}
+    seen = {**whole(4), "udp": NO_REPLY, "opened": swept(udp=udp)}
     answer = {"observations": {"exchange": {"ok": True, "data": {V4: seen, V6: whole(6)}}}}
     (check,) = [check for check in judge_exchange(answer, CONTEXT, EXPECT) if check.bad]
     assert (check.aspect, check.family) == ("udp", "ipv4")
     assert hint in check.hint
+
+
+def test_an_exchange_after_an_outage_has_ids_of_its_own() -> None:
+    expect = replace(EXPECT, bulk_peers=frozenset(), aspect="rejoined")
+    checks = judged({"4.tcp": SILENT, "4.udp": NO_REPLY, "6.tcp": SILENT, "6.udp": NO_REPLY}, expect)
+    assert {check.id for check in checks.values()} == {"us1.reachable.tcp.rejoined", "us1.reachable.udp.rejoined"}
+    assert all("answers neither TCP nor UDP" in check.hint for check in checks.values() if check.bad)
+    assert {check.verdict for check in judged(expect=expect).values()} == {"passed"}
+    skipped = judged({"4.tcp": SILENT}, replace(EXPECT, aspect="rejoined"))["bulk.rejoined", "ipv4"]
+    assert skipped.verdict == "skipped"

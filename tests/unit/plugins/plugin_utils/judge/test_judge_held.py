@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import random
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -148,6 +149,100 @@ def test_an_outage_on_purpose_is_named_and_clocks_that_differ_are_allowed_for() 
     outage = Span(start=NOW + 3, end=NOW + 5, what="one was stopped")
     hint = judged(data, replace(EXPECT, outages=(outage,), ahead_s=100))["steady", "ipv4"].hint
     assert "for 2 s at 21:30:04.0 UTC, while one was stopped" in hint
+
+
+def losing(lost: int, sent: int, *, silences: int = 0, every_s: float = 1.0, each: int = 4) -> dict[str, Any]:
+    """Return a watch in which two has lost so many of its pings over IPv4, some of them in silences of 0.4 s."""
+    data = {**healthy(), "ticks": sent}
+    outages = [{"at": NOW + every_s * turn, "s": 0.4, "lost": each} for turn in range(min(silences, 20))]
+    data["lines"][TWO.address(4)].update(
+        sent=sent, answered=sent - lost, lost=lost, losses=lost, outages=outages, runs=silences
+    )
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"),
+    [
+        (losing(76, 200, silences=19), "failed"),
+        (losing(30, 100, silences=2), "failed"),
+        (losing(40, 200, silences=1), "failed"),
+        (losing(17, 100), "failed"),
+        (losing(16, 100), "passed"),
+        # One silence has its own budget, and no other one.
+        (losing(20, 100, silences=1, each=4), "passed"),
+        (losing(21, 100, silences=2, each=4), "failed"),
+        (losing(5, 100), "passed"),
+        (losing(1, 100), "passed"),
+        (losing(30, 49), "skipped"),
+        (losing(100, 5_000), "passed"),
+        (losing(400, 5_000), "failed"),
+    ],
+)
+def test_a_path_that_loses_too_many_pings_fails_although_it_is_never_silent_for_long(
+    data: dict[str, Any], verdict: str
+) -> None:
+    checks = judged(data)
+    check = checks["steady", "ipv4"]
+    assert (check.verdict, checks["steady", "ipv6"].verdict == "skipped") == (verdict, verdict == "skipped")
+    if verdict == "failed":
+        assert " pings to two were lost over IPv4, and 2 of 100 over IPv6" in check.hint
+        assert "a link or a router on the way loses packets" in check.hint
+
+
+def test_fewer_pings_say_nothing_of_a_share() -> None:
+    data = {**losing(20, 49), "ticks": 100}
+    assert judged(data)["steady", "ipv4"].verdict == "passed"
+
+
+def test_losses_are_counted_besides_the_longest_silence() -> None:
+    check = judged(losing(76, 200, silences=19))["steady", "ipv4"]
+    assert check.observed["lost"] == 76
+    assert check.hint.startswith(
+        "72 of 196 pings to two were lost over IPv4, and 2 of 100 over IPv6, besides those in the longest silence, of 0.4 s: "
+    )
+    assert judged(losing(40, 200))["steady", "ipv4"].hint.startswith("40 of 200 pings to two were lost over IPv4")
+
+
+@pytest.mark.parametrize(
+    ("budget", "verdict"), [(0.0, "failed"), (1.0, "failed"), (5.0, "passed"), (10.0, "passed"), (100.0, "passed")]
+)
+def test_the_budget_of_lost_packets_applies_to_a_watch(budget: float, verdict: str) -> None:
+    assert judged(losing(12, 100), replace(EXPECT, loss_budget=budget))["steady", "ipv4"].verdict == verdict
+    assert judged(losing(3, 300), replace(EXPECT, loss_budget=budget))["steady", "ipv4"].verdict == "passed"
+
+
+def test_what_is_lost_in_an_outage_on_purpose_or_before_a_node_was_reached_does_not_count() -> None:
+    data = losing(60, 200, silences=14)
+    assert judged(data)["steady", "ipv4"].verdict == "failed"
+    outage = Span(start=NOW, end=NOW + 20, what="three was stopped")
+    assert judged(data, replace(EXPECT, outages=(outage,)))["steady", "ipv4"].verdict == "passed"
+    assert judged(data, replace(EXPECT, since={"two": NOW + 30}))["steady", "ipv4"].verdict == "passed"
+    ahead = replace(EXPECT, since={"two": NOW - 30}, ahead_s=30.0)
+    assert judged(data, ahead)["steady", "ipv4"].verdict == "failed"
+    assert judged(data, replace(ahead, since={"two": NOW}))["steady", "ipv4"].verdict == "passed"
+
+
+@pytest.mark.parametrize("junk", ["x", -7, 1e300, [], None, True])
+def test_losses_that_make_no_sense_fail_nothing(junk: Any) -> None:
+    data = losing(40, 200, silences=3)
+    line = data["lines"][TWO.address(4)]
+    for changes in (
+        {"lost": junk},
+        {"answered": junk, "lost": junk},
+        {"outages": [{"at": NOW, "s": 0.4, "lost": junk}]},
+    ):
+        data["lines"][TWO.address(4)] = {**line, **changes}
+        assert judged(data)["steady", "ipv4"].verdict in {"passed", "failed"}
+
+
+def test_a_healthy_path_that_loses_a_packet_now_and_then_never_fails() -> None:
+    """Of 2,000 paths that lose up to two pings in a hundred, none fails; of 200 that lose a third, all do."""
+    chance = random.Random(7)  # noqa: S311 - not a secret
+    for share, count, verdict in ((0.02, 2000, "passed"), (0.33, 200, "failed")):
+        for _path in range(count):
+            lost = sum(chance.random() < share for _ping in range(100))
+            assert judged(losing(lost, 100))["steady", "ipv4"].verdict == verdict, lost
 
 
 def test_a_probe_that_was_held_up_is_no_verdict() -> None:

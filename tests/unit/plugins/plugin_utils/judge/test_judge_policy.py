@@ -192,10 +192,22 @@ def test_nothing_observed_is_an_error_with_a_reason(nothing: Any) -> None:
     assert all(check.hint for check in checks)
 
 
-@pytest.mark.parametrize("rubbish", [[1], [["a", "b"]], [[None] * 6], "text", {"x": 1}])
+@pytest.mark.parametrize(
+    "rubbish", [[1], [["a", "b"]], [[None] * 6], "text", {"x": 1}, [["tcp", ["x"], 8080]], [["tcp", {}, True]]]
+)
 def test_rubbish_of_a_hostile_node_passes_nothing(rubbish: Any) -> None:
     seen = answer(arrived=rubbish)
     seen["observations"]["ports"]["data"]["two"]["tries"] = rubbish
     seen["observations"]["netmap"]["data"] = {"PacketFilter": rubbish}
     checks = judged(seen)
     assert all(check.verdict != "passed" for check in checks.values())
+
+
+def test_a_closed_port_without_a_row_is_an_error() -> None:
+    seen = answer()
+    found = seen["observations"]["ports"]["data"]["two"]
+    found["tries"] = [row for row in found["tries"] if row[:3] != [PEER.address(4), "tcp", 4002]]
+    checks = judged(seen)
+    assert bad(checks) == {("tcp", "ipv4")}
+    assert checks["tcp", "ipv4"].verdict == "error"
+    assert "the probe's answer does not contain 4002" in checks["tcp", "ipv4"].hint

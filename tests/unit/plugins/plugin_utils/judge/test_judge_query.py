@@ -74,7 +74,17 @@ def test_a_query_that_is_none_is_one_clear_sentence(expression: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("expression", "compare"), [("sum(state)", {}), ("nope(@)", {}), ("state", {"matches": "("})])
+@pytest.mark.parametrize(
+    ("expression", "compare"),
+    [
+        ("sum(state)", {}),
+        ("nope(@)", {}),
+        ("state", {"matches": "("}),
+        ("contains(state, none)", {}),
+        ("peers[::0]", {}),
+        ("ceil(`1e400`)", {}),
+    ],
+)
 def test_a_query_that_cannot_be_applied_is_an_error(expression: str, compare: dict[str, Any]) -> None:
     check = judge_query(DOCUMENT, mesh.context("query"), Query(expression=expression, compare=compare))
     assert check.verdict == "error"

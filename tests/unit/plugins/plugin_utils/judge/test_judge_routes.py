@@ -404,7 +404,7 @@ def outside(*flows: dict[str, Any], source: str = "203.0.113.3", near: str = "ti
         "addresses": LINKS,
         "http": pages,
         "getaddrinfo": names,
-        "capture": {"flows": [*hidden, *flows]},
+        "capture": {"flows": [*hidden, *flows], "packets": 100, "dropped": 0},
         "alive": alive,
         "icmp": {"203.0.113.80": {"received": 2 if source else 0}},
     }
@@ -576,6 +576,45 @@ def test_ipv6_that_leaves_around_the_exit_node_is_a_leak() -> None:
     leak = next(check for check in judge_egress(seen, context("egress"), BOTH) if check.aspect == "leak")
     assert (leak.verdict, leak.observed["in_clear"]) == ("failed", 1)
     assert "IPv6 leaves unencrypted to 2001:db8:1::80" in leak.hint
+
+
+THROUGH = flow("203.0.113.80", interface="tailscale0", marked=3)
+
+
+def leak(capture: Any, expect: Egress = EGRESS, **more: Any) -> Check:
+    checks = judge_egress(outside(capture=capture, **more), context("egress"), expect)
+    return next(check for check in checks if check.aspect.startswith("leak"))
+
+
+@pytest.mark.parametrize(
+    ("capture", "said"),
+    [
+        ({"flows": [], "packets": 9000, "dropped": 9000}, "the kernel dropped 9000 packets of the capture"),
+        ({"flows": [THROUGH], "packets": 9000, "dropped": 1}, "the kernel dropped 1 packets of the capture"),
+        ({"flows": [THROUGH], "packets": 9000}, "the kernel dropped an unknown number of packets of the capture"),
+        ({"flows": [], "packets": 0, "dropped": 0}, "did not see the marker on the mesh interface"),
+        ({"flows": [THROUGH | {"marked": 0}], "dropped": 0}, "did not see the marker on the mesh interface"),
+        # tailscaled answers for names without the exit node.
+        ({"flows": [flow("100.100.100.100", interface="tailscale0", marked=2)], "dropped": 0}, "did not see the marker"),
+    ],
+)  # fmt: skip
+def test_a_capture_that_would_not_have_seen_a_leak_proves_nothing(capture: dict[str, Any], said: str) -> None:
+    check = leak(capture)
+    assert (check.verdict, check.observed, check.late) == ("error", None, True)
+    assert said in check.hint
+    found = leak({**capture, "flows": [*capture["flows"], flow("203.0.113.80", proto="tcp", dport=80)]})
+    assert (found.verdict, found.observed["in_clear"]) == ("failed", 1)
+
+
+def test_nothing_is_proven_without_an_interface_of_the_mesh() -> None:
+    unseen = leak({"flows": [], "dropped": 0}, addresses=LINKS[:1])
+    assert (unseen.verdict, unseen.hint) == ("error", "no interface of this host has a mesh address")
+
+
+def test_the_marker_need_not_leave_while_the_exit_node_is_down() -> None:
+    down = replace(EGRESS, reached=False)
+    assert leak({"flows": [], "dropped": 0}, down).verdict == "passed"
+    assert leak({"flows": [], "dropped": 3}, down).verdict == "error"
 
 
 def test_a_capture_that_was_not_permitted_is_an_error() -> None:

@@ -29,7 +29,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import judge_rejoins
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.topology import expected_path
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.topology import common_network, expected_path
 
 TWO4 = "100.64.0.2"
 
@@ -135,6 +135,28 @@ def test_latency_is_judged_by_the_median_and_the_worst_is_shown() -> None:
     slow_once = {**rtt, "rtt_ms": [60.0, 7.0, 4.0]}
     changes = [(("icmp", "data", address), slow_once) for address in mesh.TWO.addresses]
     assert judged("reachable", *changes)["us1.reachable.latency", "two"].verdict == "passed"
+
+
+@pytest.mark.parametrize(
+    ("four", "six", "verdict", "over"),
+    [
+        ([2.0, 2.1, 2.2], [95.0, 96.0, 97.0], "failed", "IPv6"),
+        ([95.0, 96.0, 97.0], [2.0, 2.1, 2.2], "failed", "IPv4"),
+        ([95.0, 96.0, 97.0], [95.0, 96.0, 97.0], "failed", None),
+        ([2.0, 2.1, 2.2], [49.0, 50.0, 400.0], "passed", None),
+        # Of two replies, the first may have waited for a handshake.
+        ([300.0, 2.0], [2.0, 2.0], "passed", None),
+        ([2.0, 2.0], [300.0, 90.0], "failed", "IPv6"),
+        ([], [2.0], "passed", None),
+    ],
+)
+def test_a_family_that_is_slow_alone_fails(four: list[float], six: list[float], verdict: str, over: str | None) -> None:
+    rtts = dict(zip(mesh.TWO.addresses, (four, six), strict=True))
+    data = {known: {"sent": 3, "received": len(found), "rtt_ms": found, "errors": []} for known, found in rtts.items()}
+    expect = Reachable(peers=(mesh.TWO,))
+    check = judge_reachable(mesh.answer(icmp=mesh.seen(data)), mesh.context("reachable"), expect)[-1]
+    assert (check.id, check.verdict, check.observed.get("over")) == ("us1.reachable.latency", verdict, over)
+    assert ("slow or busy over" in check.hint) is bool(over)
 
 
 def test_a_peer_without_an_address_of_the_family_fails() -> None:
@@ -252,7 +274,33 @@ def test_a_relayed_path_is_explained_by_the_port_that_the_router_made_of_it() ->
     check = judge_path(answer, mesh.context("path"), Paths(expected_paths=(way,)))[0]
     assert "41642 became 33333" in check.hint
     no_stun = replace(way, underlay=replace(way.underlay, endpoints=("10.0.0.10:41642",)))
-    assert "STUN" in judge_path(answer, mesh.context("path"), Paths(expected_paths=(no_stun,)))[0].hint
+    hint = judge_path(answer, mesh.context("path"), Paths(expected_paths=(no_stun,)))[0].hint
+    assert "two has not learned a public endpoint: UDP to STUN (port 3478) is blocked on its side, no relay has" in hint
+
+
+@pytest.mark.parametrize(
+    ("network", "endpoints", "local", "said"),
+    [
+        ("", ["10.0.0.10:41642", "203.0.113.3:33333"], "10.0.0.10", "it may be a hard NAT"),
+        # In one network, the router is not on the way.
+        ("home", ["10.0.0.10:41642", "203.0.113.3:33333"], "10.0.0.10", "both are in home, but UDP between the two hosts"),
+        ("home", ["10.0.0.10:41642"], "10.0.0.10", "both are in home, but UDP between the two hosts"),
+        # A public host needs no STUN.
+        ("", ["203.0.113.9:41641"], "203.0.113.9", "UDP is blocked between the two sides"),
+        ("", ["203.0.113.9:41641", "172.17.0.1:41641"], "203.0.113.9", "UDP is blocked between the two sides"),
+    ],
+)  # fmt: skip
+def test_a_relayed_path_has_no_cause_that_was_not_seen(
+    network: str, endpoints: list[str], local: str, said: str
+) -> None:
+    theirs = Underlay(owned=(local,), endpoints=tuple(endpoints), local=(local,))
+    way = replace(mesh.WAYS[0], underlay=theirs, network=network)
+    answer = mesh.answer(disco=mesh.seen({TWO4: mesh.pinged(derp="lab")}))
+    for expect in (Paths(expected_paths=(way,)), Paths(expected_paths=(way,), own=theirs)):
+        hint = judge_path(answer, mesh.context("path"), expect)[0].hint
+        assert said in hint
+        assert ("router" in hint) is ("may be" in said)
+        assert "STUN" not in hint
 
 
 def test_a_direct_path_where_a_relay_is_expected_fails() -> None:
@@ -282,11 +330,13 @@ def test_the_path_that_two_networks_allow(here: str, there: str, expected: str) 
     assert expected_path(one, two)[0] == expected
     assert expected_path(two, one)[0] == expected
     assert expected_path(one, {**two, "subnet": "a"})[0] == "direct"
+    assert (common_network(one, two), common_network(one, {**two, "subnet": "a"})) == ("", "a")
 
 
 @pytest.mark.parametrize("unknown", [None, {}, {"nat": "easy"}, {"subnet": 3.5}, "subnet"])
 def test_without_a_topology_any_path_will_do(unknown: Any) -> None:
     assert expected_path({"subnet": "a", "nat": "hard"}, unknown)[0] == "any"
+    assert common_network(unknown, unknown) == ""
 
 
 @pytest.mark.parametrize(

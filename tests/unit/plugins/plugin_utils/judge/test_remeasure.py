@@ -168,6 +168,20 @@ def test_steady_loss_is_lost_twice() -> None:
     assert measured.asked == ["burst", "burst"]
 
 
+def test_a_family_that_loses_packets_alone_is_measured_twice() -> None:
+    def six(received: int) -> dict[str, Any]:
+        found = burst()
+        found["steady"]["data"][TWO6].update(received=received, rtt_ms=[1.0] * received)
+        return found
+
+    assert Measured(burst=[six(18)]).verdicts()["loss"] == "failed"
+    once = Measured(burst=[six(18), six(20)], direct=[path_pings("dddd")])
+    assert (once.verdicts()["loss"], once.asked) == ("passed", ["burst", "burst", "direct"])
+    # The other family answers, so that no handshake was missed.
+    silent = Measured(burst=[six(0), six(0), six(20)])
+    assert (silent.verdicts()["loss"], silent.asked) == ("failed", ["burst", "burst"])
+
+
 def test_a_handshake_that_was_missed_is_no_loss() -> None:
     measured = Measured(
         burst=[burst(received=0), burst(received=0), burst()], icmp=[echoes(0), echoes()], direct=[path_pings("dddd")]

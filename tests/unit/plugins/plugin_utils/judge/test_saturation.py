@@ -73,6 +73,28 @@ def test_a_slow_path_fails_on_a_saturated_machine_as_well_and_the_check_says_bot
     assert check.evidence["saturated"].startswith("the machine was saturated: the probe waited 0.9 s")
 
 
+@pytest.mark.parametrize(
+    ("four", "six", "verdict"), [(2.0, 900.0, "failed"), (2.0, 60.0, "passed"), (60.0, 60.0, "failed")]
+)
+def test_a_family_that_is_slow_alone_gets_more_time_on_a_saturated_machine(
+    four: float, six: float, verdict: str
+) -> None:
+    both = Node(name="node-2", addresses=("100.64.0.2", "fd7a:115c:a1e0::2"))
+    answer = _answer({"ran_s": 0.2, "waited_s": 0.5}, [four, four, 300.0])
+    answer["observations"]["icmp"]["data"][both.addresses[1]] = {"sent": 3, "received": 3, "rtt_ms": [six] * 3}
+    check = judge_reachable(answer, mesh.context("reachable"), Reachable(peers=(both,)))[-1]
+    assert (check.aspect, check.verdict) == ("latency", verdict)
+
+
+def test_the_load_is_blamed_for_silence_after_an_outage_as_before_it() -> None:
+    for aspect in ("tcp", "tcp.rejoined"):
+        check = mesh.context("reachable").check(
+            False, aspect=aspect, expected={}, observed={"outcome": "timeout"}, hint="h"
+        )
+        blame_load(check, load_of({"host": {"load": _BUSY}}))
+        assert check.hint.startswith("the machine was saturated")
+
+
 def test_the_load_is_not_blamed_for_what_it_cannot_cause() -> None:
     load = load_of({"host": {"load": _BUSY}})
     context = mesh.context("reachable")
@@ -172,6 +194,30 @@ def test_a_rare_silence_on_a_saturated_machine_proves_nothing() -> None:
     # A node that comes and goes all the time fails nevertheless.
     assert _held(_BUSY, [{"at": 5.0 * turn, "s": 1.0, "lost": 4} for turn in range(20)]).verdict == "failed"
     assert _held(_BUSY, rare, ticks=150).verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("lost", "silences", "load", "verdict"),
+    [
+        (60, 0, _IDLE, "failed"),
+        (60, 0, _BUSY, "skipped"),
+        # More than the budget, as much longer as a saturated machine takes.
+        (60, 12, _BUSY, "skipped"),
+        (110, 12, _BUSY, "failed"),
+        (110, 12, _IDLE, "failed"),
+        (110, 1, _BUSY, "skipped"),
+        (20, 0, _BUSY, "passed"),
+    ],
+)
+def test_single_losses_on_a_saturated_machine_prove_nothing(lost: int, silences: int, load: Any, verdict: str) -> None:
+    outages = [{"at": 1.0 + 2 * turn, "s": 0.4, "lost": 4} for turn in range(silences)]
+    line = {"sent": 300, "answered": 300 - lost, "lost": lost, "first": 1.0, "outages": outages, "errors": {}}
+    data = {"ticks": 300, "interval_s": 0.1, "lines": {"100.64.0.2": line}, "streams": []}
+    expect = Held(peers=(_PEER,), families=(4,), hold_s=10, silence_budget_s=0.5, stall_budget_s=3, no_streams="none")
+    answer = {"host": {"load": load}, "observations": {"held": {"ok": True, "data": data}}}
+    check = judge_held(answer, mesh.context("reachable"), expect)[0]
+    assert check.verdict == verdict
+    assert ("pings, and the machine was saturated" in check.hint) is (verdict == "skipped")
 
 
 def test_the_machine_may_have_been_busy_only_while_the_watch_went_on() -> None:

@@ -27,6 +27,7 @@ class ActionModule(Assertion):
 
     ASSERTION = "connected"
     DEADLINE_S = 30.0
+    AS_LISTED = True
     ARGUMENTS = {**COMMON, **MEMBERS, "offline": {"type": "list", "elements": "str", "default": []}}  # noqa: RUF012
 
     def prepare(self) -> None:

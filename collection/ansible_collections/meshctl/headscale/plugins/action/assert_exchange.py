@@ -13,11 +13,11 @@ from secrets import randbelow
 from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._action.assertion import Assertion, NotAsserted
-from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, wanted
+from ..plugin_utils._action.options import ASPECT, COMMON, FAMILIES, MEMBERS, wanted
 from ..plugin_utils._action.peers import following, reached, stream_count
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.turns import turn
-from ..plugin_utils._judge.answer import items, mapping
+from ..plugin_utils._judge.answer import items, mapping, number
 from ..plugin_utils._judge.context import Node
 from ..plugin_utils._judge.exchange import Exchange, judge_exchange
 from ..plugin_utils._judge.observations import EXCHANGE
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SMALLEST, _LARGEST, _STEPS = 64, 1200, 10
 _BYTES, _CROWD_BYTES = 1_000_000, 500_000
+_REQUEST_S = 2.0
 # Below this rate, a transfer within the budget is not waited for.
 _LOWEST_RATE_MBIT = 0.2
 # In a mesh of more nodes that share cores, so many of them transfer at a time.
@@ -47,6 +48,7 @@ class ActionModule(Assertion):
     ARGUMENTS = {  # noqa: RUF012
         **COMMON,
         **MEMBERS,
+        **ASPECT,
         "families": {**FAMILIES, "default": ["ipv4", "ipv6"]},
         "bulk_bytes": {"type": "int"},
         "bulk_peers": {"type": "int"},
@@ -61,6 +63,8 @@ class ActionModule(Assertion):
             raise NotAsserted(_NO_PORTS)
         nodes = self.nodes()
         peers = reached(self, self.peers())
+        if all(self._ended(peer.name) for peer in peers):
+            raise NotAsserted(f"the story has taken longer than {', '.join(peer.name for peer in peers)} listens")
         # The same in every look: what a look at other sizes finds does not refute the one before.
         self._sizes = sizes()
         self._expect = Exchange(
@@ -75,12 +79,23 @@ class ActionModule(Assertion):
                 following(self.host, list(nodes), [peer.name for peer in peers], self._transfers(len(nodes)))
             ),
             rate_budget_mbit=self.setting("rate_budget_mbit", self.options.get("rate_budget")),
+            aspect=self.options["aspect"],
         )
         for name, least in (
             ("LOOK_S", self._transfer_s + self.SHORTEST_LOOK_S),
             ("DEADLINE_S", 1.5 * self._transfer_s),
         ):
             setattr(self, name, max(getattr(self, name), least))
+
+    def _ended(self, peer: str) -> bool:
+        """Whether a peer that has listened no longer does, or only for less time than a request may take."""
+        until = number(mapping(self.of_host(peer, "mesh_serving")).get("until"))
+        return until is not None and until < time.time() + self._patience_s
+
+    @property
+    def _patience_s(self) -> float:
+        """Return the seconds for a small request and its reply."""
+        return _REQUEST_S * self.patience
 
     @property
     def _transfer_s(self) -> float:
@@ -116,7 +131,7 @@ class ActionModule(Assertion):
                 "sizes": self._sizes,
                 "connections": CONNECTIONS,
                 "pause_s": pause_s(self.patience),
-                "try_timeout_s": 2.0 * self.patience,
+                "try_timeout_s": self._patience_s,
                 "bulk_timeout_s": self._transfer_s,
             }
         ]
@@ -148,6 +163,8 @@ class ActionModule(Assertion):
             "host": known,
             "token": serving.get("token"),
             "bulk": peer.name in self._expect.bulk_peers,
+            # What has passed is not tried again, so that a slow transfer leaves time for the rest.
+            "transfer": known not in self._expect.transferred,
             "more": {protocol: items(mapping(found.get(protocol)).get("more")) for protocol in ports},
             **ports,
         }
@@ -155,7 +172,16 @@ class ActionModule(Assertion):
     def judge(self, answer: Json) -> list[Check]:
         """Judge the replies and the transfers."""
         checks = judge_exchange(answer, self.context, self._expect)
-        self._expect = replace(self._expect, before=connections(answer, self._expect.before))
+        passed = {
+            check.expected["address"]
+            for check in checks
+            if "bulk" in check.aspect.split(".") and check.verdict == "passed"
+        }
+        self._expect = replace(
+            self._expect,
+            before=connections(answer, self._expect.before),
+            transferred=self._expect.transferred | passed,
+        )
         return checks
 
 

@@ -100,7 +100,7 @@ class ActionModule(Assertion):
         if not named:
             raise BadInput(f"every host is in the subnet of {self.host}: pass targets as name: address")
         records = mapping(self.options.get("nodes")) or mapping(self.shared("mesh_nodes"))
-        mesh = {name: Node.read(name, records.get(name)).address(4) for name in named}
+        mesh = {name: Node.read(name, records.get(name)).first_address for name in named}
         walls = [Wall(name=name, address=known, mesh=mesh[name]) for name, known in named.items()]
         if isinstance(given, dict):
             return tuple(walls)

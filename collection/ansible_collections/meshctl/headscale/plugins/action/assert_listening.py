@@ -39,7 +39,7 @@ class ActionModule(Assertion):
         may: tuple[str, ...] = ()
         if given is None:
             node = self.nodes().get(self.host)
-            given = [node.address(4)] if node else []
+            given = [node.first_address] if node else []
             may = tuple(known for known in node.addresses if known not in given) if node else ()
         found = tuple(address(entry) for entry in given)
         if not found or not all(found):

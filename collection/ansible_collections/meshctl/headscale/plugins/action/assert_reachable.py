@@ -15,7 +15,7 @@ from ..plugin_utils._action.options import COMMON, FAMILIES, MEMBERS, families, 
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._judge.observations import ADDRESSES, DISCO, ICMP, ROUTES, STATUS, TSMP, WATCHED
-from ..plugin_utils._judge.reachable import Reachable, judge_reachable
+from ..plugin_utils._judge.reachable import Reachable, judge_reachable, no_address
 from ..plugin_utils._judge.remeasure import Probe, Remeasurement, drive
 from ..plugin_utils._judge.unreachable import judge_unreachable
 
@@ -94,7 +94,9 @@ class ActionModule(Assertion):
         kept_out = judge_unreachable(answer, self.context, self._kept_out, aspect="forbidden")
         unused = [
             self.context.skipped(
-                f"no node has an IPv{family} mesh address: prefixes.v{family} is not set on the server",
+                no_address(self.host, family)
+                if family in self._without
+                else f"no node has an IPv{family} mesh address: prefixes.v{family} is not set on the server",
                 aspect=f"ipv{family}",
             )
             for family in families(self.options["families"])

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..module_utils._errors import BadInput
 from ..plugin_utils._action.assertion import Assertion
 from ..plugin_utils._action.options import COMMON, SERVER
+from ..plugin_utils._action.policy import usable
 from ..plugin_utils._action.probing import Request
 from ..plugin_utils._action.sampling import run_number
 from ..plugin_utils._action.server import server
 from ..plugin_utils._expectations.pairs import sample_of
-from ..plugin_utils._judge.answer import Json, mapping, text
+from ..plugin_utils._judge.answer import Answer, Json, addresses, mapping, text
 from ..plugin_utils._judge.observations import NODES
 from ..plugin_utils._judge.registered import (
     Registered,
@@ -23,6 +24,7 @@ from ..plugin_utils._judge.registered import (
     judge_registered,
     outsiders,
     records,
+    rivals,
     still_listed,
 )
 from ..plugin_utils._slices import Slice
@@ -66,7 +68,8 @@ class ActionModule(Assertion):
             user=self.options.get("user") or "",
             tags=None if tags is None else tuple(tags),
         )
-        self._ask: Request = {"id": NODES, "kind": "headscale", "path": "/api/v1/node", **server(self)}
+        self._server: Request = {"kind": "headscale", **server(self)}
+        self._ask: Request = {**self._server, "id": NODES, "path": "/api/v1/node"}
 
     def _names(self) -> list[str]:
         if self.options.get("nodes") is not None:
@@ -93,12 +96,31 @@ class ActionModule(Assertion):
 
     def facts(self, checks: Sequence[Check]) -> dict[str, Any]:
         """Return the server's records of these nodes, and those of other nodes that were known before and still exist."""
-        known = still_listed(self._answer, mapping(self.shared("mesh_nodes")))
+        listed, contested = still_listed(self._answer, mapping(self.shared("mesh_nodes"))), rivals(self._expect)
+        known = {name: record for name, record in listed.items() if name not in contested}
         # A job of a sliced template in AWX knows no other hosts than its own.
         others = outsiders(self._answer, self._expect) if self.setting("slices") > 1 and not Slice.this() else {}
-        found = {**known, **others, **records(self._answer, self._expect)}
+        found = self._usable({**known, **others, **records(self._answer, self._expect)})
         facts = {"mesh_nodes": found, "mesh_pairs_run": run_number(self)}
         self.known = {**self.known, **facts}
         sample = sample_of(self)
         more = {} if sample is None else {"mesh_pairs_coverage": sample.coverage()}
         return {"mesh_nodes": found, **more, "ansible_facts": facts}
+
+    def _usable(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return the records without the IPv4 addresses that the policy takes away."""
+        # Only a client that lacks an address which the server lists is a reason to read the policy.
+        if not any(self._lacks_address(name, mapping(record)) for name, record in found.items()):
+            return found
+        requests = [
+            {**self._server, "id": "policy", "path": "/api/v1/policy"},
+            {**self._server, "id": "users", "path": "/api/v1/user"},
+        ]
+        seen = Answer(self.probe(requests, seconds=self.LOOK_S))
+        policy, users = mapping(seen.data("policy")).get("policy"), mapping(seen.data("users")).get("users")
+        nodes = mapping(Answer(self._answer).data(NODES)).get("nodes")
+        return usable(found, text(policy), users, nodes) if policy and users else found
+
+    def _lacks_address(self, name: str, record: dict[str, Any]) -> bool:
+        told = addresses(mapping(self.of_host(name, "mesh_client")).get("addresses"))
+        return bool(told) and not set(addresses(record.get("addresses"))) <= set(told)

@@ -70,7 +70,8 @@ class ActionModule(Assertion):
         self._too_old = {4, 6} <= set(asked) and not gives_aaaa(self)
         asked = (4,) if self._too_old else asked
         self._expect = Names(
-            present=tuple(name_of(peer, domain, asked) for peer in self._peers),
+            # Where IPv4 is taken away, every client gives AAAA records.
+            present=tuple(name_of(peer, domain, peer.usable(asked) or (6,)) for peer in self._peers),
             absent=tuple(self.options["absent"]),
             outside=tuple(self.setting("outside_names", self.options.get("outside"))),
             led=self._led(),
@@ -122,7 +123,9 @@ class ActionModule(Assertion):
             unknown = f"meshctl-{token_hex(8)}.{present[0].fqdn.partition('.')[2]}."
             lookups["names"].append(unknown)
             captured = {**lookups, "timeout_s": _LOOKUP_S * self.patience - 0.5}
-            steps.append({**_CAPTURE, "timeout_s": _LOOKUP_S * self.patience, "marker": marker, "during": [captured]})
+            fresh = unknown.partition(".")[0]
+            capture = {**_CAPTURE, "marker": marker, "fresh": fresh, "during": [captured]}
+            steps.append({**capture, "timeout_s": _LOOKUP_S * self.patience})
             lookups = {**lookups, "names": [], "timeout_s": lookups["timeout_s"] + 1}
         backwards = [known for name in present for known in name.addresses]
         lookups = {**lookups, "names": [*lookups["names"], *backwards, *self._expect.absent]}

@@ -41,6 +41,7 @@ class ActionModule(Assertion):
         "hold": {"type": "float"},
         "silence_budget": {"type": "float"},
         "stall_budget": {"type": "float"},
+        "loss_budget": {"type": "float"},
     }
 
     def prepare(self) -> None:
@@ -64,6 +65,7 @@ class ActionModule(Assertion):
             hold_s=hold,
             silence_budget_s=self.setting("silence_budget_s", self.options.get("silence_budget")) * self.patience,
             stall_budget_s=self.setting("stall_budget_s", self.options.get("stall_budget")) * self.patience,
+            loss_budget=self.setting("loss_budget_percent", self.options.get("loss_budget")),
             stream_peers=frozenset(text(name) for name in items(self._watch.get("streams"))),
             no_streams=self._no_streams(),
             outages=tuple(

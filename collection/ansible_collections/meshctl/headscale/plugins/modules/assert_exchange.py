@@ -20,7 +20,7 @@ description:
     transfer in both directions (C(reachable.bulk), with checksum and rate).
   - Peers with a transfer also get datagrams of ten sizes, and blocks of these sizes over one connection. The sizes are chosen
     at random. Of 24 more connections, from random source ports and to all ports on which the peer listens, four fifths
-    must open at once.
+    must open at once. If they could not be tried in time, C(reachable.tcp) and C(reachable.udp) are errors.
   - The reply says from which address the peer saw the request, so that a rewritten source is found.
   - Existing hosts listen only on the ports that the variable C(mesh_probe_ports) names. Without it, the check is skipped.
   - A peer that does not pass is tried again until O(deadline), V(15) by default.
@@ -48,6 +48,7 @@ options:
     type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion
+  - meshctl.headscale._assertion.aspect
   - meshctl.headscale._assertion.members
   - meshctl.headscale._assertion.peers
 seealso:

@@ -30,7 +30,8 @@ options:
   addresses:
     description:
       - The addresses on which the service must listen.
-      - Defaults to the host's IPv4 mesh address; the service may then also listen on its IPv6 mesh address.
+      - Defaults to the host's IPv4 mesh address; the service may then also listen on its IPv6 mesh address. Without IPv4, the
+        default is the IPv6 mesh address.
     type: list
     elements: str
 extends_documentation_fragment:

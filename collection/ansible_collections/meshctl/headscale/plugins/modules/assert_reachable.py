@@ -49,7 +49,8 @@ options:
     type: float
   loss_budget:
     description:
-      - The percentage of a burst that may be lost once the peer answers. A single packet may always be lost.
+      - The percentage of a burst that may be lost once the peer answers, of both families together and of each alone. A single
+        packet may always be lost.
       - Defaults to the variable C(mesh_loss_budget_percent), else to V(5).
     type: float
 extends_documentation_fragment:

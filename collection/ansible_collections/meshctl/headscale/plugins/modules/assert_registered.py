@@ -16,6 +16,7 @@ description:
   - Asks Headscale's HTTP API for its list of nodes, from the host of the task. The list must contain each expected node,
     not expired, and with the expected state, user and tags.
   - Finds a node by the node key that M(meshctl.headscale.client_info) returned on the client, else by its name.
+  - If several hosts in O(nodes) state the same key, the check of each is an error, and none of them is in C(mesh_nodes).
   - A separate check fails if several nodes of the server claim one name.
   - Sets the fact C(mesh_nodes), which other assertions read.
   - The default of O(deadline) is V(30).
@@ -134,7 +135,10 @@ mesh_pairs_coverage:
     runs: {description: "Runs in a row, each with the next seed, that check all pairs.", type: int, sample: 9}
     subnet_pairs: {description: Pairs of subnets that the sample covers., type: dict, sample: {checked: 4, of: 4}}
 mesh_nodes:
-  description: The server's record of each node, by inventory name. It is also set as a fact.
+  description:
+    - The server's record of each node, by inventory name. It is also set as a fact.
+    - If the policy's C(nodeAttrs) grant a node C(disable-ipv4), C(addresses) are without its IPv4 address, and C(without) is V([4]).
+      The policy is read only if a client lacks an address that the server lists.
   returned: success
   type: dict
   sample:

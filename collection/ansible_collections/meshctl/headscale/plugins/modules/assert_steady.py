@@ -16,8 +16,9 @@ description:
   - Asks the process that M(meshctl.headscale.hold) has started on the host for what it saw since. Waits until it has
     watched for as long as O(hold) says.
   - For each peer and address family there is a check of the pings (C(reachable.steady)), which fails when all of them were
-    lost for longer than O(silence_budget), and one of the TCP connection (C(reachable.stream)), which fails when it broke, or
-    stood still for longer than O(stall_budget).
+    lost for longer than O(silence_budget), or more of at least 50 pings were lost than O(loss_budget) and chance explain.
+  - Another one is of the TCP connection (C(reachable.stream)), which fails when it broke, or stood still for longer than
+    O(stall_budget).
   - A third one (C(reachable.flow)) fails when a flow of datagrams was silent for longer than O(stall_budget) although pings were
     answered, when the peer's late answer over a silent flow did not arrive, or when TCP or UDP lost packets more often than pings.
   - Time for which the process itself was held up does not count. When it could not watch for long enough, the check is
@@ -44,6 +45,12 @@ options:
     description:
       - Longest time in seconds for which an open connection may stall, or a flow of datagrams be silent. The variable C(mesh_stall_budget_s) when omitted,
         else V(3).
+    type: float
+  loss_budget:
+    description:
+      - Percentage of the pings that may be lost. The longest silence does not count, because O(silence_budget) applies to it, nor
+        do silences during an outage that the story causes, or before the peer was first reached.
+      - Defaults to the variable C(mesh_loss_budget_percent), else to V(5). Less than 1 counts as 1.
     type: float
 extends_documentation_fragment:
   - meshctl.headscale._assertion

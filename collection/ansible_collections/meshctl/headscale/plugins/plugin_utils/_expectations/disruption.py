@@ -35,14 +35,13 @@ def _listening_s(nodes: int) -> float:
 
 
 def _watched(view: View, *, undisturbed: bool) -> dict[str, list[str]]:
-    """Return the peers whose pairs are judged before the outages, and those that must not notice them."""
+    """Return the peers whose pairs are judged before the outages, those that must not notice them, and the one that returns."""
     peers = [name for name in _members(view) if name != view.host]
-    if undisturbed:
-        return {"before": peers, "after": []}
     node = canary(view)
-    if view.host == node:
-        return {"before": peers, "after": []}
-    return {"before": [name for name in peers if name == node], "after": [name for name in peers if name != node]}
+    if undisturbed or view.host == node:
+        return {"before": peers, "after": [], "back": []}
+    returned = [name for name in peers if name == node]
+    return {"before": returned, "after": [name for name in peers if name != node], "back": returned}
 
 
 def _members(view: View) -> list[str]:

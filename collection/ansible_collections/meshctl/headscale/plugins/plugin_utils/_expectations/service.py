@@ -172,4 +172,4 @@ def _behind_other_router(view: View, host: str, port: int) -> bool:
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://{host}:{port}/"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

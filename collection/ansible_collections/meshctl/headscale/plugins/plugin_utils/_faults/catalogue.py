@@ -27,6 +27,7 @@ _RENAMED: Final = {"may": "tolerated", "promise": "declare_nat"}
 # Checks of one assertion that another action makes.
 _MADE_BY: Final = {
     "reachable.tcp": "exchange", "reachable.udp": "exchange", "reachable.bulk": "exchange",
+    "reachable.tcp.rejoined": "exchange", "reachable.udp.rejoined": "exchange",
     "reachable.steady": "steady", "reachable.stream": "steady", "reachable.flow": "steady",
 }  # fmt: skip
 

@@ -124,7 +124,7 @@ def _target(where: str, value: Any, network: Network, groups: Mapping[str, Seque
 def _port(where: str, value: Any) -> int | None:  # noqa: ANN401 - an inventory's data
     if value is None:
         return None
-    if isinstance(value, bool) or not str(value).isdigit() or int(value) not in _PORTS:
+    if isinstance(value, bool) or not (str(value).isascii() and str(value).isdecimal()) or int(value) not in _PORTS:
         raise BadInput(f"{where}: port is {shown(value)}: write a port from 1 to 65535, or leave it out")
     return int(value)
 

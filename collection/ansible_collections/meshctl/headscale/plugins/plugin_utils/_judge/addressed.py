@@ -15,6 +15,7 @@ from .answer import Answer, Json, address, items, mapping, text
 from .context import CheckContext
 from .interfaces import device_to, mesh_interfaces, route_to
 from .observations import ADDRESSES, ROUTES
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -119,7 +120,7 @@ def _gateway(seen: Answer, context: CheckContext, place: Place) -> Check:
         observed={**observed, "taken": taken} if other else observed,
         hint=f"traffic to its own subnet goes into the mesh through {led_away}: the host uses an exit node (`tailscale set --exit-node=` "
         "or `--exit-node-allow-lan-access`), or it accepts that subnet from another node (`--accept-routes`)" if led_away else
-        f"it has its own route to {leaks[0]}, which leaks traffic between the subnets: remove it with `ip route del {leaks[0]}`" if leaks else
+        f"it has its own route to {leaks[0]}, which leaks traffic between the subnets: remove it with `ip route del {quoted(leaks[0])}`" if leaks else
         f"its default route should be via {place.gateway}: check `ip route`" if place.gateway not in default else
         f"its default route is via {place.gateway}, but it uses another route to {other}: see `ip route` and `ip rule`",
         command="ip route",

@@ -118,7 +118,7 @@ def _why(seen: Answer, expect: Admitted, family: int, protocol: str, outcome: st
     if outcome in _NO_WAY:
         return (
             f"{host} has no way into the mesh ({outcome}): it needs a route to {expect.node.address(family)} through the router {router} "
-            f"(`ip route get {expect.node.address(family)}` there)"
+            f"(`ip route get {quoted(expect.node.address(family))}` there)"
         )
     if expect.said.get(f"forwarding{family}") is False:
         return f"the router {router} does not forward packets: set {switch(expect.said, family)} there"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import socket
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -25,6 +26,7 @@ Json: TypeAlias = Any
 
 # Whatever a host says, what is kept of it is short.
 _LONGEST_KEPT = 64
+_SCOPE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 
 def mapping(value: Json) -> dict[str, Any]:
@@ -83,8 +85,10 @@ def _spelled(said: str) -> str:
         found = socket.inet_ntop(family, socket.inet_pton(family, host))
         if family == socket.AF_INET or "." not in found:
             return found
+    # Python takes any text for the scope of an address.
+    _address, percent, scope = host.partition("%")
     try:
-        return str(ip_address(host))
+        return str(ip_address(host)) if not percent or _SCOPE.fullmatch(scope) else ""
     except ValueError:
         return ""
 
@@ -160,4 +164,9 @@ class Answer:
     @property
     def now(self) -> float | None:
         """Return the time on the host's clock during the probe."""
-        return number(mapping(self._answer.get("host")).get("now"))
+        return number(self.host.get("now"))
+
+    @property
+    def host(self) -> dict[str, Any]:
+        """Return what the probe said about the host itself."""
+        return mapping(self._answer.get("host"))

@@ -15,6 +15,7 @@ from .observations import EXCHANGE
 from .opened import CONNECTIONS, flows, opened, pause_s
 from .quoting import quoted
 from .reason import late
+from .saturation import read_load
 
 if TYPE_CHECKING:
     from .check import Check
@@ -171,7 +172,12 @@ def _ports(seen: Answer, context: CheckContext, aspect: str, what: Behind, found
     tried = {protocol: rows[protocol] for protocol in _PROTOCOLS if outcomes[protocol] == "answered"}
     many = {
         protocol: opened(
-            by_port, protocol, {"tcp": listener.tcp, "udp": listener.udp}[protocol], what.name, at=what.carrier
+            by_port,
+            protocol,
+            {"tcp": listener.tcp, "udp": listener.udp}[protocol],
+            what.name,
+            at=what.carrier,
+            patience=read_load(seen.host.get("load")).patience,
         )
         for protocol, by_port in tried.items()
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, addresses, endpoint, items, mapping, moment, text
-from .interfaces import device_to, mesh_interfaces
+from .interfaces import device_to, is_local, mesh_interfaces
 from .observations import ADDRESSES, DISCO, ICMP, STATUS, TSMP
 from .reason import Reason, late, settled
 
@@ -173,19 +173,29 @@ def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
     return f"{node.name} answers disco pings via {way} but nothing inside WireGuard: restart tailscaled on both sides"
 
 
-def relayed(sides: dict[str, tuple[Json, Json]]) -> str:
-    """Return why a path stays on a relay; `sides` holds each node's endpoints and the addresses of its interfaces."""
+def relayed(sides: dict[str, tuple[Json, Json]], *, network: str = "") -> str:
+    """Return why a path stays on a relay; `sides` holds each node's endpoints and the addresses of its interfaces.
+
+    If both nodes are in one `network`, no router is between them.
+    """
+    if network:
+        return (
+            f"both are in {network}, but UDP between the two hosts does not pass: look at the firewalls of both (`nft list ruleset`), "
+            "and at client isolation if one of them is on Wi-Fi"
+        )
     for who, (endpoints, local) in sides.items():
         inside, outside = _ports(endpoints, local)
-        if inside and not outside:
+        if inside and not outside and not _has_public(endpoints, local):
             return (
-                f"{who} has not learned a public endpoint: UDP to the relay's STUN port (3478) is blocked on its side"
+                f"{who} has not learned a public endpoint: UDP to STUN (port 3478) is blocked on its side, no relay has STUN, or the "
+                "relay is in its own network (`tailscale netcheck` there)"
             )
-        if inside and not inside & outside:
+        if inside and outside and not inside & outside:
+            # Not even several mapped ports prove a hard NAT: tailscaled lists each endpoint for five minutes.
             return (
-                f"the router of {who} maps its UDP port ({_some(inside)} became {_some(outside)}): a hard NAT, "
-                "or a stale conntrack entry that "
-                "holds the port; drop new packets on the router's WAN side and flush its conntrack"
+                f"the router of {who} maps its UDP port ({_some(inside)} became {_some(outside)}): it may be a hard NAT, which uses another "
+                "port for each destination, or a stale conntrack entry may hold the port (drop new packets on the router's WAN side and "
+                "flush its conntrack); if neither is so, UDP is blocked between the two sides"
             )
     return "UDP is blocked between the two sides, or both are behind a hard NAT (`tailscale netcheck` on each)"
 
@@ -199,6 +209,12 @@ def _ports(endpoints: Json, local: Json) -> tuple[set[int], set[int]]:
         if own and host and ":" not in host:
             (inside if host in own else outside).add(port)
     return inside, outside
+
+
+def _has_public(endpoints: Json, local: Json) -> bool:
+    """Whether a node has a public IPv4 address on an interface, and so needs no STUN."""
+    own = {host for entry in items(endpoints) if (host := endpoint(entry)[0]) and ":" not in host}
+    return any(not is_local(host) for host in own.intersection(addresses(local)))
 
 
 def _some(ports: set[int]) -> str:

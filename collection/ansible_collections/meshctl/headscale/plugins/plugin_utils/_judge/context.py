@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .answer import Json, addresses, mapping, text
+from .answer import Json, addresses, items, mapping, text
 from .check import Check
 from .quoting import on_host
 from .reason import is_late
@@ -99,6 +99,8 @@ class Node:
     key: str = ""
     given_name: str = ""
     addresses: tuple[str, ...] = ()
+    without: tuple[int, ...] = ()
+    """The families whose address the policy takes away: by `disable-ipv4`, IPv4."""
 
     @classmethod
     def read(cls, name: str, record: Json) -> Node:
@@ -110,7 +112,17 @@ class Node:
             key=text(known.get("key")),
             given_name=text(known.get("given_name")),
             addresses=tuple(addresses(known.get("addresses"))),
+            without=tuple(family for family in items(known.get("without")) if isinstance(family, int)),
         )
+
+    def seen_without(self, families: Sequence[int]) -> Node:
+        """Return what the node is to one that has no address of these families."""
+        kept = tuple(known for known in self.addresses if (6 if ":" in known else 4) not in families)
+        return replace(self, addresses=kept, without=(*self.without, *families))
+
+    def usable(self, families: Sequence[int]) -> tuple[int, ...]:
+        """Return those of the families that the policy lets the node use."""
+        return tuple(family for family in families if family not in self.without)
 
     @property
     def first_address(self) -> str:

@@ -14,9 +14,11 @@ from . import causes
 from .answer import Answer, Json, items, mapping, number, text
 from .behind import Behind, Listener, answers, judge_behind
 from .context import joined
+from .encrypted import UNMARKED, incomplete
 from .interfaces import device_to, mesh_interfaces
 from .observations import ADDRESSES, ALIVE, CAPTURE, GETADDRINFO, HTTP, ICMP, PREFS, ROUTES, STATUS
 from .quoting import quoted
+from .reason import late
 from .routed import SYSCTLS, page, source_of, switch
 
 if TYPE_CHECKING:
@@ -116,11 +118,11 @@ def _route(seen: Answer, context: CheckContext, expect: Egress, known: str) -> C
     if unseen:
         hint: str = seen.why(unseen)
     elif seen.data(STATUS) is not None and not chosen(seen):
-        hint = f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
+        hint = f"this node uses no exit node: `tailscale set --exit-node={quoted(expect.exit)}`"
     else:
         hint = (
             f"the kernel sends packets for {known} to {device or 'no interface'} and not to the exit node {expect.exit}: a route or rule "
-            f"takes precedence over tailscaled's (`ip rule`, `ip route get {known}`)"
+            f"takes precedence over tailscaled's (`ip rule`, `ip route get {quoted(known)}`)"
         )
     return context.check(
         None if unseen else device in mesh_interfaces(seen.data(ADDRESSES)), aspect=joined("route", expect.aspect), family=6 if ":" in known else 4,
@@ -215,12 +217,12 @@ def _why(seen: Answer, expect: Egress, outcome: str, source: str, family: int) -
         if said := causes.client(seen):
             return said
         if not chosen(seen):
-            return f"this node uses no exit node: `tailscale set --exit-node={expect.exit}`"
+            return f"this node uses no exit node: `tailscale set --exit-node={quoted(expect.exit)}`"
     if outcome == "answered":
         known = expect.web_of(family)
         return (
             f"{expect.web} sees {source or 'no address'} instead of {' or '.join(expect.pages[family][1])}: traffic bypasses the "
-            f"exit node {expect.exit} through another route or rule (`ip rule`, `ip route get {known}`)"
+            f"exit node {expect.exit} through another route or rule (`ip rule`, `ip route get {quoted(known)}`)"
         )
     return _no_exit(seen, expect, family)
 
@@ -254,8 +256,8 @@ def chosen(seen: Answer) -> bool:
 
 
 def _leak(seen: Answer, context: CheckContext, expect: Egress) -> Check:
-    flows = mapping(seen.data(CAPTURE)).get("flows")
-    links = seen.data(ADDRESSES)
+    capture, links = mapping(seen.data(CAPTURE)), seen.data(ADDRESSES)
+    flows = capture.get("flows")
     target = expect.exit
     expected = {"in_clear": 0}
     command = "tcpdump -ni eth0 not udp"
@@ -265,6 +267,11 @@ def _leak(seen: Answer, context: CheckContext, expect: Egress) -> Check:
             None, aspect=joined("leak", expect.aspect), target=target, expected=expected, observed=None, hint=why
         )
     found = [flow for flow in map(mapping, items(flows)) if _in_clear(flow, links, expect)]
+    if not found and (unproven := _unproven(capture, links, expect)):
+        return context.check(
+            None, aspect=joined("leak", expect.aspect), target=target, expected=expected, observed=None, hint=unproven,
+            evidence={"packets": number(capture.get("packets")), "dropped": number(capture.get("dropped"))}, command=command,
+        )  # fmt: skip
     shown = [
         f"{text(flow.get('proto'))} to {text(flow.get('dst'))}{f' port {port}' if (port := number(flow.get('dport'))) else ''} on {text(flow.get('interface'))}"
         for flow in found
@@ -274,6 +281,22 @@ def _leak(seen: Answer, context: CheckContext, expect: Egress) -> Check:
         observed={"in_clear": len(found), **({"flows": shown[:_SHOWN]} if found else {})},
         hint=_why_leak(found[0], expect) if found else "", command=command,
     )  # fmt: skip
+
+
+def _unproven(capture: dict[str, Any], links: Json, expect: Egress) -> str:
+    """Return why a capture without a leak proves nothing, empty if it does."""
+    inside = mesh_interfaces(links)
+    if why := incomplete(capture):
+        return late(why)
+    if not expect.reached:
+        return ""
+    if not inside:
+        return "no interface of this host has a mesh address"
+    # The marked name does not count: its lookup takes the mesh interface whatever the exit node.
+    sent = (*expect.webs, *expect.probed)
+    through = (flow for flow in map(mapping, items(capture.get("flows"))) if text(flow.get("interface")) in inside)
+    marked = any(number(flow.get("marked")) and text(flow.get("dst")) in sent for flow in through)
+    return "" if marked else late(UNMARKED)
 
 
 def _in_clear(flow: dict[str, Any], links: Json, expect: Egress) -> bool:
@@ -300,7 +323,7 @@ def _why_leak(flow: dict[str, Any], expect: Egress) -> str:
         )
     if ":" in target:
         return f"IPv6 leaves unencrypted to {target} on {on}: a rule makes it bypass the exit node (`ip -6 rule`, `ip -6 route get`)"
-    return f"packets leave unencrypted to {target} on {on}: a route or rule takes precedence over tailscaled's (`ip rule`, `ip route get {target}`)"
+    return f"packets leave unencrypted to {target} on {on}: a route or rule takes precedence over tailscaled's (`ip rule`, `ip route get {quoted(target)}`)"
 
 
 def _names(seen: Answer, context: CheckContext, expect: Egress) -> Check:

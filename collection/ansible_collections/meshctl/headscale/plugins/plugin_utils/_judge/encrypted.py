@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _TRANSPORT = "4"  # WireGuard's message type for data
 _ECHO = ("icmp", "icmp6")
-_UNMARKED = "the capture did not see the marker on the mesh interface, so it would not have seen it elsewhere either"
+UNMARKED = "the capture did not see the marker on the mesh interface, so it would not have seen it elsewhere either"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _peer(  # noqa: PLR0913, PLR0917
             command="nft list ruleset",
         )  # fmt: skip
     if hidden:
-        unproven = _UNMARKED
+        unproven = UNMARKED
     if not unproven and not wire["leaked"] and steps.data(DISCO) is None:
         unproven = steps.why(DISCO)
     if unproven:
@@ -160,14 +160,21 @@ def _unproven(
     """Return why the capture proves nothing, empty if it may."""
     if not capture:
         return steps.why(CAPTURE)
-    if number(capture.get("dropped")) != 0:
-        return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
+    if why := incomplete(capture):
+        return why
     if not sent or not all(sent.values()) or received != sent:
         answered = f"{sum(received.values())} of {sum(sent.values())}"
         return late(f"{answered} marked echo requests were answered: undelivered traffic proves nothing")
     if not inside:
         return steps.why(ADDRESSES) if steps.data(ADDRESSES) is None else "no interface of this host has a mesh address"
     return ""
+
+
+def incomplete(capture: dict[str, Any]) -> str:
+    """Return how many packets a capture has missed, in words; empty if it missed none."""
+    if number(capture.get("dropped")) == 0:
+        return ""
+    return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
 
 
 def _hint(wire: dict[str, Any], way: ExpectedPath, path: dict[str, Any], *, carried: bool) -> str:

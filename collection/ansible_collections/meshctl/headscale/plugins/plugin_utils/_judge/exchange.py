@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, address, items, mapping, number, numbers, text
-from .context import CheckContext, Node
+from .context import CheckContext, Node, joined
 from .opened import Opened, flows, opened, some_pass
 from .quoting import quoted
-from .reason import late
+from .reason import late, settled
 from .saturation import load_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class Exchange:
     rate_budget_mbit: float = 0.0
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What became of the connections and datagrams of earlier looks, by address, protocol and port."""
+    transferred: frozenset[str] = frozenset()
+    """The addresses to which a transfer has passed in an earlier look."""
+    aspect: str = ""
+    """What has happened before, as the last part of the aspects."""
 
     def port(self, peer: Node, family: int, protocol: str) -> tuple[int, str]:
         """Return the port on which a peer listens, or 0 and why it does not."""
@@ -69,11 +73,13 @@ def judge_exchange(answer: Json, context: CheckContext, expect: Exchange) -> lis
     seen, patience = Answer(answer), load_of(answer).patience
     checks = []
     for peer in expect.peers:
-        for family in expect.families:
+        # For a family that the policy takes from the peer, reachable says so.
+        for family in peer.usable(expect.families):
             pair = _Pair(seen, context, expect, peer, family, patience)
-            checks += [pair.small("tcp"), pair.small("udp")]
-            if expect.bulk and peer.name in expect.bulk_peers:
-                checks.append(pair.bulk())
+            bulk = [pair.bulk()] if pair.whole and not pair.transferred else []
+            # A transfer that fails may leave no time for many connections.
+            swept = pair.whole and not any(check.bad for check in bulk)
+            checks += [pair.small("tcp", swept=swept), pair.small("udp", swept=swept), *bulk]
     return checks
 
 
@@ -92,8 +98,18 @@ class _Pair:
         self._known = peer.address(family)
         self._found = mapping(mapping(seen.data("exchange")).get(self._known))
 
-    def small(self, protocol: str) -> Check:
-        """Return the check of a small request and its reply."""
+    @property
+    def whole(self) -> bool:
+        """Whether a transfer and many connections were asked for as well."""
+        return bool(self._expect.bulk) and self._peer.name in self._expect.bulk_peers
+
+    @property
+    def transferred(self) -> bool:
+        """Whether a transfer has passed in an earlier look."""
+        return self._known in self._expect.transferred
+
+    def small(self, protocol: str, *, swept: bool) -> Check:
+        """Return the check of a small request and its reply, and of the connections to all ports if they were `swept`."""
         port, problem = self._expect.port(self._peer, self._family, protocol)
         expected = {"address": self._known, "port": port, "reply": "whole"}
         found = mapping(self._found.get(protocol))
@@ -105,11 +121,23 @@ class _Pair:
         observed = {"outcome": outcome, "ms": found.get("duration_ms"), **({"seen_from": source} if rewritten else {})}
         whole = outcome == "answered" and not rewritten
         partly = self._partly(protocol, port) if whole else Opened()
+        if whole and swept and not partly.hint and (reason := self._untried(protocol)):
+            return self._check(None, protocol, expected, observed, reason)
         hint = self._rewritten(source) if rewritten else partly.hint or self._cause(protocol, found, port)
         return self._check(whole and not partly.hint, protocol, expected, observed, hint, {**found, **partly.evidence})
 
     def _partly(self, protocol: str, port: int) -> Opened:
         return opened(self._rows(protocol), protocol, port, self._peer.name, patience=self._patience)
+
+    def _untried(self, protocol: str) -> str:
+        """Return why nothing is known of some port of the peer, or of all."""
+        rows = self._rows(protocol)
+        if rows and all(row["tried"] for row in rows.values()):
+            return ""
+        error = text(mapping(self._found.get("opened")).get("error"))
+        return (
+            f"the connections could not be tried: {error}" if error else late("the connections were not tried in time")
+        )
 
     def _rows(self, protocol: str) -> dict[str, Any]:
         return flows(self._found, self._expect.before.get(self._known))[protocol]
@@ -127,7 +155,11 @@ class _Pair:
         if text(small.get("outcome")) != "answered":
             reason = "there was no connection over which to transfer anything"
             return self._context.skipped(
-                reason, aspect="bulk", family=self._family, target=self._peer.name, expected=expected
+                reason,
+                aspect=joined("bulk", expect.aspect),
+                family=self._family,
+                target=self._peer.name,
+                expected=expected,
             )
         outcome = text(found.get("outcome"))
         if reason := self._unseen(outcome):
@@ -163,7 +195,7 @@ class _Pair:
         port = self._expect.port(self._peer, self._family, "udp" if aspect == "udp" else "tcp")[0]
         kept = {key: found[key] for key in _KEPT if found and found.get(key)}
         return self._context.check(
-            ok, aspect=aspect, family=self._family, target=self._peer.name, expected=expected, observed=observed,
+            ok, aspect=joined(aspect, self._expect.aspect), family=self._family, target=self._peer.name, expected=expected, observed=observed,
             evidence={"address": self._known, **kept}, hint=hint,
             command=f"nc -vz{'u' if aspect == 'udp' else ''} -w 3 {quoted(self._known)} {port}",
         )  # fmt: skip
@@ -237,10 +269,21 @@ class _Pair:
         )
 
     def _size(self, blocks: Mapping[str, Any], stuck: Mapping[str, Any]) -> str:
+        outcome, peer = text(blocks.get("outcome")), self._peer.name
+        if outcome == "damaged":
+            return settled(
+                f"{peer} returns a block of {stuck['stuck']} bytes that differs from what was sent: something changes the data"
+            )
+        if outcome not in ("stalled", "timeout"):
+            return settled(
+                f"a connection to {peer} returns blocks of {_range(numbers(stuck.get('returned')))} bytes, and twice ends at one of "
+                f"{stuck['stuck']} bytes ({outcome}): something rejects packets of some sizes; look for a rule on packet lengths "
+                "(`nft list ruleset` on both)"
+            )
         way = "from" if blocks.get("arrived") is True else "to"
         return (
-            f"a connection to {self._peer.name} returns blocks of {_range(numbers(stuck.get('returned')))} bytes, and twice not one "
-            f"of {stuck['stuck']} bytes: segments of some sizes are lost {way} {self._peer.name}, or wait in a queue for seconds; look for "
+            f"a connection to {peer} returns blocks of {_range(numbers(stuck.get('returned')))} bytes, and twice not one "
+            f"of {stuck['stuck']} bytes: segments of some sizes are lost {way} {peer}, or wait in a queue for seconds; look for "
             "a rule on packet lengths (`nft list ruleset` on both) or a traffic shaper (`tc -s qdisc`)"
         )
 
@@ -292,9 +335,10 @@ class _Pair:
 
 
 def _stuck(blocks: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the size of a block that was not returned, and those that were; empty unless that was so twice."""
-    size = number(blocks.get("stuck"))
-    if size is None or text(blocks.get("outcome")) != "stalled" or blocks.get("again") is not True:
+    """Return the size of a block that was not returned, and those that were; empty unless that was so twice, or it was changed."""
+    size, outcome = number(blocks.get("stuck")), text(blocks.get("outcome"))
+    twice = blocks.get("again") is True and outcome not in ("", "returned", "deadline")
+    if size is None or not (twice or outcome == "damaged"):
         return {}
     return {"stuck": int(size), "returned": numbers(blocks.get("returned"))}
 

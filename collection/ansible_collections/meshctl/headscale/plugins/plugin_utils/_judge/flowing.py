@@ -145,8 +145,8 @@ class Flowing:
     def _losses(self, protocol: str, known: str) -> tuple[Lost, Lost] | None:
         """Return the losses to an address, and those of its pings; None if they cannot be compared."""
         line, row = self.lines.get(known, {}), (self.flows if protocol == "udp" else self.streams).get(known, {})
-        data = _lost(row.get("losses"), row.get("sent" if protocol == "udp" else "exchanged"))
-        pings = _lost(line.get("losses"), (number(line.get("answered")) or 0) + (number(line.get("lost")) or 0))
+        data = lost_of(row.get("losses"), row.get("sent" if protocol == "udp" else "exchanged"))
+        pings = lost_of(line.get("losses"), (number(line.get("answered")) or 0) + (number(line.get("lost")) or 0))
         return (data, pings) if data is not None and pings is not None else None
 
 
@@ -208,11 +208,12 @@ def _differ(data: Lost, pings: Lost, *, by_chance: float) -> bool:
     """Whether more was lost of the data than of the pings, and not by chance."""
     if data.share - pings.share < _NOTICED:
         return False
-    return _tail(data.times, data.times + pings.times, data.sent / (data.sent + pings.sent)) < by_chance
+    # If all packets are lost alike, each loss is one of the data with this probability.
+    return probability(data.times, data.times + pings.times, data.sent / (data.sent + pings.sent)) < by_chance
 
 
-def _tail(least: int, count: int, share: float) -> float:
-    """Return the probability that at least so many of the losses are those of the data, if all packets are lost alike."""
+def probability(least: int, count: int, share: float) -> float:
+    """Return the probability that something happens at least so many times of `count`, if it happens each time with that of `share`."""
     if share >= 1:
         return 1.0
     whole = lgamma(count + 1)
@@ -222,7 +223,7 @@ def _tail(least: int, count: int, share: float) -> float:
     )
 
 
-def _lost(times: object, sent: object) -> Lost | None:
+def lost_of(times: object, sent: object) -> Lost | None:
     """Return counts that make sense; None for others."""
     lost, tries = number(times), number(sent)
     if lost is None or tries is None or not 0 <= lost <= tries <= _MOST_COUNTED or tries < 1:

@@ -79,7 +79,7 @@ def judge_exit(answer: Json, context: CheckContext) -> list[Check]:
                 context.check(
                     on, aspect="forwarding", family=family, target=INTERNET, evidence=evidence, expected={"forwarding": True},
                     observed={"forwarding": on, "interface": device},
-                    hint=f"the kernel of this exit node does not forward packets: `sysctl -w {switch}=1`, and keep it in /etc/sysctl.d"
+                    hint=f"the kernel of this exit node does not forward packets: `sysctl -w {quoted(switch)}=1`, and keep it in /etc/sysctl.d"
                     if on is False else seen.why(FILES), command=f"sysctl {quoted(switch)}",
                 )
             )  # fmt: skip
@@ -107,7 +107,7 @@ def _of(seen: Answer, context: CheckContext, way: Way) -> list[Check]:
     return [
         context.check(
             on, aspect="forwarding", family=way.family, target=way.target, evidence=evidence, expected={"forwarding": True}, observed={"forwarding": on},
-            hint=f"the kernel does not forward packets: `sysctl -w {switch}=1`, and keep it in /etc/sysctl.d"
+            hint=f"the kernel does not forward packets: `sysctl -w {quoted(switch)}=1`, and keep it in /etc/sysctl.d"
             if on is False else seen.why(FILES), command=f"sysctl {quoted(switch)}",
         ),
         context.check(

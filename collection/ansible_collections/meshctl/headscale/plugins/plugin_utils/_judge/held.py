@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, items, mapping, number, text
 from .context import CheckContext, Node
-from .flowing import Flowing
+from .flowing import Flowing, Lost
+from .losing import pings_lost, too_many
 from .observations import HELD
 from .quoting import quoted
 from .saturation import busier, load_of, read_load
 from .spans import MOST_READ, Span, at_once, by_load, clock, spans_of
+from .steady import LOSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,6 +43,8 @@ class Held:
     hold_s: float
     silence_budget_s: float
     stall_budget_s: float
+    loss_budget: float = 5.0
+    """Percentage of the pings that may be lost, apart from silences."""
     stream_peers: frozenset[str] = frozenset()
     no_streams: str = ""
     """Why no connection was kept open."""
@@ -123,6 +127,7 @@ class _Seen:
             "address": peer.address(family),
             "watched_s": {"at_least": expect.hold_s},
             "silent_s": {"at_most": expect.silence_budget_s},
+            "lost": f"no more than {expect.loss_budget:g} %, but for chance",
         }
         about: dict[str, Any] = {"aspect": "steady", "family": family, "target": peer.name, "expected": expected}
         line = mapping(self._lines.get(peer.address(family)))
@@ -152,12 +157,30 @@ class _Seen:
             **({"refused": line["errors"]} if line.get("errors") else {}),
         }
         bad = any(span.end - span.start > expect.silence_budget_s for span in spans)
-        if bad and by_load(spans, self._load, lasted_s=self._watched_s):
-            return self._context.skipped(self._overloaded(f"was silent for {longest:g} s at most"), **about)
+        lost, explained = self._lost(peer, family), by_load(spans, self._load, lasted_s=self._watched_s)
+        losing = not bad and too_many(lost, expect.loss_budget)
+        # Single packets are lost on a saturated machine as well.
+        explained = explained or (losing and not too_many(lost, expect.loss_budget * self._load.patience))
+        if (bad or losing) and explained:
+            what = f"was silent for {longest:g} s at most" if bad else f"lost {lost.times} of {lost.sent} pings"
+            return self._context.skipped(self._overloaded(what), **about)
+        hint = self._silent(peer, family, spans) if bad else self._losing(peer, family, longest) if losing else ""
         return self._context.check(
-            not bad, **about, observed=observed, evidence=evidence, hint=self._silent(peer, family, spans) if bad else "",
+            not bad and not losing, **about, observed=observed, evidence=evidence, hint=hint,
             command=f"ping -D -O -i 0.2 -w 20 {quoted(peer.address(family))}",
         )  # fmt: skip
+
+    def _lost(self, peer: Node, family: int) -> Lost:
+        """Return how many pings to an address were lost that nothing explains."""
+        line = mapping(mapping(self._data.get("lines")).get(peer.address(family)))
+        since = self._expect.since.get(peer.name, 0.0)
+        return pings_lost(line, ahead_s=self._expect.ahead_s, since=since, outages=self._expect.outages)
+
+    def _losing(self, peer: Node, family: int, longest: float) -> str:
+        lost, other = self._lost(peer, family), self._lost(peer, 10 - family)
+        beside = f", and {other.times} of {other.sent} over IPv{10 - family}" if other.sent else ""
+        besides = f", besides those in the longest silence, of {longest:g} s" if longest else ""
+        return f"{lost.times} of {lost.sent} pings to {peer.name} were lost over IPv{family}{beside}{besides}: {LOSES}"
 
     def _overloaded(self, what: str) -> str:
         return f"it {what}, and the machine was saturated ({self._load.said}): that proves nothing"

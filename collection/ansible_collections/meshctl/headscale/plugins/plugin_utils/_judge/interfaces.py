@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
 from .answer import Answer, Json, address, addresses, items, mapping, text
@@ -14,6 +14,8 @@ from .observations import ROUTES
 
 # As `ip` names an interface without a link layer; older answers have no type.
 _TUNNELS = ("none", "")
+# tailscaled's own list: Python's is_private also has the test networks.
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
 def mesh_interfaces(links: Json) -> frozenset[str]:
@@ -43,6 +45,12 @@ def route_to(seen: Answer, target: str) -> dict[str, Json]:
 def device_to(seen: Answer, target: str) -> str:
     """Return the interface of the kernel's route to an address, empty if there is none."""
     return text(route_to(seen, target).get("dev"))
+
+
+def is_local(known: str) -> bool:
+    """Whether an address is a loopback or a private one, as tailscaled decides."""
+    found = ip_address(known)
+    return found.is_loopback or any(found.version == net.version and found in net for net in _PRIVATE)
 
 
 def mesh_address(value: Json) -> bool:

@@ -362,9 +362,13 @@ def _hint(seen: Answer, wall: Wall, ok: bool | None, why: str) -> str:
     if ok is False:
         return (
             f"{wall.address} is reached without the mesh: the two networks have a route to each other (`ip route get "
-            f"{wall.address}`), so nothing here proves that traffic needs the mesh"
+            f"{quoted(wall.address)}`), so nothing here proves that traffic needs the mesh"
         )
-    return why or (
+    if why:
+        return why
+    if not wall.mesh:
+        return f"nothing refused, and silence proves nothing: the mesh address of {wall.name} is not known"
+    return (
         f"nothing refused, but {wall.name} does not answer over the mesh either: silence proves nothing while "
         "no traffic gets out"
     )

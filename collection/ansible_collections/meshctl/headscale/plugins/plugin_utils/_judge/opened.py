@@ -81,7 +81,9 @@ def some_pass(rows: Mapping[str, Any], protocol: str, peer: str) -> str:
     whole = [port for port, (count, fine) in tried.items() if count and fine == count]
     if shut and len(shut) + len(whole) == len(tried):
         how = "dropped" if total["lost"] >= total["refused"] else "refused"
-        return _ports(protocol.upper(), shut, int(whole[0]) if whole[0].isdigit() else 0, peer, how)
+        return _ports(
+            protocol.upper(), shut, int(whole[0]) if whole[0].isascii() and whole[0].isdecimal() else 0, peer, how
+        )
     return _some(protocol, peer, total)
 
 

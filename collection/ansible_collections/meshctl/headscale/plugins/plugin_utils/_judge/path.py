@@ -38,6 +38,12 @@ class ExpectedPath:
     kind: Kind
     reason: str = ""
     underlay: Underlay = field(default_factory=Underlay)
+    network: str = ""
+    """The physical network that both nodes are in, empty if they are not or it is not known."""
+
+    def accepts(self, path: str) -> bool:
+        """Whether a path that was observed is as expected."""
+        return path in (("direct", "relay", "peer-relay") if self.kind == "any" else (self.kind,))
 
     @property
     def address(self) -> str:
@@ -93,9 +99,8 @@ def _expected_path(seen: Answer, context: CheckContext, way: ExpectedPath, own: 
     found = observed_path(pinged)
     direct = found["path"] == "direct"
     ours = not direct or not way.hosts or found["host"] in way.hosts
-    right = found["path"] in (("direct", "relay", "peer-relay") if way.kind == "any" else (way.kind,))
     return context.check(
-        right and ours,
+        way.accepts(found["path"]) and ours,
         target=way.peer.name,
         expected=expected,
         observed=found,
@@ -137,4 +142,4 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
     own_endpoints = mapping(mapping(seen.data(STATUS)).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}
     sides[way.peer.name] = (list(way.underlay.endpoints), list(way.underlay.local))
-    return causes.relayed(sides)
+    return causes.relayed(sides, network=way.network)

@@ -153,7 +153,7 @@ class _Judge:
                 "policy lets it in and the listener was killed"
             )
         else:
-            reason = self._unproven(opening)
+            reason = self._unproven(opening, [port for port in opening.closed if port not in tries])
             return self._check(None if reason else True, protocol, family, expected, observed, reason, opening)
         return self._check(False, protocol, family, expected, observed, hint, opening)
 
@@ -186,11 +186,13 @@ class _Judge:
             return self._seen.why(PORTS)
         return "" if self._found else late("the ports were not tried in time")
 
-    def _unproven(self, opening: Opening) -> str:
+    def _unproven(self, opening: Opening, untried: list[int]) -> str:
         """Return why the silence of the closed ports proves nothing."""
         peer = self._pair.peer.name
         if not opening.closed:
             return ""
+        if untried:
+            return f"the probe's answer does not contain {shown_ports(untried)}: whether {peer} is silent there is not known"
         if self._pair.controls:
             return (
                 ""
@@ -302,4 +304,5 @@ class _Judge:
 
 
 def _is_row(row: Json) -> bool:
-    return isinstance(row, list) and len(row) == 3 and isinstance(row[2], int) and isinstance(row[0], str)  # noqa: PLR2004
+    """Whether a row says what has arrived: a protocol, an address and a port."""
+    return isinstance(row, list) and [type(entry) for entry in row] == [str, str, int]

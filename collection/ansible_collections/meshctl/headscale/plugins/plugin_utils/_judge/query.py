@@ -39,7 +39,7 @@ def compile_query(expression: str) -> Json:
     try:
         return jmespath.compile(expression)
     # The errors of jmespath are ValueErrors.
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         where = str(exc).splitlines()[0].rstrip(":")
         raise BadInput(f"the query {expression!r} is not valid JMESPath: {where}") from exc
 
@@ -52,7 +52,8 @@ def judge_query(document: Json, context: CheckContext, query: Query, *, why: str
     try:
         found = compile_query(query.expression).search(plain(document))
         failed = [name for name, wanted in query.compare.items() if not _COMPARE[name](found, plain(wanted))]
-    except ValueError as exc:
+    # The others come from values that an expression does not expect, such as null.
+    except (ValueError, TypeError, OverflowError, RecursionError) as exc:
         said = str(exc).splitlines()[0]
         hint = f"the query {query.expression!r} cannot be applied to this document: {said}"
         return context.check(None, expected=expected, observed=None, hint=hint, evidence={"query": query.expression})

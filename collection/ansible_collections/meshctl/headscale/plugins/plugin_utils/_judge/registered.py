@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, addresses, items, mapping, moment, text
 from .context import CheckContext
 from .observations import NODES
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,20 @@ class Registered:
 
 def records(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
     """Return `mesh_nodes`: the server's record of each wanted node that it knows."""
-    listed = _listed(Answer(answer))
-    return {wanted.name: _record(found) for wanted in expect.nodes if listed and (found := _find(listed, wanted))}
+    listed, contested = _listed(Answer(answer)), rivals(expect)
+    return {
+        wanted.name: _record(found)
+        for wanted in expect.nodes
+        if listed and wanted.name not in contested and (found := _find(listed, wanted))
+    }
+
+
+def rivals(expect: Registered) -> dict[str, list[str]]:
+    """Return all hosts that state the same key, for each host that shares its key: the node may be any of them."""
+    owners: dict[str, list[str]] = {}
+    for key, name in dict.fromkeys((wanted.key, wanted.name) for wanted in expect.nodes if wanted.key):
+        owners.setdefault(key, []).append(name)
+    return {name: names for names in owners.values() if len(names) > 1 for name in names}
 
 
 def outsiders(answer: Json, expect: Registered) -> dict[str, dict[str, Any]]:
@@ -84,8 +97,14 @@ def judge_registered(answer: Json, context: CheckContext, expect: Registered) ->
             context.check(None, target=name, expected="registered", observed=None, hint=why, evidence=evidence)
             for name in targets
         ]
-    checks = [_one(seen, context, expect, wanted, listed) for wanted in expect.nodes]
-    return checks + _duplicates(context, expect, listed)
+    contested = rivals(expect)
+    checks = [
+        _contested(context, expect, wanted, found, contested[wanted.name])
+        if wanted.name in contested and (found := _find(listed, wanted))
+        else _one(seen, context, expect, wanted, listed)
+        for wanted in expect.nodes
+    ]
+    return checks + _duplicates(context, [one for one in expect.nodes if one.name not in contested], listed)
 
 
 def _listed(seen: Answer) -> list[dict[str, Any]] | None:
@@ -161,6 +180,24 @@ def _one(
     )  # fmt: skip
 
 
+def _contested(
+    context: CheckContext, expect: Registered, wanted: Wanted, found: dict[str, Any], names: list[str]
+) -> Check:
+    """Return that a node may be any of several hosts: what a host says of itself must not decide about another."""
+    number, name = text(found.get("id")), text(found.get("givenName"))
+    return context.check(
+        None,
+        target=wanted.name,
+        expected=_expected(expect),
+        observed={"same_key": names},
+        evidence={"key": wanted.key, "node": number},
+        hint=f"{' and '.join(names)} state the same key, that of node {number} ({name}), so it is unknown which of them is this node: one "
+        "is a clone of the other with tailscaled's state, or one states a key that is not its own; compare `tailscale status --json` on "
+        "them, and join the wrong one again with an empty state directory",
+        command="headscale nodes list",
+    )
+
+
 def _missing(wanted: Wanted, listed: list[dict[str, Any]]) -> str:
     label = _label(wanted.name)
     same = [node for node in listed if label in (text(node.get("givenName")), _label(text(node.get("name"))))]
@@ -182,7 +219,7 @@ def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, 
     if observed["expired"]:
         return (
             f"its key expired at {record['expiry']}: join it again, or `headscale nodes expire --disable -i "
-            f"{record['id']}`"
+            f"{quoted(record['id'])}`"
         )
     if observed.get("online") != expected.get("online"):
         state = "offline" if expected["online"] else "still online"
@@ -194,9 +231,9 @@ def _hint(observed: dict[str, Any], expected: dict[str, Any], record: dict[str, 
     return f"it was registered with another {' and other '.join(wrong)}: check which preauthkey was used"
 
 
-def _duplicates(context: CheckContext, expect: Registered, listed: list[dict[str, Any]]) -> list[Check]:
+def _duplicates(context: CheckContext, nodes: list[Wanted], listed: list[dict[str, Any]]) -> list[Check]:
     checks = []
-    for wanted in expect.nodes:
+    for wanted in nodes:
         name = text(_find(listed, wanted).get("name")).lower()
         claims = [node for node in listed if name and text(node.get("name")).lower() == name]
         if not claims:

@@ -29,6 +29,7 @@ from .names import (
 )
 from .observations import ADDRESSES, DNS, DNS_TCP, FILES, GETADDRINFO, LOOKUPS
 from .quoting import quoted
+from .reason import late
 
 if TYPE_CHECKING:
     from .check import Check
@@ -83,17 +84,35 @@ def _records(seen: Answer, context: CheckContext, name: Name, expect: Names) -> 
     known = addresses([value for row in rows.values() for value in values(row)])
     slowest = max(entry for entry in took if entry is not None)
     same = name.leads_to(known) and all(row.get("server") == resolver for row in rows.values())
-    observed = {"addresses": known, "rcode": {kind: row.get("rcode") for kind, row in rows.items()}, "ms": slowest}
+    outcomes = {kind: text(row.get("outcome")) for kind, row in rows.items()}
+    rcodes = {kind: row.get("rcode") for kind, row in rows.items()}
+    # Without an address of that family, tailscaled answers NOERROR and no record.
+    bad = [kind for kind in rows if outcomes[kind] != "answered" or rcodes[kind] != "NOERROR"]
+    observed: dict[str, Any] = {"addresses": known, "rcode": rcodes, "ms": slowest}
+    if set(outcomes.values()) != {"answered"}:
+        observed["outcome"] = outcomes
     return context.check(
-        same and slowest <= budget_ms,
+        same and not bad and slowest <= budget_ms,
         aspect="dns",
         target=name.node,
         expected=expected,
         observed=observed,
         evidence={"ttl": [mapping(entry).get("ttl") for row in rows.values() for entry in items(row.get("answers"))]},
-        hint=why_not_resolved(seen, name, known, same=same),
+        hint=_one_kind_fails(name, resolver, {kind: rows[kind] for kind in bad})
+        if same and bad
+        else why_not_resolved(seen, name, known, same=same),
         command=command,
     )
+
+
+def _one_kind_fails(name: Name, resolver: str, bad: Mapping[str, Mapping[str, Any]]) -> str:
+    said = ", ".join(f"{kind}: {text(row.get('rcode')) or text(row.get('outcome'))}" for kind, row in bad.items())
+    hint = (
+        f"{resolver} gives the correct addresses of {name.fqdn}, but does not answer both questions properly ({said}): tailscaled answers "
+        "NOERROR, even without a record of that type; read its log, and find out whether another program answers at that address "
+        "(`nft list ruleset`)"
+    )
+    return late(hint) if any(row.get("outcome") == "timeout" for row in bad.values()) else hint
 
 
 def _over_tcp(seen: Answer, context: CheckContext, name: Name, expect: Names) -> Check:
@@ -199,8 +218,10 @@ def _outside(seen: Answer, context: CheckContext, name: str, led: str) -> Check:
             f"{name} should be {led}, but it leads to {', '.join(known)}: the upstream resolver, or a resolver before it, "
             "returns another address"
         )
+    # The inventory knows the address of one family.
+    right = not led or [one for one in known if (":" in one) == (":" in led)] == [led]
     return context.check(
-        (outcome == "found" and bool(known) and (not led or led in known)) if outcome else None,
+        (outcome == "found" and bool(known) and right) if outcome else None,
         aspect="outside",
         target=name,
         expected={"name": name, "outcome": "found", **({"address": led} if led else {})},
@@ -220,15 +241,9 @@ def _wire(seen: Answer, context: CheckContext, resolver: str) -> Check:
     capture = mapping(seen.data(LOOKUPS))
     flows = [mapping(flow) for flow in items(capture.get("flows"))]
     elsewhere = _elsewhere(seen, flows, resolver)
-    asked: dict[str, int] = {}
-    answered: dict[str, int] = {}
-    for flow in flows:
-        for key, end, counts in (("dport", "dst", asked), ("sport", "src", answered)):
-            server = address(flow.get(end))
-            if flow.get(key) == _DNS_PORT and server and flow.get("interface") != "lo":
-                counts[server] = counts.get(server, 0) + int(number(flow.get("marked")) or 0)
-    asked = {server: packets for server, packets in asked.items() if packets}
-    answered = {server: packets for server, packets in answered.items() if packets}
+    asked, answered = _packets(flows, "marked")
+    # A cache cannot have the name that is new each time.
+    new = all(list(packets) == [resolver] for packets in _packets(flows, "fresh"))
     expected = {"asked": [resolver], "answered": [resolver]}
     other = sorted(set(asked) - {resolver})
     stub = local_stub(name_servers(seen))
@@ -243,10 +258,11 @@ def _wire(seen: Answer, context: CheckContext, resolver: str) -> Check:
         )
     elif not asked:
         ok, hint = None, "no query was seen on the wire: a cache on the host answered"
-    elif not other and asked[resolver] < names:
+    elif not other and asked[resolver] < names and not new:
         ok, hint = (
             None,
-            f"{asked[resolver]} questions for {names} names were seen: a cache on the host answers for the rest",
+            f"{asked[resolver]} questions for {names} names were seen, and {resolver} was not seen to answer the one that no cache can "
+            "know: what answers the others is unknown",
         )
     elif elsewhere:
         ok, hint = (
@@ -265,6 +281,18 @@ def _wire(seen: Answer, context: CheckContext, resolver: str) -> Check:
         hint=hint,
         command="cat /etc/resolv.conf" if not elsewhere else f"ip route get {quoted(resolver)}",
     )
+
+
+def _packets(flows: list[dict[str, Any]], what: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many questions with a marker each name server was sent, and how many answers with it came from each."""
+    asked: dict[str, int] = {}
+    answered: dict[str, int] = {}
+    for flow in flows:
+        for key, end, counts in (("dport", "dst", asked), ("sport", "src", answered)):
+            server, packets = address(flow.get(end)), int(number(flow.get(what)) or 0)
+            if flow.get(key) == _DNS_PORT and server and flow.get("interface") != "lo" and packets:
+                counts[server] = counts.get(server, 0) + packets
+    return asked, answered
 
 
 def _elsewhere(seen: Answer, flows: list[dict[str, Any]], resolver: str) -> list[str]:

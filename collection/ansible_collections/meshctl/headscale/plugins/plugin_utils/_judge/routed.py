@@ -271,7 +271,7 @@ def _by_peer(seen: Answer, expect: Routed, way: Way, name: str, prefix: str, pee
     if _in_mesh(seen, way) is False:
         return (
             f"the client has the route {prefix} of {name}, but the kernel does not use it: another route or rule takes precedence "
-            f"(`ip rule`, `ip route get {way.address}`)"
+            f"(`ip rule`, `ip route get {quoted(way.address)}`)"
         )
     return f"the server reports the router {name} as offline" if peer.get("Online") is False else ""
 

@@ -130,4 +130,4 @@ def _timed(check: Check) -> bool:
     if check.evidence.get("refused") or check.evidence.get("refused_by"):
         return False
     known = mapping(check.observed)
-    return check.aspect in _TIMED.get(check.assertion, ()) and not _REPLIES_ELSEWHERE & set(known)
+    return check.aspect.partition(".")[0] in _TIMED.get(check.assertion, ()) and not _REPLIES_ELSEWHERE & set(known)

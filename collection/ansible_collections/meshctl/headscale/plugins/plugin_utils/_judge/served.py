@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer, Json, items, mapping, text
 from .context import joined
 from .observations import NODES
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from .check import Check
@@ -146,9 +147,7 @@ def not_served(prefix: str, routers: tuple[str, ...], state: Mapping[str, Any]) 
     advertising = [name for name, own in known.items() if prefix in items(own.get("advertised"))]
     approved = [name for name in advertising if prefix in items(known[name].get("approved"))]
     if not advertising:
-        return (
-            f"no router advertises {prefix}: run `tailscale set --advertise-routes={prefix}` on {' or '.join(routers)}"
-        )
+        return f"no router advertises {prefix}: run `tailscale set --advertise-routes={quoted(prefix)}` on {' or '.join(routers)}"
     if not approved:
         return (
             f"the server has not approved {prefix} of {' or '.join(advertising)}: see `headscale nodes approve-routes`"

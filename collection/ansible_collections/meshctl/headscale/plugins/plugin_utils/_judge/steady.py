@@ -6,28 +6,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, items, mapping, number, text
 from .observations import DIRECT, LARGE, STEADY
 from .quoting import quoted
+from .reachable import ip_version
 from .reason import late
+from .saturation import load_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .check import Check
     from .context import CheckContext, Node
     from .reachable import Reachable
+    from .saturation import Load
 
 # Payload of a large echo request: with its headers it just fits the mesh's MTU of 1280 bytes over IPv6.
 LARGE_BYTES = 1232
-# Of at least this many large packets, at most this share may be lost, unless small packets are lost as well.
-_MANY, _LARGE_LOST = 20, 0.3
+# Of at least this many large packets, of both families or of one, at most this share may be lost, unless small packets are lost as well.
+# A link that loses one packet in a hundred by chance loses four of ten with a probability of 2e-6, and is measured twice.
+_MANY, _MANY_OF_ONE, _LARGE_LOST = 20, 10, 0.3
 # No burst has more, whatever a host says.
 _MOST_SENT = 1_000_000
 # A direct path loses packets only when it missed at least this many pings, and more than the budget.
 _MISSED = 3
-_LOSES: Final = (
+LOSES: Final = (
     "a link or a router on the way loses packets (`ip -s link`, `ping` of the physical addresses), a client is "
     "overloaded or restarts, or a firewall limits how many pings it answers"
 )
@@ -35,47 +42,89 @@ _LOSES: Final = (
 
 def judge_steady(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
     """Return a check of each peer's lost packets, and one of large packets."""
-    seen = Answer(answer)
+    seen, load = Answer(answer), load_of(answer)
     return [
         check
         for peer in expect.peers
-        for check in (_loss(seen, context, peer, expect), _large(seen, context, peer, expect))
+        for check in (_loss(seen, context, peer, expect, load), _large(seen, context, peer, expect, load))
     ]
 
 
-def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> tuple[int, int] | None:
-    """Return how many packets were sent to a peer and how many it answered; None if that is not known."""
+@dataclass(frozen=True, kw_only=True)
+class _Burst:
+    """How many packets were sent, and how many were answered."""
+
+    sent: int = 0
+    received: int = 0
+
+    def __add__(self, other: _Burst) -> _Burst:
+        """Return both together."""
+        return _Burst(sent=self.sent + other.sent, received=self.received + other.received)
+
+    @property
+    def lost(self) -> int:
+        """Return how many packets were lost."""
+        return self.sent - self.received
+
+    @property
+    def share(self) -> float:
+        """Return the share that was lost."""
+        return self.lost / self.sent
+
+
+def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> dict[str, _Burst]:
+    """Return what became of the packets to each of a peer's addresses; empty if that is not known of one of them."""
     found = mapping(seen.data(name))
-    sent = received = 0
+    counted = {}
     for known in filter(None, (peer.address(family) for family in families)):
         result = mapping(found.get(known))
         out, back = number(result.get("sent")), number(result.get("received"))
         if not out or back is None or not 0 <= back <= out <= _MOST_SENT:
-            return None
-        sent, received = sent + int(out), received + int(back)
-    if not sent:
-        return None
-    return sent, received
+            return {}
+        counted[known] = _Burst(sent=int(out), received=int(back))
+    return counted
 
 
-def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
+def _alone(bad: list[str], counted: Mapping[str, _Burst]) -> str:
+    """Return the only address of several that is bad; empty if there is none, or if all are."""
+    return bad[0] if len(bad) == 1 < len(counted) else ""
+
+
+def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, load: Load) -> Check:
     counted = _counted(seen, STEADY, peer, expect.families)
+    both = sum(counted.values(), _Burst())
+    # One packet of each family may be lost. A link that loses one in a thousand by chance loses two of 20 in two bursts with a
+    # probability of 4e-8.
+    bad = [known for known, burst in counted.items() if burst.lost > expect.lost_at_most(burst.sent) * load.patience]
+    alone = _alone(bad, counted)
     check = partial(
         context.check,
         aspect="loss",
         target=peer.name,
         expected={"lost_percent": {"at_most": expect.loss_budget}},
-        command=f"ping -c 20 -i 0.1 {quoted(peer.first_address or peer.name)}",
+        command=f"ping -c 20 -i 0.1 {quoted(alone or peer.first_address or peer.name)}",
     )
-    if counted is None:
+    if not counted:
         return check(None, observed=None, hint=_unsent(seen, STEADY))
-    sent, received = counted
-    share = round(100 * (sent - received) / sent, 1)
+    shown = counted.get(alone, both)
+    share = round(100 * shown.share, 1)
     return check(
-        sent - received <= expect.lost_at_most(sent),
-        observed={"sent": sent, "received": received, "lost_percent": share},
-        hint=f"{share:g} % of the packets are lost, even after the path was found: {_LOSES}",
+        both.lost <= expect.lost_at_most(both.sent) and not bad,
+        observed={**_observed(shown, alone), "lost_percent": share},
+        hint=f"{share:g} % of the packets are lost{_only(counted, alone)}, even after the path was found: {LOSES}",
     )
+
+
+def _observed(burst: _Burst, alone: str) -> dict[str, Any]:
+    return {"sent": burst.sent, "received": burst.received, **({"over": ip_version(alone)} if alone else {})}
+
+
+def _only(counted: Mapping[str, _Burst], alone: str) -> str:
+    """Say over which family alone so many are lost, and how many over the other one."""
+    others = [
+        f"{round(100 * one.share)} % over {ip_version(known)}" for known, one in counted.items() if known != alone
+    ]
+    return f" over {ip_version(alone)}, and {' and '.join(others)}" if alone else ""
 
 
 def hidden_losses(answer: Json, context: CheckContext, expect: Reachable) -> list[Check]:
@@ -106,14 +155,15 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
         expected={"lost_percent": {"at_most": expect.loss_budget}},
         observed={"sent": total, "received": total - missed, "lost_percent": share},
         evidence={"path": "direct", "by_relay": settled.count(False)},
-        hint=f"{share:g} % of the packets are lost on the direct path, and the relay steps in: {_LOSES}",
+        hint=f"{share:g} % of the packets are lost on the direct path, and the relay steps in: {LOSES}",
         command=f"tailscale ping --c {total} --until-direct=false {quoted(known)}",
     )
 
 
-def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -> Check:
+def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, load: Load) -> Check:
     counted = _counted(seen, LARGE, peer, expect.families)
     small = _counted(seen, STEADY, peer, expect.families)
+    large, little = sum(counted.values(), _Burst()), sum(small.values(), _Burst())
     check = partial(
         context.check,
         aspect="large",
@@ -121,26 +171,29 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable) -
         expected={"bytes": LARGE_BYTES, "replies": {"at_least": 1}},
         command=f"ping -c 3 -s {LARGE_BYTES} {quoted(peer.first_address or peer.name)}",
     )
-    if counted is None or small is None:
+    if not counted or not small:
         return check(None, observed=None, hint=_unsent(seen, LARGE))
-    sent, received = counted
-    silent = [
-        known
-        for family in expect.families
-        if (known := peer.address(family)) and not number(mapping(mapping(seen.data(LARGE)).get(known)).get("received"))
-    ]
-    thinned = (
-        sent >= _MANY and sent - received > sent * _LARGE_LOST and small[0] - small[1] <= expect.lost_at_most(small[0])
-    )
+    silent = [known for known, burst in counted.items() if not burst.received]
+    pooled = large.sent >= _MANY and large.share > _LARGE_LOST and little.lost <= expect.lost_at_most(little.sent)
+    thinned = [known for known, burst in counted.items() if _thinned(burst, small[known], load.patience)]
+    alone = "" if silent else _alone(thinned, counted)
+    shown, beside = counted.get(alone, large), small.get(alone, little)
     return check(
-        not silent and not thinned,
-        observed={"sent": sent, "received": received, "silent": silent},
-        hint="no packet is answered, large or small" if not small[1] else
-        f"{round(100 * (sent - received) / sent)} % of the large packets are lost, but hardly any small one: a link or a router on "
-        "the way, or one of several routes, drops large packets (`ip -s link`, `ping -s`)" if not silent else
+        not silent and not pooled and not thinned,
+        observed={**_observed(shown, alone), "silent": silent},
+        hint="no packet is answered, large or small" if not little.received else
+        f"{round(100 * shown.share)} % of the large packets are lost{_only(counted, alone)}, and {round(100 * beside.share)} % of the small "
+        "ones: a link or a router on the way, or one of several routes, drops large packets (`ip -s link`, `ping -s`)" if not silent else
         "small packets get through but large ones do not: the MTU of a link on the way is too small for WireGuard (it needs 1360 "
         "bytes for the mesh's 1280), and its ICMP errors are lost; raise it, or lower the MTU of tailscale0 (TS_DEBUG_MTU)",
     )  # fmt: skip
+
+
+def _thinned(large: _Burst, small: _Burst, patience: float) -> bool:
+    """Whether one family loses many large packets, and far more than small ones."""
+    # With fewer small ones, large ones were only sent until one was answered.
+    counts = small.sent >= _MANY and large.sent >= _MANY_OF_ONE
+    return counts and large.share - small.share > _LARGE_LOST * patience
 
 
 def _unsent(seen: Answer, name: str) -> str:

@@ -18,8 +18,8 @@ def expected_path(own: Json, other: Json) -> tuple[Kind, str]:  # noqa: PLR0911 
     here, there = mapping(own), mapping(other)
     if not text(here.get("subnet")) or not text(there.get("subnet")):
         return "any", "the topology does not say where the two nodes are"
-    if here["subnet"] == there["subnet"]:
-        return "direct", f"both are in {here['subnet']}"
+    if network := common_network(own, other):
+        return "direct", f"both are in {network}"
     kinds = (_nat(here), _nat(there))
     if "unknown" in kinds:
         return "any", "the inventory does not say what NAT is between them"
@@ -31,6 +31,12 @@ def expected_path(own: Json, other: Json) -> tuple[Kind, str]:  # noqa: PLR0911 
         # The easy side's router accepts answers only from a known port, but the hard side uses another port each time.
         return "relay", "a hard NAT on one side and a filtering NAT on the other"
     return "direct", f"NAT {kinds[0]} to {kinds[1]}"
+
+
+def common_network(own: Json, other: Json) -> str:
+    """Return the network that two nodes are both in, empty if they are not or the topology does not say."""
+    here, there = (text(mapping(record).get("subnet")) for record in (own, other))
+    return here if here == there else ""
 
 
 def owned(record: Json) -> list[str]:

@@ -49,6 +49,7 @@ def capture(ask: Dict, until: float) -> Json:
 
     `clear` leaves out WireGuard's data, which the interfaces count, and the interface that has one of the addresses in
     `except`: the rest is so little that nothing is lost, however much is transferred. `echoes` keeps nothing but ICMP.
+    Packets with the text `fresh` are counted besides those with `marker`.
     Where the capture is `optional` and not permitted, they are made all the same, and there are no flows.
     """
     try:
@@ -67,12 +68,12 @@ def capture(ask: Dict, until: float) -> Json:
     with sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         sock.settimeout(0.0 if ask.get("echoes") else _LOOK_S)
-        marker = str(ask.get("marker") or "").encode()
+        marker, fresh = (str(ask.get(key) or "").encode() for key in ("marker", "fresh"))
         if ask.get("clear"):
             from .serve import BLOCK
 
             marker = BLOCK[:_MARK]
-        watcher = threading.Thread(target=_watch, args=(sock, flows, marker, stop), daemon=True)
+        watcher = threading.Thread(target=_watch, args=(sock, flows, marker, stop, fresh), daemon=True)
         watcher.start()
         during = observe_all(ask.get("during") or [], until - 0.5)
         time.sleep(0.05)  # the last packets may still be inside tailscaled
@@ -125,7 +126,7 @@ def _program(but: int) -> List:
     ]
 
 
-def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Event) -> None:
+def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Event, fresh: bytes) -> None:
     last = None
     while last is None or time.monotonic() < last:
         if last is None and stop.is_set():
@@ -142,7 +143,7 @@ def _watch(sock: socket.socket, flows: Dict, marker: bytes, stop: threading.Even
         flow = _flow(packet, where) or (_other(packet, where) if marker and marker in packet else None)
         if flow is None:
             continue
-        _count(flows, flow[0], flow[1], packet, marker)
+        _count(flows, flow[0], flow[1], packet, marker, fresh)
 
 
 def _received(sock: socket.socket) -> Tuple:
@@ -154,7 +155,9 @@ def _received(sock: socket.socket) -> Tuple:
         return sock.recvfrom(65535)
 
 
-def _count(flows: Dict, key: Tuple, payload: bytes, packet: bytes, marker: bytes) -> None:
+def _count(  # noqa: PLR0913, PLR0917
+    flows: Dict, key: Tuple, payload: bytes, packet: bytes, marker: bytes, fresh: bytes = b""
+) -> None:
     seen = flows.get(key)
     if seen is None:
         names = ("interface", "direction", "proto", "src", "dst", "sport", "dport")
@@ -165,6 +168,8 @@ def _count(flows: Dict, key: Tuple, payload: bytes, packet: bytes, marker: bytes
         seen["ttl"] = packet[8] if packet[0] >> 4 == 4 else packet[7]
     if marker and marker in packet:
         seen["marked"] += 1
+    if fresh and fresh in packet:
+        seen["fresh"] = seen.get("fresh", 0) + 1
     if key[2] == "udp":
         _classify(seen, payload)
 

@@ -53,7 +53,11 @@ def exchange(ask: Dict, until: float) -> Json:
     found = {"{host}".format(**target): seen for target, seen in zip(targets, small)}
     bulk = int(ask.get("bulk") or 0)
     if bulk:
-        able = [target for target in targets if target.get("bulk", True) and _answered(found[target["host"]])]
+        able = [
+            target
+            for target in targets
+            if target.get("bulk", True) and target.get("transfer", True) and _answered(found[target["host"]])
+        ]
         # Few at once: what is measured is the path, and not how well this host shares itself.
         sent = each(lambda target: _bulk(target, bulk, ask, until), able, until, workers=int(ask.get("at_once") or 4))
         for target, seen in zip(able, sent):

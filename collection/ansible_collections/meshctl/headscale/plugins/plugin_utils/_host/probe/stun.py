@@ -12,7 +12,7 @@ import struct
 
 from .base import Unseen, each, left
 from .tcp import bypass
-from .wire import outcome_of
+from .wire import FAMILIES, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def _ask_one(target: Dict, ask: Dict, until: float) -> Dict:
     found: Dict = {"host": host, "port": port, "outcome": "timeout", "mapped": ""}
     patience = float(ask.get("try_timeout_s") or 1.0)
     try:
-        kind, _type, _proto, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family = FAMILIES.get(target.get("family"), socket.AF_UNSPEC)
+        kind, _type, _proto, _name, address = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)[0]
         with socket.socket(kind, socket.SOCK_DGRAM) as sock:
             if ask.get("bypass"):
                 bypass(sock)

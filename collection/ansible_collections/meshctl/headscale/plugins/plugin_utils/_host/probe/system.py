@@ -19,6 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
+_MAPPED = bytes(10) + b"\xff\xff"
+_IPV4_BYTES = 4
+
 
 def listening(ask: Dict, until: float) -> Json:
     """Return the listening sockets, with their process if this user may see it."""
@@ -50,8 +53,12 @@ def listening(ask: Dict, until: float) -> Json:
 def _proc_address(text: str) -> Tuple:
     digits, _colon, port = text.partition(":")
     words = [struct.pack("=I", int(digits[i : i + 8], 16)) for i in range(0, len(digits), 8)]
-    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    return socket.inet_ntop(family, b"".join(words)), int(port, 16)
+    packed = b"".join(words)
+    # A socket of IPv6 that is bound to an address of IPv4 listens on nothing else.
+    if packed.startswith(_MAPPED):
+        packed = packed[len(_MAPPED) :]
+    family = socket.AF_INET if len(packed) == _IPV4_BYTES else socket.AF_INET6
+    return socket.inet_ntop(family, packed), int(port, 16)
 
 
 def _owners(inodes: set[int], until: float) -> Dict:

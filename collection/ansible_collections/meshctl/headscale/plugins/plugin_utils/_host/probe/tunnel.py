@@ -30,7 +30,7 @@ def proxy_of(host: str) -> Tuple | None:
         return None
     login, _at, authority = (rest if slashes else url).split("/")[0].rpartition("@")
     name, _colon, port = authority.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdecimal()):
         name, port = authority, "80"
     return name.strip("[]"), int(port), login
 

@@ -13,13 +13,15 @@ import time
 from .base import MAX_BODY, Unseen, each, left, ms_since, trusting
 from .http import LARGEST_HEAD, exchange, request_of
 from .tcp import bypass, connect
-from .wire import outcome_of
+from .wire import FAMILIES, NOWHERE, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
 _CONTROL = "tailscale-control-protocol"
+# A name may lead to any number of addresses.
+_MOST_ADDRESSES = 16
 
 
 def fetch(ask: Dict, until: float) -> Json:
@@ -54,9 +56,10 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     asked, where = (through[0], through[1]) if through else (str(target.get("connect") or host), port)
     if through:
         found["proxy"] = _authority(asked, where, "")
-    family = socket.AF_INET6 if target.get("family") == 6 else socket.AF_UNSPEC
-    rows = socket.getaddrinfo(asked, where, socket.AF_UNSPEC if through else family, socket.SOCK_STREAM)
+    family = socket.AF_UNSPEC if through else FAMILIES.get(target.get("family"), socket.AF_UNSPEC)
+    rows = socket.getaddrinfo(asked, where, family, socket.SOCK_STREAM)
     found["timings"]["resolve_ms"] = ms_since(began)
+    found["addresses"] = list(dict.fromkeys(row[4][0] for row in rows))[:_MOST_ADDRESSES]
     sock = _connected(found, rows, target, until)
     if sock is None:
         return
@@ -126,27 +129,47 @@ def _tunnel(sock: socket.socket, host: str, port: int, login: str, until: float)
 
 
 def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.socket | None:
-    """Connect to the first address of a name that accepts, as programs do; None with the last outcome when none does."""
+    """Connect to the first address of a name that accepts, as programs do; None with the most telling outcome when none does."""
+    most = -1
     for remaining in range(len(rows), 0, -1):
         kind, _type, _proto, _name, address = rows[-remaining]
-        sock = socket.socket(kind, socket.SOCK_STREAM)
         began = time.monotonic()
-        try:
-            if target.get("bypass"):
-                bypass(sock)
-            if target.get("source"):
-                sock.bind((target["source"], 0))
-            outcome, by = connect(sock, str(address[0]), address[1], began + left(until) / remaining)
-        except OSError:
-            sock.close()
-            raise
-        found["address"], found["timings"]["connect_ms"] = address[0], ms_since(began)
-        found["connected"] = outcome == "connected"
-        if found["connected"]:
+        sock, tried = _try(kind, address, target, began + left(until) / remaining)
+        if sock is None and _tells(tried) <= most:
+            continue
+        most = _tells(tried)
+        found.update(tried, address=address[0], connected=sock is not None)
+        found["timings"]["connect_ms"] = ms_since(began)
+        if sock is not None:
             return sock
-        found["outcome"], found["from"] = outcome, by
-        sock.close()
     return None
+
+
+def _try(kind: int, address: Tuple, target: Dict, until: float) -> Tuple:
+    """Return a socket that is connected to an address, or None, and how that ended."""
+    sock = None
+    try:
+        sock = socket.socket(kind, socket.SOCK_STREAM)
+        if target.get("bypass"):
+            bypass(sock)
+        if target.get("source"):
+            sock.bind((target["source"], 0))
+        outcome, by = connect(sock, str(address[0]), address[1], until)
+        said = ""
+    except OSError as exc:
+        outcome, by, said = outcome_of(exc.errno), "local", str(exc)
+    if outcome == "connected":
+        return sock, {"outcome": "", "from": "", "error": ""}
+    if sock is not None:
+        sock.close()
+    return None, {"outcome": outcome, "from": by, "error": said}
+
+
+def _tells(tried: Dict) -> int:
+    """Return how much an outcome tells of the server: nothing, if the host has no way to that address."""
+    if tried["from"] == "local" and tried["outcome"] in NOWHERE:
+        return 0
+    return 1 if tried["outcome"] == "timeout" else 2
 
 
 def _upgrade(path: str, headers: Dict, protocol: str) -> bytes:
@@ -174,7 +197,7 @@ def _split_url(url: str) -> Tuple:
         port = port.lstrip(":")
     elif ":" in authority:
         host, _colon, port = authority.partition(":")
-    if port and not port.isdigit():
+    if port and not (port.isascii() and port.isdecimal()):
         raise Unseen("bad_url", f"the port of {url!r} is not a number")
     return scheme, host, int(port or (443 if scheme == "https" else 80)), slash + path or "/"
 
