@@ -12,9 +12,10 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import headscale
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.document import read_yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.examine import examine
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.policy_mesh import Mesh
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.settings import Settings
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.source import Source
-from server_files import CONFIG, CONFIG_CHANGES, POLICY, POLICY_CHANGES, Change
+from server_files import CONFIG, CONFIG_CHANGES, POLICY, POLICY_CHANGES, USERS, Change
 
 from .api_fixtures import find_program
 
@@ -37,13 +38,13 @@ def test_headscale_takes_good_files(program: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [one for one in CONFIG_CHANGES if one.id != "config.duplicate"], ids=str)
 def test_headscale_agrees_on_configurations(change: Change, program: str) -> None:
     settings = Settings(read_yaml(Source("config.yaml", change.of(CONFIG)), "config", fold=True))
-    said = headscale.ask(program, settings, "", ("ipv4", "ipv6"))
+    said = headscale.ask(program, settings, "")
     assert not said.why_not
     assert bool(said.config) == change.stops, said.config
 
 
 @pytest.mark.parametrize("change", [one for one in POLICY_CHANGES if one.id != "policy.syntax"], ids=str)
 def test_headscale_agrees_on_policies(change: Change, program: str) -> None:
-    said = headscale.ask(program, None, change.of(POLICY), ("ipv4", "ipv6"))
+    said = headscale.ask(program, None, change.of(POLICY), Mesh(users=USERS))
     assert not said.why_not
     assert bool(said.policy) == change.stops, said.policy

@@ -158,6 +158,11 @@ CONFIG_CHANGES = (
     _add("dns.search_domains: [corp.example.com, 'https://x']", "config.nameservers", "medium"),
     _add("dns.extra_records: [{name: hs.example.com, type: A, value: 100.64.0.3}]", "config.records", "high"),
     _add("dns.extra_records: [{name: hs.example.com, type: A, value: 192.0.2.9}]", "", ""),
+    _add("dns.extra_records: [{name: my_nas.home.arpa, type: A, value: 'fd7a:115c:a1e0::3'}]", "", ""),
+    _add("dns.extra_records: [{name: '*.home.arpa', type: A, value: 100.64.0.3}]", "config.records", "medium"),
+    Change("corp.example.com:", "_msdcs.corp.example.com:", "", "", ""),
+    Change("corp.example.com:", '"*.corp.example.com":', "config.nameservers", "medium", "*.corp"),
+    Change("192.0.2.53", '"https://private.canadianshield.cira.ca/dns-query"', "", "", ""),
     Change("mesh.internal", "relay.example.com", "config.base_domain", "low", "base_domain"),
     # Server.
     _add("tls_letsencrypt_hostname: other.example.com", "config.tls", "high"),
@@ -258,8 +263,11 @@ POLICY_CHANGES = (
     Change('"10.1.0.0/16": ["tag:web"]', '"10.1.0.0/33": ["tag:web"]', "policy.refused", "high", "/33", True),
     Change('"bob@example.com"', '"bob@example.org"', "policy.user", "medium", "bob@example.org"),
     Change('"src": ["tag:web"]', '"src": []', "policy.never", "medium", '"src": []'),
-    Change('"src": ["tag:web"]', '"src": ["fd7a:115c:a1e0::9"]', "policy.never", "medium", "a1e0::9"),
-    Change('["group:staff:*"]', '["fd7a:115c:a1e0::9:*"]', "policy.never", "medium", "a1e0::9"),
+    Change('"src": ["tag:web"], "dst": ["group:staff:*"]', '"src": ["100.64.0.9"], "dst": ["fd7a:115c:a1e0::9:*"]', "policy.never",
+           "medium", "a1e0::9"),
+    Change('"src": ["tag:web"]', '"src": ["fd7a:115c:a1e0::9"]', "policy.family", "low", "a1e0::9"),
+    # Echo requests pass, although icmp is the protocol of IPv4.
+    Change('["group:staff:*"]', '["fd7a:115c:a1e0::9:*"]', "policy.family", "low", "a1e0::9"),
     Change('"src": ["tag:web"]', '"src": ["100.64.0.9"]', "policy.family", "low", "100.64.0.9"),
     Change('"proto": "icmp", "src": ["tag:web"], "dst": ["group:staff:*"]', '"src": ["*"], "dst": ["*:*"]', "policy.everything", "low",
            '"*:*"', True),  # its test fails as well
@@ -268,5 +276,35 @@ POLICY_CHANGES = (
     Change('{"src": "alice@"', '{"src": "carol@"', "policy.test", "high", '"src"', True),
     Change('"autoApprovers"', '"ssh": [{"action": "accept", "src": ["alice@"], "dst": ["tag:web"], "users": ["root"]}], "autoApprovers"',
            "policy.never", "medium", '"ssh"'),
+    # The file alone does not tell which node has an address.
+    *(
+        Change(old, new, "policy.undecided", "info", line)
+        for old, new, line in (
+            ('"accept": ["tag:web:443"]', '"accept": ["100.64.0.9:443"]', '"accept"'),
+            ('"deny": ["tag:web:22"]', '"deny": ["[fd7a:115c:a1e0::9]:443"]', '"deny"'),
+            ('{"src": "alice@", "accept": ["tag:web:443"],', '{"src": "100.64.0.9", "accept": ["tag:web:443"],', '"accept"')
+        )
+    ),
+    Change('"lan:*"]},', '"lan:*"]}, {"action": "accept", "src": ["alice@"], "dst": ["100.64.0.9:80", "[fd7a:115c:a1e0::9]:80"]},',
+           "policy.family", "low", "100.64.0.9"),
+    Change('"autoApprovers"', '"sshTests": [{"src": "alice@", "dst": ["100.64.0.9"], "accept": ["root"]}], "autoApprovers"',
+           "policy.undecided", "info", "sshTests"),
+    # Headscale refuses a policy that names these users.
+    Change('"autoApprovers"', '"nodeAttrs": [{"target": ["carol@"], "attr": ["drive:share"]}], "autoApprovers"', "policy.user", "high",
+           "nodeAttrs", True),
+    Change('"bob@example.com"]}', '"bob@example.com"], "group:b": ["carol@"]}, "nodeAttrs": [{"target": ["group:b"], "attr": ["funnel"]}]',
+           "policy.user", "high", "nodeAttrs", True),
+    Change('"deny": ["tag:web:22"]', '"deny": ["carol@:22"]', "policy.user", "high", "carol@", True),
+    Change('"deny": ["tag:web:22"]', '"deny": ["carol@:22"]', "policy.test", "high", "carol@", True),
+    # Keys in another spelling.
+    Change('"tagOwners"', '"Tag_Owners"', "", "", ""),
+    Change('"acls"', '"a-c-l-s"', "", "", ""),
+    Change('"dst": ["tag:web:443"', '"d_st": ["tag:web:443"', "", "", ""),
+    Change('"hosts"', '"Groups": {}, "hosts"', "policy.refused", "high", "groups", True),
+    *(
+        Change('"autoApprovers"', f'"ssh": [{{"action": "accept", "src": ["{source}"], "dst": ["{target}"], "users": ["root"]}}], "autoApprovers"',
+               "policy.refused", "high", '"ssh"', True)
+        for source, target in (("group:stuff", "tag:web"), ("alice@", "lan"), ("alice@", "nas"), ("alice@", "*"), ("100.64.0.9", "tag:web"))
+    ),
     Change('"10.1.0.0/16"}', '"10.1.0.0/16", "nas": "10.1.0.9"}', "policy.unused", "info", "nas"),
 )  # fmt: skip

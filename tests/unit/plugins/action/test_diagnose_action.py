@@ -73,6 +73,20 @@ def test_the_client_is_asked_once_for_what_it_says_of_itself(looks: list[Slow]) 
     assert looks[1].facts([])["ansible_facts"]["mesh_client"]["addresses"] == ["100.64.0.1"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "domain", "accepts"),
+    [
+        ({"mesh_backend": "hosts"}, "", True),
+        ({"mesh_backend": "lab"}, "mesh.internal", True),
+        ({"mesh_backend": "hosts", "mesh_domain": "mesh.example.net", "tailscale_client_accept_dns": "no"}, "mesh.example.net", False),
+        ({"mesh_backend": "hosts", "tailscale_client_accept_dns": True}, "", True),
+    ],
+)  # fmt: skip
+def test_what_the_inventory_states_of_names_is_known(variables: dict[str, Any], domain: str, accepts: bool) -> None:
+    known = Slow("one", "look", [], **variables)._known_before
+    assert (known.domain, known.accepts_dns) == (domain, accepts)
+
+
 class Clock:
     """A clock that only sleep moves."""
 
@@ -186,6 +200,26 @@ def test_a_large_mesh_gets_more_time_and_no_copies_of_each_status() -> None:
     look._converge()
     assert "mesh_first_look" not in look.facts([])["ansible_facts"]
     assert look._seconds > 2 * look_of_few
+
+
+@pytest.mark.parametrize(
+    ("setting", "topology", "kind", "network"),
+    [
+        ({}, {}, "any", ""),
+        ({"mesh_path": "direct"}, {}, "direct", ""),
+        ({"mesh_path": "any"}, {"one": {"subnet": "a"}, "two": {"subnet": "a"}}, "any", "a"),
+        ({}, {"one": {"subnet": "a"}, "two": {"subnet": "a"}}, "direct", "a"),
+        ({}, {"one": {"subnet": "a", "nat": "hard"}, "two": {"subnet": "b", "nat": "hard"}}, "relay", ""),
+    ],
+)
+def test_the_paths_of_a_client_are_those_that_the_stories_expect(
+    setting: dict[str, Any], topology: dict[str, Any], kind: str, network: str
+) -> None:
+    nodes = {name: {"id": name, "addresses": [f"100.64.0.{number}"]} for number, name in enumerate(("one", "two"), 1)}
+    look = Slow("one", "client", [], mesh_nodes=nodes, mesh_topology=topology, **setting)
+    (path,) = look._expected_paths()
+    assert (path.peer.name, path.kind, path.network) == ("two", kind, network)
+    assert (path.reason == "mesh_path says so") is bool(setting)
 
 
 def test_slow_hosts_get_more_time_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.context import Node
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import ExpectedPath, Underlay
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.saturation import slow
@@ -265,6 +266,64 @@ def test_a_network_of_the_host_that_is_routed_into_the_mesh(device: str, route: 
     assert advised is (route == "10.9.0.0/16"), "never advise to accept a route that covers the host's own network"
 
 
+_NO_FILE = {"error": "No such file or directory"}
+
+
+@pytest.mark.parametrize(
+    ("routes", "ipv4", "ipv6", "verdict", "said"),
+    [
+        (["10.9.0.0/24"], "1", "0", "passed", ""),
+        (["10.9.0.0/24"], "2", "0", "passed", ""),
+        (["10.9.0.0/24"], "0", "1", "failed", "it advertises 10.9.0.0/24 but does not forward IPv4 packets: `sysctl -w net.ipv4.ip_forward=1`,"),
+        (["fd00:9::/64"], "0", "1", "passed", ""),
+        (["0.0.0.0/0", "::/0"], "1", "0", "failed", "it advertises ::/0 but does not forward IPv6 packets: `sysctl -w net.ipv6.conf.all.forwarding=1`,"),
+        (["0.0.0.0/0", "::/0"], "0", "0", "failed", "`sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`"),
+        # A kernel without IPv6.
+        (["0.0.0.0/0", "::/0"], "1", None, "passed", ""),
+        (["0.0.0.0/0", "::/0"], "0", None, "failed", "`sysctl -w net.ipv4.ip_forward=1`"),
+        (["fd00:9::/64"], "1", None, "failed", "it advertises fd00:9::/64, but its kernel has no IPv6"),
+        # The host's own addresses.
+        (["10.0.0.10/32"], "0", "0", "skipped", "takes no forwarding"),
+        (["10.0.0.11/32", "10.0.0.10/32"], "0", "0", "failed", "it advertises 10.0.0.11/32 but"),
+        (["10.0.0.0/24"], "0", "0", "failed", "does not forward IPv4 packets"),
+    ],
+)  # fmt: skip
+def test_a_router_whose_kernel_does_not_forward(
+    routes: list[str], ipv4: str, ipv6: str | None, verdict: str, said: str
+) -> None:
+    files = {
+        "/proc/sys/net/ipv4/ip_forward": {"text": f"{ipv4}\n"},
+        "/proc/sys/net/ipv6/conf/all/forwarding": _NO_FILE if ipv6 is None else {"text": f"{ipv6}\n"},
+    }
+    found = _forwarding(prefs={"AdvertiseRoutes": routes}, forwarding=files)
+    assert found.verdict == verdict
+    assert said in found.hint
+
+
+def _forwarding(status: dict[str, Any] | None = None, **data: Any) -> Check:
+    return next(check for check in examine_client(_client(status, **data)) if check.id == "doctor.routes.forwarding")
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        ({}, "the host did not report this observation"),
+        ({"forwarding": {"/proc/sys/net/ipv4/ip_forward": {"error": "Permission denied"}}}, "ip_forward: Permission denied"),
+        ({"forwarding": {"/proc/sys/net/ipv4/ip_forward": _NO_FILE}}, "ip_forward: No such file"),
+    ],
+)  # fmt: skip
+def test_a_kernel_whose_forwarding_was_not_read_is_not_said_to_lack_it(read: dict[str, Any], said: str) -> None:
+    found = _forwarding(prefs={"AdvertiseRoutes": ["10.9.0.0/24"]}, **read)
+    assert found.verdict == "error"
+    assert said in found.hint
+
+
+def test_a_tailscaled_without_a_device_forwards_by_itself() -> None:
+    files = {"/proc/sys/net/ipv4/ip_forward": {"text": "0"}}
+    found = _forwarding({"TUN": False}, prefs={"AdvertiseRoutes": ["10.9.0.0/24"]}, forwarding=files)
+    assert (found.verdict, "userspace-networking" in found.hint) == ("skipped", True)
+
+
 def test_what_follows_from_a_stopped_client_refers_to_it() -> None:
     found = problems(examine_client(_client({"BackendState": "Stopped"}, derpmap={"Regions": {}})))
     assert "tailscale up" in found["doctor.client"]
@@ -274,10 +333,11 @@ def test_what_follows_from_a_stopped_client_refers_to_it() -> None:
 def test_a_relay_is_asked_as_clients_ask_it() -> None:
     node = {"HostName": "203.0.113.9", "CertName": "sha256-raw:ab", "InsecureForTests": True, "STUNPort": -1}
     (relay,) = read_relays({"Regions": {"1": {"Nodes": [{**node, "IPv4": "none", "IPv6": "2001:db8::1"}]}}}, home="")
-    assert relay.tls["sha256"] == "ab"
-    assert relay.tls["insecure"] is True
-    assert (relay.tls["connect"], relay.tls["family"]) == ("2001:db8::1", 6)
-    assert relay.tls["user_agent"].startswith("Go-http-client/")
+    (page,) = relay.pages(url=relay.url)
+    assert page["sha256"] == "ab"
+    assert page["insecure"] is True
+    assert (page["connect"], page["family"]) == ("2001:db8::1", 6)
+    assert page["user_agent"].startswith("Go-http-client/")
     assert relay.stun_port < 0
 
 
@@ -293,23 +353,72 @@ def test_a_map_without_stun_is_a_fault_only_where_an_address_is_missing() -> Non
     ("said", "refused"),
     [
         ("Tailscale could not connect to the 'Lab' relay server. Your Internet connection might be down.", True),
+        (
+            "Tailscale could not connect to the relay server with ID '901'. Your Internet connection might be down.",
+            True,
+        ),
+        ("Tailscale could not connect to the 'Frankfurt' relay server. Your Internet connection might be down.", False),
         ("Tailscale could not establish an encrypted connection with 'relay': likely intercepted connection", False),
     ],
 )
 def test_a_relay_that_refuses_admission(said: str, refused: bool) -> None:
-    derp = {"Regions": {"1": {"RegionCode": "lab", "Nodes": [{"HostName": "relay"}]}}}
+    region = {"RegionID": 901, "RegionCode": "lab", "RegionName": "Lab", "Nodes": [{"HostName": "relay"}]}
+    derp = {"Regions": {"901": region}}
     rows = [{"url": "https://relay/derp", "outcome": "answered", "status": 101}]
     found = problems(examine_client(_client({"Health": [said]}, derpmap=derp, relays=rows)))
     assert ("doctor.relay.admission" in found) is refused
 
 
-def test_tags_that_were_not_granted_have_a_reason() -> None:
-    data = _client(prefs={"AdvertiseTags": ["tag:a", "tag:b"]})
-    nodes = {"nodes": [node(1, "a", user={"id": "1", "name": "alice"})]}
-    server = Server(answer(nodes=nodes, policy={"policy": '{"tagOwners": {"tag:a": ["bob@"]}}'}), ServerContext())
-    hint = problems(examine_client(data, server=server))["doctor.tags"]
-    assert "the policy gives it to bob@ and this node belongs to alice" in hint
-    assert "did not grant tag:b, because the policy has no tagOwners for it" in hint
+_OWNED = '{"groups": {"group:admin": ["alice@"]}, "tagOwners": {"tag:a": ["bob@"], "tag:b": ["group:admin"], "tag:c": ["tag:b"]}}'
+
+
+def _tags(requested: list[str], granted: tuple[str, ...] = (), policy: str | None = _OWNED, **owner: Any) -> str:
+    """Return why tags were not granted to the node of alice, or one with tags, on a server with this policy."""
+    data = _client(prefs={"AdvertiseTags": requested})
+    data["status"]["Self"]["Tags"] = list(granted)
+    alice = {"user": {"id": "1", "name": "alice"}}
+    seen: dict[str, Any] = {"nodes": {"nodes": [node(7, "a", nodeKey="nodekey:1", **(owner or alice))]}}
+    seen["users"] = {"users": [alice["user"], {"id": "2", "name": "bob"}]}
+    seen |= {} if policy is None else {"policy": {"policy": policy}}
+    server = Server(answer(**seen), ServerContext())
+    return problems(examine_client(data, server=server)).get("doctor.tags", "")
+
+
+@pytest.mark.parametrize(
+    ("tag", "policy", "said"),
+    [
+        ("tag:a", _OWNED, "tag:a, because the policy gives it to bob@ and this node belongs to alice: change tagOwners; or set"),
+        ("tag:d", _OWNED, "tag:d, because the policy has no tagOwners for it: add them"),
+        ("tag:a", "", "tag:a, because the policy has no tagOwners for it"),
+        ("tag:a", None, "the reason is unknown, because the policy was not read (the host did not report this observation)"),
+        ("tag:a", '{"tagOwners": 1}', "the reason is unknown, because the policy was not read (tagOwners"),
+        ("tag:b", _OWNED, "the reason was not seen: the policy gives it to group:admin, so now it allows it to this node, which belongs"),
+        ("tag:c", _OWNED, "the reason was not seen: the policy gives it to tag:b, so now it allows it"),
+        ("tag:a", '{"tagOwners": {"tag:a": ["alice@"]}}', "belongs to alice; join again without a preauthkey"),
+        ("tag:a", '{"tagOwners": {"tag:a": ["tag:b"], "tag:b": ["tag:a"]}}', "gives it to tag:b and this node belongs to alice"),
+    ],
+)  # fmt: skip
+def test_tags_that_were_not_granted_have_a_reason_that_was_seen(tag: str, policy: str | None, said: str) -> None:
+    assert said in _tags([tag], policy=policy)
+
+
+def test_without_a_server_the_reason_for_a_missing_tag_is_unknown() -> None:
+    hint = problems(examine_client(_client(prefs={"AdvertiseTags": ["tag:a"]})))["doctor.tags"]
+    assert "did not grant tag:a, and the reason is unknown, because the policy was not read: " in hint
+    assert "`" not in hint
+
+
+def test_the_command_for_a_missing_tag_keeps_those_that_were_granted() -> None:
+    partly = _tags(["tag:a", "tag:b", "tag:d"], ("tag:b",), tags=["tag:b"])
+    assert "`headscale nodes tag -i 7 -t tag:a,tag:b`" in partly, "the policy does not define tag:d"
+    assert "the reason is unknown: the policy gives it to bob@, and a node with tags has no user" in partly
+    assert "which it does not request" not in partly
+    retagged = _tags(["tag:a"], ("tag:x",), tags=["tag:x"])
+    assert "the server gives this node tag:x, which it does not request, and why was not seen" in retagged
+    assert "`headscale nodes tag -i 7 -t tag:a,tag:x`" in retagged
+    assert "-t 'tag:a,tag:x; reboot'`" in _tags(["tag:a"], ("tag:x; reboot",), tags=["tag:x; reboot"])
+    assert "the server lists tag:a for this node" in _tags(["tag:a"], tags=["tag:a"])
+    assert not _tags(["tag:a"], ("tag:a", "tag:x"))
 
 
 def test_a_resolver_inside_the_mesh_is_named() -> None:

@@ -188,6 +188,50 @@ def test_blocked_udp_is_claimed_only_where_stun_did_not_answer(stun: str) -> Non
     assert ("hard NAT (`tailscale netcheck` on each)" in found.hint) is (stun == "answered")
 
 
+def _pinged(**data: Any) -> dict[str, Any]:
+    """Return what a client showed whose relay answers, and which pinged a peer."""
+    well = {"url": "https://relay.lab.test/derp/probe", "outcome": "answered", "status": 200}
+    return _client(
+        relays=[well, {**well, "url": "https://relay.lab.test/derp", "status": 101}],
+        stun=[{"host": "203.0.113.10", "port": 3478, "outcome": "answered"}],
+        **data,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "accepted"), [("any", {"direct", "relay", "peer-relay"}), ("direct", {"direct"}), ("relay", {"relay"})]
+)
+def test_a_path_is_judged_by_what_is_expected_of_it(kind: Any, accepted: set[str]) -> None:
+    last = {"direct": {"endpoint": "203.0.113.3:41641"}, "relay": {"derp": "lab"}, "peer-relay": {"peer_relay": "x"}}
+    for way in ("direct", "relay", "peer-relay", "none"):
+        data = _pinged(disco={"100.64.0.2": {"answered": way != "none", "last": last.get(way)}})
+        checks = examine_client(data, expected_paths=(replace(_PATH, kind=kind),))
+        (found,) = (check for check in checks if check.id == "doctor.path")
+        assert (found.expected, found.observed["path"]) == ({"path": kind}, way)
+        assert found.verdict == ("passed" if way in accepted else "failed")
+
+
+@pytest.mark.parametrize(
+    ("own", "endpoints", "network", "said"),
+    [
+        ("10.0.0.10/24", ["10.0.0.10:41641", "203.0.113.3:60123"], "", "(41641 became 60123): it may be a hard NAT"),
+        ("10.0.0.10/24", ["10.0.0.10:41641", "203.0.113.3:60123"], "home", "both are in home, but UDP between the two"),
+        ("203.0.113.9/24", ["203.0.113.9:41641"], "", "UDP is blocked between the two sides"),
+    ],
+)
+def test_a_relayed_path_is_explained_by_what_lies_between(
+    own: str, endpoints: list[str], network: str, said: str
+) -> None:
+    data = _pinged(
+        disco={"100.64.0.2": {"answered": True, "last": {"derp": "lab"}}},
+        addresses=[_ADDRESSES[0], {"name": "eth0", "addresses": [own]}],
+    )
+    data["status"] = {**data["status"], "Self": {**_ME, "Addrs": endpoints}}
+    hint = problems(examine_client(data, expected_paths=(replace(_PATH, network=network),)))["doctor.path"]
+    assert said in hint
+    assert ("router" in hint) is ("became" in said)
+
+
 def _path(source: str, target: str, path: str) -> dict[str, Any]:
     return _check("doctor.path", source, target, observed={"path": path}, hint="see doctor.relay")
 
@@ -461,9 +505,12 @@ def test_names_that_are_lost_are_counted() -> None:
 def test_a_server_without_magic_dns_leaves_a_host_without_a_resolver() -> None:
     data = _client(resolv_conf={"nameservers": []}, outside=[{"name": "headscale.lab.test", "outcome": "not-found"}])
     data["status"] = {**data["status"], "CurrentTailnet": {"MagicDNSEnabled": False}}
-    checks = examine_client(data)
+    checks = examine_client(data, domain="mesh.internal")
     assert problems(checks)["doctor.upstream_dns"] == "because of doctor.magic_dns"
     assert "MagicDNS is off" in problems(checks)["doctor.magic_dns"]
+    alone = problems(examine_client(data))
+    assert "/etc/resolv.conf names no server, and MagicDNS is off on the server" in alone["doctor.upstream_dns"]
+    assert "doctor.magic_dns" not in alone
 
 
 def test_a_client_that_cannot_log_in_refers_to_the_name_that_it_misses() -> None:
@@ -665,6 +712,54 @@ def test_an_exit_node_that_the_policy_opens_is_not_closed_by_it(target: str, sai
     assert said in problems(examine_client(data, server=server))["doctor.exit_node"]
 
 
+@pytest.mark.parametrize(
+    ("sources", "target", "address", "said"),
+    [
+        (
+            ["group:admin"],
+            "autogroup:internet:*",
+            "203.0.113.10",
+            "which the policy does not let this node (bob@) use for the internet",
+        ),
+        (["group:admin"], "*:*", "203.0.113.10", "which the policy does not let this node (bob@) use for the internet"),
+        (["group:admin", "bob@"], "autogroup:internet:*", "203.0.113.10", "which does not forward it"),
+        (["bob@"], "autogroup:internet:80", "203.0.113.10", "which the policy does not let this node (bob@) use"),
+        (["bob@"], "203.0.113.0/24:*", "203.0.113.10", "which does not forward it"),
+        (["bob@"], "autogroup:internet:*", "", "which does not forward it"),
+        (["bob@"], "198.51.100.0/24:*", "", "which the policy does not let this node (bob@) use"),
+    ],
+)
+def test_an_exit_node_that_the_policy_opens_to_others_alone(
+    sources: list[str], target: str, address: str, said: str
+) -> None:
+    users = [{"id": "1", "name": "bob"}, {"id": "2", "name": "alice"}]
+    nodes = [
+        node(1, "a", user=users[0]),
+        node(2, "b", user=users[1], approvedRoutes=["0.0.0.0/0"], availableRoutes=["0.0.0.0/0"]),
+    ]
+    rule = {"action": "accept", "src": sources, "dst": [target]}
+    policy = {"policy": json.dumps({"groups": {"group:admin": ["alice@"]}, "acls": [rule]})}
+    seen = answer(policy=policy, nodes={"nodes": nodes}, users={"users": users})
+    rows = {
+        "through_exit": [{"connected": False, "address": address}],
+        "around_exit": [{"connected": True, "address": address}],
+    }
+    data = _client(prefs={"ExitNodeID": "2"}, **rows)
+    data["status"] = {**data["status"], "Peer": {"2": {**_PEER, "ID": "2", "HostName": "b", "ExitNodeOption": True}}}
+    hint = problems(examine_client(data, server=Server(seen, ServerContext())))["doctor.exit_node"]
+    assert said in hint
+    assert "was not seen" not in hint
+
+
+def test_a_policy_that_was_not_seen_may_close_an_exit_node() -> None:
+    data = _client(prefs={"ExitNodeID": "2"}, through_exit=[{"connected": False}], around_exit=[{"connected": True}])
+    data["status"] = {**data["status"], "Peer": {"2": {**_PEER, "ID": "2", "HostName": "b", "ExitNodeOption": True}}}
+    assert (
+        "and that the policy grants this node autogroup:internet, which was not seen"
+        in problems(examine_client(data))["doctor.exit_node"]
+    )
+
+
 def test_an_old_packet_filter_follows_from_a_server_that_is_not_reached() -> None:
     bad = {"server": {"id": "doctor.server", "source": "b", "hint": "it does not answer in time"}}
     lost = {"answered": {"100.64.0.2": True}, "echoed": {"100.64.0.2": False}}
@@ -698,6 +793,28 @@ def test_the_addresses_that_the_kernel_has(held: list[str], up: bool, files: dic
     found = next((hint for name, hint in problems(examine_client(data)).items() if "interface" in name), "")
     assert bool(found) is bool(words)
     assert words in found
+
+
+@pytest.mark.parametrize(
+    ("missing", "cmdline", "said"),
+    [
+        (True, "quiet ipv6.disable=1", "remove ipv6.disable=1 from the kernel's command line (/proc/cmdline), and reboot"),
+        (True, "quiet", "load the kernel's module ipv6"),
+        (False, "quiet ipv6.disable=1", "restart tailscaled, which sets it up again"),
+    ],
+)  # fmt: skip
+def test_a_kernel_without_ipv6_is_no_matter_of_tailscaled(missing: bool, cmdline: str, said: str) -> None:
+    gone = {"error": "No such file or directory"}
+    files = {
+        "/proc/sys/net/ipv6/conf/all/disable_ipv6": gone if missing else {"text": "0\n"},
+        "/proc/sys/net/ipv6/conf/tailscale0/disable_ipv6": gone,
+        "/proc/cmdline": {"text": f"{cmdline}\n"},
+    }
+    data = _client(interface=files)
+    data["status"]["Self"] = {**data["status"]["Self"], "TailscaleIPs": ["100.64.0.1", _OWN6]}
+    hint = problems(examine_client(data))["doctor.interface.ipv6"]
+    assert said in hint
+    assert ("runs without IPv6 (/proc/sys/net/ipv6/conf/all/disable_ipv6 does not exist)" in hint) is missing
 
 
 @pytest.mark.parametrize(("mode", "says"), [("file", True), ("database", False)])

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client_log, control, log_lines
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.client import relay
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
 from doctor import answer, examine_client, problems
@@ -136,6 +138,102 @@ def test_a_wrong_port_or_address_of_a_relay() -> None:
     )
     same = {"relay_names": [{"name": "relay.example.com", "addresses": ["203.0.113.9"]}]}
     assert "check that derper runs" in _relay(refused, stun, seen=same)["doctor.relay.https"]
+
+
+def test_a_name_is_compared_with_the_map_within_one_family() -> None:
+    refused = {"outcome": "refused", "address": "203.0.113.9"}
+    names = {"relay_names": [{"name": "relay.example.com", "addresses": ["2001:db8::9"]}]}
+    assert (
+        "and the map has the address" not in _relay(refused, {"outcome": "answered"}, seen=names)["doctor.relay.https"]
+    )
+
+
+_ROUTELESS = {"outcome": "net-unreachable", "from": "local"}
+_BOTH = [{"name": "eth0", "addresses": ["192.0.2.7/24", "2001:db8:7::7/64"]}]
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "asked"),
+    [
+        ({"IPv4": "203.0.113.9", "IPv6": "2001:db8::9"}, [], [(4, "203.0.113.9"), (6, "2001:db8::9")]),
+        ({"IPv4": "203.0.113.9", "IPv6": "2001:db8::9"}, ["192.0.2.7/24", "fe80::7/64"], [(4, "203.0.113.9")]),
+        ({"IPv4": "203.0.113.9", "IPv6": "2001:db8::9"}, ["2001:db8:7::7/128"], [(6, "2001:db8::9")]),
+        ({"IPv4": "203.0.113.9"}, ["192.0.2.7/24", "2001:db8:7::7/64"], [(4, "203.0.113.9"), (6, "relay")]),
+        ({"IPv4": "203.0.113.9", "IPv6": "none"}, ["2001:db8:7::7/64"], [(4, "203.0.113.9")]),
+        ({"IPv6": "2001:db8::9"}, [], [(4, "relay"), (6, "2001:db8::9")]),
+        ({"IPv4": "none"}, [], [(6, "relay")]),
+        ({"IPv4": "2001:db8::9", "IPv6": "unknown"}, [], []),
+        ({"HostName": "203.0.113.9"}, [], [(4, "203.0.113.9")]),
+        ({}, ["192.0.2.7/24"], [(0, "relay")]),
+    ],
+)
+def test_a_relay_is_asked_in_the_families_of_the_host(
+    given: dict[str, str], own: list[str], asked: list[tuple[int, str]]
+) -> None:
+    regions = {"1": {"RegionCode": "home", "Nodes": [{"HostName": "relay", **given}]}}
+    links = [{"name": "eth0", "addresses": own}, {"name": "tailscale0", "addresses": ["100.64.0.1/32", "fd7a::1/128"]}]
+    status = {"BackendState": "Running", "Self": {"TailscaleIPs": ["100.64.0.1"]}}
+    seen = Client(answer(status=status, derpmap={"Regions": regions}, addresses=links), ClientContext())
+    by_id = {
+        request["id"]: request["targets"] for request in relay.requests(seen) if request["id"] in ("relays", "stun")
+    }
+    assert [(page["family"], page["connect"]) for page in by_id["relays"]] == [*asked, *asked]
+    assert [(one["family"], one["host"]) for one in by_id["stun"]] == asked
+
+
+def _dual(tcp: tuple[Any, Any], udp: tuple[str, str]) -> dict[str, str]:
+    """Return what is wrong with a relay of two addresses that are asked with these outcomes."""
+    pages = [
+        {"url": f"https://relay.example.com/derp{path}", "address": address, **row, **more}
+        for path, more in (("/probe", {}), ("", {"status": 101}))
+        for address, row in zip(("203.0.113.9", "2001:db8::9"), tcp, strict=True)
+    ]
+    stun = [
+        {"host": host, "port": 3478, "outcome": outcome}
+        for host, outcome in zip(("203.0.113.9", "2001:db8::9"), udp, strict=True)
+    ]
+    return _relay({}, {}, IPv6="2001:db8::9", seen={"relays": pages, "stun": stun, "addresses": _BOTH})
+
+
+@pytest.mark.parametrize(
+    ("tcp", "udp"),
+    [
+        ((_ROUTELESS, _WELL), ("net-unreachable", "answered")),
+        (({"outcome": "timeout"}, _WELL), ("timeout", "answered")),
+        ((_WELL, _ROUTELESS), ("answered", "net-unreachable")),
+        ((_WELL, {"outcome": "timeout"}), ("answered", "timeout")),
+        ((_WELL, _WELL), ("answered", "timeout")),
+    ],
+)
+def test_a_relay_that_answers_in_one_family_is_well(tcp: tuple[Any, Any], udp: tuple[str, str]) -> None:
+    assert not _dual(tcp, udp)
+
+
+def test_a_relay_that_answers_in_no_family_is_not() -> None:
+    found = _dual(({"outcome": "refused"}, _ROUTELESS), ("refused", "net-unreachable"))
+    assert "nothing listens there (203.0.113.9:443)" in found["doctor.relay.https"]
+    assert found["doctor.relay.stun"] == "because of doctor.relay.https"
+    found = _dual((_ROUTELESS, {"outcome": "refused"}), ("net-unreachable", "timeout"))
+    assert "nothing listens there ([2001:db8::9]:443)" in found["doctor.relay.https"]
+    assert "UDP port 3478 of 2001:db8::9 does not answer (timeout)" in found["doctor.relay.stun"]
+
+
+def test_stun_is_judged_in_the_family_in_which_the_relay_is_used() -> None:
+    found = _dual((_WELL, _WELL), ("timeout", "answered"))
+    assert "UDP port 3478 of 203.0.113.9 does not answer (timeout)" in found["doctor.relay.stun"]
+    found = _dual((_ROUTELESS, _WELL), ("net-unreachable", "timeout"))
+    assert "UDP port 3478 of 2001:db8::9 does not answer (timeout)" in found["doctor.relay.stun"]
+
+
+def test_a_relay_without_an_address_for_the_host() -> None:
+    found = _relay({"outcome": "no-name"}, {"outcome": "no-name"}, seen={"addresses": _BOTH}, IPv4="", IPv6="none")
+    assert "asked over IPv4 alone, the map has no such address of it" in found["doctor.relay.https"]
+    nameless = {"stun": [{"host": "relay.example.com", "port": 3478, "outcome": "no-name"}]}
+    found = _relay({"outcome": "no-name"}, {}, seen=nameless, IPv4="none")
+    assert "remove `ipv4: none`, or add ipv6" in found["doctor.relay.https"]
+    assert found["doctor.relay.stun"] == "because of doctor.relay.https"
+    found = _relay({}, {}, IPv4="none", IPv6="none")
+    assert "the map has no address of this relay at which clients connect" in found["doctor.relay.https"]
 
 
 def test_a_region_without_nodes() -> None:
@@ -371,14 +469,14 @@ def test_a_client_that_was_cut_a_moment_ago_is_no_cause_of_its_own() -> None:
 
 
 def _asked(
-    name: str, source: str, outcome: str, address: str = "203.0.113.10", *, url: str = "https://hs/health"
+    name: str, source: str, outcome: str, address: str = "203.0.113.10", *, url: str = "https://hs/health", **seen: Any
 ) -> dict[str, Any]:
     passed = outcome == "answered"
     return {
         "id": f"doctor.{name}", "story": "doctor", "assertion": name.split(".", maxsplit=1)[0], "source": source,
         "target": None if name == "server" else "lab/relay", "verdict": "passed" if passed else "failed",
         "expected": {"url": url, "udp": "203.0.113.10:3478"}, "observed": {"outcome": outcome},
-        "evidence": {"address": address} if address else {}, "hint": "" if passed else "check that it runs",
+        "evidence": {**({"address": address} if address else {}), **seen}, "hint": "" if passed else "check that it runs",
     }  # fmt: skip
 
 
@@ -399,8 +497,30 @@ def _asked(
         ([_asked("server", "a", "refused"), _asked("server", "b", "refused")], "check that it runs"),
         ([_asked("server", "a", "answered", url="https://other/health"), _asked("server", "b", "refused")], "check that it runs"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "tls")], "check that it runs"),
-        ([_asked("server", "a", "answered"), _asked("server", "b", "handshake")],
-         "the server https://hs answers a, but another program answers this host at 203.0.113.10, as a captive portal"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "handshake", error="TLSV1_ALERT_PROTOCOL_VERSION")],
+         "the server https://hs answers a, but the TLS handshake fails on this host at 203.0.113.10 (TLSV1_ALERT_PROTOCOL_VERSION); nothing "
+         "else was seen of what answers here: compare the TLS versions"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "handshake", "10.0.0.20")],
+         "the server https://hs is at 10.0.0.20 for this host, where the TLS handshake fails, and at 203.0.113.10 for a, which it answers: "
+         "correct /etc/hosts"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "timeout", addresses=["203.0.113.10", "2001:db8::1"])],
+         "the server https://hs does not answer this host at 203.0.113.10 (timeout), but answers a: look at the firewall of this host"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "203.0.113.5", addresses=["203.0.113.5", "203.0.113.10"])],
+         "the server https://hs does not answer this host at 203.0.113.5 (refused), but answers a at 203.0.113.10: look at the firewall"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "10.0.0.20", addresses=["10.0.0.20", "10.0.0.21", "fd00::1"])],
+         "the server https://hs is at 10.0.0.20, 10.0.0.21 for this host, where nothing answers (refused), and at 203.0.113.10 for a"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "net-unreachable")],
+         "the server https://hs does not answer this host at 203.0.113.10 (net-unreachable), but answers a: look at the routes and the "
+         "firewall of this host"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "net-unreachable", "2001:db8::1")],
+         "check that it runs; it answers a at 203.0.113.10"),
+        ([_asked("server", "a", "answered", "2001:db8::1"), _asked("server", "b", "refused", addresses=["203.0.113.10", "2001:db8::1"])],
+         "check that it runs; it answers a at 2001:db8::1"),
+        ([_asked("relay.https", "a", "answered"), _asked("relay.https", "b", "refused", "203.0.113.11")],
+         "the relay lab/relay is at 203.0.113.11 for this host, where nothing answers (refused), and at 203.0.113.10 for a, which it "
+         "answers: correct its map of relays (doctor.derp_map.same), /etc/hosts or the resolver of this host"),
+        ([_asked("server", "a", "answered"), _asked("server", "b", "refused", addresses=[["x"], None, "y", {}])],
+         "the server https://hs does not answer this host at 203.0.113.10 (refused), but answers a: look at the firewall"),
     ],
 )  # fmt: skip
 def test_what_answers_others_is_not_said_to_be_down(checks: list[dict[str, Any]], said: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import finding, urls
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import server as control
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
@@ -109,6 +110,64 @@ def test_online_is_compared_with_the_nodes_that_answer() -> None:
     checks = _checks(node(1, "a"), node(2, "b", online=False), node(3, "c"), views=(view,))
     found = {check.target: check.verdict for check in checks if check.id == "doctor.online"}
     assert found == {"b": "failed", "c": "failed"}, "no client pinged a"
+
+
+def _asked(answered: dict[str, bool], *, online: bool, bad: dict[str, str] | None = None) -> dict[str | None, Check]:
+    """Return the checks of whether clients reach the node x; each reaches all others."""
+    nodes = [node(number, name) for number, name in enumerate(answered, start=1)]
+    views = tuple(
+        ClientView(
+            name=name, key=f"nodekey:{number}", state="Running",
+            answered={"100.64.0.9": answered[name], **{f"100.64.0.{other}": True for other in range(1, len(nodes) + 1) if other != number}},
+            bad={finding: {"id": f"doctor.{finding.split()[0]}", "source": name, "hint": "why"}
+                 for finding, where in (bad or {}).items() if where == name},
+        )
+        for number, name in enumerate(answered, start=1)
+    )  # fmt: skip
+    checks = _checks(*nodes, node(9, "x", online=online), views=views)
+    return {check.target: check for check in checks if check.id.startswith("doctor.online")}
+
+
+@pytest.mark.parametrize("online", [True, False])
+@pytest.mark.parametrize(
+    ("answered", "reached"),
+    [((True, True), True), ((False, False), False), ((True, True, False), True), ((True, False), None), ((False, True, False), None)],
+)  # fmt: skip
+def test_one_client_does_not_decide_whether_another_node_answers(
+    answered: tuple[bool, ...], reached: bool | None, online: bool
+) -> None:
+    found = _asked(dict(zip("abc", answered, strict=False)), online=online)
+    if reached is None:
+        assert found["x"].verdict == "skipped"
+        assert (found[None].id, found[None].verdict) == ("doctor.online.agree", "failed")
+        assert found[None].observed == {"disputed": ["x"]}
+    else:
+        assert found["x"].verdict == ("passed" if reached is online else "failed")
+        assert found[None].verdict == "passed"
+    assert all(found[other].verdict == "passed" for other in "ab")
+
+
+def test_clients_that_disagree_are_named() -> None:
+    hint = _asked({"a": False, "b": False, "liar": True}, online=False)[None].hint
+    assert "x, which the server shows offline (last seen ), answers liar, but not a, b" in hint
+    assert "or a client reports a wrong result" in hint
+
+
+@pytest.mark.parametrize(
+    ("bad", "verdict", "hint"),
+    [
+        ({"path of x": "a"}, "failed", "because of doctor.path on a"),
+        ({"path of x": "b"}, "failed", "clients disagree"),
+        ({"network": "a"}, "passed", ""),
+        ({"network": "b"}, "failed", "clients disagree"),
+    ],
+)
+def test_a_dispute_with_a_cause_is_a_consequence(bad: dict[str, str], verdict: str, hint: str) -> None:
+    found = _asked({"a": False, "b": True}, online=True, bad=bad)
+    assert (found[None].verdict, found[None].hint[: len(hint)]) == (verdict, hint)
+    assert found["x"].verdict == ("passed" if verdict == "passed" else "skipped"), (
+        "a reaches no node, as it says itself"
+    )
 
 
 @pytest.mark.parametrize("setting", REMOVED)
@@ -242,6 +301,21 @@ def test_addresses_of_one_family_are_judged_by_that_family() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("attributes", "blocked"),
+    [([], ["b (ipv4)"]), ([{"target": ["*"], "attr": ["disable-ipv4"]}], []), ([{"target": ["7.7.7.7"], "attr": ["disable-ipv4"]}], ["b (ipv4)"])],
+)  # fmt: skip
+def test_a_family_that_the_policy_takes_away_is_not_expected(attributes: list[Any], blocked: list[str]) -> None:
+    nodes = [node(n, name, ipAddresses=[f"100.64.0.{n}", f"fd7a:115c:a1e0::{n}"]) for n, name in ((1, "a"), (2, "b"))]
+    rule = {"action": "accept", "src": ["*"], "dst": ["*:*"]}
+    policy = {"policy": json.dumps({"acls": [rule], "nodeAttrs": attributes})}
+    views = _views(answered={"fd7a:115c:a1e0::2": True}, echoed={"100.64.0.2": False, "fd7a:115c:a1e0::2": True})
+    data = {"nodes": {"nodes": nodes}, "policy": policy}
+    assert _reach(examine_server(data, views=views)).observed == {"blocked": blocked, "open": [], "not_as_expected": []}
+    views = _views(answered={"fd7a:115c:a1e0::2": True}, echoed={"fd7a:115c:a1e0::2": False})
+    assert _reach(examine_server(data, views=views)).verdict == "failed"
+
+
 def test_users_are_joined_by_id_and_unknown_ones_explain_the_rest() -> None:
     rule = '{"action": "accept", "src": ["*"], "dst": ["old@:*"]}'
     data = {**_policy(rule), "users": {"users": [{"id": "7", "name": "new"}]}}
@@ -260,6 +334,39 @@ def test_unknown_names_of_auto_approvers() -> None:
     policy = '{"autoApprovers": {"routes": {"10.42.0.0/16": ["ghost@"]}, "exitNode": ["phantom@"]}}'
     found = problems(examine_server({**_PAIR, "policy": {"policy": policy}}))
     assert "ghost@, phantom@" in found["doctor.policy.names"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (
+            {"nodeAttrs": [{"target": ["ghost@"], "attr": ["funnel"]}]},
+            "headscale does not start again with this policy",
+        ),
+        ({"tests": [{"src": "ghost@", "accept": ["*:22"]}]}, "headscale refuses this policy when it is set again"),
+        ({"autoApprovers": {"exitNode": ["ghost@"]}}, "headscale accepts ghost@"),
+    ],
+)
+def test_what_headscale_does_with_a_user_that_is_gone(policy: dict[str, Any], said: str) -> None:
+    found = problems(examine_server({**_PAIR, "policy": {"policy": json.dumps(policy)}}))["doctor.policy.names"]
+    assert found.startswith(said)
+    assert "ghost@" in found
+    for user in ("a@", "b@"):
+        known = json.dumps(policy).replace("ghost@", user)
+        users = {"users": [{"id": "7", "name": user.removesuffix("@")}]}
+        checks = examine_server({**_PAIR, "users": users, "policy": {"policy": known}})
+        assert "doctor.policy.names" not in problems(checks)
+
+
+def test_a_user_that_only_node_attributes_name_explains_no_closed_path() -> None:
+    rule = {"action": "accept", "src": ["100.64.0.9"], "dst": ["*:*"]}
+    policy = {"acls": [rule], "nodeAttrs": [{"target": ["ghost@"], "attr": ["disable-ipv4"]}]}
+    checks = examine_server({**_PAIR, "policy": {"policy": json.dumps(policy)}}, views=_views())
+    assert "doctor.policy.names" in problems(checks)
+    assert "because of" not in _reach(checks).hint
+    policy["acls"] = [{**rule, "src": ["phantom@"]}]
+    checks = examine_server({**_PAIR, "policy": {"policy": json.dumps(policy)}}, views=_views())
+    assert _reach(checks).hint == "because of doctor.policy.names"
 
 
 def test_a_clients_own_finding_explains_what_others_see_of_it() -> None:
@@ -291,6 +398,22 @@ def test_a_lost_key_is_claimed_only_with_evidence(errors: list[str]) -> None:
 def test_two_hosts_with_one_key() -> None:
     views = tuple(ClientView(name=name, key="nodekey:1", state="Running") for name in ("a", "b"))
     assert "a and b have the same node key" in problems(_checks(node(1, "a"), views=views))["doctor.keys"]
+
+
+@pytest.mark.parametrize("names", [("liar", "db", "web"), ("db", "liar", "web")])
+def test_a_client_with_the_key_of_another_says_nothing_about_it(names: tuple[str, ...]) -> None:
+    keys = {"liar": "nodekey:1", "db": "nodekey:1", "web": "nodekey:2"}
+    views = tuple(
+        ClientView(name=name, key=keys[name], state="Running", dns_name=f"{name}.mesh", answered={"100.64.0.1": name == "liar"})
+        for name in names
+    )  # fmt: skip
+    checks = _checks(node(1, "db"), node(2, "web"), views=views)
+    assert "doctor.names" not in problems(checks)
+    online = next(check for check in checks if check.id == "doctor.online" and check.target == "db")
+    assert (online.verdict, online.evidence["tried"]) == ("failed", ["web"])
+    reach = {check.target: check for check in checks if check.id == "doctor.policy.reach"}
+    assert {name: check.verdict for name, check in reach.items()} == {"db": "error", "liar": "error", "web": "passed"}
+    assert reach["db"].hint == "because of doctor.keys"
 
 
 def test_two_users_of_one_name() -> None:
@@ -578,3 +701,39 @@ def test_an_api_that_alone_does_not_answer(kind: str, web: str, words: str) -> N
     }
     checks = finding.judge(control, Server(seen, ServerContext(url="https://h")), CONTEXT)
     assert words in problems(checks)["doctor.api"]
+
+
+def _map(*nodes: dict[str, Any], code: str = "lab") -> dict[str, Any]:
+    return {"Regions": {"901": {"RegionID": 901, "RegionCode": code, "Nodes": list(nodes)}}}
+
+
+_RELAY = {"HostName": "relay.lab.test", "IPv4": "203.0.113.10", "STUNPort": 3478}
+_SECOND = {"HostName": "relay-2.lab.test", "IPv4": "203.0.113.11", "IPv6": "2001:db8::11", "CertName": "sha256-raw:ab"}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "differing"),
+    [
+        (_map(_RELAY), _map(_RELAY), []),
+        (_map(_RELAY, _SECOND), _map(_SECOND, _RELAY), []),
+        (_map(_RELAY), _map({**_RELAY, "HostName": "old.lab.test", "IPv4": "203.0.113.99"}), ["lab"]),
+        (_map(_RELAY), _map({**_RELAY, "STUNPort": 3479}), ["lab"]),
+        (_map(_RELAY, _SECOND), _map(_RELAY, {**_SECOND, "IPv6": "2001:db8::12"}), ["lab"]),
+        (_map(_RELAY), _map(_RELAY, code="old"), ["lab", "old"]),
+        (_map({**_RELAY, "HostName": "\ud800" * 99}), _map(_RELAY), ["lab"]),
+        (_map(_RELAY), {"Regions": [1]}, None),
+        (_map(_RELAY), {"Regions": {"1": {"Nodes": {"x": [1]}}, "2": None}}, ["", "lab"]),
+    ],
+)
+def test_maps_of_relays_are_compared_by_where_the_relays_are(one: Any, two: Any, differing: list[str] | None) -> None:
+    views = tuple(
+        ClientView.read(name, ClientView.of(name, Client(answer(derpmap=known), ClientContext())).as_fact())
+        for name, known in (("a", one), ("b", two))
+    )
+    found = [check for check in _checks(node(1, "a"), views=views) if check.id == "doctor.derp_map.same"]
+    if differing is None:
+        assert not found
+        return
+    assert found[0].bad is bool(differing)
+    assert f"different relays in {', '.join(differing)}:" in found[0].hint or not differing
+    assert max(len(str(known)) for known in found[0].observed.values()) < 200

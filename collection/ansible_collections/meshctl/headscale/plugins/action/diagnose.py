@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._errors import BadInput
 from ..module_utils._plain import plain
-from ..plugin_utils._action.expected_paths import expected_paths
+from ..plugin_utils._action.expected_paths import expected_paths, path_of
 from ..plugin_utils._action.options import COMMON, MEMBERS, SERVER
 from ..plugin_utils._action.peers import expectation
 from ..plugin_utils._action.probing import Request
@@ -25,6 +25,7 @@ from ..plugin_utils._doctor.files.finding import SEVERITIES
 from ..plugin_utils._doctor.observed import Client, ClientContext
 from ..plugin_utils._doctor.records import LOG_WORDS, Server, ServerContext
 from ..plugin_utils._doctor.view import ClientView
+from ..plugin_utils._inventory.variables import typed
 from ..plugin_utils._judge.answer import Answer, mapping, number, text
 from ..plugin_utils._judge.saturation import Load, slow
 from .client_info import describe, missing
@@ -191,7 +192,12 @@ class ActionModule(PatientAssertion):
     def _known_before(self) -> ClientContext:
         """Return what decides which questions a client is asked."""
         url = text(self.setting("server_url", self.options.get("url")))
-        return ClientContext(server_url=url, outside=tuple(self.setting("outside_names")))
+        return ClientContext(
+            server_url=url,
+            outside=tuple(self.setting("outside_names")),
+            domain=text(self.setting("domain")),
+            accepts_dns=typed("boolean", self.variable("tailscale_client_accept_dns")) is not False,
+        )
 
     @property
     def _left_s(self) -> float:
@@ -210,7 +216,7 @@ class ActionModule(PatientAssertion):
             return ()
         expect = expectation(self)
         seen = [peer for peer in peers if expect.sees(self.host, peer.name)]
-        return expected_paths(self, seen, kind="auto", deep=True)
+        return expected_paths(self, seen, kind=path_of(self), deep=True)
 
     def _mesh(self) -> list[Check]:
         server = self._records()

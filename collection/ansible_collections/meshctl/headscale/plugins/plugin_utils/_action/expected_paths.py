@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._judge.answer import address, endpoint, items, mapping, text
 from .._judge.path import ExpectedPath, Underlay
-from .._judge.topology import expected_path, owned
+from .._judge.topology import common_network, expected_path, owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .._judge.context import Node
     from .._judge.topology import Kind
     from .assertion import Assertion
-
-_WHY = "the task says so"
 
 
 def expected_paths(
@@ -65,7 +63,9 @@ def _expected_path(  # noqa: PLR0913
     given: Any,  # noqa: ANN401 - a task's option
     deep: bool,
 ) -> ExpectedPath:
-    found, reason = expected_path(topology.get(task.host), topology.get(peer.name))
+    here, there = topology.get(task.host), topology.get(peer.name)
+    found, reason = expected_path(here, there)
+    network = common_network(here, there)
     theirs = underlay(task, peer.name, deep=deep)
     if given:
         named = given if isinstance(given, list) else [given]
@@ -76,6 +76,7 @@ def _expected_path(  # noqa: PLR0913
         # Without a topology no endpoint is known to be wrong.
         return ExpectedPath(peer=peer, kind=found, reason=reason, underlay=Underlay() if not deep else theirs)
     if kind == "auto":
-        return ExpectedPath(peer=peer, kind=found, reason=reason, underlay=theirs)
+        return ExpectedPath(peer=peer, kind=found, reason=reason, underlay=theirs, network=network)
     asked: Kind = "direct" if kind == "direct" else "relay" if kind == "relay" else "any"
-    return ExpectedPath(peer=peer, kind=asked, reason=_WHY, underlay=theirs)
+    why = "the task says so" if task.options.get("path") else "mesh_path says so"
+    return ExpectedPath(peer=peer, kind=asked, reason=why, underlay=theirs, network=network)

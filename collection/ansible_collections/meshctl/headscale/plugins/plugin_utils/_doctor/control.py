@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._judge.answer import Json, mapping, text
+from .._host.probe.wire import NOWHERE
+from .._judge.answer import Json, addresses, items, mapping, text
 from .._judge.reason import late
 from . import proxies, urls
 
@@ -24,6 +25,8 @@ _OTHER_NAME = ("Hostname mismatch", "IP address mismatch", "the certificate is f
 _CLOSED = ("EOF", "reset by peer")
 # What OpenSSL adds to its reason, in Python's words.
 _OPENSSL = re.compile(r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed: | \(_ssl\.c:\d+\)")
+
+MOST_ADDRESSES = 16
 
 AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True, "as_tailscaled": True}
 """What tailscaled's own requests have: Go's name, a route around the mesh, and the HTTP proxy of its environment."""
@@ -86,9 +89,27 @@ def unproxied(row: dict[str, Json]) -> str:
     )
 
 
-def seen_at(row: dict[str, Json]) -> dict[str, str]:
-    """Return where a page was asked for, as evidence."""
-    return {key: found for key in ("address", "proxy") if (found := text(row.get(key)))}
+def most_telling(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first row that connected, or else the one that tells most of the other side; empty if there is none."""
+    return min(rows, key=_distance, default={})
+
+
+def _distance(row: dict[str, Any]) -> int:
+    """Return how far a request came, 0 being the farthest."""
+    outcome = text(row.get("outcome"))
+    if row.get("connected") is True or outcome == "answered":
+        return 0
+    if outcome == "no-name" or (outcome in NOWHERE and text(row.get("from")) in ("", "local")):
+        return 3
+    return 2 if outcome == "timeout" else 1
+
+
+def seen_at(row: dict[str, Any]) -> dict[str, Any]:
+    """Return where a page was asked for, as evidence: every address of a name that has several, and why a handshake failed."""
+    told = ("address", "proxy", "error") if text(row.get("outcome")) == "handshake" else ("address", "proxy")
+    found: dict[str, Any] = {key: said for key in told if (said := text(row.get(key)))}
+    known = addresses(items(row.get("addresses"))[:MOST_ADDRESSES])
+    return {**found, "addresses": known} if len(known) > 1 else found
 
 
 def _at(row: dict[str, Json]) -> str:

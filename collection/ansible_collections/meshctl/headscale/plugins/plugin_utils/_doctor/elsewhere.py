@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .._judge.answer import mapping, text
+from .._judge.answer import address, addresses, items, mapping, text
 from .._judge.check import BAD
 from .cause import because_of
+from .control import MOST_ADDRESSES
 
 _IDS: Final = ("doctor.server", "doctor.relay.https", "doctor.relay.stun")
 # What may happen on the way as well; with any other answer, a host has come to a server.
@@ -34,7 +35,7 @@ def _what(check: _Check) -> tuple[str, str | None]:
 
 
 def _unanswered(check: _Check) -> bool:
-    outcome = text(mapping(check.get("observed")).get("outcome"))
+    outcome = _outcome(check)
     # What asks through an HTTP proxy was answered by that, or not.
     proxied = mapping(check.get("evidence")).get("proxy")
     return (
@@ -49,30 +50,73 @@ def _unanswered(check: _Check) -> bool:
 def _told(check: _Check, well: list[_Check]) -> _Check:
     if not well:
         return check
-    outcome, here = text(mapping(check.get("observed")).get("outcome")), _address(check)
-    same = [other for other in well if not here or _address(other) in ("", here)]
-    if same and outcome == "handshake":
-        hint = (
-            f"{_subject(check)} answers {same[0]['source']}, but another program answers this host{f' at {here}' if here else ''}, as a "
-            f"captive portal, an HTTPS inspection or a NAT rule does ({check['hint'].partition(': ')[0]})"
+    # What is served in the other address family alone proves nothing about the address here.
+    near = [other for other in well if _alike(_address(check), _address(other))]
+    if not near:
+        return {**check, "hint": f"{check['hint']}; it answers {_who(well)} at {_address(well[0])}"}
+    known = _known(check)
+    same = [other for other in near if not known or _address(other) in ("", *known)]
+    if not same:
+        return {**check, "hint": _led_astray(check, known, near[0])}
+    return {**check, "hint": _not_here(check, same)}
+
+
+def _not_here(check: _Check, same: list[_Check]) -> str:
+    """Return what a host that is not answered may look at, if others are answered at an address that it has tried."""
+    here, there, outcome = _address(check), _address(same[0]), _outcome(check)
+    at = f" at {here}" if here else ""
+    elsewhere = f" at {there}" if there != here and there else ""
+    if outcome == "handshake":
+        return (
+            f"{_subject(check)} answers {_who(same)}{elsewhere}, but the TLS handshake fails on this host{at}{_reason(check)}; nothing else was "
+            "seen of what answers here: compare the TLS versions of this host's OpenSSL with those that the other side accepts, and look for "
+            "a captive portal, an HTTPS inspection or a NAT rule on the way"
         )
-    elif same:
-        who = ", ".join(dict.fromkeys(other["source"] for other in same))
-        hint = (
-            f"{_subject(check)} does not answer this host{f' at {here}' if here else ''} ({outcome}), but answers {who}: look at the "
-            "firewall of this host, at those of its network and its router, and at that of "
-            f"{'the relay' if check['target'] else 'the server'}, which may ban the address that it sees (fail2ban, an allow list)"
-        )
-    else:
-        hint = (
-            f"{_subject(check)} is at {here} for this host, where nothing answers ({outcome}), and at {_address(well[0])} for "
-            f"{well[0]['source']}, which it answers: correct /etc/hosts or the resolver of this host"
-        )
-    return {**check, "hint": hint}
+    routes = "routes and the " if outcome == "net-unreachable" else ""
+    return (
+        f"{_subject(check)} does not answer this host{at} ({outcome}), but answers {_who(same)}{elsewhere}: look at the {routes}"
+        "firewall of this host, at those of its network and its router, and at that of "
+        f"{'the relay' if check['target'] else 'the server'}, which may ban the address that it sees (fail2ban, an allow list)"
+    )
+
+
+def _led_astray(check: _Check, known: list[str], other: _Check) -> str:
+    outcome = _outcome(check)
+    here = ", ".join(entry for entry in known if _alike(entry, _address(check)))
+    what = f"the TLS handshake fails{_reason(check)}" if outcome == "handshake" else f"nothing answers ({outcome})"
+    source = "its map of relays (doctor.derp_map.same), " if check["target"] else ""
+    return (
+        f"{_subject(check)} is at {here} for this host, where {what}, and at {_address(other)} for "
+        f"{other['source']}, which it answers: correct {source}/etc/hosts or the resolver of this host"
+    )
+
+
+def _who(checks: list[_Check]) -> str:
+    return ", ".join(dict.fromkeys(check["source"] for check in checks))
+
+
+def _reason(check: _Check) -> str:
+    said = text(mapping(check.get("evidence")).get("error"))
+    return f" ({said})" if said else ""
+
+
+def _outcome(check: _Check) -> str:
+    return text(mapping(check.get("observed")).get("outcome"))
 
 
 def _address(check: _Check) -> str:
-    return text(mapping(check.get("evidence")).get("address"))
+    return address(mapping(check.get("evidence")).get("address"))
+
+
+def _known(check: _Check) -> list[str]:
+    """Return every address that the name has on the host of a check."""
+    several = addresses(items(mapping(check.get("evidence")).get("addresses"))[:MOST_ADDRESSES])
+    return several or list(filter(None, [_address(check)]))
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two addresses are of one family, as far as both are known."""
+    return not one or not other or (":" in one) == (":" in other)
 
 
 def _subject(check: _Check) -> str:

@@ -15,6 +15,8 @@ from .cause import because_of
 from .control import HEALTH
 
 STORY, HARDENING = "doctor", "hardening"
+# What may do harm later: it has done so if another finding refers to it.
+_FORESEEN = (HARDENING, "config", "expiry")
 _NAMED = 3
 _Checks = list[dict[str, Any]]
 
@@ -25,7 +27,7 @@ def headline(checks: Sequence[dict[str, Any]]) -> str:
     groups = _roots(made)
     if not groups:
         return ""
-    first = max(groups, key=lambda group: _weight(group, made))
+    first = _first(groups, made)
     said = f"{_hosts(first, made)}: {_server(first[0])}{first[0]['hint']} ({first[0]['id']})"
     # What could not be examined is most often a consequence, and no problem that anybody saw.
     others = [group for group in groups if group is not first and _failed(group)]
@@ -33,6 +35,24 @@ def headline(checks: Sequence[dict[str, Any]]) -> str:
         return said
     named = ", ".join(f"{group[0]['id']} ({_hosts(group, made)})" for group in others[:_NAMED])
     return f"{said}; and {len(others)} more: {named}{', …' if others[_NAMED:] else ''}"
+
+
+def blamed(checks: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Return the hosts that the headline is about, as far as it can explain why something else fails."""
+    made = [check for check in checks if check["story"] == STORY]
+    groups = _roots(made)
+    if not groups:
+        return frozenset()
+    first = _first(groups, made)
+    if not _failed(first) or (first[0]["assertion"] in _FORESEEN and not _explained(first, made)):
+        return frozenset()
+    clients = _clients(made)
+    hosts = {_affected(check, clients) for check in first} | {str(check["target"] or "") for check in first}
+    return frozenset(hosts - {""})
+
+
+def _first(groups: Sequence[_Checks], made: Sequence[dict[str, Any]]) -> _Checks:
+    return max(groups, key=lambda group: _weight(group, made))
 
 
 def _roots(made: Sequence[dict[str, Any]]) -> list[_Checks]:
@@ -49,9 +69,12 @@ def _weight(group: _Checks, made: Sequence[dict[str, Any]]) -> tuple[bool, bool,
 
     What could be attacked explains nothing that fails.
     """
+    return group[0]["assertion"] != HARDENING, _failed(group), _explained(group, made), len(group)
+
+
+def _explained(group: _Checks, made: Sequence[dict[str, Any]]) -> int:
     ours = {(check["id"], check["source"]) for check in group}
-    explained = sum(because_of(check) in ours for check in made)
-    return group[0]["assertion"] != HARDENING, _failed(group), explained, len(group)
+    return sum(because_of(check) in ours for check in made)
 
 
 def _failed(group: _Checks) -> bool:
@@ -66,11 +89,15 @@ def _server(check: dict[str, Any]) -> str:
 
 
 def _hosts(group: _Checks, made: Sequence[dict[str, Any]]) -> str:
-    clients = list(dict.fromkeys(check["source"] for check in made if check["id"] == f"{STORY}.client"))
+    clients = _clients(made)
     affected = list(dict.fromkeys(_affected(check, clients) for check in group))
     if len(clients) > 1 and set(affected) == set(clients):
         return f"all {len(clients)} clients"
     return ", ".join(affected)
+
+
+def _clients(made: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(check["source"] for check in made if check["id"] == f"{STORY}.client"))
 
 
 def _affected(check: dict[str, Any], clients: list[str]) -> str:

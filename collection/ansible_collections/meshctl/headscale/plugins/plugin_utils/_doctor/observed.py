@@ -17,9 +17,9 @@ from .._judge.check import Check
 from .._judge.context import CheckContext, first_address
 from .._judge.names import QUAD_100, QUAD_100_V6, resolver_of
 from .._judge.path import ExpectedPath
-from . import urls
+from . import control, urls
 from .cause import Cause, because
-from .relays import Relay, read_relays
+from .relays import FAMILIES, Relay, read_relays
 
 if TYPE_CHECKING:
     from .records import Server
@@ -64,6 +64,10 @@ class ClientContext:
     server_url: str = ""
     outside: tuple[str, ...] = ()
     server: Server | None = None
+    domain: str = ""
+    """The domain of MagicDNS that the inventory states, or gives a mesh that meshctl deploys."""
+    accepts_dns: bool = True
+    """Whether the inventory lets the client use the mesh's DNS settings."""
 
 
 class Client(Observed):
@@ -157,10 +161,36 @@ class Client(Observed):
         """Return the name or address of that server."""
         return urls.host(self.url)
 
+    @property
+    def lost_server(self) -> tuple[str, ...]:
+        """Return the finding about names outside, unless the host found the server's own name or needs none."""
+        found = self.row("outside", name=self.server_host).get("outcome") == "found"
+        return () if found or address(self.server_host) else ("upstream_dns",)
+
     @cached_property
     def relays(self) -> list[Relay]:
         """Return the relays that matter to this client."""
-        return read_relays(self.data("derpmap"), home=text(self.me.get("Relay")))
+        return read_relays(self.data("derpmap"), home=text(self.me.get("Relay")), families=self.families)
+
+    @cached_property
+    def families(self) -> set[int]:
+        """Return the address families of the host's other interfaces; all families if that is unknown."""
+        own = [entry for name, known in self._interfaces() if name != self.interface for entry in known]
+        outside: set[int] = {entry.version for entry in own if not entry.ip.is_loopback and not entry.ip.is_link_local}
+        return outside or set(FAMILIES)
+
+    def page(self, name: str, url: str) -> dict[str, Any]:
+        """Return what tells most of a page that was asked for in several address families, empty if nothing was seen."""
+        return control.most_telling([row for row in self.rows(name) if row.get("url") == url])
+
+    def stun(self, relay: Relay, name: str = "stun") -> dict[str, Any]:
+        """Return what a relay answered to STUN: in the family in which its page connects, or else what tells most."""
+        rows = {family: self.row(name, host=host, port=relay.stun_port) for family, host in relay.dialed}
+        page = self.page("relays", relay.url)
+        if page.get("connected") is True and not page.get("proxy"):
+            family = 6 if ":" in text(page.get("address")) else 4
+            rows = {family: rows[family]} if family in rows else rows
+        return control.most_telling([row for row in rows.values() if row])
 
     @cached_property
     def domain(self) -> str:
@@ -182,6 +212,41 @@ class Client(Observed):
     def resolvers(self) -> list[str]:
         """Return the name servers of the host's resolv.conf."""
         return addresses(mapping(self.data("resolv_conf")).get("nameservers"))
+
+    @cached_property
+    def dns_routes(self) -> dict[str, list[str]]:
+        """Return the resolvers of single domains, as the server gave them."""
+        routes = mapping(mapping(self.data("dns_map")).get("Routes"))
+        return {domain.strip(".").lower(): _resolvers(known) for domain, known in routes.items()}
+
+    @cached_property
+    def upstream(self) -> list[str]:
+        """Return the resolvers of all other names: those that the server gave, else those that tailscaled set; never its own."""
+        given = _resolvers(mapping(self.data("dns_map")).get("Resolvers"))
+        known = given or addresses(mapping(self.data("dns_config")).get("Nameservers"))
+        return [server for server in known if server not in (QUAD_100, QUAD_100_V6)]
+
+    @cached_property
+    def magic_dns_off(self) -> bool:
+        """Whether the server has switched MagicDNS off, as tailscaled's network map says."""
+        return mapping(self.status.get("CurrentTailnet")).get("MagicDNSEnabled") is False
+
+    @cached_property
+    def no_mesh_names(self) -> str:
+        """Return why this host is not expected to resolve names of the mesh, empty if it is."""
+        if self.magic_dns_off and not self.known.domain:
+            return "MagicDNS is off on the server (dns.magic_dns), and the inventory states no mesh_domain"
+        if self.prefs.get("CorpDNS") is not False:
+            return ""
+        if not self.known.accepts_dns:
+            return "tailscale_client_accept_dns is false for this host, and it does not use the mesh's DNS settings"
+        fallback = _resolvers(mapping(self.data("dns_map")).get("FallbackResolvers"))
+        serves = {*self.upstream, *fallback, *(server for known in self.dns_routes.values() for server in known)}
+        if inside := sorted(serves & set(addresses(self.me.get("TailscaleIPs")))):
+            return (
+                f"this host is a resolver of the mesh ({inside[0]}), and rightly does not use the mesh's DNS settings"
+            )
+        return ""
 
     @property
     def asks_tailscaled(self) -> bool:
@@ -213,6 +278,10 @@ class Client(Observed):
                 text(link.get("name")),
                 [known for entry in items(link.get("addresses")) if (known := _interface(entry))],
             )
+
+
+def _resolvers(given: Json) -> list[str]:
+    return addresses([mapping(entry).get("Addr") for entry in items(given)])
 
 
 def _interface(entry: Json) -> IPv4Interface | IPv6Interface | None:

@@ -239,8 +239,21 @@ class Server(Observed):
         return Cause(id=f"{story}.expiry", source=self.source) if past else None
 
     def view(self, node: Record) -> ClientView | None:
-        """Return the view of the client that is a node, None if it was not examined."""
-        return next((view for view in self.known.views if view.key and view.key == text(node.get("nodeKey"))), None)
+        """Return the view of the client that is a node, None if it was not examined, or if several state the node's key."""
+        views = self.stating(text(node.get("nodeKey")))
+        return views[0] if len(views) == 1 else None
+
+    def stating(self, key: str) -> list[ClientView]:
+        """Return the views of the clients that state a key: if there are several, any of them may not be that node."""
+        return self._by_key.get(key, [])
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[ClientView]]:
+        views: dict[str, list[ClientView]] = {}
+        for view in self.known.views:
+            if view.key:
+                views.setdefault(view.key, []).append(view)
+        return views
 
     def silent_view(self, node: Record) -> ClientView | None:
         """Return the view of a client that did not tell its key, and has the name of a node."""

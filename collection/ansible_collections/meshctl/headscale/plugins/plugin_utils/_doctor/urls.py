@@ -10,10 +10,9 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from .._judge.answer import Json, address
+from .._judge.interfaces import is_local
 
 _PORTS = {"https": 443, "http": 80}
-# tailscaled's own list: Python's is_private also has the test networks.
-_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
 def normal(url: str) -> tuple[str, str, int | None, str]:
@@ -53,12 +52,6 @@ def problem(url: str) -> str:
         "after an interruption clients of an http server try only https on port 443, and never recover: give the server a "
         f"certificate and set server_url to https://{found}"
     )
-
-
-def is_local(known: str) -> bool:
-    """Whether an address is a loopback or a private one, as tailscaled decides."""
-    found = ip_address(known)
-    return found.is_loopback or any(found.version == net.version and found in net for net in _PRIVATE)
 
 
 def is_loopback(found: str) -> bool:

@@ -16,6 +16,7 @@ from .._judge.answer import Json, addresses, items, mapping, number, text
 from . import control
 from .cause import Cause
 from .observed import Client
+from .relays import described
 from .urls import overlap
 
 _IGNORES_ECHO = {
@@ -50,7 +51,8 @@ class ClientView:
     server_key: str = ""
     server_answers: bool = False
     """Whether the server is healthy as seen from here, up to the point where it has to prove its identity."""
-    regions: Sequence[str] = ()
+    regions: Mapping[str, str] = field(default_factory=dict)
+    """The relays of each region of the client's map, as `relays.described` tells them."""
     answered: Mapping[str, bool] = field(default_factory=dict)
     """For each mesh address that tailscaled pinged, whether it answered."""
     echoed: Mapping[str, bool] = field(default_factory=dict)
@@ -86,7 +88,6 @@ class ClientView:
         status = {row.get("url"): row.get("status") for row in client.rows("server")}
         key = next((row for row in client.rows("server") if "/key?v=" in text(row.get("url"))), {})
         healthy = status.get(f"{client.url}{control.HEALTH}") == control.OK
-        regions = mapping(mapping(client.data("derpmap")).get("Regions")).values()
         return cls(
             name=name,
             saturated=saturated,
@@ -98,7 +99,7 @@ class ClientView:
             health=tuple(text(line) for line in items(client.status.get("Health"))),
             server_key=_public_key(text(key.get("body"))),
             server_answers=healthy and status.get(f"{client.url}{control.UPGRADE}") == control.SWITCHING,
-            regions=tuple(sorted(text(mapping(region).get("RegionCode")) for region in regions)),
+            regions=described(client.data("derpmap")),
             answered={
                 known: mapping(one).get("answered") is True for known, one in mapping(client.data("disco")).items()
             },

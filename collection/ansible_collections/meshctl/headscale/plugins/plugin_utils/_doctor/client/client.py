@@ -103,7 +103,7 @@ def _cause(client: Client, story: str) -> Cause | None:
     waits = text(client.status.get("BackendState")) in WAITING and not _lost_state(client)
     if expired or not (client.running or waits or causes.login_error(client)):
         return expired
-    cause = client.cause("exit_node", "network", "upstream_dns", "server", "proxy", "server_url", "connection")
+    cause = client.cause("exit_node", "network", *client.lost_server, "server", "proxy", "server_url", "connection")
     if not client.running:
         return cause
     # The comparison of all clients reports a lost key.

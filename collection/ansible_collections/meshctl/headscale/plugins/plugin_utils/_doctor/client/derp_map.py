@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from ..._judge.answer import endpoint, items, mapping, text
+from ..._judge.interfaces import is_local
 from ..observed import Check, CheckContext, Client, Iterator, because
-from ..urls import is_local
 
 AFTER = ("client",)
 

@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
-from ..._judge.answer import address, items, text
+from ..._judge.answer import address, addresses, items, mapping, text
+from ..._policy import Evaluation, Policy
 from ..observed import Check, CheckContext, Client, Iterator
+from ..records import member, texts
+from ..urls import authority
 
+_HTTPS = 443
 _END = "`tailscale set --exit-node=` on this host stops using it"
 
 
@@ -19,11 +24,11 @@ def requests(client: Client) -> list[dict[str, Any]]:
     if not _used(client):
         return []
     hosts = [client.server_host, *(relay.where for relay in client.relays)]
-    urls = dict.fromkeys(f"https://{host}/" for host in hosts if host)
-    plain = [{"url": url, "insecure": True} for url in urls]
-    around = [
-        {**page, "bypass": True, "connect": address(url[8:-1]) or ""} for page, url in zip(plain, urls, strict=True)
+    plain = [
+        {"url": f"https://{authority(host, _HTTPS)}/", "connect": address(host), "insecure": True}
+        for host in dict.fromkeys(filter(None, hosts))
     ]
+    around = [{**page, "bypass": True} for page in plain]
     return [
         {"id": "through_exit", "kind": "http", "targets": plain, "try_timeout_s": 4.0},
         {"id": "around_exit", "kind": "http", "targets": around, "try_timeout_s": 4.0},
@@ -66,19 +71,46 @@ def _problem(client: Client, peer: dict[str, Any]) -> str:
     through, around = client.rows("through_exit"), client.rows("around_exit")
     if not through or any(row.get("connected") for row in through) or not any(row.get("connected") for row in around):
         return ""
-    if not _allowed(client):
-        return "which the policy does not let it use for the internet: add `autogroup:internet:*` to a rule's dst"
-    return "which does not forward it: check net.ipv4.ip_forward and the forwarding rules there"
+    return _closed(client, peer)
 
 
-def _allowed(client: Client) -> bool:
-    """Whether the policy grants the internet to any node."""
+def _closed(client: Client, peer: dict[str, Any]) -> str:
+    """Return what is wrong with an exit node through which nothing passes, as far as the policy tells."""
+    granted = _granted(client, peer)
+    if granted is False:
+        return f"which the policy does not let {_owner(client)} use for the internet: add `autogroup:internet:*` to the dst of a rule with it as src"
+    unseen = "" if granted else ", and that the policy grants this node autogroup:internet, which was not seen"
+    return f"which does not forward it: check net.ipv4.ip_forward and the forwarding rules there{unseen}"
+
+
+def _owner(client: Client) -> str:
+    """Return this node as a policy names it."""
+    user = text(mapping(client.node.get("user")).get("name"))
+    names = texts(client.node, "tags") or ([user if "@" in user else f"{user}@"] if user else [])
+    return f"this node ({', '.join(names)})" if names else "this node"
+
+
+def _granted(client: Client, peer: dict[str, Any]) -> bool | None:
+    """Whether the policy lets this node's packets leave through the exit node; None if that is unknown."""
     server = client.known.server
     policy = server.policy[0] if server else None
-    if policy is None or policy.unrestricted:
-        return True
-    return any(_is_internet(target) for rule in policy.rules for target in rule.targets)
+    if server is None or policy is None:
+        return None
+    router = server.node_of(text(peer.get("PublicKey")))
+    if not (server.names_are_known and client.node and router):
+        return True if policy.unrestricted else None if _is_open(policy) else False
+    users = {text(user.get("id")): user for user in server.users}
+    known = {text(node.get("nodeKey")): member(text(node.get("nodeKey")), node, users) for node in server.nodes}
+    rows = [*client.rows("through_exit"), *client.rows("around_exit")]
+    asked = [ip_address(found) for found in addresses([row.get("address") for row in rows])]
+    me, there = (known[text(node.get("nodeKey"))] for node in (client.node, router))
+    try:
+        return Evaluation(policy, list(known.values()), server.owners()).leaves(me, there, "tcp", _HTTPS, asked)
+    except ValueError:
+        return None
 
 
-def _is_internet(target: str) -> bool:
-    return target in ("*", "autogroup:internet", "autogroup:danger-all") or target.endswith("/0")
+def _is_open(policy: Policy) -> bool:
+    """Whether the policy lets any node use the internet."""
+    targets = (policy.names.hosts.get(target, target) for rule in policy.rules for target in rule.targets)
+    return any(target in ("*", "autogroup:internet") or target.endswith("/0") for target in targets)

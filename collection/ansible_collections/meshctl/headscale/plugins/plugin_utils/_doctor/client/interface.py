@@ -11,11 +11,16 @@ from typing import Any
 
 from ..._judge.answer import addresses, mapping, text
 from ..._judge.interfaces import held
+from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
 AFTER = ("tun",)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,14}")
 _LEAST_MTU = 1280
+# A kernel without IPv6 does not have the first file; the second may say why.
+_ALL, _KERNEL = "/proc/sys/net/ipv6/conf/all/disable_ipv6", "/proc/cmdline"
+_MISSING = "No such file or directory"
+_DISABLED = "ipv6.disable=1"
 _RESTART = "restart tailscaled, which sets it up again"
 
 
@@ -76,6 +81,8 @@ def _paths(client: Client) -> dict[str, str]:
     return {
         "off": f"/proc/sys/net/ipv6/conf/{client.interface}/disable_ipv6",
         "mtu": f"/sys/class/net/{client.interface}/mtu",
+        "all": _ALL,
+        "kernel": _KERNEL,
     }
 
 
@@ -88,6 +95,13 @@ def _hint(client: Client, missing: list[str], *, down: bool) -> str:
     files = mapping(client.data("interface"))
     said = {key: text(mapping(files.get(path)).get("text")).strip() for key, path in _paths(client).items()}
     if all(":" in address for address in missing):
+        if mapping(files.get(_ALL)).get("error") == _MISSING:
+            remedy = (
+                f"remove {_DISABLED} from the kernel's command line ({_KERNEL}), and reboot"
+                if _DISABLED in said["kernel"].split()
+                else "load the kernel's module ipv6, or use a kernel that has IPv6, and restart tailscaled"
+            )
+            return f"the kernel of this host runs without IPv6 ({_ALL} does not exist), so the node does not have its address {lost}: {remedy}"
         if said.get("off") == "1":
             return (
                 f"IPv6 is switched off on {name} (net.ipv6.conf.{name}.disable_ipv6), so the node does not have its address {lost}: "
@@ -96,6 +110,6 @@ def _hint(client: Client, missing: list[str], *, down: bool) -> str:
         if said.get("mtu", "").isdecimal() and int(said["mtu"]) < _LEAST_MTU:
             return (
                 f"{name} has an MTU of {said['mtu']}, and IPv6 needs {_LEAST_MTU}, so the node does not have its address {lost}: "
-                f"`ip link set {name} mtu {_LEAST_MTU}`, and restart tailscaled"
+                f"`ip link set {quoted(name)} mtu {_LEAST_MTU}`, and restart tailscaled"
             )
     return f"{name} lacks the node's address {lost}, so nothing reaches it there: {_RESTART}"

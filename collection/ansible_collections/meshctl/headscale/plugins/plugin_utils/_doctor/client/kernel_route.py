@@ -117,7 +117,7 @@ def _foreign(client: Client, entry: str) -> dict[str, Any]:
 
 
 def _relays(client: Client) -> list[str]:
-    return list(dict.fromkeys(relay.address for relay in client.relays if relay.address))
+    return list(dict.fromkeys(known for relay in client.relays for known in relay.addresses[:1]))
 
 
 def _refused(route: dict[str, Any]) -> str:

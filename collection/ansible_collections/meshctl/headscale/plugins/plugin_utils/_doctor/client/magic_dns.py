@@ -33,6 +33,8 @@ def requests(client: Client) -> list[dict[str, Any]]:
 
 def judge(client: Client, context: CheckContext) -> Check:
     """Return whether server, client, tailscaled and host all do their part."""
+    if client.name and client.no_mesh_names:
+        return context.skipped(client.no_mesh_names, expected="names of the mesh resolve")
     own = set(addresses(client.me.get("TailscaleIPs")))
     asked = client.row("dns", name=client.name)
     answers = [mapping(entry).get("value") for entry in items(asked.get("answers"))]
@@ -63,7 +65,7 @@ def judge(client: Client, context: CheckContext) -> Check:
 
 def _hint(client: Client, levels: dict[str, bool], asked: dict[str, Any], given: list[str], found: list[str]) -> str:
     if not levels["server"]:
-        return "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration"
+        return _not_on_server(client)
     if not levels["accepted"]:
         return "this client ignores the server's DNS settings: `tailscale set --accept-dns=true`"
     if not levels["tailscaled"]:
@@ -79,6 +81,15 @@ def _hint(client: Client, levels: dict[str, bool], asked: dict[str, Any], given:
             "tailscaled cannot write it; let systemd-resolved or NetworkManager manage it, or stop that program, and restart tailscaled"
         )
     return _not_by_own_resolver(client) or _not_by_lookup(client)
+
+
+def _not_on_server(client: Client) -> str:
+    if client.magic_dns_off:
+        return (
+            "MagicDNS is off on the server: set dns.magic_dns and dns.base_domain in its configuration, or remove mesh_domain from the "
+            "inventory if it is meant to be off"
+        )
+    return "tailscaled does not tell whether MagicDNS is on (CurrentTailnet in `tailscale status --json`): read its log"
 
 
 def _not_by_own_resolver(client: Client) -> str:

@@ -42,9 +42,8 @@ def _asked(client: Client) -> dict[str, str]:
     """Return how each request to another host ended."""
     asked = {}
     for relay in client.relays:
-        tcp = client.row("relays", url=relay.url)
-        udp = client.row("stun", host=relay.where, port=relay.stun_port)
-        if relay.address and tcp and udp:
+        tcp, udp = client.page("relays", relay.url), client.stun(relay)
+        if relay.addresses and tcp and udp:
             both = ["answered" if tcp.get("connected") else text(tcp.get("outcome")), text(udp.get("outcome"))]
             asked[f"relay {relay.target}"] = next((one for one in both if one not in _SILENT), both[0])
     for row in client.rows("server")[:1]:

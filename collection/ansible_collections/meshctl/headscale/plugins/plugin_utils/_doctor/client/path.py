@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 from ..._judge import causes
 from ..._judge.answer import endpoint, items, mapping, text
+from ..._judge.interfaces import held
 from ..._judge.path import ExpectedPath, observed_path
 from ..._judge.quoting import quoted
 from ..observed import Cause, Check, CheckContext, Client, Iterator, because
@@ -32,7 +32,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 
 
 def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Check:
-    name, expected = path.peer.name, {"path": "relay" if path.kind == "relay" else "direct"}
+    name, expected = path.peer.name, {"path": path.kind}
     peer = causes.find_peer(client.status, path.peer)
     if not client.running or not peer or peer.get("Online") is False:
         cause = None if client.running else client.cause("client")
@@ -43,7 +43,7 @@ def _judge_path(client: Client, context: CheckContext, path: ExpectedPath) -> Ch
         return context.check(None, target=name, expected=expected, observed=None, hint=client.why("disco"))
     found = observed_path(pinged)
     check = context.check(
-        found["path"] == expected["path"], target=name, expected=expected, observed=found, hint=_hint(client, path, found),
+        path.accepts(found["path"]), target=name, expected=expected, observed=found, hint=_hint(client, path, found),
         evidence={"reason": path.reason}, command=f"tailscale ping --c 5 {quoted(path.address)}",
     )  # fmt: skip
     if found["path"] == "relay":
@@ -69,18 +69,16 @@ def _hint(client: Client, path: ExpectedPath, found: dict[str, Any]) -> str:
     if found["path"] == "none":
         return f"{path.peer.name} answers neither directly nor through a relay: see doctor.relay of both"
     if found["path"] == "direct":
-        return f"the path is direct, but a relay was expected ({path.reason}): correct the topology in the inventory"
+        return f"the path is direct, but a relay was expected ({path.reason}): correct that in the inventory"
     sides = {"this node": _side(client), path.peer.name: (list(path.underlay.endpoints), list(path.underlay.local))}
-    stun = any(row.get("outcome") == "answered" for row in client.rows("stun"))
+    stun = any(client.stun(relay).get("outcome") == "answered" for relay in client.relays)
     # Whether UDP to a relay passes is what STUN has just shown here, and what the peer's own findings say there.
     told = {who: side for who, side in sides.items() if _is_public(*side) or (who == "this node" and not stun)}
-    return causes.relayed(told)
+    return causes.relayed(told, network=path.network)
 
 
 def _side(client: Client) -> tuple[list[Any], list[str]]:
-    endpoints = items(client.me.get("Addrs"))
-    hosts = [endpoint(entry)[0] for entry in endpoints]
-    return endpoints, [host for host in hosts if host and ip_address(host).is_private]
+    return items(client.me.get("Addrs")), [host for host, _interface in held(client.data("addresses"))]
 
 
 def _is_public(endpoints: list[Any], local: list[str]) -> bool:

@@ -22,7 +22,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         return context.skipped(NO_SERVER, expected=expected)
     if not row:
         check = context.check(None, expected=expected, observed=None, hint=client.why("server"))
-        return because(check, client.cause("exit_node", "network", "upstream_dns", "server"))
+        return because(check, client.cause("exit_node", "network", *client.lost_server, "server"))
     if text(row.get("outcome")) != "answered":
         return context.skipped(f"the server cannot be queried: {control.no_answer(row)}", expected=expected)
     hint = control.agent_rejected(row, client.row("as_meshctl", url=url)) or control.not_upgraded(row)

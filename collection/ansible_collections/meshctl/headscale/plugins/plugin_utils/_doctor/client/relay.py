@@ -6,31 +6,30 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from ..._judge.answer import addresses, items, mapping, text
+from ..._judge.answer import address, addresses, items, mapping, text
 from ..._judge.quoting import quoted
 from .. import control
 from ..observed import Cause, Check, CheckContext, Client, Iterator, because
 from ..relays import Relay
+from ..urls import authority
 
 AFTER = ("exit_node", "mtu", "network")
 _USUAL_S = 2.0
 # How a machine that is off, or a network that drops everything, looks.
 _SILENT = {"timeout", "host-unreachable", "net-unreachable"}
-_NO_RELAY = re.compile(r"could not connect to the .* relay server")
 
 
 def requests(client: Client) -> list[dict[str, Any]]:
     """Ask each relay for its page, for the upgrade and for STUN."""
     pages = [
-        {**relay.tls, **page}
+        page
         for relay in client.relays
         if relay.derp_port > 0
-        for page in ({"url": relay.url}, {"url": relay.derp_url, "upgrade": "DERP"})
+        for page in (*relay.pages(url=relay.url), *relay.pages(url=relay.derp_url, upgrade="DERP"))
     ]
-    stun = [{"host": relay.where, "port": relay.stun_port} for relay in client.relays if relay.stun_port > 0]
+    stun = [asked for relay in client.relays if relay.stun_port > 0 for asked in relay.stun]
     return [
         {"id": "relays", "kind": "http", "targets": pages, "try_timeout_s": 5.0},
         {"id": "stun", "kind": "stun", "targets": stun, "bypass": True},
@@ -41,16 +40,18 @@ def requests(client: Client) -> list[dict[str, Any]]:
 def _elsewhere(client: Client) -> list[dict[str, Any]]:
     """Ask where a relay is most often, for those that the map has elsewhere: if those do not answer, the map may be wrong."""
     pages = [
-        {**relay.tls, "url": relay.usual.derp_url, "upgrade": "DERP"}
+        page
         for relay in client.relays
         if relay.derp_port not in (relay.usual.derp_port, -1)
+        for page in relay.pages(url=relay.usual.derp_url, upgrade="DERP")
     ]
     stun = [
-        {"host": relay.where, "port": relay.usual.stun_port}
+        asked
         for relay in client.relays
         if relay.stun_port not in (relay.usual.stun_port, -1)
+        for asked in relay.usual.stun
     ]
-    names = [relay.host for relay in client.relays if relay.address and relay.host != relay.address]
+    names = [relay.host for relay in client.relays if relay.addresses and relay.host not in relay.addresses]
     asked = [
         {"id": "usual_relays", "kind": "http", "targets": pages, "try_timeout_s": _USUAL_S},
         {"id": "usual_stun", "kind": "stun", "targets": stun, "bypass": True, "timeout_s": _USUAL_S},
@@ -62,6 +63,9 @@ def _elsewhere(client: Client) -> list[dict[str, Any]]:
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     """Return the checks of each relay."""
     for relay in client.relays:
+        if not relay.dialed:
+            yield _unaddressed(context, relay)
+            continue
         if relay.derp_port > 0:
             yield _page(client, context, relay)
             yield _upgrade(client, context, relay)
@@ -70,8 +74,21 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
             yield _stun(client, context, relay)
 
 
+def _unaddressed(context: CheckContext, relay: Relay) -> Check:
+    return context.check(
+        False,
+        aspect="https",
+        target=relay.target,
+        expected={"addresses": "at least one"},
+        observed={"addresses": []},
+        hint="the map has no address of this relay at which clients connect: set its ipv4 or ipv6 to an address of that family, or "
+        "remove both, so that clients use its name",
+        command="tailscale debug derp-map",
+    )
+
+
 def _page(client: Client, context: CheckContext, relay: Relay) -> Check:
-    row = client.row("relays", url=relay.url)
+    row = client.page("relays", relay.url)
     check = context.check(
         (row.get("outcome") == "answered" and row.get("status") == control.OK) if row else None,
         aspect="https",
@@ -92,6 +109,11 @@ def _no_answer(client: Client, relay: Relay, row: dict[str, Any]) -> str:
         return f"the map has {relay.host!r} as its hostname, which must be a name without https:// or a path"
     if relay.no_ipv4 and text(row.get("outcome")) == "no-name":
         return "the map switches IPv4 off (ipv4: none) and has no IPv6 address of it: remove `ipv4: none`, or add ipv6"
+    if text(row.get("outcome")) == "no-name" and (family := relay.dialed[0][0]):
+        return (
+            f"it is asked over IPv{family} alone, the map has no such address of it, and its name leads to none here: add ipv{family} to "
+            "the map, or see doctor.upstream_dns if the name has one"
+        )
     if found := _map_is_wrong(client, relay, row):
         return f"{control.no_answer(row, 'derper').partition(': ')[0]}, but {found}"
     return control.no_answer(row, "derper")
@@ -101,23 +123,22 @@ def _map_is_wrong(client: Client, relay: Relay, row: dict[str, Any]) -> str:
     """Return what was seen of a relay in another place than the map says, empty if nothing was."""
     if text(row.get("outcome")) not in ("refused", "timeout", "host-unreachable", "handshake"):
         return ""
-    if client.row("usual_relays", url=relay.usual.derp_url).get("status") == control.SWITCHING:
+    if client.page("usual_relays", relay.usual.derp_url).get("status") == control.SWITCHING:
         return (
             f"a relay answers at port {relay.usual.derp_port}: correct derpport in the map, which is {relay.derp_port}"
         )
-    known = addresses(client.row("relay_names", name=relay.host).get("addresses"))
-    if relay.address and known and relay.address not in known:
-        return (
-            f"the name {relay.host} leads to {', '.join(known)}, and the map has the address {relay.address}: correct the one that is "
-            "wrong"
-        )
+    led = addresses(client.row("relay_names", name=relay.host).get("addresses"))
+    for one in relay.addresses:
+        known = [entry for entry in led if (":" in entry) == (":" in one)]
+        if known and one not in known:
+            return f"the name {relay.host} leads to {', '.join(known)}, and the map has the address {one}: correct the one that is wrong"
     return ""
 
 
 def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
     """Return whether clients can switch to DERP: a proxy may serve the relay's pages and block that."""
     expected = {"url": relay.derp_url, "status": control.SWITCHING}
-    row = client.row("relays", url=relay.derp_url)
+    row = client.page("relays", relay.derp_url)
     if row and text(row.get("outcome")) != "answered":
         reason = f"the relay cannot be queried: {control.no_answer(row, 'derper')}"
         return context.skipped(reason, aspect="upgrade", target=relay.target, expected=expected)
@@ -136,8 +157,10 @@ def _upgrade(client: Client, context: CheckContext, relay: Relay) -> Check:
 def _admission(client: Client, context: CheckContext, relay: Relay) -> Iterator[Check]:
     """Return a finding if a relay that works for others rejects this client, as the client reports."""
     health = [text(line) for line in items(client.status.get("Health"))]
-    said = [line for line in health if _NO_RELAY.search(line)]
-    answers = client.row("relays", url=relay.derp_url).get("status") == control.SWITCHING
+    # tailscaled names the region, or its id if it has no name.
+    names = (f"the '{relay.region_name}' relay server", f"the relay server with ID '{relay.region_id}'")
+    said = [line for line in health if any(f"could not connect to {name}" in line for name in names)]
+    answers = client.page("relays", relay.derp_url).get("status") == control.SWITCHING
     if said and answers and client.running and client.me.get("Online") is True:
         yield context.check(
             False,
@@ -152,14 +175,16 @@ def _admission(client: Client, context: CheckContext, relay: Relay) -> Iterator[
 
 
 def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
-    row = client.row("stun", host=relay.where, port=relay.stun_port)
+    row = client.stun(relay)
+    where = text(row.get("host")) or relay.where
     check = context.check(
         row.get("outcome") == "answered" if row else None,
         aspect="stun",
         target=relay.target,
-        expected={"udp": f"{relay.where}:{relay.stun_port}", "outcome": "answered"},
+        expected={"udp": authority(where, relay.stun_port), "outcome": "answered"},
         observed={"outcome": text(row.get("outcome")), "mapped": text(row.get("mapped"))} if row else None,
-        hint=_no_stun(client, relay, text(row.get("outcome"))) if row else client.why("stun"),
+        evidence={"address": where} if address(where) else {},
+        hint=_no_stun(client, relay, row) if row else client.why("stun"),
         command="tailscale netcheck",
     )
     return because(check, client.cause("network") or _down(client, relay, row))
@@ -167,19 +192,19 @@ def _stun(client: Client, context: CheckContext, relay: Relay) -> Check:
 
 def _down(client: Client, relay: Relay, row: dict[str, Any]) -> Cause | None:
     """Return that the relay does not answer over TCP either, in the same way."""
-    page = client.row("relays", url=relay.url)
+    page = client.page("relays", relay.url)
     both = {text(page.get("outcome")), text(row.get("outcome"))}
-    down = both == {"refused"} or (both <= _SILENT and not client.stalled(page))
+    down = both in ({"refused"}, {"no-name"}) or (both <= _SILENT and not client.stalled(page))
     return client.cause(f"relay of {relay.target}") if down else None
 
 
-def _no_stun(client: Client, relay: Relay, outcome: str) -> str:
-    said = f"UDP port {relay.stun_port} of {relay.where}"
+def _no_stun(client: Client, relay: Relay, row: dict[str, Any]) -> str:
+    outcome, said = text(row.get("outcome")), f"UDP port {relay.stun_port} of {text(row.get('host'))}"
     lost = "without it nodes do not learn their public addresses, and paths stay relayed"
     # The kernel says so of what the host itself drops; a firewall elsewhere is silent, or its refusal has another name.
     if outcome == "prohibited":
         return f"this host's own firewall refuses to send to {said} ({outcome}): {lost}; look at its output rules (`nft list ruleset`)"
-    if client.row("usual_stun", host=relay.where, port=relay.usual.stun_port).get("outcome") == "answered":
+    if client.stun(relay.usual, "usual_stun").get("outcome") == "answered":
         return f"{said} does not answer ({outcome}), but port {relay.usual.stun_port} does: {lost}; correct stunport in the map of relays"
     if outcome == "refused":
         return (

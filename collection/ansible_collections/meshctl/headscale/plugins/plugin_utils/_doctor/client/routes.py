@@ -9,16 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..._judge.answer import items, mapping, text
+from ..._judge.forwards import SWITCHES
+from ..._judge.interfaces import held
+from ..._judge.routed import SYSCTLS
 from ..observed import Check, CheckContext, Client, Iterator
 from ..urls import overlap
 
-_FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
 _EXIT = ("0.0.0.0/0", "::/0")
+# Either value makes the kernel forward.
+_ON = ("1", "2")
+# A kernel without IPv6 does not have the file.
+_MISSING = "No such file or directory"
 
 
 def requests(_client: Client) -> list[dict[str, Any]]:
     """Read whether the host forwards."""
-    return [{"id": "forwarding", "kind": "files", "paths": list(_FORWARDING.values())}]
+    return [{"id": "forwarding", "kind": "files", "paths": list(SWITCHES.values())}]
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -42,18 +48,54 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 
 
 def _forwards(client: Client, context: CheckContext, advertised: list[str]) -> Check:
-    families = sorted({6 if ":" in route else 4 for route in advertised})
+    if client.status.get("TUN") is False:
+        reason = "tailscaled runs with --tun=userspace-networking and forwards packets itself, not the kernel"
+        return context.skipped(reason, aspect="forwarding")
     files = mapping(client.data("forwarding"))
-    observed = {
-        f"ipv{family}": text(mapping(files.get(_FORWARDING[family])).get("text")).strip() for family in families
-    }
+    said = {family: mapping(files.get(path)) for family, path in SWITCHES.items()}
+    no_ipv6 = said[6].get("error") == _MISSING
+    routes = _forwarded(client, advertised, no_ipv6=no_ipv6)
+    if not routes:
+        reason = f"it advertises {', '.join(advertised)}, which takes no forwarding"
+        return context.skipped(reason, aspect="forwarding")
+    values = {family: text(said[family].get("text")).strip() for family in sorted(routes)}
+    off = [family for family, value in values.items() if value == "0"]
+    unread = [family for family, value in values.items() if value not in (*_ON, "0")]
+    lacks_ipv6 = no_ipv6 and unread == [6]
+    errors = [f"{SWITCHES[family]}: {error}" for family in unread if (error := text(said[family].get("error")))]
+    hint: str = "; ".join(errors) or client.why("forwarding")
+    if off:
+        hint = _off(routes, off)
+    elif lacks_ipv6:
+        hint = f"it advertises {', '.join(routes[6])}, but its kernel has no IPv6: switch IPv6 on, or do not advertise that"
     return context.check(
-        all(value == "1" for value in observed.values()),
+        False if off or lacks_ipv6 else None if unread else True,
         aspect="forwarding",
-        expected=dict.fromkeys(observed, "1"),
-        observed=observed,
+        expected={f"ipv{family}": "1" for family in values},
+        observed={f"ipv{family}": value for family, value in values.items()},
         evidence={"advertised": advertised},
-        hint=f"it advertises {', '.join(advertised)} but does not forward packets: "
-        "`sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`",
-        command="sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding",
+        hint=hint,
+        command="sysctl " + " ".join(SYSCTLS[family] for family in values),
+    )
+
+
+def _forwarded(client: Client, advertised: list[str], *, no_ipv6: bool) -> dict[int, list[str]]:
+    """Return, by address family, the advertised routes whose packets the kernel must forward."""
+    # As tailscaled sees it, the host's own addresses take no forwarding.
+    own = {f"{host}/{'128' if ':' in host else '32'}" for host, _interface in held(client.data("addresses"))}
+    # An exit node always advertises both families.
+    idle = {*own, "::/0"} if no_ipv6 else own
+    found: dict[int, list[str]] = {}
+    for route in advertised:
+        if route not in idle:
+            found.setdefault(6 if ":" in route else 4, []).append(route)
+    return found
+
+
+def _off(routes: dict[int, list[str]], off: list[int]) -> str:
+    affected = ", ".join(route for family in off for route in routes[family])
+    switches = " ".join(f"{SYSCTLS[family]}=1" for family in off)
+    return (
+        f"it advertises {affected} but does not forward {' and '.join(f'IPv{family}' for family in off)} packets: "
+        f"`sysctl -w {switches}`, and keep it in /etc/sysctl.d"
     )

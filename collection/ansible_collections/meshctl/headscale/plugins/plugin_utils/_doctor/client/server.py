@@ -44,7 +44,7 @@ def judge(client: Client, context: CheckContext) -> Check:
         rows = client.data("server")
         hint = client.why("server") if rows is None else control.trouble(items(rows), client.url) or _UNASKED
         check = context.check(None, expected=expected, observed=None, hint=hint)
-        return because(check, client.cause("exit_node", "network", "upstream_dns"))
+        return because(check, client.cause("exit_node", "network", *client.lost_server))
     ours = client.row("as_meshctl", url=expected["url"])
     hint = control.agent_rejected(row, ours) or control.unproxied(row) or _behind(client, row) or control.unwell(row)
     check = context.check(

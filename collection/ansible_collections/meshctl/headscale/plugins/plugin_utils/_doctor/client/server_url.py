@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..._judge.quoting import quoted
 from .. import urls
 from ..observed import NO_SERVER, Check, CheckContext, Client
 
@@ -21,7 +22,7 @@ def judge(client: Client, context: CheckContext) -> Check:
     if not problem and wanted and urls.normal(wanted) != urls.normal(client.url):
         problem = (
             f"the client uses {client.url}, and the inventory has {wanted}: correct mesh_server_url, or join with "
-            f"`tailscale up --login-server={wanted} --force-reauth`"
+            f"`tailscale up --login-server={quoted(wanted)} --force-reauth`"
         )
     return context.check(
         not problem,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import address, items, mapping, text
+from ..._judge.answer import text
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
@@ -50,7 +50,7 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 def _domains(client: Client) -> dict[str, list[str]]:
     """Return the domains of each resolver."""
     found: dict[str, list[str]] = {}
-    for domain, resolvers in mapping(mapping(client.data("dns_map")).get("Routes")).items():
-        for server in filter(None, (address(mapping(entry).get("Addr")) for entry in items(resolvers))):
-            found.setdefault(server, []).append(domain.rstrip("."))
+    for domain, resolvers in client.dns_routes.items():
+        for server in resolvers:
+            found.setdefault(server, []).append(domain)
     return found

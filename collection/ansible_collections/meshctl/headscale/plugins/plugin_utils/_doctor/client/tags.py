@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
-from ..._judge.answer import items, mapping, text
+from ..._judge.answer import items, text
+from ..._judge.quoting import quoted
+from ..._policy import Node
+from ..._policy.aliases import Resolver
 from ..observed import Check, CheckContext, Client, Iterator
+from ..records import member
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -21,20 +25,46 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
         not missing,
         expected={"tags": sorted(requested)},
         observed={"tags": sorted(granted)},
-        hint="; ".join(_why(client, tag) for tag in missing),
+        hint=_hint(client, missing, requested, granted),
         command="tailscale status --json",
     )
 
 
-def _why(client: Client, tag: str) -> str:
+def _hint(client: Client, missing: list[str], requested: set[str], granted: set[str]) -> str:
     server = client.known.server
-    document = mapping(server.policy[1]) if server else {}
-    owners = mapping(document.get("tagOwners"))
-    user = text(mapping(client.node.get("user")).get("name"))
-    if tag not in owners:
-        return f"the server did not grant {tag}, because the policy has no tagOwners for it: add them, then join again"
-    names = ", ".join(map(text, items(owners[tag]))) or "no user"
-    return (
-        f"the server did not grant {tag}, because the policy gives it to {names} and this node belongs to {user or 'none of them'}: "
-        f"change tagOwners, or run `headscale nodes tag -i {text(client.node.get('id')) or 'ID'} -t {tag}` on the server"
-    )
+    policy, _document, unread = server.policy if server else (None, None, "")
+    if server is None or policy is None:
+        why = f" ({unread})" if unread else ""
+        return f"the server did not grant {', '.join(missing)}, and the reason is unknown, because the policy was not read{why}: check its tagOwners"
+    me = member("", client.node, {text(user.get("id")): user for user in server.users})
+    resolver = Resolver(policy.names, [me], server.owners())
+    said = [_why(resolver, me, tag) for tag in missing]
+    if others := sorted(granted - requested):
+        said.append(
+            f"the server gives this node {', '.join(others)}, which it does not request, and why was not seen: find out first which tags it "
+            "should have"
+        )
+    if known := [tag for tag in missing if tag in policy.names.owners and tag not in me.tags]:
+        # The command replaces all tags of a node.
+        every = quoted(",".join(sorted({*granted, *me.tags, *known})))
+        number = quoted(text(client.node.get("id"))) if client.node.get("id") else "ID"
+        said.append(f"or set its tags on the server with `headscale nodes tag -i {number} -t {every}`")
+    return "; ".join(said)
+
+
+def _why(resolver: Resolver, me: Node, tag: str) -> str:
+    lost, owners = f"the server did not grant {tag}", resolver.names.owners.get(tag)
+    if tag in me.tags:
+        return f"the server lists {tag} for this node, but the client has not heard of it: run the doctor again, and restart tailscaled if it stays"
+    if owners is None:
+        return f"{lost}, because the policy has no tagOwners for it: add them, then join again"
+    given = f"the policy gives it to {', '.join(owners) or 'no user'}"
+    if me.user is None:
+        unknown = "a node with tags has no user" if me.tags else "the user of this node was not seen"
+        return f"{lost}, and the reason is unknown: {given}, and {unknown}"
+    if resolver.owns(me.user, tag):
+        return (
+            f"{lost}, and the reason was not seen: {given}, so now it allows it to this node, which belongs to {me.user.name}; join again "
+            "without a preauthkey, because headscale looks at requested tags only when a user logs a node in"
+        )
+    return f"{lost}, because {given} and this node belongs to {me.user.name}: change tagOwners"

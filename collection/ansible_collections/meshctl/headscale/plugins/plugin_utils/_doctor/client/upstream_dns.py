@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import addresses, items, mapping, text
+from ..._judge.answer import text
 from ..._judge.names import QUAD_100, QUAD_100_V6
 from ..._judge.quoting import quoted
+from ..lost_names import NOERROR, OURS, SERVFAIL, SILENT, UNSEEN, LostNames, answer_of
 from ..observed import Cause, Check, CheckContext, Client, because
 
-AFTER = ("exit_node", "interface", "kernel_route", "firewall", "network", "relay")
+AFTER = ("domain", "exit_node", "interface", "kernel_route", "firewall", "network", "relay")
 _DOWN = ("timeout", "host-unreachable", "net-unreachable")
 
 
@@ -29,25 +30,27 @@ def judge(client: Client, context: CheckContext) -> Check:
         return context.skipped("no name outside the mesh is known: set mesh_outside_names", expected="names resolve")
     outcome = {name: text(client.row("outside", name=name).get("outcome")) or "not asked" for name in names}
     bad = [name for name, found in outcome.items() if found != "found"]
-    given = [mapping(entry).get("Addr") for entry in items(mapping(client.data("dns_map")).get("Resolvers"))]
-    upstream = addresses(given) or addresses(mapping(client.data("dns_config")).get("Nameservers"))
     check = context.check(
-        not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad, upstream),
-        evidence={"resolv_conf": client.resolvers, "upstream": upstream}, command=f"getent ahosts {quoted((bad or names)[0])}",
+        not bad, expected=dict.fromkeys(names, "found"), observed=outcome, hint=_hint(client, bad),
+        evidence={"resolv_conf": client.resolvers, "upstream": client.upstream, "tailscaled": {name: answer_of(client, name) for name in bad}},
+        command=f"getent ahosts {quoted((bad or names)[0])}",
     )  # fmt: skip
-    return because(
-        check, client.cause("exit_node", "network") or _own_resolver(client, context) or _down(client, upstream)
-    )
+    hidden = client.cause("domain") if {answer_of(client, name) for name in bad} == {OURS} else None
+    cause = client.cause("exit_node", "network") or hidden or _own_resolver(client, context, bad) or _down(client, bad)
+    return because(check, cause)
 
 
-def _down(client: Client, upstream: list[str]) -> Cause | None:
+def _down(client: Client, bad: list[str]) -> Cause | None:
     """Return that the machine of the only resolver is a relay, and answers nothing as a relay either."""
-    silent = [relay for relay in client.relays if client.row("relays", url=relay.url).get("outcome") in _DOWN]
-    same = next((relay for relay in silent if set(upstream) == {relay.address}), None)
+    if not {answer_of(client, name) for name in bad} <= {SILENT, UNSEEN, SERVFAIL}:
+        return None
+    silent = [relay for relay in client.relays if client.page("relays", relay.url).get("outcome") in _DOWN]
+    asked = set(client.upstream)
+    same = next((relay for relay in silent if asked and asked <= set(relay.addresses)), None)
     return client.cause(f"relay of {same.target}") if same else None
 
 
-def _own_resolver(client: Client, context: CheckContext) -> Cause | None:
+def _own_resolver(client: Client, context: CheckContext, bad: list[str]) -> Cause | None:
     """Return what keeps the host from asking tailscaled, which the finding about names of the mesh reports as well."""
     if client.asks_tailscaled and (way := client.cause(*client.to_resolver)):
         return way
@@ -56,36 +59,22 @@ def _own_resolver(client: Client, context: CheckContext) -> Cause | None:
         bool(own) and own.get("outcome") != "found" and client.row("dns", name=client.name).get("outcome") == "answered"
     )
     nobody = client.data("resolv_conf") is not None and not client.resolvers
-    off = mapping(client.status.get("CurrentTailnet")).get("MagicDNSEnabled") is False
-    same = client.name and ((lookup and _resolves_inside(client)) or (nobody and off))
-    return Cause(id=f"{context.story}.magic_dns", source=context.source) if same else None
+    inside = any(answer_of(client, name) == NOERROR for name in bad)
+    same = client.name and ((lookup and inside) or (nobody and client.magic_dns_off))
+    return Cause(id=f"{context.story}.magic_dns", source=context.source) if same and not client.no_mesh_names else None
 
 
-def _resolves_inside(client: Client) -> list[str]:
-    """Return the names outside that tailscaled itself resolves."""
-    inside = mapping(client.data("own_dns"))
-    return [name for name in client.outside_names if mapping(inside.get(name)).get("rcode") == 0]
-
-
-def _hint(client: Client, bad: list[str], upstream: list[str]) -> str:
+def _hint(client: Client, bad: list[str]) -> str:
     lost = f"{', '.join(bad)} {'does' if len(bad) == 1 else 'do'} not resolve"
-    if not {QUAD_100, QUAD_100_V6} & set(client.resolvers):
-        servers = ", ".join(client.resolvers) or "no server"
-        return f"{lost}, and the host queries {servers}: check that this is the right server and that it is up"
-    for node in (client.me, *client.peers):
-        if inside := sorted(set(addresses(node.get("TailscaleIPs"))) & set(upstream)):
-            return (
-                f"{lost}: dns.nameservers.global is {inside[0]}, which is {text(node.get('HostName'))} "
-                "in this mesh; a node that takes its DNS settings from the mesh queries itself: `tailscale set --accept-dns=false` there, "
-                "and check that it runs a name server"
-            )
-    if set(bad) <= set(_resolves_inside(client)):
+    if client.data("resolv_conf") is None:
+        return f"{lost}, and it is unknown which server the host queries: {client.why('resolv_conf')}"
+    if not client.resolvers:
+        off = ", and MagicDNS is off on the server" if client.magic_dns_off else ""
         return (
-            f"{lost} for programs on this host, although tailscaled resolves {'it' if len(bad) == 1 else 'them'}: their lookup does not get "
-            "to tailscaled in time; see the hosts line of /etc/nsswitch.conf, and a cache such as nscd or systemd-resolved"
+            f"{lost}: /etc/resolv.conf names no server{off}; let DHCP or NetworkManager write one there, or set dns.nameservers.global on the "
+            "server"
         )
-    return (
-        f"{lost}: tailscaled answers all queries, and its upstream resolvers "
-        f"({', '.join(upstream) or 'none'}) do not answer; correct dns.nameservers.global on the server, or set "
-        "dns.override_local_dns to false"
-    )
+    if not {QUAD_100, QUAD_100_V6} & set(client.resolvers):
+        servers = ", ".join(client.resolvers)
+        return f"{lost}, and the host queries {servers}: check that this is the right server and that it is up"
+    return "; ".join(lost.hint() for lost in LostNames.grouped(client, bad))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from ..._judge.answer import address
+from ..._judge.interfaces import is_local
 from .. import urls
 from .finding import Finding
 from .settings import Settings
@@ -64,7 +65,7 @@ def _tls(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
     if settings.text("database.type") == "postgres":
         host, mode = settings.text("database.postgres.host"), settings.text("database.postgres.ssl", "false")
-        near = host.startswith("/") or host == "localhost" or (address(host) and urls.is_local(address(host)))
+        near = host.startswith("/") or host == "localhost" or (address(host) and is_local(address(host)))
         if host and not near and mode in ("false", "disable", "allow", "prefer"):
             yield settings.finding(
                 "database.tls", "medium", "database.postgres.ssl", f"the connection to the database on {host} may be unencrypted",

@@ -18,17 +18,24 @@ from ..prefixes import is_mesh_address
 from .finding import Finding
 from .settings import Settings
 
+_LONGEST_NAME = 253
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+# Clients take any name whose parts are short enough, such as _msdcs.example.com; a star has no meaning to them.
+_PART = re.compile(r"[^.*\s]{1,63}")
 _TYPES = ("", "A", "AAAA")
 # Other servers of these providers are not worth a false alarm.
 _PROVIDERS = (
-    "cloudflare-dns.com", "controld.com", "dns.google", "mullvad.net", "nextdns.io", "quad9.net", "wikimedia-dns.org",
+    "canadianshield.cira.ca", "cloudflare-dns.com", "controld.com", "dns.google", "mullvad.net", "nextdns.io", "quad9.net", "wikimedia-dns.org",
 )  # fmt: skip
 
 
 def is_dns_name(name: str) -> bool:
     """Whether a text is a DNS name without a dot at its end."""
-    return len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))  # noqa: PLR2004 - RFC 1035
+    return len(name) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
+
+
+def _can_be_asked_for(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and all(map(_PART.fullmatch, name.split(".")))
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -145,7 +152,7 @@ def _name_servers(settings: Settings) -> Iterator[Finding]:
             )
     split = "dns.nameservers.split"
     for domain, servers in mapping(settings.get(split)).items():
-        if not is_dns_name(domain.rstrip(".")):
+        if not _can_be_asked_for(domain.rstrip(".")):
             yield settings.finding(
                 "nameservers", "medium", split, f"{domain!r} is not a domain", "correct it", entry=domain
             )
@@ -202,15 +209,12 @@ def _records(settings: Settings) -> Iterator[Finding]:
     for number, record in enumerate(records if isinstance(records, list) else []):
         known = mapping(record)
         kind, value = text(known.get("type")).upper(), text(known.get("value"))
-        good = (
-            address(value)
-            and (not kind or (kind == "AAAA") == (":" in value))
-            and is_dns_name(text(known.get("name")).rstrip("."))
-        )
+        # Whether it is an A or an AAAA record, clients see from the address.
+        good = address(value) and _can_be_asked_for(text(known.get("name")).rstrip("."))
         if kind not in _TYPES or not good:
             yield settings.finding(
                 "records", "medium", name, f"clients ignore record {number + 1} ({text(known.get('name'))})",
-                "write a name, the type A or AAAA, and an address of that family", entry=number,
+                "write a name, the type A or AAAA, and an address", entry=number,
             )  # fmt: skip
         elif host and text(known.get("name")).rstrip(".").lower() == host and is_mesh_address(value):
             yield settings.finding(

@@ -115,6 +115,8 @@ def _file(settings: Settings, path: str, number: int) -> Iterator[Finding]:
 
 def _same_region(settings: Settings, source: Source, number: int) -> Iterator[Finding]:
     """Return whether a map has the region of the embedded relay, which then replaces it."""
+    if not settings.flag("derp.server.automatically_add_embedded_derp_region", otherwise=True):
+        return  # The map is what names it then.
     region = settings.text("derp.server.region_id")
     listed = mapping(mapping(read_yaml(source, "derp").data).get("regions"))
     if settings.flag("derp.server.enabled", otherwise=False) and listed.get(region) is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ....module_utils._errors import BadInput, HeadscaleError
 from ... import _binaries as binaries
+from ..._policy.sample import PREFIXES
 from . import (
     config_exposure,
     config_keys,
@@ -25,6 +26,7 @@ from . import (
 from .document import read_yaml
 from .finding import DEFAULT, SEVERITIES, Finding, Severity, at_least, in_order
 from .keys import VERSION
+from .policy_mesh import Mesh
 from .settings import Settings
 from .source import Source, read
 
@@ -72,11 +74,11 @@ def examine(
         raise BadInput("no file is given: pass a configuration, a policy or both")
     found = Examination(names)
     settings = _config(read(config), found) if config else None
-    families = _families(settings)
+    mesh = Mesh(users=users, prefixes=_prefixes(settings))
     source = read(policy_file) if policy_file else None
     if source:
-        found.findings += policy.findings(source, users=users, families=families)
-    _confirm(found, settings, source, families, program)
+        found.findings += policy.findings(source, mesh)
+    _confirm(found, settings, source, mesh, program)
     found.findings = in_order(found.findings)
     return found
 
@@ -111,13 +113,13 @@ def config_findings(settings: Settings) -> list[Finding]:
     return [finding for check in _CHECKS for finding in check.findings(settings)]
 
 
-def _families(settings: Settings | None) -> list[str]:
-    given = [f"ipv{family}" for family in (4, 6) if settings and settings.text(f"prefixes.v{family}")]
-    return given or ["ipv4", "ipv6"]
+def _prefixes(settings: Settings | None) -> dict[str, str]:
+    given = {f"ipv{family}": settings.text(f"prefixes.v{family}") for family in (4, 6)} if settings else {}
+    return {family: prefix for family, prefix in given.items() if prefix} or PREFIXES
 
 
 def _confirm(
-    found: Examination, settings: Settings | None, source: Source | None, families: Sequence[str], program: str | None
+    found: Examination, settings: Settings | None, source: Source | None, mesh: Mesh, program: str | None
 ) -> None:
     """Add what Headscale itself refuses, and drop tests that fail here but not there."""
     if not settings and not source:
@@ -127,7 +129,7 @@ def _confirm(
         found.findings.append(_unconfirmed(found.files[0], "no headscale program was found (`meshctl up` fetches one)"))
         return
     broken = any(one.id == "policy.syntax" for one in found.findings)
-    said = headscale.ask(known, settings, source.text if source and not broken else "", families)
+    said = headscale.ask(known, settings, source.text if source and not broken else "", mesh)
     if said.why_not:
         found.findings.append(_unconfirmed(found.files[0], said.why_not))
         return

@@ -16,28 +16,32 @@ from typing import Any
 from ....module_utils import _hujson
 from ....module_utils._errors import BadInput
 from ..._judge.answer import items, mapping, text
-from ..._policy import Policy, failed_tests, sample, unknown_names
+from ..._policy import Policy, canonical, failed_tests, refused_users, sample
 from ..._policy.aliases import is_prefix
+from ..._policy.keys import PARTS, folded
 from .finding import Finding, Severity
+from .policy_mesh import Mesh, addresses_in_ssh_tests
 from .policy_refusals import refusals
 from .policy_rules import rule_findings
 from .policy_ssh import without_packets
 from .policy_text import Path, line_of_word, lines
 from .source import Source
 
-_KEYS = (
-    "groups", "hosts", "tagOwners", "acls", "grants", "nodeAttrs", "autoApprovers", "ssh", "tests", "sshTests", "randomizeClientPort",
-)  # fmt: skip
-_BY_LOWER = {key.lower(): key for key in _KEYS}
+_FOLDED = frozenset(map(folded, PARTS))
+_UNDECIDED = "run `headscale policy check --file FILE` on the server, which knows the addresses"
+_USER = "Headscale accepts the name, but it matches no node"
+_REFUSED_USER = {
+    "nodeAttrs": "nodeAttrs names it or its group, so Headscale refuses the policy and does not start with it",
+    "tests": "a test names it or its group, so Headscale refuses the policy when it is set",
+    "sshTests": "an ssh test names it or its group, so Headscale refuses the policy when it is set",
+}
 # Names that are less alike mean different users.
 _ALIKE = 0.75
 
 
-def findings(
-    source: Source, *, users: Sequence[str] | None = None, families: Sequence[str] = ("ipv4", "ipv6")
-) -> list[Finding]:
-    """Return what is wrong with a policy; `users` are the server's, None if they are not known."""
-    return list(_Checking(source, users, families).findings())
+def findings(source: Source, mesh: Mesh | None = None) -> list[Finding]:
+    """Return what is wrong with a policy."""
+    return list(_Checking(source, mesh or Mesh()).findings())
 
 
 def _misspelled(name: str, users: Sequence[str]) -> str:
@@ -51,8 +55,8 @@ def _misspelled(name: str, users: Sequence[str]) -> str:
 class _Checking:
     """One policy."""
 
-    def __init__(self, source: Source, users: Sequence[str] | None, families: Sequence[str]) -> None:
-        self._source, self._users, self._families = source, users, families
+    def __init__(self, source: Source, mesh: Mesh) -> None:
+        self._source, self._mesh = source, mesh
         self._lines: dict[Path, int] = {}
         self._parts: dict[str, Any] = {}
         self._names: list[str] = []
@@ -75,8 +79,7 @@ class _Checking:
         )  # fmt: skip
 
     def _line(self, path: Path) -> int | None:
-        # Headscale ignores the case of a policy's keys.
-        first = next((name for name in self._names if path and name.lower() == path[0].lower()), "")
+        first = next((name for name in self._names if path and folded(name) == folded(path[0])), "")
         path = (first, *path[1:]) if first else path
         return next(
             (self._lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self._lines), None
@@ -84,6 +87,9 @@ class _Checking:
 
     def findings(self) -> Iterator[Finding]:
         """Return what is wrong, the parts that later checks need first."""
+        if not self._source.text:
+            yield self._say("everything", "low", (), "the policy is empty, so all packets pass", "add acls or grants")
+            return
         try:
             document = _hujson.parse(self._source.text)
         except ValueError as exc:
@@ -100,9 +106,11 @@ class _Checking:
         self._lines = lines(self._source.text)
         unknown = list(self._unknown())
         yield from unknown
-        self._parts = {
-            known: value for name, value in mapping(document).items() if (known := _BY_LOWER.get(name.lower()))
-        }
+        try:
+            self._parts = canonical(document)
+        except BadInput as exc:
+            yield self._refused(str(exc))
+            return
         try:
             policy = Policy.read(document if isinstance(document, dict) else [])
         except BadInput as exc:
@@ -111,7 +119,10 @@ class _Checking:
             return
         if unknown:
             return
-        yield from self._references(policy)
+        refused = list(self._references(policy))
+        yield from refused
+        if refused:
+            return
         yield from self._unknown_users()
         yield from self._rules(policy, document)
         yield from self._tests(policy, document)
@@ -119,8 +130,8 @@ class _Checking:
 
     def _unknown(self) -> Iterator[Finding]:
         for name in self._names:
-            if name.lower() not in _BY_LOWER:
-                close = get_close_matches(name, _KEYS, n=1, cutoff=_ALIKE)
+            if folded(name) not in _FOLDED:
+                close = get_close_matches(name, list(PARTS), n=1, cutoff=_ALIKE)
                 remedy = f"write {close[0]}" if close else "remove it"
                 found = self._say(
                     "key", "high", (name,), f"Headscale does not know the key {name!r}, and refuses the policy", remedy
@@ -146,9 +157,11 @@ class _Checking:
         return next((line for word in words if (line := line_of_word(self._source.text, word))), None)
 
     def _references(self, policy: Policy) -> Iterator[Finding]:
-        """Return groups and tags that the other parts name and nothing defines."""
+        """Return names in the other parts that nothing defines, or that may not be there."""
         for path, name in self._named():
             try:
+                if path[0] == "ssh" and "@" not in name and (":" not in name or is_prefix(name)):
+                    raise BadInput(f"an ssh rule names {name!r}, which is not a user, group, tag or autogroup")
                 if name.startswith(("group:", "tag:")):
                     policy.names.refuse_undefined(name)
             except BadInput as exc:
@@ -178,17 +191,16 @@ class _Checking:
             yield ("autoApprovers", "exitNode", str(element)), text(name)
 
     def _unknown_users(self) -> Iterator[Finding]:
-        if self._users is None:
-            return
-        known = [{"name": name.removesuffix("@"), "email": name} for name in self._users]
-        for name in unknown_names(self._parts, users=known, tags=()):
-            if "@" in name:
-                close = _misspelled(name, self._users)
-                yield self._say(
-                    "user", "medium", (), f"the server has no user {name}: Headscale accepts the name, but it matches no node",
-                    f"write {close}, if that is meant" if close else "correct the name, or create the user",
-                    line=line_of_word(self._source.text, name), evidence=name,
-                )  # fmt: skip
+        unknown = self._mesh.unknown_users(self._parts)
+        refused = refused_users(self._parts, unknown)
+        for name in unknown:
+            close, where = _misspelled(name, self._mesh.users or ()), refused.get(name, "")
+            found = self._say(
+                "user", "high" if where else "medium", (), f"the server has no user {name}: {_REFUSED_USER.get(where, _USER)}",
+                f"write {close}, if that is meant" if close else "correct the name, or create the user",
+                line=line_of_word(self._source.text, name), evidence=name,
+            )  # fmt: skip
+            yield replace(found, stops=bool(where))
 
     def _rules(self, policy: Policy, document: Any) -> Iterator[Finding]:  # noqa: ANN401 - HuJSON
         if policy.unrestricted:
@@ -203,18 +215,31 @@ class _Checking:
                 "the policy has no rule that allows anything: no node sees any other",
                 "add a rule",
             )
-        for severity, kind, path, problem, remedy in rule_findings(
-            policy, self._parts, sample(document, self._families)
-        ):
+        # A user that the server does not have is another finding.
+        nodes = sample(document, self._mesh.prefixes)
+        for severity, kind, path, problem, remedy in rule_findings(policy, self._parts, nodes):
             yield self._say(kind, severity, path, problem, remedy)
-        for number, names in without_packets(policy, self._parts, sample(document, self._families)):
-            yield self._say(
-                "never", "medium", ("ssh", str(number)),
-                f"ssh rule {number + 1} ({names}) has no effect: no acl or grant lets its sources reach port 22 there",
-                "add a rule for port 22, or remove this one",
-            )  # fmt: skip
+        for number, names, maybe in without_packets(policy, self._parts, nodes):
+            if maybe:
+                yield self._say(
+                    "undecided", "info", ("ssh", str(number)),
+                    f"the file alone does not tell whether ssh rule {number + 1} ({names}) has an effect: which node has which address "
+                    f"decides whether its sources reach port 22 there ({maybe})",
+                    "compare the addresses (`headscale nodes list`), or name users and tags in the rule for port 22",
+                )  # fmt: skip
+            else:
+                yield self._say(
+                    "never", "medium", ("ssh", str(number)),
+                    f"ssh rule {number + 1} ({names}) has no effect: no acl or grant lets its sources reach port 22 there",
+                    "add a rule for port 22, or remove this one",
+                )  # fmt: skip
 
     def _tests(self, policy: Policy, document: Any) -> Iterator[Finding]:  # noqa: ANN401
+        for number, names in addresses_in_ssh_tests(policy, self._parts):
+            yield self._say(
+                "undecided", "info", ("sshTests", str(number)),
+                f"the file alone does not decide ssh test {number + 1}: it depends on which node has {', '.join(names)}", _UNDECIDED,
+            )  # fmt: skip
         tests = self._parts.get("tests")
         if not tests:
             if policy.rules:
@@ -224,14 +249,19 @@ class _Checking:
                 )  # fmt: skip
             return
         try:
-            failed = failed_tests(policy, tests, sample(document, self._families))
+            failed = failed_tests(policy, tests, self._mesh.nodes(document))
         except BadInput as exc:
             yield self._refused(str(exc))
             return
         for one in failed:
             where = [one.key] if one.key == "src" else [one.key, str(one.element)]
+            path = ("tests", str(one.number), *where)
+            if not one.certain:
+                said = f"the file alone does not decide test {one.number + 1}: {one.reason}"
+                yield self._say("undecided", "info", path, said, _UNDECIDED)
+                continue
             found = self._say(
-                "test", "high", ("tests", str(one.number), *where), f"test {one.number + 1} fails: {one.reason}",
+                "test", "high", path, f"test {one.number + 1} fails: {one.reason}",
                 "correct the rules or the test; Headscale refuses a policy whose tests fail",
             )  # fmt: skip
             yield replace(found, stops=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..._judge.answer import items, mapping
 from ..._policy.addresses import EVERYTHING, TAILNET, AddressSet
 from ..._policy.aliases import Resolver
-from ..._policy.ports import ALL_PORTS, DEFAULT_PROTOCOLS, ICMP
+from ..._policy.ports import ALL_PORTS, DEFAULT_PROTOCOLS
 from .finding import Severity
 from .policy_text import Path
 
@@ -54,8 +54,7 @@ def _without_targets(parts: dict[str, Any]) -> Iterator[_Found]:
     for part in ("acls", "grants"):
         for number, rule in enumerate(items(parts.get(part))):
             for key in ("src", "dst"):
-                lowered = {str(name).lower(): value for name, value in mapping(rule).items()}
-                if not items(lowered.get(key)):
+                if not items(mapping(rule).get(key)):
                     path = (part, str(number))
                     yield (
                         "medium",
@@ -81,27 +80,14 @@ def _never(rule: Rule, resolver: Resolver, path: Path) -> Iterator[_Found]:
                 "correct it",
             )
             return
-    versions = sources.versions & targets.versions
-    if not versions:
+    # The ICMP of the other family is no such case: Tailscale lets echo requests pass for a rule of any protocol.
+    if not sources.versions & targets.versions:
         have = " and ".join(_FAMILIES[min(one.versions)] for one in (sources, targets))
         yield (
             "medium", "never", path,
             f"{_name(rule)} never matches: its sources and targets have only addresses of different families ({have})",
             "name both addresses of the host, or its user or tag",
         )  # fmt: skip
-        return
-    protocols = frozenset().union(*(service.protocols for service in rule.services))
-    if protocols and not any(_carries(protocols, version) for version in versions):
-        only = _FAMILIES[min(versions)]
-        yield (
-            "medium", "never", path, f"{_name(rule)} never matches: it leads to {only} addresses, and its protocol is that of the other family",
-            "write icmp for IPv4 and ipv6-icmp for IPv6",
-        )  # fmt: skip
-
-
-def _carries(protocols: frozenset[int], version: int) -> bool:
-    other = ICMP["ipv6" if version == 4 else "ipv4"]  # noqa: PLR2004 - IPv4
-    return bool(protocols - {other})
 
 
 def _everything(rule: Rule, path: Path) -> Iterator[_Found]:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from ..records import Check, CheckContext, Iterator, Server
 
+_MOST = 5
+
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
-    """Return whether the maps have the same regions."""
-    maps = {view.name: sorted(view.regions) for view in server.known.views if view.regions}
+    """Return whether the maps have the same relays in the same regions."""
+    maps = {view.name: view.regions for view in server.known.views if view.regions}
     if len(maps) > 1:
+        regions = sorted({region for known in maps.values() for region in known})
+        differing = [region for region in regions if len({known.get(region) for known in maps.values()}) > 1]
         yield context.check(
-            len(set(map(tuple, maps.values()))) == 1,
+            not differing,
             aspect="same",
-            expected="the same regions on every client",
-            observed=maps,
-            hint="clients with an outdated map of relays do not meet the others on a relay: restart tailscaled where the map is old",
+            expected="the same relays on every client",
+            observed={
+                name: {region: known.get(region, "") for region in differing} or sorted(known)
+                for name, known in maps.items()
+            },
+            hint=f"clients have different relays in {', '.join(differing[:_MOST])}: one with an outdated map does not meet the others on a "
+            "relay, so restart tailscaled where the map is old",
             command="tailscale debug derp-map",
         )

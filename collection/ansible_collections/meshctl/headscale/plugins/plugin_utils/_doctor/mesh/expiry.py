@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import moment, text
+from ..._judge.quoting import quoted
 from ..records import Cause, Check, CheckContext, Iterator, Record, Server, because, given_name
 
 _DAY_S = 86400
@@ -30,7 +31,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
 
 def _problem(server: Server, node: Record) -> str:
     at = moment(node.get("expiry"))
-    disable = f"`headscale nodes expire --disable -i {text(node.get('id'))}`"
+    disable = f"`headscale nodes expire --disable -i {quoted(text(node.get('id')))}`"
     if at is None or server.now is None:
         return ""
     days = (at - server.now) / _DAY_S

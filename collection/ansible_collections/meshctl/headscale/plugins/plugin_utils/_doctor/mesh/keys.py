@@ -11,18 +11,16 @@ from ..records import Check, CheckContext, Iterator, Server
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return the hosts that share a key."""
-    owners: dict[str, list[str]] = {}
-    for view in server.known.views:
-        if view.key:
-            owners.setdefault(view.key, []).append(view.name)
-    shared = [names for names in owners.values() if len(names) > 1]
+    keys = dict.fromkeys(view.key for view in server.known.views if view.key)
+    shared = [[view.name for view in views] for key in keys if len(views := server.stating(key)) > 1]
     said = "; ".join(" and ".join(names) for names in shared)
-    if owners:
+    if keys:
         yield context.check(
             not shared,
             expected={"shared": []},
             observed={"shared": shared},
-            hint=f"{said} have the same node key, because one was cloned from the other with tailscaled's state: the server sends "
-            "traffic to whichever connected last; on one of them stop tailscaled, delete /var/lib/tailscale and join it again",
+            hint=f"{said} have the same node key: one was cloned from the other with tailscaled's state, and the server sends traffic to "
+            "whichever connected last, or one states a key that is not its own; on the one that is not this node stop tailscaled, delete "
+            "/var/lib/tailscale and join it again",
             command="headscale nodes list",
         )

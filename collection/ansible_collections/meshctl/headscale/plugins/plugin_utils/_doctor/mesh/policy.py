@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..._judge.answer import addresses
 from ..._policy import Evaluation, Policy, unmatched_tags
 from ..._policy.ports import opened
-from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because
+from ..records import Cause, Check, CheckContext, ClientView, Iterator, Server, because, given_name
 
+AFTER = ("keys",)
 _FAMILIES = {"ipv4": False, "ipv6": True}
 # What keeps the packets of a host out of the mesh, although tailscaled is well.
 _LOCAL = ("interface.up", "interface.taken", "kernel_route", "firewall")
@@ -30,6 +31,8 @@ class _Allowed:
     ports: dict[_Pair, tuple[str, ...]]
     hopeless: frozenset[_Pair]
     """The pairs that the policy would deny even if its unknown names meant every node."""
+    withheld: frozenset[str]
+    """The IPv4 addresses that the policy takes away."""
 
     def has_ports(self, pair: _Pair, expected: tuple[str, ...] | None) -> bool:
         """Whether the policy opens exactly the expected ports, or none are expected."""
@@ -41,7 +44,10 @@ def _hopeless(server: Server) -> frozenset[_Pair]:
     for name in server.unknown_names:
         said = said.replace(f'"{name}', '"*')
     try:
-        return frozenset(Evaluation(Policy.read(json.loads(said)), server.members(), server.owners()).forbidden())
+        policy = Policy.read(json.loads(said))
+        # A user that nodeAttrs name would otherwise become every node as well, without an IPv4 address.
+        policy = replace(policy, without_ipv4=server.policy[0].without_ipv4 if server.policy[0] else ())
+        return frozenset(Evaluation(policy, server.members(), server.owners()).forbidden())
     except ValueError:  # a group cannot contain every node
         return frozenset()
 
@@ -67,6 +73,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             denied={family: _denied(evaluation, family) for family in _FAMILIES},
             ports=evaluation.restricted(),
             hopeless=_hopeless(server),
+            withheld=frozenset(map(str, evaluation.withheld)),
         )
     except ValueError as exc:
         hint = f"the policy cannot be read: {exc}"
@@ -87,6 +94,23 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         ):
             cause = Cause(id=check.id, source=check.source, about=shared)
         yield because(check, cause)
+    yield from _unknown(server, context)
+
+
+def _unknown(server: Server, context: CheckContext) -> Iterator[Check]:
+    """Return that nothing is known of clients that state the key of another one as well."""
+    for view in server.known.views:
+        if len(server.stating(view.key)) > 1 and server.node_of(view.key):
+            hint = f"{given_name(server.node_of(view.key))} may be this host or another one that states the same key"
+            check = context.check(
+                None,
+                aspect="reach",
+                target=view.name,
+                expected="a key that no other host states",
+                observed=None,
+                hint=hint,
+            )
+            yield because(check, server.cause("keys"))
 
 
 def _others(view: ClientView, views: list[ClientView]) -> list[ClientView]:
@@ -130,7 +154,9 @@ def _compare(server: Server, view: ClientView, others: list[ClientView], allowed
     found: dict[str, list[str]] = {"blocked": [], "open": [], "not_as_expected": []}
     for other in others:
         shared = [
-            family for family in _FAMILIES if _addresses(server, view, family) and _addresses(server, other, family)
+            family
+            for family in _FAMILIES
+            if all(set(_addresses(server, one, family)) - allowed.withheld for one in (view, other))
         ]
         wrong: dict[str, list[str]] = {key: [] for key in found}
         for family in shared:

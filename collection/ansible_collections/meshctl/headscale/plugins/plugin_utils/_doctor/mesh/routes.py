@@ -26,12 +26,13 @@ def _routes(served: set[str], context: CheckContext, node: Record) -> Check:
     offered, approved = set(texts(node, "availableRoutes")), set(texts(node, "approvedRoutes"))
     waiting, gone = sorted(offered - approved), sorted(approved - offered)
     idle = sorted((offered & approved) - served)
+    number = quoted(text(node.get("id")))
     # Approving replaces the routes that were approved before.
-    approve = f"`headscale nodes approve-routes -i {text(node.get('id'))} -r {','.join(sorted(offered | approved))}`"
+    approve = f"`headscale nodes approve-routes -i {number} -r {quoted(','.join(sorted(offered | approved)))}`"
     hints = [
         f"{', '.join(waiting)} is advertised but not approved: {approve}" if waiting else "",
         f"{', '.join(gone)} is approved but not advertised: {_advertise(offered, gone)} there, or take the approval back: "
-        f"`headscale nodes approve-routes -i {text(node.get('id'))} -r {quoted(','.join(sorted(offered & approved)))}`"
+        f"`headscale nodes approve-routes -i {number} -r {quoted(','.join(sorted(offered & approved)))}`"
         if gone
         else "",
         f"{', '.join(idle)} is approved, but no node serves it: check that the node is online" if idle else "",
@@ -55,5 +56,5 @@ def _advertise(offered: set[str], gone: list[str]) -> str:
     """Return the command that advertises routes again; it replaces those that the node advertises now."""
     subnets = sorted(route for route in offered | set(gone) if route not in _EXIT)
     exits = " --advertise-exit-node" if any(route in _EXIT for route in gone) else ""
-    routes = f" --advertise-routes={','.join(subnets)}" if any(route not in _EXIT for route in gone) else ""
+    routes = f" --advertise-routes={quoted(','.join(subnets))}" if any(route not in _EXIT for route in gone) else ""
     return f"`tailscale set{exits}{routes}`"

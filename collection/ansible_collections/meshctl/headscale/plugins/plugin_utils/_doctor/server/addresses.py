@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..._judge.answer import addresses, text
+from ..._judge.quoting import quoted
 from ..records import Check, CheckContext, Iterator, Record, Server, given_name
 
 
@@ -25,6 +26,6 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             expected={"shared": {}},
             observed={"shared": {address: list(map(given_name, nodes)) for address, nodes in shared.items()}},
             hint=f"{said}, as after a database was restored or changed by hand: packets for it reach one of them; delete the other "
-            f"(`headscale nodes delete -i {next(iter(numbers), '')}`), and join it again",
+            f"(`headscale nodes delete -i {quoted(next(iter(numbers), ''))}`), and join it again",
             command="headscale nodes list",
         )

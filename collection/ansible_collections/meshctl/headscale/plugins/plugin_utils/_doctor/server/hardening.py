@@ -12,6 +12,7 @@ from typing import Any
 
 from ....module_utils._errors import BadInput
 from ..._judge.answer import items, mapping, moment, text
+from ..._judge.quoting import quoted
 from ..._policy import sample
 from ..files import config_exposure
 from ..files.document import read_yaml
@@ -97,7 +98,7 @@ def _files(server: Server) -> Iterator[Finding]:
                 severity,
                 f"any user of the server can read {path}",
                 f"mode {mode:03o}",
-                f"`chmod o= {path}`",
+                f"`chmod o= {quoted(path)}`",
                 path,
             )
     path = text(setting(server.settings, _SOCKET))
@@ -124,7 +125,7 @@ def _preauthkeys(server: Server) -> Iterator[Finding]:
             or (key.get("used") is True and not reusable)
         ):
             continue
-        remedy = f"`headscale preauthkeys expire --id {number}`" if number.isdecimal() else "expire it"
+        remedy = f"`headscale preauthkeys expire --id {quoted(number)}`" if number.isdecimal() else "expire it"
         if reusable and until is None:
             yield _say(
                 "preauthkey", "medium", f"the reusable preauthkey {number} never expires: anyone who has it can add nodes at any time",
@@ -160,7 +161,7 @@ def _nodes(server: Server) -> Iterator[Finding]:
         if node.get("online") is not True and days > _UNSEEN_DAYS:
             name, number = given_name(node), text(node.get("id"))
             remedy = (
-                f"`headscale nodes delete -i {number}` if it is gone"
+                f"`headscale nodes delete -i {quoted(number)}` if it is gone"
                 if number.isdecimal()
                 else "delete it if it is gone"
             )

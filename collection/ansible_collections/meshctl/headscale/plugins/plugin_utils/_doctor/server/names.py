@@ -10,6 +10,7 @@ import re
 
 from ..._judge.answer import text
 from ..._judge.brief import some
+from ..._judge.quoting import quoted
 from ..records import Check, CheckContext, Iterator, Record, Server, given_name
 
 
@@ -36,7 +37,7 @@ def _name(context: CheckContext, node: Record, alike: list[Record], *, numbered:
     if len(alike) == 1 and numbered and free:
         reason = (
             f"its host name is {own}; it got a number while another node had that name, which is free now: "
-            f"`headscale nodes rename -i {text(node.get('id'))} {own}`, unless the number is intended"
+            f"`headscale nodes rename -i {quoted(text(node.get('id')))} {quoted(own)}`, unless the number is intended"
         )
         return context.skipped(reason, target=given, expected={"name": own})
     if len(alike) > 1 and numbered:

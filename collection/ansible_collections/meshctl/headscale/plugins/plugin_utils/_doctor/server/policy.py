@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..._policy import refused_users
 from ..records import Check, CheckContext, Iterator, Server
 
 
@@ -13,7 +14,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
     """Return the names that match no node."""
     if not server.names_are_known or not server.policy_answered:
         return
-    policy, _document, why = server.policy
+    policy, document, why = server.policy
     unknown: list[str] = []
     try:
         unknown = server.unknown_names
@@ -28,7 +29,20 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
         aspect="names",
         expected={"unknown": []},
         observed={"unknown": unknown},
-        hint=f"headscale accepts {', '.join(unknown)} although it does not know them, and rules with them match no node: correct "
-        "the names (`headscale users list`; users end with @)",
+        hint=_hint(unknown, refused_users(document, unknown)) if unknown else "",
         command="headscale policy get",
     )
+
+
+def _hint(unknown: list[str], refused: dict[str, str]) -> str:
+    boot = [name for name, where in refused.items() if where == "nodeAttrs"]
+    tested = [name for name in refused if name not in boot]
+    accepted = [name for name in unknown if name not in refused]
+    said = [
+        f"headscale accepts {', '.join(accepted)} although it does not know them, and rules with them match no node" if accepted else "",
+        f"headscale does not start again with this policy, because nodeAttrs name {', '.join(boot)}, or a group with them, which it does "
+        "not know" if boot else "",
+        f"headscale refuses this policy when it is set again, because tests name {', '.join(tested)}, or a group with them, which it does "
+        "not know" if tested else "",
+    ]  # fmt: skip
+    return f"{'; '.join(filter(None, said))}: correct the names (`headscale users list`; users end with @)"
