@@ -187,7 +187,8 @@ def ansible_command(program: Literal["ansible", "ansible-playbook"]) -> list[str
 def environment(files: Project, run_dir: Path, *, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment for ansible-playbook."""
     result = dict(os.environ if inherited is None else inherited)
-    result.setdefault("ANSIBLE_CONFIG", str(files.ansible_cfg))
+    # Ansible takes an empty one for the working directory, which may be another user's.
+    result["ANSIBLE_CONFIG"] = result.get("ANSIBLE_CONFIG") or str(files.ansible_cfg)
     # A path that is set replaces Ansible's defaults, so they are added again.
     others = result.get("ANSIBLE_COLLECTIONS_PATH") or os.pathsep.join(_COLLECTIONS)
     collections = [str(files.collections), others]

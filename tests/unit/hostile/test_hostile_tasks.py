@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,8 +23,14 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader
 from ansible_collections.meshctl.headscale.plugins.connection import netns
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import bounds, guard
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults import snapshot
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.engine import Engine
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.record import Active, FaultError
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import bounds, guard, limited
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.remote import RemoteError, run_in
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.lab import Lab
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._lab.supervisor import LabError
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._libvirt import ssh
 from project import ROOT
 
 # In place of the clients ssh and sftp: the host's name says what the host does. An honest one runs the command.
@@ -140,6 +147,81 @@ def test_the_state_of_a_lab_machine_is_read_within_limits(
         run_in(lambda _command: ["sh", "-c", script], "", {}, deadline_s=-6)
     assert caught.value.kind == kind
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+_FLOODS = ("cat /dev/zero", "cat /dev/zero >&2")
+_ACTIVE = Active(id="some-fault", title="t", since="now", undo=())
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off after 100 kB, so that a test is quick."""
+    monkeypatch.setattr(limited, "MOST_BYTES", 100_000)
+
+
+def _engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setattr(Lab, "enter", lambda _lab, _machine, command: list(command))
+    return Engine(Lab("none"), variables={})
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("flood", _FLOODS)
+def test_what_a_story_may_change_is_read_within_limits(flood: str) -> None:
+    run = snapshot.runner(lambda _machine, command: ["sh", "-c", flood, *command], {"PATH": os.defpath})
+    with pytest.raises(FaultError, match=r"^node sent more than 0 MB: tailscale debug prefs$"):
+        run("node", ["tailscale", "debug", "prefs"])
+
+
+@pytest.mark.parametrize(
+    "said", ["[" * 100_000, "[" * 60 + "]" * 60, "[" + "1," * 1_000_001 + "1]", '{"a": 1, "a": 2}', "no"]
+)
+def test_what_a_story_may_change_is_no_trap(said: str) -> None:
+    with pytest.raises(FaultError, match=r"^node did not answer with usable JSON: .{5,100}$"):
+        snapshot._json(said, "node")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("flood", _FLOODS)
+def test_the_steps_of_a_fault_have_limits(monkeypatch: pytest.MonkeyPatch, flood: str) -> None:
+    engine = _engine(monkeypatch)
+    with pytest.raises(FaultError, match=r"^some-fault: node sent more than 0 MB: cat /dev/zero"):
+        engine._run("node", flood, _ACTIVE, seconds=50)
+    with pytest.raises(FaultError, match=r"^some-fault: node did not end within 0.5 s: sleep 50$"):
+        engine._run("node", "sleep 50", _ACTIVE, seconds=0.5)
+    with pytest.raises(FaultError, match=r"^some-fault: node: Argument list too long: "):
+        engine._run("node", "x" * 5_000_000, _ACTIVE, seconds=50)
+    with pytest.raises(FaultError, match=r"^some-fault: node: .{1,1200}: head"):
+        engine._run("node", "head -c 50000 /dev/zero >&2; exit 1", _ACTIVE, seconds=50)
+    assert engine._run("node", 'read -r word; echo "$HERE $word"', _ACTIVE, seconds=50, stdin="x\n") == "node x\n"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("echo 100.64.0.1; echo fd7a:115c:a1e0::1", ["100.64.0.1", "fd7a:115c:a1e0::1"]),
+        ("echo '100.64.0.1;id'; echo 'fd00::1%$(id)'", []),
+        ("echo 100.64.0.1; yes", []),
+        ("exit 1", []),
+    ],
+)
+def test_the_addresses_of_a_machine_are_addresses(monkeypatch: pytest.MonkeyPatch, said: str, found: list[str]) -> None:
+    engine = _engine(monkeypatch)
+    monkeypatch.setattr(Lab, "enter", lambda _lab, _machine, _command: ["sh", "-c", said])
+    assert engine._mesh_addresses("node") == found
+
+
+@pytest.mark.usefixtures("small")
+def test_a_guest_is_prepared_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ssh").write_text("#!/bin/sh\ncat /dev/zero\n", encoding="utf-8")
+    (tmp_path / "ssh").chmod(0o755)
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    guest: Any = SimpleNamespace(host="node", address="192.0.2.1")
+    with pytest.raises(LabError, match="a command there sent more than 0 MB"):
+        ssh.wait(tmp_path, guest, deadline=0, alive=str)
+    with pytest.raises(LabError, match="could not be made ready: a command there sent more than 0 MB"):
+        ssh.prepare(tmp_path, guest, resolver="192.0.2.1", mark="m")
 
 
 def test_a_relay_takes_no_signal_from_the_main_thread() -> None:

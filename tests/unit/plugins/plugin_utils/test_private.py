@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
 REMEDY = "Choose another."
@@ -66,6 +71,11 @@ def test_a_directory_that_another_user_has_put_there_is_refused(tmp_path: Path, 
         _private.directory(runs, remedy=REMEDY)
 
 
+def test_a_directory_that_cannot_be_made_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=f"^The directory /proc/nosuch cannot be created: No such file .*{REMEDY}"):
+        _private.directory(Path("/proc/nosuch"), remedy=REMEDY)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
 def test_a_group_with_other_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o775)
@@ -73,6 +83,60 @@ def test_a_group_with_other_members_is_refused(tmp_path: Path, monkeypatch: pyte
     os.chown(tmp_path, 0, 1234)
     with pytest.raises(_private.UntrustedError, match="is writable by the group 1234"):
         _private.directory(tmp_path, remedy=REMEDY)
+
+
+_ROOT = ("root", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("group", "mine", "members", "others", "trusted"),
+    [
+        pytest.param(("alice", 1000), 1000, [], [], True, id="private group"),
+        pytest.param(("alice", 1000), 1000, ["alice", "root"], [], True, id="private group that lists its user"),
+        pytest.param(("alice", 1001), 1001, [], [], True, id="same name, other number"),
+        pytest.param((None, 1000), 1000, [], [], True, id="number of a container"),
+        pytest.param(("alice", 1000), 1000, [], [("alias", 1000, 1000)], True, id="another name of the user"),
+        pytest.param(("alice", 1000), 1000, ["bob"], [], False, id="another member"),
+        pytest.param(("alice", 1000), 1000, [], [("bob", 1001, 1000)], False, id="another's primary group"),
+        pytest.param(("alice", 1000), 1000, [], [("service", 300, 1000)], False, id="a service's primary group"),
+        pytest.param(("users", 100), 100, [], [("bob", 1001, 100)], False, id="shared primary group"),
+        pytest.param(("domain users", 10513), 10513, [], [], False, id="shared primary group of a directory"),
+        pytest.param(("team", 1000), 100, [], [], False, id="not the primary group"),
+        pytest.param(("root", 0), 1000, [], [("halt", 7, 0)], True, id="root's group"),
+        pytest.param(("root", 0), 1000, [], [("bob", 1001, 0)], False, id="root's group with a person"),
+        pytest.param(("root", 0), 1000, ["bob"], [], False, id="root's group with a member"),
+    ],
+)
+def test_a_group_is_trusted_if_no_other_user_is_in_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: tuple[str | None, int],
+    mine: int,
+    members: list[str],
+    others: list[tuple[str, int, int]],
+    trusted: bool,
+) -> None:
+    name, number = group
+    accounts = [
+        SimpleNamespace(pw_name=name, pw_uid=uid, pw_gid=gid)
+        for name, uid, gid in [_ROOT, ("alice", 1000, mine), *others]
+    ]
+
+    def getgrgid(asked: int) -> Any:
+        if name is None or asked != number:
+            raise KeyError(asked)
+        return SimpleNamespace(gr_name=name, gr_mem=members)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: mine)
+    monkeypatch.setattr(grp, "getgrgid", getgrgid)
+    monkeypatch.setattr(pwd, "getpwall", lambda: accounts)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: next(known for known in accounts if known.pw_uid == uid))
+    found: Any = SimpleNamespace(st_mode=0o40775, st_gid=number)
+    why = "" if trusted else (
+        f"is writable by the group {name}, which other users may be in: `chmod g-w {tmp_path}` changes that"
+    )  # fmt: skip
+    assert _private._writable(tmp_path, found) == why
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")

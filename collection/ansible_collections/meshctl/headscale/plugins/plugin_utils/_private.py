@@ -10,11 +10,14 @@ import contextlib
 import grp
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..module_utils._errors import BadInput
+
+_FIRST_PERSON = 1000
 
 
 class UntrustedError(BadInput):
@@ -26,8 +29,12 @@ def directory(path: Path, *, remedy: str) -> Path:
 
     :raises UntrustedError: with the directory, the reason and `remedy`.
     """
-    with _umask():
-        path.mkdir(parents=True, exist_ok=True)
+    try:
+        with _umask():
+            path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        # As /proc answers, in which nothing can be created.
+        raise BadInput(f"The directory {path} cannot be created: {error.strerror}. {remedy}") from None
     check(path, remedy=remedy)
     return path
 
@@ -91,19 +98,30 @@ def _foreign(found: os.stat_result) -> str:
 def _writable(place: Path, found: os.stat_result) -> str:
     """Return how others can write to a directory, if they can."""
     if found.st_mode & stat.S_IWOTH:
-        return f"is writable by every user: `chmod o-w {place}` changes that"
+        return f"is writable by every user: `chmod o-w {shlex.quote(str(place))}` changes that"
     if found.st_mode & stat.S_IWGRP and not _only_ours(found.st_gid):
-        return f"is writable by the group {_group(found.st_gid)}: `chmod g-w {place}` changes that"
+        return (
+            f"is writable by the group {_group(found.st_gid)}, which other users may be in: "
+            f"`chmod g-w {shlex.quote(str(place))}` changes that"
+        )
     return ""
 
 
 def _only_ours(group: int) -> bool:
-    """Whether a group has no member but this user and root: many systems give each user such a group."""
+    """Whether a group is root's, or the one that many systems give this user alone, and no other user is in it."""
+    user = os.geteuid()
+    # LDAP seldom lists all accounts, so the name or number must match as well.
+    own = group == os.getegid() and (group == user or _group(group) == _name(user))
+    if not (own or group == 0):
+        return False
     try:
         members = set(grp.getgrgid(group).gr_mem)
     except KeyError:
         members = set()
-    return group in (0, os.getegid()) and members <= {_name(os.geteuid()), "root"}
+    # Red Hat gives accounts of the system, such as `halt`, root's group; only root can use them.
+    people = _FIRST_PERSON if group == 0 else 0
+    others = [known for known in pwd.getpwall() if known.pw_gid == group and known.pw_uid not in (0, user)]
+    return members <= {_name(user), _name(0)} and all(known.pw_uid < people for known in others)
 
 
 def _name(user: int) -> str:

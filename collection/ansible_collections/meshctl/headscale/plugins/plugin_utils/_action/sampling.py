@@ -11,6 +11,7 @@ import fcntl
 import re
 from typing import TYPE_CHECKING
 
+from ...module_utils._errors import BadInput
 from .. import _paths
 from .._inventory.pairs import read_pairs
 from .._judge.answer import number, text
@@ -46,7 +47,7 @@ def _counter(task: MeshAction) -> Path:
 
 def _next(path: Path) -> int:
     """Count a run and return its number, from zero; without a place to keep it, every run is the first."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, BadInput):
         _paths.make(path.parent)
         with path.open("a+", encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -15,6 +15,7 @@ import fcntl
 import time
 from typing import TYPE_CHECKING
 
+from ...module_utils._errors import BadInput
 from .. import _paths
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def turn(name: str, *, at_once: int, seconds: float) -> Iterator[None]:
     """Wait until fewer than `at_once` others have a turn, at most so many seconds; a process that ends gives up its turn."""
     with contextlib.ExitStack() as stack:
         places = []
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, BadInput):
             directory = _paths.state_dir() / "turns"
             _paths.make(directory)
             places = [stack.enter_context((directory / f"{name}-{place}").open("a")) for place in range(at_once)]

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from .._host import limited
+from .._judge.answer import addresses
 from .._lab import supervisor
 from .._lab.lab import Lab, environment
 from .._lab.record import Record
@@ -32,9 +33,9 @@ _LIBRARY: Final = Path(__file__).with_name("lib.sh")
 _DELAY: Final = Path(__file__).with_name("delay.py")
 _PAUSE_S: Final = 0.2
 _PREAUTHKEY: Final = """
-user=$(headscale users list -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
+user=$(headscale users list -o json | python3 -ISc 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
 headscale preauthkeys create --user "$user" --reusable --expiration 10m -o json |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'
+    python3 -ISc 'import json, sys; print(json.load(sys.stdin)["key"])'
 """
 # The key is reusable because a client that misses the answer asks again. It comes on standard input, so that no process
 # list shows it.
@@ -173,16 +174,18 @@ class Engine:
         here = active.variables.get(where.upper(), where)
         shown = " ".join(script.split())[:160]
         try:
-            done = subprocess.run(
-                self._entered(where, here, command), input=stdin, capture_output=True, text=True, timeout=seconds,
-                check=False, env={**environment(), **active.variables, "HERE": here}, start_new_session=True,
+            done = limited.output(
+                self._entered(where, here, command), stdin=stdin.encode(), seconds=seconds,
+                environment={**environment(), **active.variables, "HERE": here}, new_session=True,
             )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise FaultError(f"{active.id}: {here} did not end within {seconds:g} s: {shown}") from None
-        if done.returncode:
-            said = " | ".join(done.stderr.strip().splitlines()[:2]) or f"exit {done.returncode}"
+        except OSError as exc:
+            raise FaultError(f"{active.id}: {here}: {exc.strerror}: {shown}") from None
+        if done.exceeded:
+            raise FaultError(f"{active.id}: {here} {done.exceeded}: {shown}")
+        if done.status:
+            said = " | ".join(done.errors.strip().splitlines()[:2])[:300] or f"exit {done.status}"
             raise FaultError(f"{active.id}: {here}: {said}: {shown}")
-        return done.stdout
+        return done.output
 
     def _entered(self, where: str, machine: str, command: Sequence[str]) -> list[str]:
         if where == "controller":
@@ -226,13 +229,12 @@ class Engine:
 
     def _mesh_addresses(self, machine: str) -> list[str]:
         try:
-            done = subprocess.run(
-                self._lab.enter(machine, ["tailscale", "ip"]), capture_output=True, text=True, timeout=10, check=False,
-                env=environment(), stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except (LabError, subprocess.TimeoutExpired):
+            entered = self._lab.enter(machine, ["tailscale", "ip"])
+        except LabError:
             return []
-        return done.stdout.split() if done.returncode == 0 else []
+        done = limited.output(entered, seconds=10, environment=environment())
+        # One line for each address.
+        return [] if done.status or done.exceeded else addresses(done.output.split(maxsplit=2)[:2])
 
 
 @contextlib.contextmanager

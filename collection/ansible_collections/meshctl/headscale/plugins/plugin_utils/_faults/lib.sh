@@ -6,7 +6,7 @@
 
 # node_id NAME: the id that the control server has given to a node.
 node_id() {
-    headscale nodes list -o json | python3 -c '
+    headscale nodes list -o json | python3 -ISc '
 import json, sys
 print(next(node["id"] for node in json.load(sys.stdin) or [] if node["given_name"] == sys.argv[1]))' "$1"
 }
@@ -41,7 +41,7 @@ approved() {
 # policy_with KEY VALUE: the server's policy also has this key; `policy_before` brings it back.
 policy_with() {
     [ -e /root/policy-before-fault ] || headscale policy get > /root/policy-before-fault
-    python3 -c '
+    python3 -ISc '
 import json, sys
 print(json.dumps({**json.load(open("/root/policy-before-fault")), sys.argv[1]: json.loads(sys.argv[2])}))' "$1" "$2" > /root/policy-fault
     headscale policy set -f /root/policy-fault >/dev/null
@@ -98,7 +98,7 @@ steady() {
 policy() {
     [ -e /root/policy-before-fault ] || headscale policy get > /root/policy-before-fault 2>/dev/null ||
         printf '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}' > /root/policy-before-fault
-    python3 -c '
+    python3 -ISc '
 import json, sys
 print(json.dumps({**json.load(open("/root/policy-before-fault")), "acls": json.loads(sys.argv[1])}))' "$1" > /root/policy-fault
     headscale policy set -f /root/policy-fault >/dev/null
@@ -266,7 +266,7 @@ rerule() {
 
 # master_of PORT: the bridge that a port of the fabric belongs to.
 master_of() {
-    ip -j link show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
+    ip -j link show "$1" | python3 -ISc 'import json, sys; print(json.load(sys.stdin)[0]["master"])'
 }
 
 # ipv6_off SCOPE: the physical line (`eth0`) or every line (`all`) has no IPv6; `ipv6_on SCOPE` brings it back, with the addresses,
@@ -340,5 +340,5 @@ configured() {
 
 # machine_pid NAME: the process 1 of a machine, as the controller sees it. For the controller.
 machine_pid() {
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["machines"][sys.argv[2]][0])' "$LAB_DIR/record.json" "$1"
+    python3 -ISc 'import json, sys; print(json.load(open(sys.argv[1]))["machines"][sys.argv[2]][0])' "$LAB_DIR/record.json" "$1"
 }

@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from ...module_utils._ranges import MESH_IPV4, MESH_IPV6
+from .._host import limited
+from .._host.remote import loads
 from .._judge.answer import items, mapping, text
 from .._judge.served import EXIT_ROUTES
 from .catalogue import Step
@@ -35,17 +35,13 @@ def runner(enter: Callable[[str, Sequence[str]], list[str]], environment: Mappin
     """Return what runs a command on a machine of a lab; it raises `FaultError`."""
 
     def run(machine: str, command: Sequence[str]) -> str:
-        try:
-            done = subprocess.run(  # noqa: S603
-                enter(machine, command), capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise FaultError(f"{machine} did not end within {_SECONDS:g} s: {shlex.join(command)}") from None
-        if done.returncode:
-            said = " ".join(done.stderr.split())[:200] or f"exit {done.returncode}"
+        done = limited.output(enter(machine, command), seconds=_SECONDS, environment=environment)
+        if done.exceeded:
+            raise FaultError(f"{machine} {done.exceeded}: {shlex.join(command)}")
+        if done.status:
+            said = " ".join(done.errors.split())[:200] or f"exit {done.status}"
             raise FaultError(f"{machine}: {shlex.join(command)}: {said}")
-        return done.stdout
+        return done.output
 
     return run
 
@@ -118,6 +114,6 @@ def _server(run: Run, host: str) -> Iterator[Step]:
 
 def _json(said: str, host: str) -> Any:  # noqa: ANN401 - any JSON
     try:
-        return json.loads(said or "null")
+        return loads(said or "null")
     except ValueError as exc:
-        raise FaultError(f"{host} answered with something that is not JSON: {exc}") from None
+        raise FaultError(f"{host} did not answer with usable JSON: {exc}") from None

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _CHUNK = 1 << 16
 # A selector takes no infinite time.
@@ -110,11 +110,24 @@ def bounded(*, seconds: float, most_bytes: int) -> Iterator[Bounds]:
         bounds.close()
 
 
-def run(command: Sequence[str], *, stdin: bytes, bounds: Bounds) -> tuple[int, bytes, bytes]:
+def run(
+    command: Sequence[str],
+    *,
+    stdin: bytes,
+    bounds: Bounds,
+    environment: Mapping[str, str] | None = None,
+    new_session: bool = False,
+) -> tuple[int, bytes, bytes]:
     """Run a command within limits, also in one of several threads; return its status, output and errors."""
-    with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    pipe = subprocess.PIPE
+    try:
+        started = subprocess.Popen(  # noqa: S603
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=new_session
+        )
+    except OSError:
+        bounds.close()
+        raise
+    with started as process:
         bounds.watch(process)
         try:
             out, err = process.communicate(stdin)

@@ -181,7 +181,7 @@ def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: f
     _before, mark, answer = stdout.rpartition("\n" + _MARK)
     if rc == 0 and mark:
         try:
-            found = _loads(answer.partition("\n")[0])
+            found = loads(answer.partition("\n")[0])
         except RepeatedNameError as exc:
             raise RemoteError("bad_answer", f"the host's answer is ambiguous: {exc}", stderr=_tail(stderr)) from exc
         except ValueError as exc:
@@ -191,7 +191,7 @@ def decode(rc: int, stdout: str, stderr: str, *, interpreter: str, deadline_s: f
     raise _explain(rc, stderr, interpreter=interpreter, deadline_s=deadline_s)
 
 
-def _loads(text: str) -> object:
+def loads(text: str) -> object:
     """Return the data of a JSON text; raise ValueError for one that would cost too much memory or stack."""
     if too_many_values(text):
         raise ValueError(f"more than {MOST_VALUES} values")

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ...module_utils._home import expanded
 from .. import _paths
 from .._lab.supervisor import LabError
 from . import apt
@@ -79,7 +80,7 @@ def cache_lock(progress: Progress) -> Iterator[None]:
 def ensure_image(settings: Settings, progress: Progress) -> Image:
     """Return the guests' image; build it first if necessary."""
     if settings.image == "nixos":
-        return _given(Path(settings.image_path).expanduser().resolve())
+        return _given(expanded(settings.image_path).resolve())
     image = Image(directory=cache_dir() / debian_name(settings))
     if _complete(image):
         return image

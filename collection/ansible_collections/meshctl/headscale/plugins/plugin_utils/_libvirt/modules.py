@@ -192,7 +192,8 @@ def python_with_binding() -> str:
     for python in dict.fromkeys((sys.executable, _SYSTEM_PYTHON)):
         try:
             done = subprocess.run(  # noqa: S603
-                [python, "-c", _BINDING],
+                # Python also looks in the working directory, which may be another user's.
+                [python, "-c", _BINDING], cwd="/",
                 stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import _private
+from .._host import limited
 from .._lab.supervisor import LabError
 from .image import Image
 from .model import Guest
@@ -106,17 +107,14 @@ def wait(directory: Path, guest: Guest, *, deadline: float, alive: Callable[[], 
     said = ""
     while True:
         try:
-            done = subprocess.run(  # noqa: S603
-                asked, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
-            )
+            done = limited.output(asked, seconds=60)
         except FileNotFoundError:
             raise LabError("ssh is missing: install OpenSSH's client (Debian: openssh-client)") from None
-        except subprocess.TimeoutExpired:
-            said = "no answer within 60 s"
-        else:
-            if done.returncode == 0:
-                return done.stdout.strip()
-            said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        if not done.status and not done.exceeded:
+            return done.output.strip()
+        said = (done.errors.strip().splitlines() or ["no word"])[-1]
+        if done.exceeded:
+            said = f"a command there {done.exceeded}"
         if gone := alive():
             raise LabError(gone)
         if time.monotonic() > deadline:
@@ -141,22 +139,12 @@ def prepare(directory: Path, guest: Guest, *, resolver: str, mark: str) -> None:
     # Written last, so a guest without it is prepared again.
     files[_MARK.lstrip("/")] = (f"{mark}\n".encode(), 0o644)
     script = f"date -u -s @{time.time():.0f} >/dev/null && tar -x -C / --no-same-owner -f -"
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["ssh", "-F", str(config_path(directory)), guest.host, script],  # noqa: S607
-            input=_tar(files),
-            capture_output=True,
-            timeout=_PREPARE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise LabError(
-            f"guest {guest.host} could not be made ready: it did not answer within {_PREPARE_SECONDS} s"
-        ) from None
-    if done.returncode:
-        raise LabError(
-            f"guest {guest.host} could not be made ready: {done.stderr.decode(errors='replace').strip() or 'no word'}"
-        )
+    words = ["ssh", "-F", str(config_path(directory)), guest.host, script]
+    done = limited.output(words, stdin=_tar(files), seconds=_PREPARE_SECONDS)
+    if done.exceeded:
+        raise LabError(f"guest {guest.host} could not be made ready: a command there {done.exceeded}")
+    if done.status:
+        raise LabError(f"guest {guest.host} could not be made ready: {done.errors.strip() or 'no word'}")
 
 
 def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
