@@ -46,7 +46,6 @@ StrictModes no
 PrintLastLog no
 PrintMotd no
 PidFile /run/own/sshd.pid
-SetEnv PATH=/opt/meshctl/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
 # Both directions of a TCP connection, for ssh's ProxyCommand: the port is reached in the machine's own network.
 _RELAY = "exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $! 2>/dev/null"

@@ -206,7 +206,6 @@ def test_up_repairs_all_of_it(mesh: Mesh) -> None:
     """All drifts that `up` repairs at once, a machine that is gone, and a node that the server has forgotten."""
     lab = mesh.lab
     node = lab.shell("client-node-1", 'tailscale status --json | sed -n \'s/.*"ID": "\\([0-9]*\\)".*/\\1/p\' | head -1')
-    # Without its API key, a server sets the first policy again; its nodes stay.
     lab.shell("headscale-server", f"headscale nodes delete --force --identifier {node.strip()}")
     assert "does not know" in mesh.difference()
     for name in DRIFTS.keys() - {

@@ -358,7 +358,8 @@ def test_the_role_installs_a_hardened_service(mode: str, tmp_path: Path) -> None
     (tmp_path / "play.yml").write_text(yaml.safe_dump(playbook))
     (tmp_path / "vars.json").write_text(json.dumps(arguments))
     ansible = f"ansible-playbook -i localhost, -e @{tmp_path}/vars.json -e ansible_python_interpreter=/usr/bin/python3 {tmp_path}/play.yml"
-    remove = f"{ansible} -e mesh_watch_state=absent"
+    # The service says where its virtual environment is.
+    remove = f"{ansible} -e mesh_watch_state=absent -e mesh_watch_directory=/opt/other"
     unit = f"/etc/systemd/system/meshctl-watch.{mode}"
     script = f"""
 {ansible} -e mesh_watch_package=meshctl-headscale || true
@@ -368,7 +369,7 @@ echo '--- secrets'; stat -c '%a %U %n' /etc/meshctl-watch/notify /etc/meshctl-wa
 echo '--- verify'; systemd-analyze verify {unit} 2>&1 | grep meshctl-watch
 echo '--- exposure'; systemd-analyze security --offline=true --no-pager /etc/systemd/system/meshctl-watch.service | tail -1
 echo '--- command'; grep ^ExecStart /etc/systemd/system/meshctl-watch.service
-echo '--- removal'; {remove} && {remove}; ls -d /etc/meshctl-watch /etc/systemd/system/meshctl-watch.* /opt/meshctl
+echo '--- removal'; {remove} && {remove}; ls -d /etc/meshctl-watch /etc/systemd/system/meshctl-watch.* /opt/meshctl-watch
 """
     overlay = tmp_path / "overlay"
     overlay.mkdir()

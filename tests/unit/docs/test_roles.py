@@ -134,7 +134,7 @@ def test_the_defaults_are_accepted(role: str, tmp_path: Path) -> None:
     ("role", "wrong", "sentence"),
     [
         ("headscale_server", {"headscale_server_listen_port": "https"}, "argument 'headscale_server_listen_port' is of type str"),
-        ("headscale_server", {"headscale_server_relays": [{"name": "relay"}]}, "missing required arguments: address found in"),
+        ("headscale_server", {"headscale_server_relays": [{"address": "192.0.2.1"}]}, "missing required arguments: name found in"),
         ("lab_resolver", {"lab_resolver_topology": 5}, "argument 'lab_resolver_topology' is of type int"),
         ("mesh_service", {"mesh_service_port": "http"}, "argument 'mesh_service_port' is of type str"),
         ("mesh_watch", {"mesh_watch_mode": "cron"}, "value of mesh_watch_mode must be one of: service, timer, got: cron"),

@@ -81,11 +81,13 @@ def test_nodes_are_listed_without_sending_the_module(run: Callable[..., dict[str
 
 
 def test_a_node_is_renamed_and_check_mode_only_looks(run: Callable[..., dict[str, Any]]) -> None:
-    host = _Host(NODES, answer({"node": known("1", "uno")}))
+    renamed = known("1", "uno")
+    listed = {**renamed, "subnetRoutes": ["10.0.0.0/24"]}
+    host = _Host(NODES, answer({"node": renamed}), answer({"nodes": [listed]}))
     found = run(node, host, id="1", new_name="uno")
     assert found["changed"]
-    assert found["node"]["given_name"] == "uno"
-    assert [one["method"] for one in host.asked] == ["GET", "POST"]
+    assert (found["node"]["given_name"], found["node"]["subnet_routes"]) == ("uno", ["10.0.0.0/24"])
+    assert [one["method"] for one in host.asked] == ["GET", "POST", "GET"]
     host = _Host(NODES)
     assert run(node, host, check=True, id="1", new_name="uno")["changed"]
     assert len(host.asked) == 1
@@ -110,6 +112,41 @@ def test_what_is_unusual_is_left_to_the_module(run: Callable[..., dict[str, Any]
     assert not host.asked
 
 
+@pytest.mark.parametrize(
+    ("variables", "options", "sent"),
+    [
+        ({"mesh_ca_path": "/ca"}, {}, {"ca_path": "/ca"}),
+        ({"mesh_ca_path": "{{ home }}/ca"}, {}, {"ca_path": "/home/ca"}),
+        ({"mesh_ca_path": "/ca"}, {"ca_path": "/own"}, {"ca_path": "/own"}),
+        ({"mesh_ca_path": "/ca"}, {"ca_file": "/own"}, {"ca_file": "/own"}),
+        ({"mesh_ca_path": ""}, {}, None),
+        ({"mesh_ca_path": None}, {}, None),
+        ({"mesh_ca_path": "{{ none }}"}, {}, None),
+        ({}, {}, None),
+    ],
+)
+def test_the_module_gets_the_certificates_that_the_inventory_names(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, Any], options: dict[str, str], sent: dict[str, str] | None
+) -> None:
+    modules: list[dict[str, Any]] = []
+    monkeypatch.setattr(ActionBase, "run", lambda *_args: {})
+    monkeypatch.setattr(
+        ActionBase, "_execute_module", lambda *_args, **named: modules.append(named["module_args"]) or dict(BY_MODULE)
+    )
+    host = _Host(NODES)
+    monkeypatch.setattr(api, "run_script", host)
+    action = object.__new__(node_info.ActionModule)
+    args = {**SERVER, **options}
+    action._task = SimpleNamespace(args=args, check_mode=False, async_val=0, environment=None)
+    action._templar = SimpleNamespace(
+        template=lambda text: {"{{ home }}/ca": "/home/ca", "{{ none }}": ""}.get(text, text)
+    )
+    action.run(None, variables)
+    assert modules == ([{**SERVER, **sent}] if sent else [])
+    assert len(host.asked) == (0 if sent else 1), "without certificates, no module is sent"
+    assert args == {**SERVER, **options}
+
+
 def test_files_on_the_host_are_left_to_the_module(run: Callable[..., dict[str, Any]]) -> None:
     assert run(policy, _Host(), src="/policy").items() >= BY_MODULE.items()
     assert run(preauthkey, _Host(), user="u", path="/kept") == BY_MODULE
@@ -126,6 +163,13 @@ def test_the_module_explains_trouble(run: Callable[..., dict[str, Any]], trouble
 
 def test_a_change_whose_answer_was_lost_counts(run: Callable[..., dict[str, Any]]) -> None:
     found = run(node, _Host(NODES, {"problem": "cut off"}), id="1", state="absent")
+    assert found.pop("started_at") <= time.time()
+    assert found == {**BY_MODULE, "changed": True}
+
+
+def test_a_change_after_which_the_node_cannot_be_read_counts(run: Callable[..., dict[str, Any]]) -> None:
+    host = _Host(NODES, answer({"node": known("1", "uno")}), {"problem": "cut off"})
+    found = run(node, host, id="1", new_name="uno")
     assert found.pop("started_at") <= time.time()
     assert found == {**BY_MODULE, "changed": True}
 

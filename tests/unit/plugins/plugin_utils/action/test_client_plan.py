@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.client import awaits_exit_node, plan
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.client import (
+    SOCKET,
+    awaits_exit_node,
+    connecting,
+    plan,
+)
 
 URL = "https://headscale.lab.test"
 SET = ["tailscale", "set"]
@@ -93,6 +98,63 @@ def test_plan(
     assert planned.commands == commands
     assert planned.needs_key is needs_key
     assert bool(planned.changes) is (bool(commands) or needs_key)
+
+
+@pytest.mark.parametrize("backend", ["Starting", "NoState", ""])
+@pytest.mark.parametrize("key", ["", "k"])
+def test_a_registered_client_that_still_connects_does_not_register_again(backend: str, key: str) -> None:
+    status = {"BackendState": backend, "HaveNodeKey": True, "Health": ["no \x1brelay", "x" * 9000]}
+    with pytest.raises(CouldNotRun, match=r"is registered, but still connecting: no \\x1brelay; x{100}") as caught:
+        plan(_options(auth_key=key), status, PREFS)
+    assert len(str(caught.value)) < 5000
+    with pytest.raises(CouldNotRun, match="the client gives no reason"):
+        plan(_options(auth_key=key), status | {"Health": None}, PREFS)
+
+
+@pytest.mark.parametrize("backend", ["Starting", "NoState", ""])
+@pytest.mark.parametrize(
+    ("status", "options", "prefs"),
+    [
+        ({"HaveNodeKey": False}, {}, {}),
+        ({}, {}, {}),
+        ({"HaveNodeKey": True}, {"force": True}, {}),
+        ({"HaveNodeKey": True}, {}, {"ControlURL": "https://old"}),
+        ({"HaveNodeKey": True}, {}, {"LoggedOut": True}),
+    ],
+)
+def test_a_client_that_connects_registers_if_it_has_no_key_or_must(
+    backend: str, status: dict[str, Any], options: dict[str, Any], prefs: dict[str, Any]
+) -> None:
+    now = {"BackendState": backend, **status}
+    planned = plan(_options(auth_key="k", **options), now, PREFS | prefs)
+    assert planned.commands == [[*UP, "--force-reauth", "--timeout=30s"]]
+    assert plan(_options(**options), now, PREFS | prefs).needs_key
+    assert not connecting(_options(**options), now, PREFS | prefs)
+
+
+@pytest.mark.parametrize("state", ["down", "logged_out"])
+def test_a_client_that_connects_can_be_taken_down(state: str) -> None:
+    planned = plan(_options(state=state), {"BackendState": "Starting", "HaveNodeKey": True}, PREFS)
+    assert len(planned.commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "backend"),
+    [
+        ({"auth_key": "k", "exit_node": "gateway"}, "NeedsLogin"),
+        ({"hostname": "new"}, "Stopped"),
+        ({"state": "down"}, "Running"),
+        ({"state": "logged_out"}, "Running"),
+    ],
+)
+def test_every_command_speaks_to_the_socket(options: dict[str, Any], backend: str) -> None:
+    def commands(**more: Any) -> list[list[str]]:
+        return plan(_options(**options, **more), {"BackendState": backend, "HaveNodeKey": True}, PREFS).commands
+
+    usual = commands()
+    assert usual
+    assert commands(socket=SOCKET) == usual
+    assert commands(socket="/run/x.sock") == [["tailscale", "--socket=/run/x.sock", *words[1:]] for words in usual]
 
 
 def test_no_command_carries_the_key() -> None:

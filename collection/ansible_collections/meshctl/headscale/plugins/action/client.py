@@ -7,21 +7,28 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._errors import CouldNotRun
 from ..module_utils._plain import plain
-from ..plugin_utils._action.client import UNSETTLED, Plan, awaits_exit_node, plan
+from ..plugin_utils._action.client import (
+    SOCKET,
+    UNSETTLED,
+    Plan,
+    awaits_exit_node,
+    connecting,
+    health,
+    plan,
+    still_connecting,
+)
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._doctor import control
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
-from ..plugin_utils._judge.answer import items, text
-from ..plugin_utils._judge.brief import cut
 from ..plugin_utils._standing.notes import note
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
@@ -45,7 +52,7 @@ _ARGUMENTS = {
     "snat_subnet_routes": {"type": "bool"},
     "ssh": {"type": "bool"},
     "relay_server_port": {"type": "str"},
-    "socket": {"type": "path", "default": "/var/run/tailscale/tailscaled.sock"},
+    "socket": {"type": "path"},
     "timeout": {"type": "int", "default": 30},
 }
 
@@ -61,7 +68,10 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _result, raw = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         options = plain(raw)
-        slow = settings_of(self, task_vars)["patience"]
+        settings = settings_of(self, task_vars)
+        slow = settings["patience"]
+        options["socket"] = options["socket"] or settings["tailscaled_socket"] or SOCKET
+        self._program = str(settings.variable("tailscale_client_program") or "")
         self._look_s, options["timeout"] = _LOOK_S * slow, round(options["timeout"] * slow)
         try:
             result = self._bring(options)
@@ -92,11 +102,18 @@ class ActionModule(ActionBase):
         }
 
     def _execute(self, planned: Plan, options: dict[str, Any]) -> None:
-        request = {"commands": planned.commands, "secret": options.get("auth_key"), "seconds": options["timeout"] + 10}
+        request = {
+            "commands": planned.commands,
+            # `tailscale` is usually where `tailscaled` is.
+            "directories": [str(PurePosixPath(self._program).parent)] if self._program.startswith("/") else [],
+            "secret": options.get("auth_key"),
+            "seconds": options["timeout"] + 10,
+        }
         source = (_HOST / "execute.py").read_text(encoding="utf-8")
         answer = run_script(self, source, request, deadline_s=(options["timeout"] + 10) * len(planned.commands) + 5)
         if not answer["ok"]:
-            raise CouldNotRun(f"{' '.join(answer['command'][:2])} failed: {answer['said']}{self._blame(options)}")
+            name = " ".join([word for word in answer["command"] if not word.startswith("-")][:2])
+            raise CouldNotRun(f"{name} failed: {answer['said']}{self._blame(options)}")
 
     def _blame(self, options: dict[str, Any]) -> str:
         """Return what is wrong with the control server as seen from the host; the client only reports a timeout."""
@@ -133,13 +150,21 @@ class ActionModule(ActionBase):
 
     def _settled(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Wait until the client, which may have just started, knows its state, and its exit node."""
-        deadline = time.monotonic() + _SETTLE_S
+        began_at = time.monotonic()
         while True:
             status, prefs = self._look(options)
-            unsettled = status.get("BackendState") in UNSETTLED or awaits_exit_node(options, status)
-            if not unsettled or self._task.check_mode or time.monotonic() > deadline:
+            waited_s = time.monotonic() - began_at
+            if connecting(options, status, prefs):
+                if waited_s > options["timeout"]:
+                    raise CouldNotRun(f"{still_connecting(status)}{self._blame(options)}")
+            elif waited_s > _SETTLE_S or not self._unsettled(options, status):
                 return status, prefs
             time.sleep(0.1)
+
+    def _unsettled(self, options: dict[str, Any], status: dict[str, Any]) -> bool:
+        # In check mode, the tasks that make a node an exit node have changed nothing.
+        awaits = not self._task.check_mode and awaits_exit_node(options, status)
+        return awaits or (status.get("BackendState") or "") in UNSETTLED
 
     def _reached(self, options: dict[str, Any]) -> dict[str, Any]:
         """Wait until the client is in the requested state, because its commands return earlier."""
@@ -150,9 +175,8 @@ class ActionModule(ActionBase):
             if status.get("BackendState") in wanted:
                 return status
             if time.monotonic() > deadline:
-                health = cut("; ".join(map(text, items(status.get("Health"))))) or "it gives no reason"
                 raise CouldNotRun(
                     f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: "
-                    f"{health}{self._blame(options)}"
+                    f"{health(status)}{self._blame(options)}"
                 )
             time.sleep(0.1)

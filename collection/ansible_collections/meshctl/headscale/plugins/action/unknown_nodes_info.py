@@ -10,6 +10,7 @@ from typing import Any
 
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
+from ..plugin_utils._action.server import trust
 from ..plugin_utils._judge.answer import Answer, items, mapping, text
 from ..plugin_utils._standing.notes import note
 
@@ -29,17 +30,11 @@ class ActionModule(ProbingAction):
         """Return the hosts whose node key the server does not list."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.start(task_vars)
-        request = {
-            "id": "nodes",
-            "kind": "headscale",
-            "path": "/api/v1/node",
-            "url": self.options["url"],
-            "api_key_file": self.options["api_key_file"],
-        }
-        seen = Answer(self.probe([request], seconds=10))
+        server = {"url": self.options["url"], "api_key_file": self.options["api_key_file"], **trust(self)}
+        seen = Answer(self.probe([{"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **server}], seconds=10))
         if "nodes" not in mapping(seen.data("nodes")):
             return {**result, **failure(f"{self.options['url']}: {seen.why('nodes')}", "could_not_run")}
-        note("nodes", self.host, {"url": request["url"], "api_key_file": request["api_key_file"]})
+        note("nodes", self.host, server)
         listed = {text(mapping(node).get("nodeKey")) for node in items(mapping(seen.data("nodes"))["nodes"])}
         unknown = sorted(host for host, key in self.options["keys"].items() if key and key not in listed)
         return {**result, "changed": False, "unregistered": unknown}

@@ -32,7 +32,9 @@ options:
   ca_path:
     description:
       - A file of PEM certificates to trust instead of the system's.
-      - The environment variable E(HEADSCALE_CA_PATH) is used when the option is not set.
+      - When the option is not set, the variable C(mesh_ca_path) and then the environment variable E(HEADSCALE_CA_PATH) are used.
+        M(meshctl.headscale.api_key), M(meshctl.headscale.api_key_info), M(meshctl.headscale.preauthkey_info) and
+        M(meshctl.headscale.user_info) do not use the variable.
     type: path
     aliases: [ca_file]
   validate_certs:

@@ -14,7 +14,11 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Reads the node's state from C(tailscaled), through LocalAPI on its socket, and runs C(tailscale) only when something differs.
+  - Looks for C(tailscale) in the directory of C(tailscale_client_program) if that variable is set, in C(/opt/meshctl/bin), and
+    on the host's C(PATH).
   - A registered node needs no key. A preauthkey is required only when the node must register.
+  - A registered node that is still connecting, for example because it reaches no relay, does not register again. The task waits
+    for it, and fails after O(timeout) with the reason that the client gives.
   - Preferences that are not given remain unchanged, except at registration, which sets them to the client's defaults.
   - A node's own state does not prove that it joined. A node that was deleted on the server reports V(Running) for a minute; see
     M(meshctl.headscale.assert_registered).
@@ -88,9 +92,10 @@ options:
       - Needs a client of version 1.90 or later.
     type: str
   socket:
-    description: Path of the LocalAPI socket.
+    description:
+      - Path of the LocalAPI socket.
+      - The variable C(mesh_tailscaled_socket) when not set, else V(/var/run/tailscale/tailscaled.sock).
     type: path
-    default: /var/run/tailscale/tailscaled.sock
   timeout:
     description: Seconds to wait for the state.
     type: int

@@ -166,6 +166,7 @@ class Node:
         self.all = task.api.list_nodes()
         self.before = self._find()
         self.now = self.before
+        self.written = False
 
     def _find(self) -> Record | None:
         found = _nodes.the_one(self.all, self.wanted)
@@ -210,9 +211,14 @@ class Node:
         return self.before
 
     def _apply(self, call: t.Callable[[], Record], promised: Record) -> None:
-        self.now = self.task.write(call) or {**(self.now or {}), **promised}
+        answer = self.task.write(call)
+        self.now = answer or {**(self.now or {}), **promised}
+        self.written = self.written or answer is not None
 
     def _finish(self) -> dict[str, t.Any]:
+        if self.written and self.now:
+            # Headscale's answers to changes lack some or all subnet routes, and name the former user of a tagged node.
+            self.now = _nodes.the_one(self.task.api.list_nodes(), {"id": self.now["id"]})
         return self.task.finish(before=_shown(self.before), after=_shown(self.now), node=self.now)
 
     def _rename(self, node: Record) -> tuple[t.Callable[[], Record], Record] | None:

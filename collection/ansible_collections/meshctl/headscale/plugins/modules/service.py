@@ -14,7 +14,8 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - Writes a service's files, defines it with the host's service manager, starts it, and waits until it answers.
-  - Restarts the service only when its definition or the content of one of its files changes.
+  - Restarts the service only when its definition or the content of one of its files changes, or when they changed in an earlier
+    run that ended before the restart.
   - Works in the lab, whose machines run C(s6), and on hosts with C(systemd).
   - Needs a single exchange with the host.
 options:
@@ -73,7 +74,9 @@ options:
       mode: {description: Octal mode., type: str, default: "0644"}
       secret: {description: Whether the content must stay out of the diff., type: bool, default: false}
   validate:
-    description: A command that checks the files. It runs before a restart when one of them changed, and the task fails when it fails.
+    description:
+      - A command that checks the files. It runs before a restart when one of them changed.
+      - When it fails, the task restores the files and fails, and the service keeps running.
     type: list
     elements: str
   ready:

@@ -14,6 +14,8 @@ author:
   - The meshctl authors (@meshctl)
 description:
   - A client whose node was deleted on the server still reports itself as joined. This module asks the server.
+  - The server's certificate is checked against the file that the variable C(mesh_ca_path) names, else E(HEADSCALE_CA_PATH), else
+    against the host's own trust store.
 options:
   keys:
     description: For each host, its node key as M(meshctl.headscale.client) returns it. Empty keys are passed over.

@@ -28,6 +28,8 @@ from .._host.package import source_of
 from .._host.remote import RemoteError, run_script
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ansible.module_utils.basic import AnsibleModule
 
 _MODULES: Final = "ansible_collections.meshctl.headscale.plugins.modules"
@@ -64,12 +66,23 @@ class ApiAction(ActionBase):
         run = _Run(self)
         if self.TIMED:
             result["started_at"] = time.time()
+        options = {**self._trust(task_vars or {}), **self._task.args}
         try:
-            return {**result, **run.result(self._direct(plain(dict(self._task.args))))}
+            return {**result, **run.result(self._direct(plain(options)))}
         except _LeaveToModule:
-            done, _dropped = cleaned(self._execute_module(task_vars=task_vars, wrap_async=bool(self._task.async_val)))
+            done, _dropped = cleaned(
+                self._execute_module(module_args=options, task_vars=task_vars, wrap_async=bool(self._task.async_val))
+            )
             # A change whose answer was lost is there when the module looks.
             return {**result, **done, **({"changed": True} if run.changed and not done.get("failed") else {})}
+
+    def _trust(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the option that the inventory gives all tasks, unless the task has it itself."""
+        given = variables.get("mesh_ca_path")
+        if not given or any(name in self._task.args for name in ("ca_path", "ca_file")):
+            return {}
+        found = self._templar.template(given)
+        return {"ca_path": found} if found else {}
 
     def _direct(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the module's options; raise `_LeaveToModule` if it must run on the host."""

@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ...module_utils import _visible
 from ...module_utils._errors import BadInput, CouldNotRun
 from .._host.execute import SECRET_FILE
+from .._judge.answer import items, text
+from .._judge.brief import cut
 
 # Options of the module that `tailscale up` and `tailscale set` have flags for, with the client's preference.
 PREFERENCES: Final = {
@@ -31,6 +34,9 @@ AT_REGISTRATION: Final = ("advertise_tags",)
 ONCE_UP: Final = {"exit_node": "ExitNodeID", "relay_server_port": "RelayServerPort"}
 _EXIT_ROUTES: Final = ("0.0.0.0/0", "::/0")
 _HIGHEST_PORT: Final = 65535
+
+# Where `tailscale` looks for tailscaled.
+SOCKET: Final = "/var/run/tailscale/tailscaled.sock"
 
 # The client does not know its state yet.
 UNSETTLED: Final = ("NoState", "Starting", "")
@@ -55,6 +61,13 @@ def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[s
     :raises CouldNotRun: if the state cannot be reached from here.
     """
     _refuse(options)
+    planned = _planned(options, status, prefs)
+    if (socket := options.get("socket") or SOCKET) != SOCKET:
+        planned.commands = [[program, f"--socket={socket}", *words] for program, *words in planned.commands]
+    return planned
+
+
+def _planned(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> Plan:
     backend = str(status.get("BackendState") or "")
     if options["state"] == "logged_out":
         return _simple(
@@ -64,9 +77,27 @@ def plan(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[s
         return _simple(backend in ("Stopped", *LOGGED_OUT), "down", ["tailscale", "down"], backend)
     if backend == "NeedsMachineAuth":
         raise CouldNotRun("the control server has not approved this node yet; approve it there")
-    if _must_register(options, backend, prefs):
+    if _must_register(options, status, prefs):
         return _register(options, backend, prefs)
+    if connecting(options, status, prefs):
+        raise CouldNotRun(still_connecting(status))
     return _adjust(options, status, prefs)
+
+
+def connecting(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> bool:
+    """Whether the client is to be up, is registered, and does not know its state yet: it may reach no relay and no peer."""
+    unsettled = str(status.get("BackendState") or "") in UNSETTLED
+    return options["state"] == "joined" and unsettled and not _must_register(options, status, prefs)
+
+
+def still_connecting(status: Mapping[str, Any]) -> str:
+    """Return what to say about such a client."""
+    return f"the node is registered, but still connecting: {health(status)}"
+
+
+def health(status: Mapping[str, Any]) -> str:
+    """Return what the client itself says is wrong."""
+    return cut(_visible.text("; ".join(map(text, items(status.get("Health")))))) or "the client gives no reason"
 
 
 def awaits_exit_node(options: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
@@ -94,10 +125,12 @@ def _simple(done: bool, name: str, command: list[str], backend: str) -> Plan:
     return Plan(commands=[command], changes=[f"client is {name}"], before={"state": backend}, after={"state": name})
 
 
-def _must_register(options: Mapping[str, Any], backend: str, prefs: Mapping[str, Any]) -> bool:
-    server = options.get("login_server")
+def _must_register(options: Mapping[str, Any], status: Mapping[str, Any], prefs: Mapping[str, Any]) -> bool:
+    backend, server = str(status.get("BackendState") or ""), options.get("login_server")
     moved = bool(server) and _url(prefs.get("ControlURL")) != _url(server)
-    return backend in (*LOGGED_OUT, *UNSETTLED) or bool(prefs.get("LoggedOut")) or moved or bool(options.get("force"))
+    # A client has a node key from the moment it is registered, and leaves the field out before.
+    new = backend in UNSETTLED and not status.get("HaveNodeKey")
+    return backend in LOGGED_OUT or new or bool(prefs.get("LoggedOut")) or moved or bool(options.get("force"))
 
 
 def _url(value: object) -> str:

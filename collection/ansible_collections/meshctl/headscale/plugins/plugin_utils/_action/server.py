@@ -29,10 +29,13 @@ def server_url(task: ProbingAction) -> str:
 
 def server(task: ProbingAction) -> dict[str, Any]:
     """Return the arguments with which the probe asks the control server; raise `BadInput`."""
-    ask: dict[str, Any] = {"url": server_url(task), **_key(task)}
-    if ca_path := task.options.get("ca_path") or task.variable("mesh_ca_path") or os.environ.get("HEADSCALE_CA_PATH"):
-        ask["ca_file"] = ca_path
-    return ask
+    return {"url": server_url(task), **_key(task), **trust(task)}
+
+
+def trust(task: ProbingAction) -> dict[str, Any]:
+    """Return the file of certificates that the server's certificate is checked against, if any is named."""
+    found = task.options.get("ca_path") or task.variable("mesh_ca_path") or os.environ.get("HEADSCALE_CA_PATH")
+    return {"ca_file": found} if found else {}
 
 
 def _key(task: ProbingAction) -> dict[str, str]:

@@ -15,15 +15,22 @@ import subprocess
 import tempfile
 
 SECRET_FILE = "{secret_file}"
+# Programs of the administrator are often not on the path of a connection.
+_DIRECTORY = "/opt/meshctl/bin"
 
 
 def main(request: dict) -> dict:
-    """Run `commands` in order until one fails; `{secret_file}` in them is a file that contains `secret`."""
+    """Run `commands` in order until one fails; `{secret_file}` in them is a file that contains `secret`.
+
+    Programs are looked for in `directories` first, and on the host's own path last.
+    """
+    places = [*(request.get("directories") or []), _DIRECTORY, os.environ.get("PATH") or os.defpath]
+    environment = {**os.environ, "PATH": os.pathsep.join(places)}
     path = _secret_file(request.get("secret"))
     try:
         for command in request["commands"]:
             words = [str(word).replace(SECRET_FILE, path) for word in command]
-            problem = _run(words, float(request.get("seconds", 60)))
+            problem = _run(words, float(request.get("seconds", 60)), environment)
             if problem:
                 return {"ok": False, "command": command, "said": problem}
         return {"ok": True}
@@ -42,7 +49,7 @@ def _secret_file(secret) -> str:
     return path
 
 
-def _run(words: list, seconds: float) -> str:
+def _run(words: list, seconds: float, environment: dict) -> str:
     try:
         done = subprocess.run(
             words,
@@ -50,6 +57,7 @@ def _run(words: list, seconds: float) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=seconds,
+            env=environment,
             check=False,
         )
     except FileNotFoundError:

@@ -138,7 +138,7 @@ class Systemd:
 
     def define(self) -> bool:
         fresh = self.work.file({"path": self.path, "content": self._text(), "mode": "0644"})
-        if fresh and not self.work.check:
+        if (fresh or self.work.owed) and not self.work.check:
             must(["systemctl", "daemon-reload"])
         return fresh
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import time
 
@@ -24,12 +25,31 @@ def read(path: str):
         return None
 
 
-def write(path: str, content: str, mode: int) -> None:
+def write(path: str, content: bytes, mode: int) -> None:
     """Write a file with a mode."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(descriptor, "w", encoding="utf-8") as handle:
+    with open(descriptor, "wb") as handle:
         handle.write(content)
     os.chmod(path, mode)
+
+
+def keep(path: str):
+    """Return a function that makes a file what it is now."""
+    try:
+        with open(path, "rb") as handle:
+            content, found = handle.read(), os.fstat(handle.fileno())
+    except (FileNotFoundError, NotADirectoryError):
+        return lambda: os.unlink(path)
+    target = os.readlink(path) if os.path.islink(path) else None
+
+    def make(fresh: str) -> None:
+        if target is not None:
+            os.symlink(target, fresh)
+            return
+        write(fresh, content, stat.S_IMODE(found.st_mode))
+        os.chown(fresh, found.st_uid, found.st_gid)
+
+    return lambda: replace(path, make)
 
 
 def replace(path: str, make) -> None:

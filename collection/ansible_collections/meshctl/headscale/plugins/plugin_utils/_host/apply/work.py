@@ -13,7 +13,10 @@ import stat
 import time
 
 from .managers import manager_of
-from .system import Failed, execute, read, replace, said, until, write
+from .system import Failed, execute, keep, read, replace, said, until, write
+
+# Emptied by a reboot, after which every process has started with the files as they are.
+_MARKS = "/run"
 
 
 class Work:
@@ -25,6 +28,10 @@ class Work:
         self.name = request["name"]
         self.changes: list = []
         self.diff: list = []
+        self.kept: dict = {}
+        # It exists from the first change of a file until the restart: a run between them may be cut off, or fail.
+        self.mark = f"{_MARKS}/meshctl-{self.name}.restart"
+        self.owed = os.path.exists(self.mark)
         self.manager = manager_of(request.get("manager") or "auto", self)
 
     def answer(self, **more) -> dict:
@@ -39,18 +46,20 @@ class Work:
             self.manager.remove()
             for entry in self.request.get("files") or []:
                 self.remove_file(entry["path"])
+            self.settle()
             return
         for entry in self.request.get("directories") or []:
             self.directory(entry["path"], entry.get("mode", "0755"))
         for entry in self.request.get("links") or []:
             self.link(entry["path"], entry["target"])
         fresh = [self.file(entry) for entry in self.request.get("files") or []]
-        self.check_config(changed=any(fresh))
+        self.check_config(changed=any(fresh) or self.owed)
         if self.request.get("command"):
             fresh.append(self.manager.define())
         elif not self.manager.defined():
             raise Failed(f"the host has no service {self.name}, and the task gives no command to define it")
-        self.manager.bring(state, restart=any(fresh) or state == "restarted")
+        self.manager.bring(state, restart=any(fresh) or self.owed or state == "restarted")
+        self.settle()
         if state != "stopped" and not self.check:
             self.wait_ready()
 
@@ -98,8 +107,24 @@ class Work:
         self.changed(f"file {path} written", "" if hidden else before or "", "" if hidden else content)
         if not self.check:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            replace(path, lambda fresh: write(fresh, content, mode))
+            self.kept.setdefault(path, keep(path))
+            if before != content:
+                write(self.mark, b"", 0o600)
+            replace(path, lambda fresh: write(fresh, content.encode(), mode))
         return before != content
+
+    def settle(self) -> None:
+        """Note that the service has what was written."""
+        if not self.check and os.path.exists(self.mark):
+            os.unlink(self.mark)
+
+    def restore(self) -> None:
+        """Make the files what they were before this run."""
+        for path, back in self.kept.items():
+            back()
+            self.changed(f"file {path} restored")
+        if not self.owed:
+            self.settle()
 
     def remove_file(self, path: str) -> None:
         if os.path.lexists(path):
@@ -110,10 +135,15 @@ class Work:
     def check_config(self, *, changed: bool) -> None:
         """Run the service's check of its configuration, because a restart with an error would stop it for good."""
         command = self.request.get("validate")
-        if command and changed and not self.check:
+        if not command or not changed or self.check:
+            return
+        try:
             done = execute(command)
             if done.returncode:
                 raise Failed(f"{self.name} rejects its configuration: {said(done)}")
+        except (Failed, OSError):
+            self.restore()
+            raise
 
     def wait_ready(self) -> None:
         ready = self.request.get("ready")
