@@ -14,7 +14,7 @@ import typer
 
 from meshctl_headscale import _inputs
 from meshctl_headscale._exit import BadInputError
-from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, Stories, option
+from meshctl_headscale._options import ExtraVars, HistoryFile, Inventory, LabName, Limit, Stories, not_empty, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,8 @@ def watch(
     ] = "5m",
     once: Annotated[bool, option("--once", help="Run one round and exit; set --every to how often you do so.")] = False,
     listen: Annotated[
-        str | None, option("--listen", metavar="ADDRESS:PORT", help="Serve metrics here, at /metrics.")
+        str | None,
+        option("--listen", metavar="ADDRESS:PORT", callback=not_empty, help="Serve metrics here, at /metrics."),
     ] = None,
     tls_cert: Annotated[
         Path | None, option("--tls-cert", metavar="FILE", help="Certificate of --listen, as PEM.")
@@ -78,6 +79,7 @@ def watch(
       meshctl history -i hosts.yml --since 24h        what the rounds have found
     """
     from meshctl_headscale import _watch, _when
+    from meshctl_headscale._history import file
     from meshctl_headscale._watch import endpoint, rounds, send
 
     every_s = _when.seconds(every, "--every")
@@ -100,8 +102,10 @@ def watch(
         textfile = _checked(textfile)
     sender = send.sender(addresses) if addresses else None
     made = _made(story or [], inventory, lab, extra_vars or [], limit or [])
-    with rounds.locked(_state(history_file, inventory, lab), _say) as lock:
-        watching = _watching(made, lock, history_file, inventory, lab, every_s, keep_runs, textfile, sender)
+    history = file.path(history_file, inventory, lab)
+    state = _state(history)
+    with rounds.locked(state, _say) as lock:
+        watching = _watching(made, lock, history, state, every_s, keep_runs, textfile, sender)
         if where:
             from meshctl_headscale._watch import metrics
 
@@ -125,19 +129,33 @@ def _say(text: str) -> None:
 
 
 def _checked(textfile: Path) -> Path:
-    path = textfile.expanduser()
+    from meshctl_headscale import _collection
+
+    path = _collection.home.expanded(textfile)
     if path.suffix != ".prom":
         raise BadInputError(f"--textfile is {textfile}: node_exporter reads only files that end with .prom.")
     _inputs.check_new_file(path, "--textfile")
     return path.absolute()
 
 
-def _state(history_file: Path | None, inventory: str | None, lab: str | None) -> Path:
+def _state(history: Path) -> Path:
     """Return the directory of what a watch keeps between its rounds."""
-    from meshctl_headscale import _collection
-    from meshctl_headscale._history import file
+    import contextlib
+    import hashlib
 
-    return _collection.paths.state_dir() / "watch" / file.path(history_file, inventory, lab).stem
+    from meshctl_headscale import _collection
+
+    histories = _collection.paths.state_dir() / "history"
+    by_name = histories.with_name("watch") / history.stem
+    if history.resolve().parent == histories.resolve():
+        return by_name
+    # Histories in different directories can have the same name.
+    state = by_name.with_name(f"{history.stem}-{hashlib.sha256(str(history.resolve()).encode()).hexdigest()[:8]}")
+    if by_name.is_dir() and not state.exists() and not (histories / history.name).exists():
+        # Earlier versions kept it there.
+        with contextlib.suppress(OSError):
+            by_name.rename(state)
+    return state
 
 
 def _made(
@@ -163,25 +181,23 @@ def _made(
 def _watching(
     made: dict[str, Any],
     lock: int,
-    history_file: Path | None,
-    inventory: str | None,
-    lab: str | None,
+    history: Path,
+    state: Path,
     every_s: float,
     keep_runs: int,
     textfile: Path | None,
     sender: Callable[[str, str], None] | None,
 ) -> Watch:
     from meshctl_headscale import _versions
-    from meshctl_headscale._history import file
     from meshctl_headscale._watch import loop, rounds
 
-    history = file.path(history_file, inventory, lab)
+    longest_s = max(rounds.LONGEST_S, 4 * every_s)
     return loop.Watch(
         mesh=history.stem,
         every_s=every_s,
-        run_round=rounds.Rounds(**made, lock=lock, longest_s=max(rounds.LONGEST_S, 4 * every_s)).run,
+        run_round=rounds.Rounds(**made, state=state, lock=lock, longest_s=longest_s).run,
         history=history,
-        told_file=_state(history_file, inventory, lab) / "told.json",
+        told_file=state / "told.json",
         say=_say,
         send=sender,
         textfile=textfile,

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from meshctl_headscale import _collection
 
 # Whether packets arrive; the other aspects say how well they do.
-_ARRIVES = ("", "ipv4", "ipv6", "tcp", "udp")
+_ARRIVES = ("", "ipv4", "ipv6", "tcp", "udp", "tcp.rejoined", "udp.rejoined")
 # Names come from nodes and servers.
 _LONGEST_NAME = 120
 _LONGEST_HINT = 400
@@ -79,7 +79,8 @@ class StoryRun:
     finished: float
     duration_s: float
     cause: str
-    """The hint of its first bad check, or of the doctor's headline."""
+    """The hint of its first bad check, or the doctor's headline if that is about the same hosts."""
+    checks: tuple[Made, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,10 @@ class Facts:
     nodes: tuple[Node, ...]
     checks: tuple[Made, ...]
     hosts: frozenset[str]
+    not_run: frozenset[str] = frozenset()
+    """Stories that never began."""
+    sampled: int = 0
+    """With a sample of the pairs: after how many runs in a row all pairs were checked."""
 
     @property
     def complete(self) -> bool:
@@ -105,7 +110,7 @@ class Facts:
 
 def read(report: _collection.model.Report) -> Facts:
     """Return the facts of a report, with every text bounded and visible; it was written without secrets."""
-    finished = moment(report.finished) or moment(report.started) or 0.0
+    finished = _finished(report)
     headline = _hint(_collection.headline.headline(report.checks))
     return Facts(
         run_id=name(report.run_id),
@@ -118,7 +123,13 @@ def read(report: _collection.model.Report) -> Facts:
         nodes=tuple(_nodes(report)),
         checks=tuple(_checks(report.checks, finished)),
         hosts=frozenset(map(name, report.hosts)),
+        not_run=frozenset(map(name, report.not_run)),
+        sampled=report.pairs.get("runs", 0),
     )
+
+
+def _finished(report: _collection.model.Report) -> float:
+    return moment(report.finished) or moment(report.started) or 0.0
 
 
 def moment(text: object) -> float | None:
@@ -145,18 +156,30 @@ def _hint(text: str) -> str:
 
 
 def _stories(report: _collection.model.Report, headline: str) -> Iterator[StoryRun]:
+    explained = _explained(report)
     for story in report.stories:
-        bad = next((check for check in report.bad_checks if check["story"] == story.id), None)
+        bad = [check for check in report.bad_checks if check["story"] == story.id]
         cause = ""
         if bad:
-            cause = headline or _hint(f"{_collection.lines.pair(bad)}: {bad['hint'] or bad['id']}")
+            cause = _hint(f"{_collection.lines.pair(bad[0])}: {bad[0]['hint'] or bad[0]['id']}")
+            if headline and (story.id == _collection.headline.STORY or any(map(explained, bad))):
+                cause = headline
         yield StoryRun(
             story=name(story.id),
             verdict=story.verdict,
             finished=moment(story.finished) or moment(report.finished) or 0.0,
             duration_s=story.duration_s,
             cause=cause,
+            checks=tuple(_checks((check for check in report.checks if check["story"] == story.id), _finished(report))),
         )
+
+
+def _explained(report: _collection.model.Report) -> Callable[[Check], bool]:
+    """Return whether the doctor's headline may explain a check: it is about one of its hosts, or about the server."""
+    aliases = {str(host["mesh_name"]): key for key, host in report.hosts.items() if host.get("mesh_name")}
+    blamed = {aliases.get(host, host) for host in _collection.headline.blamed(report.checks)}
+    server = any(report.hosts.get(host, {}).get("group") == "headscale" for host in blamed)
+    return lambda check: server or bool(blamed & {check["source"], check["target"]})
 
 
 def _pairs(checks: Iterable[Check]) -> Iterator[Pair]:
@@ -189,6 +212,12 @@ def _pair(pair: Pair, checks: list[Check]) -> Pair:
     return pair
 
 
+def is_arrival(story: str, check: Made) -> bool:
+    """Whether a check found that packets do not arrive."""
+    assertion, _dot, aspect = check.id.removeprefix(f"{story}.").partition(".")
+    return assertion == "reachable" and aspect in _ARRIVES and check.verdict == "failed"
+
+
 def _most(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
@@ -196,13 +225,22 @@ def _most(values: Iterable[float | None]) -> float | None:
 def _nodes(report: _collection.model.Report) -> Iterator[Node]:
     """Yield each node by its name in the inventory, where it has one."""
     aliases = {name(host["mesh_name"]): name(key) for key, host in report.hosts.items() if host.get("mesh_name")}
+    hosts = frozenset(map(name, report.hosts))
     found: dict[str, Node] = {}
     for check in report.checks:
-        if check["target"] and (fill := _FILLERS.get(f"{check['assertion']}.{check['aspect']}")):
+        kind = f"{check['assertion']}.{check['aspect']}"
+        if check["target"] and (fill := _FILLERS.get(kind)):
             target = name(check["target"])
-            label = aliases.get(target, target)
+            label = _label(target, aliases, hosts) if kind in _BY_MESH_NAME else target
             fill(found.setdefault(label, Node(name=label)), check)
     yield from found.values()
+
+
+def _label(target: str, aliases: Mapping[str, str], hosts: frozenset[str]) -> str:
+    """Return the label of a node that a check names as the mesh does."""
+    # Any node can take the name of a host that has another one in the mesh.
+    stranger = bool(aliases) and target not in aliases and target in hosts
+    return f"{target} (mesh)" if stranger else aliases.get(target, target)
 
 
 def _registered(node: Node, check: Check) -> None:
@@ -229,6 +267,8 @@ def _routes(node: Node, check: Check) -> None:
     node.routes = {state: len(routes) for state, routes in said.items() if isinstance(routes, list)}
 
 
+# These name a node as the mesh does, the others a host of the inventory.
+_BY_MESH_NAME = ("expiry.", "routes.")
 _FILLERS = {"registered.": _registered, "expiry.": _expires, "upgrade.client": _upgrade, "routes.": _routes}
 
 

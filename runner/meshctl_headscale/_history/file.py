@@ -19,11 +19,12 @@ from meshctl_headscale._inventory import DEFAULTS
 
 def path(named: Path | None, inventory: str | None, lab: str | None) -> Path:
     """Return the file of a mesh: the one that is named, else one for this inventory and lab. Nothing is evaluated."""
+    lab = _collection.lab.Lab(lab).name if lab else None
     if named:
-        return named.expanduser().absolute()
+        return _collection.home.expanded(named).absolute()
     name = f"lab-{lab or DEFAULTS['lab_name']}"
     if inventory:
-        place = inventory if "," in inventory else str(Path(inventory).expanduser().absolute())
+        place = inventory if "," in inventory else str(_collection.home.expanded(inventory).absolute())
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(inventory).stem)[:40]
         name = f"{stem}-{hashlib.sha256(place.encode()).hexdigest()[:8]}" + (f"-{lab}" if lab else "")
     return _collection.paths.state_dir() / "history" / f"{name}.sqlite"

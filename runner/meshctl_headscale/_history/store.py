@@ -7,14 +7,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError, MeshctlError
+from meshctl_headscale._history import absent
 from meshctl_headscale._history.facts import Facts, Made, Node, Pair
 
 VERSION = 1
@@ -23,8 +27,10 @@ LARGEST_BYTES = 256 << 20
 _PAGE_BYTES = 4096
 _WAIT_S = 10.0
 _BAD = ("failed", "error")
-# How much is dropped at once when the file has reached its size.
-_SHARE_DROPPED = 10
+# What is dropped at once at most: a tenth.
+_OLDEST = "SELECT id FROM run ORDER BY finished LIMIT (SELECT 1 + count(*) / 10 FROM run)"
+# What lies further ahead comes from a clock that was wrong.
+_AHEAD_S = 86400.0
 
 _SCHEMA = """
 CREATE TABLE run (
@@ -126,13 +132,24 @@ class Store:
         return self._with_room(lambda: self._add(facts))
 
     def prune(self, keep_s: float = KEEP_S) -> None:
-        """Drop what is older than `keep_s` when the newest run ended: a clock that jumps deletes nothing."""
+        """Drop what is older than `keep_s` when the newest run ended; little at a time, in case a clock has jumped."""
         with self._explained(), self._transaction():
-            (newest,) = self._db.execute("SELECT coalesce(max(finished), 0) FROM run").fetchone()
-            old = self._db.execute("DELETE FROM run WHERE finished < ?", (newest - keep_s,)).rowcount
-            self._db.execute("DELETE FROM incident WHERE coalesce(until, seen) < ?", (newest - keep_s,))
+            (newest,) = self._db.execute(
+                "SELECT coalesce(max(finished), 0) FROM run WHERE finished <= ?", (self._horizon(),)
+            ).fetchone()
+            before = newest - keep_s
+            old = self._db.execute(f"DELETE FROM run WHERE finished < ? AND id IN ({_OLDEST})", (before,)).rowcount  # noqa: S608
+            self._db.execute(
+                "DELETE FROM incident WHERE coalesce(until, seen) < (SELECT min(?, min(finished)) FROM run)", (before,)
+            )
             if old:
                 self._forget_names()
+
+    def _horizon(self) -> float:
+        """Return the latest time that is believed: any, if most runs say that it is this clock that is behind."""
+        latest = time.time() + _AHEAD_S
+        (ahead,) = self._db.execute("SELECT coalesce(avg(finished > ?), 0) FROM run", (latest,)).fetchone()
+        return math.inf if ahead > 1 / 2 else latest
 
     def _with_room(self, write: Callable[[], bool]) -> bool:
         """Write in one transaction; drop the oldest runs if the file has reached its size."""
@@ -153,9 +170,7 @@ class Store:
         return bool(pages >= most - most // 100)
 
     def _drop_oldest(self) -> None:
-        self._db.execute(
-            f"DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY finished LIMIT (SELECT 1 + count(*) / {_SHARE_DROPPED} FROM run))"  # noqa: S608
-        )
+        self._db.execute(f"DELETE FROM run WHERE id IN ({_OLDEST})")  # noqa: S608
         self._db.execute("DELETE FROM incident WHERE until < (SELECT min(finished) FROM run)")
         self._forget_names()
 
@@ -169,6 +184,11 @@ class Store:
         )
 
     def _add(self, facts: Facts) -> bool:
+        if facts.finished > (horizon := self._horizon()):
+            raise HistoryError(
+                f"The history does not take the run {facts.run_id}: it ended at {_shown(facts.finished)}, and this machine's clock says "
+                f"{_shown(time.time())}. Correct the clock that is wrong."
+            )
         added = self._db.execute(
             "INSERT OR IGNORE INTO run (run_id, started, finished, verdict, headline) VALUES (?, ?, ?, ?, ?)",
             (facts.run_id, facts.started, facts.finished, facts.verdict, facts.headline),
@@ -185,8 +205,8 @@ class Store:
             [self._pair(run, pair) for pair in facts.pairs],
         )
         for node in facts.nodes:
-            self._node(run, node, facts.finished)
-        self._incidents(facts)
+            self._node(run, node, facts.finished, horizon)
+        self._incidents(facts, horizon)
         return True
 
     def _pair(self, run: int, pair: Pair) -> tuple[Any, ...]:
@@ -194,7 +214,7 @@ class Store:
         ends = (self._name(pair.source), self._name(pair.target))
         return (run, *ends, pair.reachable, pair.latency_s, pair.loss, path, relay, pair.bytes_per_s)
 
-    def _node(self, run: int, node: Node, at: float) -> None:
+    def _node(self, run: int, node: Node, at: float, horizon: float) -> None:
         key = self._name(node.name)
         self._db.execute("INSERT INTO node_sample VALUES (?, ?, ?)", (run, key, node.online))
         self._db.execute(
@@ -202,38 +222,46 @@ class Store:
             "online = coalesce(excluded.online, online), last_seen = coalesce(excluded.last_seen, last_seen), "
             # Whether it is online says that the server was asked: then no expiry means never.
             "expiry = CASE WHEN excluded.online IS NULL THEN expiry ELSE excluded.expiry END, "
-            "version = CASE excluded.version WHEN '' THEN version ELSE excluded.version END WHERE excluded.seen >= seen",
-            (key, at, node.online, node.last_seen, node.expiry, node.version),
+            "version = CASE excluded.version WHEN '' THEN version ELSE excluded.version END "
+            "WHERE excluded.seen >= seen OR seen > ?",
+            (key, at, node.online, node.last_seen, node.expiry, node.version, horizon),
         )
 
     def _name(self, text: str) -> int:
         self._db.execute("INSERT OR IGNORE INTO name (text) VALUES (?)", (text,))
         return int(self._db.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone()[0])
 
-    def _incidents(self, facts: Facts) -> None:
+    def _incidents(self, facts: Facts, horizon: float) -> None:
         """Open, continue and end incidents: a check that keeps failing is one incident."""
         rows = self._db.execute("SELECT id, check_id, source, target, seen FROM incident WHERE until IS NULL")
-        running = {(check, source, target): (key, seen) for key, check, source, target, seen in rows.fetchall()}
+        running = {
+            (check, source, target): (key, seen if seen <= horizon else 0.0)
+            for key, check, source, target, seen in rows.fetchall()
+        }
         for check in facts.checks:
             key, seen = running.pop(check.key, (None, 0.0))
             # A run that is added late does not change what later runs have said.
             if key is None:
-                if check.verdict in _BAD and not self._known_later(check):
+                if check.verdict in _BAD and not self._known_later(check, horizon):
                     self._begin(check)
             elif check.at >= seen and check.verdict in _BAD:
                 self._db.execute(
-                    "UPDATE incident SET verdict = ?, hint = ?, seen = ?, runs = runs + 1 WHERE id = ?",
-                    (check.verdict, check.hint, check.at, key),
+                    "UPDATE incident SET verdict = ?, hint = ?, since = min(since, ?), seen = ?, runs = runs + 1 WHERE id = ?",
+                    (check.verdict, check.hint, check.at, check.at, key),
                 )
             elif check.at >= seen and check.verdict == "passed":
                 self._end(key, check.at, "passed")
+        for over in absent.over(running.copy(), facts):
+            key, seen = running.pop(over)
+            if facts.finished >= seen:
+                self._end(key, facts.finished, "passed")
         if facts.complete and facts.hosts:
             self._end_removed(running, facts)
 
-    def _known_later(self, check: Made) -> bool:
+    def _known_later(self, check: Made, horizon: float) -> bool:
         found = self._db.execute(
-            "SELECT 1 FROM incident WHERE check_id = ? AND source = ? AND target = ? AND until >= ? LIMIT 1",
-            (*check.key, check.at),
+            "SELECT 1 FROM incident WHERE check_id = ? AND source = ? AND target = ? AND until BETWEEN ? AND ? LIMIT 1",
+            (*check.key, check.at, horizon),
         )
         return found.fetchone() is not None
 
@@ -245,7 +273,9 @@ class Store:
         )
 
     def _end(self, incident: int, at: float, how: str) -> None:
-        self._db.execute("UPDATE incident SET until = ?, ended = ? WHERE id = ?", (at, how, incident))
+        self._db.execute(
+            "UPDATE incident SET since = min(since, ?), until = ?, ended = ? WHERE id = ?", (at, at, how, incident)
+        )
 
     def _end_removed(self, left: dict[tuple[str, str, str], tuple[int, float]], facts: Facts) -> None:
         """End the incidents of hosts that are not in the inventory any more."""
@@ -290,6 +320,10 @@ class Store:
                     f"There is no history {self.path} yet. `meshctl watch` keeps one, and `meshctl history --add RUN` adds a run."
                 ) from None
             raise HistoryError(f"The history {self.path} cannot be used: {error}.") from None
+
+
+def _shown(moment: float) -> str:
+    return datetime.fromtimestamp(moment, tz=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class _FullError(HistoryError):

@@ -31,7 +31,7 @@ class Incident:
     since: float
     until: float | None
     ended: str
-    """`passed`, `removed` (the host left the inventory), or nothing while it goes on."""
+    """`passed` (or was looked for again and not found), `removed` (the host left the inventory), or nothing while it goes on."""
     runs: int
     duration_s: float
 

@@ -23,6 +23,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError, MeshctlError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def address(listen: str, *, certificate: Path | None, key: Path | None, auth_fil
 def private_text(path: Path, option: str) -> str:
     """Return the content of a file of secrets; refuse one that other users can read."""
     try:
-        with open(os.open(path.expanduser(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:  # noqa: PTH123
+        handle = os.open(_collection.home.expanded(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, encoding="utf-8") as file:  # noqa: PTH123
             mode = os.fstat(file.fileno()).st_mode
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise BadInputError(f"The file {path} for {option} can be read by other users: run chmod 600 {path}.")
@@ -183,17 +185,18 @@ def serve(where: Address, registry: CollectorRegistry) -> WSGIServer:
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate, key = _collection.home.expanded(certificate), _collection.home.expanded(key)
     for option, path in (("--tls-cert", certificate), ("--tls-key", key)):
         try:
             # A pipe in its place would be waited for.
-            if not path.expanduser().is_file() and path.expanduser().exists():
+            if not path.is_file() and path.exists():
                 raise BadInputError(f"The file {path} for {option} is not a regular file: name one.")
-            path.expanduser().open("rb").close()
+            path.open("rb").close()
         except OSError as error:
             raise BadInputError(f"The file {path} for {option} cannot be read: {error.strerror}.") from None
     try:
         # Without this, OpenSSL would ask for a passphrase on the terminal.
-        context.load_cert_chain(certificate.expanduser(), key.expanduser(), password=lambda: b"")
+        context.load_cert_chain(certificate, key, password=lambda: b"")
     except ssl.SSLError:
         raise BadInputError(
             f"--tls-cert {certificate} and --tls-key {key} cannot be used: give a certificate and its own key, both as PEM "

@@ -20,7 +20,7 @@ from meshctl_headscale._exit import ExitCode, MeshctlError
 from meshctl_headscale._history import facts as history_facts
 from meshctl_headscale._history.facts import Facts
 from meshctl_headscale._history.store import DamagedError, HistoryError, Store, open_to_write
-from meshctl_headscale._watch import metrics, notices, rounds, schedule, state
+from meshctl_headscale._watch import metrics, notices, rounds, sampled, schedule, state
 
 
 class PartlyError(MeshctlError):
@@ -76,13 +76,23 @@ class Watch:
         self._problems: dict[str, str] = {}
         kept, problem = state.load(self.told_file)
         self._told = dict(kept.told)
+        self._sampled = kept.sampled
+        now = self.clock.now()
         self.snapshot = metrics.Snapshot(
             version=self.version,
             every_s=self.every_s,
+            # A watch that is killed in each of its first rounds must not look as if it had just started.
+            started=min(kept.started or now, now) if kept.last_round is None else now,
+            last_round=None if kept.last_round is None else min(kept.last_round, now),
+            stories=dict(kept.stories),
+            flapping=self._flapping(),
             rounds={result: kept.rounds.get(result, 0) for result in metrics.RESULTS},
             failures=dict(kept.failures),
         )
         self._report({"state": problem} if problem else {})
+        self._undelivered = kept.undelivered if self.send else ""
+        if self._undelivered:
+            self._problems["notification"] = self._undelivered
         self._unsure = kept.doing == state.SENDING
         if kept.doing:
             twice = ", which may arrive twice" if self._unsure else ""
@@ -91,6 +101,10 @@ class Watch:
     def run(self, *, once: bool = False) -> ExitCode:
         """Make rounds until the process ends, or one; return the result of the last round."""
         first = self.clock.now()
+        if not once:
+            # A service that was restarted may have other URLs.
+            self._undelivered = ""
+            self._problems.pop("notification", None)
         try:
             while True:
                 code = self.round()
@@ -116,16 +130,20 @@ class Watch:
         result = _RESULTS.get(outcome.code, "not_run") if found else "not_run"
         if outcome.code == ExitCode.INTERRUPTED:
             result = "interrupted"
-        self.snapshot = self.snapshot.after(found, result, began=began, ended=ended)
+        seen = None
+        if found:
+            self._sampled = sampled.after(self._sampled, found)
+            seen = sampled.completed(found, self._sampled)
+        self.snapshot = self.snapshot.after(seen, result, began=began, ended=ended)
         if found:
             self._note(state.HISTORY)
             problems |= self._keep(found)
-        problems |= self._tell(found, problem, ended)
+        problems |= self._tell(seen, problem, ended)
         self._publish(problems)
         self._report(problems)
-        self.say(_line(found, result, problem, ended - began))
+        self.say(_line(seen, result, problem, ended - began))
         with contextlib.suppress(OSError):
-            rounds.tidy(_collection.paths.runs_dir(), self.keep_runs)
+            rounds.tidy(_collection.paths.runs_dir(), self.keep_runs, self.told_file.parent)
         return outcome.code
 
     def _facts(self, outcome: rounds.Outcome) -> tuple[Facts | None, dict[str, str]]:
@@ -177,7 +195,6 @@ class Watch:
         stories = found.stories if found and found.complete else ()
         decision = notices.decide(self._told, stories, problem, now)
         told: Mapping[str, notices.Told] = decision.after
-        problems: dict[str, str] = {}
         if decision.changes and self.send:
             self._note(state.SENDING)
             again = (
@@ -185,14 +202,20 @@ class Watch:
             )
             try:
                 self.send(notices.subject(decision.changes, self.mesh), notices.body(decision.changes) + again)
+                self._undelivered = ""
             except PartlyError as error:
-                problems["notification"] = str(error)
+                self._undelivered = str(error)
             except MeshctlError as error:
-                told, problems = decision.untold, {"notification": str(error)}
+                told, self._undelivered = decision.untold, str(error)
+        # Only a message that was sent shows that they work again.
+        problems = {"notification": self._undelivered} if self._undelivered else {}
         self._told, self._unsure = dict(told), False
         if problem := self._note(state.TEXTFILE if self.textfile else state.WAITING):
             problems["state"] = problem
         return problems
+
+    def _flapping(self) -> frozenset[str]:
+        return frozenset(story for story, told in self._told.items() if told.flaps)
 
     def _note(self, doing: str) -> str:
         """Save what was told and counted, and what comes next; return what prevents that."""
@@ -200,7 +223,17 @@ class Watch:
         try:
             state.save(
                 self.told_file,
-                state.Kept(told=self._told, rounds=counted.rounds, failures=counted.failures, doing=doing),
+                state.Kept(
+                    told=self._told,
+                    rounds=counted.rounds,
+                    failures=counted.failures,
+                    doing=doing,
+                    started=counted.started,
+                    last_round=counted.last_round,
+                    stories=counted.stories,
+                    sampled=self._sampled,
+                    undelivered=self._undelivered,
+                ),
             )
         except OSError as error:
             return f"{self.told_file} cannot be written: {error.strerror or error}."
@@ -208,7 +241,7 @@ class Watch:
 
     def _publish(self, problems: dict[str, str]) -> None:
         """Write the textfile as a whole."""
-        self.snapshot.problems = dict(problems)
+        self.snapshot.problems, self.snapshot.flapping = dict(problems), self._flapping()
         if self.textfile is None:
             return
         fresh = self.textfile.with_name(f".{self.textfile.name}.new")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshctl_headscale._history.facts import Facts, Node, Pair, StoryRun
@@ -34,11 +34,13 @@ class Snapshot:
 
     version: str = ""
     every_s: float = 0.0
+    started: float | None = None
     last_round: float | None = None
     round_s: float | None = None
     pairs: Sequence[Pair] = ()
     nodes: Sequence[Node] = ()
     stories: dict[str, StoryRun] = field(default_factory=dict)
+    flapping: frozenset[str] = frozenset()
     failures: dict[str, int] = field(default_factory=dict)
     rounds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     problems: dict[str, str] = field(default_factory=dict)
@@ -49,17 +51,23 @@ class Snapshot:
         for check in facts.checks if facts else ():
             if check.id in failures or len(failures) < MOST_CHECKS:
                 failures[check.id] = failures.get(check.id, 0) + (check.verdict in ("failed", "error"))
-        stories = {**self.stories, **{story.story: story for story in (facts.stories if facts else ())}}
+        fresh = {story.story: replace(story, checks=()) for story in (facts.stories if facts else ())}
+        # A round that came to its end had every story that is watched, but for those that never began.
+        gone = self.stories.keys() - facts.not_run if facts and result in ("passed", "failed") else set()
+        earlier = {name: story for name, story in self.stories.items() if name not in gone}
         return Snapshot(
             version=self.version,
             every_s=self.every_s,
+            started=self.started,
             last_round=ended,
             round_s=ended - began,
             pairs=facts.pairs if facts else (),
             nodes=facts.nodes if facts else (),
-            stories=stories,
+            stories={**earlier, **fresh},
+            flapping=self.flapping,
             failures=failures,
             rounds={**self.rounds, result: self.rounds[result] + 1},
+            problems=self.problems,
         )
 
 
@@ -75,7 +83,7 @@ class Collector:
         snapshot = self._snapshot()
         yield from _of_pairs(snapshot.pairs)
         yield from _of_nodes(snapshot.nodes)
-        yield from _of_stories(list(snapshot.stories.values())[:MOST_STORIES])
+        yield from _of_stories(list(snapshot.stories.values())[:MOST_STORIES], snapshot.flapping)
         yield from _of_watch(snapshot)
 
 
@@ -174,10 +182,14 @@ def _of_nodes(nodes: Sequence[Node]) -> Iterator[Metric]:
     yield _gauge("nodes_omitted", "Nodes without metrics, because there are too many.", (), [((), dropped)])
 
 
-def _of_stories(stories: Sequence[StoryRun]) -> Iterator[Metric]:
+def _of_stories(stories: Sequence[StoryRun], flapping: frozenset[str]) -> Iterator[Metric]:
     yield _gauge(
         "story_verdict", "Whether the last run of the story ended with this verdict.", ("story", "verdict"),
         [((story.story, verdict), verdict == story.verdict) for story in stories for verdict in VERDICTS],
+    )  # fmt: skip
+    yield _gauge(
+        "story_flapping", "Whether the verdict of the story changes often.", ("story",),
+        [((story.story,), story.story in flapping) for story in stories],
     )  # fmt: skip
     yield _gauge(
         "story_last_run_timestamp_seconds", "When the last run of the story ended.", ("story",),
@@ -201,6 +213,10 @@ def _of_watch(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter(
         "watch_rounds", "Rounds of this watch, by their result.", ("result",),
         [((result,), count) for result, count in snapshot.rounds.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "watch_start_timestamp_seconds", "When the watch started; until a round ends, when it first did.", (),
+        [((), snapshot.started)],
     )  # fmt: skip
     yield _gauge("watch_last_round_timestamp_seconds", "When the last round ended.", (), [((), snapshot.last_round)])
     yield _gauge("watch_round_duration_seconds", "How long the last round took.", (), [((), snapshot.round_s)])

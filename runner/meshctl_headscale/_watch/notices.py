@@ -2,20 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decide what to tell people after a round: only changes, grouped, and nothing while a verdict flaps."""
+"""Decide what to tell people after a round: only changes, grouped, and while a story fails or flaps only what else fails."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from meshctl_headscale._history import flapping
-from meshctl_headscale._history.facts import StoryRun
+from meshctl_headscale._history.facts import Made, StoryRun
 
 # Told of a round that was not possible, as if that were a story.
 ROUND = "watch"
 _GOOD, _BAD, _FLAPS = "passed", "failed", "flapping"
 _MOST_SUBJECTS = 100
+# Of a story: checks that are remembered, and causes that one message names.
+_MOST_FAILING = 5000
+_MOST_CAUSES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,8 @@ class Told:
     """When the present verdict began."""
     recent: tuple[bool, ...] = ()
     flaps: bool = False
+    failing: Mapping[str, int] = field(default_factory=dict)
+    """What people know to be bad, and how many rounds ago it was: a check that comes and goes is told once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,34 +59,40 @@ class Decision:
     @property
     def untold(self) -> dict[str, Told]:
         """Return what is known if the message could not be sent: the changes are told after the next round."""
+        known = {story: self.before.get(story, Told()) for story in self.after}
         return {
-            story: replace(told, verdict=self.before[story].verdict if story in self.before else _GOOD)
+            story: replace(told, verdict=known[story].verdict, failing=known[story].failing)
             for story, told in self.after.items()
         }
 
 
 def decide(known: Mapping[str, Told], stories: Sequence[StoryRun], problem: str, now: float) -> Decision:
     """Return what to tell after a round that ended so; `problem` says why it was not possible."""
-    verdicts = {story.story: (story.verdict, story.cause) for story in stories}
+    verdicts = {story.story: (story.verdict, story.cause, story.checks) for story in stories}
     if problem:
-        verdicts[ROUND] = ("error", problem)
+        verdicts[ROUND] = ("error", problem, ())
     elif stories:
-        verdicts[ROUND] = (_GOOD, "")
+        verdicts[ROUND] = (_GOOD, "", ())
     after = dict(known)
     changes = []
-    for story, (verdict, cause) in verdicts.items():
+    for story, (verdict, cause, checks) in verdicts.items():
         if verdict not in ("passed", "failed", "error"):
             # Neither good nor bad: nothing was proven.
             continue
         if story not in after and len(after) >= _MOST_SUBJECTS:
             continue
-        after[story] = told = _next(known.get(story, Told(since=now)), verdict == _GOOD, now)
+        before = known.get(story, Told(since=now))
+        told = replace(_next(before, verdict == _GOOD, now), failing=_failing(before.failing, checks))
+        after[story] = told
         wanted = _FLAPS if told.flaps else (_GOOD if verdict == _GOOD else _BAD)
         if wanted != told.verdict:
             changes.append(
                 Change(story=story, verdict=wanted, text=_text(wanted, story, cause, told, known.get(story)))
             )
             after[story] = replace(told, verdict=wanted)
+        # A story that begins to fail is told with its cause.
+        if before.verdict != _GOOD or wanted == _FLAPS:
+            changes += [Change(story=story, verdict=_BAD, text=text) for text in _also(story, before.failing, checks)]
     return Decision(changes=tuple(changes), before=dict(known), after=after)
 
 
@@ -93,10 +107,50 @@ def _next(told: Told, good: bool, now: float) -> Told:
     )
 
 
+def _key(*words: str) -> str:
+    # A digest, since names come from nodes and may be long.
+    return hashlib.blake2s("\0".join(words).encode(), digest_size=8).hexdigest()
+
+
+def _stars(check: Made) -> tuple[str, str]:
+    """Return what stands for the same check of the source with all other hosts, and of all other hosts with the target."""
+    return _key(check.id, check.source, "*"), _key(check.id, "*", check.target)
+
+
+def _failing(known: Mapping[str, int], checks: Sequence[Made]) -> dict[str, int]:
+    """Return what is bad, and what was bad within the window of flapping: checks, or all of a host's with any other."""
+    bad = _bad(checks)
+    passing = {star for check in checks if check.verdict == _GOOD for star in _stars(check)}
+    count = Counter(star for check in bad for star in _stars(check))
+    whole = {star for star, number in count.items() if number > 1 and star not in passing}
+    now = {key: 0 for check in bad for key in whole.intersection(_stars(check)) or {_key(*check.key)}}
+    past = {key: age + 1 for key, age in known.items() if key not in now and age < flapping.WINDOW}
+    return dict(islice({**now, **past}.items(), _MOST_FAILING))
+
+
+def _bad(checks: Sequence[Made]) -> list[Made]:
+    return [check for check in checks if check.verdict in ("failed", "error")]
+
+
+def _also(story: str, known: Mapping[str, int], checks: Sequence[Made]) -> Iterator[str]:
+    """Yield a line for each cause of what was not bad before; none once more is bad than can be remembered."""
+    causes: dict[str, list[Made]] = {}
+    for check in _bad(checks) if len(known) < _MOST_FAILING else ():
+        if known.keys().isdisjoint((_key(*check.key), *_stars(check))):
+            causes.setdefault(check.hint or check.id, []).append(check)
+    for cause, found in islice(causes.items(), _MOST_CAUSES):
+        pair = f"{found[0].source} → {found[0].target}" if found[0].target else found[0].source
+        more = f" ({len(found)} checks)" if len(found) > 1 else ""
+        yield f"{story} also fails: {pair}: {cause}{more}"
+    if rest := sum(len(found) for found in islice(causes.values(), _MOST_CAUSES, None)):
+        yield f"{story} also fails in {rest} more checks"
+
+
 def _text(wanted: str, story: str, cause: str, told: Told, before: Told | None) -> str:
     if wanted == _FLAPS:
         changes = flapping.changes(told.recent)
-        return f"{story} flaps: {changes} changes in the last {len(told.recent)} rounds; no more messages until it is stable"
+        since = f"{changes} changes in the last {len(told.recent)} rounds"
+        return f"{story} flaps: {since}; no more messages until it is stable, unless another check fails"
     if wanted == _GOOD:
         calm = " and is stable again" if before and before.flaps else ""
         what = "The mesh can be examined" if story == ROUND else f"{story} passes"
@@ -112,7 +166,7 @@ def _minutes(seconds: float) -> str:
 
 def subject(changes: Sequence[Change], mesh: str) -> str:
     """Return the first line of a message."""
-    bad = [change.story for change in changes if change.verdict == _BAD]
+    bad = list(dict.fromkeys(change.story for change in changes if change.verdict == _BAD))
     flaps = [change.story for change in changes if change.verdict == _FLAPS]
     if bad:
         return f"meshctl {mesh}: {', '.join(bad[:5])} failed"

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,13 +22,14 @@ from typing import Any
 
 from meshctl_headscale import _collection
 from meshctl_headscale._exit import ExitCode, MeshctlError
-from meshctl_headscale._watch.worker import NAME
+from meshctl_headscale._watch.worker import MARK, NAME
 
 # A round that takes longer hangs: playbooks have their own deadlines.
 LONGEST_S = 3600.0
 _STOP_S = 60.0
 _LOCK_S = 90.0
 _ANSWER_BYTES = 1 << 20
+_ROUND = re.compile(rf"\d{{8}}T\d{{6}}Z-{NAME}(-\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class Rounds:
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[Path] = ()
     limit: Sequence[str] = ()
+    state: Path | None = None
+    """The directory of the watch, of which each run directory takes note."""
     lock: int | None = None
     """The descriptor of the lock: a round that outlives its watcher keeps the next one waiting."""
     longest_s: float = LONGEST_S
@@ -62,6 +66,7 @@ class Rounds:
             "variables": dict(self.variables),
             "files": [str(path) for path in self.files],
             "limit": list(self.limit),
+            "state": str(self.state or ""),
         }
         try:
             worker = subprocess.Popen(  # noqa: S603
@@ -148,8 +153,18 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def tidy(runs: Path, keep: int) -> None:
-    """Remove the oldest run directories of rounds; those of other runs are the user's."""
-    found = sorted(path for path in runs.glob(f"*Z-{NAME}*") if path.is_dir() and not path.is_symlink())
+def tidy(runs: Path, keep: int, state: Path) -> None:
+    """Remove the oldest run directories of a watch; those of other runs and other watches stay."""
+    found = sorted(path for path in runs.glob(f"*Z-{NAME}*") if _is_round(path, state))
     for path in found[: max(len(found) - keep, 0)]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_round(path: Path, state: Path) -> bool:
+    """Whether a directory is that of a round of this watch."""
+    if not _ROUND.fullmatch(path.name) or path.is_symlink():
+        return False
+    try:
+        return _collection.reading.content(path / MARK) == str(state)
+    except (OSError, ValueError):
+        return False

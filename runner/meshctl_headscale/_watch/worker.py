@@ -22,10 +22,12 @@ from typing import Any
 
 from meshctl_headscale import _collection, _run, _stories
 from meshctl_headscale._exit import ExitCode, MeshctlError
-from meshctl_headscale._play import Request
+from meshctl_headscale._play import Request, new_run_dir
 from meshctl_headscale._project import project
 
 NAME = "watch"
+# In a run directory: the file that names the watch.
+MARK = "watch"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -69,10 +71,13 @@ def _round(asked: dict[str, Any]) -> dict[str, Any]:
         skip_tags="disruptive",
     )
     _require_lab(request)
+    run_dir = new_run_dir(NAME)
+    (run_dir / MARK).write_text(asked["state"], encoding="utf-8")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
         result = _run.play(
             request,
             name=NAME,
+            run_dir=run_dir,
             show=_run.Show(quiet=True),
             stories=_stories.parts(project(), selected),
             command=asked["command"],

@@ -7,22 +7,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import watch_reports
 from meshctl_headscale import _reports, _when
-from meshctl_headscale._exit import BadInputError
+from meshctl_headscale._commands import history as command
+from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._history import facts, flapping, page, store, summary
 from meshctl_headscale.cli import app
 from typer.testing import CliRunner
@@ -82,6 +85,75 @@ def test_a_check_that_was_not_made_ends_nothing(history: store.Store) -> None:
     assert open_ones == ["us1.registered"]
 
 
+def _with(moment: float, *checks: tuple[str, str, str | None, str], **fields: Any) -> facts.Facts:
+    """Return the facts of a run that makes just these checks, each `(id, source, target, verdict)`."""
+    made = report(moment, nodes=("server", "one", "two"), **fields)
+    made.checks = [watch_reports.check(*check[:3], moment, verdict=check[3]) for check in checks]
+    return facts.read(made)
+
+
+@pytest.mark.parametrize(
+    ("bad", "again"),
+    [
+        (("us1.host_reachable", "two", None, "error"), ("us1.reachable.ipv4", "two", "one", "failed")),
+        (("us1.task", "two", None, "error"), ("us1.connected", "two", None, "passed")),
+        (("playbook.task", "two", None, "error"), ("us1.connected", "two", None, "passed")),
+        (("playbook.playbook", "localhost", None, "error"), ("us1.connected", "two", None, "passed")),
+        (("doctor.network", "two", None, "failed"), ("doctor.tun", "two", None, "passed")),
+        (("doctor.start", "server", None, "failed"), ("doctor.api", "server", None, "passed")),
+        (("doctor.hardening.api_key", "server", "API key 1", "failed"), ("doctor.hardening", "server", None, "passed")),
+        (("doctor.hardening.files", "server", "/a", "failed"), ("doctor.hardening.policy", "server", None, "failed")),
+    ],
+)
+def test_what_is_seen_only_while_it_is_bad_ends_with_the_next_look(
+    history: store.Store, bad: tuple[str, str, str | None, str], again: tuple[str, str, str | None, str]
+) -> None:
+    def found() -> list[tuple[float | None, str]]:
+        return [(item.until, item.ended) for item in whole(history).incidents if item.id == bad[0]]
+
+    history.add(_with(START, bad))
+    history.add(_with(START + 300, bad, again))
+    assert found() == [(None, "")]
+    history.add(_with(START + 600, again))
+    assert found() == [(START + 600, "passed")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "other"),
+    [
+        # Another host, another story, and nothing that was judged.
+        (("us1.host_reachable", "two", None, "error"), ("us1.connected", "one", None, "passed")),
+        (("us1.host_reachable", "two", None, "error"), ("us2.path", "two", "one", "passed")),
+        (("us1.host_reachable", "two", None, "error"), ("us1.connected", "two", None, "skipped")),
+        (("us1.task", "two", None, "error"), ("us1.host_reachable", "two", None, "error")),
+        # Without a list of nodes, nothing of this is examined.
+        (("doctor.hardening.api_key", "server", "API key 1", "failed"), ("doctor.api", "server", None, "failed")),
+        # The server was examined, but not the client.
+        (("doctor.prefixes", "server", "two", "failed"), ("doctor.api", "server", None, "passed")),
+        # An ordinary check.
+        (("doctor.prefixes", "server", None, "failed"), ("doctor.api", "server", None, "passed")),
+        (("doctor.magic_dns", "two", None, "failed"), ("doctor.tun", "two", None, "failed")),
+    ],
+)
+def test_a_look_elsewhere_ends_nothing(
+    history: store.Store, bad: tuple[str, str, str | None, str], other: tuple[str, str, str | None, str]
+) -> None:
+    history.add(_with(START, bad))
+    history.add(_with(START + 300, other))
+    assert [item.until for item in whole(history).incidents if item.id == bad[0]] == [None]
+
+
+def test_an_interrupted_run_and_a_late_one_end_nothing(history: store.Store) -> None:
+    good = ("us1.connected", "two", None, "passed")
+    history.add(_with(START, ("us1.host_reachable", "two", None, "error")))
+    interrupted = report(START + 300, nodes=("server", "one", "two"))
+    interrupted.checks = [watch_reports.check(*good[:3], START + 300)]
+    interrupted.verdict = "interrupted"
+    history.add(facts.read(interrupted))
+    history.add(_with(START - 300, good))
+    assert [item.until for item in whole(history).incidents] == [None]
+
+
 def test_runs_that_are_added_late_do_not_reopen_an_incident(history: store.Store) -> None:
     add(history, START, down=("two",))
     add(history, START + 600)
@@ -133,6 +205,73 @@ def test_old_runs_are_dropped_with_their_names(history: store.Store) -> None:
     names = {name for (name,) in history.rows("SELECT text FROM name")}
     assert names == {"one", "two"}
     assert [count for (count,) in history.rows("SELECT count(*) FROM pair_sample")] == [2]
+
+
+def _jump(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    monkeypatch.setattr(store.time, "time", lambda: now)
+
+
+YEAR = 365 * 86400.0
+
+
+def test_a_run_of_the_future_is_refused(history: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _jump(monkeypatch, START)
+    add(history, START, down=("two",))
+    with pytest.raises(store.HistoryError, match=r"20360227T120000Z-us1: it ended at 2036-02-27T12:00:00Z, and this"):
+        add(history, START + 10 * YEAR)
+    history.prune()
+    add(history, START + 3600)
+    history.prune()
+    assert [run.finished for run in whole(history).runs] == [START, START + 3600]
+
+
+def test_a_clock_that_was_ahead_costs_little_and_stops_nothing(
+    history: store.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _jump(monkeypatch, START)
+    for number in range(20):
+        add(history, START + number * 300, down=("two",))
+    _jump(monkeypatch, START + 10 * YEAR)
+    add(history, START + 10 * YEAR, down=("two",))
+    history.prune()
+    assert len(whole(history).runs) == 17
+    _jump(monkeypatch, START + HOUR * 2)
+    add(history, START + HOUR * 2)
+    history.prune()
+    assert len(whole(history).runs) == 18
+    assert {(item.since, item.until) for item in whole(history).incidents} == {(START, START + HOUR * 2)}
+    assert {node.node: node.online for node in whole(history).nodes}["two"] is True
+
+
+def test_an_outage_that_ended_in_the_future_can_begin_again(
+    history: store.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at, down in ((START, ("two",)), (START + 10 * YEAR, ()), (START + 300, ("two",)), (START + 600, ())):
+        _jump(monkeypatch, at)
+        add(history, at, down=down)
+    ends = {item.until for item in whole(history).incidents}
+    assert START + 600 in ends
+
+
+def test_a_clock_that_is_behind_changes_nothing(history: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        add(history, START + number * 300, down=("two",))
+    _jump(monkeypatch, 1000.0)
+    add(history, 1000.0)
+    history.prune()
+    assert len(whole(history).runs) == 3
+    assert {item.until for item in whole(history).incidents} == {None}
+
+
+def test_many_old_runs_are_dropped_bit_by_bit(history: store.Store) -> None:
+    for number in range(20):
+        add(history, START + number * 300)
+    add(history, START + 31 * 86400)
+    counts = []
+    for _ in range(14):
+        history.prune()
+        counts += [count for (count,) in history.rows("SELECT count(*) FROM run")]
+    assert counts == [18, 16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1]
 
 
 def test_the_file_does_not_grow_beyond_its_size(tmp_path: Path) -> None:
@@ -262,6 +401,32 @@ def test_the_page_works_without_javascript_and_fits_a_phone(history: store.Store
     assert "UTC</span> for" in html, "two words are apart"
 
 
+def test_a_node_with_the_name_of_a_host_is_not_that_host() -> None:
+    made = report(START, ("web1", "two"), down=("web1",))
+    made.topology["hosts"]["web1"]["mesh_name"] = "web1-prod"
+    made.topology["hosts"]["two"]["mesh_name"] = "two"
+    soon = {"observed": {"expires": watch_reports.at(START + 60)}, "evidence": {"online": False}}
+    never = {"observed": {"expires": "never"}, "evidence": {"online": True}}
+    made.checks += [
+        watch_reports.check("doctor.expiry", "server", "web1-prod", START, **soon),
+        # Listed later, by a name that any node can take.
+        watch_reports.check("doctor.expiry", "server", "web1", START, **never),
+        watch_reports.check("doctor.expiry", "server", "two", START, **never),
+        watch_reports.check("doctor.expiry", "server", "phone", START, **never),
+        watch_reports.check("doctor.upgrade.client", "server", "web1", START, observed={"version": "1.2.3"}),
+    ]
+    nodes = {node.name: node for node in facts.read(made).nodes}
+    assert set(nodes) == {"web1", "web1 (mesh)", "two", "phone"}
+    assert (nodes["web1"].online, nodes["web1"].expiry, nodes["web1"].version) == (False, START + 60, "1.2.3")
+    assert (nodes["web1 (mesh)"].online, nodes["web1 (mesh)"].expiry) == (True, None)
+
+
+def test_nodes_are_hosts_where_no_name_in_the_mesh_is_known() -> None:
+    made = report(START, ("web1",))
+    made.checks = [watch_reports.check("doctor.expiry", "server", "web1", START, evidence={"online": True})]
+    assert [node.name for node in facts.read(made).nodes] == ["web1"]
+
+
 def test_json_has_everything(tmp_path: Path) -> None:
     runs = tmp_path / "runs" / "20260301T120000Z-us1"
     runs.mkdir(parents=True)
@@ -329,3 +494,55 @@ def test_facts_of_watch_reports_are_times() -> None:
     assert facts.moment("2026-03-01T12:00:00.123456789Z") == START + 0.123456
     assert facts.moment("0001-01-01T00:00:00Z") is None
     assert facts.moment("soon") is None
+
+
+@pytest.mark.parametrize("lab", ["a/../../../evil", "BAD"])
+@pytest.mark.parametrize("more", [[], ["-i", "hosts.yml"], ["--history", "h.sqlite"]])
+def test_the_name_of_a_lab_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: str, more: list[str]
+) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps(report(START).as_dict()))
+    result = CliRunner().invoke(app, ["history", "--lab", lab, "--add", str(tmp_path), *more])
+    assert f"lab_name '{lab}' must be" in str(result.exception)
+    assert not list(tmp_path.rglob("*.sqlite"))
+    added = CliRunner().invoke(app, ["history", "--lab", "good", "--add", str(tmp_path), *more])
+    assert added.exit_code == 0, added.exception
+    assert len(list(tmp_path.rglob("*.sqlite"))) == 1
+
+
+def test_a_full_disk_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    page_file, link = tmp_path / "mesh.html", tmp_path / "link.html"
+    page_file.write_text("old")
+    page_file.chmod(0o640)
+    link.symlink_to(page_file)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(MeshctlError, match="cannot be written: No space left on device"):
+            command._write("new", str(page_file))
+    assert page_file.read_text() == "old"
+    command._write("new", str(link))
+    assert link.is_symlink()
+    assert page_file.read_text() == "new"
+    assert stat.S_IMODE(page_file.stat().st_mode) == 0o640
+    command._write("first", str(tmp_path / "other.html"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "mesh.html", "other.html"]
+
+
+def test_runs_that_check_nothing_are_not_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_RUNS_DIR", str(tmp_path))
+    nothing = ["up", "up-2", "down", "faults-inject", "faults-clear", "faults-clear-3"]
+    # The last two are playbooks of a user.
+    names = ["20260301T110000Z-us1", "20260301T120000Z-clear", "20260301T130000Z-my-up"]
+    for name in [*names, *(f"20260302T000000Z-{kind}" for kind in nothing)]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").touch()
+    assert _reports.find(None).name == names[-1]
+    assert [path.name for path in _reports._known(tmp_path)[:3]] == names[::-1]
+    assert _reports.find("faults-clear").name == "20260302T000000Z-faults-clear-3"
+    with pytest.raises(BadInputError, match="There is no run in"):
+        _reports.find_two("2026-03-01", "2026-03-01")

@@ -18,17 +18,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import watch_killed
 from meshctl_headscale import _watch
+from meshctl_headscale._commands import watch as command
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError
 from meshctl_headscale._history import facts, store
-from meshctl_headscale._watch import endpoint, loop, metrics, notices, rounds, schedule, send, state
+from meshctl_headscale._watch import endpoint, loop, metrics, notices, rounds, sampled, schedule, send, state, worker
 from meshctl_headscale.cli import app
 from typer.testing import CliRunner
-from watch_reports import START, report
+from watch_reports import START, check, report
 from watch_scene import Scene, rounds_of
 
 pytest.importorskip("prometheus_client", reason="the extra `watch` is not installed")
@@ -92,6 +94,91 @@ def test_what_flaps_is_told_once_until_it_is_calm(scene: Scene) -> None:
     assert len(subjects) <= 6
 
 
+@pytest.mark.parametrize("flaps", [False, True])
+def test_what_else_fails_is_told_while_a_story_fails_or_flaps(scene: Scene, flaps: bool) -> None:
+    def broken(now: float) -> bool:
+        return not flaps or int((now - START) // 300) % 2 == 1
+
+    scene.nodes = lambda _now: ["one", "two", "db"]
+    scene.down = lambda now: ({"two"} if broken(now) else set()) | ({"db"} if now > START + 30 * 300 else set())
+    watch = scene.watch()
+    rounds_of(watch, scene, 30)
+    before = len(scene.sent)
+    assert scene.sent[-1][0] == ("meshctl mesh: us1 flaps" if flaps else "meshctl mesh: us1 failed")
+    rounds_of(watch, scene, 1)
+    subject, body = scene.sent[-1]
+    assert (len(scene.sent), subject) == (before + 1, "meshctl mesh: us1 failed")
+    assert "us1 also fails: one → db: db does not answer" in body
+    assert "two: two" not in body, "it was known"
+    rounds_of(scene.watch(), scene, 5)
+    assert len(scene.sent) == before + 1, "also after a restart, nothing is told twice"
+
+
+def test_a_check_that_comes_and_goes_is_told_once_in_a_while(scene: Scene) -> None:
+    bad: set[str] = set()
+    scene.nodes = lambda _now: ["one", "two", "db"]
+    scene.down = lambda _now: {"two"} | bad
+    watch = scene.watch()
+    rounds_of(watch, scene, 1)
+    for expected in (2, 2, 2):
+        bad.add("db")
+        rounds_of(watch, scene, 1)
+        bad.clear()
+        rounds_of(watch, scene, 5)
+        assert len(scene.sent) == expected
+    rounds_of(watch, scene, 22)
+    bad.add("db")
+    rounds_of(watch, scene, 1)
+    assert len(scene.sent) == 3
+
+
+def test_the_pairs_of_a_node_that_is_known_to_be_down_are_no_news(scene: Scene) -> None:
+    scene.nodes = lambda now: ["one", "two", "db", f"job-{int(now // 3600)}"]
+    scene.down = lambda _now: {"two"}
+    rounds_of(scene.watch(), scene, 40)
+    assert len(scene.sent) == 1
+    # With all others as well: what one node says of another must not make that known.
+    scene.down = lambda _now: {"two", "db"}
+    rounds_of(scene.watch(), scene, 1)
+    assert "us1 also fails: one → db: db does not answer" in scene.sent[-1][1]
+
+
+def _story(*checks: tuple[str, str]) -> facts.StoryRun:
+    """Return a story in which a host reaches one of the others."""
+    made = tuple(
+        facts.Made(
+            id="us1.path", source="one", target=target, verdict="failed" if hint else "passed", hint=hint, at=START
+        )
+        for target, hint in (*checks, ("well", ""))
+    )
+    return facts.StoryRun(story="us1", verdict="failed", finished=START, duration_s=1.0, cause="a is off", checks=made)
+
+
+def test_what_else_fails_is_one_line_for_each_cause_and_few_lines() -> None:
+    first = notices.decide({}, [_story(("a", "a is off"))], "", START)
+    assert [change.text for change in first.changes] == ["us1 fails: a is off"]
+    many = _story(("a", "a is off"), *((f"n{number}", f"cause {number // 2}") for number in range(10)))
+    found = notices.decide(first.after, [many], "", START)
+    assert [change.text for change in found.changes] == [
+        *(f"us1 also fails: one → n{2 * number}: cause {number} (2 checks)" for number in range(3)),
+        "us1 also fails in 4 more checks",
+    ]
+    assert notices.subject(found.changes, "m") == "meshctl m: us1 failed"
+    assert not notices.decide(found.after, [many], "", START).changes
+    assert notices.decide(found.untold, [many], "", START).changes == found.changes, "it could not be sent"
+
+
+def test_a_mass_of_checks_is_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "_MOST_FAILING", 10)
+    first = notices.decide({}, [_story(*((f"n{number}", "x") for number in range(20)))], "", START)
+    assert len(first.after["us1"].failing) == 10
+    assert not notices.decide(first.after, [_story(*((f"n{number}", "x") for number in range(30)))], "", START).changes
+
+
+def _shown(watch: loop.Watch) -> str:
+    return metrics.text(metrics.registry(lambda: watch.snapshot)).decode()
+
+
 def test_a_round_that_is_not_possible_is_told_and_the_next_one_is_made(scene: Scene) -> None:
     reason = rounds.Outcome(code=ExitCode.COULD_NOT_RUN, reasons=("The lab seed is not up.",))
     watch = scene.watch()
@@ -108,6 +195,118 @@ def test_a_round_that_is_not_possible_is_told_and_the_next_one_is_made(scene: Sc
         "The mesh cannot be examined: The lab seed is not up.",
         "The mesh can be examined again, after 14 min",
     ]
+
+
+def test_verdicts_and_times_outlive_a_restart(scene: Scene) -> None:
+    scene.down = lambda _now: {"two"}
+    watch = scene.watch()
+    assert f"meshctl_watch_start_timestamp_seconds {START:.9e}".split()[0] in _shown(watch)
+    rounds_of(watch, scene, 1)
+    ended = watch.snapshot.last_round
+    scene.outcome = lambda: rounds.Outcome(code=ExitCode.COULD_NOT_RUN, reasons=("No network.",))
+    watch = scene.watch()
+    assert (watch.snapshot.last_round, watch.snapshot.started) == (ended, scene.clock.now())
+    rounds_of(watch, scene, 1)
+    shown = _shown(watch)
+    assert 'meshctl_story_verdict{story="us1",verdict="failed"} 1.0' in shown
+    assert 'meshctl_story_cause_info{cause="server → two: two does not answer",story="us1"} 1.0' in shown
+    # A story that is not watched any more has no verdict.
+    other = report(scene.clock.now(), story="us4")
+    run = scene.directory / "runs" / "us4"
+    run.mkdir()
+    (run / "report.json").write_text(json.dumps(other.as_dict()))
+    scene.outcome = lambda: rounds.Outcome(code=ExitCode.PASSED, run_dir=run)
+    rounds_of(watch, scene, 1)
+    assert set(watch.snapshot.stories) == {"us4"}
+    (run / "report.json").write_text(json.dumps({**other.as_dict(), "stories": [], "not_run": ["us4"]}))
+    rounds_of(watch, scene, 1)
+    assert set(watch.snapshot.stories) == {"us4"}
+
+
+def test_a_watch_that_is_killed_in_each_of_its_first_rounds_did_not_just_start(scene: Scene) -> None:
+    def killed() -> rounds.Outcome:
+        raise KeyboardInterrupt
+
+    scene.outcome = killed
+    for _ in range(3):
+        watch = scene.watch()
+        with pytest.raises(KeyboardInterrupt):
+            watch.round()
+        assert (watch.snapshot.started, watch.snapshot.last_round) == (START, None)
+        scene.clock.sleep(30)
+
+
+def test_notifications_work_again_once_a_message_was_sent_to_all(scene: Scene) -> None:
+    scene.down = lambda now: {"two"} if now < START + 600 else set()
+    broken = [True]
+
+    def send(subject: str, body: str) -> None:
+        scene.sent.append((subject, body))
+        if broken:
+            raise loop.PartlyError("The message could not be sent to URL 2.")
+
+    watch = scene.watch(send=send)
+    rounds_of(watch, scene, 2)
+    assert len(scene.sent) == 1
+    assert "notification" in watch.snapshot.problems
+    assert 'meshctl_watch_problem{part="notification"} 1.0' in _shown(watch)
+    # Also if each round is a process.
+    watch = scene.watch(send=send)
+    watch.run(once=True)
+    assert "notification" in watch.snapshot.problems
+    assert len(scene.sent) == 2
+    assert "The notification works again." not in scene.said
+    broken.clear()
+    scene.down = lambda _now: {"two"}
+    rounds_of(watch, scene, 1)
+    assert "notification" not in watch.snapshot.problems
+    assert "The notification works again." in scene.said
+
+
+def test_what_flaps_has_a_metric(scene: Scene) -> None:
+    scene.down = lambda now: {"two"} if int((now - START) // 300) % 2 else set()
+    watch = scene.watch()
+    rounds_of(watch, scene, 1)
+    assert 'meshctl_story_flapping{story="us1"} 0.0' in _shown(watch)
+    rounds_of(watch, scene, 10)
+    assert 'meshctl_story_flapping{story="us1"} 1.0' in _shown(watch)
+    assert 'meshctl_story_flapping{story="us1"} 1.0' in _shown(scene.watch())
+
+
+@pytest.mark.parametrize(
+    ("doctor", "own"),
+    [
+        ({"label": "doctor.hardening.api_key", "source": "server", "target": None}, True),
+        ({"label": "doctor.expiry", "source": "server", "target": "two"}, True),
+        ({"label": "doctor.config", "source": "server", "target": None}, True),
+        ({"label": "doctor.upstream_dns", "source": "three", "target": None}, True),
+        ({"label": "doctor.online", "source": "server", "target": "three"}, True),
+        ({"label": "doctor.firewall", "source": "two", "target": None, "verdict": "error"}, True),
+        ({"label": "doctor.firewall", "source": "two", "target": None}, False),
+        ({"label": "doctor.online", "source": "server", "target": "two"}, False),
+        ({"label": "doctor.online", "source": "server", "target": "mesh-two"}, False),
+        ({"label": "doctor.start", "source": "server", "target": None}, False),
+    ],
+)
+def test_the_doctor_explains_only_what_it_is_about(doctor: dict[str, str], own: bool) -> None:
+    made = report(START, ["one", "two", "three"])
+    slow = next(check for check in made.checks if (check["source"], check["target"]) == ("one", "two"))
+    slow |= {"verdict": "failed", "hint": "two answers after 180 ms"}
+    made.topology["hosts"]["server"] = {"group": "headscale"}
+    made.topology["hosts"]["two"]["mesh_name"] = "mesh-two"
+    clients = [check("doctor.client", name, None, START) for name in ("one", "two", "three")]
+    label, source, target = doctor["label"], doctor["source"], doctor["target"]
+    finding = check(label, source, target, START, verdict=doctor.get("verdict", "failed"), hint="it is bad")
+    made.checks += [*clients, finding]
+    made.stories.append(replace(made.stories[0], id="doctor", verdict="failed"))
+    us1, found = facts.read(made).stories
+    assert (us1.cause == "one → two: two answers after 180 ms") is own
+    assert "it is bad" in found.cause
+    if own and label == "doctor.expiry":
+        # A key that has expired has consequences.
+        because = {"because": {"id": label, "source": source}}
+        made.checks.append(check("doctor.path", "one", "two", START, verdict="failed", evidence=because))
+        assert "it is bad" in facts.read(made).stories[0].cause
 
 
 def test_the_same_cause_is_told_once() -> None:
@@ -181,11 +380,45 @@ def test_the_textfile_is_replaced_as_a_whole(scene: Scene) -> None:
 
 
 def test_only_own_run_directories_are_removed(tmp_path: Path) -> None:
-    names = [f"2026030{day}T120000Z-watch" for day in range(1, 8)] + ["20260201T120000Z-us1"]
-    for name in names:
+    def made(name: str, watch: str = "") -> str:
         (tmp_path / name).mkdir()
-    rounds.tidy(tmp_path, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [names[-1], *names[4:7]]
+        if watch:
+            (tmp_path / name / "watch").write_text(watch)
+        return name
+
+    own = [made(f"2026030{day}T120000Z-watch", "/state/watch/a") for day in range(1, 7)]
+    own.append(made("20260306T120000Z-watch-2", "/state/watch/a"))
+    others = [
+        made("20260201T120000Z-us1"),
+        made("20260201T120000Z-watchdog", "/state/watch/a"),
+        made("20260201T120000Z-watch-tower", "/state/watch/a"),
+        made("20260201T120000Z-watch", "/state/watch/b"),
+        made("20260202T120000Z-watch"),
+    ]
+    pipe = made("20260203T120000Z-watch")
+    os.mkfifo(tmp_path / pipe / "watch")
+    rounds.tidy(tmp_path, 3, Path("/state/watch/a"))
+    assert {path.name for path in tmp_path.iterdir()} == {*others, pipe, *own[4:]}
+
+
+def test_a_round_takes_note_of_its_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_RUNS_DIR", str(tmp_path / "runs"))
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all: {vars: {mesh_backend: hosts}}\n")
+    seen: dict[str, object] = {}
+
+    def play(request: object, **options: object) -> object:
+        seen.update(options)
+        raise MeshctlError("It was only a test.")
+
+    monkeypatch.setattr(worker._run, "play", play)
+    asked = {"stories": ["us1"], "inventory": str(inventory), "command": "", "variables": {}, "files": [], "limit": []}
+    with pytest.raises(MeshctlError, match="only a test"):
+        worker._round({**asked, "state": str(tmp_path / "state")})
+    run_dir = seen["run_dir"]
+    assert isinstance(run_dir, Path)
+    assert rounds._is_round(run_dir, tmp_path / "state")
+    assert not rounds._is_round(run_dir, tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -434,14 +667,64 @@ def test_a_round_whose_watch_is_gone_ends_without_a_word(tmp_path: Path) -> None
 
 def test_state_survives_and_damage_is_said(tmp_path: Path) -> None:
     path = tmp_path / "told.json"
-    told = {"us1": notices.Told(verdict="failed", since=START, recent=(True, False))}
+    told = {"us1": notices.Told(verdict="failed", since=START, recent=(True, False), failing={"0f": 2})}
     kept = state.Kept(told=told, rounds={"passed": 3}, failures={"us1.path": 2})
     state.save(path, kept)
     assert state.load(path) == (kept, "")
+    earlier = json.loads(path.read_text())
+    del earlier["told"]["us1"]["failing"]
+    path.write_text(json.dumps(earlier))
+    found, problem = state.load(path)
+    assert (found.told["us1"].verdict, dict(found.told["us1"].failing), problem) == ("failed", {}, "")
     path.write_text('{"version": 1, "told": [')
     found, problem = state.load(path)
     assert found == state.Kept()
     assert "cannot be read" in problem
+
+
+def test_state_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "told.json"
+    failing = sampled.Failure(
+        story="us1", missed=2,
+        check=facts.Made(id="us1.path", source="one", target="two", verdict="failed", hint="x", at=START),
+    )  # fmt: skip
+    story = facts.StoryRun(story="us1", verdict="failed", finished=START, duration_s=1.0, cause="two is off")
+    kept = state.Kept(
+        rounds={"passed": 3},
+        started=START,
+        last_round=START,
+        stories={"us1": story},
+        sampled=(failing,),
+        undelivered="x",
+    )
+    state.save(path, kept)
+    assert state.load(path) == (kept, "")
+    new = ("started", "last_round", "stories", "sampled", "undelivered")
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name not in new})
+    )
+    assert state.load(path) == (state.Kept(rounds={"passed": 3}), "")
+
+
+def test_histories_of_the_same_name_have_separate_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path / "state"))
+    earlier = tmp_path / "state" / "watch" / "history"
+    earlier.mkdir(parents=True)
+    (earlier / "told.json").write_text("{}")
+    one, other = (command._state(tmp_path / name / "history.sqlite") for name in ("one", "other"))
+    assert one != other
+    assert command._state(tmp_path / "one" / "history.sqlite") == one
+    # What an earlier version kept goes to the first one.
+    assert (one / "told.json").exists()
+    assert not other.exists()
+    own = tmp_path / "state" / "history" / "lab-seed.sqlite"
+    assert command._state(own) == tmp_path / "state" / "watch" / "lab-seed"
+    # The state of the lab stays where it is.
+    (tmp_path / "state" / "watch" / "lab-seed").mkdir()
+    own.parent.mkdir()
+    own.touch()
+    command._state(tmp_path / "one" / "lab-seed.sqlite")
+    assert (tmp_path / "state" / "watch" / "lab-seed").is_dir()
 
 
 def test_a_round_that_hangs_is_stopped() -> None:

@@ -34,7 +34,7 @@ def families() -> dict[str, frozenset[str]]:
     found = facts.read(report(START, down={"two"}))
     node = facts.Node(name="one", online=True, last_seen=START, expiry=START, version="1", routes={"offered": 1})
     pair = facts.Pair(source="one", target="two", reachable=True, latency_s=1, loss=0, path="relay", bytes_per_s=1)
-    snapshot = metrics.Snapshot().after(found, "failed", began=START, ended=START)
+    snapshot = metrics.Snapshot(started=START).after(found, "failed", began=START, ended=START)
     snapshot.nodes, snapshot.pairs = [node], [pair]
     samples = [sample for family in metrics.Collector(lambda: snapshot).collect() for sample in family.samples]
     return {sample.name: frozenset(sample.labels) for sample in samples}

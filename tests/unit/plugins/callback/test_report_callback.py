@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -119,6 +120,20 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, int, str]:
 
 def find(report: model.Report, name: str) -> model.Check:
     return next(check for check in report.checks if check["id"] == name)
+
+
+@pytest.mark.parametrize(
+    ("url", "stated"),
+    [
+        ("https://headscale.example.com/", "https://headscale.example.com"),
+        ("https://me:secret@headscale.example.com:8443", "https://headscale.example.com:8443"),
+        ("{{ lookup('env', 'URL') }}", None),
+    ],
+)
+def test_the_report_states_the_server_of_the_inventory(site: Site, url: str, stated: str | None) -> None:
+    site.write("us1.yml", PASSING)
+    code, _output = site.run("us1.yml", "-e", json.dumps({"mesh_server_url": url}))
+    assert (code, site.report().inventory.get("server_url")) == (0, stated)
 
 
 def test_a_story_that_passes_leaves_a_run_directory_and_a_summary(site: Site) -> None:

@@ -12,9 +12,11 @@ import json
 import os
 import re
 import stat
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -78,13 +80,47 @@ def test_junit_has_a_suite_per_story_and_a_case_per_check() -> None:
     report = builder.failing()
     report.checks[0]["hint"] = "control \x00 character & <tag>"
     root = ElementTree.fromstring(junit.render(report))  # noqa: S314 - our own output
-    suites = root.findall("testsuite")
+    *suites, lacking = root.findall("testsuite")
+    assert [(case.get("name"), [one.tag for one in case]) for case in lacking] == [
+        ("us2", ["skipped"]),
+        ("us3", ["skipped"]),
+    ]
     assert [suite.get("time") for suite in suites] == [str(story.duration_s) for story in report.stories]
     assert [int(suite.get("tests", 0)) for suite in suites] == [story.counts.total for story in report.stories]
     assert (int(root.get("failures", 0)), int(root.get("errors", 0))) == (report.counts.failed, report.counts.error)
     failure = root.find(".//testcase[@classname='us4.resolves']/failure")
     assert failure is not None and "/etc/hosts on client-node-1" in (failure.get("message") or "")
     assert "observed: " in (failure.text or "") and "reproduce: meshctl exec" in (failure.text or "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"verdict": "interrupted", "not_run": ["us4"]}, "The run was interrupted."),
+        ({"verdict": "error"}, "The run did not come to its end, or its report is incomplete."),
+        ({"verdict": "error", "notes": ["the report is incomplete: KeyError"]}, "the report is incomplete: KeyError"),
+        ({"verdict": "error", "checks": [], "counts": model.Counts()}, "No check passed, so the run proved nothing."),
+    ],
+)
+def test_junit_of_a_run_without_a_verdict_of_its_checks_is_an_error(fields: dict[str, Any], said: str) -> None:
+    notes = [
+        model.Note(story="us1", host="localhost", task="report", message=text, kind="report")
+        for text in fields.get("notes", ())
+    ]
+    report = replace(builder.passing(), **{**fields, "notes": notes})
+    root = ElementTree.fromstring(junit.render(report))  # noqa: S314 - our own output
+    (error,) = root.findall("testsuite[@name='run']/testcase[@classname='run']/error")
+    assert error.get("message") == said
+    assert (int(root.get("errors", 0)), int(root.get("failures", 0))) == (1, 0)
+    names = [case.get("name") for case in root.findall("testsuite[@name='run']/testcase")]
+    assert names == ["complete", *report.not_run]
+
+
+@pytest.mark.parametrize("report", [builder.passing(), replace(builder.failing(), not_run=[])])
+def test_junit_of_a_whole_run_has_stories_only(report: model.Report) -> None:
+    root = ElementTree.fromstring(junit.render(report))  # noqa: S314 - our own output
+    assert len(root.findall("testsuite")) == len(report.stories)
+    assert not root.findall("testsuite[@name='run']")
 
 
 @pytest.mark.parametrize(("report", "failures"), [(builder.passing(40), 0), (builder.failing(40), 500)])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model, text
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.merge import merge
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +87,42 @@ def test_a_slice_that_ended_early_without_a_bad_check_is_an_error() -> None:
     assert merge([one, replace(one, verdict="error")], run_id="r").verdict == "error"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"checks": []},
+        {
+            "notes": [
+                model.Note(story="us1", host="h", task="report", message="the report is incomplete", kind="report")
+            ]
+        },
+    ],
+)
+def test_a_slice_that_proved_nothing_is_an_error(fields: dict[str, Any]) -> None:
+    one = passing()
+    skipped = [{**check, "verdict": "skipped", "source": "other"} for check in one.checks]
+    lost = _only(replace(one, **{"checks": skipped, "verdict": "error", **fields}), lambda _check: True)
+    assert merge([one, lost], run_id="r").verdict == "error"
+
+
+def test_a_story_that_is_not_supported_is_stated_once() -> None:
+    one = passing()
+    reason = {**one.checks[0], "id": "us3.supported", "story": "us3", "assertion": "supported", "verdict": "skipped"}
+    slices = [replace(one, checks=[{**reason, "source": source}]) for source in ("client-node-1", "client-node-2")]
+    assert merge(slices, run_id="r").counts.total == 1
+
+
+def test_the_sample_of_pairs_is_that_of_the_slice_that_read_the_nodes() -> None:
+    one = passing()
+    subnets = {"checked": 2, "of": 2}
+    pairs = {"checked": 6, "of": 12, "per_node": 1, "seed": 0, "runs": 2, "subnet_pairs": subnets}
+    merged = merge([one, replace(one, pairs=pairs)], run_id="r")
+    assert merged.pairs == pairs
+    model.validate(merged.as_dict())
+    assert "sample" in text.as_text(merged, width=100)
+    assert not merge([one, one], run_id="r").pairs
+
+
 def test_a_slice_that_did_not_come_to_a_story_leaves_it_to_the_others() -> None:
     one = passing()
     short = replace(one, stories=one.stories[:1], not_run=["us2", "us3", "us4", "us9"])
@@ -106,3 +142,24 @@ def test_reports_of_two_meshes_are_refused() -> None:
         BadInput, match=r"b is not a slice of the same mesh as .*: its lab_name is 'office', not 'seed'"
     ):
         merge([one, other], run_id="r")
+
+
+def _of(run_id: str, url: str | None) -> model.Report:
+    """Return the report of existing hosts with this control server."""
+    stated = {"server_url": url} if url else {}
+    return replace(passing(), run_id=run_id, inventory={"source": [], "backend": "hosts", "lab_name": "seed", **stated})
+
+
+@pytest.mark.parametrize(
+    "urls", [("https://a.example", "https://b.example"), (None, "https://a.example", "https://b.example")]
+)
+def test_reports_of_two_servers_are_refused(urls: tuple[str | None, ...]) -> None:
+    reports = [_of(f"r{number}", url) for number, url in enumerate(urls)]
+    with pytest.raises(BadInput, match=r"its server_url is 'https://b\.example', not 'https://a\.example'"):
+        merge(reports, run_id="r")
+
+
+@pytest.mark.parametrize("other", [None, "https://a.example"])
+def test_a_report_that_states_no_server_is_not_refused(other: str | None) -> None:
+    merged = merge([_of("r1", other), _of("r2", "https://a.example")], run_id="r")
+    model.validate(merged.as_dict())

@@ -17,6 +17,9 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import h
 ACTING = [
     "\x00",
     "\x07",
+    "\b",
+    "\f",
+    "\r",
     "\x1b[2J",
     "\x7f",
     "\x9b",

@@ -273,10 +273,7 @@ class CallbackModule(CallbackBase):
         if self._collector.inventory["backend"] or not hosts:
             return
         found: Mapping[str, Any] = manager.get_vars(play=play, host=hosts[0], include_hostvars=False)
-        for key, name in (("backend", "mesh_backend"), ("lab_name", "lab_name")):
-            value = found.get(name)
-            if isinstance(value, str) and "{{" not in value:
-                self._collector.inventory[key] = str(value)
+        self._collector.inventory.update(environment.mesh(found))
 
     def _watch(self) -> None:
         """Take care that the report is written however the run ends."""

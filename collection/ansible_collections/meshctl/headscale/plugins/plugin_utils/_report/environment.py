@@ -38,6 +38,16 @@ def short_path(path: str) -> str:
     return path.removeprefix(here)
 
 
+def mesh(variables: Mapping[str, object]) -> dict[str, str]:
+    """Return what the report states of the mesh, as far as no template has to be evaluated."""
+    names = {"backend": "mesh_backend", "lab_name": "lab_name", "server_url": "mesh_server_url"}
+    stated = {key: variables.get(name) for key, name in names.items()}
+    found = {key: str(value) for key, value in stated.items() if isinstance(value, str) and "{{" not in value}
+    # Without user and password.
+    url = re.sub(r"(?<=://)[^/@]*@", "", found.pop("server_url", "")).rstrip("/")
+    return {**found, **({"server_url": url} if url else {})}
+
+
 def _collection_version() -> str:
     """Return the version of this collection, from a checkout or installed."""
     root = Path(__file__).parents[3]

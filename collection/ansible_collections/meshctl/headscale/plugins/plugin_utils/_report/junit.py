@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Render the report as JUnit XML: a suite for each story, a case for each check."""
+"""Render the report as JUnit XML: a suite for each story, a case for each check, and a suite for what the run lacks."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ def render(report: Report) -> str:
     suites = [_suite(report, story) for story in report.stories]
     for suite in suites:
         document.add_testsuite(suite)
+    if lacking := list(_lacking(report)):
+        suite = junitparser.TestSuite("run")
+        suite.add_testcases(lacking)
+        document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call]
     # The sum of the cases is not a story's time: checks overlap, and most of a story is waiting.
     for suite, story in zip(suites, report.stories, strict=True):
@@ -52,6 +56,32 @@ def _suite(report: Report, story: Story) -> junitparser.TestSuite:
     # One by one each would be counted again with all before it: a minute for fifty nodes.
     suite.add_testcases(list(_cases(report.of_story(story.id))))
     return suite
+
+
+def _lacking(report: Report) -> Iterator[junitparser.TestCase]:
+    """Yield a case for a run that proves less than its checks say, and one for each story that did not start."""
+    import junitparser
+
+    if why := _incomplete(report):
+        case = junitparser.TestCase("complete", classname="run")
+        case.result = [junitparser.Error(why, report.verdict)]
+        yield case
+    for story in report.not_run:
+        case = junitparser.TestCase(story, classname="run")
+        case.result = [junitparser.Skipped("The story did not start.")]
+        yield case
+
+
+def _incomplete(report: Report) -> str:
+    """Return why the run is not a pass although no check says so, empty if a check does or it is one."""
+    if report.verdict == "interrupted":
+        return "The run was interrupted."
+    if report.verdict != "error" or report.bad_checks:
+        return ""
+    said = [note.message for note in report.notes if note.kind == "report"]
+    if not said and not report.counts.passed:
+        return "No check passed, so the run proved nothing."
+    return "; ".join(said) or "The run did not come to its end, or its report is incomplete."
 
 
 def _cases(checks: list[Check]) -> Iterator[junitparser.TestCase]:

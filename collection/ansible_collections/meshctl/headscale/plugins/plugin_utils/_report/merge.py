@@ -12,12 +12,14 @@ from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relate import relate
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import SUPPORTED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import model
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Counts, Note, Report, Story
 
 # A check that several slices made has the worst of their verdicts.
 _WORST_FIRST = ("failed", "error", "passed", "skipped")
-_SAME = ("backend", "lab_name")
+_SERVER = "server_url"
+_SAME = ("backend", "lab_name", _SERVER)
 
 
 def merge(reports: Sequence[Report], *, run_id: str, command: str = "") -> Report:
@@ -27,7 +29,7 @@ def merge(reports: Sequence[Report], *, run_id: str, command: str = "") -> Repor
     stories = [_story(name, reports, checks) for name in _names(reports)]
     began = {story.id for story in stories}
     interrupted = any(report.verdict == "interrupted" for report in reports)
-    incomplete = any(report.verdict == "error" and not report.bad_checks and report.counts.passed for report in reports)
+    incomplete = any(map(_incomplete, reports))
     started, finished = min(one.started for one in reports), max(one.finished for one in reports)
     counts = Counts.of(checks)
     return Report(
@@ -41,6 +43,8 @@ def merge(reports: Sequence[Report], *, run_id: str, command: str = "") -> Repor
         versions=_union(report.versions for report in reports),
         inventory=dict(reports[0].inventory),
         topology={"hosts": _hosts(reports)},
+        # Each slice that has read the list of nodes describes the sample of the whole mesh.
+        pairs=next((dict(report.pairs) for report in reports if report.pairs), {}),
         stories=stories,
         not_run=[one for one in dict.fromkeys(n for report in reports for n in report.not_run) if one not in began],
         notes=_notes(reports),
@@ -50,13 +54,22 @@ def merge(reports: Sequence[Report], *, run_id: str, command: str = "") -> Repor
 
 
 def _check(reports: Sequence[Report]) -> None:
-    for report in reports[1:]:
-        for key in _SAME:
-            ours, theirs = reports[0].inventory.get(key), report.inventory.get(key)
+    for key in _SAME:
+        # Not every inventory states the URL, and older reports lack it.
+        first, *rest = [one for one in reports if key != _SERVER or one.inventory.get(key)] or [reports[0]]
+        for report in rest:
+            ours, theirs = first.inventory.get(key), report.inventory.get(key)
             if ours != theirs:
                 raise BadInput(
-                    f"{report.run_id} is not a slice of the same mesh as {reports[0].run_id}: its {key} is {theirs!r}, not {ours!r}"
+                    f"{report.run_id} is not a slice of the same mesh as {first.run_id}: its {key} is {theirs!r}, not {ours!r}"
                 )
+
+
+def _incomplete(report: Report) -> bool:
+    """Whether a slice is an error although no check says so. A slice that skipped all of its checks is complete."""
+    idle = report.counts.total and report.counts.skipped == report.counts.total
+    lost = any(note.kind == "report" for note in report.notes)
+    return report.verdict == "error" and not report.bad_checks and (lost or not idle)
 
 
 def _checks(reports: Sequence[Report]) -> list[Check]:
@@ -78,7 +91,9 @@ def _checks(reports: Sequence[Report]) -> list[Check]:
 
 def _identity(check: Check) -> str:
     """Return what a check is about: two slices may both have asked the control server."""
-    return json.dumps([check["id"], check["source"], check["target"], check["expected"]], sort_keys=True)
+    # In each slice, another host states that the story cannot run.
+    source = "" if check["assertion"] == SUPPORTED else check["source"]
+    return json.dumps([check["id"], source, check["target"], check["expected"]], sort_keys=True)
 
 
 def _rank(check: Check) -> int:

@@ -303,7 +303,8 @@ def query(report: Report | Mapping[str, Any], expression: str) -> Json:
     data = report.as_dict() if isinstance(report, Report) else report
     try:
         return jmespath.search(expression, data)
-    except jmespath.exceptions.JMESPathError as error:
+    # JMESPathError is a ValueError. The others come from values that an expression does not expect, such as null.
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"The query {expression!r} is not a JMESPath that fits a report: {reason}") from error
 

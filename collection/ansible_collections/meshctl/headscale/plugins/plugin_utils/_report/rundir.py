@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths, _private
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, model
 
@@ -26,7 +27,7 @@ _REMEDY = "Name one of your directories with MESHCTL_RUNS_DIR."
 def make(name: str, started: datetime, *, named: str | None = None) -> Path:
     """Make a run directory, 0700: the one that is `named`, else a new one for this time and name."""
     if named:
-        return _private.directory(Path(named).expanduser().absolute(), remedy=_REMEDY)
+        return _private.directory(expanded(named).absolute(), remedy=_REMEDY)
     parent = _private.directory(_paths.runs_dir(), remedy=_REMEDY)
     stem = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub('[^A-Za-z0-9._-]+', '-', name) or 'run'}"
     for number in itertools.count(1):

@@ -16,6 +16,8 @@ __all__ = ["acting", "as_json", "coloured", "data", "found", "json_text", "line"
 
 Json: TypeAlias = Any
 
+# As JSON itself writes C0 controls other than tab and newline.
+_ESCAPES = ("\\u", "\\b", "\\f", "\\r")
 # Of the text, and as Ansible sets them. Others could hide what follows.
 _COLOUR = re.compile(r"(\x1b\[(?:0|[01];3[0-7]|38;5;[0-9]{1,3})?m)")
 
@@ -64,5 +66,4 @@ def found(value: Json) -> bool:
 
 def acting(dumped: str) -> bool:
     """Tell whether a JSON document may hold such a character."""
-    # JSON itself escapes C0 controls, and would escape nothing else here.
-    return "\\u" in dumped or ACTING.search(dumped) is not None
+    return any(escape in dumped for escape in _ESCAPES) or ACTING.search(dumped) is not None
