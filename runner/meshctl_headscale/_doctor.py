@@ -25,6 +25,9 @@ _WANTED_ANSIBLE = (2, 19)
 
 def examine() -> dict[str, Any]:
     """Return the documented object of `meshctl doctor`."""
+    if not os.environ.get("ANSIBLE_HOME"):
+        # Ansible, which is loaded below, would create a directory with the name ~.
+        _collection.home.expanded("~", variable="ANSIBLE_HOME")
     machine = [*_collection.preflight.examine(), *_collection.guests_preflight.examine()]
     findings = [*_controller(), *_binaries(), *(asdict(finding) for finding in machine), *_containment()]
     return {"ok": all(finding["verdict"] != "fail" for finding in findings), "findings": findings}

@@ -34,7 +34,7 @@ def ended(command: Callable[[], object]) -> NoReturn:
 
 def _ended(command: Callable[[], object]) -> NoReturn:
     try:
-        Path.cwd()
+        _check_directory()
         code = command()
         sys.exit(code if isinstance(code, int) else int(ExitCode.PASSED))
     except UsageError as error:
@@ -46,26 +46,47 @@ def _ended(command: Callable[[], object]) -> NoReturn:
         _complain("Nothing was entered.", ExitCode.INTERRUPTED)
     except MeshctlError as error:
         _complain(str(error), error.code)
-    except FileNotFoundError as error:
-        if error.filename is None:
-            _complain("The working directory no longer exists. Change to another one.", ExitCode.COULD_NOT_RUN)
-        _internal(error)
-    except BrokenPipeError:
-        # The reader of our output has read enough.
-        _streams.discard()
-        sys.exit(int(ExitCode.PASSED))
     except _streams.StdoutError:
         raise
     except Exception as error:
         _expected(error)
+        _missing(error)
         _refused(error)
         _internal(error)
 
 
+def _check_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        _complain("The working directory no longer exists. Change to another one.", ExitCode.COULD_NOT_RUN)
+
+
+def _missing(error: Exception) -> None:
+    """Report that the working directory or a temporary one is missing; do nothing if it is another error."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return
+    import tempfile
+
+    _check_directory()
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        _complain(
+            "No temporary directory can be written to (tried TMPDIR, /tmp, /var/tmp and the working directory): set TMPDIR "
+            "to one that you own.",
+            ExitCode.COULD_NOT_RUN,
+        )
+
+
 def _expected(error: Exception) -> None:
-    """Report an error of the collection; do nothing if it is another one."""
+    """Report an error of Ansible or the collection; do nothing if it is another one."""
     from meshctl_headscale import _collection
 
+    if type(error).__module__ == "ansible.errors" and str(error).startswith("Unable to create local directories"):
+        # It does so as soon as it is loaded.
+        remedy = "Set ANSIBLE_HOME to a directory that you own."
+        _complain(f"Ansible cannot be loaded: {sentence(str(error))} {remedy}", ExitCode.COULD_NOT_RUN)
     errors = _collection.errors
     if isinstance(error, errors.HeadscaleError):
         bad = isinstance(error, errors.BadInput)
@@ -114,9 +135,14 @@ def _internal(error: Exception) -> NoReturn:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="meshctl-error-", suffix=".log", delete=False) as file:
-        traceback.print_exception(error, file=file)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", errors="backslashreplace", prefix="meshctl-error-", suffix=".log", delete=False
+        ) as file:
+            traceback.print_exception(error, file=file)
+        details = f"{file.name} has the details"
+    except OSError as problem:
+        details = f"its details could not be written to a file ({problem.strerror})"
     _complain(
-        f"meshctl itself failed ({type(error).__name__}: {error}). This is a defect; {file.name} has the details.",
-        ExitCode.COULD_NOT_RUN,
+        f"meshctl itself failed ({type(error).__name__}: {error}). This is a defect; {details}.", ExitCode.COULD_NOT_RUN
     )

@@ -57,7 +57,8 @@ def _lasting(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _code(files: Project) -> Iterator[tuple[str, int, int, int]]:
     """Yield path, size and times of everything that Ansible may load for our playbooks."""
-    home = Path(os.environ.get("ANSIBLE_HOME") or "~/.ansible").expanduser()
+    # Ansible, too, takes an unknown home literally.
+    home = Path(os.path.expanduser(os.environ.get("ANSIBLE_HOME") or "~/.ansible"))  # noqa: PTH111
     spec = find_spec("ansible")
     # An upgrade of any package changes the directory that has them all.
     packages = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]

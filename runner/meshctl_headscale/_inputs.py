@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError
@@ -41,6 +45,21 @@ def check_new_file(path: Path, option: str) -> None:
         raise BadInputError(f"The directory of {option} {path} does not exist. Create it, or name another file.")
 
 
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of `path` once all of it is written; after an error, the old file stays."""
+    handle, name = tempfile.mkstemp(prefix=".meshctl-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
 def lab_name(lab: str | None, name: str | None) -> str:
     """Return the name of the lab; an inventory is code, and is not read when the name is given."""
     return lab or variables(name)["lab_name"]
@@ -57,6 +76,11 @@ def command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool
     options += ["--lab", lab] if lab else []
     options += ["--no-deploy"] if no_deploy else []
     return shlex.join(["meshctl", *words, *options])
+
+
+def tags(given: list[str] | None) -> str:
+    """Return the tags of an option that can be repeated, separated by commas."""
+    return ",".join(tag.strip() for value in given or () for tag in value.split(",") if tag.strip())
 
 
 def print_json(data: object) -> None:

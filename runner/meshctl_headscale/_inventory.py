@@ -124,21 +124,32 @@ def encrypted(inventory: str) -> bool:
         return False
 
 
-def refusal(output: str, inventory: str) -> MeshctlError | None:
-    """Return the error of an inventory that Ansible could not read, from all that it wrote; None where it could."""
-    found = _UNPARSED.search(without_colours(output))
+def refusal(output: str, inventory: str, files: Sequence[Path] = ()) -> MeshctlError | None:
+    """Return the error of an inventory that Ansible could not read, from all that it wrote; None where it could.
+
+    Ansible reads the files of variables with it, and blames the inventory for all of them.
+    """
+    written = without_colours(output)
+    found = _UNPARSED.search(written)
     if not found:
         return None
     # In an inventory directory, the error names one of the files.
     source = inventory if Path(inventory).is_file() else found[1].strip()
+    what = "inventory"
+    for file in files:
+        origin = f"Origin: {file}"
+        if any(
+            line.rstrip() == origin or line.startswith((f"{origin}:", f"{origin} ")) for line in written.splitlines()
+        ):
+            source, what = str(file), "file of variables"
     if encrypted(source):
         return BadInputError(
-            f"The inventory {source} is encrypted with an unknown password. "
+            f"The {what} {source} is encrypted with an unknown password. "
             "Name a file with the password in ANSIBLE_VAULT_PASSWORD_FILE."
         )
     why = unparsed(output, like_ini=_like_ini(source))
     error = MeshctlError if _UNASKED.match(why) else BadInputError
-    return error(f"The inventory {source} cannot be read: {why or 'Ansible finds nothing in it'}.")
+    return error(f"The {what} {source} cannot be read: {why or 'Ansible finds nothing in it'}.")
 
 
 def variables(inventory: str, files: Sequence[Path] = ()) -> dict[str, str]:
@@ -183,7 +194,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
 
     try:
         text = path.read_text(encoding="utf-8")
-        return None if text.startswith(_VAULT) else _loaded(path, text)
+        return None if text.startswith(_VAULT) else loaded(f"The inventory {path}", text)
     except UnicodeDecodeError:
         raise BadInputError(f"The inventory {path} is not UTF-8 text. Write it in YAML.") from None
     except (RecursionError, yaml.YAMLError) as error:
@@ -191,13 +202,14 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(path: Path, text: str) -> Any:  # noqa: ANN401 - an inventory's data
+def loaded(source: str, text: str) -> Any:  # noqa: ANN401 - an inventory's data
+    """Return the content of a YAML document; refuse duplicate keys, with the name of the source in first place."""
     import yaml
 
-    return yaml.load(text, Loader=_strict_loader(path))  # noqa: S506
+    return yaml.load(text, Loader=_strict_loader(source))  # noqa: S506
 
 
-def _strict_loader(path: Path) -> type[Any]:
+def _strict_loader(source: str) -> type[Any]:
     """Return a YAML loader that refuses duplicate keys, of which Ansible takes the last with a warning."""
     import yaml
 
@@ -212,7 +224,7 @@ def _strict_loader(path: Path) -> type[Any]:
                     continue
                 if key.value in seen:
                     raise BadInputError(
-                        f"The inventory {path}: {key.value} occurs twice (line {seen[key.value]} and line {line}), "
+                        f"{source}: {key.value} occurs twice (line {seen[key.value]} and line {line}), "
                         "and only the last would take effect. Remove one, or merge them."
                     )
                 seen[key.value] = line
@@ -286,9 +298,11 @@ def _ansible(inventory: str, words: Sequence[str], files: Sequence[Path] = ()) -
 
     clean = environment(project(), Path(os.devnull)) | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "minimal"}
     del clean["ANSIBLE_CALLBACKS_ENABLED"], clean["MESHCTL_RUN_DIR"]
+    # As the play sees it. Ansible would use group_vars and host_vars of the working directory, which may be another user's.
+    given = ["-i", inventory, "--playbook-dir", str(project().playbooks), *(f"-e@{path}" for path in files)]
     try:
         done = subprocess.run(  # noqa: S603
-            [*ansible_command("ansible"), "-i", inventory, *words, *(f"-e@{path}" for path in files)],
+            [*ansible_command("ansible"), *given, *words],
             capture_output=True,
             text=True,
             errors="replace",
@@ -300,7 +314,7 @@ def _ansible(inventory: str, words: Sequence[str], files: Sequence[Path] = ()) -
         raise MeshctlError(
             f"The inventory {inventory} could not be read within {_ANSIBLE_S} s. Check the scripts and plugins in it."
         ) from None
-    if error := refusal(done.stdout + done.stderr, inventory):
+    if error := refusal(done.stdout + done.stderr, inventory, files):
         # The defaults would name another lab.
         raise error
     return done.stdout

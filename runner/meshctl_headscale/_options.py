@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from meshctl_headscale._exit import BadInputError
 
@@ -22,6 +23,8 @@ else:
     # Click's, or that of the copy which newer versions of Typer carry.
     UsageError = typer.BadParameter.__base__
 
+# Of options that can be given once.
+_REMEDIES = {"inventory": "name one, or a directory that contains all of them", "lab": "name one lab"}
 _YES = ("1", "true", "t", "yes", "y", "on")
 
 
@@ -29,6 +32,12 @@ class Answer:
     """Whether stdout belongs to JSON: errors need to know."""
 
     as_json = False
+
+
+class Given:
+    """Where options come from, if errors need to know."""
+
+    extra_vars_in_environment = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,36 @@ def not_empty(option: typer.CallbackParam, value: str | None) -> str | None:
     return value
 
 
+def none_empty(option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Refuse a value without content, also one of separators alone: Ansible would ignore the option."""
+    for value in values or ():
+        not_empty(option, value.strip(" ,:"))
+    return values
+
+
+def _limits(option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Refuse patterns without content, also in a file: Ansible would use all hosts."""
+    for value in none_empty(option, values) or ():
+        # As Ansible splits them.
+        words = [word.strip() for word in value.split("," if "," in value else ":")]
+        for file in (Path(word[1:]) for word in words if word.startswith("@")):
+            if not file.is_file():
+                raise BadInputError(f"There is no file {file} for --limit {value}.")
+            if not file.read_bytes().strip():
+                raise BadInputError(f"The file {file} for --limit {value} is empty: write one pattern per line.")
+    return values
+
+
+def _extra_vars(context: typer.Context, values: list[str] | None) -> list[str] | None:
+    """Take a JSON object or a file in the environment whole: Click splits the variable at spaces."""
+    # By its name: Typer may bring its own copy of the class.
+    source = getattr(context.get_parameter_source("extra_vars"), "name", "")
+    Given.extra_vars_in_environment = source == "ENVIRONMENT"
+    whole = os.environ.get("MESHCTL_EXTRA_VARS", "").strip()
+    is_file = whole.startswith("@") and os.path.isfile(whole[1:])  # noqa: PTH113 (Path refuses a name that is too long)
+    return [whole] if Given.extra_vars_in_environment and (whole.startswith("{") or is_file) else values
+
+
 def option(*flags: str, envvar: str = "", **more: Any) -> Any:  # noqa: ANN401 - Typer's own
     """Return an option that a variable of the environment sets as well, by default `MESHCTL_LAB` for `--lab`."""
     long = next(flag for flag in flags if flag.startswith("--")).partition("/")[0]
@@ -56,6 +95,22 @@ def option(*flags: str, envvar: str = "", **more: Any) -> Any:  # noqa: ANN401 -
 def _answer(value: bool) -> bool:
     Answer.as_json = value
     return value
+
+
+class Command(typer.core.TyperCommand):
+    """A command that refuses a second inventory or lab: the first would silently have no effect."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Click's, or Typer's copy of it
+        """Parse the arguments of the command."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            _values, _rest, order = self.make_parser(ctx).parse_args(given)
+            for parameter in order:
+                once = parameter.name in _REMEDIES and not parameter.multiple
+                if once and order.count(parameter) > 1:
+                    raise BadInputError(f"{parameter.opts[0]} is given more than once: {_REMEDIES[parameter.name]}.")
+        return rest
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:
@@ -120,11 +175,13 @@ ExtraVars = Annotated[
         "--extra-vars",
         "-e",
         metavar="KEY=VALUE|@FILE",
+        callback=_extra_vars,
         help="Variable for Ansible, or a file of variables (use a file for secrets). Repeatable.",
     ),
 ]
 Limit = Annotated[
-    list[str] | None, option("--limit", "-l", metavar="PATTERN", help="Only these hosts or groups. Repeatable.")
+    list[str] | None,
+    option("--limit", "-l", metavar="PATTERN", callback=_limits, help="Only these hosts or groups. Repeatable."),
 ]
 Slices = Annotated[
     int | None,
@@ -138,8 +195,16 @@ Slices = Annotated[
         help="Divide the hosts among this many Ansible processes, and skip what disrupts the mesh.",
     ),
 ]
-Tags = Annotated[str, option("--tags", "-t", metavar="TAG,…", help="Run only tasks with these tags.")]
-SkipTags = Annotated[str, option("--skip-tags", metavar="TAG,…", help="Skip tasks with these tags.")]
+Tags = Annotated[
+    list[str] | None,
+    option(
+        "--tags", "-t", metavar="TAG,…", callback=none_empty, help="Run only tasks with one of these tags. Repeatable."
+    ),
+]
+SkipTags = Annotated[
+    list[str] | None,
+    option("--skip-tags", metavar="TAG,…", callback=none_empty, help="Skip tasks with one of these tags. Repeatable."),
+]
 Check = Annotated[bool, option("--check", help="Change nothing; show what would change.")]
 Verbose = Annotated[
     int,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError, MeshctlError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ class Project:
             return str(self._readable(self.root / "inventory" / "lab.yml", "inventory"))
         if is_host_list(name):
             return name
-        path = Path(name).expanduser()
+        path = _collection.home.expanded(name)
         if not path.exists() and path.parent == Path() and (shipped := self._shipped_inventory(path.name)):
             return str(shipped)
         return str(self._readable(path.absolute(), "inventory"))

@@ -17,6 +17,8 @@ from meshctl_headscale._play import new_run_dir
 from meshctl_headscale._view import terminal
 
 FORMATS = ("text", "json", "junit", "html", "path")
+# Names of the runs of `up`, `down`, `faults inject` and `faults clear`, which check nothing.
+_NO_CHECKS = re.compile(r"\d{8}T\d{6}Z-(up|down|faults-(inject|clear))(-\d+)?")
 _FILES = {"json": "report.json", "junit": "junit.xml", "html": "report.html"}
 
 
@@ -24,7 +26,7 @@ def find(run: str | None) -> Path:
     """Return the directory of a run: a path, a name below the runs directory or a part of it, else the newest run."""
     runs = _collection.paths.runs_dir()
     if run:
-        for path in (Path(run).expanduser(), runs / run):
+        for path in (_collection.home.expanded(run), runs / run):
             directory = path.parent if path.name == "report.json" else path
             if (directory / "report.json").is_file():
                 return directory.resolve()
@@ -89,7 +91,9 @@ def _at(text: str, kind: str | None) -> Path | None:
         return None
     latest = f"{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
     runs = _collection.paths.runs_dir()
-    begun = [path for path in _known(runs) if path.name[: len(latest)] <= latest and _kind(path) not in ("up", "down")]
+    begun = [
+        path for path in _known(runs) if path.name[: len(latest)] <= latest and not _NO_CHECKS.fullmatch(path.name)
+    ]
     found = [path for path in begun if kind in (None, _kind(path))]
     if not found:
         of = f" of {kind}" if kind else ""
@@ -98,11 +102,11 @@ def _at(text: str, kind: str | None) -> Path | None:
 
 
 def _known(runs: Path) -> list[Path]:
-    """Return the runs, newest first; those of `up` and `down`, which check nothing, come last."""
+    """Return the runs, newest first; those that check nothing come last."""
     _collection.private.check_open(runs, remedy="Set MESHCTL_RUNS_DIR to a directory that you own.")
     found = [path.parent for path in runs.glob("*/report.json") if not path.parent.is_symlink()]
     newest_first = sorted(found, key=lambda path: path.name, reverse=True)
-    return sorted(newest_first, key=lambda path: path.name.endswith(("Z-up", "Z-down")))
+    return sorted(newest_first, key=lambda path: bool(_NO_CHECKS.fullmatch(path.name)))
 
 
 def render(directory: Path, form: str, *, every: bool = False) -> str:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from meshctl_headscale import _collection, _inventory
 from meshctl_headscale._events import BAD, Tally, sentences
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
+from meshctl_headscale._options import Given
 from meshctl_headscale._options import Show as Show  # noqa: PLC0414 (exported)
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
 from meshctl_headscale._progress import Log, Progress
@@ -75,9 +76,9 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
     files: list[Path] = []
     for item in given:
         if item.startswith("@"):
-            path = Path(item[1:]).expanduser().absolute()
+            path = _collection.home.expanded(item[1:]).absolute()
             if not path.is_file():
-                raise BadInputError(f"There is no file {path} for -e {item}.")
+                raise BadInputError(f"There is no file {path} for {_named(item)}.")
             _check_variables(path, item)
             files.append(path)
         elif item.lstrip().startswith("{"):
@@ -85,37 +86,64 @@ def parse_extra_vars(given: Sequence[str]) -> tuple[dict[str, Any], list[Path]]:
         else:
             name, equals, value = item.partition("=")
             if not equals or not name.isidentifier():
-                raise BadInputError(f"-e {item} is not an extra variable: write key=value, a JSON object, or @file.")
+                raise BadInputError(_no_variable(name if equals else None))
             variables[name] = value
-    if "lab_name" in variables and not str(variables["lab_name"]).strip():
-        # Ansible would fall back to the default, which is another lab.
-        raise BadInputError("-e lab_name is empty: give it a value, or leave it out.")
+    _check_lab_name(variables, _named("lab_name"))
     return variables, files
 
 
+def _named(what: str) -> str:
+    """Return how an error names a part of what was given, which is never a value: values may be secret."""
+    return f"{what} in MESHCTL_EXTRA_VARS" if Given.extra_vars_in_environment else f"-e {what}"
+
+
+def _no_variable(name: str | None) -> str:
+    if name is not None:
+        return f"{_named(f'{name}=…')} is not an extra variable: a name consists of letters, digits and underscores."
+    forms = "write key=value, a JSON object, or @file"
+    if Given.extra_vars_in_environment:
+        return (
+            f"A word of MESHCTL_EXTRA_VARS is not an extra variable: {forms}. Spaces separate variables; only in a JSON "
+            "object can values contain them."
+        )
+    return f"A value of -e is not an extra variable: {forms}."
+
+
+def _check_lab_name(variables: Mapping[str, Any], where: str) -> None:
+    """Refuse an empty name: Ansible would fall back to the default, which is another lab."""
+    if "lab_name" in variables and not str(variables["lab_name"] or "").strip():
+        raise BadInputError(f"{where} is empty: give it a value, or leave it out.")
+
+
 def _check_variables(path: Path, item: str) -> None:
-    """Refuse a file without variables, for which Ansible would blame the inventory."""
+    """Refuse a file without variables, for which Ansible would blame the inventory; its values may be secret."""
     import yaml
 
+    source = f"The file {path} for {_named(item)}"
+    form = "write one `name: value` per line"
     try:
         text = _collection.reading.content(path, most=_LARGEST)
-        # Composing keeps Ansible's tags, such as !vault, unresolved.
-        top = None if text.startswith("$ANSIBLE_VAULT") else yaml.compose(text, Loader=yaml.SafeLoader)
+        if text.startswith("$ANSIBLE_VAULT"):
+            return
+        found = _inventory.loaded(source, text)
     except OSError as error:
-        raise BadInputError(f"The file {path} for -e {item} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, RecursionError, yaml.YAMLError):
-        raise BadInputError(
-            f"The file {path} for -e {item} is not YAML or JSON: write one `name: value` per line."
-        ) from None
-    if top is not None and not isinstance(top, yaml.MappingNode):
-        raise BadInputError(f"The file {path} for -e {item} has no variables: write one `name: value` per line.")
+        raise BadInputError(f"{source} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        raise BadInputError(f"{source} is not YAML or JSON{line}: {form}, with quotes where YAML needs them.") from None
+    if not isinstance(found, dict):
+        raise BadInputError(f"{source} has no variables: {form}.")
+    _check_lab_name(found, f"{source}: lab_name")
 
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise BadInputError(f"-e {text} is not JSON: {error}.") from None
+    except (RecursionError, ValueError) as error:
+        source = "MESHCTL_EXTRA_VARS" if Given.extra_vars_in_environment else "-e"
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise BadInputError(f"{source} is not JSON: {why}.") from None
     return found
 
 
@@ -168,7 +196,8 @@ def play(  # noqa: PLR0913
 def _result(  # noqa: PLR0913
     request: Request, ended: Ended, tally: Tally, run_dir: Path, stories: Sequence[Story], *, seconds: float
 ) -> Result:
-    refusal = _inventory.refusal(_output(run_dir), request.inventory) if tally.ansible_errors else None
+    output = _output(run_dir) if tally.ansible_errors else ""
+    refusal = _inventory.refusal(output, request.inventory, request.extra_files)
     outcome = Outcome(
         rc=ended.rc,
         interrupted=ended.interrupted,

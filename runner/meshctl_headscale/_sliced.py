@@ -33,14 +33,23 @@ _DIRECTORY = "slices"
 def divide(request: Request, count: int) -> list[list[str]]:
     """Return the hosts of each slice; every slice has a client, so that it has something to check."""
     clients = _inventory.hosts(request, "clients")
+    if not clients:
+        raise BadInputError(_no_client(request))
     if count > len(clients):
         which = "the inventory has" if not request.limit else "--limit leaves"
         number = f"{len(clients)} client{'' if len(clients) == 1 else 's'}"
-        raise BadInputError(
-            f"--slices {count}: {which} {number}, and each slice needs one. Use --slices {len(clients)}."
-        )
+        remedy = "Leave out --slices" if len(clients) == 1 else f"Use --slices {len(clients)}"
+        raise BadInputError(f"--slices {count}: {which} {number}, and each slice needs one. {remedy}.")
     others = [host for host in _inventory.hosts(request, "all") if host not in clients]
     return [[*clients[number::count], *others[number::count]] for number in range(count)]
+
+
+def _no_client(request: Request) -> str:
+    """Return why there is no client: --limit leaves none, or the inventory has none."""
+    if request.limit and _inventory.hosts(replace(request, limit=()), "clients"):
+        limit = ",".join(request.limit)
+        return f"No client of the inventory {request.inventory} matches --limit {limit}. Check its names and groups."
+    return f"The inventory {request.inventory} has no host in the group clients, and each slice needs one."
 
 
 @contextlib.contextmanager

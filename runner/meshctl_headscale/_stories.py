@@ -101,7 +101,7 @@ def playbooks(selected: Sequence[Story], *, deploy: bool) -> list[Path]:
 
 def _own(name: str) -> Story | None:
     """Return the user's playbook when `name` is a path."""
-    path = Path(name).expanduser()
+    path = _collection.home.expanded(name)
     if path.suffix not in (".yml", ".yaml") and path.name == name:
         return None
     if not path.is_file():
@@ -125,7 +125,7 @@ def _read(path: Path) -> Story | None:
 
 
 def check_tags(project: Project, selected: Sequence[Story], tags: str) -> None:
-    """Refuse a tag that no task of meshctl's stories has: nothing would run, and the run would pass."""
+    """Refuse a tag that no task of meshctl's stories has: nothing would run, or what should be skipped would."""
     own = [story.path.parent != project.playbooks for story in selected]
     unknown = sorted({tag.strip() for tag in tags.split(",") if tag.strip()} - _TAGS)
     if unknown and not any(own):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from meshctl_headscale import _collection
+from meshctl_headscale import _collection, _streams
 
 _POLL_S = 0.2
 # What is read of a log at once, and shown of a line.
@@ -29,7 +29,7 @@ def show(files: Mapping[str, Path], *, lines: int, follow: bool) -> None:
         if len(files) > 1:
             print(f"==> {_collection.visible.line(name)} <==", flush=True)
         at[name] = _last(path, lines)
-    while follow:
+    while follow and _streams.has_reader():
         for name, path in files.items():
             at[name] = _more(name if len(files) > 1 else "", path, at[name])
         time.sleep(_POLL_S)
@@ -74,7 +74,7 @@ def _last(path: Path, lines: int) -> tuple[int, int]:
         content = file.read(_MOST)
         # The last line may be unfinished, and the first one may have begun earlier.
         found = content.removesuffix(b"\n").split(b"\n") if content else []
-        for line in deque(found[1:] if start and len(found) > 1 else found, maxlen=lines):
+        for line in deque(found[1:] if start and len(found) > 1 else found, maxlen=min(lines, _MOST)):
             print(_visible(line), flush=True)
         return now.st_ino, start + len(content)
 

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from meshctl_headscale import _errors, _streams, faults
+from meshctl_headscale import _errors, _options, _streams, faults
 from meshctl_headscale._commands import about, collect, deploy, doctor, history, init, lab, report, run, watch, why
 
 # Plain help starts in a tenth of a second, and its examples keep their lines.
@@ -73,6 +73,8 @@ app.command()(watch.watch)
 app.command()(history.history)
 app.command(name="list")(about.list_stories)
 app.command()(about.version)
+for _command in (*app.registered_commands, *faults.app.registered_commands):
+    _command.cls = _options.Command
 
 
 def main() -> NoReturn:

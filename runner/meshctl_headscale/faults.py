@@ -17,7 +17,7 @@ import typer
 
 from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, sentence
-from meshctl_headscale._options import AsJson, Inventory, LabName, not_empty, option
+from meshctl_headscale._options import AsJson, Inventory, LabName, none_empty, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,19 +49,13 @@ app = typer.Typer(
 )
 
 
-def _none_empty(option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
-    for value in values or ():
-        not_empty(option, value)
-    return values
-
-
 DrillLabs = Annotated[
     list[str] | None,
     option(
         "--lab",
         envvar="MESHCTL_DRILL_LAB",
         metavar="NAME",
-        callback=_none_empty,
+        callback=none_empty,
         show_default=DRILL_LAB,
         help="Name of the lab, brought up if necessary. Repeatable: the faults are divided among the labs.",
     ),
@@ -205,6 +199,9 @@ def drill(  # noqa: PLR0913, PLR0917
     chosen = _collection.catalogue.choose(fault or [], family or [], story or [])
     if not chosen:
         raise BadInputError("No fault satisfies all of --fault, --family and --story. Leave one of them out.")
+    if write:
+        _inputs.check_new_file(write, "--write")
+        _collection.figures.read(write)
     os.environ["MESHCTL_GRACE_S"] = _GRACE_S
     variables: dict[str, Any] = {
         "faults": [entry.id for entry in chosen],
@@ -273,7 +270,7 @@ def _run(name: str, inventory: str | None, variables: Mapping[str, Any], on_even
     request = Request(playbooks=[playbook], inventory=_inputs.inventory(inventory), extra_vars=variables)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = _collection.text.console(nowhere)
-        return _run.play(request, name=name, show=_run.Show(quiet=True), console=console, on_event=on_event)
+        return _run.play(request, name=f"faults {name}", show=_run.Show(quiet=True), console=console, on_event=on_event)
 
 
 def _active(lab: str | None, inventory: str | None) -> list[_collection.record.Active]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshctl_headscale import _collection, _versions
+from meshctl_headscale import _collection, _inputs, _versions
 from meshctl_headscale._collect.pseudonyms import Pseudonyms, names
 from meshctl_headscale._exit import MeshctlError
 
@@ -98,10 +98,8 @@ def pack(files: Mapping[str, str], output: Path, *, anonymous: bool, server_url:
         whole = {pseudonyms.text(name): pseudonyms.text(text) for name, text in whole.items()}
     top = output.name.removesuffix(".tar.gz")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            output.unlink()
         with (
-            os.fdopen(_collection.private.new_file(output), "wb") as raw,
+            _inputs.replacing(output, mode=0o600) as raw,
             tarfile.open(fileobj=raw, mode="w:gz") as archive,
         ):
             for name, text in sorted(whole.items()):
@@ -118,7 +116,9 @@ def pack(files: Mapping[str, str], output: Path, *, anonymous: bool, server_url:
 def _pseudonyms(files: Mapping[str, str], server_url: str) -> Pseudonyms:
     documents = [_document(text) for name, text in files.items() if name.endswith(".json")]
     report = _document(files.get("run/report.json", "{}"))
-    extra = {socket.gethostname(): "host", os.environ.get("USER", ""): "user", Path.home().name: "user"}
+    # Without a home directory, this is ~.
+    home = Path(os.path.expanduser("~")).name.strip("~")  # noqa: PTH111
+    extra = {socket.gethostname(): "host", os.environ.get("USER", ""): "user", home: "user"}
     extra[urlsplit(server_url).hostname or ""] = "domain"
     return Pseudonyms(names(report if isinstance(report, dict) else {}, documents, extra))
 

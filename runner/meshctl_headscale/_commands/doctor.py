@@ -23,12 +23,16 @@ from meshctl_headscale._options import (
     Show,
     Slices,
     Verbose,
+    none_empty,
     not_empty,
     option,
 )  # fmt: skip
 
+_MESH_ONLY = ("inventory", "lab", "slices", "limit", "extra_vars")
+
 
 def doctor(
+    context: typer.Context,
     mesh: Annotated[bool, option("--mesh", help="Examine the mesh of the inventory instead of this machine.")] = False,
     config: Annotated[
         str | None,
@@ -47,6 +51,7 @@ def doctor(
         option(
             "--user",
             metavar="NAME",
+            callback=none_empty,
             help="User that exists on the server; others in the policy are reported. Repeatable.",
         ),
     ] = None,
@@ -84,6 +89,8 @@ def doctor(
       meshctl doctor --mesh -i hosts.yml        examine a mesh of existing hosts
       meshctl doctor --config config.yaml --policy policy.hujson
     """
+    if not mesh:
+        _refuse_unused(context, files=bool(config or policy))
     if config or policy:
         if mesh:
             raise BadInputError("--mesh cannot be combined with --config or --policy: run them one after the other.")
@@ -96,8 +103,6 @@ def doctor(
         show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
         severity = _collection.examine.severity_of(min_severity) if min_severity else ""
         _examine_mesh(inventory, lab, limit or [], extra_vars or [], severity, slices=slices, show=show)
-    if slices:
-        raise BadInputError("--slices requires --mesh: only the hosts of a mesh can be divided.")
     if min_severity:
         raise BadInputError("--min-severity requires --mesh, --config or --policy.")
     from meshctl_headscale import _doctor, _tables
@@ -108,6 +113,20 @@ def doctor(
     else:
         _tables.findings(found)
     raise typer.Exit(int(ExitCode.PASSED if found["ok"] else ExitCode.COULD_NOT_RUN))
+
+
+def _refuse_unused(context: typer.Context, *, files: bool) -> None:
+    """Refuse options that would have no effect; a variable of the environment may be set for all commands."""
+    # By its name: Typer may bring its own copy of the class.
+    sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in _MESH_ONLY}
+    unused = [f"--{name.replace('_', '-')}" for name, source in sources.items() if source == "COMMANDLINE"]
+    if not unused:
+        return
+    named = " and ".join(filter(None, [", ".join(unused[:-1]), unused[-1]]))
+    if files:
+        raise BadInputError(f"{named} cannot be combined with --config or --policy, which examine only these files.")
+    verb = "requires" if len(unused) == 1 else "require"
+    raise BadInputError(f"{named} {verb} --mesh: without it, only this machine is examined.")
 
 
 def _examine_files(

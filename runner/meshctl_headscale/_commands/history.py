@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import sys
-from pathlib import Path
 from typing import Annotated
 
-from meshctl_headscale import _inputs
+from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._exit import BadInputError, MeshctlError
-from meshctl_headscale._options import AsJson, HistoryFile, Inventory, LabName, option
+from meshctl_headscale._options import AsJson, HistoryFile, Inventory, LabName, not_empty, option
 
 
 def history(
@@ -30,7 +32,8 @@ def history(
     ] = "7d",
     until: Annotated[str, option("--until", metavar="TIME", help="End of the period.")] = "now",
     html: Annotated[
-        str | None, option("--html", metavar="FILE", help="Write a page with charts; `-` is stdout.")
+        str | None,
+        option("--html", metavar="FILE", callback=not_empty, help="Write a page with charts; `-` is stdout."),
     ] = None,
     inventory: Inventory = None,
     lab: LabName = None,
@@ -59,7 +62,7 @@ def history(
     if as_json and html:
         raise BadInputError("--json and --html cannot be combined: leave one out.")
     if html and html != "-":
-        _inputs.check_new_file(Path(html).expanduser(), "--html")
+        _inputs.check_new_file(_collection.home.expanded(html), "--html")
     path = file.path(history_file, inventory, lab)
     for said in file.add(path, add) if add else ():
         print(said, file=sys.stderr)
@@ -78,7 +81,17 @@ def _write(text: str, output: str) -> None:
     if output == "-":
         print(text)
         return
+    # A link to the page stays one.
+    path = _collection.home.expanded(output).resolve()
     try:
-        Path(output).expanduser().write_text(text, encoding="utf-8")
+        if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+            old = path.stat()
+            with _inputs.replacing(path, mode=stat.S_IMODE(old.st_mode)) as file:
+                # A web server may be the owner.
+                with contextlib.suppress(PermissionError):
+                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
+                file.write(text.encode())
+        else:
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise MeshctlError(f"{output} cannot be written: {error.strerror}. Name another file with --html.") from None

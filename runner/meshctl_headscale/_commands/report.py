@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from meshctl_headscale._exit import BadInputError, ExitCode
-from meshctl_headscale._options import option
+from meshctl_headscale._options import not_empty, option
 
 
 def report(
@@ -30,12 +30,16 @@ def report(
             "--format",
             "-f",
             metavar="text|json|junit|html|path",
+            callback=not_empty,
             show_default="text",
             help="`path` prints the directory of the run.",
         ),
     ] = None,
     query: Annotated[
-        str | None, option("--query", metavar="JMESPATH", help="Print what this expression finds in the report.")
+        str | None,
+        option(
+            "--query", metavar="JMESPATH", callback=not_empty, help="Print what this expression finds in the report."
+        ),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None, option("--compare", metavar="OLD NEW", help="Show what broke and what became slower.")

@@ -48,8 +48,8 @@ def run(
     slices: Slices = None,
     limit: Limit = None,
     extra_vars: ExtraVars = None,
-    tags: Tags = "",
-    skip_tags: SkipTags = "",
+    tags: Tags = None,
+    skip_tags: SkipTags = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -87,7 +87,8 @@ def run(
 
     show = Show(as_json=as_json, quiet=quiet, verbose=verbose)
     selected = _stories.select(project(), story or [])
-    _stories.check_tags(project(), selected, tags)
+    wanted, skipped = _inputs.tags(tags), _inputs.tags(skip_tags)
+    _stories.check_tags(project(), selected, f"{wanted},{skipped}")
     parts = _stories.parts(project(), selected)
     if slices:
         _stories.check_slices(project(), parts)
@@ -101,8 +102,8 @@ def run(
         extra_vars={**variables, **own},
         extra_files=files,
         limit=limit or [],
-        tags=tags,
-        skip_tags=skip_tags,
+        tags=wanted,
+        skip_tags=skipped,
         verbosity=verbose,
     )
     if not deploy and any(chosen.path.parent == project().playbooks for chosen in selected):

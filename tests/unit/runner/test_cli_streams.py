@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from meshctl_headscale import _streams, _tail
 
 FULL = "No space left on device"
 CLOSED = "Bad file descriptor"
@@ -41,6 +43,49 @@ def test_stderr_has_no_say_in_the_exit_code(tmp_path: Path, command: str, code: 
     assert shell(tmp_path, f"meshctl {command} {where}").returncode == code
 
 
-def test_a_reader_that_has_had_enough_is_no_error(tmp_path: Path) -> None:
-    done = shell(tmp_path, "meshctl list | true")
-    assert not done.stderr
+@pytest.mark.parametrize(
+    ("command", "code"), [("list", 0), ("list --json", 0), ("--help", 0), ("run nosuch --json", 2)]
+)
+def test_a_reader_that_has_had_enough_does_not_change_the_exit_code(tmp_path: Path, command: str, code: int) -> None:
+    done = shell(tmp_path, f"meshctl {command} 2>errors | true; exit ${{PIPESTATUS[0]}}")
+    assert done.returncode == code
+    errors = (tmp_path / "errors").read_text().splitlines()
+    assert errors == ([] if code == 0 else [errors[0]])
+
+
+def test_a_log_is_not_followed_for_a_reader_that_has_had_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "current").write_text("one\ntwo\n")
+    monkeypatch.setattr(_streams._Stdout, "has_reader", False)
+    _tail.show({"a": tmp_path / "current"}, lines=10**20, follow=True)
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+TEXT = "\u2713 \xe9 \U0001f600 \udcff"
+LATIN = b"\\u2713 \xe9 \\ud83d\\ude00 \\udcff"
+ASCII = LATIN.replace(b"\xe9", b"\\u00e9")
+C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "written"),
+    [
+        pytest.param({"PYTHONIOENCODING": "latin1"}, LATIN, id="latin1"),
+        pytest.param({"PYTHONIOENCODING": "ascii:replace"}, b"? ? ? ?", id="errors chosen by the user"),
+        pytest.param(C_LOCALE, ASCII, id="C locale"),
+        pytest.param({"PYTHONIOENCODING": "utf-8"}, TEXT[:-1].encode() + b"\\udcff", id="UTF-8"),
+        pytest.param({**C_LOCALE, "PYTHONUTF8": "1"}, TEXT[:-1].encode() + b"\xff", id="C locale in UTF-8 mode"),
+    ],
+)
+def test_what_an_encoding_does_not_have_is_escaped_as_in_json(environment: dict[str, str], written: bytes) -> None:
+    program = f"from meshctl_headscale import _streams; _streams.take_over(); print({TEXT!a}, end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(sys.path), **environment},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (written, b"")
+    if not environment.get("PYTHONIOENCODING", "").endswith("replace") and b"\xff" not in written:
+        assert json.loads(b'"' + done.stdout.decode("latin1" if written is LATIN else "utf-8").encode() + b'"') == TEXT

@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._evidence import files, requests
 from meshctl_headscale._collect import archive
 from meshctl_headscale._collect.pseudonyms import Pseudonyms, names
-from meshctl_headscale._exit import ExitCode
+from meshctl_headscale._exit import ExitCode, MeshctlError
 from meshctl_headscale.cli import app
 from typer.testing import CliRunner
 from watch_reports import START, report
@@ -205,3 +207,22 @@ def test_an_archive_that_cannot_be_written_is_refused_before_any_host_is_asked(t
         result = CliRunner().invoke(app, ["collect", "--output", str(output)])
         assert said in str(result.exception)
         assert getattr(result.exception, "code", None) == ExitCode.BAD_INPUT
+
+
+def test_a_full_disk_leaves_the_old_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "e.tar.gz"
+    path.write_text("old")
+    path.chmod(0o644)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(MeshctlError, match="cannot be written: No space left on device"):
+            archive.pack({"a.txt": "a"}, path, anonymous=False)
+    assert path.read_text() == "old"
+    archive.pack({"a.txt": "a"}, path, anonymous=False)
+    with tarfile.open(path) as packed:
+        assert sorted(packed.getnames()) == ["e/a.txt", "e/about.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]

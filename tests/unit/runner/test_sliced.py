@@ -49,6 +49,26 @@ def test_only_hosts_within_the_limit_are_divided(inventory: str) -> None:
         _sliced.divide(request, 3)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "limit", "message"),
+    [
+        (
+            "",
+            ["nosuch"],
+            r"No client of the inventory .*hosts\.yml matches --limit nosuch\. Check its names and groups\.",
+        ),
+        ("", ["gw", "s1"], r"No client of the inventory .*hosts\.yml matches --limit gw,s1\."),
+        ("", ["n1"], r"--slices 9: --limit leaves 1 client, and each slice needs one\. Leave out --slices\."),
+        ("", [], r"--slices 9: the inventory has 5 clients, and each slice needs one\. Use --slices 5\."),
+        ("a,b", [], r"The inventory a,b has no host in the group clients, and each slice needs one\."),
+        ("a,b", ["a"], r"The inventory a,b has no host in the group clients"),
+    ],
+)
+def test_the_remedy_for_too_few_clients_can_be_used(inventory: str, hosts: str, limit: list[str], message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        _sliced.divide(Request(playbooks=[], inventory=hosts or inventory, limit=limit), 9)
+
+
 def test_stories_that_cannot_run_in_slices_are_named() -> None:
     chosen = _stories.parts(project(), _stories.select(project(), ["all"]))
     known = [story.about for story in chosen if story.about]

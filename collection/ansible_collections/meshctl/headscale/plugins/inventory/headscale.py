@@ -144,13 +144,13 @@ cache_timeout: 300
 
 import os
 import typing as t
-from pathlib import Path
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.display import Display
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 from ansible_collections.meshctl.headscale.plugins.module_utils._nodes import host_address, host_name, owner
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._action.tailscaled import operating_systems
 
@@ -210,7 +210,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _option(self, name: str) -> Json:
         value = self.get_option(name)
         value = self.templar.template(value) if isinstance(value, str) else value
-        return str(Path(os.path.expandvars(value)).expanduser()) if name in _FILES and value else value
+        return str(expanded(os.path.expandvars(value))) if name in _FILES and value else value
 
     def _populate(self, nodes: list[Record]) -> None:
         group = self._hosts.add_group(self._sanitize_group_name(self.get_option("group")))

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 
 _LARGEST = 4096
 _PATIENCE_S = 60.0
@@ -23,7 +24,7 @@ _PATIENCE_S = 60.0
 def read_secret(path: str) -> str | None:
     """Return what a file holds, without the blanks around it; None when there is no such file."""
     try:
-        content = _content(str(Path(path).expanduser()))
+        content = _content(str(expanded(path)))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -53,7 +54,7 @@ def _content(path: str) -> bytes:
 
 def write_secret(path: str, secret: str) -> None:
     """Replace a file at once by one that only its owner reads; an existing file keeps its owner."""
-    target = Path(path).expanduser().resolve()
+    target = expanded(path).resolve()
     try:
         # mkstemp makes it 0600 from the first moment on.
         handle, temporary = tempfile.mkstemp(prefix=".meshctl-", dir=target.parent)
@@ -80,7 +81,7 @@ def _keep_owner(target: Path, descriptor: int) -> None:
 
 def writable(path: str) -> None:
     """Say before anything is minted that a file could not be written."""
-    target = Path(path).expanduser().resolve()
+    target = expanded(path).resolve()
     if target.is_dir():
         raise BadInput(f"The path {path!r} is a directory: name a file in it.")
     if not target.parent.is_dir():
@@ -92,7 +93,7 @@ def writable(path: str) -> None:
 def remove(path: str) -> None:
     """Remove a file that may not exist."""
     try:
-        Path(path).expanduser().unlink()
+        expanded(path).unlink()
     except FileNotFoundError:
         return
     except OSError as error:

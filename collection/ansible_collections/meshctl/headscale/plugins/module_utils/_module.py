@@ -16,6 +16,7 @@ from ansible.module_utils.basic import env_fallback
 from ansible_collections.meshctl.headscale.plugins.module_utils import _files
 from ansible_collections.meshctl.headscale.plugins.module_utils._api import HeadscaleAPI, connect
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, HeadscaleError
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ class Task:
 
     def keep_mode(self, path: str) -> None:
         """Give a key's file the owner, group and mode of the options, 0600 where they say nothing."""
-        full = str(Path(path).expanduser())
+        full = str(expanded(path))
         if not Path(full).exists():
             return
         options = {**self.options, "mode": self.options.get("mode") or OWNER_ONLY}

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private
 
 _OWN = "Set {} to a directory that you own."
@@ -20,9 +21,12 @@ _OWN = "Set {} to a directory that you own."
 def _base(override: str, xdg: str, fallback: str) -> Path:
     """Return the directory that the environment names, else the XDG one; refuse one that others can write to."""
     if named := os.environ.get(override):
-        path = Path(named).expanduser().absolute()
+        path = expanded(named, variable=override)
+    elif named := os.environ.get(xdg):
+        path = expanded(named, variable=xdg) / "meshctl"
     else:
-        path = Path(os.environ.get(xdg) or "~/" + fallback).expanduser().absolute() / "meshctl"
+        path = expanded(f"~/{fallback}", variable=override) / "meshctl"
+    path = path.absolute()
     _private.check_open(path, remedy=_OWN.format(override))
     if _is_directory(path, override):
         _check(path, override)
@@ -73,6 +77,6 @@ def lab_dir(name: str) -> Path:
 
 def runs_dir() -> Path:
     """Return the parent of run directories (`MESHCTL_RUNS_DIR`, else `runs` below the working directory)."""
-    path = Path(os.environ.get("MESHCTL_RUNS_DIR") or "runs").expanduser().absolute()
+    path = expanded(os.environ.get("MESHCTL_RUNS_DIR") or "runs", variable="MESHCTL_RUNS_DIR").absolute()
     _is_directory(path, "MESHCTL_RUNS_DIR")
     return path

@@ -87,6 +87,15 @@ def plain_loader() -> type[yaml.SafeLoader]:
     class Loader(yaml.SafeLoader):
         """Accepts every tag."""
 
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+            """Construct the value of a node, or name the place of one such as 2026-02-30, which is no date."""
+            try:
+                return super().construct_object(node, deep)
+            except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+                why = f": {error}" if isinstance(error, ValueError) else ""
+                problem = f"this is not a valid {node.tag.rpartition(':')[2]}{why}"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
     def untag(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> object:
         if isinstance(node, yaml.ScalarNode):
             return loader.construct_scalar(node)

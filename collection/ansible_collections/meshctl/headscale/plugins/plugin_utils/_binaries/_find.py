@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries import _pinned
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries._cache import Cache
@@ -232,7 +233,7 @@ class _Making:
 
 def _named(name: str, given: str) -> Program:
     """Return the program at a path that the inventory names; a wrong path is an error, never passed over."""
-    path = Path(given).expanduser()
+    path = expanded(given)
     remedy = f"correct mesh_binaries.{name} or remove it, so that meshctl finds {name} itself"
     if not path.is_absolute():
         raise BadInputError(f"mesh_binaries.{name} is {given!r}, which is not an absolute path: {remedy}")

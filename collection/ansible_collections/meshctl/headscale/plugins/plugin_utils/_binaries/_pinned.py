@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible_collections.meshctl.headscale.plugins.module_utils._home import expanded
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._binaries._model import (
     TOOLS,
     BadInputError,
@@ -30,7 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def tools_dir() -> Path:
     """Return the directory of the pinned modules: `MESHCTL_TOOLS_DIR`, the checkout's, else the installed wheel's."""
     if named := os.environ.get("MESHCTL_TOOLS_DIR"):
-        return Path(named).expanduser().absolute()
+        return expanded(named, variable="MESHCTL_TOOLS_DIR").absolute()
     # <root>/collection/ansible_collections/meshctl/headscale/plugins/plugin_utils/_binaries/_pinned.py
     parents = Path(__file__).resolve().parents
     candidates = (parents[7] / "tools", parents[6] / "meshctl_headscale" / "_project" / "tools")
