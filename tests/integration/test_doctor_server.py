@@ -44,7 +44,7 @@ def _proxied(patient: BrokenMesh, rule: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _derp_map(patient: BrokenMesh, script: str) -> Iterator[None]:
-    """Change the map of relays for a while."""
+    """Change the DERP map for a while."""
     patient.sh(SERVER, f"cp {_DERP} /run/derp.good; {script}")
     try:
         patient.restart()

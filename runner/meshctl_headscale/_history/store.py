@@ -186,7 +186,7 @@ class Store:
     def _add(self, facts: Facts) -> bool:
         if facts.finished > (horizon := self._horizon()):
             raise HistoryError(
-                f"The history does not take the run {facts.run_id}: it ended at {_shown(facts.finished)}, and this machine's clock says "
+                f"The run {facts.run_id} cannot be added to the history: it ended at {_shown(facts.finished)}, but this machine's clock says "
                 f"{_shown(time.time())}. Correct the clock that is wrong."
             )
         added = self._db.execute(

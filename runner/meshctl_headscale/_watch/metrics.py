@@ -215,7 +215,8 @@ def _of_watch(snapshot: Snapshot) -> Iterator[Metric]:
         [((result,), count) for result, count in snapshot.rounds.items()],
     )  # fmt: skip
     yield _gauge(
-        "watch_start_timestamp_seconds", "When the watch started; until a round ends, when it first did.", (),
+        "watch_start_timestamp_seconds",
+        "When the watch started; restarts before the first completed round do not change it.", (),
         [((), snapshot.started)],
     )  # fmt: skip
     yield _gauge("watch_last_round_timestamp_seconds", "When the last round ended.", (), [((), snapshot.last_round)])

@@ -217,7 +217,10 @@ YEAR = 365 * 86400.0
 def test_a_run_of_the_future_is_refused(history: store.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     _jump(monkeypatch, START)
     add(history, START, down=("two",))
-    with pytest.raises(store.HistoryError, match=r"20360227T120000Z-us1: it ended at 2036-02-27T12:00:00Z, and this"):
+    with pytest.raises(
+        store.HistoryError,
+        match=r"20360227T120000Z-us1 cannot be added to the history: it ended at 2036-02-27T12:00:00Z, but this",
+    ):
         add(history, START + 10 * YEAR)
     history.prune()
     add(history, START + 3600)

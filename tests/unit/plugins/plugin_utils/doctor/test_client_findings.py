@@ -392,9 +392,9 @@ def _tags(requested: list[str], granted: tuple[str, ...] = (), policy: str | Non
         ("tag:a", "", "tag:a, because the policy has no tagOwners for it"),
         ("tag:a", None, "the reason is unknown, because the policy was not read (the host did not report this observation)"),
         ("tag:a", '{"tagOwners": 1}', "the reason is unknown, because the policy was not read (tagOwners"),
-        ("tag:b", _OWNED, "the reason was not seen: the policy gives it to group:admin, so now it allows it to this node, which belongs"),
-        ("tag:c", _OWNED, "the reason was not seen: the policy gives it to tag:b, so now it allows it"),
-        ("tag:a", '{"tagOwners": {"tag:a": ["alice@"]}}', "belongs to alice; join again without a preauthkey"),
+        ("tag:b", _OWNED, "the reason is unknown: the policy gives it to group:admin, so this node, which belongs to alice, is now allowed"),
+        ("tag:c", _OWNED, "the reason is unknown: the policy gives it to tag:b, so this node, which belongs to alice, is now allowed the tag"),
+        ("tag:a", '{"tagOwners": {"tag:a": ["alice@"]}}', "is now allowed the tag; join again without a preauthkey"),
         ("tag:a", '{"tagOwners": {"tag:a": ["tag:b"], "tag:b": ["tag:a"]}}', "gives it to tag:b and this node belongs to alice"),
     ],
 )  # fmt: skip
@@ -414,7 +414,10 @@ def test_the_command_for_a_missing_tag_keeps_those_that_were_granted() -> None:
     assert "the reason is unknown: the policy gives it to bob@, and a node with tags has no user" in partly
     assert "which it does not request" not in partly
     retagged = _tags(["tag:a"], ("tag:x",), tags=["tag:x"])
-    assert "the server gives this node tag:x, which it does not request, and why was not seen" in retagged
+    assert (
+        "the server gives this node tag:x, which it does not request, and the reason is unknown: first find out"
+        in retagged
+    )
     assert "`headscale nodes tag -i 7 -t tag:a,tag:x`" in retagged
     assert "-t 'tag:a,tag:x; reboot'`" in _tags(["tag:a"], ("tag:x; reboot",), tags=["tag:x; reboot"])
     assert "the server lists tag:a for this node" in _tags(["tag:a"], tags=["tag:a"])
@@ -430,7 +433,10 @@ def test_a_resolver_inside_the_mesh_is_named() -> None:
     )
     data["split 10.0.0.250"] = [{"name": "corp.example", "outcome": "timeout"}]
     found = problems(examine_client(data, outside=("example.com",)))
-    assert "100.64.0.2, which is b in this mesh" in found["doctor.upstream_dns"]
+    assert (
+        "100.64.0.2, which is b in this mesh; if b uses the mesh's DNS settings, it queries itself"
+        in found["doctor.upstream_dns"]
+    )
     assert "10.0.0.250 of corp.example" in found["doctor.split_dns"]
 
 

@@ -227,7 +227,7 @@ def test_stun_is_judged_in_the_family_in_which_the_relay_is_used() -> None:
 
 def test_a_relay_without_an_address_for_the_host() -> None:
     found = _relay({"outcome": "no-name"}, {"outcome": "no-name"}, seen={"addresses": _BOTH}, IPv4="", IPv6="none")
-    assert "asked over IPv4 alone, the map has no such address of it" in found["doctor.relay.https"]
+    assert "can use only the relay's IPv4 address, but the DERP map has none" in found["doctor.relay.https"]
     nameless = {"stun": [{"host": "relay.example.com", "port": 3478, "outcome": "no-name"}]}
     found = _relay({"outcome": "no-name"}, {}, seen=nameless, IPv4="none")
     assert "remove `ipv4: none`, or add ipv6" in found["doctor.relay.https"]
@@ -492,8 +492,11 @@ def _asked(
         ([_asked("relay.stun", "a", "answered", ""), _asked("relay.stun", "b", "timeout", "")],
          "UDP port 3478 of the relay lab/relay, which STUN needs, does not answer this host (timeout), but answers a"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "10.0.0.20")],
-         "the server https://hs is at 10.0.0.20 for this host, where nothing answers (refused), and at 203.0.113.10 for a, which it "
-         "answers: correct /etc/hosts or the resolver of this host"),
+         "this host resolves the server https://hs to 10.0.0.20, where nothing answers (refused); a resolves the same name to 203.0.113.10 "
+         "and gets an answer: correct /etc/hosts or the resolver of this host"),
+        ([_asked("server", "a", "answered", proxy="http://10.0.0.9:3128"), _asked("server", "b", "refused", "10.0.0.20")],
+         "the server https://hs is at 10.0.0.20 for this host, where nothing answers (refused), and at 203.0.113.10 for a, which gets an "
+         "answer there: correct /etc/hosts"),
         ([_asked("server", "a", "refused"), _asked("server", "b", "refused")], "check that it runs"),
         ([_asked("server", "a", "answered", url="https://other/health"), _asked("server", "b", "refused")], "check that it runs"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "tls")], "check that it runs"),
@@ -501,14 +504,14 @@ def _asked(
          "the server https://hs answers a, but the TLS handshake fails on this host at 203.0.113.10 (TLSV1_ALERT_PROTOCOL_VERSION); nothing "
          "else was seen of what answers here: compare the TLS versions"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "handshake", "10.0.0.20")],
-         "the server https://hs is at 10.0.0.20 for this host, where the TLS handshake fails, and at 203.0.113.10 for a, which it answers: "
-         "correct /etc/hosts"),
+         "this host resolves the server https://hs to 10.0.0.20, where the TLS handshake fails; a resolves the same name to 203.0.113.10 and "
+         "gets an answer: correct /etc/hosts"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "timeout", addresses=["203.0.113.10", "2001:db8::1"])],
          "the server https://hs does not answer this host at 203.0.113.10 (timeout), but answers a: look at the firewall of this host"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "203.0.113.5", addresses=["203.0.113.5", "203.0.113.10"])],
          "the server https://hs does not answer this host at 203.0.113.5 (refused), but answers a at 203.0.113.10: look at the firewall"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "refused", "10.0.0.20", addresses=["10.0.0.20", "10.0.0.21", "fd00::1"])],
-         "the server https://hs is at 10.0.0.20, 10.0.0.21 for this host, where nothing answers (refused), and at 203.0.113.10 for a"),
+         "this host resolves the server https://hs to 10.0.0.20, 10.0.0.21, where nothing answers (refused); a resolves the same name to"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "net-unreachable")],
          "the server https://hs does not answer this host at 203.0.113.10 (net-unreachable), but answers a: look at the routes and the "
          "firewall of this host"),
@@ -517,8 +520,8 @@ def _asked(
         ([_asked("server", "a", "answered", "2001:db8::1"), _asked("server", "b", "refused", addresses=["203.0.113.10", "2001:db8::1"])],
          "check that it runs; it answers a at 2001:db8::1"),
         ([_asked("relay.https", "a", "answered"), _asked("relay.https", "b", "refused", "203.0.113.11")],
-         "the relay lab/relay is at 203.0.113.11 for this host, where nothing answers (refused), and at 203.0.113.10 for a, which it "
-         "answers: correct its map of relays (doctor.derp_map.same), /etc/hosts or the resolver of this host"),
+         "the relay lab/relay is at 203.0.113.11 for this host, where nothing answers (refused), and at 203.0.113.10 for a, which gets an "
+         "answer there: correct its DERP map (doctor.derp_map.same), /etc/hosts or the resolver of this host"),
         ([_asked("server", "a", "answered"), _asked("server", "b", "refused", addresses=[["x"], None, "y", {}])],
          "the server https://hs does not answer this host at 203.0.113.10 (refused), but answers a: look at the firewall"),
     ],

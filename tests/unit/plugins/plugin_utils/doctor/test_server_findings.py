@@ -341,10 +341,25 @@ def test_unknown_names_of_auto_approvers() -> None:
     [
         (
             {"nodeAttrs": [{"target": ["ghost@"], "attr": ["funnel"]}]},
-            "headscale does not start again with this policy",
+            "headscale does not start again with this policy, because nodeAttrs name users that do not exist, directly or through a "
+            "group (ghost@): correct",
         ),
-        ({"tests": [{"src": "ghost@", "accept": ["*:22"]}]}, "headscale refuses this policy when it is set again"),
-        ({"autoApprovers": {"exitNode": ["ghost@"]}}, "headscale accepts ghost@"),
+        (
+            {"tests": [{"src": "ghost@", "accept": ["*:22"]}]},
+            "headscale refuses this policy when it is set again, because tests name",
+        ),
+        (
+            {"autoApprovers": {"exitNode": ["ghost@"]}},
+            "headscale accepts ghost@ although this user does not exist, and rules that name it match no node: correct",
+        ),
+        (
+            {"autoApprovers": {"exitNode": ["ghost@", "phantom@"]}},
+            "headscale accepts ghost@, phantom@ although these users do not exist, and rules that name them match no node",
+        ),
+        (
+            {"autoApprovers": {"exitNode": ["ghost@", "tag:gone"]}},
+            "headscale accepts ghost@, tag:gone although these names do not exist",
+        ),
     ],
 )
 def test_what_headscale_does_with_a_user_that_is_gone(policy: dict[str, Any], said: str) -> None:
@@ -352,7 +367,7 @@ def test_what_headscale_does_with_a_user_that_is_gone(policy: dict[str, Any], sa
     assert found.startswith(said)
     assert "ghost@" in found
     for user in ("a@", "b@"):
-        known = json.dumps(policy).replace("ghost@", user)
+        known = json.dumps(policy).replace("ghost@", user).replace("phantom@", user).replace("tag:gone", user)
         users = {"users": [{"id": "7", "name": user.removesuffix("@")}]}
         checks = examine_server({**_PAIR, "users": users, "policy": {"policy": known}})
         assert "doctor.policy.names" not in problems(checks)

@@ -97,7 +97,7 @@ def test_junit_has_a_suite_per_story_and_a_case_per_check() -> None:
     ("fields", "said"),
     [
         ({"verdict": "interrupted", "not_run": ["us4"]}, "The run was interrupted."),
-        ({"verdict": "error"}, "The run did not come to its end, or its report is incomplete."),
+        ({"verdict": "error"}, "The run did not finish, or its report is incomplete."),
         ({"verdict": "error", "notes": ["the report is incomplete: KeyError"]}, "the report is incomplete: KeyError"),
         ({"verdict": "error", "checks": [], "counts": model.Counts()}, "No check passed, so the run proved nothing."),
     ],

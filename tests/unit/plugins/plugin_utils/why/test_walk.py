@@ -394,7 +394,7 @@ def test_a_target_behind_a_router() -> None:
 
 
 def steered(*tags: str, users: str = "default@") -> Mesh:
-    """Return a mesh whose policy leads to the subnet through another router than the server's choice, which is node 3."""
+    """Return a mesh whose policy routes to the subnet through another router than the server's choice, which is node 3."""
     mesh = routed(subnetRoutes=[], tags=["tag:b"], user=None)
     route = mesh.nodes[1]["approvedRoutes"]
     routes = {"availableRoutes": route, "approvedRoutes": route, "subnetRoutes": route}
@@ -409,7 +409,7 @@ def test_a_target_behind_a_router_that_the_policy_names() -> None:
     assert found["reachable"] is True
     assert {step["state"] for step in found["steps"]} <= {"passed", "unknown"}
     subnet = next(one["said"] for one in found["steps"] if one["step"] == "subnet")
-    assert subnet == "two serves 10.9.0.0/24 to one, which the policy leads via tag:b"
+    assert subnet == "two serves 10.9.0.0/24 to one, because the policy's via selects routers with tag:b"
     assert steered("tag:a").case().question.target.router == "three"
     assert steered("tag:b", users="someone@").case().question.target.router == "three"
 
@@ -425,7 +425,7 @@ def test_a_subnet_to_which_no_router_leads() -> None:
     rules = {"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}
     grant = {"src": ["*"], "dst": ["10.9.0.0/24"], "ip": ["*"], "via": ["tag:a"]}
     mesh.policy = json.dumps({"tagOwners": {"tag:a": [], "tag:b": []}, "grants": [grant], **rules})
-    failing(mesh, "subnet", "leads one there through another router or through none", "routers with tag:a")
+    failing(mesh, "subnet", "routes one there through another subnet router or none", "via requires routers with tag:a")
 
 
 @pytest.mark.parametrize(("target", "families"), [(["*"], (6,)), (["autogroup:tagged"], (4, 6))])

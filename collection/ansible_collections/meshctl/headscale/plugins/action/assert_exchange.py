@@ -64,7 +64,8 @@ class ActionModule(Assertion):
         nodes = self.nodes()
         peers = reached(self, self.peers())
         if all(self._ended(peer.name) for peer in peers):
-            raise NotAsserted(f"the story has taken longer than {', '.join(peer.name for peer in peers)} listens")
+            names = ", ".join(peer.name for peer in peers)
+            raise NotAsserted(f"the story has outlasted the time for which its peers listen: {names}")
         # The same in every look: what a look at other sizes finds does not refute the one before.
         self._sizes = sizes()
         self._expect = Exchange(

@@ -16,8 +16,9 @@ description:
   - Asks the process that M(meshctl.headscale.hold) has started on the host for what it saw since. Waits until it has
     watched for as long as O(hold) says.
   - For each peer and address family there is a check of the pings (C(reachable.steady)), which fails when all of them were
-    lost for longer than O(silence_budget), or more of at least 50 pings were lost than O(loss_budget) and chance explain.
-  - Another one is of the TCP connection (C(reachable.stream)), which fails when it broke, or stood still for longer than
+    lost for longer than O(silence_budget), or when, of at least 50 pings, more were lost than O(loss_budget) allows and chance can
+    explain.
+  - A second check, of the TCP connection (C(reachable.stream)), fails when the connection broke or stalled for longer than
     O(stall_budget).
   - A third one (C(reachable.flow)) fails when a flow of datagrams was silent for longer than O(stall_budget) although pings were
     answered, when the peer's late answer over a silent flow did not arrive, or when TCP or UDP lost packets more often than pings.

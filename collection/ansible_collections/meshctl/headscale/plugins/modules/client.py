@@ -94,7 +94,7 @@ options:
   socket:
     description:
       - Path of the LocalAPI socket.
-      - The variable C(mesh_tailscaled_socket) when not set, else V(/var/run/tailscale/tailscaled.sock).
+      - Defaults to the variable C(mesh_tailscaled_socket), else to V(/var/run/tailscale/tailscaled.sock).
     type: path
   timeout:
     description: Seconds to wait for the state.

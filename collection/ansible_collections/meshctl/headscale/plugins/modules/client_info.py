@@ -20,7 +20,7 @@ options:
   socket:
     description:
       - tailscaled's socket on the host.
-      - The variable C(mesh_tailscaled_socket) when not set, else V(/var/run/tailscale/tailscaled.sock).
+      - Defaults to the variable C(mesh_tailscaled_socket), else to V(/var/run/tailscale/tailscaled.sock).
     type: path
   timeout:
     description: Seconds to wait for tailscaled's answer.

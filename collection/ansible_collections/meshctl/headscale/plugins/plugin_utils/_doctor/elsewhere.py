@@ -84,11 +84,16 @@ def _led_astray(check: _Check, known: list[str], other: _Check) -> str:
     outcome = _outcome(check)
     here = ", ".join(entry for entry in known if _alike(entry, _address(check)))
     what = f"the TLS handshake fails{_reason(check)}" if outcome == "handshake" else f"nothing answers ({outcome})"
-    source = "its map of relays (doctor.derp_map.same), " if check["target"] else ""
-    return (
-        f"{_subject(check)} is at {here} for this host, where {what}, and at {_address(other)} for "
-        f"{other['source']}, which it answers: correct {source}/etc/hosts or the resolver of this host"
-    )
+    there, who, remedy = _address(other), other["source"], "/etc/hosts or the resolver of this host"
+    if check["target"]:
+        remedy = f"its DERP map (doctor.derp_map.same), {remedy}"
+    elif not mapping(other.get("evidence")).get("proxy"):
+        return (
+            f"this host resolves {_subject(check)} to {here}, where {what}; {who} resolves the same name to {there} and gets an answer: "
+            f"correct {remedy}"
+        )
+    # The DERP map, or an HTTP proxy, may have given the address in place of the name.
+    return f"{_subject(check)} is at {here} for this host, where {what}, and at {there} for {who}, which gets an answer there: correct {remedy}"
 
 
 def _who(checks: list[_Check]) -> str:

@@ -94,10 +94,10 @@ class LostNames:
         """Return that a resolver is a node of the mesh, empty if none is."""
         for node in (self.client.me, *self.client.peers):
             if inside := sorted(set(addresses(node.get("TailscaleIPs"))) & set(self._upstream)):
+                name = text(node.get("HostName"))
                 return (
-                    f": {_SPLIT if self.domain else _GLOBAL} is {inside[0]}, which is {text(node.get('HostName'))} in this mesh; a node that "
-                    "takes its DNS settings from the mesh queries itself: `tailscale set --accept-dns=false` there, and check that it runs a "
-                    "name server"
+                    f": {_SPLIT if self.domain else _GLOBAL} is {inside[0]}, which is {name} in this mesh; if {name} uses the mesh's DNS "
+                    f"settings, it queries itself: run `tailscale set --accept-dns=false` on {name}, and check that it runs a name server"
                 )
         return ""
 

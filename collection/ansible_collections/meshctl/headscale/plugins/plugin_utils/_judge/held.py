@@ -127,7 +127,7 @@ class _Seen:
             "address": peer.address(family),
             "watched_s": {"at_least": expect.hold_s},
             "silent_s": {"at_most": expect.silence_budget_s},
-            "lost": f"no more than {expect.loss_budget:g} %, but for chance",
+            "lost": f"at most {expect.loss_budget:g} %, or no more than chance explains",
         }
         about: dict[str, Any] = {"aspect": "steady", "family": family, "target": peer.name, "expected": expected}
         line = mapping(self._lines.get(peer.address(family)))

@@ -100,13 +100,13 @@ class _Running:
         entries = [entry for entry in self._entries if _opens(entry, asked, protocols)]
         opening = [entry for entry in entries if entry.targets.overlaps(found)]
         if all(any(entry.sources.overlaps(one) for entry in opening) for one in sources):
-            return ("" if wanted else f"it passes ({_labels(opening)})"), True
+            return ("" if wanted else f"the packet is allowed ({_labels(opening)})"), True
         maybe = [entry for entry in entries if self._may_be(name, found, entry.targets)]
         deciding = [[entry for entry in maybe if self._may_be(source, one, entry.sources)] for one in sources]
         if all(deciding):
             rules = _labels(entry for some in deciding for entry in some)
-            return f"it passes or not, depending on which node has which address ({rules})", False
-        return ("no rule lets it pass" if wanted else ""), True
+            return f"whether the packet is allowed depends on which node has which address ({rules})", False
+        return ("no rule allows the packet" if wanted else ""), True
 
     def _may_be(self, name: str, addresses: AddressSet, ruled: AddressSet) -> bool:
         """Whether a rule may be about any of a name's addresses."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decide through which subnet router the server leads a node to a subnet, as Headscale's `RoutesForPeer` does."""
+"""Decide through which subnet router the server routes a node to a subnet, as Headscale's `RoutesForPeer` does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_SUBNETS = ("autogroup:internet", "autogroup:self")
 
 
 class Steering:
-    """The rules that lead nodes through routers with certain tags (`via`)."""
+    """The rules that route nodes through routers with certain tags (`via`)."""
 
     def __init__(self, rules: Sequence[Rule], resolver: Resolver, nodes: Sequence[Node]) -> None:
         """Keep the rules; the nodes are in the order of their ids, as the server lists them."""
@@ -36,13 +36,13 @@ class Steering:
             return primary
         tagged = [rule for rule in steering if set(rule.via) & set(router.tags)]
         chosen = bool(tagged) and all(self._elected(rule, route) in (None, router) for rule in steering)
-        # Another rule about the subnet has the server lead there as if there were no `via`.
+        # With another rule about the subnet, the server routes as if there were no `via`.
         plain = len(rules) > len(steering)
         kept_from = not plain and not (chosen and len(tagged) == len(steering))
         return (primary and not kept_from) or (chosen and (primary or not plain))
 
     def tags(self, source: Node, route: str) -> list[str]:
-        """Return the tags of the routers through which the rules lead a node to a subnet; empty if they name none."""
+        """Return the tags of the routers through which the rules route a node to a subnet; empty if they name none."""
         return list(dict.fromkeys(tag for rule in self._about(source, route) for tag in rule.via))
 
     def _about(self, source: Node, route: str) -> list[Rule]:
@@ -62,6 +62,6 @@ class Steering:
         return (name for name in names if self._resolver.is_complete(name))
 
     def _elected(self, rule: Rule, route: str) -> Node | None:
-        """Return the one of several routers with the tags that the server leads through."""
+        """Return the one of several routers with the tags that the server uses."""
         tags = set(rule.via)
         return next((node for node in self._nodes if tags & set(node.tags) and route in node.routes), None)

@@ -81,7 +81,7 @@ def _incomplete(report: Report) -> str:
     said = [note.message for note in report.notes if note.kind == "report"]
     if not said and not report.counts.passed:
         return "No check passed, so the run proved nothing."
-    return "; ".join(said) or "The run did not come to its end, or its report is incomplete."
+    return "; ".join(said) or "The run did not finish, or its report is incomplete."
 
 
 def _cases(checks: list[Check]) -> Iterator[junitparser.TestCase]:

@@ -57,7 +57,7 @@ class Members:
         return self.evaluation.steering.leads(here, there, route, primary=primary)
 
     def tags(self, source: Record, route: str) -> list[str]:
-        """Return the tags of the routers through which the policy leads a node to a route; empty if it names none."""
+        """Return the tags of the routers through which the policy sends a node to a subnet; empty if it names none."""
         node = self.nodes.get(text(source.get("id")))
         return self.evaluation.steering.tags(node, route) if self.evaluation and node else []
 

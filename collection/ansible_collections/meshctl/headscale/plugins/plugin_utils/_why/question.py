@@ -196,7 +196,7 @@ class Known:
         return {**node, "ipAddresses": self._used(node)} if self.withheld and node else node
 
     def _address(self, name: str, known: str, source: Record) -> End | None:
-        """Return the node that has an address, or the subnet router through which the server leads the source to it."""
+        """Return the node that has an address, or the subnet router through which the server routes the source to it."""
         if not known:
             return None
         if known in self.withheld:

@@ -78,8 +78,11 @@ def _closed(client: Client, peer: dict[str, Any]) -> str:
     """Return what is wrong with an exit node through which nothing passes, as far as the policy tells."""
     granted = _granted(client, peer)
     if granted is False:
-        return f"which the policy does not let {_owner(client)} use for the internet: add `autogroup:internet:*` to the dst of a rule with it as src"
-    unseen = "" if granted else ", and that the policy grants this node autogroup:internet, which was not seen"
+        return (
+            f"which the policy does not let {_owner(client)} use for the internet: add `autogroup:internet:*` to the dst of a rule whose "
+            "src matches this node"
+        )
+    unseen = "" if granted else ", and that the policy grants this node autogroup:internet (meshctl could not tell)"
     return f"which does not forward it: check net.ipv4.ip_forward and the forwarding rules there{unseen}"
 
 

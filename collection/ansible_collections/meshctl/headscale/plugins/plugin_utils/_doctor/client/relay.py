@@ -111,8 +111,8 @@ def _no_answer(client: Client, relay: Relay, row: dict[str, Any]) -> str:
         return "the map switches IPv4 off (ipv4: none) and has no IPv6 address of it: remove `ipv4: none`, or add ipv6"
     if text(row.get("outcome")) == "no-name" and (family := relay.dialed[0][0]):
         return (
-            f"it is asked over IPv{family} alone, the map has no such address of it, and its name leads to none here: add ipv{family} to "
-            "the map, or see doctor.upstream_dns if the name has one"
+            f"this host can use only the relay's IPv{family} address, but the DERP map has none and the relay's name resolves to none here: "
+            f"add ipv{family} to the map, or see doctor.upstream_dns if the name does have an IPv{family} address"
         )
     if found := _map_is_wrong(client, relay, row):
         return f"{control.no_answer(row, 'derper').partition(': ')[0]}, but {found}"
@@ -205,7 +205,7 @@ def _no_stun(client: Client, relay: Relay, row: dict[str, Any]) -> str:
     if outcome == "prohibited":
         return f"this host's own firewall refuses to send to {said} ({outcome}): {lost}; look at its output rules (`nft list ruleset`)"
     if client.stun(relay.usual, "usual_stun").get("outcome") == "answered":
-        return f"{said} does not answer ({outcome}), but port {relay.usual.stun_port} does: {lost}; correct stunport in the map of relays"
+        return f"{said} does not answer ({outcome}), but port {relay.usual.stun_port} does: {lost}; correct stunport in the DERP map"
     if outcome == "refused":
         return (
             f"{said} does not answer ({outcome}): {lost}; nothing listens there, so check that the relay has STUN (derper's -stun), and "

@@ -41,8 +41,8 @@ def _hint(client: Client, missing: list[str], requested: set[str], granted: set[
     said = [_why(resolver, me, tag) for tag in missing]
     if others := sorted(granted - requested):
         said.append(
-            f"the server gives this node {', '.join(others)}, which it does not request, and why was not seen: find out first which tags it "
-            "should have"
+            f"the server gives this node {', '.join(others)}, which it does not request, and the reason is unknown: first find out which tags "
+            "this node should have"
         )
     if known := [tag for tag in missing if tag in policy.names.owners and tag not in me.tags]:
         # The command replaces all tags of a node.
@@ -64,7 +64,7 @@ def _why(resolver: Resolver, me: Node, tag: str) -> str:
         return f"{lost}, and the reason is unknown: {given}, and {unknown}"
     if resolver.owns(me.user, tag):
         return (
-            f"{lost}, and the reason was not seen: {given}, so now it allows it to this node, which belongs to {me.user.name}; join again "
+            f"{lost}, and the reason is unknown: {given}, so this node, which belongs to {me.user.name}, is now allowed the tag; join again "
             "without a preauthkey, because headscale looks at requested tags only when a user logs a node in"
         )
     return f"{lost}, because {given} and this node belongs to {me.user.name}: change tagOwners"

@@ -12,7 +12,7 @@ _MOST = 5
 
 
 def judge(server: Server, context: CheckContext) -> Iterator[Check]:
-    """Return whether the maps have the same relays in the same regions."""
+    """Return whether the DERP maps have the same relays in the same regions."""
     maps = {view.name: view.regions for view in server.known.views if view.regions}
     if len(maps) > 1:
         regions = sorted({region for known in maps.values() for region in known})
@@ -25,7 +25,7 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
                 name: {region: known.get(region, "") for region in differing} or sorted(known)
                 for name, known in maps.items()
             },
-            hint=f"clients have different relays in {', '.join(differing[:_MOST])}: one with an outdated map does not meet the others on a "
-            "relay, so restart tailscaled where the map is old",
+            hint=f"clients have different relays in {', '.join(differing[:_MOST])}: one with an outdated DERP map does not meet the others on "
+            "a relay, so restart tailscaled where the map is old",
             command="tailscale debug derp-map",
         )

@@ -19,8 +19,8 @@ def judge(server: Server, context: CheckContext) -> Iterator[Check]:
             not shared,
             expected={"shared": []},
             observed={"shared": shared},
-            hint=f"{said} have the same node key: one was cloned from the other with tailscaled's state, and the server sends traffic to "
-            "whichever connected last, or one states a key that is not its own; on the one that is not this node stop tailscaled, delete "
-            "/var/lib/tailscale and join it again",
+            hint=f"{said} have the same node key: either one was cloned from the other together with tailscaled's state (the server then "
+            "sends traffic to whichever connected last), or one states a key that is not its own; on the host that should not have this "
+            "key, stop tailscaled, delete /var/lib/tailscale and join it again",
             command="headscale nodes list",
         )

@@ -38,11 +38,16 @@ def _hint(unknown: list[str], refused: dict[str, str]) -> str:
     boot = [name for name, where in refused.items() if where == "nodeAttrs"]
     tested = [name for name in refused if name not in boot]
     accepted = [name for name in unknown if name not in refused]
+    gone = "name users that do not exist, directly or through a group"
     said = [
-        f"headscale accepts {', '.join(accepted)} although it does not know them, and rules with them match no node" if accepted else "",
-        f"headscale does not start again with this policy, because nodeAttrs name {', '.join(boot)}, or a group with them, which it does "
-        "not know" if boot else "",
-        f"headscale refuses this policy when it is set again, because tests name {', '.join(tested)}, or a group with them, which it does "
-        "not know" if tested else "",
+        _accepted(accepted) if accepted else "",
+        f"headscale does not start again with this policy, because nodeAttrs {gone} ({', '.join(boot)})" if boot else "",
+        f"headscale refuses this policy when it is set again, because tests {gone} ({', '.join(tested)})" if tested else "",
     ]  # fmt: skip
     return f"{'; '.join(filter(None, said))}: correct the names (`headscale users list`; users end with @)"
+
+
+def _accepted(names: list[str]) -> str:
+    kind, one = "user" if all("@" in name for name in names) else "name", len(names) == 1
+    gone = f"this {kind} does not exist" if one else f"these {kind}s do not exist"
+    return f"headscale accepts {', '.join(names)} although {gone}, and rules that name {'it' if one else 'them'} match no node"

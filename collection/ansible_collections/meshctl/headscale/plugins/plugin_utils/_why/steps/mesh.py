@@ -188,8 +188,8 @@ def subnet(case: Case) -> Finding:
     evidence = {"served": served, **({"via": via} if via else {})}
     if not case.members.leads(case.question.source.node, node, route):
         return failed(
-            f"{router.name} advertises {route}, but the server leads {case.source.name} there through another router or through none: the "
-            f"policy names routers with {' or '.join(via)} for it (via)" if via else
+            f"{router.name} advertises {route}, but the server routes {case.source.name} there through another subnet router or none: for "
+            f"this subnet, the policy's via requires routers with {' or '.join(via)}" if via else
             f"{router.name} advertises {route}, but the server gives the route to no node or to another one",
             evidence=evidence, command="headscale nodes list-routes", host=case.server.source,
         )  # fmt: skip
@@ -199,8 +199,8 @@ def subnet(case: Case) -> Finding:
             "`tailscale set --accept-routes`",
             command="tailscale debug prefs", host=case.source.end.host,
         )  # fmt: skip
-    by = f" to {case.source.name}, which the policy leads via {' or '.join(via)}" if route not in served else ""
-    return passed(f"{router.name} serves {route}{by}", evidence=evidence)
+    chosen = f" to {case.source.name}, because the policy's via selects routers with {' or '.join(via)}"
+    return passed(f"{router.name} serves {route}{'' if route in served else chosen}", evidence=evidence)
 
 
 def netmap(case: Case) -> Finding:
