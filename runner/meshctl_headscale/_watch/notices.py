@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from meshctl_headscale._events import BAD
 from meshctl_headscale._history import flapping
 from meshctl_headscale._history.facts import Made, StoryRun
 
@@ -34,8 +35,11 @@ class Told:
     """When the present verdict began."""
     recent: tuple[bool, ...] = ()
     flaps: bool = False
-    failing: Mapping[str, int] = field(default_factory=dict)
-    """What people know to be bad, and how many rounds ago it was: a check that comes and goes is told once."""
+    failing: Mapping[str, int] | None = field(default_factory=dict)
+    """What people know to be bad, and how many rounds ago it was: a check that comes and goes is told once.
+
+    None if an earlier version has not kept it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ def decide(known: Mapping[str, Told], stories: Sequence[StoryRun], problem: str,
         if story not in after and len(after) >= _MOST_SUBJECTS:
             continue
         before = known.get(story, Told(since=now))
-        told = replace(_next(before, verdict == _GOOD, now), failing=_failing(before.failing, checks))
+        told = replace(_next(before, verdict == _GOOD, now), failing=_failing(before.failing or {}, checks))
         after[story] = told
         wanted = _FLAPS if told.flaps else (_GOOD if verdict == _GOOD else _BAD)
         if wanted != told.verdict:
@@ -91,7 +95,7 @@ def decide(known: Mapping[str, Told], stories: Sequence[StoryRun], problem: str,
             )
             after[story] = replace(told, verdict=wanted)
         # A story that begins to fail is told with its cause.
-        if before.verdict != _GOOD or wanted == _FLAPS:
+        if before.failing is not None and (before.verdict != _GOOD or wanted == _FLAPS):
             changes += [Change(story=story, verdict=_BAD, text=text) for text in _also(story, before.failing, checks)]
     return Decision(changes=tuple(changes), before=dict(known), after=after)
 
@@ -129,7 +133,7 @@ def _failing(known: Mapping[str, int], checks: Sequence[Made]) -> dict[str, int]
 
 
 def _bad(checks: Sequence[Made]) -> list[Made]:
-    return [check for check in checks if check.verdict in ("failed", "error")]
+    return [check for check in checks if check.verdict in BAD]
 
 
 def _also(story: str, known: Mapping[str, int], checks: Sequence[Made]) -> Iterator[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from meshctl_headscale._events import BAD
 from meshctl_headscale._history.facts import Facts, Made, Pair, StoryRun, is_arrival
 
 _MOST = 2000
-_BAD = ("failed", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def after(known: Sequence[Failure], found: Facts) -> tuple[Failure, ...]:
         failures += [
             Failure(story=story.story, check=check)
             for check in made
-            if found.sampled and check.verdict in _BAD and {check.source, check.target} <= found.hosts
+            if found.sampled and check.verdict in BAD and {check.source, check.target} <= found.hosts
         ]
         keys, kinds = {check.key for check in made}, {(check.id, check.source) for check in made}
         failures += [

@@ -75,7 +75,8 @@ def _recent(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(known: dict[str, Any]) -> Told:
-    failing = {str(check): int(age) for check, age in known.get("failing", {}).items()}
+    kept = known.get("failing")
+    failing = None if kept is None else {str(check): int(age) for check, age in kept.items()}
     return Told(**{**known, "recent": tuple(known["recent"]), "failing": failing})
 
 

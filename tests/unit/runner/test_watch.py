@@ -154,6 +154,14 @@ def _story(*checks: tuple[str, str]) -> facts.StoryRun:
     return facts.StoryRun(story="us1", verdict="failed", finished=START, duration_s=1.0, cause="a is off", checks=made)
 
 
+def test_what_an_earlier_version_has_told_is_not_told_again() -> None:
+    old = {"us1": notices.Told(verdict="failed", since=START, recent=(False,), failing=None)}
+    first = notices.decide(old, [_story(("a", "a is off"))], "", START)
+    assert first.changes == ()
+    second = notices.decide(first.after, [_story(("a", "a is off"), ("b", "b is off"))], "", START)
+    assert [change.text for change in second.changes] == ["us1 also fails: one → b: b is off"]
+
+
 def test_what_else_fails_is_one_line_for_each_cause_and_few_lines() -> None:
     first = notices.decide({}, [_story(("a", "a is off"))], "", START)
     assert [change.text for change in first.changes] == ["us1 fails: a is off"]
@@ -675,7 +683,7 @@ def test_state_survives_and_damage_is_said(tmp_path: Path) -> None:
     del earlier["told"]["us1"]["failing"]
     path.write_text(json.dumps(earlier))
     found, problem = state.load(path)
-    assert (found.told["us1"].verdict, dict(found.told["us1"].failing), problem) == ("failed", {}, "")
+    assert (found.told["us1"].verdict, found.told["us1"].failing, problem) == ("failed", None, "")
     path.write_text('{"version": 1, "told": [')
     found, problem = state.load(path)
     assert found == state.Kept()

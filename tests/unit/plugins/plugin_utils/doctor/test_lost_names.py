@@ -164,7 +164,18 @@ def test_a_name_below_the_domain_that_is_found_is_not_hidden(wiki: Any, relay: A
 def test_a_name_below_the_domain_that_nothing_asked_for_is_unknown() -> None:
     (found,) = [check for check in examine_client(_client(derpmap=_RELAY)) if check.id == "doctor.domain"]
     assert (found.verdict, found.observed["hides"]) == ("error", [])
-    assert f"whether it knows {_DERP} was not seen" in found.hint
+    assert f"{_DERP} is neither found nor denied" in found.hint
+
+
+def test_a_name_below_the_domain_whose_resolver_fails_is_not_denied() -> None:
+    failing = {"answered": True, "rcode": 2}
+    data = _client(
+        derpmap=_RELAY, own_dns={_SERVER: _FOUND}, below_domain={_DERP: failing},
+        relay_names=[{"name": _DERP, "outcome": "failed"}], outside=[{"name": _SERVER, "outcome": "found"}],
+    )  # fmt: skip
+    (found,) = [check for check in examine_client(data) if check.id == "doctor.domain"]
+    assert (found.verdict, found.observed["hides"]) == ("error", [])
+    assert "run the doctor again when their resolvers answer" in found.hint
 
 
 @pytest.mark.parametrize("more", [{"accepts": False}, {"magic": False}])

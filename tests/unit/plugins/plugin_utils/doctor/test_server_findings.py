@@ -112,7 +112,9 @@ def test_online_is_compared_with_the_nodes_that_answer() -> None:
     assert found == {"b": "failed", "c": "failed"}, "no client pinged a"
 
 
-def _asked(answered: dict[str, bool], *, online: bool, bad: dict[str, str] | None = None) -> dict[str | None, Check]:
+def _asked(
+    answered: dict[str, bool], *, online: bool, bad: dict[str, str] | None = None, examined: bool = True
+) -> dict[str | None, Check]:
     """Return the checks of whether clients reach the node x; each reaches all others."""
     nodes = [node(number, name) for number, name in enumerate(answered, start=1)]
     views = tuple(
@@ -124,6 +126,7 @@ def _asked(answered: dict[str, bool], *, online: bool, bad: dict[str, str] | Non
         )
         for number, name in enumerate(answered, start=1)
     )  # fmt: skip
+    views += (ClientView(name="x", key="nodekey:9", state="Running"),) if examined else ()
     checks = _checks(*nodes, node(9, "x", online=online), views=views)
     return {check.target: check for check in checks if check.id.startswith("doctor.online")}
 
@@ -145,6 +148,12 @@ def test_one_client_does_not_decide_whether_another_node_answers(
         assert found["x"].verdict == ("passed" if reached is online else "failed")
         assert found[None].verdict == "passed"
     assert all(found[other].verdict == "passed" for other in "ab")
+
+
+@pytest.mark.parametrize("online", [True, False])
+def test_a_phone_that_falls_asleep_is_no_dispute(online: bool) -> None:
+    found = _asked({"a": True, "b": False}, online=online, examined=False)
+    assert (found["x"].verdict, found[None].verdict) == ("skipped", "passed")
 
 
 def test_clients_that_disagree_are_named() -> None:

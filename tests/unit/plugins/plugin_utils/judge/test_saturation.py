@@ -205,7 +205,8 @@ def test_a_rare_silence_on_a_saturated_machine_proves_nothing() -> None:
         (60, 12, _BUSY, "skipped"),
         (110, 12, _BUSY, "failed"),
         (110, 12, _IDLE, "failed"),
-        (110, 1, _BUSY, "skipped"),
+        (110, 1, _BUSY, "failed"),
+        (110, 0, _BUSY, "failed"),
         (20, 0, _BUSY, "passed"),
     ],
 )

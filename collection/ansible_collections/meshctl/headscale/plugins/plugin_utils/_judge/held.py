@@ -17,7 +17,7 @@ from .flowing import Flowing, Lost
 from .losing import pings_lost, too_many
 from .observations import HELD
 from .quoting import quoted
-from .saturation import busier, load_of, read_load
+from .saturation import MOST_PATIENT, busier, load_of, read_load
 from .spans import MOST_READ, Span, at_once, by_load, clock, spans_of
 from .steady import LOSES
 
@@ -157,11 +157,11 @@ class _Seen:
             **({"refused": line["errors"]} if line.get("errors") else {}),
         }
         bad = any(span.end - span.start > expect.silence_budget_s for span in spans)
-        lost, explained = self._lost(peer, family), by_load(spans, self._load, lasted_s=self._watched_s)
+        lost = self._lost(peer, family)
         losing = not bad and too_many(lost, expect.loss_budget)
         # Single packets are lost on a saturated machine as well.
-        explained = explained or (losing and not too_many(lost, expect.loss_budget * self._load.patience))
-        if (bad or losing) and explained:
+        by_chance = self._load.saturated and not too_many(lost, expect.loss_budget * MOST_PATIENT)
+        if by_load(spans, self._load, lasted_s=self._watched_s) if bad else losing and by_chance:
             what = f"was silent for {longest:g} s at most" if bad else f"lost {lost.times} of {lost.sent} pings"
             return self._context.skipped(self._overloaded(what), **about)
         hint = self._silent(peer, family, spans) if bad else self._losing(peer, family, longest) if losing else ""

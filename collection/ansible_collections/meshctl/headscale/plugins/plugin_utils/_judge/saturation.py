@@ -25,7 +25,7 @@ _STOLEN: Final = 0.2
 # A probe whose threads, all together, waited for a smaller part of its time was late for another reason.
 _WAITED: Final = 0.3
 _LONG_S: Final = 1.0
-_MOST_PATIENT: Final = 3.0
+MOST_PATIENT: Final = 3.0
 # The aspects that time decides, by assertion; an error of any assertion may be one of time.
 _TIMED: Final = {
     "reachable": frozenset(
@@ -36,7 +36,7 @@ _TIMED: Final = {
 _DOCTOR: Final = "doctor"
 _TIMEOUT: Final = "timeout"
 # Findings that rest on pings without a reply.
-_LOST: Final = frozenset({("path", ""), ("mtu", ""), ("policy", "reach"), ("online", "")})
+_LOST: Final = frozenset({("path", ""), ("mtu", ""), ("policy", "reach"), ("online", ""), ("online", "agree")})
 _REPLIES_ELSEWHERE: Final = frozenset({"answered_by", "by"})
 
 
@@ -65,7 +65,7 @@ class Load:
     @property
     def patience(self) -> float:
         """Return how many times longer checks may take because of it."""
-        return min(_MOST_PATIENT, max(1.0, self.slowdown / 2)) if self.saturated else 1.0
+        return min(MOST_PATIENT, max(1.0, self.slowdown / 2)) if self.saturated else 1.0
 
 
 def load_of(answer: Json) -> Load:

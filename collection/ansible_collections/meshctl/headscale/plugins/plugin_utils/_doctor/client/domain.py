@@ -48,10 +48,15 @@ def judge(client: Client, context: CheckContext) -> Check:
         hint=f"nodes ask the mesh for every name below {domain}, and {', '.join(hidden)} {'is' if len(hidden) == 1 else 'are'} not found: set "
         "dns.base_domain to a domain that nothing else uses, or add these names to dns.extra_records"
         if hidden
-        else f"nodes ask the mesh for every name below {domain}, and whether it knows {', '.join(unseen)} was not seen: "
-        f"{client.why('own_dns')}",
+        else f"nodes ask the mesh for every name below {domain}, and {', '.join(unseen)} {'is' if len(unseen) == 1 else 'are'} neither "
+        f"found nor denied: {_unanswered(client)}",
         command=f"getent ahosts {quoted((hidden or unseen)[0])}" if hidden or unseen else "",
     )
+
+
+def _unanswered(client: Client) -> str:
+    seen = client.data("own_dns") is not None
+    return "run the doctor again when their resolvers answer" if seen else client.why("own_dns")
 
 
 def _needed(client: Client) -> list[str]:
@@ -63,11 +68,11 @@ def _below(client: Client) -> list[str]:
 
 
 def _is_found(client: Client, name: str) -> bool | None:
-    """Whether tailscaled knows a name, or else the host finds it; None if neither was seen."""
-    for asked in ("own_dns", _BELOW):
-        row = mapping(mapping(client.data(asked)).get(name))
-        if row.get("answered") is True and row.get("rcode") in (_NOERROR, _NXDOMAIN):
-            return bool(row["rcode"] == _NOERROR)
+    """Whether tailscaled or the host finds a name; None if neither does and neither says that there is none."""
+    answers = [mapping(mapping(client.data(asked)).get(name)) for asked in ("own_dns", _BELOW)]
+    rcodes = [row.get("rcode") for row in answers if row.get("answered") is True]
     rows = (client.row(asked, name=name) for asked in ("outside", "relay_names", f"{_BELOW}_host"))
     outcomes = [text(row.get("outcome")) for row in rows if row]
-    return "found" in outcomes if outcomes else None
+    if _NOERROR in rcodes or "found" in outcomes:
+        return True
+    return False if _NXDOMAIN in rcodes or "not-found" in outcomes else None

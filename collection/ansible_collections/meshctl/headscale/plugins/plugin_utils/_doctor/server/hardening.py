@@ -13,7 +13,7 @@ from typing import Any
 from ....module_utils._errors import BadInput
 from ..._judge.answer import items, mapping, moment, text
 from ..._judge.quoting import quoted
-from ..._policy import sample
+from ..._policy import canonical, sample
 from ..files import config_exposure
 from ..files.document import read_yaml
 from ..files.finding import Finding, Severity, in_order, weight
@@ -182,6 +182,6 @@ def _policy(server: Server) -> Iterator[Finding]:
     if policy.unrestricted:
         yield _say("policy", "low", "no policy restricts anything", "no rules", "set a policy with acls or grants")
         return
-    for severity, kind, _path, problem, remedy in rule_findings(policy, mapping(document), sample(document)):
+    for severity, kind, _path, problem, remedy in rule_findings(policy, canonical(document), sample(document)):
         if kind in _OPEN:
             yield _say("policy", severity, problem, kind, f"{remedy} in the policy")
