@@ -110,6 +110,16 @@ def test_a_second_up_changes_nothing(machine: Machine) -> None:
     assert recap(done).count("changed=0") == len(recap(done).splitlines()) > 0, recap(done)
 
 
+def test_an_up_plugs_in_the_cable_that_an_interrupted_story_left_unplugged(machine: Machine) -> None:
+    line = ("meshctl-vmtest-client-node-2", "52:54:0a:00:00:0a")
+    machine.virsh("domif-setlink", *line, "down")
+
+    done = machine.playbook("up")
+
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert machine.virsh("domif-getlink", *line).split()[-1] == "up"
+
+
 def test_down_leaves_nothing_and_touches_nothing_else(machine: Machine) -> None:
     # As QEMU does with a guest whose disk is full: such a domain would outlive its definition.
     machine.virsh("suspend", "meshctl-vmtest-client-node-4")

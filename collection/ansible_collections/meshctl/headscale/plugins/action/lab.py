@@ -40,7 +40,7 @@ class ActionModule(ControllerAction):
         """Return what changed, and the topology as facts."""
         if options["state"] == "absent":
             name = _backend.lab_name(self, known) if options["name"] is None else str(options["name"])
-            return self._absent(_backend.recorded(self, known, name), keep_logs=options["keep_logs"])
+            return self._absent(_backend.removable(self, known, name), keep_logs=options["keep_logs"])
         lab = _backend.configured(self, known)
         return self._reserved(lab) if options["state"] == "reserved" else self._present(lab, known, options)
 

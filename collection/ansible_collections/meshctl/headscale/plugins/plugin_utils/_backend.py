@@ -84,6 +84,14 @@ def recorded(action: ActionBase, task_vars: dict[str, Any], name: str) -> Backen
     return guests if guests.made else guests.lab
 
 
+def removable(action: ActionBase, task_vars: dict[str, Any], name: str) -> Backend:
+    """Return the lab called `name`, to remove it: an `up` that is at work may not have recorded its guests yet.
+
+    :raises BadInput: when no lab can have that name.
+    """
+    return Guests(name, module_runner(action, task_vars))
+
+
 def lab_name(action: ActionBase, task_vars: dict[str, Any]) -> str:
     """Return the name of the inventory's lab; an empty one stays empty, so that it is refused."""
     found = action._templar.template(task_vars.get("lab_name", "seed"))

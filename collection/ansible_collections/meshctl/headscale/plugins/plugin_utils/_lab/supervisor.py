@@ -185,14 +185,17 @@ def _map_ids(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(directory: Path, *, seconds: float = 60.0) -> Iterator[None]:
-    """Hold the lock of a lab's directory: one `up` or `down` at a time."""
+def lock(directory: Path, *, seconds: float = 60.0, lab: str = "") -> Iterator[None]:
+    """Hold the lock of a lab's directory: one `up` or `down` at a time.
+
+    :param lab: its name, if the directory has another.
+    """
     # Next to the directory, because `down` removes that.
     path = directory.with_name(f".{directory.name}.lock")
     with _locked(path, time.monotonic() + seconds) as handle:
         if handle is None:
             raise LabError(
-                f"another meshctl has been working on the lab '{directory.name}' for {seconds:.0f} s; "
+                f"another meshctl has been working on the lab '{lab or directory.name}' for {seconds:.0f} s; "
                 "wait for it, or end it"
             )
         try:

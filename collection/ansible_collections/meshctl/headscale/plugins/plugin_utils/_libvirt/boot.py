@@ -52,7 +52,7 @@ class Work:
     @property
     def store(self) -> Path:
         """Return the directory with these guests as saved after their first boot."""
-        return cache_dir() / f"saved-{self.key}"
+        return cache_dir() / f"saved-{self.key}-{self.image.mark}"
 
     def disk(self, guest: Guest) -> Path:
         """Return the path of a guest's disk."""

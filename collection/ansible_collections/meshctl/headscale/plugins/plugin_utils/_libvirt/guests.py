@@ -29,7 +29,7 @@ from .._lab.supervisor import LabError
 from . import acceleration, preflight, ssh, xml
 from .boot import Boot, Work, owner
 from .image import Progress, ensure_image, ensure_programs
-from .model import Identity, Settings, as_facts, plan_guests, with_guests
+from .model import Identity, Plan, Settings, as_facts, plan_guests, with_guests
 from .modules import Modules, RunModule
 from .virsh import Virsh
 
@@ -45,19 +45,24 @@ class Made:
     uri: str
     disk_dir: str
     key: str
+    image: str = ""
+    """The mark of the image; empty for a lab of an older version."""
 
     @classmethod
     def load(cls, directory: Path) -> Made | None:
         """Return what was recorded; `None` when there is none or it cannot be read."""
         try:
             data = json.loads((directory / _STATE).read_text(encoding="utf-8"))
-            return cls(uri=str(data["uri"]), disk_dir=str(data["disk_dir"]), key=str(data["key"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            known = {name: str(data[name]) for name in ("uri", "disk_dir", "key")}
+            return cls(**known, image=str(data.get("image", "")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def save(self, directory: Path) -> None:
         """Record it. Call this before creating anything in libvirt."""
-        (directory / _STATE).write_text(json.dumps(self.__dict__, indent=1) + "\n", encoding="utf-8")
+        fresh = (directory / _STATE).with_suffix(".new")
+        fresh.write_text(json.dumps(self.__dict__, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(directory / _STATE)
 
 
 class Guests:
@@ -110,21 +115,29 @@ class Guests:
         with self._lock():
             self._refuse_foreign(work)
             record = self.record
+            uri, disks = work.plan.settings.uri, Path(work.plan.disk_dir)
             if record is None:  # nothing, or the remains of a crash or a reboot
-                self._remove_guests(work.plan.settings.uri, Path(work.plan.disk_dir))
+                if before := self.made:  # maybe with other settings
+                    self._remove_guests(before.uri, Path(before.disk_dir))
+                self._remove_guests(uri, disks)
             else:
-                self._refuse_change(work.key, record)
+                self._refuse_change(work, record)
             try:
                 changes = self.lab.up(with_guests(topology), programs)
-                Made(uri=work.plan.settings.uri, disk_dir=work.plan.disk_dir, key=work.key).save(self.directory)
+                Made(uri=uri, disk_dir=str(disks), key=work.key, image=work.image.mark).save(self.directory)
                 if work.accelerated:
                     (self.directory / _KVM).touch()
+                for host in self._unplugged(work.plan):
+                    self.pull_cable(host, plugged=True)
+                    changes.append(f"cable of {host} plugged in")
                 return [*changes, *Boot(self.lab, work).run()]
             except BaseException as exc:
-                if record is not None or not self.directory.exists():
+                if record is not None:
                     raise
-                disks = Path(work.plan.disk_dir)
-                kept = self._remove(work.plan.settings.uri, disks, keep_logs=isinstance(exc, Exception))
+                if not self.directory.exists():  # the lab could not be built, or was removed meanwhile
+                    self._remove_guests(uri, disks)
+                    raise
+                kept = self._remove(uri, disks, keep_logs=isinstance(exc, Exception))
                 if isinstance(exc, LabError):
                     raise LabError(f"{exc}; everything it created was removed again, its logs are in {kept}") from None
                 raise
@@ -134,17 +147,18 @@ class Guests:
         plan = plan_guests(topology, self._settings, directory=str(self.directory))
         changes = self.lab.changes(with_guests(topology), programs)
         running = Virsh(self._settings.uri).running()
-        return [*changes, *(f"guest {guest.host} started" for guest in plan.guests if guest.domain not in running)]
+        changes += [f"guest {guest.host} started" for guest in plan.guests if guest.domain not in running]
+        return [*changes, *(f"cable of {host} plugged in" for host in self._unplugged(plan))]
 
     def down(self, *, keep_logs: bool = False) -> Path | None:
         """Remove everything that this lab has; return where `keep_logs` moved the logs.
 
         :raises LabError: when libvirt does not answer; the record then remains for another attempt.
         """
-        made = self.made
-        if made is None and not self.directory.exists():
+        if not self.directory.exists():
             return None
         with self._lock():
+            made = self.made  # not before: an `up` may just have recorded it
             if made is None:  # nothing was created in libvirt: that is recorded first
                 return self.lab.down(keep_logs=keep_logs)
             return self._remove(made.uri, Path(made.disk_dir), keep_logs=keep_logs)
@@ -162,6 +176,12 @@ class Guests:
         virsh, domain, mac = self._line(host)
         return virsh("domif-getlink", domain, mac).split()[-1] == "up"
 
+    def _unplugged(self, plan: Plan) -> list[str]:
+        """Return the guests whose cable is unplugged, as after a run that was killed during an outage."""
+        made = self.made
+        active = Virsh(made.uri).active() if made else set()
+        return [guest.host for guest in plan.guests if guest.domain in active and not self.cable_plugged(guest.host)]
+
     def _line(self, host: str) -> tuple[Virsh, str, str]:
         made = self.made
         if made is None:
@@ -177,7 +197,7 @@ class Guests:
         return virsh, domain, macs[0]
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
-        return supervisor.lock(self.directory.with_name(f"{self.lab.name}.libvirt"))
+        return supervisor.lock(self.directory.with_name(f"{self.name}.libvirt"), lab=self.name)
 
     def _prepare(self, topology: Topology, programs: dict[str, str]) -> Work:
         settings, progress = self._settings, self._progress
@@ -222,7 +242,7 @@ class Guests:
                     "rename or remove it, or choose another lab_name"
                 )
 
-    def _refuse_change(self, key: str, record: Record) -> None:
+    def _refuse_change(self, work: Work, record: Record) -> None:
         made = self.made
         if made is None:
             if any(machine["kind"] == "guest" for machine in record.topology["machines"].values()):
@@ -230,7 +250,7 @@ class Guests:
             raise LabError(
                 f"the lab '{self.lab.name}' is up without virtual machines; {take_down_first(self.lab.name)}"
             )
-        if made.key != key:
+        if made.key != work.key or made.image not in ("", work.image.mark):
             raise LabError(
                 f"the lab '{self.lab.name}' is up with other guests (image, programs, memory or addresses changed); "
                 f"{take_down_first(self.lab.name)}"

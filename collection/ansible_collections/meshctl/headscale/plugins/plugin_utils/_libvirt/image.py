@@ -54,6 +54,13 @@ class Image:
         extra = self.directory / "cmdline"
         return extra.read_text(encoding="utf-8").strip() if extra.is_file() else ""
 
+    @property
+    def mark(self) -> str:
+        """Return what differs in an image that was rebuilt under the same name."""
+        disk = self.file("disk.qcow2").stat()
+        marks = self.file("host_key.pub").read_bytes() + f"{disk.st_size} {disk.st_mtime_ns}".encode()
+        return hashlib.sha256(marks).hexdigest()[:12]
+
     def file(self, name: str) -> Path:
         """Return one of the image's files."""
         return self.directory / name
