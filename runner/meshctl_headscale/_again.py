@@ -74,10 +74,12 @@ class Up:
             return
         kept = {"fingerprint": fingerprint, "notes": lines, "report": report}
         fresh = self._path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(_collection.private.new_file(fresh), "w", encoding="utf-8") as file:
-            json.dump(kept, file)
-        fresh.replace(self._path)
+        # Without the notes, as after a `down` in another terminal, the next `up` takes a play.
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(_collection.private.new_file(fresh), "w", encoding="utf-8") as file:
+                json.dump(kept, file)
+            fresh.replace(self._path)
 
     def again(self, fingerprint: str) -> tuple[Result, dict[str, Any]] | str:
         """Return the result of another `up` and the status of the lab, or why that needs a play."""

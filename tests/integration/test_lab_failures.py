@@ -152,6 +152,43 @@ def test_an_up_that_was_killed_while_it_added_a_machine(new_lab: Callable[..., L
     driver.shell("newcomer", "ping -c 1 -W 2 203.0.113.10")
 
 
+def test_an_up_that_failed_while_it_added_a_machine_leaves_none_of_it(new_lab: Callable[..., LabDriver]) -> None:
+    driver = new_lab()
+    driver.build().succeeded()
+    assert driver.inside(driver.init(), ["touch", "/run/lab/disk/newcomer"]).returncode == 0  # where its disk would be
+    driver.hosts("clients")["newcomer"] = {"mesh_subnet": "subnet-b"}
+    driver.vars["mesh_subnets"]["subnet-b"]["nat"] = "hard"
+    assert driver.build().status == 2
+    assert "newcomer" in driver.inside(driver.init(), ["ls", "/run/netns"]).stdout
+    del driver.hosts("clients")["newcomer"]
+    driver.vars["mesh_subnets"]["subnet-b"]["nat"] = "easy"
+    assert driver.build().succeeded().of("Build")["localhost"]["changes"] == [
+        "machine newcomer removed",
+        "links and NAT applied again after an unfinished change",
+    ]
+    assert "newcomer" not in driver.inside(driver.init(), ["ls", "/run/netns"]).stdout
+    assert driver.build().succeeded().changed() == []
+    driver.shell("client-node-2", "ping -c 1 -W 2 203.0.113.10")
+
+
+def test_a_program_that_was_replaced_at_its_path_is_noticed(new_lab: Callable[..., LabDriver], user: Machine) -> None:
+    driver = new_lab(machine=user)
+    path = user.home / f"own-{driver.name}"
+    build = [{"name": "Build", "meshctl.headscale.lab": {"programs": {"headscale": str(path)}}}]
+    for text, seconds in (("one", 0), ("one", 5)):  # it is the same after it was installed again
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+        os.utime(path, (time.time() - seconds,) * 2)
+        assert driver.tasks("localhost", build).succeeded().of("Build")["localhost"]["changed"] is (seconds == 0)
+    path.write_text("two", encoding="utf-8")
+    refused = driver.tasks("localhost", build)
+    assert refused.status == 2
+    assert (
+        f"the lab '{driver.name}' runs another headscale; take it down with `meshctl down --lab {driver.name}` first"
+        in refused.messages()
+    )
+
+
 def test_a_lab_without_a_readable_record_is_built_anew(new_lab: Callable[..., LabDriver]) -> None:
     driver = new_lab()
     driver.build().succeeded()

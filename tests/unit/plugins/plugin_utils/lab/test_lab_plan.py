@@ -86,6 +86,19 @@ def test_a_machine_that_is_added_renames_nobodys_port() -> None:
     assert {key: after[key] for key in before} == before
 
 
-def test_only_delays_need_the_kernels_netem() -> None:
-    assert network.needs_netem(_impaired()) == ["router-subnet-a"]
-    assert network.needs_netem(Inventory().read()) == []
+@pytest.mark.parametrize("there", [True, False])
+def test_a_kernel_without_ipv6_is_asked_for_none_of_it(there: bool, tmp_path: Path) -> None:
+    script = plan.build_script(with_ipv6().read()).removeprefix(plan.PREAMBLE)
+    script = script.replace("/proc/sys/net/ipv6", str(tmp_path if there else tmp_path / "missing"))
+    # The same script, with commands that say what they are told.
+    shown = 'show() { echo "$@"; [ -t 0 ] || cat; }\n' + "".join(
+        f'{name}() {{ show {name} "$@"; }}\n'
+        for name in ("base", "namespaces", "ip", "ipv6", "machine", "await", "nsenter", "tc", "nft")
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-euc", shown + script], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "link set br-wan" in done.stdout
+    for setting in ("addrgenmode", "net.ipv6.conf.all.forwarding=1"):
+        assert (setting in done.stdout) is there

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +43,17 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     record.save(tmp_path / "record.json")
     assert Record.load(tmp_path / "record.json") == record
     assert [entry.name for entry in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_change_that_has_not_ended_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    record = replace(_record(Inventory()), unfinished=["client-node-1"])
+    record.save(path)
+    assert Record.load(path) == record
+    data = json.loads(path.read_text(encoding="utf-8"))
+    del data["unfinished"]  # as in the record of an older version
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert Record.load(path) == replace(record, unfinished=None)
 
 
 def test_a_record_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
@@ -90,6 +105,18 @@ def test_a_supervisor_file_that_names_no_supervisor_of_ours(tmp_path: Path, text
     (tmp_path / "supervisor.pid").write_text(text)
     assert supervisor.supervisor(tmp_path) is None
     assert supervisor.stop(tmp_path) is False, "and nothing of anybody else's is killed"
+
+
+def test_a_lab_is_not_another_one_whose_name_begins_with_its_own(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()", "meshctl-lab:ab"], stdin=subprocess.PIPE)
+    try:
+        for name in ("a", "ab"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "supervisor.pid").write_text(str(child.pid))
+        assert supervisor.supervisor(tmp_path / "a") is None
+        assert supervisor.supervisor(tmp_path / "ab") == Process.of(child.pid)
+    finally:
+        child.communicate(b"\n")
 
 
 def test_the_lock_leaves_no_file_where_there_is_no_lab(tmp_path: Path) -> None:
@@ -151,6 +178,103 @@ def test_what_differs_between_a_lab_and_an_inventory() -> None:
         "client-node-3: link changed",
     ]
     assert differs.renat == ["subnet-b"]
+
+
+def test_after_an_unfinished_change_everything_is_applied_again() -> None:
+    inventory = Inventory()
+    record = replace(_record(inventory), unfinished=["newcomer"])
+    differs = difference(record, inventory.read())
+    assert differs.sentences() == [
+        "machine newcomer removed",
+        "links and NAT applied again after an unfinished change",
+    ]
+    assert differs.renat == ["subnet-a", "subnet-b"]
+    inventory.groups["clients"]["newcomer"] = {"mesh_subnet": "subnet-a"}
+    assert difference(record, inventory.read()).sentences() == [
+        "machine newcomer added",
+        "links and NAT applied again after an unfinished change",
+    ]
+
+
+@pytest.fixture
+def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """Return a lab that is recorded as up; its cables are plugged in, and its scripts do nothing."""
+    monkeypatch.setenv("MESHCTL_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(supervisor, "first_process", lambda _directory: Process.of(os.getpid()))
+    monkeypatch.setattr(supervisor, "PROGRAMS", str(tmp_path / "copies"))
+    monkeypatch.setattr(Lab, "_fabric", lambda *_arguments, **_options: "[]")
+    monkeypatch.setattr(supervisor, "share", lambda _directory: None)
+    lab = Lab("seed")
+    lab.directory.mkdir(parents=True)
+    own = tmp_path / "headscale"
+    own.write_text("first")
+    (tmp_path / "copies").mkdir()
+    shutil.copy2(own, tmp_path / "copies" / "headscale")
+    replace(_record(Inventory()), programs={"headscale": str(own)}).save(lab.directory / "record.json")
+    return lab
+
+
+def _fail(*_arguments: object) -> None:
+    raise LabError("no")
+
+
+def test_a_change_that_failed_is_repeated_even_if_the_inventory_is_as_before(
+    up: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Inventory()
+    other = Inventory()
+    other.subnets["subnet-b"]["nat"] = "hard"
+    other.groups["clients"]["newcomer"] = {"mesh_subnet": "subnet-a"}
+    assert up.record
+    programs = up.record.programs
+    assert up.unchanged(recorded(before.read()), programs)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lab, "_run", lambda *_: dict.fromkeys(["newcomer"], Process.of(os.getpid())))
+        patch.setattr(Lab, "_shell", lambda _lab, script: _fail() if "tc qdisc del" in script else "")
+        with pytest.raises(LabError, match=r"^no$"):
+            up.up(other.read(), programs)
+    assert not up.unchanged(recorded(before.read()), programs)
+    said = up.up(before.read(), programs)
+    assert said == ["machine newcomer removed", "links and NAT applied again after an unfinished change"]
+    assert up.unchanged(recorded(before.read()), programs)
+    assert up.changes(before.read(), programs) == []
+
+
+def test_a_change_that_is_refused_changes_nothing(up: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Inventory()
+    other.subnets["subnet-b"]["nat"] = "hard"
+    assert up.record
+    monkeypatch.setattr(lab_module.preflight, "require_lines", _fail)
+    with pytest.raises(LabError, match=r"^no$"):
+        up.up(other.read(), up.record.programs)
+    assert up.changes(Inventory().read(), up.record.programs) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "seconds", "same"),
+    [
+        pytest.param(b"other", 1, False, id="another program of the same size"),
+        pytest.param(b"longer", 0, False, id="another program of the same time"),
+        pytest.param(b"first", 1, True, id="the same program, installed again"),
+        pytest.param(None, 0, True, id="a program that cannot be read"),
+    ],
+)
+def test_a_program_that_was_replaced_is_noticed(up: Lab, content: bytes | None, seconds: int, same: bool) -> None:
+    assert up.record
+    programs, topology = up.record.programs, Inventory().read()
+    path = Path(programs["headscale"])
+    assert up.unchanged(recorded(topology), programs)
+    now = path.stat().st_mtime_ns + seconds * 10**9
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+        os.utime(path, ns=(now, now))
+    assert up.unchanged(recorded(topology), programs) is same
+    if same:
+        assert up.changes(topology, programs) == []
+    else:
+        with pytest.raises(LabError, match="runs another headscale; take it down with `meshctl down --lab seed` first"):
+            up.changes(topology, programs)
 
 
 @pytest.mark.parametrize(

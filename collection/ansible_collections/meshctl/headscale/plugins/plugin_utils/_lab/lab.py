@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -113,14 +114,17 @@ class Lab:
         if record is None:
             return [f"lab {self.name} created with {len(topology.machines)} machines"]
         differs = difference(record, topology)
-        if changed := sorted(name for name in programs if record.programs.get(name) != programs[name]):
+        moved = [name for name in programs if record.programs.get(name) != programs[name]]
+        if changed := sorted([*moved, *supervisor.replaced(self.directory, programs)]):
             raise LabError(f"the lab '{self.name}' runs another {changed[0]}; {take_down_first(self.name)}")
         return [*differs.sentences(), *(f"cable of {name} plugged in" for name in self._unplugged(record))]
 
     def unchanged(self, topology: Mapping[str, object], programs: Mapping[str, str]) -> bool:
         """Whether the lab was built from a topology, as it is recorded, and all of it is still there."""
         record = self.record
-        if record is None or record.topology != topology or record.programs != programs:
+        if record is None or record.unfinished is not None:
+            return False
+        if record.topology != topology or record.programs != programs or supervisor.replaced(self.directory, programs):
             return False
         own = {name for name, machine in record.topology["machines"].items() if machine["kind"] != "guest"}
         if not own <= record.machines.keys() or not all(machine.alive for machine in record.machines.values()):
@@ -191,6 +195,8 @@ class Lab:
         if record is None or init is None:
             raise LabError(self.missing())
         index = list(record.topology["subnets"]).index(subnet) + 1
+        # A kernel without IPv6 does not know this setting.
+        quiet = ["addrgenmode", "none"] if Path("/proc/sys/net/ipv6").exists() else []
         port = f"up-{index}"
         show = ["ip", "-j", "link", "show", "dev", cable]
         here = subprocess.run(show, capture_output=True, text=True, check=False)  # noqa: S603
@@ -199,11 +205,11 @@ class Lab:
         script = f"""set -e
             ip link del {cable} 2>/dev/null || true
             ip link add {cable} type veth peer name {port} netns {init.pid}
-            ip link set {cable} addrgenmode none master {bridge} up"""
+            ip link set {cable} {" ".join(quiet)} master {bridge} up"""
         laid = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)  # noqa: S603
         if laid.returncode:
             raise LabError(f"{bridge} could not be connected to the lab's {subnet}: {laid.stderr.strip()}")
-        self._fabric(["ip", "link", "set", port, "addrgenmode", "none", "master", f"br-{index}", "up"])
+        self._fabric(["ip", "link", "set", port, *quiet, "master", f"br-{index}", "up"])
         return True
 
     @staticmethod
@@ -287,7 +293,8 @@ class Lab:
         stopped = started.union(differs.removed)
         machines = {name: process for name, process in record.machines.items() if name not in stopped}
         # Remove machines from the record first: after a crash here, the next `up` starts them again.
-        self._save_record(Record(record.created, record.topology, record.programs, machines))
+        unfinished = sorted(started.union(record.unfinished or ()))
+        self._save_record(replace(record, machines=machines, unfinished=unfinished))
         for name in stopped.intersection(record.machines):
             supervisor.kill(record.machines[name])
         if stopped:

@@ -268,11 +268,6 @@ def _chain(name: str, hook: str, rules: Iterable[str], *, policy: str = "accept"
     return [f"  chain {name} {{", f"    type {hook}; policy {policy};", *(f"    {rule}" for rule in rules), "  }"]
 
 
-def needs_netem(topology: Topology) -> list[str]:
-    """Return the machines whose link needs the kernel's `sch_netem`."""
-    return [line.machine for line in cables(topology) if line.link.delay_ms]
-
-
 def shaping_commands(lines: Iterable[Cable]) -> str:
     """Return the `tc -batch` input for the fabric's ends of the cables, which shape what machines receive."""
     return _text(command for line in lines for command in _qdisc(line.port, line.link))

@@ -19,6 +19,9 @@ from . import network
 from .network import Cable
 
 PREAMBLE = ". /run/lab/state/machine.sh\n"
+# A kernel without IPv6 (ipv6.disable=1) refuses its settings.
+_IPV6 = "[ -e /proc/sys/net/ipv6 ]"
+_LINKS = f"if {_IPV6}; then ip -batch -; else sed 's/ addrgenmode none//' | ip -batch -; fi"
 
 
 def build_script(topology: Topology, *, only: Collection[str] | None = None) -> str:
@@ -33,8 +36,8 @@ def build_script(topology: Topology, *, only: Collection[str] | None = None) -> 
     parts = [PREAMBLE]
     if only is None:
         parts += [_call("base")]
-        parts += [_feed("ip -batch -", network.fabric_commands(topology))]
-    parts += [_call("namespaces", *cables), _feed("ip -batch -", network.cable_commands(lines))]
+        parts += [_feed(_LINKS, network.fabric_commands(topology))]
+    parts += [_call("namespaces", *cables), _feed(_LINKS, network.cable_commands(lines))]
     parts += [_machine(topology, machine, cables[machine.name]) for machine in machines]
     parts += [_links(topology, lines), _call("await", *(machine.name for machine in machines))]
     return "\n".join(parts)
@@ -89,8 +92,9 @@ def _machine(topology: Topology, machine: Machine, cables: list[Cable]) -> str:
     if machine.kind == "router":
         subnet = topology.subnets[machine.subnet]
         # Send every rejection: the kernel's default limit of about one per second and host would swallow some.
-        forwarding = " net.ipv6.conf.all.forwarding=1" if machine.address6 else ""
-        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0{forwarding}")
+        parts.append(f"{_inside(machine.name)} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0")
+        if machine.address6:
+            parts.append(f"! {_IPV6} || {_inside(machine.name)} sysctl -qw net.ipv6.conf.all.forwarding=1")
         parts.append(_feed(f"{_inside(machine.name)} nft -f -", network.router_rules(topology, subnet)))
     parts.append(_uplinks(cables))
     parts.append(_call("machine", topology.lab_name, machine.name, topology.resolver))

@@ -9,10 +9,12 @@ Kernel features are tried in short-lived namespaces: a list of modules or a devi
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -20,8 +22,9 @@ from typing import Final, Literal
 from ...module_utils._errors import BadInput
 from .. import _paths
 from .._inventory.places import Topology
-from .network import needs_netem
-from .supervisor import LabError, rootless
+from .._inventory.values import Link
+from .network import cables
+from .supervisor import LabError
 
 # Program to Debian package; other distributions use the same or similar names.
 PROGRAMS: Final = {
@@ -74,7 +77,6 @@ _FEATURES: Final = (
         "load the kernel module tun, and check the access to it",
     ),
 )
-_NETEM: Final = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +104,55 @@ class Finding:
         return cls(id=name, verdict="fail", what=what, remedy=remedy)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Impairment:
+    """A way to impair a link, with the commands that try it."""
+
+    id: str
+    what: str
+    needed: Callable[[Link], bool]
+    script: str
+    remedy: str
+
+    def examine(self) -> Finding:
+        """Return whether this kernel has what the impairment needs."""
+        if problem := _try(f"ip link set lo up && {self.script}"):
+            return Finding.warn(self.id, f"this kernel cannot give links {self.what} ({problem})", self.remedy)
+        return Finding.ok(self.id, f"links can have {self.what}")
+
+
+# They are needed by some topologies only.
+_IMPAIRMENTS: Final = (
+    _Impairment(
+        id="netem",
+        what="a delay",
+        needed=lambda link: bool(link.delay_ms),
+        script="tc qdisc add dev lo root netem delay 1ms",
+        remedy="load the kernel module sch_netem (`modprobe sch_netem`), or remove delay and jitter from links",
+    ),
+    _Impairment(
+        id="rate",
+        what="a rate",
+        needed=lambda link: bool(link.rate_bit) and not link.delay_ms,  # netem has a rate as well
+        script="tc qdisc add dev lo root tbf rate 1mbit burst 64kb latency 100ms",
+        remedy="load the kernel module sch_tbf (`modprobe sch_tbf`), or remove the rate from links",
+    ),
+    _Impairment(
+        id="loss",
+        what="packet loss",
+        needed=lambda link: bool(link.loss),
+        script="printf 'table netdev t { chain c { type filter hook egress device lo priority 0; "
+        "numgen random mod 10000 < 1 drop; }; }' | nft -f -",
+        remedy="use Linux 5.16 or later with netfilter's egress hook (CONFIG_NETFILTER_EGRESS) and the module "
+        "nft_numgen, or remove the loss from links",
+    ),
+)
+
+
 def examine() -> list[Finding]:
     """Return all findings about this machine, good ones too."""
-    return [*_access(), _programs(), *_features(), *_disk(), netem()]
+    impairments = [impairment.examine() for impairment in _IMPAIRMENTS]
+    return [*_access(), _programs(), *_features(), *_disk(), *impairments]
 
 
 def require(topology: Topology) -> None:
@@ -124,19 +172,15 @@ def require_lines(topology: Topology) -> None:
 
     :raises LabError: naming the first line that it cannot make, and the remedy.
     """
-    delayed = needs_netem(topology)
-    if delayed and netem().verdict != "ok":
-        raise LabError(
-            f"the link of {delayed[0]} has a delay, and this kernel has no sch_netem to implement it: "
-            "load that module (Debian: linux-image's modules; `modprobe sch_netem`), or remove delay and jitter "
-            "(rate and loss need no module)"
-        )
+    for impairment in _IMPAIRMENTS:
+        machines = [cable.machine for cable in cables(topology) if impairment.needed(cable.link)]
+        if machines and (found := impairment.examine()).verdict != "ok":
+            raise LabError(f"the link of {machines[0]} has {impairment.what}, but {found.what}: {found.remedy}")
 
 
 def _access() -> Iterator[Finding]:
     if problem := _open_tun():
-        remedy = "let this user read and write it (chmod 0666 /dev/net/tun), or run as root"
-        yield Finding.fail("tun", f"/dev/net/tun: {problem}", remedy)
+        yield Finding.fail("tun", f"/dev/net/tun: {problem.strerror}", _tun_remedy(problem))
     else:
         yield Finding.ok("tun", "/dev/net/tun can be opened")
     yield _user_namespaces()
@@ -146,23 +190,35 @@ def _access() -> Iterator[Finding]:
         )
 
 
-def _open_tun() -> str:
+def _open_tun() -> OSError | None:
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except OSError as exc:
-        return exc.strerror or str(exc)
-    return ""
+        return exc
+    return None
+
+
+def _tun_remedy(problem: OSError) -> str:
+    if problem.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        return "load the kernel module (`modprobe tun`), or start the container with `--device /dev/net/tun`"
+    if os.geteuid() == 0:
+        device = "`--device /dev/net/tun`"
+        return f"root is not permitted to open it, as in a container without {device}: start the container with that"
+    return "let this user read and write it (chmod 0666 /dev/net/tun), or run as root"
 
 
 def _user_namespaces() -> Finding:
     if problem := _try("mount -t tmpfs t /mnt && ip link set lo up"):
         what = f"this user cannot create a user namespace with its own network ({problem})"
-        return Finding.fail("namespaces", what, _namespace_remedy())
+        return Finding.fail("namespaces", what, _namespace_remedy(problem))
     return Finding.ok("namespaces", "this user can create user, mount and network namespaces")
 
 
-def _namespace_remedy() -> str:
-    """Name the first of the distributions' switches that is off."""
+def _namespace_remedy(problem: str) -> str:
+    """Name the first of the distributions' switches that is off; those for ordinary users do not hold for root."""
+    root = os.geteuid() == 0
+    if root and re.search("not permitted|denied", problem, re.IGNORECASE):
+        return "root is not permitted to, as in a container with default settings: start it with `--privileged`"
     for path, bad, remedy in (
         (
             "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
@@ -174,10 +230,10 @@ def _namespace_remedy() -> str:
     ):
         try:
             if Path(path).read_text(encoding="utf-8").strip() == bad:
-                return f"as root: {remedy}" + ("; or run as root" if rootless() else "")
+                return f"as root: {remedy}" + ("" if root else "; or run as root")
         except OSError:
             continue
-    return "run as root" if rootless() else "use a kernel with user namespaces (CONFIG_USER_NS)"
+    return "use a kernel with user namespaces (CONFIG_USER_NS)" if root else "run as root"
 
 
 def _try(script: str) -> str:
@@ -200,7 +256,8 @@ def _try(script: str) -> str:
     if done.returncode == 0:
         return ""
     lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit {done.returncode}"
+    # nft repeats the rule after its error, with a line of ^ below it.
+    return next((line for line in lines if "Error: " in line), lines[-1] if lines else f"exit {done.returncode}")
 
 
 def _programs() -> Finding:
@@ -218,14 +275,6 @@ def _features() -> Iterator[Finding]:
             yield Finding.fail(name, f"the kernel refuses {name} in a namespace ({problem})", remedy)
         else:
             yield Finding.ok(name, f"the kernel supports {name} in a namespace")
-
-
-def netem() -> Finding:
-    """Return whether the kernel can delay packets, which only some topologies need."""
-    if not _try(_NETEM):
-        return Finding.ok("netem", "delay and jitter of links work (sch_netem)")
-    what = "this kernel cannot delay links or add jitter (no sch_netem); everything else works"
-    return Finding.warn("netem", what, "modprobe sch_netem, if the kernel has it")
 
 
 def parted(error: BadInput) -> tuple[str, str]:

@@ -31,6 +31,8 @@ class Record:
     topology: dict[str, Any]
     programs: dict[str, str]
     machines: dict[str, Process]
+    unfinished: list[str] | None = None
+    """The machines that a change was starting, if it has not reached its end."""
 
     @classmethod
     def load(cls, path: Path) -> Record | None:
@@ -50,7 +52,14 @@ class Record:
             machines = {name: Process(int(pid), int(started)) for name, (pid, started) in data["machines"].items()}
             if not all(isinstance(data["topology"][part], dict) for part in _PARTS):
                 return None
-            return cls(str(data["created"]), dict(data["topology"]), dict(data["programs"]), machines)
+            unfinished = data.get("unfinished")
+            return cls(
+                str(data["created"]),
+                dict(data["topology"]),
+                dict(data["programs"]),
+                machines,
+                None if unfinished is None else [str(name) for name in unfinished],
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -61,6 +70,7 @@ class Record:
             "topology": self.topology,
             "programs": self.programs,
             "machines": {name: [process.pid, process.started] for name, process in self.machines.items()},
+            "unfinished": self.unfinished,
         }
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -120,15 +130,21 @@ def difference(record: Record, topology: Topology) -> Difference:
     known = [machine for machine in new["machines"] if machine in old["machines"]]
     for machine in known:
         tuned += _machine_changes(name, machine, old["machines"][machine], new["machines"][machine])
+    if record.unfinished is not None:  # it may have applied some of its settings
+        tuned.append("links and NAT applied again after an unfinished change")
     # The lab does not start guests, but its routers' rules depend on them.
     here, there = _own(old["machines"]), _own(new["machines"])
     tuned += [f"guest {guest} changed" for guest in {*old["machines"], *new["machines"]} - {*known, *here, *there}]
     return Difference(
         added=[machine for machine in there if machine not in known],
         again=[m for m in known if m in there and (m not in record.machines or not record.machines[m].alive)],
-        removed=[machine for machine in here if machine not in known],
+        removed=[m for m in dict.fromkeys([*here, *(record.unfinished or ())]) if m not in new["machines"]],
         tuned=tuned,
-        renat=[subnet for subnet in new["subnets"] if new["subnets"][subnet]["nat"] != old["subnets"][subnet]["nat"]],
+        renat=[
+            subnet
+            for subnet in new["subnets"]
+            if record.unfinished is not None or new["subnets"][subnet]["nat"] != old["subnets"][subnet]["nat"]
+        ],
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import filecmp
 import os
 import shlex
 import signal
@@ -37,6 +38,8 @@ ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 # The parts of the state directory that the lab can write to.
 SHARED: Final = ("boot", "logs", "tls")
 SCRIPTS: Final = ("machine.sh", "namespaces.py")
+# Where the lab has its copies of the programs.
+PROGRAMS: Final = "/run/lab/bin"
 # The programs' checksums, in the format of sha256sum.
 CHECKSUMS: Final = "programs.sha256"
 # A root lab has the user ids of one of these slots, from 0x70000000 on: neither accounts nor containers use them.
@@ -52,13 +55,13 @@ umask 022
 owner=$1
 shift
 mount -t tmpfs -o "mode=755,size=64m,uid=$owner,gid=$owner" lab /run
-mkdir /run/lab /run/lab/bin /run/lab/state
-mount -t tmpfs -o mode=755 programs /run/lab/bin
+mkdir /run/lab {PROGRAMS} /run/lab/state
+mount -t tmpfs -o mode=755 programs {PROGRAMS}
 for program in "$@"; do
-    cp "${{program#*=}}" "/run/lab/bin/${{program%%=*}}"
-    chmod 755 "/run/lab/bin/${{program%%=*}}"
+    cp --preserve=timestamps "${{program#*=}}" "{PROGRAMS}/${{program%%=*}}"
+    chmod 755 "{PROGRAMS}/${{program%%=*}}"
 done
-mount -o remount,bind,ro /run/lab/bin
+mount -o remount,bind,ro {PROGRAMS}
 cp {" ".join(SCRIPTS)} {CHECKSUMS} ca.pem /run/lab/state
 # They are not readable for the lab's root if this user's umask is strict.
 chmod 644 /run/lab/state/*
@@ -281,7 +284,8 @@ def supervisor(directory: Path) -> Process | None:
     except (OSError, ValueError):
         return None
     # After a reboot the id may belong to another process; ours has the lab's name in its command line.
-    return process if process and f"meshctl-lab:{directory.name}".encode() in _command(process.pid) else None
+    name = f"meshctl-lab:{directory.name}".encode()
+    return process if process and name in _command(process.pid).split(b"\0") else None
 
 
 def _command(pid: int) -> bytes:
@@ -302,6 +306,20 @@ def first_process(directory: Path) -> Process | None:
     parent = supervisor(directory)
     children = _children(parent.pid) if parent else []
     return Process.of(children[0]) if children else None
+
+
+def replaced(directory: Path, programs: Mapping[str, str]) -> list[str]:
+    """Return the programs whose content differs from the copy that the lab runs."""
+    init = first_process(directory)
+    if init is None:
+        return []
+    found = []
+    for name, path in programs.items():
+        # A copy has the time of its file: if time and size are equal, `cmp` reads neither of them.
+        with contextlib.suppress(OSError):
+            if not filecmp.cmp(path, f"/proc/{init.pid}/root{PROGRAMS}/{name}"):
+                found.append(name)
+    return found
 
 
 def _children(pid: int) -> list[int]:
