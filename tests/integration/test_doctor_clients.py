@@ -162,7 +162,7 @@ def test_large_packets_that_are_dropped(patient: BrokenMesh) -> None:
     )
     with patient.firewall(TWO, rules):
         findings = patient.examine()
-    assert roots(findings) == {"doctor.mtu"}
+    assert roots(findings) == {"doctor.mtu"}, findings
     assert {finding.source for finding in findings} >= {ONE, TWO}
 
 

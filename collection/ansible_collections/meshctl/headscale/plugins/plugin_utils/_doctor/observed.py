@@ -99,7 +99,10 @@ class Client(Observed):
 
     def stalled(self, row: Mapping[str, Json]) -> Cause | None:
         """Return the loss of large packets if a connection was made, and then nothing of an answer came."""
-        return self.cause("mtu") if row.get("connected") is True and row.get("outcome") == "timeout" else None
+        # The other side may lose patience first.
+        ended = row.get("outcome") == "handshake" and "EOF" in text(row.get("error"))
+        silent = row.get("outcome") == "timeout" or ended
+        return self.cause("mtu") if row.get("connected") is True and silent else None
 
     @cached_property
     def resolver_astray(self) -> bool:
