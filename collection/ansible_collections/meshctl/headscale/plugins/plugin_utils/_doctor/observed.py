@@ -167,8 +167,8 @@ class Client(Observed):
     @property
     def lost_server(self) -> tuple[str, ...]:
         """Return the finding about names outside, unless the host found the server's own name or needs none."""
-        found = self.row("outside", name=self.server_host).get("outcome") == "found"
-        return () if found or address(self.server_host) else ("upstream_dns",)
+        outcomes = [row.get("outcome") for row in self.rows("outside") if row.get("name") == self.server_host]
+        return () if "found" in outcomes or address(self.server_host) else ("upstream_dns",)
 
     @cached_property
     def relays(self) -> list[Relay]:

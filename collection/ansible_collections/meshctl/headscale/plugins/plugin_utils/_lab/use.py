@@ -107,7 +107,7 @@ def _claimed(directory: Path, play: Play) -> Play | None:
     """Record the play, or return the play that already uses the lab."""
     path = _path(directory)
     # Not the lab's own lock, which the other play may hold for as long as it builds.
-    with supervisor.lock(directory.with_name(f"{directory.name}.use")):
+    with supervisor.lock(directory.with_name(f"{directory.name}.use"), lab=directory.name):
         before = Play.load(path)
         if before and before.process != play.process:
             return before

@@ -21,7 +21,7 @@ _MOST = 2000
 
 def sample(
     document: Any,  # noqa: ANN401 - HuJSON
-    prefixes: Mapping[str, str] = PREFIXES,
+    prefixes: Mapping[str, str] | None = None,
     users: Collection[str] | None = None,
 ) -> list[Node]:
     """Return the nodes, with addresses of the mesh's prefixes; other users than these have none, if they are given.
@@ -38,7 +38,7 @@ def sample(
     nodes = []
     names = [*owners, *tags][:_MOST]
     literal = [AddressSet.of(part) for word in words for part in (word, word.rpartition(":")[0]) if is_prefix(part)]
-    drawn = [_addresses(family, prefix, literal, len(names)) for family, prefix in prefixes.items()]
+    drawn = [_addresses(family, prefix, literal, len(names)) for family, prefix in (prefixes or PREFIXES).items()]
     for number, (name, *addresses) in enumerate(zip(names, *drawn, strict=True)):
         if name in tags:
             nodes.append(Node(name=f"sample-{number}", tags=(name,), addresses=tuple(addresses)))
