@@ -215,7 +215,7 @@ def _user_namespaces() -> Finding:
 
 
 def _namespace_remedy(problem: str) -> str:
-    """Name the first of the distributions' switches that is off; those for ordinary users do not hold for root."""
+    """Name the first of the distributions' switches that is off; those for ordinary users do not apply to root."""
     root = os.geteuid() == 0
     if root and re.search("not permitted|denied", problem, re.IGNORECASE):
         return "root is not permitted to, as in a container with default settings: start it with `--privileged`"
