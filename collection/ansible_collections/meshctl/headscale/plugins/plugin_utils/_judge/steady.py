@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, items, mapping, number, text
+from .flowing import Lost
 from .observations import DIRECT, LARGE, STEADY
 from .quoting import quoted
 from .reachable import ip_version
@@ -50,29 +50,7 @@ def judge_steady(answer: Json, context: CheckContext, expect: Reachable) -> list
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Burst:
-    """How many packets were sent, and how many were answered."""
-
-    sent: int = 0
-    received: int = 0
-
-    def __add__(self, other: _Burst) -> _Burst:
-        """Return both together."""
-        return _Burst(sent=self.sent + other.sent, received=self.received + other.received)
-
-    @property
-    def lost(self) -> int:
-        """Return how many packets were lost."""
-        return self.sent - self.received
-
-    @property
-    def share(self) -> float:
-        """Return the share that was lost."""
-        return self.lost / self.sent
-
-
-def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> dict[str, _Burst]:
+def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> dict[str, Lost]:
     """Return what became of the packets to each of a peer's addresses; empty if that is not known of one of them."""
     found = mapping(seen.data(name))
     counted = {}
@@ -81,21 +59,21 @@ def _counted(seen: Answer, name: str, peer: Node, families: tuple[int, ...]) -> 
         out, back = number(result.get("sent")), number(result.get("received"))
         if not out or back is None or not 0 <= back <= out <= _MOST_SENT:
             return {}
-        counted[known] = _Burst(sent=int(out), received=int(back))
+        counted[known] = Lost(times=int(out) - int(back), sent=int(out))
     return counted
 
 
-def _alone(bad: list[str], counted: Mapping[str, _Burst]) -> str:
+def _alone(bad: list[str], counted: Mapping[str, Lost]) -> str:
     """Return the only address of several that is bad; empty if there is none, or if all are."""
     return bad[0] if len(bad) == 1 < len(counted) else ""
 
 
 def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, load: Load) -> Check:
     counted = _counted(seen, STEADY, peer, expect.families)
-    both = sum(counted.values(), _Burst())
+    both = sum(counted.values(), Lost())
     # One packet of each family may be lost. A link that loses one in a thousand by chance loses two of 20 in two bursts with a
     # probability of 4e-8.
-    bad = [known for known, burst in counted.items() if burst.lost > expect.lost_at_most(burst.sent) * load.patience]
+    bad = [known for known, burst in counted.items() if burst.times > expect.lost_at_most(burst.sent) * load.patience]
     alone = _alone(bad, counted)
     check = partial(
         context.check,
@@ -109,17 +87,17 @@ def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, lo
     shown = counted.get(alone, both)
     share = round(100 * shown.share, 1)
     return check(
-        both.lost <= expect.lost_at_most(both.sent) and not bad,
+        both.times <= expect.lost_at_most(both.sent) and not bad,
         observed={**_observed(shown, alone), "lost_percent": share},
         hint=f"{share:g} % of the packets are lost{_only(counted, alone)}, even after the path was found: {LOSES}",
     )
 
 
-def _observed(burst: _Burst, alone: str) -> dict[str, Any]:
-    return {"sent": burst.sent, "received": burst.received, **({"over": ip_version(alone)} if alone else {})}
+def _observed(burst: Lost, alone: str) -> dict[str, Any]:
+    return {"sent": burst.sent, "received": burst.sent - burst.times, **({"over": ip_version(alone)} if alone else {})}
 
 
-def _only(counted: Mapping[str, _Burst], alone: str) -> str:
+def _only(counted: Mapping[str, Lost], alone: str) -> str:
     """Say over which family alone so many are lost, and how many over the other one."""
     others = [
         f"{round(100 * one.share)} % over {ip_version(known)}" for known, one in counted.items() if known != alone
@@ -163,7 +141,7 @@ def _hidden_loss(seen: Answer, context: CheckContext, peer: Node, expect: Reacha
 def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, load: Load) -> Check:
     counted = _counted(seen, LARGE, peer, expect.families)
     small = _counted(seen, STEADY, peer, expect.families)
-    large, little = sum(counted.values(), _Burst()), sum(small.values(), _Burst())
+    large, little = sum(counted.values(), Lost()), sum(small.values(), Lost())
     check = partial(
         context.check,
         aspect="large",
@@ -173,15 +151,15 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, l
     )
     if not counted or not small:
         return check(None, observed=None, hint=_unsent(seen, LARGE))
-    silent = [known for known, burst in counted.items() if not burst.received]
-    pooled = large.sent >= _MANY and large.share > _LARGE_LOST and little.lost <= expect.lost_at_most(little.sent)
+    silent = [known for known, burst in counted.items() if burst.times == burst.sent]
+    pooled = large.sent >= _MANY and large.share > _LARGE_LOST and little.times <= expect.lost_at_most(little.sent)
     thinned = [known for known, burst in counted.items() if _thinned(burst, small[known], load.patience)]
     alone = "" if silent else _alone(thinned, counted)
     shown, beside = counted.get(alone, large), small.get(alone, little)
     return check(
         not silent and not pooled and not thinned,
         observed={**_observed(shown, alone), "silent": silent},
-        hint="no packet is answered, large or small" if not little.received else
+        hint="no packet is answered, large or small" if little.times == little.sent else
         f"{round(100 * shown.share)} % of the large packets are lost{_only(counted, alone)}, and {round(100 * beside.share)} % of the small "
         "ones: a link or a router on the way, or one of several routes, drops large packets (`ip -s link`, `ping -s`)" if not silent else
         "small packets get through but large ones do not: the MTU of a link on the way is too small for WireGuard (it needs 1360 "
@@ -189,7 +167,7 @@ def _large(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, l
     )  # fmt: skip
 
 
-def _thinned(large: _Burst, small: _Burst, patience: float) -> bool:
+def _thinned(large: Lost, small: Lost, patience: float) -> bool:
     """Whether one family loses many large packets, and far more than small ones."""
     # With fewer small ones, large ones were only sent until one was answered.
     counts = small.sent >= _MANY and large.sent >= _MANY_OF_ONE

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, Json, address, items, mapping, number, text
+from .encrypted import incomplete
 from .interfaces import mesh_address, mesh_interfaces
 from .observations import ADDRESSES, BULK, EXCHANGE, WIRE
 from .reason import late
@@ -93,8 +94,8 @@ def _unproven(steps: Answer, capture: dict[str, Any], inside: frozenset[str], ex
     """Return why the capture proves nothing, empty if it may."""
     if not capture:
         return steps.why(BULK)
-    if number(capture.get("dropped")) != 0:
-        return f"the kernel dropped {text(capture.get('dropped')) or 'an unknown number of'} packets of the capture"
+    if why := incomplete(capture):
+        return why
     if not inside:
         return steps.why(ADDRESSES) if steps.data(ADDRESSES) is None else "no interface of this host has a mesh address"
     during = Answer({"observations": mapping(capture.get("during"))})
