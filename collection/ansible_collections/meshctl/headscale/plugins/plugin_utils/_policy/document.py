@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
 from .aliases import Names, refuse_source, refuse_target
-from .keys import by_folded_key
+from .keys import PARTS, by_folded_key, listed
 from .ports import Service, read_acl_service, read_grant_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_ACL_KEYS = ("action", "proto", "src", "dst")
-_GRANT_KEYS = ("src", "dst", "ip", "app", "via")
 _OWN_SOURCES = ("group:", "autogroup:member")
 _ATTRIBUTE_AUTOGROUPS = ("autogroup:member", "autogroup:tagged")
 _DISABLE_IPV4 = "disable-ipv4"
@@ -84,7 +82,7 @@ def _objects(what: str, rules: Any, keys: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def _acls(rules: Any) -> Iterator[Rule]:  # noqa: ANN401
-    for label, rule in _objects("acl", rules, _ACL_KEYS):
+    for label, rule in _objects("acl", rules, PARTS["acls"]):
         if rule.get("action", "accept") != "accept":
             raise BadInput(f"{label} of the policy has the action {rule['action']!r}: the only one is accept")
         protocol = str(rule.get("proto") or "")
@@ -99,7 +97,7 @@ def _acls(rules: Any) -> Iterator[Rule]:  # noqa: ANN401
 
 
 def _grants(rules: Any) -> Iterator[Rule]:  # noqa: ANN401
-    for label, rule in _objects("grant", rules, _GRANT_KEYS):
+    for label, rule in _objects("grant", rules, PARTS["grants"]):
         sources, targets = _stripped(label, rule, "src"), _stripped(label, rule, "dst")
         services, via = _texts(label, rule, "ip"), _texts(label, rule, "via")
         capabilities = rule.get("app") or {}
@@ -154,15 +152,11 @@ def _is_ipv6(text: str) -> bool:
 
 def _without_ipv4(attributes: Any, names: Names) -> Iterator[str]:  # noqa: ANN401
     """Return the targets of `disable-ipv4`, without any that cannot be resolved: Headscale refuses them."""
-    for entry in (by_folded_key(entry) for entry in _list(attributes) if isinstance(entry, dict)):
-        if _DISABLE_IPV4 in _list(entry.get("attr")):
+    for entry in (by_folded_key(entry) for entry in listed(attributes) if isinstance(entry, dict)):
+        if _DISABLE_IPV4 in listed(entry.get("attr")):
             yield from (
-                name for name in _list(entry.get("target")) if isinstance(name, str) and _is_target(name, names)
+                name for name in listed(entry.get("target")) if isinstance(name, str) and _is_target(name, names)
             )
-
-
-def _list(value: Any) -> list[Any]:  # noqa: ANN401
-    return value if isinstance(value, list) else []
 
 
 def _is_target(name: str, names: Names) -> bool:

@@ -38,6 +38,11 @@ def by_folded_key(value: dict[str, Any], what: str = "the policy") -> dict[str, 
     return {folded(str(key)): entry for key, entry in value.items()}
 
 
+def listed(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    """Return a list, empty if a value is none."""
+    return value if isinstance(value, list) else []
+
+
 def canonical(document: Any) -> dict[str, Any]:  # noqa: ANN401 - HuJSON
     """Return a policy with the usual spelling of each key that Headscale knows. Raise `BadInput`."""
     parts = _spelled(document, tuple(PARTS), "the policy") if isinstance(document, dict) else {}

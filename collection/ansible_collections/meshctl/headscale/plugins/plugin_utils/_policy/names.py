@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
-from .keys import canonical, folded
+from .keys import canonical, folded, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ def refused_users(document: Any, unknown: Iterable[str]) -> dict[str, str]:  # n
     groups = policy.get("groups") or {}
     found: dict[str, str] = {}
     for where, name in _required_names(policy):
-        for user in _list(groups.get(name)) if name.startswith("group:") else [name]:
+        for user in listed(groups.get(name)) if name.startswith("group:") else [name]:
             if user in missing:
                 found.setdefault(user, where)
     return found
@@ -77,22 +77,22 @@ def _every_name(policy: dict[str, Any]) -> Iterator[str]:
         yield from (str(name) for name in owners if isinstance(owners, list))
     for rule in [*(policy.get("acls") or []), *(policy.get("grants") or []), *(policy.get("ssh") or [])]:
         if isinstance(rule, dict):
-            yield from (str(name).strip() for name in _list(rule.get("src")))
-            yield from (_without_ports(str(name).strip()) for name in _list(rule.get("dst")))
+            yield from (str(name).strip() for name in listed(rule.get("src")))
+            yield from (_without_ports(str(name).strip()) for name in listed(rule.get("dst")))
 
 
 def _required_names(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Return each name that Headscale has to know to accept the policy, and the part that has it."""
     for entry in _objects(policy.get("nodeAttrs")):
         # Headscale passes over an entry without attributes.
-        if _list(entry.get("attr")):
-            yield from (("nodeAttrs", str(name).strip()) for name in _list(entry.get("target")))
+        if listed(entry.get("attr")):
+            yield from (("nodeAttrs", str(name).strip()) for name in listed(entry.get("target")))
     for test in _objects(policy.get("tests")):
         yield "tests", str(test.get("src") or "")
         for key in ("accept", "deny"):
-            yield from (("tests", _without_ports(str(name))) for name in _list(test.get(key)))
+            yield from (("tests", _without_ports(str(name))) for name in listed(test.get(key)))
     for test in _objects(policy.get("sshTests")):
-        yield from (("sshTests", str(name).strip()) for name in [test.get("src") or "", *_list(test.get("dst"))])
+        yield from (("sshTests", str(name).strip()) for name in [test.get("src") or "", *listed(test.get("dst"))])
 
 
 def _without_ports(name: str) -> str:
@@ -101,8 +101,4 @@ def _without_ports(name: str) -> str:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
-    return (entry for entry in _list(value) if isinstance(entry, dict))
-
-
-def _list(value: Any) -> list[Any]:  # noqa: ANN401
-    return value if isinstance(value, list) else []
+    return (entry for entry in listed(value) if isinstance(entry, dict))

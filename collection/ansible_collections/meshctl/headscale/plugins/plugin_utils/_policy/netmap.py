@@ -10,6 +10,7 @@ from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
+from .keys import listed
 from .ports import NUMBERS
 
 if TYPE_CHECKING:
@@ -30,19 +31,15 @@ class Filter:
 
     @staticmethod
     def _accepts(match: dict[str, Any], source: Address, target: Address, protocol: int, port: int) -> bool:
-        if protocol not in _list(match.get("IPProto")):
+        if protocol not in listed(match.get("IPProto")):
             return False
-        if not any(source in network for text in _list(match.get("Srcs")) if (network := _network(text))):
+        if not any(source in network for text in listed(match.get("Srcs")) if (network := _network(text))):
             return False
         return any(
             (network := _network(entry.get("Net"))) and target in network and _holds(entry.get("Ports"), port)
-            for entry in _list(match.get("Dsts"))
+            for entry in listed(match.get("Dsts"))
             if isinstance(entry, dict)
         )
-
-
-def _list(value: Any) -> list[Any]:  # noqa: ANN401
-    return value if isinstance(value, list) else []
 
 
 def _holds(ports: Any, port: int) -> bool:  # noqa: ANN401

@@ -14,7 +14,7 @@ from ...module_utils._errors import BadInput
 from .aliases import Resolver, refuse_source
 from .document import split_target
 from .filters import Entry, Filters
-from .keys import by_folded_key
+from .keys import PARTS, by_folded_key
 from .ports import DEFAULT_PROTOCOLS, Ports, read_ports, read_protocol
 from .possible import Possible
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .document import Policy
     from .nodes import Node
 
-_KEYS = ("src", "proto", "accept", "deny")
 # Not a node's addresses, whatever nodes there are.
 _FIXED = ("*", "autogroup:danger-all")
 
@@ -59,7 +58,7 @@ class _Running:
     def run(self, number: int, test: dict[str, Any]) -> Iterator[FailedTest]:
         """Return what fails of a test."""
         known = by_folded_key(test, f"test {number + 1} of the policy")
-        if unknown := sorted(set(known) - set(_KEYS)):
+        if unknown := sorted(set(known) - set(PARTS["tests"])):
             raise BadInput(f"test {number + 1} of the policy has the key {unknown[0]!r}, which Headscale does not know")
         source, proto = str(known.get("src") or ""), str(known.get("proto") or "").lower()
         try:
