@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._host.probe.wire import NOWHERE
+from .._host.probe.wire import MOST_ADDRESSES, NOWHERE
 from .._judge.answer import Json, addresses, items, mapping, text
 from .._judge.reason import late
 from . import proxies, urls
@@ -25,8 +25,6 @@ _OTHER_NAME = ("Hostname mismatch", "IP address mismatch", "the certificate is f
 _CLOSED = ("EOF", "reset by peer")
 # What OpenSSL adds to its reason, in Python's words.
 _OPENSSL = re.compile(r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed: | \(_ssl\.c:\d+\)")
-
-MOST_ADDRESSES = 16
 
 AS_CLIENT: dict[str, Any] = {"user_agent": "Go-http-client/1.1", "bypass": True, "as_tailscaled": True}
 """What tailscaled's own requests have: Go's name, a route around the mesh, and the HTTP proxy of its environment."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from .._host.probe.wire import MOST_ADDRESSES
 from .._judge.answer import address, addresses, items, mapping, text
 from .._judge.check import BAD
 from .cause import because_of
-from .control import MOST_ADDRESSES
 
 _IDS: Final = ("doctor.server", "doctor.relay.https", "doctor.relay.stun")
 # What may happen on the way as well; with any other answer, a host has come to a server.

@@ -24,9 +24,22 @@ from .relays import FAMILIES, Relay, read_relays
 if TYPE_CHECKING:
     from .records import Server
 
-__all__ = ["NO_SERVER", "Cause", "Check", "CheckContext", "Client", "ClientContext", "Iterator", "Observed", "because"]
+__all__ = [
+    "NO_FILE",
+    "NO_SERVER",
+    "Cause",
+    "Check",
+    "CheckContext",
+    "Client",
+    "ClientContext",
+    "Iterator",
+    "Observed",
+    "because",
+]
 
 NO_SERVER = "the client is logged out and has no server"
+# As the probe reports a file that does not exist.
+NO_FILE = "No such file or directory"
 
 
 class Observed(Answer):

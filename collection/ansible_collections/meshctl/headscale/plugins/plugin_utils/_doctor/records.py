@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,7 +22,7 @@ from .view import ClientView
 
 __all__ = [
     "LOG_WORDS", "NO_FILES", "RECENT_S", "STOPPED", "Cause", "Check", "CheckContext", "ClientView", "Iterator", "Record", "Server", "ServerContext", "because",
-    "given_name", "member", "setting", "texts",
+    "given_name", "setting", "texts",
 ]  # fmt: skip
 # headscale logs this when a client uses another noise key than its own.
 _WRONG_KEY = "message authentication failed"
@@ -268,9 +267,23 @@ class Server(Observed):
 
     def members(self) -> list[Node]:
         """Return the clients as a policy names them."""
-        # A node's record keeps the user's former name until the server restarts.
-        users = {text(user.get("id")): user for user in self.users}
-        return [member(view.name, node, users) for node in self.nodes if (view := self.view(node))]
+        return [self.member(node, view.name) for node in self.nodes if (view := self.view(node))]
+
+    def member(self, node: Record, name: str) -> Node:
+        """Return a node as a policy names it."""
+        user, tags, approved = mapping(node.get("user")), tuple(texts(node, "tags")), texts(node, "approvedRoutes")
+        return Node(
+            name=name,
+            # A node's record keeps the user's former name until the server restarts.
+            user=_owner(self._users_by_id.get(text(user.get("id")), user)) if user and not tags else None,
+            tags=tags,
+            addresses=tuple(addresses(node.get("ipAddresses"))),
+            routes=tuple(route for route in texts(node, "availableRoutes") if route in approved),
+        )
+
+    @cached_property
+    def _users_by_id(self) -> dict[str, Record]:
+        return {text(user.get("id")): user for user in self.users}
 
     def owners(self) -> list[User]:
         """Return the users as a policy names them."""
@@ -300,20 +313,6 @@ def _key_state(key: Record, now: float | None) -> str:
     if now is not None and expiry is not None and expiry <= now:
         return "expired"
     return "used" if key.get("used") is True and key.get("reusable") is not True else "usable"
-
-
-def member(name: str, node: Record, users: Mapping[str, Record]) -> Node:
-    """Return a node as a policy names it."""
-    user = mapping(node.get("user"))
-    tags = tuple(texts(node, "tags"))
-    approved = texts(node, "approvedRoutes")
-    return Node(
-        name=name,
-        user=_owner(users.get(text(user.get("id")), user)) if user and not tags else None,
-        tags=tags,
-        addresses=tuple(addresses(node.get("ipAddresses"))),
-        routes=tuple(route for route in texts(node, "availableRoutes") if route in approved),
-    )
 
 
 def _owner(user: Record) -> User:

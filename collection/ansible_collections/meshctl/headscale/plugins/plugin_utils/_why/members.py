@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .._doctor.records import Record, Server, given_name, member, texts
+from .._doctor.records import Record, Server, given_name, texts
 from .._judge.answer import addresses, text
 from .._policy import Evaluation, Node
 
@@ -23,8 +23,7 @@ class Members:
     @cached_property
     def nodes(self) -> dict[str, Node]:
         """Return every node of the server as a policy names it, by its id."""
-        users = {text(user.get("id")): user for user in self.server.users}
-        return {text(node.get("id")): member(given_name(node), node, users) for node in self.server.nodes}
+        return {text(node.get("id")): self.server.member(node, given_name(node)) for node in self.server.nodes}
 
     @cached_property
     def evaluation(self) -> Evaluation | None:

@@ -12,7 +12,7 @@ from typing import Any
 from ..._judge.answer import address, addresses, items, mapping, text
 from ..._policy import Evaluation, Policy
 from ..observed import Check, CheckContext, Client, Iterator
-from ..records import member, texts
+from ..records import texts
 from ..urls import authority
 
 _HTTPS = 443
@@ -102,8 +102,7 @@ def _granted(client: Client, peer: dict[str, Any]) -> bool | None:
     router = server.node_of(text(peer.get("PublicKey")))
     if not (server.names_are_known and client.node and router):
         return True if policy.unrestricted else None if _is_open(policy) else False
-    users = {text(user.get("id")): user for user in server.users}
-    known = {text(node.get("nodeKey")): member(text(node.get("nodeKey")), node, users) for node in server.nodes}
+    known = {text(node.get("nodeKey")): server.member(node, text(node.get("nodeKey"))) for node in server.nodes}
     rows = [*client.rows("through_exit"), *client.rows("around_exit")]
     asked = [ip_address(found) for found in addresses([row.get("address") for row in rows])]
     me, there = (known[text(node.get("nodeKey"))] for node in (client.node, router))

@@ -12,14 +12,13 @@ from typing import Any
 from ..._judge.answer import addresses, mapping, text
 from ..._judge.interfaces import held
 from ..._judge.quoting import quoted
-from ..observed import Check, CheckContext, Client, Iterator, because
+from ..observed import NO_FILE, Check, CheckContext, Client, Iterator, because
 
 AFTER = ("tun",)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,14}")
 _LEAST_MTU = 1280
 # A kernel without IPv6 does not have the first file; the second may say why.
 _ALL, _KERNEL = "/proc/sys/net/ipv6/conf/all/disable_ipv6", "/proc/cmdline"
-_MISSING = "No such file or directory"
 _DISABLED = "ipv6.disable=1"
 _RESTART = "restart tailscaled, which sets it up again"
 
@@ -95,7 +94,7 @@ def _hint(client: Client, missing: list[str], *, down: bool) -> str:
     files = mapping(client.data("interface"))
     said = {key: text(mapping(files.get(path)).get("text")).strip() for key, path in _paths(client).items()}
     if all(":" in address for address in missing):
-        if mapping(files.get(_ALL)).get("error") == _MISSING:
+        if mapping(files.get(_ALL)).get("error") == NO_FILE:
             remedy = (
                 f"remove {_DISABLED} from the kernel's command line ({_KERNEL}), and reboot"
                 if _DISABLED in said["kernel"].split()

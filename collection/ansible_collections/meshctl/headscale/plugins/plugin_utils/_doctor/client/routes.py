@@ -12,14 +12,12 @@ from ..._judge.answer import items, mapping, text
 from ..._judge.forwards import SWITCHES
 from ..._judge.interfaces import held
 from ..._judge.routed import SYSCTLS
-from ..observed import Check, CheckContext, Client, Iterator
+from ..observed import NO_FILE, Check, CheckContext, Client, Iterator
 from ..urls import overlap
 
 _EXIT = ("0.0.0.0/0", "::/0")
 # Either value makes the kernel forward.
 _ON = ("1", "2")
-# A kernel without IPv6 does not have the file.
-_MISSING = "No such file or directory"
 
 
 def requests(_client: Client) -> list[dict[str, Any]]:
@@ -53,7 +51,8 @@ def _forwards(client: Client, context: CheckContext, advertised: list[str]) -> C
         return context.skipped(reason, aspect="forwarding")
     files = mapping(client.data("forwarding"))
     said = {family: mapping(files.get(path)) for family, path in SWITCHES.items()}
-    no_ipv6 = said[6].get("error") == _MISSING
+    # A kernel without IPv6 does not have the file.
+    no_ipv6 = said[6].get("error") == NO_FILE
     routes = _forwarded(client, advertised, no_ipv6=no_ipv6)
     if not routes:
         reason = f"it advertises {', '.join(advertised)}, which takes no forwarding"

@@ -11,7 +11,6 @@ from ..._judge.quoting import quoted
 from ..._policy import Node
 from ..._policy.aliases import Resolver
 from ..observed import Check, CheckContext, Client, Iterator
-from ..records import member
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -36,7 +35,7 @@ def _hint(client: Client, missing: list[str], requested: set[str], granted: set[
     if server is None or policy is None:
         why = f" ({unread})" if unread else ""
         return f"the server did not grant {', '.join(missing)}, and the reason is unknown, because the policy was not read{why}: check its tagOwners"
-    me = member("", client.node, {text(user.get("id")): user for user in server.users})
+    me = server.member(client.node, "")
     resolver = Resolver(policy.names, [me], server.owners())
     said = [_why(resolver, me, tag) for tag in missing]
     if others := sorted(granted - requested):

@@ -13,15 +13,13 @@ import time
 from .base import MAX_BODY, Unseen, each, left, ms_since, trusting
 from .http import LARGEST_HEAD, exchange, request_of
 from .tcp import bypass, connect
-from .wire import FAMILIES, NOWHERE, outcome_of
+from .wire import FAMILIES, MOST_ADDRESSES, NOWHERE, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._types import Dict, Json, List, Tuple
 
 _CONTROL = "tailscale-control-protocol"
-# A name may lead to any number of addresses.
-_MOST_ADDRESSES = 16
 
 
 def fetch(ask: Dict, until: float) -> Json:
@@ -59,7 +57,7 @@ def _fetch_into(found: Dict, target: Dict, url: str, until: float) -> None:
     family = socket.AF_UNSPEC if through else FAMILIES.get(target.get("family"), socket.AF_UNSPEC)
     rows = socket.getaddrinfo(asked, where, family, socket.SOCK_STREAM)
     found["timings"]["resolve_ms"] = ms_since(began)
-    found["addresses"] = list(dict.fromkeys(row[4][0] for row in rows))[:_MOST_ADDRESSES]
+    found["addresses"] = list(dict.fromkeys(row[4][0] for row in rows))[:MOST_ADDRESSES]
     sock = _connected(found, rows, target, until)
     if sock is None:
         return

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FAMILIES: Dict = {4: socket.AF_INET, 6: socket.AF_INET6}
 # Outcomes that tell nothing of the other side if they are this host's own: it has no route in that family, or no address.
 NOWHERE = ("net-unreachable", "net-down", "no-such-source", "EAFNOSUPPORT")
+# A name may lead to any number of addresses.
+MOST_ADDRESSES = 16
 _V4_REFUSALS = {
     0: "net-unreachable", 1: "host-unreachable", 2: "protocol-unreachable", 3: "port-unreachable",
     6: "net-unknown", 7: "host-unknown", 9: "net-prohibited", 10: "host-prohibited", 13: "prohibited",
