@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from meshctl_headscale import _collection
+from meshctl_headscale._events import BAD
 
 # Whether packets arrive; the other aspects say how well they do.
 _ARRIVES = ("", "ipv4", "ipv6", "tcp", "udp", "tcp.rejoined", "udp.rejoined")
@@ -157,8 +158,12 @@ def _hint(text: str) -> str:
 
 def _stories(report: _collection.model.Report, headline: str) -> Iterator[StoryRun]:
     explained = _explained(report)
+    checks: dict[str, list[Check]] = {}
+    for check in report.checks:
+        checks.setdefault(check["story"], []).append(check)
     for story in report.stories:
-        bad = [check for check in report.bad_checks if check["story"] == story.id]
+        made = checks.get(story.id, [])
+        bad = [check for check in made if check["verdict"] in BAD]
         cause = ""
         if bad:
             cause = _hint(f"{_collection.lines.pair(bad[0])}: {bad[0]['hint'] or bad[0]['id']}")
@@ -170,7 +175,7 @@ def _stories(report: _collection.model.Report, headline: str) -> Iterator[StoryR
             finished=moment(story.finished) or moment(report.finished) or 0.0,
             duration_s=story.duration_s,
             cause=cause,
-            checks=tuple(_checks((check for check in report.checks if check["story"] == story.id), _finished(report))),
+            checks=tuple(_checks(made, _finished(report))),
         )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from meshctl_headscale import _collection
+from meshctl_headscale._events import BAD
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._history import absent
 from meshctl_headscale._history.facts import Facts, Made, Node, Pair
@@ -26,7 +27,6 @@ KEEP_S = 30 * 86400.0
 LARGEST_BYTES = 256 << 20
 _PAGE_BYTES = 4096
 _WAIT_S = 10.0
-_BAD = ("failed", "error")
 # What is dropped at once at most: a tenth.
 _OLDEST = "SELECT id FROM run ORDER BY finished LIMIT (SELECT 1 + count(*) / 10 FROM run)"
 # What lies further ahead comes from a clock that was wrong.
@@ -242,9 +242,9 @@ class Store:
             key, seen = running.pop(check.key, (None, 0.0))
             # A run that is added late does not change what later runs have said.
             if key is None:
-                if check.verdict in _BAD and not self._known_later(check, horizon):
+                if check.verdict in BAD and not self._known_later(check, horizon):
                     self._begin(check)
-            elif check.at >= seen and check.verdict in _BAD:
+            elif check.at >= seen and check.verdict in BAD:
                 self._db.execute(
                     "UPDATE incident SET verdict = ?, hint = ?, since = min(since, ?), seen = ?, runs = runs + 1 WHERE id = ?",
                     (check.verdict, check.hint, check.at, check.at, key),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from meshctl_headscale._events import BAD
 from meshctl_headscale._history.facts import Facts, Node, Pair, StoryRun
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Snapshot:
         failures = dict(self.failures)
         for check in facts.checks if facts else ():
             if check.id in failures or len(failures) < MOST_CHECKS:
-                failures[check.id] = failures.get(check.id, 0) + (check.verdict in ("failed", "error"))
+                failures[check.id] = failures.get(check.id, 0) + (check.verdict in BAD)
         fresh = {story.story: replace(story, checks=()) for story in (facts.stories if facts else ())}
         # A round that came to its end had every story that is watched, but for those that never began.
         gone = self.stories.keys() - facts.not_run if facts and result in ("passed", "failed") else set()
