@@ -12,6 +12,7 @@ the pipes. The plugin sees a command that has ended.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import selectors
@@ -20,10 +21,12 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from _typeshed import ReadableBuffer
 
 _CHUNK = 1 << 16
 # A selector takes no infinite time.
@@ -91,9 +94,13 @@ def bounded(*, seconds: float, most_bytes: int) -> Iterator[Bounds]:
     original = subprocess.Popen
 
     class _Bounded(original):  # type: ignore[valid-type, misc]
+        stdin: IO[bytes] | None
+
         def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as subprocess has them
             super().__init__(*args, **options)
             if not self.text_mode:
+                if self.stdin is not None:
+                    self.stdin = _Input(self.stdin)
                 bounds.watch(self)
 
         def poll(self) -> int | None:
@@ -134,6 +141,29 @@ def run(
         finally:
             bounds.close()
     return process.returncode, out, err
+
+
+class _Input(io.BufferedWriter):
+    """The input of a process, which may end before it has read everything: its status and errors say why, then.
+
+    The ssh plugin calls such a host unreachable, if ssh has not ended as well by then.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        super().__init__(pipe.detach() if isinstance(pipe, io.BufferedWriter) else cast("io.RawIOBase", pipe))
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with contextlib.suppress(BrokenPipeError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            super().flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            super().close()
 
 
 class _Stream:
