@@ -16,8 +16,7 @@ import pytest
 import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import package, remote
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._standing import notes, standing
-
-from tests.support.project import COLLECTION, ROOT
+from project import COLLECTION, ROOT
 
 JOINED = {
     "state": "joined",
