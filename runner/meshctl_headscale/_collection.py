@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _paths as paths
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _policy as policy
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _private as private
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils import _scrub as scrub
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _slices as slices
     from ansible_collections.meshctl.headscale.plugins.plugin_utils import _stories as stories
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import headline
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
         pairs,
         reading,
         rundir,
-        scrub,
         text,
         visible,
         walk,
@@ -62,7 +62,7 @@ __all__ = [
 _PLUGINS = "ansible_collections.meshctl.headscale.plugins"
 _PACKAGES = {
     "module_utils._": ("api", "durations", "errors", "home", "hujson", "nodes"),
-    "plugin_utils._": ("binaries", "paths", "policy", "private", "slices", "stories"),
+    "plugin_utils._": ("binaries", "paths", "policy", "private", "scrub", "slices", "stories"),
     "plugin_utils._doctor.": ("headline",),
     "plugin_utils._doctor.files.": ("examine",),
     "plugin_utils._faults.": ("catalogue", "figures", "record"),
@@ -82,7 +82,6 @@ _PACKAGES = {
         "pairs",
         "reading",
         "rundir",
-        "scrub",
         "text",
         "visible",
         "walk",

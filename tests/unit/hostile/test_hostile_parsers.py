@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils import _durations, _nodes, _shapes
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import HeadscaleError
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _scrub as scrub
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import urls, versions
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host import guard, remote
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe import allowed
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.base import Unseen
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge import answer, quoting
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._policy import addresses, ports
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub, visible
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible
 from hypothesis import given
 from hypothesis import strategies as st
 from meshctl_headscale import _init

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .. import _scrub as scrub
 from .._judge.answer import Answer, mapping, text
 from .._private import new_file
-from .._report import scrub, visible
+from .._report import visible
 
 _MOST_CHARACTERS = 4 << 20
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")

@@ -25,7 +25,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.results 
     message_of,
     node_facts,
 )
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 # Owner of failures outside of stories, such as those of `up`.
 OUTSIDE = "playbook"

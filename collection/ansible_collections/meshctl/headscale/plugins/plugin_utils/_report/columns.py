@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 Check: TypeAlias = dict[str, Any]
 Table: TypeAlias = dict[str, Any]

@@ -30,7 +30,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model im
 
 if TYPE_CHECKING:
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 _CARDS = 60
 _MORE = 600

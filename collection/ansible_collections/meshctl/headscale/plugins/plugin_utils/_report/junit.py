@@ -16,7 +16,7 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import l
 if TYPE_CHECKING:
     import junitparser
     from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report, Story
-    from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+    from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 
 _MOST_CASES = 2000

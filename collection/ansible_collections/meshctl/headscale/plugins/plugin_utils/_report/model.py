@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput, CouldNotRun
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _scrub as scrub
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD, SUPPORTED
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, reading, scrub, walk
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import columns, reading, walk
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import visible as shown
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 SCHEMA_VERSION = 2
 # Version 1 differs in having every check as an object.

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import BAD
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.model import Check, Report
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 # With one node down, each other node is in half as many bad checks; with one bad pair, both are in the same.
 _SUSPECT = 0.75

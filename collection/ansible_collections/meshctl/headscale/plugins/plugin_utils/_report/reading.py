@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 from ansible_collections.meshctl.headscale.plugins.module_utils._hujson import unique
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.answer import number
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 # The report of 1,000 nodes and their sampled pairs takes less than a tenth.
 LARGEST: Final = 128 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report.scrub import Json
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._scrub import Json
 
 _MESSAGE_LIMIT = 2000
 

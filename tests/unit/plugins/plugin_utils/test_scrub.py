@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._report import scrub
+from ansible_collections.meshctl.headscale.plugins.plugin_utils import _scrub as scrub
 from hypothesis import given
 from hypothesis import strategies as st
 from sample import examples
