@@ -307,4 +307,28 @@ POLICY_CHANGES = (
         for source, target in (("group:stuff", "tag:web"), ("alice@", "lan"), ("alice@", "nas"), ("alice@", "*"), ("100.64.0.9", "tag:web"))
     ),
     Change('"10.1.0.0/16"}', '"10.1.0.0/16", "nas": "10.1.0.9"}', "policy.unused", "info", "nas"),
+    # Headscale takes null for a list, but not for an object.
+    Change('"10.1.0.0/16": ["tag:web"]', '"10.1.0.0/16": null', "", "", ""),
+    Change('"tag:web": ["group:staff"]', '"tag:web": null', "", "", ""),
+    Change('"acls": [', '"acls": [ null,', "policy.never", "medium", '"acls"'),
+    Change('{"routes": {"10.1.0.0/16": ["tag:web"]}}', '{"routes": "10.1.0.0/16"}', "policy.refused", "high", "autoApprovers", True),
+    Change('{"routes": {"10.1.0.0/16": ["tag:web"]}}', '["tag:web"]', "policy.refused", "high", "autoApprovers", True),
+    # It ignores white space around some names.
+    *(
+        Change('"autoApprovers"', f'"ssh": [{{"action": "accept", "src": ["{source}"], "dst": ["{target}"], "users": ["root"]}}], "autoApprovers"',
+               "policy.never", "medium", '"ssh"')
+        for source, target in (("group:staff ", "tag:web"), ("alice@", " tag:web"))
+    ),
+    Change('"autoApprovers"', '"nodeAttrs": [{"target": [" tag:web "], "attr": ["drive:share"]}], "autoApprovers"', "", "", ""),
+    Change('"10.1.0.0/16": ["tag:web"]', '"10.1.0.0/16": ["tag:web "]', "policy.refused", "high", "autoApprovers", True),
+    Change('"autoApprovers"', '"nodeAttrs": [{"target": ["nas"], "attr": ["drive:share"]}], "autoApprovers"', "policy.refused", "high",
+           "nodeAttrs", True),
+    # What is refused in tests alone.
+    *(
+        Change('"deny": ["tag:web:22"]', f'"deny": ["{target}"]', "policy.test", "high", '"deny"', True)
+        for target in ("tag:web:22-23", "tag:web:22,23", "tag:web:*", "10.2.0.0/16:22", "10.2.0.1/32:22", "lan:22", "autogroup:internet:22")
+    ),
+    Change('"accept": ["tag:web:443"], "deny": ["tag:web:22"]', '"deny": []', "policy.test", "high", '"src"', True),
+    Change('{"src": "alice@"', '{"src": "alice@", "proto": "icmp"', "policy.test", "high", '"proto"', True),
+    *(Change('{"src": "alice@"', f'{{"src": "alice@", "proto": "{proto}"', "", "", "") for proto in ("SCTP", "06")),
 )  # fmt: skip

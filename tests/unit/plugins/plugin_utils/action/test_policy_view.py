@@ -99,24 +99,27 @@ def test_records_stay_whole_otherwise(policy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "policy", "asked", "without"),
+    ("told", "policy", "users", "asked", "without"),
     [
-        (ADDRESSES["b"], NO_IPV4, False, None),
-        ([], NO_IPV4, False, None),
-        (ADDRESSES["b"][1:], NO_IPV4, True, [4]),
+        (ADDRESSES["b"], NO_IPV4, USERS, False, None),
+        ([], NO_IPV4, USERS, False, None),
+        (ADDRESSES["b"][1:], NO_IPV4, USERS, True, [4]),
+        # All nodes may have tags.
+        (ADDRESSES["b"][1:], NO_IPV4, [], True, [4]),
+        (ADDRESSES["b"][1:], NO_IPV4, None, True, None),
         # What a client says about itself decides nothing.
-        (ADDRESSES["b"][1:], OPEN, True, None),
-        (ADDRESSES["b"][1:], None, True, None),
+        (ADDRESSES["b"][1:], OPEN, USERS, True, None),
+        (ADDRESSES["b"][1:], None, USERS, True, None),
     ],
 )
 def test_the_policy_is_read_if_a_client_lacks_an_address(
-    monkeypatch: pytest.MonkeyPatch, told: list[str], policy: Any, asked: bool, without: Any
+    monkeypatch: pytest.MonkeyPatch, told: list[str], policy: Any, users: Any, asked: bool, without: Any
 ) -> None:
     action, requests = Registered.__new__(Registered), []
 
     def probe(self: Any, wanted: Any, *, seconds: float) -> dict[str, Any]:
         requests.extend(one["path"] for one in wanted)
-        known = {"policy": {"policy": json.dumps(policy)}, "users": {"users": USERS}} if policy else {}
+        known = {"policy": {"policy": json.dumps(policy)}, "users": {"users": users}} if policy else {}
         return {"observations": {name: {"ok": True, "data": data} for name, data in known.items()}}
 
     monkeypatch.setattr(Registered, "probe", probe)

@@ -41,6 +41,23 @@ def test_headscale_ignores_case_underscores_and_dashes_of_keys(document: dict[st
     assert unmatched_tags(document, [Node(name="db", tags=("tag:db",))])
 
 
+def test_null_is_a_tag_without_owners_and_an_acl_without_keys() -> None:
+    policy = Policy.read({"tagOwners": {"tag:web": None}, "acls": [None, _RULE]})
+    assert policy.names.owners == {"tag:web": ()}
+    assert [rule.label.partition(":")[0] for rule in policy.rules] == ["acl 2"]
+
+
+@pytest.mark.parametrize("document", [{"groups": {"group:a": None}}, {"grants": [None]}, {"acls": [7]}])
+def test_null_is_no_group_and_no_grant(document: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="is not a list of"):
+        Policy.read(document)
+
+
+def test_white_space_around_the_targets_of_attributes_does_not_count() -> None:
+    attributes = [{"target": [" tag:web ", "tag:db"], "attr": ["disable-ipv4"]}]
+    assert Policy.read({"tagOwners": {"tag:web": []}, "nodeAttrs": attributes}).without_ipv4 == ("tag:web",)
+
+
 def test_names_that_a_policy_defines_keep_their_spelling() -> None:
     document = {"groups": {"group:a_b": [], "group:A-B": ["alice@"]}, "hosts": {"a-b": "10.0.0.1", "ab": "10.0.0.2"}}
     assert canonical(document) == document
@@ -91,6 +108,24 @@ def test_users_without_whom_headscale_refuses_a_policy(more: dict[str, Any], whe
     unknown = unknown_names(document, users=_USERS, tags=[])
     assert unknown == ["gone@"]
     assert refused_users(document, unknown) == ({"gone@": where} if where else {})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"autoApprovers": {"routes": {"10.0.0.0/8": owners}}} for owners in (None, 7, "x")),
+        *({"autoApprovers": {"exitNode": owners}} for owners in (None, True, 7)),
+        *({part: rules} for part in ("acls", "grants", "ssh") for rules in (None, True, 7, [None])),
+    ],
+)
+def test_a_part_without_a_list_does_not_hide_the_names_of_the_others(more: dict[str, Any]) -> None:
+    assert unknown_names({"groups": {"group:b": ["gone@"]}, **more}, users=_USERS, tags=[]) == ["gone@"]
+
+
+def test_a_user_is_also_known_by_the_identifier_of_the_provider() -> None:
+    document = {"groups": {"group:b": ["https://sso.example/oidc/u1@", "https://sso.example/oidc/u2@"]}}
+    users = [{"name": "alice", "providerId": "https://sso.example/oidc/u1"}]
+    assert unknown_names(document, users=users, tags=[]) == ["https://sso.example/oidc/u2@"]
 
 
 def test_a_user_of_an_attribute_or_a_test_alone_is_unknown() -> None:

@@ -88,6 +88,11 @@ def test_made_up_nodes_have_addresses_of_the_configured_prefixes(prefix: str, re
     assert _run(document, "alice@", "accept", "tag:web:443", nodes) == result
 
 
+def test_made_up_nodes_have_names_without_white_space() -> None:
+    one, other = sample({"ssh": [{"src": [" alice@ "], "dst": [" tag:web "]}]})
+    assert (one.user and one.user.name, other.tags) == ("alice", ("tag:web",))
+
+
 @pytest.mark.parametrize("prefix", ["100.64.0.8/29", "100.64.0.0/31", "junk", "fd7a:115c:a1e0::/48"])
 @pytest.mark.parametrize("named", ["100.64.0.13", "100.96.0.0/11", "100.64.0.0/10"])
 def test_made_up_nodes_have_different_addresses_that_the_policy_does_not_name(prefix: str, named: str) -> None:
@@ -97,6 +102,57 @@ def test_made_up_nodes_have_different_addresses_that_the_policy_does_not_name(pr
     assert all(ip_address(text) in ip_network(_V4["ipv4"]) for text in addresses)
     if prefix == "100.64.0.8/29" and named == "100.64.0.13":
         assert addresses == ["100.64.0.14", "100.64.0.12", "100.64.0.11", "100.64.0.9"], "the server has 100.64.0.10"
+
+
+@pytest.mark.parametrize(
+    ("rule", "test", "result"),
+    [
+        # To these tests, a rule that states no protocol is about each of them.
+        *(("", proto, "passes") for proto in ("", "tcp", "UDP", "sctp", "06", "132")),
+        ("tcp", "6", "passes"),
+        ("tcp", "", "passes"),
+        ("sctp", "", "fails"),
+        ("tcp", "sctp", "fails"),
+        # Headscale refuses other protocols.
+        *(("", proto, "fails") for proto in ("icmp", "1", "junk", "*")),
+    ],
+)
+def test_a_protocol_is_compared_as_headscale_does(rule: str, test: str, result: str) -> None:
+    document = _policy(["alice@"], ["tag:web:443"])
+    document["acls"][0]["proto"] = rule
+    found = failed_tests(
+        Policy.read(document), [{"src": "alice@", "proto": test, "accept": ["tag:web:443"]}], sample(document)
+    )
+    assert ("fails" if found else "passes") == result
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("tag:web:443-444", "a single port"),
+        ("tag:web:443,444", "a single port"),
+        ("tag:web:*", "a single port"),
+        ("100.64.0.0/16:443", "not a CIDR range"),
+        ("100.64.0.10/32:443", "not a CIDR range"),
+        ("[fd7a:115c:a1e0::10]/128:443", "not a CIDR range"),
+        ("subnet:443", "not a CIDR range"),
+        ("autogroup:internet:443", "not valid as a test destination"),
+        ("tag:web:443-443", ""),
+        ("single:443", ""),
+    ],
+)
+def test_a_target_is_one_port_of_one_host(target: str, reason: str) -> None:
+    hosts = {"subnet": "10.1.0.0/24", "single": "10.1.0.9/32"}
+    document = _policy(["alice@"], ["*:443"], hosts=hosts)
+    found = failed_tests(Policy.read(document), [{"src": "alice@", "accept": [target]}], sample(document))
+    assert (found[0].reason.endswith(reason) and found[0].certain) if reason else not found
+
+
+@pytest.mark.parametrize("test", [{}, {"accept": [], "deny": None}])
+def test_a_test_asserts_something(test: dict[str, Any]) -> None:
+    document = _policy(["alice@"], ["tag:web:443"])
+    (found,) = failed_tests(Policy.read(document), [{"src": "alice@", **test}], sample(document))
+    assert "at least one of accept or deny" in found.reason
 
 
 def test_keys_of_tests_are_read_as_headscale_reads_them() -> None:

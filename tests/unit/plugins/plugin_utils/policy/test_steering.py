@@ -63,6 +63,23 @@ def test_via_leads_through_one_router_with_the_tag(grants: list[dict[str, Any]],
     ] == routers
 
 
+@pytest.mark.parametrize(
+    ("grants", "router", "missing"),
+    [
+        ([_via("tag:b")], 0, ["tag:b"]),
+        ([_via("tag:b"), _via("tag:c")], 0, ["tag:b", "tag:c"]),
+        # It has the tag, or it could be the router without it.
+        ([_via("tag:b")], 2, []),
+        ([_via("tag:b"), _via()], 0, []),
+        ([_via()], 0, []),
+    ],
+)
+def test_only_the_router_without_a_tag_misses_it(grants: list[dict[str, Any]], router: int, missing: list[str]) -> None:
+    policy = Policy.read({"grants": grants, "tagOwners": {tag: [] for tag in ("tag:b", "tag:c")}})
+    steering = Evaluation(policy, [_ALICE, *_ROUTERS]).steering
+    assert steering.missing(_ALICE, _ROUTERS[router], _ROUTE) == missing
+
+
 def test_the_tags_of_the_rules_about_a_node_are_known() -> None:
     grants = [_via("tag:b"), _via("tag:a", src="bob@"), _via()]
     steering = Evaluation(Policy.read({"grants": grants, "tagOwners": {"tag:a": [], "tag:b": []}}), [_ALICE]).steering

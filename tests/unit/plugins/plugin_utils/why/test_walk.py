@@ -428,6 +428,15 @@ def test_a_subnet_to_which_no_router_leads() -> None:
     failing(mesh, "subnet", "routes one there through another subnet router or none", "via requires routers with tag:a")
 
 
+@pytest.mark.parametrize("tag", ["tag:a", "tag:b"])
+def test_a_subnet_whose_router_the_server_does_not_use_for_a_reason_that_is_unknown(tag: str) -> None:
+    """It has the tag, or the second grant does without."""
+    mesh = routed(tags=["tag:b"], user=None, subnetRoutes=[]).silent()
+    grant = {"src": ["*"], "dst": ["10.9.0.0/24"], "ip": ["*"]}
+    mesh.policy = json.dumps({"tagOwners": {"tag:a": [], "tag:b": []}, "grants": [{**grant, "via": [tag]}, grant]})
+    failing(mesh, "subnet", "two advertises 10.9.0.0/24, but the server gives the route to no node or to another one")
+
+
 @pytest.mark.parametrize(("target", "families"), [(["*"], (6,)), (["autogroup:tagged"], (4, 6))])
 def test_a_node_whose_ipv4_address_the_policy_takes_away(target: list[str], families: tuple[int, ...]) -> None:
     attributes = {"nodeAttrs": [{"target": target, "attr": ["disable-ipv4"]}]}

@@ -119,7 +119,7 @@ class ActionModule(Assertion):
         seen = Answer(self.probe(requests, seconds=self.LOOK_S))
         policy, users = mapping(seen.data("policy")).get("policy"), mapping(seen.data("users")).get("users")
         nodes = mapping(Answer(self._answer).data(NODES)).get("nodes")
-        return usable(found, text(policy), users, nodes) if policy and users else found
+        return usable(found, text(policy), users, nodes) if policy and isinstance(users, list) else found
 
     def _lacks_address(self, name: str, record: dict[str, Any]) -> bool:
         told = addresses(mapping(self.of_host(name, "mesh_client")).get("addresses"))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from .addresses import INTERNET
 from .document import Policy
 from .evaluation import Evaluation
 from .keys import canonical
@@ -15,5 +16,5 @@ from .sample import sample
 from .selftests import failed_tests
 
 __all__ = [
-    "Evaluation", "Node", "Policy", "User", "canonical", "failed_tests", "refused_users", "sample", "unknown_names", "unmatched_tags",
+    "INTERNET", "Evaluation", "Node", "Policy", "User", "canonical", "failed_tests", "refused_users", "sample", "unknown_names", "unmatched_tags",
 ]  # fmt: skip

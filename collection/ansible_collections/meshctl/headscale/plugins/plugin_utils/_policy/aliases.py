@@ -59,10 +59,13 @@ class Names:
 
 
 def _lists(what: str, value: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401
-    for name, entries in _mapping(what, value).items():
+    read = {str(name): entries for name, entries in _mapping(what, value).items()}
+    if what == "tagOwners":  # Headscale takes null for a tag without owners, but not for a group without users.
+        read = {name: [] if entries is None else entries for name, entries in read.items()}
+    for name, entries in read.items():
         if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
             raise BadInput(f"{what} of the policy: {name} is not a list of names")
-    return {str(name): tuple(entries) for name, entries in _mapping(what, value).items()}
+    return {name: tuple(entries) for name, entries in read.items()}
 
 
 def _hosts(value: Any) -> dict[str, str]:  # noqa: ANN401

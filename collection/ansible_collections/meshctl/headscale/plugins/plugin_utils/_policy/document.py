@@ -71,6 +71,8 @@ class Policy:
 
 
 def _objects(what: str, rules: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+    if what == "acl":  # Headscale takes null for an ACL without keys.
+        rules = [{} if rule is None else rule for rule in rules] if isinstance(rules, list) else rules
     if not isinstance(rules or [], list) or not all(isinstance(rule, dict) for rule in rules or ()):
         raise BadInput(f"{what}s of the policy is not a list of rules")
     for number, rule in enumerate(rules or (), start=1):
@@ -155,7 +157,9 @@ def _without_ipv4(attributes: Any, names: Names) -> Iterator[str]:  # noqa: ANN4
     for entry in (by_folded_key(entry) for entry in listed(attributes) if isinstance(entry, dict)):
         if _DISABLE_IPV4 in listed(entry.get("attr")):
             yield from (
-                name for name in listed(entry.get("target")) if isinstance(name, str) and _is_target(name, names)
+                name
+                for name in (name.strip() for name in listed(entry.get("target")) if isinstance(name, str))
+                if _is_target(name, names)
             )
 
 

@@ -94,12 +94,11 @@ class Evaluation:
         entries = self._filters.of(one) or self._filters.of(other)
         return any(_may_reach(one, other, entry) or _may_reach(other, one, entry) for entry in entries)
 
-    def leaves(self, source: Node, router: Node, protocol: str, port: int, targets: Iterable[Address] = ()) -> bool:
-        """Whether an exit node passes packets of a node on to any of these public addresses, or to all if none are given."""
-        internet = [target for target in targets if target in INTERNET]
+    def leaves(self, source: Node, router: Node, protocol: str, port: int, targets: Sequence[Address] = ()) -> bool:
+        """Whether an exit node passes packets of a node on to any of these addresses, or to the internet if none are given."""
         sources = [(ip, protocol_number(protocol, f"ipv{ip.version}")) for ip in source.ips]
         return any(
-            (any(target in entry.targets for target in internet) if internet else _is_internet(entry.targets))
+            (any(target in entry.targets for target in targets) if targets else _is_internet(entry.targets))
             and any(ip in entry.sources and entry.allows(number, port, ip.version) for ip, number in sources)
             for entry in self._filters.of(router)
         )

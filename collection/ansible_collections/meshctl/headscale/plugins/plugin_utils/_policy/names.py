@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def unknown_names(document: Any, *, users: Iterable[Mapping[str, Any]], tags: Iterable[str]) -> list[str]:  # noqa: ANN401
-    """Return the users and tags that a policy names and that do not exist. Raise `BadInput`."""
+    """Return the users and tags that a policy names and that do not exist; the users are the API's. Raise `BadInput`."""
     policy = canonical(document)
-    names = {str(user.get(key)) for user in users for key in ("name", "email", "provider_id") if user.get(key)}
+    names = {str(user.get(key)) for user in users for key in ("name", "email", "providerId") if user.get(key)}
     owned = set(policy.get("tagOwners") or {}) | set(tags)
     found = dict.fromkeys([*_every_name(policy), *(name for _where, name in _required_names(policy))])
     return [
@@ -74,11 +74,10 @@ def _every_name(policy: dict[str, Any]) -> Iterator[str]:
         {"": approvers.get("exitNode") or []},
     ]
     for owners in (owners for names in named for owners in (names or {}).values()):
-        yield from (str(name) for name in owners if isinstance(owners, list))
-    for rule in [*(policy.get("acls") or []), *(policy.get("grants") or []), *(policy.get("ssh") or [])]:
-        if isinstance(rule, dict):
-            yield from (str(name).strip() for name in listed(rule.get("src")))
-            yield from (_without_ports(str(name).strip()) for name in listed(rule.get("dst")))
+        yield from map(str, listed(owners))
+    for rule in (rule for part in ("acls", "grants", "ssh") for rule in _objects(policy.get(part))):
+        yield from (str(name).strip() for name in listed(rule.get("src")))
+        yield from (_without_ports(str(name).strip()) for name in listed(rule.get("dst")))
 
 
 def _required_names(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -55,14 +55,19 @@ def _number(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def read_acl_service(protocol: str, ports: str) -> Service:
-    """Return the service of an ACL from its `proto` and the ports of a target. Raise `BadInput`."""
+def read_acl_protocols(protocol: str) -> frozenset[int]:
+    """Return the protocols of an ACL's or a test's `proto`, the default ones if it is empty. Raise `BadInput`."""
     name = protocol.lower()
     if not name:
-        return Service(ports=read_ports(ports))
+        return DEFAULT_PROTOCOLS
     # Headscale reads the number of a protocol that has a name before it refuses leading zeros.
     known = next((number for number in NUMBERS.values() if number == _number(name)), None)
-    service = Service(frozenset({known or read_protocol(name)}), read_ports(ports))
+    return frozenset({known or read_protocol(name)})
+
+
+def read_acl_service(protocol: str, ports: str) -> Service:
+    """Return the service of an ACL from its `proto` and the ports of a target. Raise `BadInput`."""
+    service = Service(read_acl_protocols(protocol), read_ports(ports))
     if not service.protocols & WITH_PORTS and service.ports != ALL_PORTS:
         raise BadInput(f"the policy names ports {ports!r} for the protocol {protocol!r}: it has none, so write *")
     return service

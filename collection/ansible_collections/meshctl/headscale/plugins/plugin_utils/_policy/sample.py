@@ -74,9 +74,9 @@ def _user(name: str, number: int) -> User:
 
 
 def _words(value: Any) -> Iterator[str]:  # noqa: ANN401
-    """Return every name of a policy, without the ports of targets."""
+    """Return every name of a policy, without the ports of targets and the white space that Headscale ignores."""
     if isinstance(value, str):
-        yield _without_ports(value)
+        yield _without_ports(value.strip())
     elif isinstance(value, dict):
         for key, entry in value.items():
             yield from _words(key)

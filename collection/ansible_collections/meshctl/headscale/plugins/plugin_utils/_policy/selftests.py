@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...module_utils._errors import BadInput
-from .aliases import Resolver, refuse_source
+from .addresses import read_prefix
+from .aliases import Resolver, is_prefix, refuse_source
 from .document import split_target
 from .filters import Entry, Filters
 from .keys import PARTS, by_folded_key
-from .ports import DEFAULT_PROTOCOLS, Ports, read_ports, read_protocol
+from .ports import DEFAULT_PROTOCOLS, WITH_PORTS, read_acl_protocols, read_ports
 from .possible import Possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .addresses import AddressSet
+    from .aliases import Names
     from .document import Policy
     from .nodes import Node
 
@@ -60,10 +62,16 @@ class _Running:
         known = by_folded_key(test, f"test {number + 1} of the policy")
         if unknown := sorted(set(known) - set(PARTS["tests"])):
             raise BadInput(f"test {number + 1} of the policy has the key {unknown[0]!r}, which Headscale does not know")
-        source, proto = str(known.get("src") or ""), str(known.get("proto") or "").lower()
+        source = str(known.get("src") or "")
+        try:
+            protocols = _protocols(known)
+        except BadInput as exc:
+            yield FailedTest(number, "proto", 0, str(exc))
+            return
+        if not known.get("accept") and not known.get("deny"):
+            yield FailedTest(number, "src", 0, "test entry must have at least one of accept or deny")
         try:
             refuse_source(source, self._names)
-            protocols = frozenset({read_protocol(proto)}) if proto else DEFAULT_PROTOCOLS
         except BadInput as exc:
             yield FailedTest(number, "src", 0, f"its source cannot be read: {exc}")
             return
@@ -88,15 +96,13 @@ class _Running:
     def _target(self, source: str, target: str, protocols: frozenset[int], *, wanted: bool) -> tuple[str, bool]:
         """Return why a target fails, empty if it does not, and whether that is certain."""
         try:
-            name, ports = split_target(target)
-            refuse_source(name, self._names)
-            asked = read_ports(ports)
+            name, port = _read_target(target, self._names)
         except BadInput as exc:
-            return f"the target cannot be read: {exc}", True
+            return f"Headscale refuses the target: {exc}", True
         if why := self._unresolved(name):
             return f"the target {why}", True
         sources, found = list(self._resolver.resolve(source).prefixes()), self._resolver.resolve(name)
-        entries = [entry for entry in self._entries if _opens(entry, asked, protocols)]
+        entries = [entry for entry in self._entries if _opens(entry, port, protocols)]
         opening = [entry for entry in entries if entry.targets.overlaps(found)]
         if all(any(entry.sources.overlaps(one) for entry in opening) for one in sources):
             return ("" if wanted else f"the packet is allowed ({_labels(opening)})"), True
@@ -112,11 +118,42 @@ class _Running:
         return addresses.overlaps(ruled) if name in _FIXED else self._possible.overlap(addresses, ruled)
 
 
-def _opens(entry: Entry, asked: Ports, protocols: frozenset[int]) -> bool:
-    """Whether an entry lets packets of any of the protocols pass on any of the port ranges."""
-    return bool(entry.service.protocols & protocols) and any(
-        first <= wanted[0] and wanted[1] <= last for wanted in asked for first, last in entry.service.ports
-    )
+def _protocols(test: dict[str, Any]) -> frozenset[int]:
+    """Return the protocols that a test is about. Raise `BadInput`, with Headscale's reason."""
+    proto = str(test.get("proto") or "")
+    protocols = read_acl_protocols(proto)
+    if proto and not protocols <= WITH_PORTS:
+        raise BadInput(f"test protocol must be tcp, udp, sctp, or empty: {proto}")
+    return protocols
+
+
+def _read_target(target: str, names: Names) -> tuple[str, int]:
+    """Return the name and the port of a test's target. Raise `BadInput`, with Headscale's reason where only tests have it."""
+    name, ports = split_target(target)
+    if name == "autogroup:internet":
+        raise BadInput(f"{name} not valid as a test destination")
+    refuse_source(name, names)
+    (first, last), *more = read_ports(ports)
+    if more or first != last:
+        raise BadInput("test destination port must be a single port")
+    if _is_network(name, names):
+        raise BadInput("test destination must be a single host, not a CIDR range")
+    return name, first
+
+
+def _is_network(name: str, names: Names) -> bool:
+    """Whether a target is a network to Headscale: any that is written as a prefix, or a host with more than one address."""
+    if is_prefix(name):
+        return "/" in name
+    host = read_prefix(names.hosts[name]) if name in names.hosts else None
+    return host is not None and host.prefixlen < host.max_prefixlen
+
+
+def _opens(entry: Entry, port: int, protocols: frozenset[int]) -> bool:
+    """Whether an entry lets packets of any of the protocols pass on a port."""
+    # In tests, but not in the filters of nodes, a rule that states no protocol covers each of them.
+    covered = entry.service.protocols == DEFAULT_PROTOCOLS or bool(entry.service.protocols & protocols)
+    return covered and any(first <= port <= last for first, last in entry.service.ports)
 
 
 def _labels(entries: Iterable[Entry]) -> str:

@@ -45,6 +45,11 @@ class Steering:
         """Return the tags of the routers through which the rules route a node to a subnet; empty if they name none."""
         return list(dict.fromkeys(tag for rule in self._about(source, route) for tag in rule.via))
 
+    def missing(self, source: Node, router: Node, route: str) -> list[str]:
+        """Return these tags if a router has none of them, and no other rule leads to the subnet without."""
+        tags = self.tags(source, route)
+        return [] if set(tags) & set(router.tags) or self.leads(source, router, route, primary=True) else tags
+
     def _about(self, source: Node, route: str) -> list[Rule]:
         """Return the rules from a node to any part of a subnet."""
         subnet = AddressSet.of(route)

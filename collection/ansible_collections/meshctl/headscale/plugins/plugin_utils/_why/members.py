@@ -60,5 +60,10 @@ class Members:
         node = self.nodes.get(text(source.get("id")))
         return self.evaluation.steering.tags(node, route) if self.evaluation and node else []
 
+    def missing(self, source: Record, router: Record, route: str) -> list[str]:
+        """Return the tags that the policy requires of a router to this subnet; empty if it has one, or if they are not required."""
+        here, there = self._pair(source, router)
+        return self.evaluation.steering.missing(here, there, route) if self.evaluation and here and there else []
+
     def _pair(self, one: Record, other: Record) -> tuple[Node | None, Node | None]:
         return self.nodes.get(text(one.get("id"))), self.nodes.get(text(other.get("id")))

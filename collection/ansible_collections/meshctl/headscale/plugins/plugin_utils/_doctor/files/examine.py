@@ -121,7 +121,7 @@ def _prefixes(settings: Settings | None) -> dict[str, str]:
 def _confirm(
     found: Examination, settings: Settings | None, source: Source | None, mesh: Mesh, program: str | None
 ) -> None:
-    """Add what Headscale itself refuses, and drop tests that fail here but not there."""
+    """Add what Headscale itself refuses, and drop what is refused, or a test that fails, here but not there."""
     if not settings and not source:
         return
     known, version = _program(program)
@@ -135,7 +135,7 @@ def _confirm(
         return
     found.confirmed_by = version
     if said.policy == "":
-        found.findings = [one for one in found.findings if one.id != "policy.test"]
+        found.findings = [one for one in found.findings if one.id not in ("policy.refused", "policy.test")]
     found.findings += _refusals(found, settings, source, said, version)
 
 

@@ -162,7 +162,7 @@ class _Checking:
             try:
                 if path[0] == "ssh" and "@" not in name and (":" not in name or is_prefix(name)):
                     raise BadInput(f"an ssh rule names {name!r}, which is not a user, group, tag or autogroup")
-                if name.startswith(("group:", "tag:")):
+                if path[0] == "nodeAttrs" or name.startswith(("group:", "tag:")):
                     policy.names.refuse_undefined(name)
             except BadInput as exc:
                 found = self._say(
@@ -182,7 +182,8 @@ class _Checking:
             for number, rule in enumerate(items(self._parts.get(part))):
                 for key in keys:
                     for element, name in enumerate(items(mapping(rule).get(key))):
-                        yield (part, str(number), key, str(element)), text(name)
+                        yield (part, str(number), key, str(element)), text(name).strip()
+        # In these names, white space counts.
         approvers = mapping(self._parts.get("autoApprovers"))
         for prefix, names in mapping(approvers.get("routes")).items():
             for element, name in enumerate(items(names)):
@@ -191,7 +192,11 @@ class _Checking:
             yield ("autoApprovers", "exitNode", str(element)), text(name)
 
     def _unknown_users(self) -> Iterator[Finding]:
-        unknown = self._mesh.unknown_users(self._parts)
+        try:
+            unknown = self._mesh.unknown_users(self._parts)
+        except BadInput as exc:
+            yield self._refused(str(exc), ("autoApprovers",))
+            return
         refused = refused_users(self._parts, unknown)
         for name in unknown:
             close, where = _misspelled(name, self._mesh.users or ()), refused.get(name, "")
@@ -287,7 +292,7 @@ class _Checking:
 
 def _words(value: Any) -> Iterator[str]:  # noqa: ANN401 - HuJSON
     if isinstance(value, str):
-        yield value
-        yield value.rpartition(":")[0]
+        yield value.strip()
+        yield value.strip().rpartition(":")[0]
     for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _words(entry)

@@ -35,7 +35,7 @@ def without_packets(policy: Policy, parts: dict[str, Any], nodes: Sequence[Node]
     resolver, evaluation, possible = Resolver(policy.names, nodes), Evaluation(policy, nodes), Possible(nodes)
     entries = Filters(policy, nodes, resolver).common
     for number, rule in enumerate(rules):
-        sources, targets = (list(map(text, items(rule.get(key)))) for key in ("src", "dst"))
+        sources, targets = ([text(name).strip() for name in items(rule.get(key))] for key in ("src", "dst"))
         if _SELF in targets or (by_owner and not all(name.startswith("tag:") for name in targets)):
             continue
         ours, theirs = (_named(names, nodes, resolver) for names in (sources, targets))

@@ -187,9 +187,10 @@ def subnet(case: Case) -> Finding:
     via = case.members.tags(case.question.source.node, route)
     evidence = {"served": served, **({"via": via} if via else {})}
     if not case.members.leads(case.question.source.node, node, route):
+        missing = case.members.missing(case.question.source.node, node, route)
         return failed(
             f"{router.name} advertises {route}, but the server routes {case.source.name} there through another subnet router or none: for "
-            f"this subnet, the policy's via requires routers with {' or '.join(via)}" if via else
+            f"this subnet, the policy's via requires routers with {' or '.join(missing)}" if missing else
             f"{router.name} advertises {route}, but the server gives the route to no node or to another one",
             evidence=evidence, command="headscale nodes list-routes", host=case.server.source,
         )  # fmt: skip
