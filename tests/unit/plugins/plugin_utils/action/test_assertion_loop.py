@@ -123,6 +123,34 @@ def test_what_could_not_be_observed_at_first_is_forgotten_once_it_is_judged(cloc
     assert [(check.target, check.verdict) for check in checks] == [("b", "passed"), ("a", "passed")]
 
 
+class Tentative(Scripted):
+    """Passes for a only tentatively while b is bad, both of one target."""
+
+    def judge(self, answer: Any) -> list[Check]:
+        """Return both checks."""
+        seen = answer["observations"]
+        checks = [self.context.check(seen[name], aspect=name, expected=1, observed=seen[name]) for name in ("a", "b")]
+        checks[0].tentative = not seen["b"]
+        return checks
+
+
+@pytest.mark.parametrize(
+    ("looks", "found"),
+    [
+        ([{"a": True, "b": None}, {"a": False, "b": True}], {"a": "failed", "b": "passed"}),
+        ([{"a": True, "b": None}, {"a": True, "b": True}], {"a": "passed", "b": "passed"}),
+        ([{"a": True, "b": None}], {"a": "passed", "b": "error"}),
+        ([{"a": True, "b": True}, {"a": False, "b": True}], {"a": "passed", "b": "passed"}),
+    ],
+)
+def test_what_has_passed_tentatively_is_what_the_last_look_saw(
+    clock: Clock, looks: list[dict[str, bool | None]], found: dict[str, str]
+) -> None:
+    checks = Tentative(clock, looks, deadline=1.0)._converge()
+    assert {check.aspect: check.verdict for check in checks} == found
+    assert all("tentative" not in check.as_dict() for check in checks)
+
+
 def test_a_bad_check_stays_while_only_other_targets_are_judged(clock: Clock) -> None:
     action = Scripted(clock, [{"a": False, "b": None}, {"b": True}])
     assert verdicts(action._converge()) == {"a": "failed", "b": "passed"}

@@ -83,6 +83,10 @@ def test_a_query_that_is_none_is_one_clear_sentence(expression: str) -> None:
         ("contains(state, none)", {}),
         ("peers[::0]", {}),
         ("ceil(`1e400`)", {}),
+        ("&state", {}),
+        ("&state", {"exists": True}),
+        ("[&state]", {}),
+        ("to_array(&state)", {"length": 1}),
     ],
 )
 def test_a_query_that_cannot_be_applied_is_an_error(expression: str, compare: dict[str, Any]) -> None:

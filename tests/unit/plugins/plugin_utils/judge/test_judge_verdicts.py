@@ -19,7 +19,12 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.isolated 
     doubtful,
     judge_isolated,
 )
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import Paths, Underlay, judge_path
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.path import (
+    ExpectedPath,
+    Paths,
+    Underlay,
+    judge_path,
+)
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.reachable import Reachable, judge_reachable
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registered import (
     Registered,
@@ -29,7 +34,11 @@ from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.registere
 )
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.rejoins import judge_rejoins
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.resolves import Names, judge_resolves
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.topology import common_network, expected_path
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.topology import (
+    Kind,
+    common_network,
+    expected_path,
+)
 
 TWO4 = "100.64.0.2"
 
@@ -283,8 +292,8 @@ def test_a_relayed_path_is_explained_by_the_port_that_the_router_made_of_it() ->
     [
         ("", ["10.0.0.10:41642", "203.0.113.3:33333"], "10.0.0.10", "it may be a hard NAT"),
         # In one network, the router is not on the way.
-        ("home", ["10.0.0.10:41642", "203.0.113.3:33333"], "10.0.0.10", "both are in home, but UDP between the two hosts"),
-        ("home", ["10.0.0.10:41642"], "10.0.0.10", "both are in home, but UDP between the two hosts"),
+        ("home", ["10.0.0.10:41642", "203.0.113.3:33333"], "10.0.0.10", "both are in home: check whether a firewall of either"),
+        ("home", ["10.0.0.10:41642"], "10.0.0.10", "both are in home: check whether a firewall of either"),
         # A public host needs no STUN.
         ("", ["203.0.113.9:41641"], "203.0.113.9", "UDP is blocked between the two sides"),
         ("", ["203.0.113.9:41641", "172.17.0.1:41641"], "203.0.113.9", "UDP is blocked between the two sides"),
@@ -301,6 +310,28 @@ def test_a_relayed_path_has_no_cause_that_was_not_seen(
         assert said in hint
         assert ("router" in hint) is ("may be" in said)
         assert "STUN" not in hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("relay", "the path is peer-relay, but relay was expected (mesh_path says so)"),
+        # Nothing says why it is not direct, and the firewalls are still worth a look.
+        (
+            "direct",
+            "the path is peer-relay, but direct was expected (mesh_path says so): both are in home: check whether",
+        ),
+    ],
+)
+def test_a_path_through_another_node_is_not_said_to_block_udp(kind: Kind, said: str) -> None:
+    way = replace(mesh.WAYS[0], kind=kind, reason="mesh_path says so", network="home")
+    last = {"peer_relay": "203.0.113.9:7777:vni:1"}
+    answer = mesh.answer(disco=mesh.seen({TWO4: {**mesh.pinged(), "answered": True, "last": last}}))
+    check = judge_path(answer, mesh.context("path"), Paths(expected_paths=(way,)))[0]
+    assert check.verdict == "failed"
+    assert check.hint.startswith(said)
+    assert ("UDP" in check.hint) is (kind == "direct")
+    assert "does not pass" not in check.hint
 
 
 def test_a_direct_path_where_a_relay_is_expected_fails() -> None:
@@ -426,6 +457,17 @@ def test_a_path_that_tailscaled_does_not_tell_is_no_wrong_path() -> None:
     # A leak is one on any path.
     leak = mesh.flow("eth0", "192.168.1.10", "10.0.0.10", proto="icmp", marked=1)
     assert encrypted(disco=silent, flow=leak)["us1.encrypted", "two"].verdict == "failed"
+
+
+@pytest.mark.parametrize("kind", ["any", "direct", "relay"])
+def test_a_path_that_no_ping_has_shown_is_not_any_path(kind: Kind) -> None:
+    steps = mesh.wire()
+    steps["disco"]["data"][TWO4] = mesh.pinged()
+    steps["capture"]["data"]["flows"].append(mesh.flow("eth0", "192.168.1.10", "203.0.113.10", proto="tcp", packets=9))
+    expect = Encrypted(expected_paths=(ExpectedPath(peer=mesh.TWO, kind=kind),))
+    check = judge_encrypted(mesh.answer(wire=mesh.seen(steps)), mesh.context("encrypted"), expect)[0]
+    assert (check.verdict, check.observed["path"]) == ("failed", "none")
+    assert "answers the echo requests, but no disco ping" in check.hint
 
 
 @pytest.mark.parametrize("dropped", [1, None, "0"])

@@ -174,8 +174,8 @@ def test_a_family_that_loses_packets_alone_is_measured_twice() -> None:
         found["steady"]["data"][TWO6].update(received=received, rtt_ms=[1.0] * received)
         return found
 
-    assert Measured(burst=[six(18)]).verdicts()["loss"] == "failed"
-    once = Measured(burst=[six(18), six(20)], direct=[path_pings("dddd")])
+    assert Measured(burst=[six(15)]).verdicts()["loss"] == "failed"
+    once = Measured(burst=[six(15), six(20)], direct=[path_pings("dddd")])
     assert (once.verdicts()["loss"], once.asked) == ("passed", ["burst", "burst", "direct"])
     # The other family answers, so that no handshake was missed.
     silent = Measured(burst=[six(0), six(0), six(20)])

@@ -177,12 +177,12 @@ class Assertion(MeshAction):
     def _keep(
         self, found: dict[_Key, Check], checks: Iterable[Check], looks: int, pending: frozenset[str | None] | None
     ) -> None:
-        """Keep the latest checks; a check that has passed stays as it is."""
+        """Keep the latest checks; a check that has passed stays as it is, unless it is tentative."""
         latest = list(checks)
         _forget(found, latest)
         for check in latest:
             key = _key(check)
-            passed = key in found and found[key].verdict == "passed"
+            passed = key in found and found[key].verdict == "passed" and not found[key].tentative
             # Skip targets that this probe did not cover.
             if passed or (pending is not None and check.target not in pending):
                 continue

@@ -176,12 +176,12 @@ def _mesh_ping(seen: Answer, node: Node, address: str) -> str:
 def relayed(sides: dict[str, tuple[Json, Json]], *, network: str = "") -> str:
     """Return why a path stays on a relay; `sides` holds each node's endpoints and the addresses of its interfaces.
 
-    If both nodes are in one `network`, no router is between them.
+    If both nodes are in one `network`, no router is between them. What keeps their UDP apart was not tried.
     """
     if network:
         return (
-            f"both are in {network}, but UDP between the two hosts does not pass: look at the firewalls of both (`nft list ruleset`), "
-            "and at client isolation if one of them is on Wi-Fi"
+            f"both are in {network}: check whether a firewall of either drops UDP (`nft list ruleset` on both), and if one of them is on "
+            "Wi-Fi, whether its access point isolates clients"
         )
     for who, (endpoints, local) in sides.items():
         inside, outside = _ports(endpoints, local)

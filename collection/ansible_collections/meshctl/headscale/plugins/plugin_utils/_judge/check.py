@@ -37,6 +37,8 @@ class Check:
     reproduce: str = ""
     late: bool | None = None
     """Whether it may only be bad because something took too long; None if its reason does not say. Not part of a report."""
+    tentative: bool = False
+    """Whether it has passed, but a later look may still find what this one could not try. Not part of a report."""
 
     @property
     def bad(self) -> bool:
@@ -46,5 +48,5 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON data."""
         known = asdict(self)
-        del known["late"]
+        del known["late"], known["tentative"]
         return known

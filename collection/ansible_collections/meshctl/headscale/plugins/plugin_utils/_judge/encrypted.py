@@ -92,7 +92,7 @@ def _peer(  # noqa: PLR0913, PLR0917
         )  # fmt: skip
     observed = {"marker_in_clear": wire["leaked"], **path, "packets": wire["carried"]}
     ours = path["path"] != "direct" or not way.hosts or path["host"] in way.hosts
-    right = ours and way.kind in ("any", path["path"])
+    right = ours and way.accepts(path["path"])
     carried = wire["carried"] >= needed
     return context.check(
         not wire["leaked"] and carried and right,
@@ -181,13 +181,18 @@ def _hint(wire: dict[str, Any], way: ExpectedPath, path: dict[str, Any], *, carr
     if wire["leaked"]:
         where = sorted({text(flow.get("interface")) for flow in wire["leaks"]})
         return f"the payload left unencrypted on {', '.join(where)}: that traffic bypasses WireGuard"
+    if path["path"] == "none":
+        return (
+            f"{way.peer.name} answers the echo requests, but no disco ping, so that their path is not known "
+            f"(`tailscale ping --c 5 {quoted(way.address)}`)"
+        )
     if not carried:
         return (
             "fewer WireGuard packets left for that endpoint than were sent: the path changed meanwhile, or there is "
             "a second path"
         )
-    if way.kind not in ("any", path["path"]):
-        return f"the traffic takes the path {path['path']}, but {way.kind} was expected ({way.reason})"
+    if not way.accepts(path["path"]):
+        return way.unlike(path["path"])
     return f"{path.get('host')} is not an address of {way.peer.name} or its router"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FEWEST: Final = 50
 # How probable so many losses may be at most, if a path loses no more than the budget. With 5 %, that is 17 of 100 pings, or 26
 # of 200. A healthy path that loses one packet in a hundred loses as many with a probability below 1e-15.
-_BY_CHANCE: Final = 1e-5
+BY_CHANCE: Final = 1e-5
 # A budget below this would let two packets fail that are lost in the course of minutes.
 _LEAST_BUDGET: Final = 0.01
 
@@ -46,5 +46,10 @@ def pings_lost(line: Mapping[str, Any], *, ahead_s: float, since: float, outages
 
 def too_many(lost: Lost, budget_percent: float) -> bool:
     """Whether more pings were lost than the budget allows, and not by chance."""
+    return lost.sent >= _FEWEST and beyond_chance(lost, budget_percent, BY_CHANCE)
+
+
+def beyond_chance(lost: Lost, budget_percent: float, by_chance: float) -> bool:
+    """Whether more was lost than the budget allows, and a path that loses just the budget loses as much less often than `by_chance`."""
     budget = min(1.0, max(_LEAST_BUDGET, budget_percent / 100))
-    return lost.sent >= _FEWEST and lost.share > budget and probability(lost.times, lost.sent, budget) < _BY_CHANCE
+    return lost.share > budget and probability(lost.times, lost.sent, budget) < by_chance

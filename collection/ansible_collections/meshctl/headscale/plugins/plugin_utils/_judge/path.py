@@ -45,6 +45,10 @@ class ExpectedPath:
         """Whether a path that was observed is as expected."""
         return path in (("direct", "relay", "peer-relay") if self.kind == "any" else (self.kind,))
 
+    def unlike(self, path: str) -> str:
+        """Say that a path that was observed is not as expected."""
+        return f"the path is {path}, but {self.kind} was expected ({self.reason})"
+
     @property
     def address(self) -> str:
         """Return the mesh address to ping."""
@@ -139,7 +143,10 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
             f"{found['host']} is not an address of {way.peer.name} or its router: mesh_topology is wrong, or its traffic takes "
             "another route"
         )
+    if way.kind == "relay":
+        return way.unlike(kind)
     own_endpoints = mapping(mapping(seen.data(STATUS)).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}
     sides[way.peer.name] = (list(way.underlay.endpoints), list(way.underlay.local))
-    return causes.relayed(sides, network=way.network)
+    why = causes.relayed(sides, network=way.network)
+    return why if kind == "relay" else f"{way.unlike(kind)}: {why}"

@@ -51,6 +51,8 @@ def judge_query(document: Json, context: CheckContext, query: Query, *, why: str
         return context.check(None, expected=expected, observed=None, hint=why, evidence={"query": query.expression})
     try:
         found = compile_query(query.expression).search(plain(document))
+        # A reference to an expression, such as `&name`, is no value that a report can hold.
+        json.dumps(found)
         failed = [name for name, wanted in query.compare.items() if not _COMPARE[name](found, plain(wanted))]
     # The others come from values that an expression does not expect, such as null.
     except (ValueError, TypeError, OverflowError, RecursionError) as exc:

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from functools import partial
+from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import Answer, Json, items, mapping, number, text
 from .flowing import Lost
+from .losing import BY_CHANCE, beyond_chance
 from .observations import DIRECT, LARGE, STEADY
 from .quoting import quoted
 from .reachable import ip_version
@@ -30,6 +32,9 @@ LARGE_BYTES = 1232
 # Of at least this many large packets, of both families or of one, at most this share may be lost, unless small packets are lost as well.
 # A link that loses one packet in a hundred by chance loses four of ten with a probability of 2e-6, and is measured twice.
 _MANY, _MANY_OF_ONE, _LARGE_LOST = 20, 10, 0.3
+# How probable the losses of one family may be at most, if its path loses no more than the budget. A path fails only if a second burst
+# is bad as well, so that both together are as improbable as in a watch. With 5 %, that is 5 of 20 packets, with 50 % 17.
+_BY_CHANCE_OF_BURST: Final = sqrt(BY_CHANCE)
 # No burst has more, whatever a host says.
 _MOST_SENT = 1_000_000
 # A direct path loses packets only when it missed at least this many pings, and more than the budget.
@@ -71,9 +76,11 @@ def _alone(bad: list[str], counted: Mapping[str, Lost]) -> str:
 def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, load: Load) -> Check:
     counted = _counted(seen, STEADY, peer, expect.families)
     both = sum(counted.values(), Lost())
-    # One packet of each family may be lost. A link that loses one in a thousand by chance loses two of 20 in two bursts with a
-    # probability of 4e-8.
-    bad = [known for known, burst in counted.items() if burst.times > expect.lost_at_most(burst.sent) * load.patience]
+    budget = expect.loss_budget * load.patience
+    failed = both.times > expect.lost_at_most(both.sent) or any(
+        beyond_chance(burst, budget, _BY_CHANCE_OF_BURST) for burst in counted.values()
+    )
+    bad = [known for known, burst in counted.items() if failed and burst.times > expect.lost_at_most(burst.sent)]
     alone = _alone(bad, counted)
     check = partial(
         context.check,
@@ -87,7 +94,7 @@ def _loss(seen: Answer, context: CheckContext, peer: Node, expect: Reachable, lo
     shown = counted.get(alone, both)
     share = round(100 * shown.share, 1)
     return check(
-        both.times <= expect.lost_at_most(both.sent) and not bad,
+        not failed,
         observed={**_observed(shown, alone), "lost_percent": share},
         hint=f"{share:g} % of the packets are lost{_only(counted, alone)}, even after the path was found: {LOSES}",
     )
