@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,12 @@ KNOWN: dict[str, Any] = {
 }
 
 
+def _observation(data: Any) -> dict[str, Any]:
+    if isinstance(data, Exception):
+        return {"ok": False, "error": {"type": "refused", "message": str(data)}}
+    return {"ok": True, "data": data}
+
+
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the action's result for what the server answers."""
@@ -27,7 +34,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(known: dict[str, Any]) -> dict[str, Any]:
         def probe(_self: Any, requests: Any, *, seconds: float) -> dict[str, Any]:
             assert {one["path"] for one in requests} == {"/api/v1/policy", "/api/v1/node", "/api/v1/user"}
-            return {"observations": {name: {"ok": True, "data": data} for name, data in known.items()}}
+            return {"observations": {name: _observation(data) for name, data in known.items()}}
 
         monkeypatch.setattr(ActionBase, "run", lambda *_args: {})
         monkeypatch.setattr(ActionModule, "probe", probe)
@@ -52,3 +59,13 @@ def test_what_cannot_be_read_is_said(read: Any, missing: str) -> None:
     found = read({name: data for name, data in KNOWN.items() if name != missing})
     assert found["failed"] is True
     assert f"the {missing} cannot be read" in found["msg"]
+
+
+@pytest.mark.parametrize(("path", "failed"), [("", False), ("/etc/p.hujson", True)])
+def test_a_server_without_a_policy_file_has_no_policy(read: Any, path: str, failed: bool) -> None:
+    body = json.dumps(
+        {"code": 2, "message": f'reading policy from path "{path}": open {path}: no such file or directory'}
+    )
+    found = read({**KNOWN, "policy": OSError(f"https://h answered 500 to /api/v1/policy: {body}")})
+    assert found.get("failed", False) is failed
+    assert failed or found["policy"] == ""

@@ -287,9 +287,14 @@ def test_empty_lists() -> None:
 
 
 def test_no_policy_is_no_error() -> None:
-    assert _Scripted(500, '{"message":"loading ACL from database: acl policy not found"}').get_policy() is None
-    with pytest.raises(ApiError):
-        _Scripted(500, '{"message":"database is locked"}').get_policy()
+    for said in (
+        "loading ACL from database: acl policy not found",
+        'reading policy from path "": open : no such file or directory',
+    ):
+        assert _Scripted(500, json.dumps({"message": said})).get_policy() is None
+    for said in ("database is locked", 'reading policy from path "/p": open /p: no such file or directory'):
+        with pytest.raises(ApiError):
+            _Scripted(500, json.dumps({"message": said})).get_policy()
 
 
 def test_redirect_names_the_target() -> None:

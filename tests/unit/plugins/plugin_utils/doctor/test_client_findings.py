@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import client, control, finding
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.client import magic_dns
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.client import magic_dns, routes
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.relays import read_relays
@@ -224,11 +224,11 @@ def test_the_route_to_a_node_that_tailscaled_does_not_trust_proves_nothing(more:
 def test_a_route_that_leads_one_reachable_node_astray(route: dict[str, Any], said: str) -> None:
     peers = {"2": _peer(), "3": _peer(ID="3", HostName="c", TailscaleIPs=["100.64.0.3"])}
     seen = {"disco": {"100.64.0.2": {"answered": True}}, "icmp": {"100.64.0.2": {"received": 0, "sent": 3}}}
-    routes = {"get": {"100.64.0.2": route, "100.64.0.3": {"dev": "tailscale0"}}}
-    found = problems(examine_client(_client({"Peer": peers}, mesh_routes=routes, **seen)))
+    kernel = {"get": {"100.64.0.2": route, "100.64.0.3": {"dev": "tailscale0"}}}
+    found = problems(examine_client(_client({"Peer": peers}, mesh_routes=kernel, **seen)))
     assert said in found.get("doctor.kernel_route", "") if said else "doctor.kernel_route" not in found
     # Without echo requests that were lost, this may be a node that tailscaled does not trust.
-    assert "doctor.kernel_route" not in problems(examine_client(_client({"Peer": peers}, mesh_routes=routes)))
+    assert "doctor.kernel_route" not in problems(examine_client(_client({"Peer": peers}, mesh_routes=kernel)))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ _NO_FILE = {"error": "No such file or directory"}
 
 
 @pytest.mark.parametrize(
-    ("routes", "ipv4", "ipv6", "verdict", "said"),
+    ("advertised", "ipv4", "ipv6", "verdict", "said"),
     [
         (["10.9.0.0/24"], "1", "0", "passed", ""),
         (["10.9.0.0/24"], "2", "0", "passed", ""),
@@ -289,15 +289,39 @@ _NO_FILE = {"error": "No such file or directory"}
     ],
 )  # fmt: skip
 def test_a_router_whose_kernel_does_not_forward(
-    routes: list[str], ipv4: str, ipv6: str | None, verdict: str, said: str
+    advertised: list[str], ipv4: str, ipv6: str | None, verdict: str, said: str
 ) -> None:
     files = {
         "/proc/sys/net/ipv4/ip_forward": {"text": f"{ipv4}\n"},
         "/proc/sys/net/ipv6/conf/all/forwarding": _NO_FILE if ipv6 is None else {"text": f"{ipv6}\n"},
     }
-    found = _forwarding(prefs={"AdvertiseRoutes": routes}, forwarding=files)
+    found = _forwarding(prefs={"AdvertiseRoutes": advertised}, forwarding=files)
     assert found.verdict == verdict
     assert said in found.hint
+
+
+@pytest.mark.parametrize(
+    ("by_interface", "verdict", "said"),
+    [
+        ({"eth0": "1", "tailscale0": "1"}, "passed", ""),
+        ({"eth0": "0", "tailscale0": "0"}, "failed", "does not forward IPv4 packets: `sysctl -w net.ipv4.ip_forward=1`"),
+        ({"eth0": "1", "tailscale0": "0"}, "failed", "`sysctl -w net/ipv4/conf/tailscale0/forwarding=1`"),
+        ({"eth0": "0", "tailscale0": "1"}, "skipped", "is on for tailscale0, and off for eth0"),
+    ],
+)  # fmt: skip
+def test_forwarding_that_is_switched_on_by_interface_is_not_off(
+    by_interface: dict[str, str], verdict: str, said: str
+) -> None:
+    files = {
+        f"/proc/sys/net/ipv4/conf/{name}/forwarding": {"text": f"{value}\n"} for name, value in by_interface.items()
+    }
+    asked = routes.requests(Client(answer(**_client()), ClientContext()))[0]["paths"]
+    assert set(files) <= set(asked)
+    found = _forwarding(
+        prefs={"AdvertiseRoutes": ["10.9.0.0/24"]},
+        forwarding={"/proc/sys/net/ipv4/ip_forward": {"text": "0\n"}, **files},
+    )
+    assert (found.verdict, said in found.hint) == (verdict, True)
 
 
 def _forwarding(status: dict[str, Any] | None = None, **data: Any) -> Check:

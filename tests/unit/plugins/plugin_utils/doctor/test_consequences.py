@@ -209,13 +209,15 @@ def test_a_path_is_judged_by_what_is_expected_of_it(kind: Any, accepted: set[str
         (found,) = (check for check in checks if check.id == "doctor.path")
         assert (found.expected, found.observed["path"]) == ({"path": kind}, way)
         assert found.verdict == ("passed" if way in accepted else "failed")
+        if found.bad and way == "peer-relay":
+            assert found.hint.startswith(f"the path is peer-relay, but {kind} was expected")
 
 
 @pytest.mark.parametrize(
     ("own", "endpoints", "network", "said"),
     [
         ("10.0.0.10/24", ["10.0.0.10:41641", "203.0.113.3:60123"], "", "(41641 became 60123): it may be a hard NAT"),
-        ("10.0.0.10/24", ["10.0.0.10:41641", "203.0.113.3:60123"], "home", "both are in home, but UDP between the two"),
+        ("10.0.0.10/24", ["10.0.0.10:41641", "203.0.113.3:60123"], "home", "both are in home: check whether"),
         ("203.0.113.9/24", ["203.0.113.9:41641"], "", "UDP is blocked between the two sides"),
     ],
 )
@@ -726,6 +728,9 @@ def test_an_exit_node_that_the_policy_opens_is_not_closed_by_it(target: str, sai
         (["bob@"], "autogroup:internet:80", "203.0.113.10", "which the policy does not let this node (bob@) use"),
         (["bob@"], "203.0.113.0/24:*", "203.0.113.10", "which does not forward it"),
         (["bob@"], "autogroup:internet:*", "", "which does not forward it"),
+        (["bob@"], "*:*", "10.0.0.5", "which does not forward it"),
+        (["bob@"], "10.0.0.0/8:*", "10.0.0.5", "which does not forward it"),
+        (["bob@"], "198.51.100.0/24:*", "10.0.0.5", "which the policy does not let this node (bob@) use"),
         (["bob@"], "198.51.100.0/24:*", "", "which the policy does not let this node (bob@) use"),
     ],
 )
@@ -749,6 +754,33 @@ def test_an_exit_node_that_the_policy_opens_to_others_alone(
     hint = problems(examine_client(data, server=Server(seen, ServerContext())))["doctor.exit_node"]
     assert said in hint
     assert "could not tell" not in hint
+
+
+@pytest.mark.parametrize("policy", ["autogroup:internet:*", ""])
+@pytest.mark.parametrize(
+    ("around", "blamed"),
+    [
+        ({"10.0.0.5": True, "192.168.1.10": True}, False),
+        ({"10.0.0.5": True, "203.0.113.10": False}, False),
+        ({"10.0.0.5": True, "203.0.113.10": True}, True),
+    ],
+)
+def test_an_exit_node_is_not_blamed_for_private_addresses_that_the_internet_does_not_include(
+    around: dict[str, bool], blamed: bool, policy: str
+) -> None:
+    rule = {"action": "accept", "src": ["*"], "dst": [policy]}
+    nodes = [node(1, "a"), node(2, "b", approvedRoutes=["0.0.0.0/0"], availableRoutes=["0.0.0.0/0"])]
+    seen = {"policy": {"policy": json.dumps({"acls": [rule]})}} if policy else {}
+    server = Server(answer(nodes={"nodes": nodes}, users={"users": [{"id": "1"}]}, **seen), ServerContext())
+    rows = {
+        "through_exit": [{"connected": False, "address": address} for address in around],
+        "around_exit": [{"connected": connected, "address": address} for address, connected in around.items()],
+    }
+    data = _client(prefs={"ExitNodeID": "2"}, **rows)
+    data["status"] = {**data["status"], "Peer": {"2": {**_PEER, "ID": "2", "HostName": "b", "ExitNodeOption": True}}}
+    (found,) = [check for check in examine_client(data, server=server) if check.id == "doctor.exit_node"]
+    assert found.verdict == ("failed" if blamed else "skipped")
+    assert ("does not forward it" if blamed else "was not seen: only 10.0.0.5") in found.hint
 
 
 def test_a_policy_that_was_not_seen_may_close_an_exit_node() -> None:

@@ -15,7 +15,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.meshctl.headscale.plugins.module_utils._errors import BadInput
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import derp_map, headscale, keys, policy
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import (
+    config_keys,
+    config_names,
+    config_relays,
+    derp_map,
+    headscale,
+    keys,
+    policy,
+)
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files import examine as examine_module
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.document import read_yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.examine import examine, severity_of
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.finding import Finding
@@ -75,6 +84,32 @@ def test_each_trap_of_a_configuration_is_found(change: Change, tmp_path: Path) -
         _compare(change, change.of(CONFIG), found)
     else:
         assert found == []
+
+
+_RECORD = "dns.extra_records: [{name: hs.example.com, type: A, value: 192.0.2.9}]"
+
+
+@pytest.mark.parametrize(
+    ("url", "domain", "more", "said"),
+    [
+        ("https://hs.example.com", "example.com", _RECORD, "and Headscale refuses to start"),
+        ("https://hs.example.com", "example.com", "dns.magic_dns: false", "and Headscale refuses to start"),
+        ("https://hs.example.com:8443", "hs.example.com", "", "and Headscale refuses to start"),
+        ("https://hs.example.com:8443", "example.com", "", "which nodes resolve only if dns.extra_records has it"),
+        ("https://hs.example.com:8443", "example.com", "dns.extra_records_path: /x", "which nodes resolve only if"),
+        ("https://hs.example.com:8443", "example.com", _RECORD, ""),
+        ("https://hs.example.com:8443", "example.com", "dns.magic_dns: false", ""),
+        ("https://hs.Example.com", "example.com", "", "which nodes resolve only if"),
+    ],
+)
+def test_headscale_refuses_a_domain_with_the_servers_name_only_as_it_compares_them(
+    url: str, domain: str, more: str, said: str
+) -> None:
+    text = f"server_url: {url}\ndns.base_domain: {domain}\n{more}\n"
+    settings = Settings(read_yaml(Source("c", text), "config", fold=True))
+    found = [one for one in config_names.findings(settings) if one.id == "config.base_domain"]
+    assert [said in one.problem for one in found] == [True] * bool(said)
+    assert [one.stops for one in found] == ["refuses" in said] * bool(said)
 
 
 @pytest.mark.parametrize(("automatic", "ids"), [("true", ["config.derp"]), ("false", [])])
@@ -212,6 +247,23 @@ def test_secrets_are_no_evidence(tmp_path: Path) -> None:
     assert {"config.oidc", "config.secret"} <= {one.id for one in found}
     assert "secret@" not in str(found)
     assert not any(word in one.evidence for one in found for word in ("secret: secret", "pass: secret"))
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ("oidc: {client_scret: hunter2hunter2}", "oidc.client_scret is set"),
+        ("noise: {private_key: 'privkey:hunter2'}", "noise.private_key is set"),
+        ("derp: {urls: ['htps//relay/map?token=hunter2']}", "derp.urls: ['htps//relay/map?token=[redacted]']"),
+        ("derp: {urls: ['htps://u:hunter2@relay/map']}", "derp.urls: ['htps://***@relay/map']"),
+        ("oidc: {extra_params: [{client_secret: hunter2}]}", "oidc.extra_params: [{'client_secret': '[redacted]'}]"),
+    ],
+)
+def test_a_setting_that_is_no_good_may_hold_a_secret(more: str, shown: str) -> None:
+    settings = Settings(read_yaml(Source("c", more), "config", fold=True))
+    found = [*config_keys.findings(settings), *config_relays.findings(settings)]
+    assert shown in [one.evidence for one in found]
+    assert "hunter2" not in str(found)
 
 
 # --- severity
@@ -362,6 +414,19 @@ def test_an_ssh_rule_of_another_family() -> None:
     document = {**_HOSTS, "acls": [{"action": "accept", "src": ["alice@"], "dst": ["server:22"]}], **_SSH}
     mesh = Mesh(prefixes={"ipv6": "fd7a:115c:a1e0::/48"})
     assert "policy.never" in [one.id for one in policy.findings(Source("p", json.dumps(document)), mesh)]
+
+
+@pytest.mark.parametrize(("said", "ids"), [("", []), ("refused", ["policy.refused"]), (None, ["policy.refused"])])
+def test_headscale_itself_decides_what_is_refused(
+    said: str | None, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy.hujson").write_text('{"acls": "none"}')
+    monkeypatch.setattr(
+        headscale, "ask", lambda *_given: headscale.Answer(policy=said, why_not="" if said is not None else "it hangs")
+    )
+    monkeypatch.setattr(examine_module, "_program", lambda _given: ("/headscale", "headscale 0.29.3"))
+    found = examine(None, str(tmp_path / "policy.hujson")).findings
+    assert [one.id for one in found if one.id != "headscale.absent"] == ids
 
 
 def test_headscale_is_asked_again_without_the_tests_that_its_made_up_nodes_do_not_decide(

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from doctor import examine_client, problems
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.client import split_dns
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
+from doctor import answer, examine_client, problems
 
 _SERVER, _CORP = "headscale.lab.test", "git.corp.lan"
 _ME = {"TailscaleIPs": ["100.64.0.1"], "DNSName": "a.mesh.example.net.", "Online": True, "PublicKey": "nodekey:1"}
@@ -100,6 +102,29 @@ def test_resolvers_that_the_server_did_not_give_are_not_those_of_its_configurati
     assert "100.100.100.100" not in hint
 
 
+_DOH = "https://dns.nextdns.io/abc123"
+
+
+@pytest.mark.parametrize("resolver", [_DOH, "10.1.1.1:5353"])
+def test_a_resolver_that_is_no_address_is_one_that_the_server_gave(resolver: str) -> None:
+    own = {"dns_map": {"Resolvers": [{"Addr": resolver}]}, "dns_config": {"Nameservers": ["192.168.1.1"]}}
+    hint = _lost({_SERVER: _SILENT, _CORP: _SILENT}, **own)
+    assert f"and its upstream resolvers ({resolver}) do not answer" in hint
+    assert "the server gives no resolvers" not in hint
+    asked = _lost({_SERVER: _SERVFAIL, _CORP: _SERVFAIL}, **own)
+    assert "(`tailscale dns query headscale.lab.test`)" in asked
+
+
+def test_a_domain_whose_resolver_is_a_url_is_not_tailscaleds_alone() -> None:
+    routes = {"corp.lan.": [{"Addr": _DOH}], "lan.": []}
+    hint = _lost({_SERVER: _FOUND, _CORP: _NXDOMAIN}, dns_map={"Resolvers": [{"Addr": "1.1.1.1"}], "Routes": routes})
+    assert f"so its upstream resolvers ({_DOH}) know no such name" in hint
+    known = Client(
+        answer(dns_map={"Routes": {**routes, "b.": [{"Addr": "10.0.0.53"}, {"Addr": _DOH}]}}), ClientContext()
+    )
+    assert [request["server"] for request in split_dns.requests(known)] == ["10.0.0.53"]
+
+
 def test_an_exit_node_may_answer_in_place_of_the_resolvers() -> None:
     hint = _lost({_SERVER: _FOUND, _CORP: _NXDOMAIN}, prefs={"ControlURL": f"https://{_SERVER}", "ExitNodeID": "2"})
     assert "1.1.1.1" not in hint
@@ -131,7 +156,7 @@ def test_a_lost_name_explains_a_lost_server_only_if_it_is_the_servers(server: di
 
 
 _WIKI, _DERP = "wiki.mesh.example.net", "derp.mesh.example.net"
-_RELAY = {"Regions": {"1": {"RegionCode": "home", "Nodes": [{"HostName": _DERP, "IPv4": "203.0.113.9"}]}}}
+_RELAY = {"Regions": {"1": {"RegionCode": "home", "Nodes": [{"HostName": _DERP}]}}}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +174,7 @@ def test_a_name_below_the_domain_that_is_found_is_not_hidden(wiki: Any, relay: A
     data = _client(
         derpmap=_RELAY,
         own_dns={_SERVER: _FOUND, _WIKI: wiki},
-        relay_names=[{"name": _DERP, "outcome": host}],
+        below_domain_host=[{"name": _DERP, "outcome": host}],
         outside=[{"name": _SERVER, "outcome": "found"}, {"name": _WIKI, "outcome": "found" if wiki == _FOUND else "not-found"}],
         **({"below_domain": {_DERP: relay}} if relay else {}),
     )  # fmt: skip
@@ -159,6 +184,24 @@ def test_a_name_below_the_domain_that_is_found_is_not_hidden(wiki: Any, relay: A
     assert not hidden or f"and {', '.join(hidden)} {'is' if len(hidden) == 1 else 'are'} not found" in found.hint
     if _WIKI in hidden:
         assert problems(checks)["doctor.upstream_dns"] == "because of doctor.domain"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "needed"),
+    [
+        ({"IPv4": "203.0.113.5", "IPv6": "none"}, False),
+        ({"IPv4": "203.0.113.5"}, False),
+        ({"IPv4": "none"}, True),
+        ({"IPv4": "none", "IPv6": "none"}, False),
+        ({}, True),
+    ],
+)
+def test_a_relay_whose_address_is_in_the_map_needs_no_lookup(addresses: dict[str, str], needed: bool) -> None:
+    derp = {"Regions": {"1": {"RegionCode": "home", "Nodes": [{"HostName": _DERP, **addresses}]}}}
+    gone = [{"name": _DERP, "outcome": "not-found"}]
+    seen = {"relay_names": gone, "below_domain_host": gone, "outside": [{"name": _SERVER, "outcome": "found"}]}
+    (found,) = [check for check in examine_client(_client(derpmap=derp, **seen)) if check.id == "doctor.domain"]
+    assert found.verdict == ("failed" if needed else "passed")
 
 
 def test_a_name_below_the_domain_that_nothing_asked_for_is_unknown() -> None:
@@ -171,7 +214,7 @@ def test_a_name_below_the_domain_whose_resolver_fails_is_not_denied() -> None:
     failing = {"answered": True, "rcode": 2}
     data = _client(
         derpmap=_RELAY, own_dns={_SERVER: _FOUND}, below_domain={_DERP: failing},
-        relay_names=[{"name": _DERP, "outcome": "failed"}], outside=[{"name": _SERVER, "outcome": "found"}],
+        below_domain_host=[{"name": _DERP, "outcome": "failed"}], outside=[{"name": _SERVER, "outcome": "found"}],
     )  # fmt: skip
     (found,) = [check for check in examine_client(data) if check.id == "doctor.domain"]
     assert (found.verdict, found.observed["hides"]) == ("error", [])
@@ -180,7 +223,7 @@ def test_a_name_below_the_domain_whose_resolver_fails_is_not_denied() -> None:
 
 @pytest.mark.parametrize("more", [{"accepts": False}, {"magic": False}])
 def test_a_domain_that_is_not_in_use_hides_nothing(more: dict[str, Any]) -> None:
-    missing = {"relay_names": [{"name": _DERP, "outcome": "not-found"}]}
+    missing = {"below_domain_host": [{"name": _DERP, "outcome": "not-found"}]}
     (found,) = [
         check for check in examine_client(_client(derpmap=_RELAY, **missing, **more)) if check.id == "doctor.domain"
     ]

@@ -398,6 +398,23 @@ def test_an_api_that_nobody_reaches_has_the_cause_of_the_clients() -> None:
     assert api["hint"] == "because of doctor.upstream_dns on client"
 
 
+@pytest.mark.parametrize(
+    "less",
+    [
+        {"outcome": "no-name"},
+        {"outcome": "net-unreachable"},
+        {"outcome": "timeout", "from": "", "address": "2001:db8::1"},
+        {"outcome": "host-unreachable", "from": "local", "address": "2001:db8::1"},
+        {"outcome": "net-unreachable", "from": "2001:db8::ff", "address": "2001:db8::1"},
+    ],
+)
+def test_what_the_other_side_says_in_one_family_tells_most(less: dict[str, Any]) -> None:
+    refused = {"outcome": "refused", "from": "203.0.113.9", "address": "203.0.113.9"}
+    for rows in ([less, refused], [refused, less]):
+        assert control.most_telling(rows) == refused
+        assert control.most_telling([*rows, _WELL]) == _WELL
+
+
 @pytest.mark.parametrize(("upstream", "one"), [("203.0.113.9", True), ("203.0.113.8", False)])
 def test_a_machine_that_is_down_and_is_relay_and_resolver(upstream: str, one: bool) -> None:
     seen = {

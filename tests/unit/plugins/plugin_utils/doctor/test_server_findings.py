@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import finding, urls
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor import server as control
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.keys import FORMER, REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.headline import headline
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.observed import Client, ClientContext
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import Server, ServerContext
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.view import ClientView
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._judge.check import Check
 from doctor import CONFIG, CONTEXT, JSON, NOW, answer, examine_server, node, problems
@@ -179,15 +180,57 @@ def test_a_dispute_with_a_cause_is_a_consequence(bad: dict[str, str], verdict: s
     )
 
 
-@pytest.mark.parametrize("setting", REMOVED)
+def _with(*names: str) -> str:
+    """Return what is said of a configuration that has these settings, as a host tells of those that only matter by name."""
+    config = yaml.safe_load(CONFIG)
+    for name in names:
+        inner = config
+        *path, last = name.split(".")
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = "set"
+    return _configured(json.dumps(config))
+
+
+@pytest.mark.parametrize("setting", [*REMOVED, *FORMER])
 def test_settings_that_were_removed(setting: str) -> None:
-    config: dict[str, Any] = {"server_url": "https://h"}
-    inner = config
-    *path, last = setting.split(".")
-    for part in path:
-        inner = inner.setdefault(part, {})
-    inner[last] = "something"
-    assert setting in _configured(json.dumps(config))
+    assert setting in _with(setting)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["oidc.expiry"], "oidc.expiry was removed, and Headscale refuses to start with it: use node.expiry"),
+        (["dns_config.use_username_in_magic_dns"], "refuses to start"),
+        (["acl_policy_path"], "refuses to start"),
+        (["acl_policy_path", "policy.path"], "acl_policy_path was removed, and Headscale ignores it: use policy.path"),
+        (["dns_config.extra_records"], "refuses to start"),
+        (["dns_config.extra_records", "dns.extra_records"], "and Headscale ignores it"),
+        (["dns_config.base_domain"], "dns_config.base_domain was removed, and Headscale ignores it: use dns.base_domain"),
+        (["ephemeral_node_inactivity_timeout"], "is deprecated: use node.ephemeral.inactivity_timeout"),
+        (["ip_prefixes"], "does not know ip_prefixes, and ignores it: use prefixes.v4 and prefixes.v6"),
+        (["use_username_in_magic_dns"], "does not know use_username_in_magic_dns, and ignores it"),
+    ],
+)  # fmt: skip
+def test_a_removed_setting_keeps_headscale_from_starting_only_where_it_does(names: list[str], said: str) -> None:
+    found = _with(*names)
+    assert said in found
+    assert ("refuses" in found) is ("refuses" in said)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"derp": {"server": {"enabled": "true"}}, "dns": {"nameservers": {"global": "1.1.1.1"}}}, ""),
+        ({"derp": {"urls": "https://controlplane.tailscale.com/derpmap/default"}, "dns": {"override_local_dns": "false"}}, ""),
+        ({"derp": {"paths": "/etc/headscale/derp.yaml"}, "dns": {"override_local_dns": "no"}}, ""),
+        ({"derp": {"server": {"enabled": "yes"}}, "dns": {"override_local_dns": False}}, "no relay is configured"),
+        ({"derp": {"paths": ["x"]}, "dns": {"override_local_dns": "true"}}, "override_local_dns is on"),
+    ],
+)  # fmt: skip
+def test_values_are_read_as_headscale_reads_them(config: dict[str, Any], words: str) -> None:
+    found = _configured(json.dumps({"server_url": "https://h", **config}))
+    assert words in found if words else not found
 
 
 @pytest.mark.parametrize(
@@ -201,6 +244,35 @@ def test_settings_that_were_removed(setting: str) -> None:
 )
 def test_configurations_with_a_trap(config: dict[str, Any], words: str) -> None:
     assert words in _configured(json.dumps({"server_url": "https://h", **config}))
+
+
+@pytest.mark.parametrize("port", ["", ":8443"])
+def test_a_domain_with_the_servers_name_is_a_finding_here_only_if_headscale_refuses_it(port: str) -> None:
+    url = f"https://h.example.com{port}"
+    text = f"{CONFIG.replace('https://h', url)}".replace("dns: {", "dns: {base_domain: example.com, ")
+    data = {"nodes": {"nodes": []}, "config": {"path": "c", "text": text}}
+    found = problems(examine_server(data, url=url)).get("doctor.config", "")
+    assert ("h.example.com, and headscale refuses to start" in found) is (not port)
+    assert bool(found) is (not port)
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ('reading policy from path \\"\\": open : no such file or directory', True),
+        ("loading ACL from database: acl policy not found", True),
+        ('reading policy from path \\"/etc/p.hujson\\": open /etc/p.hujson: no such file or directory', False),
+        ("database is locked", False),
+    ],
+)
+def test_a_server_without_a_policy_is_told_from_one_that_cannot_read_it(said: str, known: bool) -> None:
+    message = f'https://h answered 500 to /api/v1/policy: {{"code":2,"message":"{said}","details":[]}}'
+    observed = answer(nodes={"nodes": [node(1, "a")]}, users={"users": []})
+    observed["observations"]["policy"] = {"ok": False, "error": {"type": "refused", "message": message}}
+    server = Server(observed, ServerContext(url="https://h"))
+    checks = {check.id: check for check in finding.judge(control, server, CONTEXT)}
+    assert ("doctor.api" not in checks) is known
+    assert (server.policy[0] is not None) is known
 
 
 def test_a_configuration_with_a_url_that_clients_lose() -> None:

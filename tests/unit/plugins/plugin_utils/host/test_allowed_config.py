@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.files.keys import FORMER, REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.records import setting
-from ansible_collections.meshctl.headscale.plugins.plugin_utils._doctor.server.config import REMOVED
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.allowed import NAMED, SHOWN, allowed_config
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._host.probe.base import Unseen
 from hypothesis import given
@@ -81,6 +81,7 @@ def test_the_settings_that_are_examined_are_kept_and_nothing_else() -> None:
             "base_domain": "mesh.internal",
             "override_local_dns": True,
             "nameservers": {"global": ["1.1.1.1", "9.9.9.9"]},
+            "extra_records": "set",
         },
         "database": {"type": "postgres"},
         **({"oidc": None}),
@@ -94,7 +95,8 @@ def test_of_a_database_everything_is_told_but_the_password() -> None:
 
 
 def test_the_doctor_is_told_of_every_setting_that_it_looks_for() -> None:
-    assert set(REMOVED) == NAMED
+    refused = {known["instead"] for known in REMOVED.values() if known["refused"]} - {"", "node.expiry"}
+    assert {*REMOVED, *refused} == NAMED - set(FORMER)
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))
@@ -163,6 +165,13 @@ def test_no_secret_leaves_the_host_however_the_file_is_written(
 def test_any_text_is_reduced_or_refused(text: str) -> None:
     with contextlib.suppress(Unseen):
         allowed_config(text)
+
+
+def test_the_settings_below_a_former_section_are_named_one_by_one() -> None:
+    text = "server_url: x\ndns_config: # S3CRET\n  nameservers:\n    - S3CRET\n  extra_records: [{name: S3CRET}]\n  other: S3CRET\n"
+    found = allowed_config(text)
+    assert yaml.safe_load(found)["dns_config"] == {"nameservers": "set", "extra_records": "set"}
+    assert yaml.safe_load(allowed_config("server_url: x\ndns_config: {domains: [S3CRET]}\n")) == {"server_url": "x"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..module_utils._answers import says_no_policy
 from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.options import SERVER
 from ..plugin_utils._action.policy import node_record, user_record
@@ -36,7 +37,7 @@ class ActionModule(ProbingAction):
         ]
         seen = Answer(self.probe(requests, seconds=_LOOK_S * self.setting("patience")))
         policy = mapping(seen.data("policy")).get("policy")
-        unset = seen.data("policy") is None and "policy not found" in seen.why("policy")
+        unset = seen.data("policy") is None and says_no_policy(seen.why("policy"))
         if not isinstance(policy, str) and not unset:
             return {**result, **failure(f"the policy cannot be read: {seen.why('policy')}", "could_not_run")}
         for listed in ("nodes", "users"):

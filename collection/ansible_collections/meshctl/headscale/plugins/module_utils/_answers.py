@@ -18,6 +18,8 @@ if t.TYPE_CHECKING:
 # 10,000 nodes have about 400,000.
 _MOST_VALUES = 1_000_000
 _LONGEST_REASON = 1000
+# That of a database without a policy, and of a policy.path that is empty: as it is, and as JSON escapes it.
+_NO_POLICY = ("policy not found", 'reading policy from path "":', 'reading policy from path \\"\\":')
 
 
 def parsed(reply: Reply, *, repeated: bool = False) -> Json:
@@ -47,6 +49,11 @@ def reason(document: object) -> str | None:
         words = [document["title"].strip()]
     # 0.29 writes messages over several lines.
     return excerpt(" ".join("; ".join(dict.fromkeys(words)).split())) or None
+
+
+def says_no_policy(words: str) -> bool:
+    """Whether the words in which Headscale refused to tell its policy mean that it has none."""
+    return any(said in words for said in _NO_POLICY)
 
 
 def excerpt(text: str) -> str:

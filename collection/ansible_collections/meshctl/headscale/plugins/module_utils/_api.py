@@ -186,7 +186,7 @@ class HeadscaleAPI:
         try:
             document = self._call("get_policy")
         except ApiError as error:
-            if "policy not found" in error.reason:
+            if _answers.says_no_policy(error.reason):
                 return None
             raise
         return self._policy(document)

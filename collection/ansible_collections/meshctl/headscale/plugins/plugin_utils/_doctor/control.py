@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._host.probe.wire import MOST_ADDRESSES, NOWHERE
+from .._host.probe.wire import MOST_ADDRESSES, telling
 from .._judge.answer import Json, addresses, items, mapping, text
 from .._judge.reason import late
 from . import proxies, urls
@@ -23,6 +23,8 @@ _NO_CERTIFICATE = "SSL certificate"
 
 _OTHER_NAME = ("Hostname mismatch", "IP address mismatch", "the certificate is for")
 _CLOSED = ("EOF", "reset by peer")
+# Farther than any connection that failed.
+_FARTHEST = 5
 # What OpenSSL adds to its reason, in Python's words.
 _OPENSSL = re.compile(r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed: | \(_ssl\.c:\d+\)")
 
@@ -89,17 +91,15 @@ def unproxied(row: dict[str, Json]) -> str:
 
 def most_telling(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the first row that connected, or else the one that tells most of the other side; empty if there is none."""
-    return min(rows, key=_distance, default={})
+    return max(rows, key=_distance, default={})
 
 
 def _distance(row: dict[str, Any]) -> int:
-    """Return how far a request came, 0 being the farthest."""
+    """Return how far a request came."""
     outcome = text(row.get("outcome"))
     if row.get("connected") is True or outcome == "answered":
-        return 0
-    if outcome == "no-name" or (outcome in NOWHERE and text(row.get("from")) in ("", "local")):
-        return 3
-    return 2 if outcome == "timeout" else 1
+        return _FARTHEST
+    return 0 if outcome == "no-name" else telling(outcome, text(row.get("from")), text(row.get("address")))
 
 
 def seen_at(row: dict[str, Any]) -> dict[str, Any]:

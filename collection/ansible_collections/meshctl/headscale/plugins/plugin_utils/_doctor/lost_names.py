@@ -103,7 +103,8 @@ class LostNames:
 
     def _unanswered(self) -> str:
         first = quoted(self.names[0])
-        ask = f"`dig @{quoted(self._upstream[0])} {first}`" if self._upstream else f"`tailscale dns query {first}`"
+        known = addresses(self._upstream)
+        ask = f"`dig @{quoted(known[0])} {first}`" if known else f"`tailscale dns query {first}`"
         if self.answer == UNSEEN:
             asked = self.client.data("own_dns") is not None or not self.client.running
             why = "" if asked else f" ({self.client.why('own_dns')})"

@@ -231,7 +231,7 @@ class Client(Observed):
 
     @cached_property
     def dns_routes(self) -> dict[str, list[str]]:
-        """Return the resolvers of single domains, as the server gave them."""
+        """Return the resolvers of single domains, as the server gave them; not all are addresses."""
         routes = mapping(mapping(self.data("dns_map")).get("Routes"))
         return {domain.strip(".").lower(): _resolvers(known) for domain, known in routes.items()}
 
@@ -297,7 +297,9 @@ class Client(Observed):
 
 
 def _resolvers(given: Json) -> list[str]:
-    return addresses([mapping(entry).get("Addr") for entry in items(given)])
+    """Return the resolvers that the server gave: an address, an address with a port, or the URL of DNS over HTTPS."""
+    said = [text(mapping(entry).get("Addr")) for entry in items(given)]
+    return list(dict.fromkeys(address(one) or one for one in said if one))
 
 
 def _interface(entry: Json) -> IPv4Interface | IPv6Interface | None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from ...module_utils import _hujson
+from ...module_utils._answers import says_no_policy
 from ...module_utils._errors import BadInput
 from .._inventory.expect import Expectation
 from .._judge.answer import Json, addresses, items, mapping, moment, number, text
@@ -93,7 +94,7 @@ class Server(Observed):
     @cached_property
     def policy_answered(self) -> bool:
         """Whether the API told the policy, or that there is none."""
-        return mapping(self.data("policy")).get("policy") is not None or "policy not found" in self.why("policy")
+        return mapping(self.data("policy")).get("policy") is not None or says_no_policy(self.why("policy"))
 
     @cached_property
     def policy(self) -> tuple[Policy | None, Json, str]:

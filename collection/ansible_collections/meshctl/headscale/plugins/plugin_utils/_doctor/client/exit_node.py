@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from ..._judge.answer import address, addresses, items, mapping, text
-from ..._policy import Evaluation, Policy
+from ..._policy import INTERNET, Evaluation, Policy
 from ..observed import Check, CheckContext, Client, Iterator
 from ..records import texts
 from ..urls import authority
 
+_Address = IPv4Address | IPv6Address
 _HTTPS = 443
 _END = "`tailscale set --exit-node=` on this host stops using it"
 
@@ -40,11 +42,20 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
     if used := _used(client):
         peer = _peer(client, used)
         name = text(peer.get("HostName")) or used
-        problem = _problem(client, peer)
+        problem, expected = _unusable(peer), {"exit_node": "passes traffic on"}
+        if not problem and (lost := _lost(client)) is not None:
+            problem = _closed(client, peer, lost)
+            if not problem:
+                reason = (
+                    f"whether exit node {name} passes traffic on was not seen: only {', '.join(map(str, lost))} did not answer through it, and "
+                    "autogroup:internet does not include such addresses"
+                )
+                yield context.skipped(reason, target=name, expected=expected)
+                return
         yield context.check(
             not problem,
             target=name,
-            expected={"exit_node": "passes traffic on"},
+            expected=expected,
             observed={"exit_node": name, "online": peer.get("Online"), "offered": peer.get("ExitNodeOption")},
             hint=f"all traffic of this host goes through exit node {name}, {problem}; {_END}",
             command="tailscale status",
@@ -61,22 +72,32 @@ def _peer(client: Client, used: str) -> dict[str, Any]:
     )
 
 
-def _problem(client: Client, peer: dict[str, Any]) -> str:
+def _unusable(peer: dict[str, Any]) -> str:
     if not peer:
         return "which the server does not show to this node"
     if peer.get("Online") is False:
         return "which is offline"
     if peer.get("ExitNodeOption") is not True:
         return "which is not approved as an exit node: `headscale nodes list-routes`"
+    return ""
+
+
+def _lost(client: Client) -> Sequence[_Address] | None:
+    """Return the addresses that answer around the exit node, if nothing at all does through it; None if that is not so."""
     through, around = client.rows("through_exit"), client.rows("around_exit")
-    if not through or any(row.get("connected") for row in through) or not any(row.get("connected") for row in around):
+    reached = [row.get("address") for row in around if row.get("connected")]
+    if not through or any(row.get("connected") for row in through) or not reached:
+        return None
+    return [ip_address(found) for found in addresses(reached)]
+
+
+def _closed(client: Client, peer: dict[str, Any], lost: Sequence[_Address]) -> str:
+    """Return what is wrong with an exit node through which nothing passes, as far as the policy tells; empty if it may be well."""
+    granted = _granted(client, peer, lost)
+    private = bool(lost) and not any(entry in INTERNET for entry in lost)
+    # A policy that opens the internet leaves private addresses out.
+    if private and not granted and _granted(client, peer) is not False:
         return ""
-    return _closed(client, peer)
-
-
-def _closed(client: Client, peer: dict[str, Any]) -> str:
-    """Return what is wrong with an exit node through which nothing passes, as far as the policy tells."""
-    granted = _granted(client, peer)
     if granted is False:
         return (
             f"which the policy does not let {_owner(client)} use for the internet: add `autogroup:internet:*` to the dst of a rule whose "
@@ -93,8 +114,8 @@ def _owner(client: Client) -> str:
     return f"this node ({', '.join(names)})" if names else "this node"
 
 
-def _granted(client: Client, peer: dict[str, Any]) -> bool | None:
-    """Whether the policy lets this node's packets leave through the exit node; None if that is unknown."""
+def _granted(client: Client, peer: dict[str, Any], targets: Sequence[_Address] = ()) -> bool | None:
+    """Whether the policy lets this node's packets leave through the exit node, to any of these addresses or to the internet; None if unknown."""
     server = client.known.server
     policy = server.policy[0] if server else None
     if server is None or policy is None:
@@ -103,11 +124,9 @@ def _granted(client: Client, peer: dict[str, Any]) -> bool | None:
     if not (server.names_are_known and client.node and router):
         return True if policy.unrestricted else None if _is_open(policy) else False
     known = {text(node.get("nodeKey")): server.member(node, text(node.get("nodeKey"))) for node in server.nodes}
-    rows = [*client.rows("through_exit"), *client.rows("around_exit")]
-    asked = [ip_address(found) for found in addresses([row.get("address") for row in rows])]
     me, there = (known[text(node.get("nodeKey"))] for node in (client.node, router))
     try:
-        return Evaluation(policy, list(known.values()), server.owners()).leaves(me, there, "tcp", _HTTPS, asked)
+        return Evaluation(policy, list(known.values()), server.owners()).leaves(me, there, "tcp", _HTTPS, targets)
     except ValueError:
         return None
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..._judge.answer import items, mapping, text
 from ..._judge.forwards import SWITCHES
 from ..._judge.interfaces import held
+from ..._judge.quoting import quoted
 from ..._judge.routed import SYSCTLS
 from ..observed import NO_FILE, Check, CheckContext, Client, Iterator
 from ..urls import overlap
@@ -18,11 +19,13 @@ from ..urls import overlap
 _EXIT = ("0.0.0.0/0", "::/0")
 # Either value makes the kernel forward.
 _ON = ("1", "2")
+# Not the names of interfaces, or one that takes no part.
+_NO_SWITCH = ("", ".", "..", "all", "default", "lo")
 
 
-def requests(_client: Client) -> list[dict[str, Any]]:
+def requests(client: Client) -> list[dict[str, Any]]:
     """Read whether the host forwards."""
-    return [{"id": "forwarding", "kind": "files", "paths": list(SWITCHES.values())}]
+    return [{"id": "forwarding", "kind": "files", "paths": [*SWITCHES.values(), *_switches(client).values()]}]
 
 
 def judge(client: Client, context: CheckContext) -> Iterator[Check]:
@@ -58,15 +61,27 @@ def _forwards(client: Client, context: CheckContext, advertised: list[str]) -> C
         reason = f"it advertises {', '.join(advertised)}, which takes no forwarding"
         return context.skipped(reason, aspect="forwarding")
     values = {family: text(said[family].get("text")).strip() for family in sorted(routes)}
+    some, others = _by_interface(client, files) if values.get(4) == "0" else ([], [])
+    switches = dict(SYSCTLS)
+    if some and client.interface in others:
+        switches[4] = _name(_switches(client)[client.interface])
+    elif some:
+        values[4] = "1"
     off = [family for family, value in values.items() if value == "0"]
     unread = [family for family, value in values.items() if value not in (*_ON, "0")]
     lacks_ipv6 = no_ipv6 and unread == [6]
     errors = [f"{SWITCHES[family]}: {error}" for family in unread if (error := text(said[family].get("error")))]
     hint: str = "; ".join(errors) or client.why("forwarding")
     if off:
-        hint = _off(routes, off)
+        hint = _off(routes, {family: switches[family] for family in off})
     elif lacks_ipv6:
         hint = f"it advertises {', '.join(routes[6])}, but its kernel has no IPv6: switch IPv6 on, or do not advertise that"
+    elif others and not unread:
+        reason = (
+            f"forwarding of IPv4 packets is on for {', '.join(some)}, and off for {', '.join(others)}: which of these the advertised routes "
+            "need was not seen"
+        )
+        return context.skipped(reason, aspect="forwarding")
     return context.check(
         False if off or lacks_ipv6 else None if unread else True,
         aspect="forwarding",
@@ -74,8 +89,34 @@ def _forwards(client: Client, context: CheckContext, advertised: list[str]) -> C
         observed={f"ipv{family}": value for family, value in values.items()},
         evidence={"advertised": advertised},
         hint=hint,
-        command="sysctl " + " ".join(SYSCTLS[family] for family in values),
+        command="sysctl " + " ".join(quoted(switches[family]) for family in values),
     )
+
+
+def _switches(client: Client) -> dict[str, str]:
+    """Return the file that says whether the kernel forwards IPv4 packets that arrive by an interface, for each of them."""
+    names = (text(link.get("name")) for link in client.rows("addresses"))
+    return {
+        name: f"/proc/sys/net/ipv4/conf/{name}/forwarding"
+        for name in names
+        if name not in _NO_SWITCH and "/" not in name
+    }
+
+
+def _name(switch: str) -> str:
+    """Return the name of a switch for `sysctl`; with slashes, as a name of an interface may contain a dot."""
+    return switch.removeprefix("/proc/sys/")
+
+
+def _by_interface(client: Client, files: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the interfaces from which the kernel forwards IPv4 packets, and those from which it does not.
+
+    net.ipv4.ip_forward writes the switches of all interfaces; afterwards, that of the interface alone counts.
+    """
+    values = {name: text(mapping(files.get(path)).get("text")).strip() for name, path in _switches(client).items()}
+    return [name for name, value in values.items() if value in _ON], [
+        name for name, value in values.items() if value == "0"
+    ]
 
 
 def _forwarded(client: Client, advertised: list[str], *, no_ipv6: bool) -> dict[int, list[str]]:
@@ -91,9 +132,9 @@ def _forwarded(client: Client, advertised: list[str], *, no_ipv6: bool) -> dict[
     return found
 
 
-def _off(routes: dict[int, list[str]], off: list[int]) -> str:
+def _off(routes: dict[int, list[str]], off: dict[int, str]) -> str:
     affected = ", ".join(route for family in off for route in routes[family])
-    switches = " ".join(f"{SYSCTLS[family]}=1" for family in off)
+    switches = " ".join(f"{quoted(switch)}=1" for switch in off.values())
     return (
         f"it advertises {affected} but does not forward {' and '.join(f'IPv{family}' for family in off)} packets: "
         f"`sysctl -w {switches}`, and keep it in /etc/sysctl.d"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._judge.answer import text
+from ..._judge.answer import addresses, text
 from ..._judge.quoting import quoted
 from ..observed import Check, CheckContext, Client, Iterator, because
 
@@ -48,9 +48,9 @@ def judge(client: Client, context: CheckContext) -> Iterator[Check]:
 
 
 def _domains(client: Client) -> dict[str, list[str]]:
-    """Return the domains of each resolver."""
+    """Return the domains of each resolver that is an address, at port 53; others are not asked here."""
     found: dict[str, list[str]] = {}
     for domain, resolvers in client.dns_routes.items():
-        for server in resolvers:
+        for server in addresses(resolvers):
             found.setdefault(server, []).append(domain)
     return found

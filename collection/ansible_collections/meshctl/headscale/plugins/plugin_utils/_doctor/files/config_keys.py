@@ -29,13 +29,23 @@ _INSTEAD = {
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Return what is wrong with each setting by itself."""
+    yield from former(settings)
+    for name in settings.values:
+        if name in REMOVED or name in FORMER:
+            continue
+        if name in KEYS:
+            yield from _value(settings, name, KEYS[name])
+        else:
+            yield _unknown(settings, name)
+
+
+def former(settings: Settings) -> Iterator[Finding]:
+    """Return the settings of former versions, and what Headscale does with each."""
     for name in settings.values:
         if name in REMOVED:
             yield _removed(settings, name)
-        elif name not in KEYS or name in FORMER:
+        elif name in FORMER:
             yield _unknown(settings, name)
-        else:
-            yield from _value(settings, name, KEYS[name])
 
 
 def _removed(settings: Settings, name: str) -> Finding:

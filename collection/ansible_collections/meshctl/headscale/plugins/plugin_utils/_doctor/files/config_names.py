@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from ..._judge.answer import address, mapping, text
+from ..._judge.answer import address, items, mapping, text
 from ..._judge.names import QUAD_100, QUAD_100_V6
 from .. import urls
 from ..prefixes import is_mesh_address
@@ -98,15 +98,16 @@ def _domain(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
         return
     bare, host = domain.rstrip(".").lower(), urls.host(settings.text("server_url"))
+    refused = is_refused_domain(settings)
     if not is_dns_name(domain.rstrip(".")):
         yield settings.finding(
             "base_domain", "high", name, "dns.base_domain is not a DNS name", "use one such as mesh.internal"
         )
-    elif host and urls.within(host, bare):
+    elif refused or (magic and host and urls.within(host, bare) and not _has_record(settings, host)):
+        effect = "and Headscale refuses to start" if refused else "which nodes resolve only if dns.extra_records has it"
         yield settings.finding(
-            "base_domain", "high", name,
-            f"dns.base_domain contains the server's own name {host}, which nodes then cannot resolve",
-            "choose another domain, which contains neither the server nor a relay", stops=domain == domain.lower(),
+            "base_domain", "high", name, f"dns.base_domain contains the server's own name {host}, {effect}",
+            "choose another domain, which contains neither the server nor a relay", stops=refused,
         )  # fmt: skip
     elif urls.within(bare, "local"):
         yield settings.finding(
@@ -118,6 +119,21 @@ def _domain(settings: Settings) -> Iterator[Finding]:
             "base_domain", "medium", name, "dns.base_domain has upper-case letters or a dot at its end, and never matches a query",
             f"write {bare}",
         )  # fmt: skip
+
+
+def is_refused_domain(settings: Settings) -> bool:
+    """Whether Headscale refuses dns.base_domain because of server_url, of which it compares the end with the port."""
+    domain = settings.text("dns.base_domain")
+    try:
+        whole = urlsplit(settings.text("server_url")).netloc.rpartition("@")[2]
+    except ValueError:
+        return False
+    return bool(domain) and (re.sub(r":\d*$", "", whole) == domain or whole.endswith(f".{domain}"))
+
+
+def _has_record(settings: Settings, host: str) -> bool:
+    """Whether the file has a record of a name; those of dns.extra_records_path are not seen."""
+    return any(text(mapping(record).get("name")).rstrip(".").lower() == host for record in _listed_records(settings))
 
 
 def _name_servers(settings: Settings) -> Iterator[Finding]:
@@ -193,6 +209,10 @@ def _is_resolver(said: str) -> bool:
     return "/" not in said and bool(address(said))
 
 
+def _listed_records(settings: Settings) -> list[object]:
+    return items(settings.get("dns.extra_records"))
+
+
 def _records(settings: Settings) -> Iterator[Finding]:
     name, path = "dns.extra_records", "dns.extra_records_path"
     if name in settings and path in settings:
@@ -205,8 +225,7 @@ def _records(settings: Settings) -> Iterator[Finding]:
             stops=True,
         )
     host = urls.host(settings.text("server_url"))
-    records = settings.get(name)
-    for number, record in enumerate(records if isinstance(records, list) else []):
+    for number, record in enumerate(_listed_records(settings)):
         known = mapping(record)
         kind, value = text(known.get("type")).upper(), text(known.get("value"))
         # Whether it is an A or an AAAA record, clients see from the address.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ... import _scrub as scrub
 from .finding import Finding
 from .keys import KEYS
 
@@ -80,16 +81,22 @@ class Settings:
         """Return a finding about a setting; its value is the evidence, unless it may be secret."""
         return Finding(
             id=f"config.{kind}", severity=severity, file=self.document.name,
-            line=self.line(name, *([str(entry)] if entry != "" else [])), problem=problem,
-            evidence=self._shown(name), remedy=remedy, stops=stops,
+            line=self.line(name, *([str(entry)] if entry != "" else [])), problem=_hidden(problem),
+            evidence=self._shown(name), remedy=_hidden(remedy), stops=stops,
         )  # fmt: skip
 
     def _shown(self, name: str) -> str:
         if name not in self:
             return f"{name} is not set"
-        if re.search(r"pass|secret|api_key", name):
+        # A name that Headscale does not know may be that of a secret, misspelt or in another section.
+        if name not in KEYS or re.search(r"pass|secret|api_key", name):
             return f"{name} is set"
-        return _USER.sub("//***@", f"{name}: {self.get(name)}")[:200]
+        return _hidden(f"{name}: {scrub.data(self.get(name))}")[:200]
+
+
+def _hidden(said: str) -> str:
+    """Return a text without the secrets and the users of URLs that a setting brought into it."""
+    return _USER.sub("//***@", scrub.text(said))
 
 
 def duration(value: object) -> float | None:

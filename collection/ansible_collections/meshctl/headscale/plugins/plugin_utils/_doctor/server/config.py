@@ -6,27 +6,12 @@
 
 from __future__ import annotations
 
-from ..._judge.answer import items, text
 from .. import urls
-from ..records import Check, CheckContext, Iterator, Record, Server, setting
+from ..files import config_keys, config_names
+from ..files.document import Document
+from ..files.settings import Settings
+from ..records import Check, CheckContext, Iterator, Server
 
-# Settings with which a newer headscale refuses to start, and their replacement.
-REMOVED = {
-    "acl_policy_path": "policy.path",
-    "ip_prefixes": "prefixes.v4 and prefixes.v6",
-    "dns_config": "dns",
-    "db_type": "database.type",
-    "db_path": "database.sqlite.path",
-    "db_host": "database.postgres.host",
-    "private_key_path": "noise.private_key_path",
-    "randomize_client_port": "randomizeClientPort in the policy",
-    "oidc.expiry": "node.expiry",
-    "ephemeral_node_inactivity_timeout": "node.ephemeral.inactivity_timeout",
-    "use_username_in_magic_dns": "nothing: names do not contain users any more",
-    "dns.use_username_in_magic_dns": "nothing: names do not contain users any more",
-    "oidc.strip_email_domain": "nothing: names come from the provider",
-    "oidc.map_legacy_users": "nothing",
-}
 _PUBLIC_MAP = "https://controlplane.tailscale.com/derpmap/default"
 
 
@@ -41,23 +26,23 @@ def judge(server: Server, context: CheckContext) -> Check:
         )  # fmt: skip
     if config is None:
         return context.skipped(why, expected="a configuration without known problems")
-    problems = [*_removed(config), *_derp(config), *_url(config), *_dns(config)]
+    settings = Settings(Document("", config))
+    problems = [*_former(settings), *_derp(settings), *_url(settings), *_dns(settings)]
     return context.check(
         not problems, expected={"problems": []}, observed={"problems": len(problems)}, hint="; ".join(problems),
         evidence={"problems": problems}, command="headscale configtest",
     )  # fmt: skip
 
 
-def _removed(config: Record) -> Iterator[str]:
-    for name, instead in REMOVED.items():
-        if setting(config, name) is not None:
-            yield f"{name} was removed, and headscale refuses to start with it: use {instead}"
+def _former(settings: Settings) -> Iterator[str]:
+    for one in config_keys.former(settings):
+        yield f"{one.problem}: {one.remedy}"
 
 
-def _derp(config: Record) -> Iterator[str]:
-    if setting(config, "derp.server.enabled") is True or items(setting(config, "derp.paths")):
+def _derp(settings: Settings) -> Iterator[str]:
+    if settings.flag("derp.server.enabled", otherwise=False) or settings.texts("derp.paths"):
         return
-    maps = [text(url) for url in items(setting(config, "derp.urls"))]
+    maps = settings.texts("derp.urls")
     if not maps:
         yield "no relay is configured, and headscale refuses to start: set derp.server.enabled, derp.paths or derp.urls"
     elif any(url != _PUBLIC_MAP for url in maps):
@@ -67,22 +52,20 @@ def _derp(config: Record) -> Iterator[str]:
         )
 
 
-def _url(config: Record) -> Iterator[str]:
-    url = text(config.get("server_url"))
+def _url(settings: Settings) -> Iterator[str]:
+    url = settings.text("server_url")
     if url and (problem := urls.problem(url)):
         yield problem
     elif urls.normal(url)[3]:
         yield f"server_url {url} has a path, and headscale answers without one: remove {urls.normal(url)[3]} from it"
 
 
-def _dns(config: Record) -> Iterator[str]:
-    host = urls.host(text(config.get("server_url")))
-    domain = text(setting(config, "dns.base_domain")).strip(".").lower()
-    if domain and host and urls.within(host, domain):
+def _dns(settings: Settings) -> Iterator[str]:
+    # Where Headscale starts, clients see whether they find the name: the finding domain is theirs.
+    if config_names.is_refused_domain(settings):
         yield (
-            f"dns.base_domain {domain} contains the server's own name {host}, which nodes then cannot resolve: choose another "
-            "domain"
+            f"dns.base_domain {settings.text('dns.base_domain')} contains the server's own name "
+            f"{urls.host(settings.text('server_url'))}, and headscale refuses to start: choose another domain"
         )
-    local = setting(config, "dns.override_local_dns") is not False
-    if local and not items(setting(config, "dns.nameservers.global")):
+    if settings.flag("dns.override_local_dns", otherwise=True) and not settings.texts("dns.nameservers.global"):
         yield "dns.override_local_dns is on without dns.nameservers.global: headscale refuses to start; set one of them"

@@ -25,19 +25,21 @@ SHOWN = frozenset(
         "trusted_proxies", "unix_socket", "unix_socket_permission",
     )
 )  # fmt: skip
-# Settings of older releases: it only matters whether they are there.
+# Settings of older releases, and those that decide what Headscale does with one: it only matters whether they are there.
 NAMED = frozenset(
     (
-        "acl_policy_path", "db_host", "db_path", "db_type", "dns.use_username_in_magic_dns", "dns_config",
+        "acl_policy_path", "db_host", "db_path", "db_type", "dns.extra_records", "dns.use_username_in_magic_dns",
+        "dns_config.base_domain", "dns_config.domains", "dns_config.extra_records", "dns_config.magic_dns", "dns_config.nameservers",
+        "dns_config.override_local_dns", "dns_config.restricted_nameservers", "dns_config.use_username_in_magic_dns",
         "ephemeral_node_inactivity_timeout", "ip_prefixes", "oidc.expiry", "oidc.map_legacy_users",
-        "oidc.strip_email_domain", "private_key_path", "randomize_client_port", "use_username_in_magic_dns",
+        "oidc.strip_email_domain", "policy.path", "private_key_path", "randomize_client_port", "use_username_in_magic_dns",
     )
 )  # fmt: skip
 _SECTIONS = frozenset(
     ".".join(parts[:length]) for parts in (name.split(".") for name in SHOWN | NAMED) for length in range(1, len(parts))
 )
-# Sections that are left out in a form that is not examined: one with a secret, and one that matters little.
-_MAY_BE_ODD = frozenset(("database.postgres", "policy"))
+# Sections that are left out in a form that is not examined: one with a secret, and those that matter little.
+_MAY_BE_ODD = frozenset(("database.postgres", "dns_config", "policy"))
 _KEY = re.compile(r"""(?:"([\w.-]+)"|'([\w.-]+)'|([\w.-]+)) *:(?: +(.*))?""")
 _SCALAR = r"""(?:"[^"\\]*"|'[^']*'|(?!.*: )[^\s"'\[\]{}&*!|>%@`,#-][^"'\[\]{},]*?)"""
 _VALUE = re.compile(rf"((?:{_SCALAR}|\[ *(?:{_SCALAR}(?: *, *{_SCALAR})*)? *\])?) *(?:(?:^| )#.*)?")
