@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError
+
+# A host or group in a list that colons separate; those in brackets belong to a range.
+_PATTERN = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
 
 
 def inventory(name: str | None) -> str:
@@ -81,6 +85,31 @@ def command(*words: str, inventory: str | None, lab: str | None, no_deploy: bool
 def tags(given: list[str] | None) -> str:
     """Return the tags of an option that can be repeated, separated by commas."""
     return ",".join(tag.strip() for value in given or () for tag in value.split(",") if tag.strip())
+
+
+def limit(given: Sequence[str]) -> str:
+    """Return all values of --limit as one: Ansible applies `!` and `&` last, and to what all others have selected."""
+    if len(given) == 1:
+        return given[0]
+    return ",".join(pattern for value in given for pattern in limit_patterns(value))
+
+
+def limit_patterns(value: str) -> list[str]:
+    """Return the patterns of one value of --limit, as Ansible splits it: in a list with commas, it splits at no colon."""
+    # Its split_host_pattern does the same. To load that reads the ansible.cfg of the working directory, which may be
+    # another user's.
+    from ansible.errors import AnsibleError
+    from ansible.parsing.utils.addresses import parse_address
+
+    if "," in value:
+        found = value.split(",")
+    else:
+        try:
+            parse_address(value, allow_ranges=True)
+            found = [value]
+        except AnsibleError:
+            found = _PATTERN.findall(value)
+    return [pattern.strip() for pattern in found if pattern.strip()]
 
 
 def print_json(data: object) -> None:

@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshctl_headscale import _collection
+from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._events import unparsed, without_colours
 from meshctl_headscale._exit import BadInputError, MeshctlError
 from meshctl_headscale._project import is_host_list
@@ -203,33 +205,60 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - an inventory's data
 
 @functools.lru_cache(maxsize=4)
 def loaded(source: str, text: str) -> Any:  # noqa: ANN401 - an inventory's data
-    """Return the content of a YAML document; refuse duplicate keys, with the name of the source in first place."""
+    """Return the content of a JSON or YAML document; refuse duplicate keys, with the name of the source in first place."""
     import yaml
 
-    return yaml.load(text, Loader=_strict_loader(source))  # noqa: S506
+    twice: list[str] = []
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice.extend(key for key, number in Counter(key for key, _value in pairs).items() if number > 1)
+        return dict(pairs)
+
+    try:
+        # As Ansible does. YAML refuses tabs as indentation, and takes a number such as 1e3 for text.
+        found = json.loads(text, object_pairs_hook=mapping)
+    except ValueError:
+        return yaml.load(text, Loader=_strict_loader(source))  # noqa: S506
+    if twice:
+        # It names the lines, if what it reads is YAML as well. Tabs are part of no value of JSON.
+        with contextlib.suppress(RecursionError, yaml.YAMLError):
+            yaml.load(text.replace("\t", " "), Loader=_strict_loader(source))  # noqa: S506
+        raise _occurs_twice(source, twice[0])
+    return found
+
+
+def _occurs_twice(source: str, key: str, lines: str = "") -> BadInputError:
+    return BadInputError(
+        f"{source}: {key} occurs twice{lines}, and only the last would take effect. Remove one, or merge them."
+    )
 
 
 def _strict_loader(source: str) -> type[Any]:
     """Return a YAML loader that refuses duplicate keys, of which Ansible takes the last with a warning."""
     import yaml
 
+    checked: set[yaml.MappingNode] = set()
+
     class Loader(_collection.stories.plain_loader()):  # type: ignore[misc]
         """Refuses a mapping with a duplicate key."""
 
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            # It puts what is merged into the node itself, which an alias brings here again.
+            if node not in checked:
+                checked.add(node)
+                self._check(node)
+            super().flatten_mapping(node)
+
+        @staticmethod
+        def _check(node: yaml.MappingNode) -> None:
             seen: dict[str, int] = {}
             for key, _value in node.value:
                 line = key.start_mark.line + 1
                 if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                     continue
                 if key.value in seen:
-                    raise BadInputError(
-                        f"{source}: {key.value} occurs twice (line {seen[key.value]} and line {line}), "
-                        "and only the last would take effect. Remove one, or merge them."
-                    )
+                    raise _occurs_twice(source, key.value, f" (line {seen[key.value]} and line {line})")
                 seen[key.value] = line
-            found: dict[Any, Any] = super().construct_mapping(node, deep)
-            return found
 
     return Loader
 
@@ -285,7 +314,7 @@ def _asked(inventory: str, files: Sequence[Path] = ()) -> Mapping[str, Any]:
 
 def hosts(request: Request, pattern: str) -> list[str]:
     """Return the hosts of the inventory that a pattern names and a request is limited to."""
-    words = [pattern, "--list-hosts", *(["--limit", ",".join(request.limit)] if request.limit else [])]
+    words = [pattern, "--list-hosts", *(["--limit", _inputs.limit(request.limit)] if request.limit else [])]
     lines = _ansible(request.inventory, words, request.extra_files).splitlines()
     # The first line counts them.
     return [line.strip() for line in lines if line.startswith("    ")]

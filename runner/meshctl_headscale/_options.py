@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from meshctl_headscale import _inputs
 from meshctl_headscale._exit import BadInputError
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ def none_empty(option: typer.CallbackParam, values: list[str] | None) -> list[st
 def _limits(option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
     """Refuse patterns without content, also in a file: Ansible would use all hosts."""
     for value in none_empty(option, values) or ():
-        # As Ansible splits them.
-        words = [word.strip() for word in value.split("," if "," in value else ":")]
-        for file in (Path(word[1:]) for word in words if word.startswith("@")):
+        for file in (Path(word[1:]) for word in _inputs.limit_patterns(value) if word.startswith("@")):
             if not file.is_file():
                 raise BadInputError(f"There is no file {file} for --limit {value}.")
             if not file.read_bytes().strip():

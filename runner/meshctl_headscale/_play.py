@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from meshctl_headscale import _collection
+from meshctl_headscale import _collection, _inputs
 from meshctl_headscale._exit import MeshctlError
 from meshctl_headscale._project import Project, project
 
@@ -68,7 +68,7 @@ class Request:
         for path in [*self.extra_files, *filter(None, [extra_vars])]:
             words += ["-e", f"@{path}"]
         if self.limit:
-            words += ["--limit", ",".join(self.limit)]
+            words += ["--limit", _inputs.limit(self.limit)]
         for option, value in (("--tags", self.tags), ("--skip-tags", self.skip_tags)):
             if value:
                 words += [option, value]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshctl_headscale import _collection, _inventory
+from meshctl_headscale import _collection, _inputs, _inventory
 from meshctl_headscale._events import BAD, Tally, sentences
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, Outcome, exit_code
 from meshctl_headscale._options import Given
@@ -271,7 +271,7 @@ def _output(run_dir: Path) -> str:
 def _in_our_words(reason: str, request: Request, refusal: MeshctlError | None) -> str:
     """Add the wrong value or the cause to a reason for which Ansible omits it."""
     if "leaves us with no hosts" in reason:
-        what = f"--limit {','.join(request.limit)}" if request.limit else "anything"
+        what = f"--limit {_inputs.limit(request.limit)}" if request.limit else "anything"
         return f"No host of the inventory {request.inventory} matches {what}. Check its names and groups."
     if "locale" in reason:
         return f"{reason.rstrip('.')}. Set LC_ALL=C.UTF-8."

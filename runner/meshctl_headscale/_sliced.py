@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from meshctl_headscale import _collection, _inventory, _run
+from meshctl_headscale import _collection, _inputs, _inventory, _run
 from meshctl_headscale._exit import BadInputError, ExitCode, MeshctlError, sentence
 from meshctl_headscale._options import Show
 from meshctl_headscale._play import Ended, Interruption, Request, new_run_dir, run_playbooks
@@ -47,7 +47,7 @@ def divide(request: Request, count: int) -> list[list[str]]:
 def _no_client(request: Request) -> str:
     """Return why there is no client: --limit leaves none, or the inventory has none."""
     if request.limit and _inventory.hosts(replace(request, limit=()), "clients"):
-        limit = ",".join(request.limit)
+        limit = _inputs.limit(request.limit)
         return f"No client of the inventory {request.inventory} matches --limit {limit}. Check its names and groups."
     return f"The inventory {request.inventory} has no host in the group clients, and each slice needs one."
 

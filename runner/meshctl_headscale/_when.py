@@ -35,13 +35,17 @@ def moment_or_none(text: str) -> float | None:
         return time.time()
     try:
         if _AGO.fullmatch(text):
-            return time.time() - seconds(text, "the time")
-        if _DATE.fullmatch(text):
-            found = datetime.fromisoformat(text)
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+            found = time.time() - seconds(text, "the time")
+        elif _DATE.fullmatch(text):
+            date = datetime.fromisoformat(text)
+            found = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        else:
+            return None
+        # In UTC, a time at the edge of the calendar may be beyond it.
+        datetime.fromtimestamp(found, tz=UTC)
     except (ValueError, OverflowError, BadInputError):
         return None
-    return None
+    return found
 
 
 def seconds(text: str, option: str) -> float:

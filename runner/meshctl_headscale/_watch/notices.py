@@ -116,9 +116,11 @@ def _key(*words: str) -> str:
     return hashlib.blake2s("\0".join(words).encode(), digest_size=8).hexdigest()
 
 
-def _stars(check: Made) -> tuple[str, str]:
+def _stars(check: Made) -> tuple[str, ...]:
     """Return what stands for the same check of the source with all other hosts, and of all other hosts with the target."""
-    return _key(check.id, check.source, "*"), _key(check.id, "*", check.target)
+    source = _key(check.id, check.source, "*")
+    # Without a target, other hosts have only the kind of the check in common.
+    return (source, _key(check.id, "*", check.target)) if check.target else (source,)
 
 
 def _failing(known: Mapping[str, int], checks: Sequence[Made]) -> dict[str, int]:

@@ -39,22 +39,24 @@ def after(known: Sequence[Failure], found: Facts) -> tuple[Failure, ...]:
         failures += [
             replace(one, missed=one.missed + 1)
             for one in known
-            if one.story == story.story
-            and one.check.key not in keys
-            and (story.verdict != "passed" or _is_left_out(one, kinds, found))
+            if one.story == story.story and one.check.key not in keys and _may_fail(one, story, kinds, found)
         ]
     ran = {story.story for story in found.stories}
     failures += [one for one in known if one.story not in ran]
     return tuple(failures[:_MOST])
 
 
-def _is_left_out(one: Failure, kinds: Collection[tuple[str, str]], found: Facts) -> bool:
-    """Whether it is the sample that has left a check out of a story that passed otherwise."""
-    # Some findings exist only while they are bad. In a sample, each node still has other targets.
-    sampled = (one.check.id, one.check.source) in kinds
+def _may_fail(one: Failure, story: StoryRun, kinds: Collection[tuple[str, str]], found: Facts) -> bool:
+    """Whether a check that failed before may still fail, although the story has not made it."""
+    # A round that ended early knows no hosts.
+    if found.hosts and not {one.check.source, one.check.target} <= found.hosts:
+        return False
     # Other runs of the mesh take samples as well. Later, the pair is not to be checked any more.
-    recent = one.missed < 2 * found.sampled
-    return sampled and recent and {one.check.source, one.check.target} <= found.hosts
+    if found.sampled and one.missed >= 2 * found.sampled:
+        return False
+    # Some findings exist only while they are bad. In a sample, each node still has other targets.
+    left_out = bool(found.sampled) and (one.check.id, one.check.source) in kinds
+    return story.verdict != "passed" or left_out
 
 
 def completed(found: Facts, failures: Sequence[Failure]) -> Facts:

@@ -259,6 +259,13 @@ def test_what_is_merged_is_not_there_twice(tmp_path: Path) -> None:
     assert _inventory.check(str(path)) == str(path)
 
 
+def test_json_is_read_as_ansible_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "lab.json"
+    path.write_text('{"all": {\n\t"vars": {"lab_name": 1e3}\n}}\n')
+    assert _inventory.check(str(path)) == str(path)
+    assert _inventory.variables(str(path))["lab_name"] == "1000.0"
+
+
 def test_group_vars_beside_an_inventory_are_left_to_ansible(tmp_path: Path) -> None:
     (tmp_path / "lab.yml").write_text("all: {hosts: {a: }}")
     (tmp_path / "group_vars").mkdir()

@@ -80,6 +80,10 @@ def test_extra_variables_in_the_environment(
         ("lab_name: ''", "lab_name is empty: give it a value"),
         ("lab_name:", "lab_name is empty: give it a value"),
         ("a: 1\nb: {c: 1, c: 2}", r"c occurs twice \(line 2 and line 2\), and only the last"),
+        ('{"a": 1,\n\t"b": {"c": 1,\n\t"c": 2}}', r"c occurs twice \(line 2 and line 3\), and only the last"),
+        ('{"a": "\x7f", "b"\n: 1, "b": 2}', r"b occurs twice, and only the last"),
+        ("x: &x {a: 1}\ny: &y {<<: *x, b: 2, b: 3}\nz: {<<: *y}", r"b occurs twice \(line 2 and line 2\), and only"),
+        ("z: {<<: {b: 2, b: 3}}", r"b occurs twice \(line 1 and line 1\), and only"),
         ("a: 1\npw: *SECRET", r"is not YAML or JSON \(line 2\): write one"),
         ("a: 1\nday: 2024-13-45", r"is not YAML or JSON \(line 2\): write one"),
         ("", "has no variables: write one"),
@@ -94,6 +98,21 @@ def test_what_is_wrong_with_a_file_of_variables_is_said_without_its_values(
     with pytest.raises(BadInputError, match=rf"^The file {file} for -e @{file}:? {message}") as refused:
         _run.parse_extra_vars([f"@{file}"])
     assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: &x {a: 1}\ny:\n  z: &z {<<: *x, a: 2}\nw: {<<: *z}\n",
+        "x: &x {a: 1}\ny:\n  z: &z {<<: [*x, *x]}\nw: {<<: *z, a: 3}\n",
+        '{\n\t"a": 1,\n\t"b": {"c": "\\t"}\n}\n',
+    ],
+    ids=["merged over", "merged twice", "tabs"],
+)
+def test_a_file_of_variables_that_ansible_takes_is_taken(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "v.yml"
+    file.write_text(text)
+    assert _run.parse_extra_vars([f"@{file}"]) == ({}, [file])
 
 
 @pytest.mark.parametrize("origin", ["{}", "{}:1:2"])

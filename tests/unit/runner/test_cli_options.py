@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from meshctl_headscale import _doctor, _run
+from meshctl_headscale import _doctor, _inputs, _run
 from meshctl_headscale._exit import BadInputError, ExitCode
 from meshctl_headscale._play import Request
 from meshctl_headscale.cli import app
@@ -104,6 +107,32 @@ def test_tags_and_limits_accumulate(inventory: str, played: list[Request]) -> No
     (request,) = played
     assert (request.tags, request.skip_tags) == ("disruptive,all,tagged", "always,untagged")
     assert request.limit == ["n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["clients:!c1"], "clients:!c1"),
+        (["clients:!c1", "routers"], "clients,!c1,routers"),
+        (["routers, r[1:2]", "clients:&web"], "routers,r[1:2],clients,&web"),
+        (["c[1:2]:r1", "fe80::1", "c1:22"], "c[1:2],r1,fe80::1,c1:22"),
+        (["@failed.retry:!c1", "~c.*"], "@failed.retry,!c1,~c.*"),
+    ],
+)
+def test_several_limits_mean_what_each_means_by_itself(given: list[str], meant: str) -> None:
+    assert _inputs.limit(given) == meant
+    words = Request(playbooks=[], inventory="a,", limit=given).arguments(None)
+    assert words[words.index("--limit") + 1] == meant
+
+
+def test_reading_a_limit_leaves_the_configuration_of_the_working_directory_alone(tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").write_text(f"[defaults]\nlog_path={tmp_path}/log\n")
+    code = "from meshctl_headscale import _inputs; print(_inputs.limit(['a:!b', 'c']))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment.pop("ANSIBLE_CONFIG", None)
+    said = subprocess.check_output([sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, text=True)
+    assert said == "a,!b,c\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["ansible.cfg"]
 
 
 def test_tags_of_a_users_playbook_are_not_checked(tmp_path: Path, inventory: str, played: list[Request]) -> None:

@@ -466,7 +466,11 @@ def test_there_is_no_history_yet(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "5", "12:00", "m5"])
+# In UTC, the last two are in the years 10000 and 0.
+@pytest.mark.parametrize(
+    "text",
+    ["yesterday", "2026-13-01", "5", "12:00", "m5", "9999-12-31T23:59-14:00", "0001-01-01T00:00+14:00"],
+)
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(BadInputError, match="is not a time"):
         _when.moment(text, "--since")

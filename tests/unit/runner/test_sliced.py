@@ -49,6 +49,11 @@ def test_only_hosts_within_the_limit_are_divided(inventory: str) -> None:
         _sliced.divide(request, 3)
 
 
+def test_a_limit_with_colons_selects_the_same_hosts_beside_another(inventory: str) -> None:
+    request = Request(playbooks=[], inventory=inventory, limit=["clients:!n1:!n2:!n3", "spare"])
+    assert _sliced.divide(request, 2) == [["n4", "s1"], ["n5"]]
+
+
 @pytest.mark.parametrize(
     ("hosts", "limit", "message"),
     [

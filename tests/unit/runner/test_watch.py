@@ -176,6 +176,25 @@ def test_what_else_fails_is_one_line_for_each_cause_and_few_lines() -> None:
     assert notices.decide(found.untold, [many], "", START).changes == found.changes, "it could not be sent"
 
 
+def test_another_host_that_fails_a_check_without_a_target_is_told() -> None:
+    known: dict[str, notices.Told] = {}
+    said: list[str] = []
+    for hosts in (["a", "b"], ["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["b", "c"], ["a", "b", "c"]):
+        checks = tuple(
+            facts.Made(
+                id="us1.host_reachable", source=host, target="", verdict="error", hint=f"{host} is off", at=START
+            )
+            for host in hosts
+        )
+        story = facts.StoryRun(
+            story="us1", verdict="failed", finished=START, duration_s=1.0, cause="a is off", checks=checks
+        )
+        found = notices.decide(known, [story], "", START)
+        known = dict(found.after)
+        said += [change.text for change in found.changes]
+    assert said == ["us1 fails: a is off", "us1 also fails: c: c is off"]
+
+
 def test_a_mass_of_checks_is_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "_MOST_FAILING", 10)
     first = notices.decide({}, [_story(*((f"n{number}", "x") for number in range(20)))], "", START)

@@ -130,3 +130,31 @@ def test_a_finding_that_exists_only_while_it_is_bad_is_over_in_a_sample(scene: S
     assert sampled.completed(found(("us1.path", "c", "passed")), second).stories[0].verdict == "failed"
     assert not sampled.after(second, replace(found(("us1.path", "c", "passed")), sampled=0))
     assert not sampled.after(second, found(("us1.path", "b", "passed")))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "rounds_of_all", "kept"),
+    [("abc", 4, 8), ("ac", 4, 0), ("", 4, 8), ("", 0, 20), ("abc", 0, 20)],
+    ids=["it is not expected any more", "it left the inventory", "no host is known", "nothing is", "no sample"],
+)
+def test_a_pair_that_is_not_checked_any_more_is_forgotten_while_another_check_fails(
+    hosts: str, rounds_of_all: int, kept: int
+) -> None:
+    def check(target: str) -> facts.Made:
+        return facts.Made(
+            id="us1.reachable.ipv4", source="a", target=target, verdict="failed", hint="it is off", at=START
+        )
+
+    story = facts.StoryRun(
+        story="us1", verdict="failed", finished=START, duration_s=1.0, cause="", checks=(check("c"),)
+    )
+    found = facts.Facts(
+        run_id="r", started=START, finished=START, verdict="failed", headline="", stories=(story,), pairs=(), nodes=(),
+        checks=story.checks, hosts=frozenset(hosts), sampled=rounds_of_all,
+    )  # fmt: skip
+    known: tuple[sampled.Failure, ...] = (sampled.Failure(story="us1", check=check("b")),)
+    unreachable = list[bool]()
+    for _round in range(20):
+        known = sampled.after(known, found)
+        unreachable.append(("a", "b") in {(pair.source, pair.target) for pair in sampled.completed(found, known).pairs})
+    assert unreachable == [True] * kept + [False] * (20 - kept)

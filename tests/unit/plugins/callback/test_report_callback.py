@@ -127,6 +127,11 @@ def find(report: model.Report, name: str) -> model.Check:
     [
         ("https://headscale.example.com/", "https://headscale.example.com"),
         ("https://me:secret@headscale.example.com:8443", "https://headscale.example.com:8443"),
+        ("https://me:two@secrets@headscale.example.com", "https://headscale.example.com"),
+        ("https://me:a/secret@headscale.example.com", None),
+        ("https://me@x:a/secret@headscale.example.com", None),
+        ("https://me:a?secret@headscale.example.com", None),
+        ("me:secret@headscale.example.com", None),
         ("{{ lookup('env', 'URL') }}", None),
     ],
 )

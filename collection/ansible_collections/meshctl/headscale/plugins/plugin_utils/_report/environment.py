@@ -44,8 +44,9 @@ def mesh(variables: Mapping[str, object]) -> dict[str, str]:
     stated = {key: variables.get(name) for key, name in names.items()}
     found = {key: str(value) for key, value in stated.items() if isinstance(value, str) and "{{" not in value}
     # Without user and password.
-    url = re.sub(r"(?<=://)[^/@]*@", "", found.pop("server_url", "")).rstrip("/")
-    return {**found, **({"server_url": url} if url else {})}
+    url = re.sub(r"(?<=://)[^/?#]*@", "", found.pop("server_url", "")).rstrip("/")
+    # An @ that is left may follow a password with a slash, which is no valid URL.
+    return {**found, **({"server_url": url} if url and "@" not in url else {})}
 
 
 def _collection_version() -> str:
