@@ -56,3 +56,23 @@ def test_a_client_needs_tailscale_where_its_module_looks(tmp_path: Path, place: 
 
 def test_a_server_needs_no_tailscale(tmp_path: Path) -> None:
     assert not [path for path in _missing(tmp_path, "headscale") if "tailscale" in path]
+
+
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        ({}, True),
+        ({"mesh_names": []}, True),
+        ({"mesh_names": ["relay.test"]}, False),
+        ({"derp_relay_name": "relay.test"}, False),
+        ({"groups": {}}, False),
+    ],
+)
+def test_a_relay_needs_a_name(variables: dict[str, Any], refused: bool) -> None:
+    task = next(
+        task for task in yaml.safe_load(_FILE.read_text(encoding="utf-8")) if "name of each relay" in task["name"]
+    )
+    templar = Templar(
+        loader=DataLoader(), variables={"inventory_hostname": "r", "groups": {"relays": ["r"]}, **variables}
+    )
+    assert all(templar.evaluate_conditional(trust_as_template(one)) for one in task["when"]) is refused

@@ -113,3 +113,13 @@ def test_a_task_has_a_host_although_the_inventory_has_no_network_with_a_single_r
     tasks = _imported("tasks/routes/meanwhile.yml")
     hosts = [jinja2.Template(task["delegate_to"]).render(known) for task in tasks if "delegate_to" in task]
     assert set(hosts) == {"one", "server"}
+
+
+def test_a_lab_on_a_kernel_without_ipv6_has_no_command_that_needs_it() -> None:
+    lines = [line for path in BOOKS.rglob("*.yml") for line in path.read_text(encoding="utf-8").splitlines()]
+    switches = [line for line in lines if "sysctl" in line and "net.ipv6" in line]
+    routes = [line for line in lines if "ip route" in line and "fd7a:" in line]
+    assert switches
+    assert routes
+    assert [line for line in switches if "sysctl -eqw" not in line] == []
+    assert [line for line in routes if "[ ! -e /proc/sys/net/ipv6 ] || ip route" not in line] == []

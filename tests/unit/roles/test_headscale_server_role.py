@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleUndefinedVariable
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from project import COLLECTION, ROOT
@@ -130,20 +131,38 @@ _PLACES = {
 }
 
 
+def _relays(place: dict[str, Any] | None = None, *, of_host: dict[str, Any], **variables: Any) -> Any:
+    play = next(play for play in _read(ROOT / "playbooks" / "up.yml") if play["name"] == "Mesh")
+    known: dict[str, Any] = {
+        "mesh_relays": play["vars"]["mesh_relays"],
+        "mesh_topology": {"r1": place} if place else {},
+        "groups": {"relays": ["r1"]},
+        "hostvars": {"r1": {"ansible_host": "10.9.9.9", **of_host}},
+        **variables,
+    }
+    return _templar(**known).template(trust_as_template("{{ headscale_server_relays }}"))
+
+
 @pytest.mark.parametrize("place", _PLACES)
 def test_the_relays_of_the_inventory_have_public_addresses_only(place: str) -> None:
-    play = next(play for play in _read(ROOT / "playbooks" / "up.yml") if play["name"] == "Mesh")
     known, expected = _PLACES[place]
-    variables: dict[str, Any] = {
-        "mesh_relays": play["vars"]["mesh_relays"],
-        "mesh_topology": {"r1": known} if known else {},
-        "groups": {"relays": ["r1"]},
-        "hostvars": {"r1": {"mesh_names": ["relay.test"], "ansible_host": "10.9.9.9"}},
-    }
-    relays = trust_as_template("{{ headscale_server_relays }}")
-    assert _templar(**variables).template(relays) == [{"name": "relay.test", **expected}]
+    named = {"mesh_names": ["relay.test"]}
+    assert _relays(known, of_host=named) == [{"name": "relay.test", **expected}]
     own = [{"name": "own.test", "address": "192.0.2.1"}]
-    assert _templar(**variables, headscale_server_relays=own).template(relays) == own
+    assert _relays(known, of_host=named, headscale_server_relays=own) == own
+
+
+@pytest.mark.parametrize("names", [{}, {"mesh_names": []}, {"mesh_names": ["relay.test"]}])
+def test_a_relay_has_the_name_of_its_certificate(names: dict[str, Any]) -> None:
+    assert _relays(of_host={**names, "derp_relay_name": "derp.test"}) == [{"name": "derp.test"}]
+
+
+@pytest.mark.parametrize("names", [{}, {"mesh_names": []}])
+def test_a_relay_without_a_name_is_not_left_out(names: dict[str, Any]) -> None:
+    with pytest.raises(AnsibleUndefinedVariable):
+        _relays(of_host=names)
+    own = [{"name": "own.test"}]
+    assert _relays(of_host=names, headscale_server_relays=own) == own
 
 
 def test_the_playbook_leaves_the_relays_to_the_inventory() -> None:

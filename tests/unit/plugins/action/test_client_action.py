@@ -44,6 +44,7 @@ class _Run:
         self.clock = _Clock()
         self.sent: list[dict[str, Any]] = []
         self.sockets: set[str] = set()
+        self.answers: dict[str, Any] = {}
         self.patch = monkeypatch
 
     def __call__(
@@ -54,12 +55,13 @@ class _Run:
         def answer(_action: object, _script: object, request: dict[str, Any], **_named: float) -> dict[str, Any]:
             if "commands" in request:
                 self.sent.append(request)
-                return {"ok": True}
+                return self.answers.get("commands", {"ok": True})
             if request["observe"][0]["kind"] == "http":
-                return {"observations": {"web": {"ok": True, "data": []}}}
+                return self.answers.get("http", {"observations": {"web": {"ok": True, "data": []}}})
             self.sockets |= {one["socket"] for one in request["observe"]}
             found = {"status": next(left), "prefs": PREFS}
-            return {"observations": {name: {"ok": True, "data": data} for name, data in found.items()}}
+            told = {"observations": {name: {"ok": True, "data": data} for name, data in found.items()}}
+            return self.answers.get("observe", told)
 
         self.patch.setattr(client, "run_script", answer)
         self.patch.setattr(client, "time", self.clock)
@@ -133,3 +135,53 @@ def test_tailscale_is_looked_for_next_to_tailscaled(run: _Run) -> None:
     for variables, directories in (({}, []), ({"tailscale_client_program": "/srv/x/tailscaled"}, ["/srv/x"])):
         run({"BackendState": "Running"}, {"BackendState": "Stopped"}, state="down", variables=variables)
         assert run.sent[-1]["directories"] == directories
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({}, "a command failed: the host gives no reason"),
+        ({"ok": False}, "a command failed: the host gives no reason"),
+        (
+            {"ok": "yes", "command": [5, {}, "--x", "tailscale", "down"], "said": ["x"]},
+            "5 tailscale failed: the host gives",
+        ),
+        ({"ok": False, "command": ["tailscale", "down"], "said": "\x1b[31mno"}, "tailscale down failed: \\x1b[31mno"),
+        ({"ok": False, "command": ["x" * 300_000], "said": "x" * 300_000}, "(296000 more characters) failed: xxx"),
+    ],
+)
+@pytest.mark.parametrize("http", [{}, {"observations": []}, {"observations": {"web": {"ok": True, "data": "x"}}}])
+def test_whatever_a_host_says_of_a_command_is_a_short_message(run: _Run, answer: Any, message: str, http: Any) -> None:
+    run.answers = {"commands": answer, "http": http}
+    found = run({"BackendState": "Running"}, state="down")
+    assert (found["failed"], found["meshctl_error"]) == (True, "could_not_run")
+    assert message in found["msg"]
+    assert len(found["msg"]) < 9000
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({}, "the host did not report this observation"),
+        ({"observations": {"status": {"ok": True, "data": ["x"]}}}, "the host did not report this observation"),
+        (
+            {"observations": {"status": {"ok": False, "error": {"message": "x" * 300_000}}}},
+            "xxx… (296000 more characters)",
+        ),
+    ],
+)
+def test_a_client_that_does_not_tell_its_state_is_an_error(run: _Run, answer: Any, message: str) -> None:
+    run.answers = {"observe": answer}
+    found = run({"BackendState": "Running"}, state="down")
+    assert (found["failed"], found["meshctl_error"]) == (True, "could_not_run")
+    assert message in found["msg"]
+    assert len(found["msg"]) < 5000
+
+
+def test_what_a_client_says_of_itself_has_its_documented_form(run: _Run) -> None:
+    own = {"PublicKey": ["nodekey:1"], "ID": {"a": 1}}
+    found = run({"BackendState": "Running", "Self": own, "TailscaleIPs": ["100.64.0.1", {"a": 1}, "x"]})
+    told = {name: found[name] for name in ("backend_state", "node_key", "node_id", "addresses")}
+    assert told == {"backend_state": "Running", "node_key": "", "node_id": "", "addresses": ["100.64.0.1"]}
+    found = run({"BackendState": "Stopped\x1b" + "x" * 300_000, "Self": "x"})
+    assert len(repr(found)) < 20_000

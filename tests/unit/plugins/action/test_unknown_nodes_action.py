@@ -48,7 +48,8 @@ def test_the_server_is_asked_as_assertions_ask_it(
 
     monkeypatch.setattr(ActionModule, "probe", probe)
     action = object.__new__(ActionModule)
-    keys = {"a": "nodekey:1", "b": "nodekey:2", "c": ""}
+    # The last one is what a hostile host says.
+    keys = {"a": "nodekey:1", "b": "nodekey:2", "c": "", "d": ["nodekey:3"]}
     action._task = SimpleNamespace(args={**SERVER, "keys": keys})
     action._templar = SimpleNamespace(template=lambda value: value)
     found = action.run(None, {**variables, "inventory_hostname": "server"})

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -157,6 +158,25 @@ def test_every_command_speaks_to_the_socket(options: dict[str, Any], backend: st
     assert commands(socket="/run/x.sock") == [["tailscale", "--socket=/run/x.sock", *words[1:]] for words in usual]
 
 
+@pytest.mark.parametrize("junk", [[], [5], [{}], {"a": [5]}, 5, "x", True])
+@pytest.mark.parametrize("backend", ["Running", "NeedsLogin"])
+def test_whatever_a_client_says_has_a_plan_or_an_error(junk: Any, backend: str) -> None:
+    wanted = _options(hostname="n", advertise_routes=["a"], advertise_exit_node=True, exit_node="gateway", ssh=True)
+    names = ("ControlURL", "AdvertiseRoutes", "Hostname", "ExitNodeID", "ExitNodeIP", "NoSNAT", "RunSSH", "LoggedOut")
+    peer = dict.fromkeys(("ID", "DNSName", "TailscaleIPs", "ExitNodeOption"), junk)
+    states = (
+        {"Peer": {"a": peer, "b": junk}},
+        {"Peer": junk},
+        {"Health": junk},
+        {"HaveNodeKey": junk},
+        {"BackendState": junk},
+    )
+    said = [*((state, {}) for state in states), *((STATUS, {name: junk}) for name in names)]
+    for status, prefs in said:
+        with contextlib.suppress(CouldNotRun):
+            plan(wanted, {"BackendState": backend, "HaveNodeKey": True} | status, PREFS | prefs)
+
+
 def test_no_command_carries_the_key() -> None:
     planned = plan(_options(auth_key="s3cret"), {"BackendState": "NeedsLogin"}, PREFS)
     assert "s3cret" not in repr(planned)
@@ -205,6 +225,11 @@ def test_a_node_that_is_no_exit_node() -> None:
         plan(_options(exit_node="laptop"), STATUS, PREFS)
     with pytest.raises(CouldNotRun, match=r"no such node \(it may use: gateway\)"):
         plan(_options(exit_node="nas"), STATUS, PREFS)
+    with pytest.raises(CouldNotRun, match=r"it may use: \\x1bx+… ") as caught:
+        plan(
+            _options(exit_node="nas"), STATUS | {"Peer": {"a": _peer("\x1b" + "x" * 300_000, "2", offers=True)}}, PREFS
+        )
+    assert len(str(caught.value)) < 5000
 
 
 @pytest.mark.parametrize("port", ["70000", "-1", "abc", "8080/udp"])

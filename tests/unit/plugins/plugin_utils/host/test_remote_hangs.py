@@ -78,6 +78,11 @@ _NO_ROUTE, _NO_IPV6 = ("net-unreachable", "local"), OSError(errno.EAFNOSUPPORT, 
         ((("prohibited", "local"), _NO_ROUTE), "203.0.113.5", "prohibited"),
         ((_NO_ROUTE, _NO_IPV6), "203.0.113.5", "net-unreachable"),
         ((_NO_ROUTE, ("timeout", "")), "2001:db8::1", "timeout"),
+        ((("host-unreachable", "local"), ("refused", "2001:db8::1")), "2001:db8::1", "refused"),
+        ((("refused", "203.0.113.5"), ("host-unreachable", "local")), "203.0.113.5", "refused"),
+        ((("host-unreachable", "local"), ("net-unreachable", "2001:db8::ff")), "2001:db8::1", "net-unreachable"),
+        ((("net-unreachable", "192.0.2.1"), ("refused", "2001:db8::1")), "2001:db8::1", "refused"),
+        ((("timeout", ""), ("host-unreachable", "local")), "2001:db8::1", "host-unreachable"),
     ],
 )
 def test_the_most_telling_outcome_of_several_addresses_is_kept(

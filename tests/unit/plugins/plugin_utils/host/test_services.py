@@ -140,13 +140,16 @@ def test_a_file_that_is_new_and_rejected_is_removed(running: Path, validate: lis
     assert _marks(running) == []
 
 
-def test_a_link_that_is_rejected_is_a_link_again(running: Path) -> None:
-    conf = running / "conf"
-    conf.rename(running / "other")
-    conf.symlink_to(running / "other")
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_that_is_rejected_is_a_link_again(running: Path, there: bool) -> None:
+    conf, other = running / "conf", running / "other"
+    conf.rename(other)
+    conf.symlink_to(other)
+    if not there:
+        other.unlink()
     assert _applied(running, "bad")["failed"] is True
-    assert conf.readlink() == running / "other"
-    assert (running / "other").read_text() == "good"
+    assert conf.readlink() == other
+    assert (other.read_text() if other.exists() else None) == ("good" if there else None)
 
 
 def _cut_off(machine: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:

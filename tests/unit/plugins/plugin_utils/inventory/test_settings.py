@@ -106,6 +106,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("mesh_api_key_file", "keys/meshctl", "mesh_api_key_file is '***': write the absolute path"),
     ("mesh_tailscaled_socket", "tailscaled.sock", "mesh_tailscaled_socket is 'tailscaled.sock': write an absolute path such as /var/run"),
     ("mesh_tailscaled_socket", 5, "write an absolute path"),
+    ("mesh_tailscaled_socket", "/run/b.sock", "mesh_tailscaled_socket is '/run/b.sock', and a lab's tailscaled listens at the usual place: remove it"),
     ("mesh_ca_path", ["/etc/ca.pem"], "mesh_ca_path is ['/etc/ca.pem']: write the path of a file with certificates"),
     ("mesh_service_body", ["Welcome"], "mesh_service_body is ['Welcome']: write a text"),
     ("mesh_fail_late", "perhaps", "mesh_fail_late is 'perhaps': write true or false"),
@@ -267,8 +268,12 @@ def test_a_user_of_one_s_own_server_has_any_name() -> None:
     check_settings({"server": {"mesh_user": "1 user"}}, {"headscale": ["server"], "clients": []})
 
 
-def test_paths_of_own_hosts_may_begin_at_home() -> None:
-    own = {"mesh_api_key_file": "~/.config/headscale_api_key", "mesh_ca_path": ""}
+def test_paths_of_own_hosts_may_begin_at_home_and_lead_anywhere() -> None:
+    own = {
+        "mesh_api_key_file": "~/.config/headscale_api_key",
+        "mesh_ca_path": "",
+        "mesh_tailscaled_socket": "/run/b.sock",
+    }
     check_settings({"server": own}, {"headscale": ["server"], "clients": []})
 
 

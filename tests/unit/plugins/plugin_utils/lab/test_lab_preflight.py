@@ -77,6 +77,12 @@ REFUSED = "unshare: unshare failed: Operation not permitted"
         (0, "mount: /mnt: permission denied.", {"unprivileged_userns_clone": "0"}, "start it with `--privileged`"),
         (0, "unshare: unshare failed: Invalid argument", {}, "use a kernel with user namespaces (CONFIG_USER_NS)"),
         (0, "unshare: unshare failed: No space left on device", {"max_user_namespaces": "0"}, "as root: sysctl -w user.max_user_namespaces=10000"),
+        (
+            0,
+            "unshare: unshare failed: No space left on device",
+            {"apparmor_restrict_unprivileged_userns": "1", "unprivileged_userns_clone": "0", "max_user_namespaces": "0"},
+            "as root: sysctl -w user.max_user_namespaces=10000",
+        ),
         (1000, REFUSED, {}, "run as root"),
         (1000, REFUSED, {"unprivileged_userns_clone": "0"}, "as root: sysctl -w kernel.unprivileged_userns_clone=1; or run as root"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ..module_utils import _visible
 from ..module_utils._errors import CouldNotRun
 from ..module_utils._plain import plain
 from ..plugin_utils._action.client import (
@@ -29,6 +30,8 @@ from ..plugin_utils._action.settings import settings_of
 from ..plugin_utils._doctor import control
 from ..plugin_utils._host.package import script_of
 from ..plugin_utils._host.remote import RemoteError, run_script
+from ..plugin_utils._judge.answer import Answer, addresses, items, mapping, text
+from ..plugin_utils._judge.brief import brief, cut
 from ..plugin_utils._standing.notes import note
 
 _HOST = Path(__file__).parent.parent / "plugin_utils" / "_host"
@@ -89,17 +92,19 @@ class ActionModule(ActionBase):
         if planned.commands and not self._task.check_mode:
             self._execute(planned, options)
             status = self._reached(options)
-        return {
+        own = mapping(status.get("Self"))
+        result = {
             "changed": bool(planned.commands) or (planned.needs_key and bool(self._task.check_mode)),
             "changes": planned.changes,
             "needs_key": planned.needs_key,
             "diff": {"before": planned.before, "after": planned.after},
             "started_at": started_at,
-            "backend_state": status.get("BackendState"),
-            "node_key": (status.get("Self") or {}).get("PublicKey"),
-            "node_id": (status.get("Self") or {}).get("ID"),
-            "addresses": status.get("TailscaleIPs") or [],
+            "backend_state": text(status.get("BackendState")),
+            "node_key": text(own.get("PublicKey")),
+            "node_id": text(own.get("ID")),
+            "addresses": addresses(status.get("TailscaleIPs")),
         }
+        return brief(result)
 
     def _execute(self, planned: Plan, options: dict[str, Any]) -> None:
         request = {
@@ -111,9 +116,10 @@ class ActionModule(ActionBase):
         }
         source = (_HOST / "execute.py").read_text(encoding="utf-8")
         answer = run_script(self, source, request, deadline_s=(options["timeout"] + 10) * len(planned.commands) + 5)
-        if not answer["ok"]:
-            name = " ".join([word for word in answer["command"] if not word.startswith("-")][:2])
-            raise CouldNotRun(f"{name} failed: {answer['said']}{self._blame(options)}")
+        if answer.get("ok") is not True:
+            words = [word for word in map(text, items(answer.get("command"))) if word and not word.startswith("-")]
+            name, said = _shown(" ".join(words[:2])) or "a command", _shown(text(answer.get("said")))
+            raise CouldNotRun(f"{name} failed: {said or 'the host gives no reason'}{self._blame(options)}")
 
     def _blame(self, options: dict[str, Any]) -> str:
         """Return what is wrong with the control server as seen from the host; the client only reports a timeout."""
@@ -125,10 +131,10 @@ class ActionModule(ActionBase):
             "deadline_s": self._look_s + 1,
         }
         try:
-            seen = run_script(self, script_of("probe"), request, deadline_s=self._look_s + 1)["observations"]["web"]
+            seen = Answer(run_script(self, script_of("probe"), request, deadline_s=self._look_s + 1))
         except RemoteError:
             return ""
-        problem = control.trouble(seen.get("data") or [], url)
+        problem = _shown(control.trouble(items(seen.data("web")), url))
         return f"; of {url} this host says: {problem}" if problem else ""
 
     def _look(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -141,12 +147,11 @@ class ActionModule(ActionBase):
             ],
             "deadline_s": self._look_s,
         }
-        answer = run_script(self, script_of("probe"), request, deadline_s=self._look_s)
-        seen = answer["observations"]
-        for kind in ("status", "prefs"):
-            if not seen[kind]["ok"]:
-                raise CouldNotRun(seen[kind]["error"]["message"])
-        return seen["status"]["data"], seen["prefs"]["data"]
+        seen = Answer(run_script(self, script_of("probe"), request, deadline_s=self._look_s))
+        status, prefs = mapping(seen.data("status")), mapping(seen.data("prefs"))
+        if not status or not prefs:
+            raise CouldNotRun(_shown(seen.why("prefs" if status else "status")))
+        return status, prefs
 
     def _settled(self, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Wait until the client, which may have just started, knows its state, and its exit node."""
@@ -175,8 +180,14 @@ class ActionModule(ActionBase):
             if status.get("BackendState") in wanted:
                 return status
             if time.monotonic() > deadline:
+                state = _shown(text(status.get("BackendState")))
                 raise CouldNotRun(
-                    f"state {status.get('BackendState')} instead of {wanted[0]} after {options['timeout']} s: "
+                    f"state {state} instead of {wanted[0]} after {options['timeout']} s: "
                     f"{health(status)}{self._blame(options)}"
                 )
             time.sleep(0.1)
+
+
+def _shown(said: str) -> str:
+    """Return what a host said as a message may show it."""
+    return cut(_visible.text(said))

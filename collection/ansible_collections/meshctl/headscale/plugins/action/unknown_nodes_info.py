@@ -12,6 +12,7 @@ from ..plugin_utils._action.errors import failure, reports_errors
 from ..plugin_utils._action.probing import ProbingAction
 from ..plugin_utils._action.server import trust
 from ..plugin_utils._judge.answer import Answer, items, mapping, text
+from ..plugin_utils._judge.brief import cut
 from ..plugin_utils._standing.notes import note
 
 
@@ -33,8 +34,10 @@ class ActionModule(ProbingAction):
         server = {"url": self.options["url"], "api_key_file": self.options["api_key_file"], **trust(self)}
         seen = Answer(self.probe([{"id": "nodes", "kind": "headscale", "path": "/api/v1/node", **server}], seconds=10))
         if "nodes" not in mapping(seen.data("nodes")):
-            return {**result, **failure(f"{self.options['url']}: {seen.why('nodes')}", "could_not_run")}
+            return {**result, **failure(f"{self.options['url']}: {cut(seen.why('nodes'))}", "could_not_run")}
         note("nodes", self.host, server)
         listed = {text(mapping(node).get("nodeKey")) for node in items(mapping(seen.data("nodes"))["nodes"])}
-        unknown = sorted(host for host, key in self.options["keys"].items() if key and key not in listed)
+        # What hosts say of themselves.
+        keys = {host: text(key) for host, key in self.options["keys"].items()}
+        unknown = sorted(host for host, key in keys.items() if key and key not in listed)
         return {**result, "changed": False, "unregistered": unknown}

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...module_utils import _visible
 from ...module_utils._errors import BadInput, CouldNotRun
 from .._host.execute import SECRET_FILE
-from .._judge.answer import items, text
+from .._judge.answer import items, mapping, text
 from .._judge.brief import cut
 
 # Options of the module that `tailscale up` and `tailscale set` have flags for, with the client's preference.
@@ -195,9 +195,9 @@ def _current(option: str, status: Mapping[str, Any], prefs: Mapping[str, Any]) -
     """Return what an option would have to be for the client to stay as it is."""
     value = prefs.get((PREFERENCES | ONCE_UP)[option])
     if option == "advertise_routes":
-        return [route for route in value or () if route not in _EXIT_ROUTES]
+        return [route for route in items(value) if route not in _EXIT_ROUTES]
     if option == "advertise_exit_node":
-        return set(_EXIT_ROUTES) <= set(value or ())
+        return set(_EXIT_ROUTES) <= set(map(text, items(value)))
     if option == "snat_subnet_routes":
         return not value
     if option == "relay_server_port":
@@ -218,7 +218,8 @@ def _is_other_exit_node(wanted: str, status: Mapping[str, Any], prefs: Mapping[s
     if status.get("BackendState") != "Running":
         return True
     if peer is None:
-        known = ", ".join(sorted(_label(other) for other in _peers(status) if other.get("ExitNodeOption"))) or "none"
+        offered = ", ".join(sorted(_label(other) for other in _peers(status) if other.get("ExitNodeOption")))
+        known = cut(_visible.text(offered)) or "none"
         raise CouldNotRun(f"exit_node is {wanted!r}, and this node sees no such node (it may use: {known})")
     if not peer.get("ExitNodeOption"):
         raise CouldNotRun(
@@ -229,20 +230,20 @@ def _is_other_exit_node(wanted: str, status: Mapping[str, Any], prefs: Mapping[s
 
 
 def _peers(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [peer for peer in (status.get("Peer") or {}).values() if isinstance(peer, Mapping)]
+    return [peer for peer in map(mapping, mapping(status.get("Peer")).values()) if peer]
 
 
 def _peer(wanted: str, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the peer that an address or a name means."""
     name = wanted.lower().rstrip(".")
     for peer in _peers(status):
-        if name in {_label(peer), str(peer.get("DNSName") or "").rstrip("."), *(peer.get("TailscaleIPs") or ())}:
+        if name in {_label(peer), text(peer.get("DNSName")).rstrip("."), *map(text, items(peer.get("TailscaleIPs")))}:
             return peer
     return None
 
 
 def _label(peer: Mapping[str, Any]) -> str:
-    return str(peer.get("DNSName") or "").partition(".")[0]
+    return text(peer.get("DNSName")).partition(".")[0]
 
 
 def _same(current: object, wanted: object) -> bool:

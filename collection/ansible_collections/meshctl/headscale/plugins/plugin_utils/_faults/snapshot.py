@@ -71,7 +71,9 @@ def _client(run: Run, host: str) -> Step:
         f"--exit-node-allow-lan-access={_flag(prefs.get('ExitNodeAllowLANAccess'))}",
         f"--exit-node={exit_node}",
     ]
-    switches = [f"{name}={run(host, ['sysctl', '-n', name]).strip()}" for name in _SWITCHES]
+    # A kernel without IPv6 does not know its switch, for which `-e` prints nothing.
+    known = {name: run(host, ["sysctl", "-en", name]).strip() for name in _SWITCHES}
+    switches = [f"{name}={value}" for name, value in known.items() if value]
     # A client that was cut off from the server waits for its old connection for a minute, unless it starts again.
     started = "timeout 15 sh -c 'until tailscale debug prefs >/dev/null 2>&1; do sleep 0.1; done'"
     joined = (

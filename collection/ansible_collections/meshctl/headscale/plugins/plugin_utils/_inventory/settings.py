@@ -76,6 +76,7 @@ def check_settings(hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:
                 _check_value(variable, host, hosts, members)
     for host in members:
         _check_connection(host, hosts[host], relay=host in groups.get("relays", ()))
+        _check_socket(hosts[host])
         _check_named_hosts(host, hosts[host], hosts, groups)
     if members:
         _check_server(hosts, groups)
@@ -110,6 +111,13 @@ def _check_connection(host: str, own: Mapping[str, Any], *, relay: bool) -> None
         raise BadInput("mesh_backend is not set: write mesh_backend: lab")
     if "mesh_backend" not in own and relay and own.get("mesh_subnet") == WAN:
         raise BadInput("mesh_backend is not set: write mesh_backend: lab, or libvirt for virtual machines")
+
+
+def _check_socket(own: Mapping[str, Any]) -> None:
+    """Refuse a place of tailscaled's socket in a lab, where faults and stories expect the usual one."""
+    name = "mesh_tailscaled_socket"
+    if name in own and own.get("mesh_backend", declared()["mesh_backend"].default) != "hosts":
+        raise BadInput(f"{name} is {shown(own[name])}, and a lab's tailscaled listens at the usual place: remove it")
 
 
 def _check_named_hosts(host: str, own: Mapping[str, Any], hosts: Hosts, groups: Mapping[str, Sequence[str]]) -> None:

@@ -228,6 +228,8 @@ def _namespace_remedy(problem: str) -> str:
         ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
         ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
     ):
+        if root and "unprivileged" in path:
+            continue
         try:
             if Path(path).read_text(encoding="utf-8").strip() == bad:
                 return f"as root: {remedy}" + ("" if root else "; or run as root")

@@ -35,17 +35,17 @@ def write(path: str, content: bytes, mode: int) -> None:
 
 def keep(path: str):
     """Return a function that makes a file what it is now."""
+    # Also a link that leads nowhere.
+    if os.path.islink(path):
+        target = os.readlink(path)
+        return lambda: replace(path, lambda fresh: os.symlink(target, fresh))
     try:
         with open(path, "rb") as handle:
             content, found = handle.read(), os.fstat(handle.fileno())
     except (FileNotFoundError, NotADirectoryError):
         return lambda: os.unlink(path)
-    target = os.readlink(path) if os.path.islink(path) else None
 
     def make(fresh: str) -> None:
-        if target is not None:
-            os.symlink(target, fresh)
-            return
         write(fresh, content, stat.S_IMODE(found.st_mode))
         os.chown(fresh, found.st_uid, found.st_gid)
 

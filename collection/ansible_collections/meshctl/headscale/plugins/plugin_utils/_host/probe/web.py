@@ -13,7 +13,7 @@ import time
 from .base import MAX_BODY, Unseen, each, left, ms_since, trusting
 from .http import LARGEST_HEAD, exchange, request_of
 from .tcp import bypass, connect
-from .wire import FAMILIES, MOST_ADDRESSES, NOWHERE, outcome_of
+from .wire import FAMILIES, MOST_ADDRESSES, outcome_of, telling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,9 +133,10 @@ def _connected(found: Dict, rows: List, target: Dict, until: float) -> socket.so
         kind, _type, _proto, _name, address = rows[-remaining]
         began = time.monotonic()
         sock, tried = _try(kind, address, target, began + left(until) / remaining)
-        if sock is None and _tells(tried) <= most:
+        tells = telling(tried["outcome"], tried["from"], str(address[0]))
+        if sock is None and tells <= most:
             continue
-        most = _tells(tried)
+        most = tells
         found.update(tried, address=address[0], connected=sock is not None)
         found["timings"]["connect_ms"] = ms_since(began)
         if sock is not None:
@@ -161,13 +162,6 @@ def _try(kind: int, address: Tuple, target: Dict, until: float) -> Tuple:
     if sock is not None:
         sock.close()
     return None, {"outcome": outcome, "from": by, "error": said}
-
-
-def _tells(tried: Dict) -> int:
-    """Return how much an outcome tells of the server: nothing, if the host has no way to that address."""
-    if tried["from"] == "local" and tried["outcome"] in NOWHERE:
-        return 0
-    return 1 if tried["outcome"] == "timeout" else 2
 
 
 def _upgrade(path: str, headers: Dict, protocol: str) -> bytes:

@@ -37,6 +37,18 @@ def outcome_of(number: int | None) -> str:
     return _ERRNO_OUTCOMES.get(number or 0) or errno.errorcode.get(number or 0, "unknown")
 
 
+def telling(outcome: str, by: str, address: str) -> int:
+    """Return how much a failed connection tells of the other side: the more, the farther away what ended it is."""
+    if outcome in NOWHERE and by in ("", "local"):
+        return 0
+    if outcome == "timeout":
+        return 1
+    if by == "local":
+        return 2
+    # A router on the way knows less than the host at that address.
+    return 4 if by == address else 3
+
+
 def refusal_of(extra: List) -> Dict | None:
     """Return the address that refused and its reason, from a socket's error queue."""
     for level, _kind, data in extra:
