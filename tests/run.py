@@ -53,7 +53,8 @@ KINDS: dict[str, Kind] = {
         ("mkdocs", "build", "--quiet", "--strict"),
         ("env", f"--chdir={COLLECTION}", "antsibull-changelog", "lint"),
     ), environment={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collection"), "NO_MKDOCS_2_WARNING": "1"}),
-    "unit": Kind((_pytest("tests/unit", "--ignore", "tests/unit/nix", "-n", "2"),)),
+    # Many of them wait, so three workers fit on two cores.
+    "unit": Kind((_pytest("tests/unit", "--ignore", "tests/unit/nix", "-n", "3"),)),
     "integration": Kind(
         (_pytest("tests/integration", "-m", "not libvirt and not slow", *LABS_SIDE_BY_SIDE),), needs_binaries=True
     ),

@@ -43,7 +43,7 @@ NEWER_DEBIAN_PACKAGES = (
     *("openssh-client", "procps", "python3-venv", "s6", "tcpdump", "uidmap", "util-linux"),
 )
 # What the unit tests need besides the wheel.
-FOR_TESTS = ("hypothesis", "pytest", "trustme", "hatchling", "pyyaml")
+FOR_TESTS = ("hypothesis", "pytest", "pytest-xdist", "trustme", "hatchling", "pyyaml")
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,9 @@ def test_the_unit_tests_hold(
         "-q",
         "-p",
         "no:cacheprovider",
+        # Many of them wait, so two workers of both sets of versions fit on two cores.
+        "-n",
+        "2",
         "--basetemp",
         # A short name: the path of a socket has 107 characters.
         tmp_path_factory.mktemp("u"),
