@@ -19,7 +19,7 @@ from meshctl_headscale import _collection
 from meshctl_headscale._exit import BadInputError
 
 # A host or group in a list that colons separate; those in brackets belong to a range.
-_PATTERN = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
+_PATTERN = re.compile(r"(?:[^\s:\[\]]|\[[^\[\]]*\])+")
 
 
 def inventory(name: str | None) -> str:
