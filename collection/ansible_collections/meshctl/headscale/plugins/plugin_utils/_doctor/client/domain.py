@@ -60,9 +60,7 @@ def _unanswered(client: Client) -> str:
 
 
 def _needed(client: Client) -> list[str]:
-    # With an address in the map, clients look up no name.
-    relays = [relay.host for relay in client.relays if relay.dialed and not relay.addresses]
-    return urls.names(client.server_host, *relays, *client.known.outside)
+    return urls.names(client.server_host, *(relay.host for relay in client.relays), *client.known.outside)
 
 
 def _below(client: Client) -> list[str]:
@@ -73,7 +71,7 @@ def _is_found(client: Client, name: str) -> bool | None:
     """Whether tailscaled or the host finds a name; None if neither does and neither says that there is none."""
     answers = [mapping(mapping(client.data(asked)).get(name)) for asked in ("own_dns", _BELOW)]
     rcodes = [row.get("rcode") for row in answers if row.get("answered") is True]
-    rows = (client.row(asked, name=name) for asked in ("outside", f"{_BELOW}_host"))
+    rows = (client.row(asked, name=name) for asked in ("outside", "relay_names", f"{_BELOW}_host"))
     outcomes = [text(row.get("outcome")) for row in rows if row]
     if _NOERROR in rcodes or "found" in outcomes:
         return True
