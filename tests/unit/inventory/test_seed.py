@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
+from ansible_collections.meshctl.headscale.plugins.plugin_utils._faults.drill import declared_nat
 from ansible_collections.meshctl.headscale.plugins.plugin_utils._inventory.topology import read_topology
 from project import ROOT
 
@@ -72,3 +73,17 @@ def test_both_have_the_same_topology_policy_and_families() -> None:
     for host in seed:
         assert guests[host]["mesh_policy"] == seed[host]["mesh_policy"]
         assert guests[host]["mesh_resolved_families"] == seed[host]["mesh_resolved_families"] == ["ipv4", "ipv6"]
+
+
+@pytest.mark.parametrize("name", ["lab.yml", "libvirt.yml"])
+def test_a_drill_declares_another_nat_and_leaves_the_rest_of_the_topology_as_it_is(name: str) -> None:
+    hosts, groups = _inventory(name)
+    before = read_topology(hosts=hosts, groups=groups)
+    recorded = {
+        "subnets": {subnet: asdict(known) for subnet, known in before.subnets.items()},
+        "facts": {"client-node-2": {"subnet": "subnet-b"}},
+    }
+    declared = declared_nat(recorded, {"b": "hard"}, {"b": "client-node-2"})
+    after = read_topology(hosts={host: {**own, "mesh_subnets": declared} for host, own in hosts.items()}, groups=groups)
+    assert after.subnets["subnet-b"] == replace(before.subnets["subnet-b"], nat="hard")
+    assert replace(after, subnets=before.subnets) == before

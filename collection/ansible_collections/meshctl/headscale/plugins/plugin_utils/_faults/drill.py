@@ -22,6 +22,8 @@ from .verdict import Outcome, StoryRun, judge
 
 # Folder of a drill's directory that holds the state of each lab.
 STATES = "labs"
+# What an inventory says of a network.
+_DECLARED = ("cidr", "cidr6", "gateway", "nat", "wan_address", "wan_address6")
 # Only faults that need it let the story watch for a while, or disturb nodes.
 _QUICK = {"mesh_deploy": False, "mesh_allow_disruptive": False, "mesh_hold_s": 0}
 
@@ -159,8 +161,7 @@ def declared_nat(
 ) -> dict[str, Any]:  # fmt: skip
     """Return `mesh_subnets` with another kind of NAT than the lab has in the subnets of these actors."""
     subnets = {
-        name: {key: subnet[key] for key in ("cidr", "gateway", "nat", "wan_address") if key in subnet}
-        for name, subnet in topology["subnets"].items()
+        name: {key: subnet[key] for key in _DECLARED if key in subnet} for name, subnet in topology["subnets"].items()
     }
     for actor, kind in kinds.items():
         subnets[topology["facts"][actors[actor]]["subnet"]]["nat"] = kind
