@@ -49,6 +49,13 @@ class ExpectedPath:
         """Say that a path that was observed is not as expected."""
         return f"the path is {path}, but {self.kind} was expected ({self.reason})"
 
+    def why_relayed(self, path: str, sides: dict[str, tuple[Json, Json]]) -> str:
+        """Return why traffic takes another kind of relay than expected, or a relay at all; `sides` as in `causes.relayed`."""
+        if self.kind == "relay":
+            return self.unlike(path)
+        why = causes.relayed(sides, network=self.network)
+        return why if path == "relay" else f"{self.unlike(path)}: {why}"
+
     @property
     def address(self) -> str:
         """Return the mesh address to ping."""
@@ -143,10 +150,7 @@ def _hint(seen: Answer, way: ExpectedPath, own: Underlay, found: dict[str, Any])
             f"{found['host']} is not an address of {way.peer.name} or its router: mesh_topology is wrong, or its traffic takes "
             "another route"
         )
-    if way.kind == "relay":
-        return way.unlike(kind)
     own_endpoints = mapping(mapping(seen.data(STATUS)).get("Self")).get("Addrs") or list(own.endpoints)
     sides = {"this node": (own_endpoints, list(own.local))}
     sides[way.peer.name] = (list(way.underlay.endpoints), list(way.underlay.local))
-    why = causes.relayed(sides, network=way.network)
-    return why if kind == "relay" else f"{way.unlike(kind)}: {why}"
+    return way.why_relayed(kind, sides)

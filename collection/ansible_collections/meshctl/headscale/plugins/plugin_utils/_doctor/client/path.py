@@ -70,14 +70,11 @@ def _hint(client: Client, path: ExpectedPath, found: dict[str, Any]) -> str:
         return f"{path.peer.name} answers neither directly nor through a relay: see doctor.relay of both"
     if found["path"] == "direct":
         return f"the path is direct, but a relay was expected ({path.reason}): correct that in the inventory"
-    if path.kind == "relay":
-        return path.unlike(found["path"])
     sides = {"this node": _side(client), path.peer.name: (list(path.underlay.endpoints), list(path.underlay.local))}
     stun = any(client.stun(relay).get("outcome") == "answered" for relay in client.relays)
     # Whether UDP to a relay passes is what STUN has just shown here, and what the peer's own findings say there.
     told = {who: side for who, side in sides.items() if _is_public(*side) or (who == "this node" and not stun)}
-    why = causes.relayed(told, network=path.network)
-    return why if found["path"] == "relay" else f"{path.unlike(found['path'])}: {why}"
+    return path.why_relayed(found["path"], told)
 
 
 def _side(client: Client) -> tuple[list[Any], list[str]]:
